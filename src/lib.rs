@@ -1,1 +1,11 @@
-//! Rollcall.
+//! Rollcall: a self-hosted face attendance service.
+//!
+//! Dependencies point inwards: `http` and `workers` call `service`, which knows only
+//! `ports` and `domain`; `storage`, `vision` and `gallery` implement ports; `boot` is the
+//! one place that names every adapter. `tests/architecture.rs` holds these arrows.
+
+pub mod clock;
+pub mod domain;
+pub mod ports;
+pub mod service;
+pub mod vault;

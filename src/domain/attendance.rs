@@ -1,0 +1,226 @@
+//! Punches: what they are, which workday they belong to, and what the next one means.
+
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    biometrics::{ModelId, Similarity, Threshold},
+    ids::{DeviceId, EmployeeId, PunchId},
+    text::{IdempotencyKey, SiteName},
+};
+
+/// What a punch says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PunchKind {
+    /// Work begins.
+    In,
+    /// Work ends.
+    Out,
+    /// A break begins.
+    BreakStart,
+    /// A break ends.
+    BreakEnd,
+}
+
+impl PunchKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::In, Self::Out, Self::BreakStart, Self::BreakEnd];
+
+    /// What a punch without a kind means after this one: somebody present leaves, somebody
+    /// on a break comes back, somebody away comes in.
+    pub fn next(self) -> Self {
+        match self {
+            Self::In | Self::BreakEnd => Self::Out,
+            Self::Out => Self::In,
+            Self::BreakStart => Self::BreakEnd,
+        }
+    }
+
+    /// The word in the API and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::BreakStart => "break_start",
+            Self::BreakEnd => "break_end",
+        }
+    }
+
+    /// Reads what [`as_str`](Self::as_str) writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Whose clock the time of a punch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockSource {
+    /// The server's, when the sample arrived: the rule.
+    Server,
+    /// The device's, for a punch captured offline, believed within a bound.
+    Device,
+}
+
+/// Where a punch came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PunchSource {
+    /// A registered device posted a sample.
+    Device,
+}
+
+/// An immutable clock event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Punch {
+    /// Identity.
+    pub id: PunchId,
+    /// Whose.
+    pub employee: EmployeeId,
+    /// In, out, break start, break end.
+    pub kind: PunchKind,
+    /// The time that counts.
+    pub at: Timestamp,
+    /// When the server wrote it.
+    pub recorded_at: Timestamp,
+    /// Whose clock `at` comes from.
+    pub clock: ClockSource,
+    /// The business date it belongs to.
+    pub workday: Date,
+    /// Where the device stands.
+    pub site: Option<SiteName>,
+    /// Where it came from.
+    pub source: PunchSource,
+    /// The device that posted it.
+    pub device: DeviceId,
+    /// Why the face was taken for this employee.
+    pub evidence: Evidence,
+    /// The client's key for the request, with the request it was for: unique for a device.
+    pub request: Option<RequestKey>,
+    /// The employee's punches numbered from 1 in the order in which they were written. Unique
+    /// for an employee, so of two punches decided on the same past only one can be written.
+    pub sequence: u64,
+}
+
+/// The numbers behind a punch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How alike.
+    pub similarity: Similarity,
+    /// What was needed.
+    pub threshold: Threshold,
+    /// Lead over the runner-up; `None` without one.
+    pub margin: Option<f32>,
+    /// Probability of a live person, 0..1; `None` without a liveness model.
+    pub liveness: Option<f32>,
+    /// The embedding model.
+    pub model: ModelId,
+    /// How many frames the probe was made of.
+    pub frames: u8,
+    /// Which look it was.
+    pub look: u8,
+}
+
+/// A client's idempotency key and the SHA-256 of the request that first used it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestKey {
+    /// The key.
+    pub key: IdempotencyKey,
+    /// Hexadecimal SHA-256 of everything in the request that matters.
+    pub fingerprint: String,
+}
+
+/// What to do with a punch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PunchDecision {
+    /// Write it.
+    Accept(PunchKind),
+    /// So soon after another that it says nothing new.
+    Duplicate {
+        /// The punch that counts.
+        of: PunchId,
+    },
+}
+
+/// When a workday begins, in which time zone.
+#[derive(Debug, Clone)]
+pub struct WorkdayRule {
+    /// The site's time zone.
+    pub zone: TimeZone,
+    /// How long after midnight the business date changes, so that a late shift's end belongs to its beginning.
+    pub starts: SignedDuration,
+}
+
+impl WorkdayRule {
+    /// The business date of a moment.
+    pub fn workday(&self, at: Timestamp) -> Date {
+        let local = at.to_zoned(self.zone.clone()).datetime();
+        local.checked_sub(self.starts).unwrap_or(local).date()
+    }
+}
+
+/// Decides what a sample of a known person means.
+///
+/// `last` is their last punch at or before `at`. The cooldown holds in any case; a wanted kind
+/// holds otherwise; without one the punch opens the workday, or answers the last one in it.
+pub fn decide(
+    last: Option<&Punch>,
+    at: Timestamp,
+    workday: Date,
+    wanted: Option<PunchKind>,
+    cooldown: SignedDuration,
+) -> PunchDecision {
+    let Some(last) = last else {
+        return PunchDecision::Accept(wanted.unwrap_or(PunchKind::In));
+    };
+    if at.duration_since(last.at) < cooldown {
+        return PunchDecision::Duplicate { of: last.id };
+    }
+    let following = if last.workday == workday {
+        last.kind.next()
+    } else {
+        PunchKind::In
+    };
+    PunchDecision::Accept(wanted.unwrap_or(following))
+}
+
+/// How far back a device's own clock is believed.
+pub const OFFLINE_BOUND: SignedDuration = SignedDuration::from_hours(72);
+
+/// Why a device's time is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClockError {
+    /// Later than now.
+    #[error("captured_at lies in the future: set the device's clock")]
+    Future,
+    /// Longer ago than [`OFFLINE_BOUND`].
+    #[error("captured_at lies more than 72 hours back")]
+    TooOld,
+    /// Before a punch of this device that the server saw happen.
+    #[error("captured_at lies before this device's last synchronised punch")]
+    BeforeLast,
+}
+
+/// The clocks of honest devices differ a little.
+const SKEW: SignedDuration = SignedDuration::from_secs(5);
+
+/// Checks the time that a device says it captured a sample at. `last_synchronised` is the last
+/// punch of the device that carries the server's time. A few seconds ahead count as now.
+pub fn believe(
+    captured_at: Timestamp,
+    now: Timestamp,
+    last_synchronised: Option<Timestamp>,
+) -> Result<Timestamp, ClockError> {
+    let age = now.duration_since(captured_at);
+    if age < -SKEW {
+        return Err(ClockError::Future);
+    }
+    if age > OFFLINE_BOUND {
+        return Err(ClockError::TooOld);
+    }
+    if last_synchronised.is_some_and(|last| captured_at < last) {
+        return Err(ClockError::BeforeLast);
+    }
+    Ok(captured_at.min(now))
+}

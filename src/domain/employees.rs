@@ -1,0 +1,59 @@
+//! Employees: the people whose presence is recorded, and their consent.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    accounts::Actor,
+    ids::EmployeeId,
+    text::{Code, Name, SiteName},
+};
+
+/// The person whose presence is recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Employee {
+    /// Identity.
+    pub id: EmployeeId,
+    /// What the kiosk greets them by.
+    pub name: Name,
+    /// Unique among those not deleted, without regard to case.
+    pub code: Code,
+    /// Where they usually work.
+    pub site: Option<SiteName>,
+    /// Inactive people are not identified and cannot punch.
+    pub active: bool,
+    /// The consent under which their face was enrolled; gone when it is withdrawn.
+    pub consent: Option<Consent>,
+    /// How many templates are enrolled.
+    pub templates: u32,
+    /// When the record was made.
+    pub created_at: Timestamp,
+    /// When they were deleted: out of every list, kept as the name behind old punches.
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Employee {
+    /// Whether a face of theirs is enrolled.
+    pub fn enrolled(&self) -> bool {
+        self.templates > 0
+    }
+
+    /// Whether they may be identified and punch.
+    pub fn present(&self) -> bool {
+        self.active && self.deleted_at.is_none()
+    }
+}
+
+/// Who agreed to having a face enrolled, when, and to which text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Consent {
+    /// When it was given.
+    pub at: Timestamp,
+    /// Who recorded it.
+    pub recorded_by: Actor,
+    /// The version of the text that was agreed to.
+    pub text: String,
+}
+
+/// The version of the consent text that enrollment shows today; see docs/PRIVACY.md.
+pub const CONSENT_TEXT: &str = "2026-11";

@@ -1,0 +1,11 @@
+//! The rules of the trade: pure, synchronous, without I/O.
+
+pub mod accounts;
+pub mod attendance;
+pub mod audit;
+pub mod biometrics;
+pub mod devices;
+pub mod employees;
+pub mod ids;
+pub mod quality;
+pub mod text;

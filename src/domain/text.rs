@@ -1,0 +1,122 @@
+//! Short texts that people type: names, codes, site names, e-mail addresses. A value that
+//! cannot be valid cannot be built.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text was refused; the message is fit to be shown beside the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing but white space.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than allowed.
+    #[error("must have at most {most} characters")]
+    TooLong {
+        /// The most characters that this kind of text may have.
+        most: usize,
+    },
+    /// A control character, or one that turns the direction of the text around.
+    #[error("must not contain control characters")]
+    Control,
+    /// Not of the form that this kind of text has.
+    #[error("{0}")]
+    Form(&'static str),
+}
+
+/// Trims, and refuses what is empty, too long, or holds control or bidirectional override characters.
+fn clean(text: &str, most: usize) -> Result<String, TextError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(TextError::Empty);
+    }
+    if text.chars().count() > most {
+        return Err(TextError::TooLong { most });
+    }
+    let overrides = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    if text.chars().any(|c| c.is_control() || overrides(c)) {
+        return Err(TextError::Control);
+    }
+    Ok(text.to_owned())
+}
+
+macro_rules! text {
+    ($($(#[$doc:meta])* $name:ident => $parse:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks and wraps a text; the error says what is wrong with it.
+            pub fn parse(text: &str) -> Result<Self, TextError> {
+                let parse: fn(&str) -> Result<String, TextError> = $parse;
+                parse(text).map(Self)
+            }
+
+            /// The text inside.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = TextError;
+
+            fn try_from(text: String) -> Result<Self, TextError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> String {
+                text.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+text! {
+    /// What a person, device or pack is called; 1 to 120 characters.
+    Name => |text| clean(text, 120);
+    /// The number or short code that a site knows an employee by; 1 to 64 characters.
+    Code => |text| clean(text, 64);
+    /// The name of a site; 1 to 64 characters.
+    SiteName => |text| clean(text, 64);
+    /// An e-mail address, lower-cased: something, one `@`, a domain. Whether it is anybody's
+    /// only a message can tell.
+    Email => |text| {
+        let text = clean(text, 254)?.to_lowercase();
+        let valid = text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
+        }) && !text.contains(char::is_whitespace);
+        if valid { Ok(text) } else { Err(TextError::Form("must be an e-mail address")) }
+    };
+    /// A client's idempotency key; 1 to 128 printable ASCII characters.
+    IdempotencyKey => |text| {
+        let text = clean(text, 128)?;
+        if text.chars().all(|c| c.is_ascii_graphic()) { Ok(text) }
+        else { Err(TextError::Form("must be 1 to 128 printable ASCII characters without spaces")) }
+    };
+}
+
+impl Name {
+    /// The form that lists are sorted and searched by: lower case.
+    pub fn key(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl Code {
+    /// The form that is unique: lower case, so that `E7` and `e7` are one code.
+    pub fn key(&self) -> String {
+        self.0.to_lowercase()
+    }
+}

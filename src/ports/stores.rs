@@ -1,0 +1,398 @@
+//! Ports to the system of record.
+//!
+//! Every adapter passes the same contract suite (`tests/contract/`). Each method is atomic by
+//! itself; nothing needs a transaction over several records. Times have millisecond precision.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::domain::{
+    accounts::{Account, Session, TokenHash},
+    attendance::{Punch, RequestKey},
+    audit::AuditEntry,
+    biometrics::{ModelId, Views},
+    devices::Device,
+    employees::Employee,
+    ids::{AccountId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+    quality::Quality,
+    text::{Code, Email, IdempotencyKey, SiteName},
+};
+
+/// What can go wrong with a store. That something is not there is no error but `None`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A unique value is taken already.
+    #[error("a unique value is taken already")]
+    Conflict,
+    /// The store does not answer in time; nothing is known of what it did.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The store holds something that cannot be what was written.
+    #[error("the store holds a damaged record: {0}")]
+    Corrupt(String),
+}
+
+/// The page of a list: at most `limit` items after the cursor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<C> {
+    /// Where the last page ended.
+    pub after: Option<C>,
+    /// How many items at most; at least 1.
+    pub limit: usize,
+}
+
+/// Which employees to list, sorted by lower-cased name, then identity. Deleted ones never are.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EmployeeFilter {
+    /// Part of the name or code, in any case.
+    pub text: Option<String>,
+    /// Those of one site.
+    pub site: Option<SiteName>,
+    /// Only active, or only inactive ones.
+    pub active: Option<bool>,
+}
+
+/// Employees.
+#[async_trait]
+pub trait EmployeeStore: Send + Sync {
+    /// Adds one. [`StoreError::Conflict`] when the code is taken by somebody not deleted.
+    async fn insert(&self, employee: &Employee) -> Result<(), StoreError>;
+
+    /// Replaces one; false when it is not there. [`StoreError::Conflict`] as for `insert`. A
+    /// record with `deleted_at` frees its code.
+    async fn update(&self, employee: &Employee) -> Result<bool, StoreError>;
+
+    /// One by identity, deleted or not.
+    async fn find(&self, id: EmployeeId) -> Result<Option<Employee>, StoreError>;
+
+    /// One by code (without regard to case), not deleted.
+    async fn find_by_code(&self, code: &Code) -> Result<Option<Employee>, StoreError>;
+
+    /// Those of the identities that are there, deleted or not, in any order.
+    async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<Employee>, StoreError>;
+
+    /// A page; the cursor is the lower-cased name and identity of the last one.
+    async fn list(
+        &self,
+        filter: &EmployeeFilter,
+        page: &Page<(String, EmployeeId)>,
+    ) -> Result<Vec<Employee>, StoreError>;
+}
+
+/// A template as it is stored: sealed, with what is needed to open it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredTemplate {
+    /// Identity.
+    pub id: TemplateId,
+    /// Whose.
+    pub employee: EmployeeId,
+    /// The embedding space.
+    pub model: ModelId,
+    /// The views the embedding was made from.
+    pub views: Views,
+    /// The sealed embedding, see [`crate::vault`].
+    pub sealed: Sealed,
+    /// What was measured on the photo.
+    pub quality: Quality,
+    /// When it was enrolled.
+    pub created_at: Timestamp,
+}
+
+/// AES-256-GCM output; only the vault can make or open one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which key.
+    pub key_id: String,
+    /// The 96-bit nonce.
+    pub nonce: [u8; 12],
+    /// Ciphertext and tag.
+    pub ciphertext: Vec<u8>,
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Sealed(key {}, {} bytes)",
+            self.key_id,
+            self.ciphertext.len()
+        )
+    }
+}
+
+/// An enrollment photo, kept because the site wants it, sealed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPhoto {
+    /// Identity.
+    pub id: PhotoId,
+    /// Whose.
+    pub employee: EmployeeId,
+    /// The sealed image file.
+    pub sealed: Sealed,
+    /// When it was enrolled.
+    pub created_at: Timestamp,
+}
+
+/// Templates, kept photos, and word of their changes for galleries elsewhere.
+#[async_trait]
+pub trait TemplateStore: Send + Sync {
+    /// Adds templates (and the photos kept with them); none of them exists yet.
+    async fn insert(
+        &self,
+        templates: &[StoredTemplate],
+        photos: &[StoredPhoto],
+    ) -> Result<(), StoreError>;
+
+    /// All of one employee, oldest first.
+    async fn of_employee(&self, employee: EmployeeId) -> Result<Vec<StoredTemplate>, StoreError>;
+
+    /// Kept photos of one employee, oldest first.
+    async fn photos_of(&self, employee: EmployeeId) -> Result<Vec<StoredPhoto>, StoreError>;
+
+    /// A page of all templates of a model by identity, to fill a gallery.
+    async fn list(
+        &self,
+        model: &ModelId,
+        page: &Page<TemplateId>,
+    ) -> Result<Vec<StoredTemplate>, StoreError>;
+
+    /// Deletes all templates and photos of an employee for good; how many templates there were.
+    async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError>;
+
+    /// Notes that an employee's place in the gallery changed, or is about to.
+    async fn mark_changed(&self, employee: EmployeeId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Whose place changed at or after a moment, each with the last change, in any order.
+    async fn changed_since(
+        &self,
+        at: Timestamp,
+    ) -> Result<Vec<(EmployeeId, Timestamp)>, StoreError>;
+}
+
+/// Which punches to list, newest first by time, then identity.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PunchFilter {
+    /// One employee's.
+    pub employee: Option<EmployeeId>,
+    /// One device's.
+    pub device: Option<DeviceId>,
+    /// At or after.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+}
+
+/// The answer to a request that wrote no punch, kept so that its retry gets it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptAnswer {
+    /// The device that asked.
+    pub device: DeviceId,
+    /// Its key and the request it was for.
+    pub request: RequestKey,
+    /// The answer, JSON.
+    pub answer: String,
+    /// When it was given.
+    pub at: Timestamp,
+}
+
+/// Punches: append-only.
+#[async_trait]
+pub trait PunchStore: Send + Sync {
+    /// Writes one, durably: once this returns, no crash loses it. [`StoreError::Conflict`] when
+    /// the device used the request key before, or the employee has a punch of this sequence.
+    async fn append(&self, punch: &Punch) -> Result<(), StoreError>;
+
+    /// One by identity.
+    async fn find(&self, id: PunchId) -> Result<Option<Punch>, StoreError>;
+
+    /// The one that a device's request wrote.
+    async fn find_by_request(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Punch>, StoreError>;
+
+    /// The employee's punch with the highest sequence.
+    async fn last_written(&self, employee: EmployeeId) -> Result<Option<Punch>, StoreError>;
+
+    /// The employee's latest punch at or before a moment (by time, then sequence).
+    async fn last_before(
+        &self,
+        employee: EmployeeId,
+        at: Timestamp,
+    ) -> Result<Option<Punch>, StoreError>;
+
+    /// The time of the device's latest punch that carries the server's time.
+    async fn last_synchronised(&self, device: DeviceId) -> Result<Option<Timestamp>, StoreError>;
+
+    /// A page; the cursor is the time and identity of the last one.
+    async fn list(
+        &self,
+        filter: &PunchFilter,
+        page: &Page<(Timestamp, PunchId)>,
+    ) -> Result<Vec<Punch>, StoreError>;
+
+    /// Keeps an answer. [`StoreError::Conflict`] when the device's key has one already.
+    async fn keep_answer(&self, answer: &KeptAnswer) -> Result<(), StoreError>;
+
+    /// The answer that was kept for a device's key.
+    async fn kept_answer(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptAnswer>, StoreError>;
+
+    /// Forgets kept answers given before a moment; how many.
+    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// Devices.
+#[async_trait]
+pub trait DeviceStore: Send + Sync {
+    /// Adds one. [`StoreError::Conflict`] when the token hash is taken.
+    async fn insert(&self, device: &Device) -> Result<(), StoreError>;
+
+    /// Replaces one; false when it is not there.
+    async fn update(&self, device: &Device) -> Result<bool, StoreError>;
+
+    /// One by identity, revoked or not.
+    async fn find(&self, id: DeviceId) -> Result<Option<Device>, StoreError>;
+
+    /// One by the hash of its token, revoked or not.
+    async fn find_by_token(&self, token: TokenHash) -> Result<Option<Device>, StoreError>;
+
+    /// Those of the identities that are there, in any order.
+    async fn find_many(&self, ids: &[DeviceId]) -> Result<Vec<Device>, StoreError>;
+
+    /// A page of those not revoked, by identity.
+    async fn list(&self, page: &Page<DeviceId>) -> Result<Vec<Device>, StoreError>;
+}
+
+/// Accounts.
+#[async_trait]
+pub trait AccountStore: Send + Sync {
+    /// Adds one. [`StoreError::Conflict`] when the e-mail address is taken.
+    async fn insert(&self, account: &Account) -> Result<(), StoreError>;
+
+    /// Replaces one; false when it is not there.
+    async fn update(&self, account: &Account) -> Result<bool, StoreError>;
+
+    /// One by identity.
+    async fn find(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
+
+    /// One by e-mail address.
+    async fn find_by_email(&self, email: &Email) -> Result<Option<Account>, StoreError>;
+
+    /// A page by identity.
+    async fn list(&self, page: &Page<AccountId>) -> Result<Vec<Account>, StoreError>;
+}
+
+/// Sessions.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// Adds one.
+    async fn insert(&self, session: &Session) -> Result<(), StoreError>;
+
+    /// One by the hash of its id, expired or not.
+    async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError>;
+
+    /// Ends one; false when it was not there.
+    async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError>;
+
+    /// Ends all of an account; how many.
+    async fn delete_of(&self, account: AccountId) -> Result<u64, StoreError>;
+
+    /// Deletes those that ended before a moment; how many.
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// The audit trail.
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// Writes one entry.
+    async fn append(&self, entry: &AuditEntry) -> Result<(), StoreError>;
+
+    /// The newest entries, newest first.
+    async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+}
+
+/// Facts about the whole installation, by name.
+#[async_trait]
+pub trait SettingStore: Send + Sync {
+    /// The value.
+    async fn get(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Sets the value if there is none yet; false when there was one. Of any number of
+    /// instances that try at once, one wins.
+    async fn claim(&self, name: &str, value: &str) -> Result<bool, StoreError>;
+
+    /// Removes the value.
+    async fn release(&self, name: &str) -> Result<(), StoreError>;
+}
+
+/// The store as a whole.
+#[async_trait]
+pub trait StoreHealth: Send + Sync {
+    /// What it is, for start-up and readiness: `sqlite 3.50` or `mongodb 7.0`; no secrets.
+    fn description(&self) -> String;
+
+    /// Whether it answers, within 2 seconds.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Finishes writing and closes; nothing is asked of it afterwards.
+    async fn close(&self);
+}
+
+/// Everything a system of record has to offer.
+#[derive(Clone)]
+pub struct Stores {
+    /// Employees.
+    pub employees: Arc<dyn EmployeeStore>,
+    /// Templates and photos.
+    pub templates: Arc<dyn TemplateStore>,
+    /// Punches.
+    pub punches: Arc<dyn PunchStore>,
+    /// Devices.
+    pub devices: Arc<dyn DeviceStore>,
+    /// Accounts.
+    pub accounts: Arc<dyn AccountStore>,
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// The audit trail.
+    pub audit: Arc<dyn AuditStore>,
+    /// Facts about the installation.
+    pub settings: Arc<dyn SettingStore>,
+    /// The store as a whole.
+    pub health: Arc<dyn StoreHealth>,
+}
+
+impl Stores {
+    /// The same adapter behind every port.
+    pub fn of<S>(store: Arc<S>) -> Self
+    where
+        S: EmployeeStore
+            + TemplateStore
+            + PunchStore
+            + DeviceStore
+            + AccountStore
+            + SessionStore
+            + AuditStore
+            + SettingStore
+            + StoreHealth
+            + 'static,
+    {
+        Self {
+            employees: store.clone(),
+            templates: store.clone(),
+            punches: store.clone(),
+            devices: store.clone(),
+            accounts: store.clone(),
+            sessions: store.clone(),
+            audit: store.clone(),
+            settings: store.clone(),
+            health: store,
+        }
+    }
+}

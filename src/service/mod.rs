@@ -1,0 +1,1 @@
+//! Use cases: each a struct with its ports, each with one error enum.

@@ -1,0 +1,239 @@
+//! The vault: seals templates and photos with AES-256-GCM, bound to what they belong to.
+
+use std::{collections::BTreeMap, fmt};
+
+use aes_gcm::{
+    Aes256Gcm, Key, KeyInit, Nonce,
+    aead::{Aead, Payload},
+};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::{
+    domain::{
+        biometrics::{Embedding, ModelId},
+        ids::EmployeeId,
+    },
+    ports::Sealed,
+};
+
+/// Why something could not be opened. A blob that fails to authenticate is never returned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// Sealed with a key that this instance does not have.
+    #[error("sealed with key {0}, which this instance does not have: check TEMPLATE_KEY")]
+    UnknownKey(String),
+    /// Altered, or moved from another employee or model.
+    #[error("failed to authenticate: it was altered or belongs elsewhere")]
+    Forged,
+    /// Opened, but not what it should be.
+    #[error("opened, but it is not an embedding")]
+    NotAnEmbedding,
+    /// Sealing failed.
+    #[error("could not be sealed")]
+    Seal,
+}
+
+/// Holds the keys; the first seals, all open.
+pub struct Vault {
+    sealing: String,
+    keys: BTreeMap<String, Aes256Gcm>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Vault(seals with {}, {} keys)",
+            self.sealing,
+            self.keys.len()
+        )
+    }
+}
+
+impl Vault {
+    /// Makes a vault that seals with `key` and also opens what `older` keys sealed.
+    pub fn new(key: &Zeroizing<[u8; 32]>, older: &[Zeroizing<[u8; 32]>]) -> Self {
+        let keys = older
+            .iter()
+            .chain([key])
+            .map(|key| (key_id(key), Aes256Gcm::new(&Key::<Aes256Gcm>::from(**key))))
+            .collect();
+        Self {
+            sealing: key_id(key),
+            keys,
+        }
+    }
+
+    /// The id of the key that seals.
+    pub fn key_id(&self) -> &str {
+        &self.sealing
+    }
+
+    /// Seals an embedding for one employee and model.
+    pub fn seal_embedding(
+        &self,
+        nonce: [u8; 12],
+        employee: EmployeeId,
+        model: &ModelId,
+        embedding: &Embedding,
+    ) -> Result<Sealed, VaultError> {
+        let bytes: Zeroizing<Vec<u8>> = Zeroizing::new(
+            embedding
+                .as_slice()
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        );
+        self.seal(nonce, &bytes, &template_binding(employee, model))
+    }
+
+    /// Opens what [`seal_embedding`](Self::seal_embedding) sealed for the same employee and model.
+    pub fn open_embedding(
+        &self,
+        sealed: &Sealed,
+        employee: EmployeeId,
+        model: &ModelId,
+    ) -> Result<Embedding, VaultError> {
+        let bytes = self.open(sealed, &template_binding(employee, model))?;
+        let (values, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(VaultError::NotAnEmbedding);
+        }
+        let values = values
+            .iter()
+            .map(|&value| f32::from_le_bytes(value))
+            .collect();
+        Embedding::normalise(values).ok_or(VaultError::NotAnEmbedding)
+    }
+
+    /// Seals a photo for one employee.
+    pub fn seal_photo(
+        &self,
+        nonce: [u8; 12],
+        employee: EmployeeId,
+        photo: &[u8],
+    ) -> Result<Sealed, VaultError> {
+        self.seal(nonce, photo, &photo_binding(employee))
+    }
+
+    /// Opens what [`seal_photo`](Self::seal_photo) sealed for the same employee.
+    pub fn open_photo(
+        &self,
+        sealed: &Sealed,
+        employee: EmployeeId,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        self.open(sealed, &photo_binding(employee))
+    }
+
+    fn seal(&self, nonce: [u8; 12], plain: &[u8], binding: &str) -> Result<Sealed, VaultError> {
+        let key = self.keys.get(&self.sealing).ok_or(VaultError::Seal)?;
+        let payload = Payload {
+            msg: plain,
+            aad: binding.as_bytes(),
+        };
+        let ciphertext = key
+            .encrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| VaultError::Seal)?;
+        Ok(Sealed {
+            key_id: self.sealing.clone(),
+            nonce,
+            ciphertext,
+        })
+    }
+
+    fn open(&self, sealed: &Sealed, binding: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let key = self
+            .keys
+            .get(&sealed.key_id)
+            .ok_or_else(|| VaultError::UnknownKey(sealed.key_id.clone()))?;
+        let payload = Payload {
+            msg: &sealed.ciphertext,
+            aad: binding.as_bytes(),
+        };
+        key.decrypt(&Nonce::from(sealed.nonce), payload)
+            .map(Zeroizing::new)
+            .map_err(|_| VaultError::Forged)
+    }
+}
+
+/// The name of a key: the first 8 hexadecimal digits of its SHA-256 under a label, so that it tells nothing of the key.
+fn key_id(key: &[u8; 32]) -> String {
+    let digest = Sha256::new()
+        .chain_update(b"rollcall key id")
+        .chain_update(key)
+        .finalize();
+    hex::encode(&digest[..4])
+}
+
+fn template_binding(employee: EmployeeId, model: &ModelId) -> String {
+    format!("template:{employee}:{model}")
+}
+
+fn photo_binding(employee: EmployeeId) -> String {
+    format!("photo:{employee}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn employee(number: u128) -> EmployeeId {
+        EmployeeId::new(uuid::Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn opens_only_for_the_same_employee_model_and_key() {
+        let vault = Vault::new(&Zeroizing::new([7; 32]), &[]);
+        let (model, other) = (ModelId::new("a"), ModelId::new("b"));
+        let embedding = Embedding::normalise(vec![3.0, 4.0]).unwrap();
+        let sealed = vault
+            .seal_embedding([1; 12], employee(1), &model, &embedding)
+            .unwrap();
+        assert_eq!(
+            vault.open_embedding(&sealed, employee(1), &model).unwrap(),
+            embedding
+        );
+        assert_eq!(
+            vault.open_embedding(&sealed, employee(2), &model),
+            Err(VaultError::Forged)
+        );
+        assert_eq!(
+            vault.open_embedding(&sealed, employee(1), &other),
+            Err(VaultError::Forged)
+        );
+        let mut altered = sealed.clone();
+        altered.ciphertext[0] ^= 1;
+        assert_eq!(
+            vault.open_embedding(&altered, employee(1), &model),
+            Err(VaultError::Forged)
+        );
+        let stranger = Vault::new(&Zeroizing::new([8; 32]), &[]);
+        assert_eq!(
+            stranger.open_embedding(&sealed, employee(1), &model),
+            Err(VaultError::UnknownKey(sealed.key_id.clone()))
+        );
+        let rotated = Vault::new(&Zeroizing::new([8; 32]), &[Zeroizing::new([7; 32])]);
+        assert_eq!(
+            rotated
+                .open_embedding(&sealed, employee(1), &model)
+                .unwrap(),
+            embedding
+        );
+        assert_ne!(rotated.key_id(), vault.key_id());
+    }
+
+    #[test]
+    fn a_photo_opens_for_its_employee_only() {
+        let vault = Vault::new(&Zeroizing::new([7; 32]), &[]);
+        let sealed = vault.seal_photo([2; 12], employee(1), b"jpeg").unwrap();
+        assert_eq!(
+            vault.open_photo(&sealed, employee(1)).unwrap().as_slice(),
+            b"jpeg"
+        );
+        assert_eq!(
+            vault.open_photo(&sealed, employee(2)).unwrap_err(),
+            VaultError::Forged
+        );
+    }
+}
