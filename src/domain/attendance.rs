@@ -86,6 +86,8 @@ pub struct Punch {
     pub recorded_at: Timestamp,
     /// Whose clock `at` comes from.
     pub clock: ClockSource,
+    /// When the device says it captured the sample offline, believed or not.
+    pub captured_at: Option<Timestamp>,
     /// The business date it belongs to.
     pub workday: Date,
     /// Where the device stands.
@@ -160,13 +162,61 @@ impl WorkdayRule {
     }
 }
 
+/// When a sample was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The time that counts.
+    pub at: Timestamp,
+    /// Whose clock it comes from.
+    pub clock: ClockSource,
+    /// When the device says it captured the sample, believed or not.
+    pub captured_at: Option<Timestamp>,
+}
+
+impl Moment {
+    /// The moment of a sample that arrived just now. What the device says of an offline
+    /// capture counts when [`believe`] believes it; otherwise the server's clock does.
+    pub fn of(
+        now: Timestamp,
+        captured_at: Option<Timestamp>,
+        last_synchronised: Option<Timestamp>,
+    ) -> Self {
+        let believed = captured_at.and_then(|at| believe(at, now, last_synchronised).ok());
+        let clock = if believed.is_some() {
+            ClockSource::Device
+        } else {
+            ClockSource::Server
+        };
+        Self {
+            at: believed.unwrap_or(now),
+            clock,
+            captured_at,
+        }
+    }
+
+    /// How long after a punch this is. Two offline captures whose device has a wrong clock
+    /// arrive together, but that clock still tells how far apart they were.
+    fn since(&self, punch: &Punch, device: DeviceId) -> SignedDuration {
+        match (punch.captured_at, self.captured_at) {
+            (Some(then), Some(now))
+                if (punch.clock, self.clock) == (ClockSource::Server, ClockSource::Server)
+                    && punch.device == device =>
+            {
+                now.duration_since(then).abs()
+            }
+            _ => self.at.duration_since(punch.at),
+        }
+    }
+}
+
 /// Decides what a sample of a known person means.
 ///
-/// `last` is their last punch at or before `at`. The cooldown holds in any case; a wanted kind
-/// holds otherwise; without one the punch opens the workday, or answers the last one in it.
+/// `last` is their last punch at or before the moment. The cooldown holds in any case; a wanted
+/// kind holds otherwise; without one the punch opens the workday, or answers the last one in it.
 pub fn decide(
     last: Option<&Punch>,
-    at: Timestamp,
+    moment: Moment,
+    device: DeviceId,
     workday: Date,
     wanted: Option<PunchKind>,
     cooldown: SignedDuration,
@@ -174,7 +224,7 @@ pub fn decide(
     let Some(last) = last else {
         return PunchDecision::Accept(wanted.unwrap_or(PunchKind::In));
     };
-    if at.duration_since(last.at) < cooldown {
+    if moment.since(last, device) < cooldown {
         return PunchDecision::Duplicate { of: last.id };
     }
     let following = if last.workday == workday {

@@ -14,7 +14,7 @@ use crate::domain::{
     audit::AuditEntry,
     biometrics::{ModelId, Views},
     devices::Device,
-    employees::Employee,
+    employees::{Consent, Employee},
     ids::{AccountId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
     quality::Quality,
     text::{Code, Email, IdempotencyKey, SiteName},
@@ -60,9 +60,17 @@ pub trait EmployeeStore: Send + Sync {
     /// Adds one. [`StoreError::Conflict`] when the code is taken by somebody not deleted.
     async fn insert(&self, employee: &Employee) -> Result<(), StoreError>;
 
-    /// Replaces one; false when it is not there. [`StoreError::Conflict`] as for `insert`. A
-    /// record with `deleted_at` frees its code.
+    /// Replaces all of one but its templates and consent; false when it is not there.
+    /// [`StoreError::Conflict`] as for `insert`. A record with `deleted_at` frees its code.
     async fn update(&self, employee: &Employee) -> Result<bool, StoreError>;
+
+    /// Sets what enrollment knows of one and leaves the rest as it is; false when it is not there.
+    async fn set_enrolled(
+        &self,
+        id: EmployeeId,
+        templates: u32,
+        consent: Option<&Consent>,
+    ) -> Result<bool, StoreError>;
 
     /// One by identity, deleted or not.
     async fn find(&self, id: EmployeeId) -> Result<Option<Employee>, StoreError>;
