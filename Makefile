@@ -1,0 +1,60 @@
+# Everything that is done with this project by hand. `make help` lists it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test setup-tests test-rust test-browser check bench go2rtc
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BIN := $(CURDIR)/.tools/bin
+
+# Where the tests find what they start. Without these variables they look in the
+# same places, so that a plain `cargo test` works as well.
+export ROLLCALL_TEST_MONGO_SERVER ?= $(BIN)/mongo
+export ROLLCALL_TEST_GO2RTC ?= $(BIN)/go2rtc
+CHROMIUM := $(or $(ROLLCALL_TEST_CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
+export ROLLCALL_TEST_CHROMIUM = $(or $(CHROMIUM),$(shell command -v chromium))
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+setup: ## get ONNX Runtime's library, the one thing Cargo does not bring
+	@scripts/setup-onnxruntime
+
+run: setup ## build in release and serve on http://localhost:10000
+	@$(CARGO) run --release --locked -- serve
+
+demo: setup ## enroll, punch in, refuse a stranger, punch out, in the terminal
+	@$(CARGO) run --release --locked -- demo
+
+test: test-rust test-browser ## run every test
+
+setup-tests: ## get what the tests need: servers, browser, packages
+	@scripts/setup-tests
+
+# Built first and on its own, so that progress shows; the tests then print
+# only what matters.
+test-rust: setup-tests ## run the tests in Rust
+	@$(CARGO) test --locked --no-run
+	@$(CARGO) test --locked --quiet
+
+test-browser: setup-tests ## run the tests in a real browser
+	@$(CARGO) build --locked
+	@ROLLCALL_TEST_BINARY="$(TARGET_DIR)/debug/rollcall" scripts/test-browser
+
+# The library and the binary are held to all lints; tests and benches may
+# unwrap, spawn and read the clock.
+check: ## format, lints, documentation, scripts and pages
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --locked --quiet --lib --bins -- -D warnings
+	@$(CARGO) clippy --locked --quiet --tests --benches -- -D warnings -A clippy::unwrap_used -A clippy::disallowed_methods -A missing_docs
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --quiet --no-deps --lib
+	@scripts/check-files
+
+bench: setup ## measure stages and requests
+	@$(CARGO) bench --locked
+	@if [ -x load/run ]; then $(CARGO) build --release --locked && load/run; fi
+
+go2rtc: ## build go2rtc, pinned in tests/servers, for tests with cameras
+	@mkdir -p $(BIN)
+	cd tests/servers && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(BIN)/go2rtc github.com/AlexxIT/go2rtc
