@@ -19,11 +19,11 @@ pub trait Clock: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clock and draws entropy"
+)]
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the clock"
-    )]
     fn now(&self) -> Timestamp {
         whole_milliseconds(Timestamp::now())
     }
