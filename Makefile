@@ -48,7 +48,7 @@ check: ## format, lints, documentation, scripts and pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --locked --quiet --lib --bins -- -D warnings
 	@$(CARGO) clippy --locked --quiet --tests --benches -- -D warnings -A clippy::unwrap_used -A clippy::disallowed_methods -A missing_docs
-	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --quiet --no-deps --lib
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --locked --quiet --no-deps --lib
 	@scripts/check-files
 
 bench: setup ## measure stages and requests
