@@ -5,6 +5,7 @@
 //! one place that names every adapter. `tests/architecture.rs` holds these arrows.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod ports;
 pub mod service;

@@ -1,0 +1,158 @@
+//! The keys that templates and photos are sealed with: given, or kept in a file of the data folder.
+
+use std::{
+    fmt, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use zeroize::{Zeroize, Zeroizing};
+
+/// A key for AES-256-GCM.
+pub type TemplateKey = Zeroizing<[u8; 32]>;
+
+/// One or more keys: the first seals, all open. Never printed.
+#[derive(Clone)]
+pub struct TemplateKeys {
+    /// What seals.
+    pub sealing: TemplateKey,
+    /// What opens as well.
+    pub older: Vec<TemplateKey>,
+}
+
+impl fmt::Debug for TemplateKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TemplateKeys({})", 1 + self.older.len())
+    }
+}
+
+impl TemplateKeys {
+    /// Reads keys separated by commas, each 32 bytes in base64 or hexadecimal.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut keys = text
+            .split(',')
+            .map(|key| one_key(key.trim()))
+            .collect::<Option<Vec<_>>>()?
+            .into_iter();
+        Some(Self {
+            sealing: keys.next()?,
+            older: keys.collect(),
+        })
+    }
+
+    /// Reads the key file; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, others may read it, or it holds no key.
+    pub fn read(file: &Path) -> Result<Option<Self>, KeyFileError> {
+        let error = |kind| KeyFileError {
+            file: file.to_owned(),
+            kind,
+        };
+        let text = match fs::read_to_string(file) {
+            Ok(text) => Zeroizing::new(text),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(error(KeyFileProblem::Io(cause))),
+        };
+        private(file).map_err(error)?;
+        Self::parse(text.trim())
+            .map(Some)
+            .ok_or_else(|| error(KeyFileProblem::NoKey))
+    }
+
+    /// Reads the key file, or makes it with the given entropy when there is none. The file
+    /// appears whole or not at all and never replaces another.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), and when it cannot be written.
+    pub fn read_or_create(file: &Path, entropy: [u8; 32]) -> Result<Self, KeyFileError> {
+        if let Some(keys) = Self::read(file)? {
+            return Ok(keys);
+        }
+        let mut text = Zeroizing::new(BASE64_STANDARD.encode(Zeroizing::new(entropy)));
+        text.push('\n');
+        let error = |cause| KeyFileError {
+            file: file.to_owned(),
+            kind: KeyFileProblem::Io(cause),
+        };
+        create(file, text.as_bytes()).map_err(error)?;
+        // Another process may have been first: what lies there counts.
+        Self::read(file)?.ok_or_else(|| error(io::ErrorKind::NotFound.into()))
+    }
+}
+
+fn one_key(text: &str) -> Option<TemplateKey> {
+    let mut bytes = if text.len() == 64 {
+        hex::decode(text).ok()?
+    } else {
+        BASE64_STANDARD.decode(text).ok()?
+    };
+    let key = <[u8; 32]>::try_from(bytes.as_slice()).ok();
+    bytes.zeroize();
+    key.map(Zeroizing::new)
+}
+
+/// Writes a file beside the wanted one, private from the start, and links it into place: a link,
+/// unlike a rename, never replaces what is there.
+fn create(file: &Path, contents: &[u8]) -> io::Result<()> {
+    let draft = file.with_extension(format!("key-{}", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&draft).and_then(|mut draft| {
+        draft.write_all(contents)?;
+        draft.sync_all()
+    });
+    let linked = written.and_then(|()| match fs::hard_link(&draft, file) {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(cause),
+        _ => Ok(()),
+    });
+    fs::remove_file(&draft)?;
+    linked?;
+    fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(unix)]
+fn private(file: &Path) -> Result<(), KeyFileProblem> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(file)
+        .map_err(KeyFileProblem::Io)?
+        .permissions()
+        .mode();
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(KeyFileProblem::Open(mode & 0o777))
+    }
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) -> Result<(), KeyFileProblem> {
+    Ok(())
+}
+
+/// What is wrong with the key file.
+#[derive(Debug, thiserror::Error)]
+#[error("the template key file {file} {kind}", file = file.display())]
+pub struct KeyFileError {
+    /// Which file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub kind: KeyFileProblem,
+}
+
+/// The ways in which a key file can be wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileProblem {
+    /// Reading or writing failed.
+    #[error("cannot be read or written: {0}")]
+    Io(io::Error),
+    /// Its group or others may read or write it; its mode.
+    #[error("can be read by others (mode {0:o}): run chmod 600 on it")]
+    Open(u32),
+    /// It holds something else.
+    #[error("does not hold keys of 32 bytes in base64 or hexadecimal")]
+    NoKey,
+}

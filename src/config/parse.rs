@@ -1,0 +1,172 @@
+//! Reads the text of one setting. `None` means that the text is not what the setting takes.
+
+use std::{net::IpAddr, path::PathBuf, str::FromStr};
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, tz::TimeZone};
+use secrecy::SecretString;
+
+use super::{CookieSecure, LogFormat, Precision, StoreKind, TemplateKeys};
+use crate::domain::{biometrics::ErrorRate, text::Email};
+
+/// Anything that reads itself.
+pub(super) fn any<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+pub(super) fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+pub(super) fn secret(text: &str) -> Option<SecretString> {
+    Some(text.to_owned().into())
+}
+
+pub(super) fn path(text: &str) -> Option<PathBuf> {
+    Some(text.into())
+}
+
+/// 10 to 256 characters, the rule for every password.
+pub(super) fn password(text: &str) -> Option<SecretString> {
+    (10..=256)
+        .contains(&text.chars().count())
+        .then(|| text.to_owned().into())
+}
+
+pub(super) fn email(text: &str) -> Option<Email> {
+    Email::parse(text).ok()
+}
+
+pub(super) fn switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Some(true),
+        "off" | "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// `500ms`, `60s`, `5m`, `12h`, `1h 30m`; a bare 0 needs no unit.
+pub(super) fn duration(text: &str) -> Option<SignedDuration> {
+    if text == "0" {
+        return Some(SignedDuration::ZERO);
+    }
+    let duration: SignedDuration = text.parse().ok()?;
+    (!duration.is_negative()).then_some(duration)
+}
+
+pub(super) fn longer_than_zero(text: &str) -> Option<SignedDuration> {
+    duration(text).filter(SignedDuration::is_positive)
+}
+
+/// `04:00`: how long after midnight.
+pub(super) fn time_of_day(text: &str) -> Option<SignedDuration> {
+    let (hours, minutes) = text.split_once(':')?;
+    let valid = |part: &str, below: i64| {
+        (part.len() == 2)
+            .then(|| part.parse().ok())
+            .flatten()
+            .filter(|number| (0..below).contains(number))
+    };
+    Some(SignedDuration::from_mins(
+        valid(hours, 24)? * 60 + valid(minutes, 60)?,
+    ))
+}
+
+pub(super) fn zone(text: &str) -> Option<TimeZone> {
+    TimeZone::get(text).ok()
+}
+
+pub(super) fn rate(text: &str) -> Option<ErrorRate> {
+    let rate: f64 = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().ok()? / 100.0,
+        None => text.parse().ok()?,
+    };
+    ErrorRate::new(rate).filter(|rate| (1e-6..=0.1).contains(&rate.value()))
+}
+
+/// 0 to 1, both included.
+pub(super) fn share(text: &str) -> Option<f32> {
+    let share: f32 = text.parse().ok()?;
+    (0.0..=1.0).contains(&share).then_some(share)
+}
+
+/// `auto` is `None`: as many as there are processors.
+pub(super) fn threads(text: &str) -> Option<Option<usize>> {
+    if text == "auto" {
+        return Some(None);
+    }
+    let threads = text.parse().ok()?;
+    (1..=256).contains(&threads).then_some(Some(threads))
+}
+
+pub(super) fn count(text: &str) -> Option<usize> {
+    any(text).filter(|count| (1..=100_000).contains(count))
+}
+
+/// `none`, or networks and single addresses, separated by commas.
+pub(super) fn networks(text: &str) -> Option<Vec<IpNet>> {
+    if text == "none" {
+        return Some(Vec::new());
+    }
+    let network = |part: &str| {
+        part.parse()
+            .ok()
+            .or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from))
+    };
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(network)
+        .collect()
+}
+
+pub(super) fn store(text: &str) -> Option<StoreKind> {
+    match text {
+        "auto" => Some(StoreKind::Auto),
+        "sqlite" => Some(StoreKind::Sqlite),
+        "mongodb" => Some(StoreKind::Mongodb),
+        _ => None,
+    }
+}
+
+pub(super) fn precision(text: &str) -> Option<Precision> {
+    match text {
+        "auto" => Some(Precision::Auto),
+        "fp" => Some(Precision::Fp),
+        "int8" => Some(Precision::Int8),
+        _ => None,
+    }
+}
+
+pub(super) fn cookie_secure(text: &str) -> Option<CookieSecure> {
+    if text == "auto" {
+        return Some(CookieSecure::Auto);
+    }
+    switch(text).map(|on| {
+        if on {
+            CookieSecure::On
+        } else {
+            CookieSecure::Off
+        }
+    })
+}
+
+pub(super) fn log_format(text: &str) -> Option<LogFormat> {
+    match text {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+/// A level, or directives such as `info,rollcall=debug`.
+pub(super) fn log_level(text: &str) -> Option<String> {
+    tracing_subscriber::EnvFilter::builder()
+        .parse(text)
+        .ok()
+        .map(|_| text.to_owned())
+}
+
+pub(super) fn template_keys(text: &str) -> Option<TemplateKeys> {
+    TemplateKeys::parse(text)
+}

@@ -1,0 +1,218 @@
+//! Settings: defaults, bad values, redaction, and the README's table.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+fn problems<const N: usize>(source: [(&str, &str); N]) -> Vec<String> {
+    let error = Settings::read(&source).expect_err("these settings cannot be used");
+    error
+        .problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.name, problem.message))
+        .collect()
+}
+
+#[test]
+fn every_default_is_a_value_that_its_variable_takes() {
+    let settings = Settings::read(&BTreeMap::new()).unwrap();
+    assert_eq!(settings.server.port, 10000);
+    assert!(settings.server.host.is_loopback());
+    assert_eq!(settings.attendance.cooldown, SignedDuration::from_secs(60));
+    assert_eq!(
+        settings.attendance.workday_starts,
+        SignedDuration::from_hours(4)
+    );
+    assert_eq!(settings.recognition.threads, None);
+    assert!(!settings.store.is_mongodb());
+    assert!(!settings.privacy.keep_photos);
+    assert!(settings.shown().iter().all(|shown| !shown.set));
+}
+
+#[test]
+fn an_empty_value_counts_as_unset() {
+    let settings = Settings::read(&[("PORT", ""), ("MONGODB_HOST", "  ")]).unwrap();
+    assert_eq!(settings.server.port, 10000);
+    assert!(!settings.store.is_mongodb());
+}
+
+#[test]
+fn all_bad_values_are_reported_at_once_with_what_would_be_right() {
+    assert_eq!(
+        problems([("PORT", "web"), ("COOLDOWN", "60"), ("STORE", "redis")]),
+        [
+            "PORT: cannot be \"web\"; it takes a port number, 0 to 65535",
+            "STORE: cannot be \"redis\"; it takes auto, sqlite or mongodb",
+            "COOLDOWN: cannot be \"60\"; it takes a duration such as 60s, 5m or 500ms",
+        ]
+    );
+}
+
+#[test]
+fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
+    let free = [
+        "DATA_DIR",
+        "MONGODB_URI",
+        "MONGODB_DATABASE",
+        "MONGODB_HOST",
+        "MONGODB_USER",
+        "MONGODB_PASSWORD",
+        "MODEL_PACK",
+        "MODELS_DIR",
+        "ORT_DYLIB_PATH",
+    ];
+    for variable in Settings::SECTIONS
+        .iter()
+        .flat_map(|(_, variables)| *variables)
+    {
+        if free.contains(&variable.name) {
+            continue;
+        }
+        let problems = problems([(variable.name, "!=!")]);
+        assert!(problems[0].starts_with(variable.name), "{problems:?}");
+        assert!(problems[0].ends_with(variable.takes), "{problems:?}");
+    }
+}
+
+#[test]
+fn rates_and_shares_outside_their_bounds_are_refused() {
+    for (name, value) in [
+        ("FPIR", "0"),
+        ("FPIR", "0.5"),
+        ("FPIR", "NaN"),
+        ("MIN_MARGIN", "-0.1"),
+        ("MIN_MARGIN", "inf"),
+        ("ENGINE_THREADS", "0"),
+        ("WORKDAY_STARTS", "24:00"),
+        ("COOLDOWN", "-5s"),
+        ("SESSION_COOKIE_AGE", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.0/40"),
+    ] {
+        assert_eq!(problems([(name, value)]).len(), 1, "{name}={value}");
+    }
+}
+
+#[test]
+fn values_are_read_in_the_forms_that_the_table_promises() {
+    let settings = Settings::read(&[
+        ("FPIR", "0.1%"),
+        ("COOLDOWN", "500ms"),
+        ("SESSION_COOKIE_AGE", "1h 30m"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ("WORKDAY_STARTS", "05:30"),
+        ("TIME_ZONE", "Europe/Berlin"),
+        ("ENGINE_THREADS", "3"),
+        ("KEEP_PHOTOS", "ON"),
+    ])
+    .unwrap();
+    assert!((settings.recognition.fpir.value() - 0.001).abs() < 1e-9);
+    assert_eq!(
+        settings.attendance.cooldown,
+        SignedDuration::from_millis(500)
+    );
+    assert_eq!(
+        settings.server.session_age.unsigned_abs(),
+        Duration::from_secs(5400)
+    );
+    assert_eq!(settings.server.trusted_proxies.len(), 2);
+    assert_eq!(
+        settings.attendance.workday_starts,
+        SignedDuration::from_mins(330)
+    );
+    assert_eq!(
+        settings.attendance.time_zone.iana_name(),
+        Some("Europe/Berlin")
+    );
+    assert_eq!(settings.recognition.threads, Some(3));
+    assert!(settings.privacy.keep_photos);
+}
+
+#[test]
+fn what_belongs_together_is_asked_for_together() {
+    assert!(problems([("ADMIN_EMAIL", "a@example.org")])[0].contains("ADMIN_PASSWORD"));
+    assert!(problems([("STORE", "mongodb")])[0].contains("MONGODB_URI"));
+    assert!(
+        problems([("MONGODB_HOST", "db"), ("MONGODB_USER", "u")])[0].contains("MONGODB_PASSWORD")
+    );
+}
+
+#[test]
+fn secrets_show_nowhere() {
+    let settings = Settings::read(&[
+        ("MONGODB_URI", "mongodb://u:hunter22@db/"),
+        ("ADMIN_EMAIL", "a@example.org"),
+        ("ADMIN_PASSWORD", "hunter22hunter22"),
+        ("MONGODB_USER", "u"),
+        ("MONGODB_PASSWORD", "hunter22"),
+        ("TEMPLATE_KEY", &"ab".repeat(32)),
+    ])
+    .unwrap();
+    let everything = format!("{settings:?}{:?}", settings.shown());
+    assert!(!everything.contains("hunter22"));
+    assert!(!everything.contains("abab"));
+    assert!(!everything.contains("171, 171"));
+    let complaint =
+        problems([("TEMPLATE_KEY", "hunter22"), ("ADMIN_PASSWORD", "hunter22")]).join(" ");
+    assert!(!complaint.contains("hunter22"), "{complaint}");
+}
+
+#[test]
+fn the_parts_of_a_mongodb_address_are_escaped() {
+    let settings = Settings::read(&[
+        ("MONGODB_HOST", "::1"),
+        ("MONGODB_USER", "a@b"),
+        ("MONGODB_PASSWORD", "p:/w"),
+    ])
+    .unwrap();
+    let uri = settings.store.mongodb_connection().unwrap();
+    assert_eq!(uri.expose_secret(), "mongodb://a%40b:p%3A%2Fw@[::1]:27017/");
+}
+
+#[test]
+fn several_keys_are_told_apart_by_their_order() {
+    let keys = TemplateKeys::parse(&format!(
+        "{}, {}",
+        "01".repeat(32),
+        "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
+    ))
+    .unwrap();
+    assert_eq!(*keys.sealing, [1; 32]);
+    assert_eq!(*keys.older[0], [2; 32]);
+    assert!(TemplateKeys::parse("0101").is_none());
+    assert!(TemplateKeys::parse("").is_none());
+}
+
+#[test]
+fn a_key_file_is_made_once_private_and_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("template.key");
+    assert!(TemplateKeys::read(&file).unwrap().is_none());
+    let first = TemplateKeys::read_or_create(&file, [7; 32]).unwrap();
+    assert_eq!(*first.sealing, [7; 32]);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let second = TemplateKeys::read_or_create(&file, [8; 32]).unwrap();
+    assert_eq!(*second.sealing, [7; 32]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_key_file_that_others_can_read_or_that_holds_no_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("template.key");
+    TemplateKeys::read_or_create(&file, [7; 32]).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = TemplateKeys::read(&file).unwrap_err().to_string();
+    assert!(
+        error.contains("mode 640") && error.contains("chmod 600"),
+        "{error}"
+    );
+    fs::write(&file, "no key").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let error = TemplateKeys::read(&file).unwrap_err().to_string();
+    assert!(error.contains("does not hold keys"), "{error}");
+}
