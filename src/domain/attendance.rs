@@ -211,8 +211,8 @@ impl Moment {
 
 /// Decides what a sample of a known person means.
 ///
-/// `last` is their last punch at or before the moment. The cooldown holds in any case; a wanted
-/// kind holds otherwise; without one the punch opens the workday, or answers the last one in it.
+/// `last` is their last punch before the moment, or, for an offline capture, one within the
+/// cooldown after it. The cooldown holds in any case; a wanted kind holds otherwise; without one the punch opens the workday, or answers the last one in it.
 pub fn decide(
     last: Option<&Punch>,
     moment: Moment,

@@ -215,6 +215,11 @@ impl Threshold {
 pub struct ErrorRate(f64);
 
 impl ErrorRate {
+    /// 1 %.
+    pub const ONE_IN_HUNDRED: Self = Self(0.01);
+    /// 5 %.
+    pub const ONE_IN_TWENTY: Self = Self(0.05);
+
     /// Wraps a rate; `None` outside (0, 1).
     pub fn new(value: f64) -> Option<Self> {
         (value.is_finite() && value > 0.0 && value < 1.0).then_some(Self(value))

@@ -157,6 +157,13 @@ impl Flaw {
 }
 
 impl Quality {
+    /// A number by which frames of one moment are ordered, better first: how much of the face
+    /// there is to see, how straight and how sharp. Means nothing across cameras.
+    pub fn rank(&self) -> f32 {
+        let turned = (self.yaw.abs() + self.pitch.abs()) / 90.0;
+        self.score * self.inside * (1.0 - turned.min(0.9)) * self.sharpness.max(1.0).ln_1p()
+    }
+
     /// The first thing that is wrong, the one easiest to act on first; `None` when all is well.
     pub fn flaw(&self, limits: &QualityLimits) -> Option<Flaw> {
         let checks = [

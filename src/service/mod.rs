@@ -1,1 +1,12 @@
 //! Use cases: each a struct with its ports, each with one error enum.
+
+pub mod accounts;
+pub mod audit;
+pub mod devices;
+pub mod employees;
+pub mod enrollment;
+pub mod identification;
+pub mod probing;
+pub mod punching;
+pub mod references;
+pub mod tokens;

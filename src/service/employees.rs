@@ -1,0 +1,238 @@
+//! Employees: adding, changing, listing, deleting, and what is enrolled of them.
+
+use std::sync::Arc;
+
+use super::{
+    audit::Audit,
+    references::{ReferenceError, References},
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        accounts::Actor,
+        employees::Employee,
+        ids::EmployeeId,
+        text::{Code, Name, SiteName},
+    },
+    ports::{EmployeeFilter, Page, StoreError, StoredTemplate, Stores},
+};
+
+/// Why an employee request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EmployeeError {
+    /// There is no such employee.
+    #[error("no such employee")]
+    NotFound,
+    /// Somebody else has the code.
+    #[error("another employee has this code")]
+    CodeTaken,
+    /// A stored template could not be opened.
+    #[error(transparent)]
+    Reference(ReferenceError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ReferenceError> for EmployeeError {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Store(error) => Self::Store(error),
+            sealed @ ReferenceError::Sealed { .. } => Self::Reference(sealed),
+        }
+    }
+}
+
+/// What to change; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct EmployeeChange {
+    /// A new name.
+    pub name: Option<Name>,
+    /// A new code.
+    pub code: Option<Code>,
+    /// A new site, or none.
+    pub site: Option<Option<SiteName>>,
+    /// Whether they may punch.
+    pub active: Option<bool>,
+}
+
+/// What is enrolled of somebody; never the numbers.
+#[derive(Debug, Clone)]
+pub struct Enrolled {
+    /// Whose.
+    pub employee: Employee,
+    /// The templates, oldest first.
+    pub templates: Vec<StoredTemplate>,
+    /// How many photos were kept.
+    pub photos: usize,
+}
+
+/// Employees.
+pub struct Employees {
+    stores: Stores,
+    references: Arc<References>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+}
+
+impl Employees {
+    /// Over the stores; the gallery is kept in step through `references`.
+    pub fn new(
+        stores: Stores,
+        references: Arc<References>,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            stores,
+            references,
+            audit,
+            clock,
+        }
+    }
+
+    /// Adds one.
+    pub async fn add(
+        &self,
+        actor: Actor,
+        name: Name,
+        code: Code,
+        site: Option<SiteName>,
+    ) -> Result<Employee, EmployeeError> {
+        let employee = Employee {
+            id: EmployeeId::new(self.clock.id()),
+            name,
+            code,
+            site,
+            active: true,
+            consent: None,
+            templates: 0,
+            created_at: self.clock.now(),
+            deleted_at: None,
+        };
+        match self.stores.employees.insert(&employee).await {
+            Ok(()) => {}
+            Err(StoreError::Conflict) => return Err(EmployeeError::CodeTaken),
+            Err(error) => return Err(error.into()),
+        }
+        self.audit
+            .record(actor, "employee.add", employee.id, None)
+            .await?;
+        Ok(employee)
+    }
+
+    /// One that is not deleted.
+    pub async fn find(&self, id: EmployeeId) -> Result<Employee, EmployeeError> {
+        let employee = self.stores.employees.find(id).await?;
+        employee
+            .filter(|employee| employee.deleted_at.is_none())
+            .ok_or(EmployeeError::NotFound)
+    }
+
+    /// One by code, not deleted.
+    pub async fn find_by_code(&self, code: &Code) -> Result<Option<Employee>, StoreError> {
+        self.stores.employees.find_by_code(code).await
+    }
+
+    /// Employees by identity, deleted ones too: the names behind punches.
+    pub async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<Employee>, StoreError> {
+        if ids.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.stores.employees.find_many(ids).await
+        }
+    }
+
+    /// A page, sorted by name.
+    pub async fn list(
+        &self,
+        filter: &EmployeeFilter,
+        page: &Page<(String, EmployeeId)>,
+    ) -> Result<Vec<Employee>, StoreError> {
+        self.stores.employees.list(filter, page).await
+    }
+
+    /// Changes one.
+    pub async fn change(
+        &self,
+        actor: Actor,
+        id: EmployeeId,
+        change: EmployeeChange,
+    ) -> Result<Employee, EmployeeError> {
+        let mut employee = self.find(id).await?;
+        let was_active = employee.active;
+        employee.name = change.name.unwrap_or(employee.name);
+        employee.code = change.code.unwrap_or(employee.code);
+        employee.site = change.site.unwrap_or(employee.site);
+        employee.active = change.active.unwrap_or(employee.active);
+        self.audit
+            .record(actor, "employee.change", id, None)
+            .await?;
+        match self.stores.employees.update(&employee).await {
+            Ok(true) => {}
+            Ok(false) => return Err(EmployeeError::NotFound),
+            Err(StoreError::Conflict) => return Err(EmployeeError::CodeTaken),
+            Err(error) => return Err(error.into()),
+        }
+        if employee.active != was_active {
+            self.stores
+                .templates
+                .mark_changed(id, self.clock.now())
+                .await?;
+            self.references.refresh(id).await?;
+        }
+        Ok(employee)
+    }
+
+    /// Deletes one: templates and photos for good, the record out of every list. The name stays
+    /// behind old punches.
+    pub async fn delete(&self, actor: Actor, id: EmployeeId) -> Result<(), EmployeeError> {
+        let mut employee = self.find(id).await?;
+        self.audit
+            .record(actor, "employee.delete", id, None)
+            .await?;
+        self.forget_face(id).await?;
+        employee.active = false;
+        employee.deleted_at = Some(self.clock.now());
+        self.stores.employees.update(&employee).await?;
+        Ok(())
+    }
+
+    /// What is enrolled of one.
+    pub async fn enrolled(&self, id: EmployeeId) -> Result<Enrolled, EmployeeError> {
+        let employee = self.find(id).await?;
+        let templates = self.stores.templates.of_employee(id).await?;
+        let photos = self.stores.templates.photos_of(id).await?.len();
+        Ok(Enrolled {
+            employee,
+            templates,
+            photos,
+        })
+    }
+
+    /// Deletes the templates and photos of one for good, and with them the consent.
+    pub async fn delete_face(&self, actor: Actor, id: EmployeeId) -> Result<(), EmployeeError> {
+        self.find(id).await?;
+        self.audit
+            .record(actor, "templates.delete", id, None)
+            .await?;
+        self.forget_face(id).await
+    }
+
+    /// Word of the change goes out before and after: an instance that crashes in between has
+    /// told the others, who look again within their overlap.
+    async fn forget_face(&self, id: EmployeeId) -> Result<(), EmployeeError> {
+        self.stores
+            .templates
+            .mark_changed(id, self.clock.now())
+            .await?;
+        self.stores.templates.delete_of(id).await?;
+        self.stores.employees.set_enrolled(id, 0, None).await?;
+        self.stores
+            .templates
+            .mark_changed(id, self.clock.now())
+            .await?;
+        self.references.refresh(id).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! Probing: one to five frames of one person made one probe.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+
+use crate::{
+    domain::{
+        biometrics::{Embedding, ErrorRate, Fused, Probe, Resultant, Views},
+        quality::{Flaw, Quality, QualityLimits},
+    },
+    ports::{EngineError, Face, FaceEngine, Sample, Work},
+};
+
+/// Most frames in one burst.
+pub const BURST_MOST: usize = 5;
+
+/// Makes probes.
+pub struct Probing {
+    engine: Arc<dyn FaceEngine>,
+    least_liveness: Option<f32>,
+}
+
+/// A probe with what is known of the frames behind it.
+#[derive(Debug, Clone)]
+pub struct ReadyProbe {
+    /// To be compared.
+    pub probe: Probe,
+    /// Of the best frame.
+    pub quality: Quality,
+    /// Mean probability of a live person; `None` without a liveness model.
+    pub liveness: Option<f32>,
+    /// How many frames it is made of.
+    pub frames: u8,
+}
+
+/// One frame that can be used.
+struct Frame {
+    embedding: Embedding,
+    quality: Quality,
+    liveness: Option<f32>,
+}
+
+impl Probing {
+    /// Over an engine. With a liveness model, frames whose mean probability of a live person
+    /// is under `least_liveness` are an attack.
+    pub fn new(engine: Arc<dyn FaceEngine>, least_liveness: Option<f32>) -> Self {
+        Self {
+            engine,
+            least_liveness,
+        }
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &Arc<dyn FaceEngine> {
+        &self.engine
+    }
+
+    /// The largest face of each frame, fused. Frames that are not good enough, or show somebody
+    /// else than the best one, are left out; the flaw of the first is told when none is left.
+    pub async fn probe(
+        &self,
+        samples: Vec<Sample>,
+    ) -> Result<Result<ReadyProbe, Flaw>, EngineError> {
+        let work = Work {
+            views: Views::Pair,
+            embed: 1,
+        };
+        let analyses = try_join_all(
+            samples
+                .into_iter()
+                .map(|sample| self.engine.analyse(sample, work)),
+        )
+        .await?;
+        let mut flaw = None;
+        let mut frames: Vec<Frame> = Vec::with_capacity(analyses.len());
+        for analysis in analyses {
+            match analysis
+                .faces
+                .into_iter()
+                .next()
+                .map_or(Err(Flaw::NoFace), usable)
+            {
+                Ok(frame) => frames.push(frame),
+                // Somebody's flaw says more than an empty frame before or after.
+                Err(found) if flaw.is_none() || flaw == Some(Flaw::NoFace) => flaw = Some(found),
+                Err(_) => {}
+            }
+        }
+        self.keep_one_person(&mut frames);
+        let embeddings: Vec<Embedding> =
+            frames.iter().map(|frame| frame.embedding.clone()).collect();
+        let (Some(best), Some(fused)) = (frames.first(), Fused::of(&embeddings)) else {
+            return Ok(Err(flaw.unwrap_or(Flaw::NoFace)));
+        };
+        let liveness = mean(frames.iter().filter_map(|frame| frame.liveness));
+        if liveness
+            .zip(self.least_liveness)
+            .is_some_and(|(found, least)| found < least)
+        {
+            return Ok(Err(Flaw::Attack));
+        }
+        Ok(Ok(ReadyProbe {
+            probe: Probe {
+                fused,
+                views: Views::Pair,
+            },
+            quality: best.quality,
+            liveness,
+            frames: frames.len() as u8,
+        }))
+    }
+
+    /// Sorts frames by quality and drops those that are not of the person in the best one.
+    fn keep_one_person(&self, frames: &mut Vec<Frame>) {
+        frames.sort_by(|a, b| b.quality.rank().total_cmp(&a.quality.rank()));
+        let (Some(calibration), Some(best)) = (self.engine.calibration(), frames.first()) else {
+            return;
+        };
+        let anchor = best.embedding.clone();
+        let same = calibration
+            .at(SAME_MOMENT, Views::Pair, Views::Pair)
+            .threshold(Resultant::ONE, Resultant::ONE);
+        frames.retain(|frame| {
+            frame
+                .embedding
+                .similarity(&anchor)
+                .is_some_and(|found| found.value() >= same.value())
+        });
+    }
+}
+
+/// The false match rate at which two frames of one burst count as one person's: lax, because
+/// they were taken within a second before one camera.
+const SAME_MOMENT: ErrorRate = ErrorRate::ONE_IN_HUNDRED;
+
+/// A face that is good enough to be compared, or what is wrong with it.
+fn usable(face: Face) -> Result<Frame, Flaw> {
+    match face.quality.flaw(&QualityLimits::PROBE) {
+        Some(flaw) => Err(flaw),
+        None => {
+            let embedding = face.embedding.ok_or(Flaw::NoFace)?;
+            Ok(Frame {
+                embedding,
+                quality: face.quality,
+                liveness: face.liveness,
+            })
+        }
+    }
+}
+
+/// The mean; `None` of nothing.
+pub(super) fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
+    let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f32)
+}

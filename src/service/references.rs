@@ -1,0 +1,160 @@
+//! References: what enrolled people are compared by, made from stored templates and put into
+//! the gallery.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tracing::error;
+
+use crate::{
+    domain::{
+        biometrics::{Embedding, Fused, ModelId, Reference, Views},
+        employees::Employee,
+        ids::EmployeeId,
+    },
+    ports::{Gallery, Page, StoreError, StoredTemplate, Stores},
+    vault::{Vault, VaultError},
+};
+
+/// Why a reference could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReferenceError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A template could not be opened.
+    #[error("a template of employee {employee} could not be opened: {cause}")]
+    Sealed {
+        /// Whose.
+        employee: EmployeeId,
+        /// Why.
+        cause: VaultError,
+    },
+}
+
+/// How filling the gallery went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Filled {
+    /// People who can be identified.
+    pub people: usize,
+    /// People whose templates could not be opened: they are not identified, and the log says why.
+    pub damaged: usize,
+}
+
+/// Makes references and keeps the gallery in step with the store.
+pub struct References {
+    stores: Stores,
+    vault: Arc<Vault>,
+    gallery: Arc<dyn Gallery>,
+    model: ModelId,
+}
+
+/// Templates are read from the store in pages of this many.
+const PAGE: usize = 1000;
+
+impl References {
+    /// For one model's templates.
+    pub fn new(
+        stores: Stores,
+        vault: Arc<Vault>,
+        gallery: Arc<dyn Gallery>,
+        model: ModelId,
+    ) -> Self {
+        Self {
+            stores,
+            vault,
+            gallery,
+            model,
+        }
+    }
+
+    /// Puts everybody who may be identified into the gallery.
+    pub async fn fill(&self) -> Result<Filled, StoreError> {
+        let mut templates: HashMap<EmployeeId, Vec<StoredTemplate>> = HashMap::new();
+        let mut page = Page {
+            after: None,
+            limit: PAGE,
+        };
+        loop {
+            let batch = self.stores.templates.list(&self.model, &page).await?;
+            page.after = batch.last().map(|last| last.id);
+            let full = batch.len() == PAGE;
+            for template in batch {
+                templates
+                    .entry(template.employee)
+                    .or_default()
+                    .push(template);
+            }
+            if !full {
+                break;
+            }
+        }
+        let mut filled = Filled::default();
+        let people: Vec<EmployeeId> = templates.keys().copied().collect();
+        for chunk in people.chunks(PAGE) {
+            let present = self.stores.employees.find_many(chunk).await?;
+            for employee in present.iter().filter(|employee| employee.present()) {
+                match self.open(employee.id, &templates[&employee.id]) {
+                    Ok(Some(reference)) => {
+                        self.gallery.put(employee.id, reference);
+                        filled.people += 1;
+                    }
+                    Ok(None) => {}
+                    Err(cause) => {
+                        error!(%cause, "left out of the gallery");
+                        filled.damaged += 1;
+                    }
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Brings one person's place in the gallery up to date.
+    pub async fn refresh(&self, id: EmployeeId) -> Result<(), ReferenceError> {
+        let employee = self.stores.employees.find(id).await?;
+        let reference = match employee.filter(Employee::present) {
+            Some(employee) => self.of(employee.id).await?,
+            None => None,
+        };
+        match reference {
+            Some(reference) => self.gallery.put(id, reference),
+            None => {
+                self.gallery.remove(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// What one person is compared by, from the store; `None` when nothing is enrolled.
+    pub async fn of(&self, employee: EmployeeId) -> Result<Option<Reference>, ReferenceError> {
+        let templates = self.stores.templates.of_employee(employee).await?;
+        self.open(employee, &templates)
+    }
+
+    /// Opens templates of one employee that are of this model, and fuses them.
+    fn open(
+        &self,
+        employee: EmployeeId,
+        templates: &[StoredTemplate],
+    ) -> Result<Option<Reference>, ReferenceError> {
+        let ours = || {
+            templates
+                .iter()
+                .filter(|template| template.model == self.model)
+        };
+        let embeddings = ours()
+            .map(|template| {
+                self.vault
+                    .open_embedding(&template.sealed, employee, &self.model)
+            })
+            .collect::<Result<Vec<Embedding>, VaultError>>()
+            .map_err(|cause| ReferenceError::Sealed { employee, cause })?;
+        // With mixed views the higher threshold is the safe one: the shift of all views.
+        let views = if ours().any(|template| template.views == Views::All) {
+            Views::All
+        } else {
+            Views::Pair
+        };
+        Ok(Fused::of(&embeddings).map(|fused| Reference { fused, views }))
+    }
+}
