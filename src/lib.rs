@@ -9,4 +9,5 @@ pub mod config;
 pub mod domain;
 pub mod ports;
 pub mod service;
+pub mod storage;
 pub mod vault;

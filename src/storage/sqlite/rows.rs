@@ -1,0 +1,446 @@
+//! How each record is kept as a row, and read back with doubt.
+
+use rusqlite::{Row, types::Value};
+
+use crate::{
+    domain::{
+        accounts::{Account, Session},
+        attendance::{Evidence, Punch, RequestKey},
+        audit::AuditEntry,
+        biometrics::{ModelId, Similarity, Threshold},
+        devices::Device,
+        employees::{Consent, Employee},
+        ids::{AccountId, AuditId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+        quality::Quality,
+        text::{IdempotencyKey, Name, SiteName},
+    },
+    ports::{KeptAnswer, Sealed, StoreError, StoredPhoto, StoredTemplate},
+    storage::parts,
+};
+
+/// A record that is a row of a table.
+pub(super) trait Record: Sized {
+    /// The table.
+    const TABLE: &str;
+    /// Its columns; the first is the primary key, or part of it.
+    const COLUMNS: &[&str];
+
+    /// What the columns hold, in their order.
+    fn values(&self) -> Result<Vec<Value>, StoreError>;
+
+    /// Reads a row that has all columns.
+    fn read(row: &Row<'_>) -> Result<Self, StoreError>;
+}
+
+macro_rules! values {
+    ($($value:expr),+ $(,)?) => { Ok(vec![$(Value::from($value)),+]) };
+}
+
+/// An identity as it is kept.
+pub(super) fn blob(id: uuid::Uuid) -> Vec<u8> {
+    id.into_bytes().to_vec()
+}
+
+/// Reads an identity.
+pub(super) fn id<T>(
+    row: &Row<'_>,
+    column: &str,
+    wrap: fn(uuid::Uuid) -> T,
+) -> Result<T, StoreError> {
+    Ok(parts::identity(row.get(column)?, wrap))
+}
+
+fn optional_time(
+    row: &Row<'_>,
+    column: &str,
+    what: &'static str,
+) -> Result<Option<jiff::Timestamp>, StoreError> {
+    row.get::<_, Option<i64>>(column)?
+        .map(|at| parts::time(at, what))
+        .transpose()
+}
+
+fn optional_site(row: &Row<'_>, what: &'static str) -> Result<Option<SiteName>, StoreError> {
+    row.get::<_, Option<String>>("site")?
+        .map(|site| parts::text(site, what))
+        .transpose()
+}
+
+fn site_text(site: &Option<SiteName>) -> Option<String> {
+    site.clone().map(String::from)
+}
+
+impl Record for Employee {
+    const TABLE: &str = "employees";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "name",
+        "name_key",
+        "code",
+        "code_key",
+        "site",
+        "active",
+        "consent_at",
+        "consent_by",
+        "consent_text",
+        "templates",
+        "created_at",
+        "deleted_at",
+    ];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        let consent = self.consent.as_ref();
+        values![
+            blob(self.id.uuid()),
+            self.name.as_str().to_owned(),
+            self.name.key(),
+            self.code.as_str().to_owned(),
+            self.deleted_at.is_none().then(|| self.code.key()),
+            site_text(&self.site),
+            self.active,
+            consent.map(|consent| consent.at.as_millisecond()),
+            consent.map(|consent| parts::actor_text(consent.recorded_by)),
+            consent.map(|consent| consent.text.clone()),
+            self.templates,
+            self.created_at.as_millisecond(),
+            self.deleted_at.map(jiff::Timestamp::as_millisecond),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let consent = match optional_time(row, "consent_at", "employee consent time")? {
+            None => None,
+            Some(at) => Some(Consent {
+                at,
+                recorded_by: parts::actor(
+                    &row.get::<_, String>("consent_by")?,
+                    "employee consent author",
+                )?,
+                text: row.get("consent_text")?,
+            }),
+        };
+        Ok(Self {
+            id: id(row, "id", EmployeeId::new)?,
+            name: parts::text(row.get("name")?, "employee name")?,
+            code: parts::text(row.get("code")?, "employee code")?,
+            site: optional_site(row, "employee site")?,
+            active: row.get("active")?,
+            consent,
+            templates: row.get("templates")?,
+            created_at: parts::time(row.get("created_at")?, "employee creation time")?,
+            deleted_at: optional_time(row, "deleted_at", "employee deletion time")?,
+        })
+    }
+}
+
+fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
+    Ok(Sealed {
+        key_id: row.get("key_id")?,
+        nonce: row.get("nonce")?,
+        ciphertext: row.get("ciphertext")?,
+    })
+}
+
+impl Record for StoredTemplate {
+    const TABLE: &str = "templates";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "employee",
+        "model",
+        "views",
+        "key_id",
+        "nonce",
+        "ciphertext",
+        "quality",
+        "created_at",
+    ];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            blob(self.id.uuid()),
+            blob(self.employee.uuid()),
+            self.model.as_str().to_owned(),
+            parts::word(self.views),
+            self.sealed.key_id.clone(),
+            self.sealed.nonce.to_vec(),
+            self.sealed.ciphertext.clone(),
+            serde_json::to_string(&self.quality).map_err(|_| parts::damaged("template quality"))?,
+            self.created_at.as_millisecond(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let quality: Quality = serde_json::from_str(&row.get::<_, String>("quality")?)
+            .map_err(|_| parts::damaged("template quality"))?;
+        Ok(Self {
+            id: id(row, "id", TemplateId::new)?,
+            employee: id(row, "employee", EmployeeId::new)?,
+            model: ModelId::new(row.get::<_, String>("model")?),
+            views: parts::from_word(&row.get::<_, String>("views")?, "template views")?,
+            sealed: sealed(row)?,
+            quality,
+            created_at: parts::time(row.get("created_at")?, "template creation time")?,
+        })
+    }
+}
+
+impl Record for StoredPhoto {
+    const TABLE: &str = "photos";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "employee",
+        "key_id",
+        "nonce",
+        "ciphertext",
+        "created_at",
+    ];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            blob(self.id.uuid()),
+            blob(self.employee.uuid()),
+            self.sealed.key_id.clone(),
+            self.sealed.nonce.to_vec(),
+            self.sealed.ciphertext.clone(),
+            self.created_at.as_millisecond(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(row, "id", PhotoId::new)?,
+            employee: id(row, "employee", EmployeeId::new)?,
+            sealed: sealed(row)?,
+            created_at: parts::time(row.get("created_at")?, "photo creation time")?,
+        })
+    }
+}
+
+fn request(row: &Row<'_>, what: &'static str) -> Result<Option<RequestKey>, StoreError> {
+    let Some(key) = row.get::<_, Option<String>>("request_key")? else {
+        return Ok(None);
+    };
+    Ok(Some(RequestKey {
+        key: parts::text::<IdempotencyKey>(key, what)?,
+        fingerprint: row.get("fingerprint")?,
+    }))
+}
+
+impl Record for Punch {
+    const TABLE: &str = "punches";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "employee",
+        "kind",
+        "at",
+        "recorded_at",
+        "clock",
+        "workday",
+        "site",
+        "source",
+        "device",
+        "similarity",
+        "threshold",
+        "margin",
+        "liveness",
+        "model",
+        "frames",
+        "look",
+        "request_key",
+        "fingerprint",
+        "sequence",
+    ];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        let request = self.request.as_ref();
+        values![
+            blob(self.id.uuid()),
+            blob(self.employee.uuid()),
+            self.kind.as_str().to_owned(),
+            self.at.as_millisecond(),
+            self.recorded_at.as_millisecond(),
+            parts::word(self.clock),
+            self.workday.to_string(),
+            site_text(&self.site),
+            parts::word(self.source),
+            blob(self.device.uuid()),
+            self.evidence.similarity.value(),
+            self.evidence.threshold.value(),
+            self.evidence.margin,
+            self.evidence.liveness,
+            self.evidence.model.as_str().to_owned(),
+            self.evidence.frames,
+            self.evidence.look,
+            request.map(|request| request.key.as_str().to_owned()),
+            request.map(|request| request.fingerprint.clone()),
+            parts::number::<u64, i64>(self.sequence, "punch sequence")?,
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(row, "id", PunchId::new)?,
+            employee: id(row, "employee", EmployeeId::new)?,
+            kind: parts::from_word(&row.get::<_, String>("kind")?, "punch kind")?,
+            at: parts::time(row.get("at")?, "punch time")?,
+            recorded_at: parts::time(row.get("recorded_at")?, "punch recording time")?,
+            clock: parts::from_word(&row.get::<_, String>("clock")?, "punch clock")?,
+            workday: parts::date(&row.get::<_, String>("workday")?, "punch workday")?,
+            site: optional_site(row, "punch site")?,
+            source: parts::from_word(&row.get::<_, String>("source")?, "punch source")?,
+            device: id(row, "device", DeviceId::new)?,
+            evidence: Evidence {
+                similarity: parts::known(
+                    Similarity::new(row.get("similarity")?),
+                    "punch similarity",
+                )?,
+                threshold: parts::known(Threshold::new(row.get("threshold")?), "punch threshold")?,
+                margin: row.get("margin")?,
+                liveness: row.get("liveness")?,
+                model: ModelId::new(row.get::<_, String>("model")?),
+                frames: row.get("frames")?,
+                look: row.get("look")?,
+            },
+            request: request(row, "punch request key")?,
+            sequence: parts::number::<i64, u64>(row.get("sequence")?, "punch sequence")?,
+        })
+    }
+}
+
+impl Record for KeptAnswer {
+    const TABLE: &str = "kept_answers";
+    const COLUMNS: &[&str] = &["device", "request_key", "fingerprint", "answer", "at"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            blob(self.device.uuid()),
+            self.request.key.as_str().to_owned(),
+            self.request.fingerprint.clone(),
+            self.answer.clone(),
+            self.at.as_millisecond(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            device: id(row, "device", DeviceId::new)?,
+            request: parts::known(request(row, "answer request key")?, "answer request key")?,
+            answer: row.get("answer")?,
+            at: parts::time(row.get("at")?, "answer time")?,
+        })
+    }
+}
+
+impl Record for Device {
+    const TABLE: &str = "devices";
+    const COLUMNS: &[&str] = &["id", "name", "site", "token", "created_at", "revoked_at"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            blob(self.id.uuid()),
+            self.name.as_str().to_owned(),
+            site_text(&self.site),
+            self.token.to_hex(),
+            self.created_at.as_millisecond(),
+            self.revoked_at.map(jiff::Timestamp::as_millisecond),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(row, "id", DeviceId::new)?,
+            name: parts::text::<Name>(row.get("name")?, "device name")?,
+            site: optional_site(row, "device site")?,
+            token: parts::token(&row.get::<_, String>("token")?, "device token")?,
+            created_at: parts::time(row.get("created_at")?, "device creation time")?,
+            revoked_at: optional_time(row, "revoked_at", "device revocation time")?,
+        })
+    }
+}
+
+impl Record for Account {
+    const TABLE: &str = "accounts";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "email",
+        "name",
+        "role",
+        "password_hash",
+        "active",
+        "created_at",
+    ];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            blob(self.id.uuid()),
+            self.email.as_str().to_owned(),
+            self.name.as_str().to_owned(),
+            self.role.as_str().to_owned(),
+            self.password_hash.clone(),
+            self.active,
+            self.created_at.as_millisecond(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(row, "id", AccountId::new)?,
+            email: parts::text(row.get("email")?, "account email")?,
+            name: parts::text(row.get("name")?, "account name")?,
+            role: parts::from_word(&row.get::<_, String>("role")?, "account role")?,
+            password_hash: row.get("password_hash")?,
+            active: row.get("active")?,
+            created_at: parts::time(row.get("created_at")?, "account creation time")?,
+        })
+    }
+}
+
+impl Record for Session {
+    const TABLE: &str = "sessions";
+    const COLUMNS: &[&str] = &["hash", "account", "created_at", "expires_at"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            self.hash.to_hex(),
+            blob(self.account.uuid()),
+            self.created_at.as_millisecond(),
+            self.expires_at.as_millisecond(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            hash: parts::token(&row.get::<_, String>("hash")?, "session hash")?,
+            account: id(row, "account", AccountId::new)?,
+            created_at: parts::time(row.get("created_at")?, "session creation time")?,
+            expires_at: parts::time(row.get("expires_at")?, "session expiry time")?,
+        })
+    }
+}
+
+impl Record for AuditEntry {
+    const TABLE: &str = "audit";
+    const COLUMNS: &[&str] = &["id", "at", "actor", "action", "subject", "detail"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            blob(self.id.uuid()),
+            self.at.as_millisecond(),
+            parts::actor_text(self.actor),
+            self.action.clone(),
+            self.subject.clone(),
+            self.detail.clone(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(row, "id", AuditId::new)?,
+            at: parts::time(row.get("at")?, "audit time")?,
+            actor: parts::actor(&row.get::<_, String>("actor")?, "audit actor")?,
+            action: row.get("action")?,
+            subject: row.get("subject")?,
+            detail: row.get("detail")?,
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! The threads that SQLite runs on: one writes, a few read. A bounded queue in front of each
+//! kind; callers wait for their answer without blocking the async runtime.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::schema::{self, OpenError};
+use crate::ports::StoreError;
+
+/// How many jobs may wait for a thread.
+const QUEUE: usize = 1024;
+
+/// How many writes share one commit: the file is synchronised once for all of them.
+const BATCH: usize = 64;
+
+/// How many threads read.
+const READERS: usize = 2;
+
+/// How long a caller waits for an answer, queue and locks included.
+const PATIENCE: Duration = Duration::from_millis(1900);
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// Runs inside the transaction, or learns that there is none; answers after the commit.
+type Write = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Acknowledge + Send>;
+type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// The ways in. Gone once the store is closed; the threads end when their queue is empty.
+struct Queues {
+    writes: mpsc::Sender<Write>,
+    reads: mpsc::Sender<Read>,
+}
+
+/// A writing thread and a few reading ones on the same file.
+pub(super) struct Threads {
+    queues: Mutex<Option<Arc<Queues>>>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Threads {
+    /// Starts the threads; the first opens the file and brings its schema up to date.
+    pub async fn start(path: &Path) -> Result<Self, OpenError> {
+        let (writes, jobs) = mpsc::channel(QUEUE);
+        let writer = start("sqlite-write", path, schema::open_writer, |connection| {
+            write_batches(connection, jobs);
+        })
+        .await?;
+        let mut running = vec![writer];
+        let (reads, jobs) = mpsc::channel(QUEUE);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 1..=READERS {
+            let (name, jobs) = (format!("sqlite-read-{number}"), jobs.clone());
+            let reader = start(&name, path, schema::open_reader, move |connection| {
+                read_one_by_one(connection, &jobs);
+            })
+            .await?;
+            running.push(reader);
+        }
+        Ok(Self {
+            queues: Mutex::new(Some(Arc::new(Queues { writes, reads }))),
+            running: Mutex::new(running),
+        })
+    }
+
+    /// Runs `work` on a reading connection.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Read = Box::new(move |connection| {
+            if !answer.is_closed() {
+                // The caller may have left meanwhile.
+                let _ = answer.send(work(connection));
+            }
+        });
+        let queues = self.queues()?;
+        in_time(queues.reads.send(job), answered).await
+    }
+
+    /// Runs `work` in a savepoint on the writing connection. The answer comes after the commit.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Write = Box::new(move |connection| {
+            let result = match connection {
+                Ok(_) if answer.is_closed() => return Box::new(|_| ()),
+                Ok(connection) => in_savepoint(connection, work),
+                Err(error) => Err(error),
+            };
+            Box::new(move |committed| {
+                let _ = answer.send(committed.and(result));
+            })
+        });
+        let queues = self.queues()?;
+        in_time(queues.writes.send(job), answered).await
+    }
+
+    /// Lets the queues run empty, and waits for the threads to end.
+    pub async fn close(&self) {
+        drop(held(&self.queues).take());
+        let running = std::mem::take(&mut *held(&self.running));
+        let joined = tokio::task::spawn_blocking(|| {
+            for thread in running {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the store panicked");
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("waiting for the threads of the store failed");
+        }
+    }
+
+    fn queues(&self) -> Result<Arc<Queues>, StoreError> {
+        held(&self.queues).clone().ok_or_else(stopped)
+    }
+}
+
+/// The lock, also after a panic elsewhere: what it guards is whole at any time.
+fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the store has stopped".into())
+}
+
+/// Waits for a place in the queue and for the answer.
+async fn in_time<T, E>(
+    queued: impl Future<Output = Result<(), E>>,
+    answered: oneshot::Receiver<Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = async {
+        queued.await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .map_err(|_| StoreError::Unavailable("the database did not answer in time".into()))?
+}
+
+/// Starts a thread that opens the file and, when that worked, runs.
+async fn start(
+    name: &str,
+    path: &Path,
+    open: fn(&Path) -> Result<Connection, OpenError>,
+    run: impl FnOnce(Connection) + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    let path = path.to_owned();
+    let (answer, opened) = oneshot::channel();
+    let thread = Builder::new()
+        .name(name.to_owned())
+        .spawn(move || match open(&path) {
+            Ok(connection) => {
+                if answer.send(Ok(())).is_ok() {
+                    run(connection);
+                }
+            }
+            Err(error) => drop(answer.send(Err(error))),
+        })
+        .map_err(|error| OpenError::Thread(error.to_string()))?;
+    opened
+        .await
+        .unwrap_or_else(|_| Err(OpenError::Thread("it ended at once".into())))
+        .map(|()| thread)
+}
+
+fn read_one_by_one(connection: Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
+    loop {
+        // A statement of its own, so that the lock is let go before the job runs.
+        let job = held(jobs).blocking_recv();
+        match job {
+            Some(job) => job(&connection),
+            None => return,
+        }
+    }
+}
+
+fn write_batches(connection: Connection, mut jobs: mpsc::Receiver<Write>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let mut acknowledge = Vec::with_capacity(batch.len());
+        let mut state = connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(StoreError::from);
+        for job in batch.drain(..) {
+            acknowledge.push(job(state.clone().map(|()| &connection)));
+            // After some errors (disk full, I/O) SQLite itself rolls everything back.
+            if state.is_ok() && connection.is_autocommit() {
+                state = Err(StoreError::Unavailable(
+                    "the transaction was rolled back".into(),
+                ));
+            }
+        }
+        let committed = state.and_then(|()| Ok(connection.execute_batch("COMMIT")?));
+        if committed.is_err()
+            && !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "could not roll back");
+        }
+        for acknowledge in acknowledge {
+            acknowledge(committed.clone());
+        }
+    }
+}
+
+/// One job's changes are made all or none, whatever becomes of the others in the transaction.
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
+    run("SAVEPOINT job")?;
+    let result = work(connection);
+    if connection.is_autocommit() {
+        return result;
+    }
+    if result.is_err() {
+        run("ROLLBACK TO job")?;
+    }
+    run("RELEASE job")?;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &'static str) -> impl FnOnce(&Connection) -> Result<(), StoreError> {
+        move |connection| {
+            connection.execute("INSERT INTO settings VALUES (?1, '')", [name])?;
+            Ok(())
+        }
+    }
+
+    async fn names(threads: &Threads) -> Vec<String> {
+        let read = |connection: &Connection| {
+            let mut statement = connection.prepare("SELECT name FROM settings ORDER BY name")?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        };
+        threads.read(read).await.unwrap()
+    }
+
+    async fn fresh() -> (tempfile::TempDir, Threads) {
+        let folder = tempfile::tempdir().unwrap();
+        let threads = Threads::start(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        (folder, threads)
+    }
+
+    #[tokio::test]
+    async fn one_conflict_does_not_fail_the_others_of_a_batch() {
+        let (_folder, threads) = fresh().await;
+        let hold = |connection: &Connection| {
+            set("a")(connection)?;
+            std::thread::sleep(Duration::from_millis(100));
+            Ok(())
+        };
+        // While the first holds the thread, the others queue up and become one batch.
+        let half = |connection: &Connection| {
+            set("half")(connection)?;
+            set("a")(connection)
+        };
+        let results = tokio::join!(
+            threads.write(hold),
+            threads.write(set("b")),
+            threads.write(half),
+            threads.write(set("c")),
+        );
+        assert_eq!(results, (Ok(()), Ok(()), Err(StoreError::Conflict), Ok(())));
+        assert_eq!(names(&threads).await, ["a", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_lost_is_acknowledged_to_nobody() {
+        let (_folder, threads) = fresh().await;
+        let hold = |_: &Connection| {
+            std::thread::sleep(Duration::from_millis(100));
+            Ok(())
+        };
+        let lose = |connection: &Connection| {
+            connection.execute_batch("ROLLBACK")?;
+            Ok(())
+        };
+        let (_, before, lost, after) = tokio::join!(
+            threads.write(hold),
+            threads.write(set("before")),
+            threads.write(lose),
+            threads.write(set("after")),
+        );
+        for result in [before, lost, after] {
+            assert!(
+                matches!(result, Err(StoreError::Unavailable(_))),
+                "{result:?}"
+            );
+        }
+        assert!(names(&threads).await.is_empty());
+        assert_eq!(threads.write(set("next")).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn callers_who_left_cost_no_write() {
+        let (_folder, threads) = fresh().await;
+        let hold = |_: &Connection| {
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        };
+        let left = async {
+            let _ =
+                tokio::time::timeout(Duration::from_millis(50), threads.write(set("left"))).await;
+        };
+        let (held, ()) = tokio::join!(threads.write(hold), left);
+        assert_eq!(held, Ok(()));
+        assert_eq!(threads.write(set("stayed")).await, Ok(()));
+        assert_eq!(names(&threads).await, ["stayed"]);
+    }
+
+    #[tokio::test]
+    async fn another_process_that_holds_the_lock_is_waited_for_but_not_for_long() {
+        let (folder, threads) = fresh().await;
+        let other = schema::open_writer(&folder.path().join("test.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let begun = std::time::Instant::now();
+        let result = threads.write(set("a")).await;
+        assert!(
+            matches!(result, Err(StoreError::Unavailable(_))),
+            "{result:?}"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(names(&threads).await.is_empty(), "reading goes on");
+        let freed = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            other.execute_batch("COMMIT").unwrap();
+        });
+        assert_eq!(threads.write(set("b")).await, Ok(()));
+        freed.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn closing_finishes_what_is_queued() {
+        let (folder, threads) = fresh().await;
+        let (written, ()) = tokio::join!(threads.write(set("a")), threads.close());
+        assert_eq!(written, Ok(()));
+        assert_eq!(threads.write(set("b")).await, Err(stopped()));
+        assert!(
+            !folder.path().join("test.db-wal").exists(),
+            "the log is folded into the file"
+        );
+    }
+}
