@@ -24,6 +24,8 @@ pub(super) trait Record: Sized {
     const TABLE: &str;
     /// Its columns; the first is the primary key, or part of it.
     const COLUMNS: &[&str];
+    /// Those that an update leaves as they are.
+    const KEPT: &[&str] = &[];
 
     /// What the columns hold, in their order.
     fn values(&self) -> Result<Vec<Value>, StoreError>;
@@ -70,6 +72,17 @@ fn site_text(site: &Option<SiteName>) -> Option<String> {
     site.clone().map(String::from)
 }
 
+/// When it was given, who recorded it, which text.
+pub(super) fn consent_values(consent: Option<&Consent>) -> [Value; 3] {
+    [
+        consent.map(|consent| consent.at.as_millisecond()).into(),
+        consent
+            .map(|consent| parts::actor_text(consent.recorded_by))
+            .into(),
+        consent.map(|consent| consent.text.clone()).into(),
+    ]
+}
+
 impl Record for Employee {
     const TABLE: &str = "employees";
     const COLUMNS: &[&str] = &[
@@ -87,9 +100,10 @@ impl Record for Employee {
         "created_at",
         "deleted_at",
     ];
+    const KEPT: &[&str] = &["consent_at", "consent_by", "consent_text", "templates"];
 
     fn values(&self) -> Result<Vec<Value>, StoreError> {
-        let consent = self.consent.as_ref();
+        let [consent_at, consent_by, consent_text] = consent_values(self.consent.as_ref());
         values![
             blob(self.id.uuid()),
             self.name.as_str().to_owned(),
@@ -98,9 +112,9 @@ impl Record for Employee {
             self.deleted_at.is_none().then(|| self.code.key()),
             site_text(&self.site),
             self.active,
-            consent.map(|consent| consent.at.as_millisecond()),
-            consent.map(|consent| parts::actor_text(consent.recorded_by)),
-            consent.map(|consent| consent.text.clone()),
+            consent_at,
+            consent_by,
+            consent_text,
             self.templates,
             self.created_at.as_millisecond(),
             self.deleted_at.map(jiff::Timestamp::as_millisecond),
@@ -235,6 +249,7 @@ impl Record for Punch {
         "at",
         "recorded_at",
         "clock",
+        "captured_at",
         "workday",
         "site",
         "source",
@@ -260,6 +275,7 @@ impl Record for Punch {
             self.at.as_millisecond(),
             self.recorded_at.as_millisecond(),
             parts::word(self.clock),
+            self.captured_at.map(jiff::Timestamp::as_millisecond),
             self.workday.to_string(),
             site_text(&self.site),
             parts::word(self.source),
@@ -285,6 +301,7 @@ impl Record for Punch {
             at: parts::time(row.get("at")?, "punch time")?,
             recorded_at: parts::time(row.get("recorded_at")?, "punch recording time")?,
             clock: parts::from_word(&row.get::<_, String>("clock")?, "punch clock")?,
+            captured_at: optional_time(row, "captured_at", "punch capture time")?,
             workday: parts::date(&row.get::<_, String>("workday")?, "punch workday")?,
             site: optional_site(row, "punch site")?,
             source: parts::from_word(&row.get::<_, String>("source")?, "punch source")?,

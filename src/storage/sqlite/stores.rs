@@ -6,7 +6,7 @@ use rusqlite::{Connection, Params, Row, params_from_iter, types::Value};
 
 use super::{
     SqliteStore,
-    rows::{Record, blob, id},
+    rows::{Record, blob, consent_values, id},
     rows_of,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         audit::AuditEntry,
         biometrics::ModelId,
         devices::Device,
-        employees::Employee,
+        employees::{Consent, Employee},
         ids::{AccountId, DeviceId, EmployeeId, PunchId, TemplateId},
         text::{Code, Email, IdempotencyKey},
     },
@@ -90,6 +90,7 @@ fn insert<R: Record>(connection: &Connection, values: Vec<Value>) -> Result<(), 
 fn replace<R: Record>(connection: &Connection, values: Vec<Value>) -> Result<bool, StoreError> {
     let sets: Vec<_> = (2..)
         .zip(&R::COLUMNS[1..])
+        .filter(|(_, column)| !R::KEPT.contains(column))
         .map(|(place, column)| format!("{column} = ?{place}"))
         .collect();
     let sql = format!(
@@ -225,6 +226,23 @@ impl EmployeeStore for SqliteStore {
 
     async fn update(&self, employee: &Employee) -> Result<bool, StoreError> {
         self.replace_record(employee).await
+    }
+
+    async fn set_enrolled(
+        &self,
+        id: EmployeeId,
+        templates: u32,
+        consent: Option<&Consent>,
+    ) -> Result<bool, StoreError> {
+        let [at, by, text] = consent_values(consent);
+        let changed = self
+            .execute(
+                "UPDATE employees SET templates = ?2, consent_at = ?3, consent_by = ?4, \
+                 consent_text = ?5 WHERE id = ?1",
+                (blob(id.uuid()), templates, at, by, text),
+            )
+            .await?;
+        Ok(changed == 1)
     }
 
     async fn find(&self, id: EmployeeId) -> Result<Option<Employee>, StoreError> {

@@ -59,6 +59,7 @@ CREATE TABLE punches (
     at          INTEGER NOT NULL,
     recorded_at INTEGER NOT NULL,
     clock       TEXT NOT NULL,
+    captured_at INTEGER,
     workday     TEXT NOT NULL,
     site        TEXT,
     source      TEXT NOT NULL,
