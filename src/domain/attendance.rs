@@ -274,3 +274,206 @@ pub fn believe(
     }
     Ok(captured_at.min(now))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::{ToSpan, civil};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const COOLDOWN: SignedDuration = SignedDuration::from_secs(60);
+
+    fn device(number: u128) -> DeviceId {
+        DeviceId::new(Uuid::from_u128(number))
+    }
+
+    fn rule(zone: &str) -> WorkdayRule {
+        WorkdayRule {
+            zone: TimeZone::get(zone).unwrap(),
+            starts: SignedDuration::from_hours(4),
+        }
+    }
+
+    /// Noon UTC of a day in winter, and so many seconds on.
+    fn at(seconds: i64) -> Timestamp {
+        "2026-01-15T12:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+    }
+
+    fn live(seconds: i64) -> Moment {
+        Moment::of(at(seconds), None, None)
+    }
+
+    fn punch(kind: PunchKind, moment: Moment, sequence: u64) -> Punch {
+        Punch {
+            id: PunchId::new(Uuid::from_u128(sequence.into())),
+            employee: EmployeeId::new(Uuid::from_u128(1)),
+            kind,
+            at: moment.at,
+            recorded_at: moment.at,
+            clock: moment.clock,
+            captured_at: moment.captured_at,
+            workday: rule("UTC").workday(moment.at),
+            site: None,
+            source: PunchSource::Device,
+            device: device(1),
+            evidence: Evidence {
+                similarity: Similarity::new(0.99).unwrap(),
+                threshold: Threshold::new(0.95).unwrap(),
+                margin: None,
+                liveness: None,
+                model: ModelId::new("m"),
+                frames: 1,
+                look: 1,
+            },
+            request: None,
+            sequence,
+        }
+    }
+
+    fn decide_utc(
+        last: Option<&Punch>,
+        moment: Moment,
+        wanted: Option<PunchKind>,
+    ) -> PunchDecision {
+        decide(
+            last,
+            moment,
+            device(1),
+            rule("UTC").workday(moment.at),
+            wanted,
+            COOLDOWN,
+        )
+    }
+
+    /// Punches somebody at each moment, as the service does.
+    fn replay(moments: impl IntoIterator<Item = (i64, Option<PunchKind>)>) -> Vec<Punch> {
+        let mut punches: Vec<Punch> = Vec::new();
+        for (seconds, wanted) in moments {
+            if let PunchDecision::Accept(kind) = decide_utc(punches.last(), live(seconds), wanted) {
+                punches.push(punch(kind, live(seconds), punches.len() as u64 + 1));
+            }
+        }
+        punches
+    }
+
+    fn any_kind() -> impl Strategy<Value = PunchKind> {
+        prop::sample::select(PunchKind::ALL.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn a_repeat_inside_the_cooldown_never_counts(
+            kind in any_kind(), wanted in prop::option::of(any_kind()), after in 0i64..60,
+        ) {
+            let last = punch(kind, live(0), 1);
+            let decision = decide_utc(Some(&last), live(after), wanted);
+            prop_assert_eq!(decision, PunchDecision::Duplicate { of: last.id });
+        }
+
+        #[test]
+        fn after_the_cooldown_a_wanted_kind_is_what_it_is(
+            kind in any_kind(), wanted in any_kind(), after in 60i64..1_000_000,
+        ) {
+            let last = punch(kind, live(0), 1);
+            prop_assert_eq!(decide_utc(Some(&last), live(after), Some(wanted)), PunchDecision::Accept(wanted));
+        }
+
+        #[test]
+        fn punches_of_a_workday_alternate_and_begin_with_in(gaps in prop::collection::vec(0i64..20_000, 1..60)) {
+            let moments = gaps.iter().scan(0, |time, gap| { *time += gap; Some((*time, None)) });
+            let punches = replay(moments);
+            for day in punches.chunk_by(|a, b| a.workday == b.workday) {
+                let kinds: Vec<_> = day.iter().map(|punch| punch.kind).collect();
+                let expected: Vec<_> = [PunchKind::In, PunchKind::Out].into_iter().cycle().take(day.len()).collect();
+                prop_assert_eq!(kinds, expected);
+            }
+            for pair in punches.windows(2) {
+                prop_assert!(pair[1].at.duration_since(pair[0].at) >= COOLDOWN);
+            }
+        }
+
+        #[test]
+        fn a_break_that_began_ends(after in 60i64..20_000) {
+            let punches = replay([(0, None), (100, Some(PunchKind::BreakStart)), (100 + after, None)]);
+            prop_assert_eq!(punches[2].kind, PunchKind::BreakEnd);
+        }
+
+        #[test]
+        fn a_device_is_believed_within_the_bound_only(age in -100_000i64..400_000, last in prop::option::of(-400_000i64..0)) {
+            let (now, captured) = (at(0), at(-age));
+            let moment = Moment::of(now, Some(captured), last.map(at));
+            let believable = age >= -5 && age <= OFFLINE_BOUND.as_secs() && last.is_none_or(|last| -age >= last);
+            prop_assert_eq!(moment.clock == ClockSource::Device, believable);
+            prop_assert_eq!(moment.at, if believable { captured.min(now) } else { now });
+            prop_assert_eq!(moment.captured_at, Some(captured));
+            prop_assert!(moment.at <= now);
+        }
+    }
+
+    #[test]
+    fn a_new_workday_begins_with_in_even_after_a_forgotten_out() {
+        let punches = replay([(0, None), (86_400, None)]);
+        assert_eq!(
+            punches.iter().map(|punch| punch.kind).collect::<Vec<_>>(),
+            [PunchKind::In, PunchKind::In]
+        );
+    }
+
+    #[test]
+    fn captures_of_a_device_with_a_wrong_clock_are_still_told_apart() {
+        // Two captures, nine hours apart on a clock that is weeks off, arrive within a second.
+        let weeks = SignedDuration::from_hours(24 * 30);
+        let morning = Moment::of(at(0), Some(at(0) - weeks), None);
+        let evening = Moment::of(
+            at(1),
+            Some(at(0) - weeks + SignedDuration::from_hours(9)),
+            None,
+        );
+        assert_eq!(
+            (morning.clock, evening.clock),
+            (ClockSource::Server, ClockSource::Server)
+        );
+        let first = punch(PunchKind::In, morning, 1);
+        assert_eq!(
+            decide_utc(Some(&first), evening, None),
+            PunchDecision::Accept(PunchKind::Out)
+        );
+        let again = Moment::of(at(1), Some(at(20) - weeks), None);
+        assert_eq!(
+            decide_utc(Some(&first), again, None),
+            PunchDecision::Duplicate { of: first.id }
+        );
+    }
+
+    #[test]
+    fn an_offline_capture_just_before_a_punch_is_that_punch() {
+        let later = punch(PunchKind::In, live(0), 1);
+        let offline = Moment::of(at(30), Some(at(-20)), None);
+        assert_eq!(
+            decide_utc(Some(&later), offline, None),
+            PunchDecision::Duplicate { of: later.id }
+        );
+    }
+
+    #[test]
+    fn the_workday_is_that_of_the_site_and_begins_at_four() {
+        let berlin = rule("Europe/Berlin");
+        let day = |text: &str| berlin.workday(text.parse().unwrap());
+        assert_eq!(day("2026-01-15T02:59:59Z"), civil::date(2026, 1, 14));
+        assert_eq!(day("2026-01-15T03:00:00Z"), civil::date(2026, 1, 15));
+        // The night in which clocks go forward has 23 hours; the day still begins at 4 on the wall.
+        assert_eq!(day("2026-03-29T01:59:59Z"), civil::date(2026, 3, 28));
+        assert_eq!(day("2026-03-29T02:00:00Z"), civil::date(2026, 3, 29));
+        assert_eq!(
+            rule("UTC").workday("2026-01-15T03:59:59Z".parse().unwrap()),
+            civil::date(2026, 1, 14)
+        );
+        let next = civil::date(2026, 1, 15).checked_add(1.day()).unwrap();
+        assert_eq!(
+            rule("UTC").workday("2026-01-16T04:00:00Z".parse().unwrap()),
+            next
+        );
+    }
+}

@@ -15,7 +15,8 @@ use crate::{
     domain::{
         accounts::Actor,
         biometrics::{
-            Calibration, Embedding, ErrorRate, Fused, Probe, Reference, Resultant, Views,
+            Calibration, Embedding, ErrorRate, Fused, Probe, Reference, Resultant, Similarity,
+            Views,
         },
         employees::{CONSENT_TEXT, Consent, Employee},
         ids::{EmployeeId, PhotoId, TemplateId},
@@ -440,7 +441,7 @@ fn refuse_other_people(
         let likeness = |photo: &GoodPhoto| -> f32 {
             good.iter()
                 .filter_map(|other| photo.embedding.similarity(&other.embedding))
-                .map(|s| s.value())
+                .map(Similarity::value)
                 .sum()
         };
         let medoid = good
@@ -459,7 +460,7 @@ fn refuse_other_people(
         good[place]
             .embedding
             .similarity(&first)
-            .map_or(-1.0, |s| s.value())
+            .map_or(-1.0, Similarity::value)
     };
     order.sort_by(|a, b| closeness(b).total_cmp(&closeness(a)));
     let mut same = vec![false; total];
