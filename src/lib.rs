@@ -10,4 +10,6 @@ pub mod domain;
 pub mod ports;
 pub mod service;
 pub mod storage;
+pub mod telemetry;
 pub mod vault;
+pub mod workers;

@@ -226,7 +226,15 @@ sections! {
         rate_limit: u32 = "RATE_LIMIT", parse::any, default "50",
             takes "a whole number of requests a second, 0 for no limit", "Requests a second for one client address; 0 turns it off";
         enroll_limit: u32 = "ENROLL_LIMIT", parse::any, default "5",
-            takes "a whole number of enrollments an hour, 0 for no limit", "Enrollments an hour for one client address; 0 turns it off";
+            takes "a whole number of enrollments an hour, 0 for no limit", "Enrollments an hour for one account; 0 turns it off";
+        sign_in_limit: u32 = "SIGN_IN_LIMIT", parse::any, default "10",
+            takes "a whole number of attempts a minute, 0 for no limit", "Attempts to sign in, a minute, for one client address; 0 turns it off";
+        request_timeout: SignedDuration = "REQUEST_TIMEOUT", parse::longer_than_zero, default "30s",
+            takes "a duration such as 30s or 2m", "How long a request may take";
+        metrics_token: SecretString = "METRICS_TOKEN", parse::secret, secret true,
+            takes "a secret of your own", "What `/metrics` asks for as bearer token; without it `/metrics` is open";
+        static_dir: PathBuf = "STATIC_DIR", parse::path,
+            takes "a folder", "Serves the pages from this folder instead of from the binary, for work on them";
     }
     /// Where records are kept.
     store: Store {
@@ -265,6 +273,8 @@ sections! {
             takes "a rate from 0.000001 to 0.1, or as percentage such as 0.1%", "How often a stranger may be named: the wanted false positive identification rate of one punch";
         min_margin: f32 = "MIN_MARGIN", parse::share, default "0",
             takes "a number from 0 to 1", "How far the best candidate must lead the second; 0 asks for no lead";
+        min_liveness: f32 = "MIN_LIVENESS", parse::share, default "0.5",
+            takes "a number from 0 to 1", "Probability of a live person that a punch needs, with a model pack that measures it; 0 only records it";
     }
     /// What is kept about faces, and how.
     privacy: Privacy {
@@ -371,7 +381,7 @@ fn escape(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(byte.into())
+                out.push(byte.into());
             }
             _ => {
                 let _ = write!(out, "%{byte:02X}");

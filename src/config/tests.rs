@@ -62,6 +62,8 @@ fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
         "MODEL_PACK",
         "MODELS_DIR",
         "ORT_DYLIB_PATH",
+        "METRICS_TOKEN",
+        "STATIC_DIR",
     ];
     for variable in Settings::SECTIONS
         .iter()

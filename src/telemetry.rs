@@ -1,0 +1,104 @@
+//! What the service tells of itself: its log, its metrics, and the state of its parts.
+
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal,
+    sync::{Mutex, PoisonError},
+};
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+
+/// Starts the log on standard error. Once a process; a later call changes nothing.
+pub fn start_log(settings: &Log) {
+    let filter = EnvFilter::builder()
+        .parse(settings.directives())
+        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // Fails only when there is a log already.
+    let _ = match settings.format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}
+
+/// Bounds of the histograms whose names end in `_seconds`: from a warm stage of the engine to a
+/// request that waited for a store.
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Installs the recorder that every `metrics` macro writes to; `/metrics` renders the handle.
+///
+/// # Errors
+/// When the process has a recorder already.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .install_recorder()
+}
+
+/// How a part of the service is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// As it should.
+    Fine,
+    /// Away, and the service does without it; why.
+    Degraded(String),
+    /// Not usable, so neither is the service; why. No secrets.
+    Down(String),
+}
+
+/// The conditions of the parts that look after themselves, by name, for `/readyz`.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<BTreeMap<&'static str, Condition>>);
+
+impl Health {
+    /// Notes how a part is doing; true when that is news.
+    pub fn note(&self, part: &'static str, condition: Condition) -> bool {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.insert(part, condition.clone()) != Some(condition)
+    }
+
+    /// Every part and how it is doing, by name.
+    pub fn parts(&self) -> Vec<(&'static str, Condition)> {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts
+            .iter()
+            .map(|(part, condition)| (*part, condition.clone()))
+            .collect()
+    }
+
+    /// Whether no part is down.
+    pub fn ready(&self) -> bool {
+        !self
+            .parts()
+            .iter()
+            .any(|(_, condition)| matches!(condition, Condition::Down(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_part_that_is_down_makes_the_service_not_ready() {
+        let health = Health::default();
+        assert!(health.ready());
+        assert!(health.note("cache", Condition::Degraded("away".to_owned())));
+        assert!(health.ready());
+        assert!(health.note("gallery", Condition::Down("loading".to_owned())));
+        assert!(!health.ready());
+        assert!(health.note("gallery", Condition::Fine));
+        assert!(!health.note("gallery", Condition::Fine), "no news");
+        assert!(health.ready());
+        let names: Vec<_> = health.parts().into_iter().map(|(part, _)| part).collect();
+        assert_eq!(names, ["cache", "gallery"]);
+    }
+}

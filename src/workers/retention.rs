@@ -1,0 +1,62 @@
+//! Deletes what has had its time: ended sessions, and kept answers that no retry asks for any more.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    clock::Clock,
+    ports::{StoreError, Stores},
+};
+
+/// How often it is looked for; the first time soon after the start.
+const EVERY: Duration = Duration::from_secs(3600);
+const FIRST: Duration = Duration::from_secs(60);
+
+/// How long the answer to a request that wrote no punch is kept for its retry.
+pub const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// How much was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Sessions that had ended.
+    pub sessions: u64,
+    /// Kept answers.
+    pub answers: u64,
+}
+
+/// Looks for what has had its time, every hour until the token is cancelled.
+pub async fn run(stores: Stores, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval_at(Instant::now() + FIRST, EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        match purge(&stores, &*clock).await {
+            Ok(Purged {
+                sessions: 0,
+                answers: 0,
+            }) => {}
+            Ok(Purged { sessions, answers }) => {
+                info!(sessions, answers, "deleted what had its time");
+            }
+            Err(cause) => {
+                warn!(%cause, "could not delete what had its time; trying again in an hour");
+            }
+        }
+    }
+}
+
+/// Deletes once.
+pub async fn purge(stores: &Stores, clock: &dyn Clock) -> Result<Purged, StoreError> {
+    let now = clock.now();
+    let sessions = stores.sessions.purge(now).await?;
+    let kept_since = now.checked_sub(ANSWERS_KEPT).unwrap_or(now);
+    let answers = stores.punches.forget_answers(kept_since).await?;
+    Ok(Purged { sessions, answers })
+}
