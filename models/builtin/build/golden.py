@@ -17,7 +17,7 @@ from sources import sha256_of
 
 PACK = Path(__file__).resolve().parents[1]
 FIXTURES = PACK.parents[1] / "tests" / "fixtures"
-PHOTOS = ("hopper.jpg", "collins.jpg", "obama.jpg", "two_people.jpg")
+PHOTOS = ("hopper.jpg", "collins.jpg", "obama.jpg", "obama2.jpg", "two_people.jpg")
 
 
 def rounded(values: np.ndarray, digits: int) -> list[Any]:
