@@ -32,21 +32,23 @@ test: test-rust test-browser ## run every test
 setup-tests: ## get what the tests need: servers, browser, packages
 	@scripts/setup-tests
 
-# Built first and on its own, so that progress shows; the tests then print
-# only what matters.
+# Built first and on its own, so that progress shows; the tests then print only
+# what matters. The browser tests use the binary of the same build: `cargo build`
+# would compile most packages again, without the features that test packages want.
 test-rust: setup-tests ## run the tests in Rust
 	@$(CARGO) test --locked --no-run
 	@$(CARGO) test --locked --quiet
 
 test-browser: setup-tests ## run the tests in a real browser
-	@$(CARGO) build --locked
+	@$(CARGO) test --locked --no-run --quiet
 	@ROLLCALL_TEST_BINARY="$(TARGET_DIR)/debug/rollcall" scripts/test-browser
 
 # The library and the binary are held to all lints; tests and benches may
-# unwrap, spawn and read the clock.
+# unwrap, spawn and read the clock. The one test in the first line makes both
+# lines use the same build of all packages.
 check: ## format, lints, documentation, scripts and pages
 	@$(CARGO) fmt --check
-	@$(CARGO) clippy --locked --quiet --lib --bins -- -D warnings
+	@$(CARGO) clippy --locked --quiet --lib --bins --test architecture -- -D warnings
 	@$(CARGO) clippy --locked --quiet --tests --benches -- -D warnings -A clippy::unwrap_used -A clippy::disallowed_methods -A missing_docs
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --locked --quiet --no-deps --lib
 	@scripts/check-files
