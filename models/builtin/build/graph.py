@@ -1,6 +1,7 @@
 """A thin builder over `onnx.helper`, shared by the two converters."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,7 +33,7 @@ class Graph:
         self._nodes.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
         return name
 
-    def op(self, kind: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
+    def op(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Adds a node and returns the name of its output."""
         self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output

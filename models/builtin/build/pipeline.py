@@ -135,7 +135,7 @@ def scale_of(transform: Array) -> float:
 
 
 def shrink(photo: Array, factor: int) -> Array:
-    """Averages blocks of `factor` x `factor` pixels; an incomplete last row or column is dropped."""
+    """Averages squares of `factor` pixels a side; an incomplete last row or column is dropped."""
     height, width = (side // factor * factor for side in photo.shape[:2])
     blocks = photo[:height, :width].astype(np.float64)
     return blocks.reshape(height // factor, factor, width // factor, factor, 3).mean((1, 3))

@@ -1,7 +1,8 @@
 """The int8 embedder: static quantisation with QDQ nodes.
 
-Weights are signed, symmetric, with a scale for each output channel; activations unsigned 8-bit,
-with a little more than the range they took on calibration chips. The two halves are kept apart on purpose:
+Weights are signed, symmetric, with a scale for each output channel; activations are unsigned
+8-bit, with a little more than the range they took on calibration chips. The two halves are kept
+apart on purpose:
 
 - `measure_ranges` runs the float network over chips of the fixture portraits. Its results depend
   a little on the processor, so they are committed (`ranges.json`).
@@ -171,7 +172,10 @@ def quantise(model: onnx.ModelProto, ranges: Ranges) -> bytes:
     copy.CopyFrom(model)
     data = TensorsData(
         CalibrationMethod.MinMax,
-        {name: tuple(np.array(v, np.float32) for v in pair) for name, pair in with_headroom(ranges).items()},
+        {
+            name: tuple(np.array(bound, np.float32) for bound in bounds)
+            for name, bounds in with_headroom(ranges).items()
+        },
     )
     quantiser = QDQQuantizer(
         copy,

@@ -120,7 +120,8 @@ class Converter:
 
     def _heads(self, pyramid: list[str]) -> dict[str, list[str | int]]:
         """Adds the outputs `{head}_{stride}`, [N, cells, values]; returns their shapes."""
-        graph, shapes = self._graph, {}
+        graph = self._graph
+        shapes: dict[str, list[str | int]] = {}
         for head, values in HEADS.items():
             shape = graph.constant(f"shape_{head}", np.array([0, -1, values], np.int64))
             for level, stride in enumerate(STRIDES):
