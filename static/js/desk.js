@@ -1,0 +1,242 @@
+// The desk: today's punches and who is in, kept fresh by asking every few seconds while the page is seen.
+
+import { explain, get } from './api.js';
+import { currentAccount } from './session.js';
+import { avatar, byId, el, icon, notice } from './ui/dom.js';
+import { sentence } from './ui/form.js';
+import { clockTime, dateTime, dayName, startOfDay } from './ui/time.js';
+
+const REFRESH_MS = 3000;
+/** Every so many refreshes the whole day is asked for again: punches saved offline arrive late, in the middle. */
+const FULL_EVERY = 20;
+/** Somebody who came in yesterday evening is still in after midnight, up to this long. */
+const LONGEST_SHIFT_MS = 16 * 3600_000;
+const PAGE = '200';
+
+/**
+ * @typedef {{id: string, employee: string, name: string, kind: 'in' | 'out' | 'break_start' | 'break_end',
+ *   at: string, recorded_at: string, clock: string, site: string | null, device_name: string | null,
+ *   similarity: number | null, threshold: number | null, margin: number | null, liveness: number | null,
+ *   model: string | null, frames: number | null, look: number | null}} Punch
+ */
+
+const KINDS = {
+  in: { word: 'In', tone: 'in' },
+  out: { word: 'Out', tone: 'out' },
+  break_start: { word: 'Break', tone: 'warn' },
+  break_end: { word: 'Back', tone: 'in' },
+};
+
+/** @type {Map<string, Punch>} */
+let punches = new Map();
+/** @type {Map<string, HTMLElement>} */
+const rows = new Map();
+let day = startOfDay();
+let refreshes = 0;
+let loaded = false;
+
+/** Asks for what is new; for everything when `all`. */
+async function fetchPunches(all) {
+  const from = new Date(Math.min(day.getTime(), Date.now() - LONGEST_SHIFT_MS)).toISOString();
+  const known = all ? new Map() : new Map(punches);
+  let cursor;
+  do {
+    const page = await get('/api/punches', { query: { from, limit: PAGE, cursor } });
+    const fresh = page.items.filter((/** @type {Punch} */ punch) => !known.has(punch.id));
+    for (const punch of fresh) known.set(punch.id, punch);
+    cursor = fresh.length === page.items.length ? page.next : null;
+  } while (cursor);
+  punches = known;
+}
+
+function render() {
+  const newestFirst = [...punches.values()].sort((a, b) => b.at.localeCompare(a.at));
+  const today = newestFirst.filter((punch) => new Date(punch.at) >= day);
+  const present = whoIsIn(newestFirst);
+
+  byId('day').textContent = dayName(day);
+  byId('count-in').textContent = String(present.length);
+  byId('count-came').textContent = String(new Set(today.map((punch) => punch.employee)).size);
+  byId('count-punches').textContent = String(today.length);
+
+  placeRows(byId('punches'), today);
+  byId('present').replaceChildren(...present.map(presentRow));
+  byId('present-empty').hidden = present.length > 0;
+  byId('punches').removeAttribute('aria-busy');
+  if (today.length > 0) byId('punches-empty').hidden = true;
+  else if (byId('punches-empty').hidden) showFirstSteps();
+}
+
+/**
+ * The last punch of everybody who is in, by name.
+ * @param {Punch[]} newestFirst
+ */
+function whoIsIn(newestFirst) {
+  const last = new Map();
+  for (const punch of newestFirst) if (!last.has(punch.employee)) last.set(punch.employee, punch);
+  return [...last.values()].filter((punch) => punch.kind !== 'out').sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/**
+ * Puts one row for each punch into the list, moving nothing that is in its place already, so that an
+ * open disclosure and the focus stay.
+ * @param {HTMLElement} list
+ * @param {Punch[]} today
+ */
+function placeRows(list, today) {
+  const wanted = new Set(today.map((punch) => punch.id));
+  for (const [id, row] of rows) {
+    if (wanted.has(id)) continue;
+    row.remove();
+    rows.delete(id);
+  }
+  if (!loaded) list.replaceChildren();
+  let next = list.firstElementChild;
+  for (const punch of today) {
+    let row = rows.get(punch.id);
+    if (!row) {
+      row = punchRow(punch);
+      row.classList.toggle('fresh', loaded);
+      rows.set(punch.id, row);
+    }
+    if (row === next) next = next.nextElementSibling;
+    else list.insertBefore(row, next);
+  }
+  loaded = true;
+}
+
+/** @param {Punch} punch */
+function punchRow(punch) {
+  const kind = KINDS[punch.kind];
+  const where = [punch.device_name, punch.site].filter(Boolean).join(', ');
+  return el(
+    'li',
+    { dataset: { punch: punch.id } },
+    el(
+      'details',
+      { class: 'punch' },
+      el(
+        'summary',
+        { class: 'row' },
+        el('time', { datetime: punch.at, text: clockTime(punch.at) }),
+        avatar(punch.name),
+        el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: punch.name }), el('span', { class: 'row-note', text: where })),
+        el('span', { class: `badge ${kind.tone}`, text: kind.word }),
+        icon('chevron'),
+      ),
+      facts(punch),
+    ),
+  );
+}
+
+/** @param {Punch} punch */
+function facts(punch) {
+  const known = [
+    ['Similarity', number(punch.similarity)],
+    ['Threshold', number(punch.threshold)],
+    ['Margin over the next person', number(punch.margin)],
+    ['Liveness', number(punch.liveness)],
+    ['Frames', punch.frames],
+    ['Look', punch.look],
+    ['Model', punch.model],
+    ['Clock', punch.clock === 'device' ? 'the device’s, saved offline' : 'the server’s'],
+    ['Recorded', dateTime(punch.recorded_at)],
+  ].filter(([, value]) => value != null && value !== '');
+  return el('dl', { class: 'facts' }, ...known.map(([name, value]) => el('div', {}, el('dt', { text: name }), el('dd', { class: 'number', text: value }))));
+}
+
+/** @param {number | null | undefined} value */
+const number = (value) => (value == null ? null : value.toFixed(3));
+
+/** @param {Punch} punch */
+function presentRow(punch) {
+  const since = punch.kind === 'break_start' ? 'on a break since' : 'since';
+  return el(
+    'li',
+    {},
+    el(
+      'a',
+      { class: 'row', href: `/people#${punch.employee}` },
+      avatar(punch.name),
+      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: punch.name }), el('span', { class: 'row-note', text: `${since} ${clockTime(punch.at)}` })),
+    ),
+  );
+}
+
+/** What to do on the first day, as long as nobody has punched. */
+async function showFirstSteps() {
+  const place = byId('punches-empty');
+  place.hidden = false;
+  place.replaceChildren(el('p', { text: 'No punches yet today.' }));
+  const { role } = await currentAccount();
+  if (role !== 'admin') return;
+  const [people, devices] = await Promise.all([get('/api/employees', { query: { limit: '200' } }), get('/api/devices')]);
+  const steps = [
+    { done: people.items.length > 0, href: '/people#new', text: 'Add a person' },
+    { done: people.items.some((/** @type {any} */ person) => person.enrolled), href: '/people', text: 'Enroll their face' },
+    { done: devices.items.length > 0, href: '/devices', text: 'Add a kiosk and pair it' },
+  ];
+  if (steps.every((step) => step.done)) return;
+  place.replaceChildren(
+    icon('face'),
+    el('h3', { text: 'Three steps to the first punch' }),
+    el('ol', { class: 'steps' }, ...steps.map((step, index) => el('li', {}, stepLink(step, index + 1)))),
+  );
+}
+
+/**
+ * @param {{done: boolean, href: string, text: string}} step
+ * @param {number} position
+ */
+function stepLink({ done, href, text }, position) {
+  return el(
+    'a',
+    { href, class: done && 'done' },
+    el('span', { class: 'mark' }, done ? icon('check') : String(position)),
+    el('span', { text }),
+    done && el('span', { class: 'visually-hidden', text: '(done)' }),
+  );
+}
+
+/**
+ * @param {'live' | 'lost' | 'paused'} state
+ * @param {string} words
+ */
+function say(state, words) {
+  const live = byId('live');
+  live.dataset.state = state;
+  if (live.textContent !== words) live.textContent = words;
+}
+
+async function refresh() {
+  try {
+    const today = startOfDay();
+    const turned = today.getTime() !== day.getTime();
+    day = today;
+    await fetchPunches(turned || refreshes++ % FULL_EVERY === 0);
+    render();
+    byId('trouble').replaceChildren();
+    say('live', 'Live');
+  } catch (error) {
+    say('lost', 'Not up to date');
+    const words = sentence(explain(error));
+    if (byId('trouble').textContent !== words) byId('trouble').replaceChildren(notice('bad', words));
+    refreshes = 0;
+  }
+}
+
+/** Refreshes one after the other, never two at once, and not while nobody looks. */
+async function keepFresh() {
+  for (;;) {
+    if (document.hidden) {
+      say('paused', 'Paused');
+      await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
+      continue;
+    }
+    await refresh();
+    await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
+  }
+}
+
+byId('punches').replaceChildren(...Array.from({ length: 4 }, () => el('li', { class: 'skeleton' })));
+keepFresh();

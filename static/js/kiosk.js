@@ -1,0 +1,367 @@
+// The kiosk: watches the camera, punches whoever looks into it, and loses nothing when the server is away.
+
+import { Problem } from './api.js';
+import { Later, Unpaired, asDevice, deliver, deliverSaved } from './kiosk/delivery.js';
+import { MotionSense, sleep, takeBurst, takeFrame } from './kiosk/eyes.js';
+import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
+import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save } from './kiosk/saved.js';
+import { cardFor, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
+import { CameraError, closeCamera, openCamera } from './ui/camera.js';
+import { byId } from './ui/dom.js';
+import { onSubmit, sentence } from './ui/form.js';
+import { clockTime } from './ui/time.js';
+
+/** How often motion is looked for. */
+const WATCH_MS = 200;
+/** Somebody who stands still is tried for this often. */
+const STILL_MS = 10_000;
+/** After motion without a face the next try waits longer and longer, so that a busy corridor costs little. */
+const PAUSES_MS = [1000, 2000, 4000];
+/** Looks at a person who is close to recognised; the server takes no more. */
+const MOST_LOOKS = 3;
+/** Frames of a burst, and the time between them: about a second in all. */
+const FRAMES = 3;
+const APART_MS = 450;
+/** A saved burst has no second look, so it gets all the frames that the server takes. */
+const SAVED_FRAMES = 5;
+const SAVED_PAUSE_MS = 8000;
+/**
+ * Somebody who stays in front of the camera after a punch is not punched again until they were away this
+ * long; shorter than the cooldown, so that nobody who comes back is held up by it.
+ */
+const LINGER_MS = 25_000;
+const PROBE_MS = 3000;
+const INVITATION = 'Look into the camera';
+
+const video = /** @type {HTMLVideoElement} */ (byId('video'));
+
+/** @type {import('./kiosk/pairing.js').Pairing | null} */
+let pairing = null;
+/** @type {MediaStream | null} */
+let stream = null;
+let motion = new MotionSense();
+let online = true;
+/** Nothing is sent before this time: the server asked for it. */
+let notBefore = 0;
+let asked = false;
+let nextTry = 0;
+let lastTry = 0;
+let emptyTries = 0;
+/** When each person who punched was last seen. @type {Map<string, number>} */
+const lingering = new Map();
+
+/* Pairing */
+
+/** @param {string} why */
+function showUnpaired(why) {
+  pairing = null;
+  closeCamera(stream);
+  stream = null;
+  byId('unpaired-why').textContent = why;
+  byId('unpaired').hidden = false;
+  byId('camera-help').hidden = true;
+  byId('now').hidden = true;
+  byId('line').hidden = true;
+}
+
+function unpair() {
+  forgetPairing();
+  showUnpaired('Its token was revoked or is not valid. Punches saved here are kept and sent once it is paired again.');
+}
+
+/**
+ * Checks a token with the server and keeps it.
+ * @param {string} token
+ * @throws {Unpaired | Later | Problem}
+ */
+async function pair(token) {
+  const device = await asDevice(token, 'GET', '/api/device');
+  pairing = { token, name: device.name, site: device.site };
+  savePairing(pairing);
+}
+
+async function start() {
+  const fromAddress = takeTokenFromAddress();
+  const kept = loadPairing();
+  const token = fromAddress ?? kept?.token;
+  if (!token) return showUnpaired('A kiosk needs a token of its own, so that only known devices can record punches.');
+  try {
+    await pair(token);
+  } catch (error) {
+    if (error instanceof Unpaired) {
+      if (!fromAddress || fromAddress === kept?.token) return unpair();
+      return showUnpaired('That pairing link is not valid, or was revoked.');
+    }
+    if (!(error instanceof Later)) throw error;
+    // The server is away just now: a kiosk that was paired goes on and saves punches.
+    pairing = kept?.token === token ? kept : { token };
+    savePairing(pairing);
+    wentOffline(error.wait);
+  }
+  await open();
+}
+
+async function open() {
+  byId('unpaired').hidden = true;
+  byId('device-name').textContent = [pairing?.name, pairing?.site].filter(Boolean).join(' · ') || 'Rollcall';
+  byId('now').hidden = false;
+  await showState();
+  await startCamera();
+}
+
+onSubmit(byId('pair-form'), async ({ token }) => {
+  try {
+    await pair(tokenIn(token));
+    byId('pair-form').reset();
+    await open();
+  } catch (error) {
+    const refused = error instanceof Unpaired || error instanceof Problem;
+    throw refused ? new Problem(401, { errors: [{ field: 'token', detail: 'no device has this token: check the link or add the device anew' }] }, null) : unreachable();
+  }
+});
+
+const unreachable = () => new Problem(503, { errors: [{ field: 'token', detail: 'the server cannot be reached just now: try again' }] }, null);
+
+/* The camera */
+
+async function startCamera() {
+  byId('camera-help').hidden = true;
+  closeCamera(stream);
+  try {
+    stream = await openCamera(video);
+    stream.getVideoTracks()[0].addEventListener('ended', () => showCameraHelp('The camera is gone', 'It was disconnected or taken away. Reconnect it, then try again.'));
+    motion = new MotionSense();
+    prompt(INVITATION);
+    keepAwake();
+  } catch (error) {
+    if (!(error instanceof CameraError)) throw error;
+    showCameraHelp(error.title, error.message);
+  }
+}
+
+/**
+ * @param {string} title
+ * @param {string} text
+ */
+function showCameraHelp(title, text) {
+  stream = null;
+  byId('camera-title').textContent = title;
+  byId('camera-text').textContent = text;
+  byId('camera-help').hidden = false;
+}
+
+/** Keeps the screen on while the page is seen, where the browser can. */
+async function keepAwake() {
+  try {
+    await navigator.wakeLock?.request('screen');
+  } catch {
+    // refused, on low battery for example: the kiosk works all the same
+  }
+}
+
+/* The connection */
+
+async function showState() {
+  const saved = await listSaved();
+  const refused = saved.filter((burst) => burst.refused).length;
+  showLine(online, saved.length - refused, refused);
+}
+
+/** @param {number} wait milliseconds */
+function wentOffline(wait) {
+  online = false;
+  notBefore = Date.now() + wait;
+}
+
+/** Sends what was saved; true when nothing is left that could be sent. */
+async function catchUp() {
+  if (!pairing) return false;
+  try {
+    let punched = 0;
+    if (!online) await pair(pairing.token);
+    await deliverSaved(pairing.token, (answer) => {
+      if (answer?.outcome === 'punched') punched += 1;
+    });
+    online = true;
+    if (punched > 0) prompt(punched === 1 ? 'One saved punch was sent' : `${punched} saved punches were sent`);
+    return true;
+  } catch (error) {
+    if (error instanceof Unpaired) unpair();
+    else if (error instanceof Later) wentOffline(error.wait);
+    else throw error;
+    return false;
+  } finally {
+    if (pairing) await showState();
+  }
+}
+
+/** While the server is away, or something is saved, tries again and again. */
+async function keepConnected() {
+  for (;;) {
+    await sleep(PROBE_MS);
+    try {
+      if (pairing && Date.now() >= notBefore && (!online || (await unsent()))) await inTurn(catchUp);
+    } catch (error) {
+      console.error(error);
+    }
+  }
+}
+
+const unsent = async () => (await listSaved()).some((burst) => !burst.refused);
+
+/** One thing at a time: a saved punch and a new one must not overtake each other. */
+let turn = Promise.resolve();
+
+/**
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+function inTurn(work) {
+  const mine = turn.then(work);
+  turn = mine.then(
+    () => {},
+    () => {},
+  );
+  return mine;
+}
+
+/* A try at a punch */
+
+/** @param {boolean} byHand somebody pressed the button */
+async function tryPunch(byHand) {
+  looking(true);
+  try {
+    if (online && !byHand && (await onlyLingering())) return pause('empty');
+    if (!online) return await keep(await takeBurst(video, SAVED_FRAMES, APART_MS / 2), byHand);
+    await punch(byHand);
+  } catch (error) {
+    if (error instanceof Unpaired) return unpair();
+    throw error;
+  } finally {
+    looking(false);
+  }
+}
+
+/** @param {boolean} byHand */
+async function punch(byHand) {
+  const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
+  for (let look = 1; look <= MOST_LOOKS; look += 1) {
+    const burst = await takeBurst(video, FRAMES, APART_MS);
+    let answer;
+    try {
+      if (await unsent()) {
+        if (!(await catchUp())) throw new Later(PROBE_MS);
+      }
+      answer = await deliver(token, burst, look);
+    } catch (error) {
+      if (!(error instanceof Later)) throw error;
+      wentOffline(error.wait);
+      return keep(burst, byHand);
+    }
+    if (answer.outcome === 'nobody' && answer.more && look < MOST_LOOKS) {
+      prompt('One moment, keep looking');
+      continue;
+    }
+    prompt(INVITATION);
+    return show(answer, byHand);
+  }
+}
+
+/**
+ * @param {import('./kiosk/delivery.js').Answer} answer
+ * @param {boolean} byHand
+ */
+async function show(answer, byHand) {
+  if (answer.punch) lingering.set(answer.punch.employee, Date.now());
+  const card = cardFor(answer, byHand);
+  if (card) await showCard(card);
+  pause(answer.outcome === 'no_face' ? 'empty' : answer.outcome === 'nobody' ? 'long' : 'short');
+}
+
+/**
+ * Whether the nearest face is that of somebody who has just punched and has not left. Asked without a
+ * punch, because the next punch of somebody who only stays to talk would send them out again.
+ */
+async function onlyLingering() {
+  for (const [employee, seen] of lingering) if (Date.now() - seen > LINGER_MS) lingering.delete(employee);
+  if (lingering.size === 0) return false;
+  const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
+  try {
+    const frame = await takeFrame(video);
+    const { faces } = await asDevice(token, 'POST', '/api/identify', { body: frame, headers: { 'Content-Type': frame.type } });
+    const nearest = faces.reduce((/** @type {any} */ best, /** @type {any} */ face) => (best && area(best) >= area(face) ? best : face), null);
+    if (!nearest) return true;
+    const employee = nearest.employee?.id ?? nearest.employee;
+    if (!lingering.has(employee)) return false;
+    lingering.set(employee, Date.now());
+    return true;
+  } catch (error) {
+    if (error instanceof Unpaired) throw error;
+    return false;
+  }
+}
+
+/** @param {{box: {width: number, height: number}}} face */
+const area = ({ box }) => box.width * box.height;
+
+/**
+ * Saves a burst, to be sent when the server is back.
+ * @param {import('./kiosk/eyes.js').Burst} burst
+ * @param {boolean} byHand
+ */
+async function keep(burst, byHand) {
+  const room = (await countSaved()) < (byHand ? MOST_SAVED : MOST_BY_MOTION);
+  if (room) await save(burst);
+  await showState();
+  nextTry = Date.now() + SAVED_PAUSE_MS;
+  await showCard(
+    room
+      ? { tone: 'warn', icon: 'offline', name: `Saved at ${clockTime(burst.capturedAt)}`, text: 'No connection: it will be sent when it is back', hold: 3000 }
+      : { tone: 'bad', icon: 'alert', name: 'Not saved', text: 'This kiosk is full and has no connection. Tell an admin when you came or went.', hold: 4000 },
+  );
+}
+
+/** @param {'empty' | 'short' | 'long'} length */
+function pause(length) {
+  emptyTries = length === 'empty' ? emptyTries + 1 : 0;
+  const step = length === 'long' ? PAUSES_MS.length - 1 : Math.min(emptyTries, PAUSES_MS.length - 1);
+  nextTry = Date.now() + PAUSES_MS[step];
+}
+
+/* The watch */
+
+async function watch() {
+  for (;;) {
+    await sleep(WATCH_MS);
+    if (!pairing || !stream || document.hidden || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) continue;
+    const now = Date.now();
+    const moved = motion.moved(video);
+    const still = online && now - lastTry > STILL_MS;
+    const byHand = asked;
+    if (!byHand && (now < nextTry || (!moved && !still))) continue;
+    asked = false;
+    lastTry = now;
+    try {
+      await inTurn(() => tryPunch(byHand));
+    } catch (error) {
+      console.error(error);
+      await showCard({ tone: 'bad', icon: 'alert', text: 'Something went wrong: try again', hold: 2500 });
+      pause('long');
+    }
+    lastTry = Date.now();
+  }
+}
+
+byId('now').addEventListener('click', () => (asked = true));
+byId('camera-retry').addEventListener('click', startCamera);
+navigator.mediaDevices?.addEventListener('devicechange', () => pairing && !stream && startCamera());
+window.addEventListener('hashchange', () => location.hash && location.reload());
+window.addEventListener('online', () => (notBefore = 0));
+document.addEventListener('visibilitychange', () => !document.hidden && stream && keepAwake());
+navigator.storage?.persist?.();
+
+runClock();
+watch();
+keepConnected();
+await start();

@@ -1,0 +1,77 @@
+// What the kiosk sees: a cheap sense of motion, because browsers find no faces themselves, and bursts of frames.
+
+import { grabFrame } from '../ui/camera.js';
+
+const WIDTH = 48;
+const HEIGHT = 36;
+/** A pixel counts as changed from this difference of luma on (0..255); sensor noise stays below it. */
+const CHANGED = 18;
+/** Motion is when this share of the picture changed since the last look. */
+const MOTION = 0.015;
+/** Frames are sent at most this long, pixels: a face two metres away still has enough of them. */
+const FRAME_SIDE = 960;
+const FRAME_QUALITY = 0.9;
+
+/** Tells whether something moved since it was last asked. */
+export class MotionSense {
+  #canvas = Object.assign(document.createElement('canvas'), { width: WIDTH, height: HEIGHT });
+  #context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext('2d', { willReadFrequently: true }));
+  /** @type {Uint8ClampedArray | null} */
+  #last = null;
+
+  /**
+   * @param {HTMLVideoElement} video
+   * @returns {boolean} true also for the very first look
+   */
+  moved(video) {
+    this.#context.drawImage(video, 0, 0, WIDTH, HEIGHT);
+    const now = luma(this.#context.getImageData(0, 0, WIDTH, HEIGHT).data);
+    const last = this.#last;
+    this.#last = now;
+    if (!last) return true;
+    const changed = now.reduce((count, value, index) => count + (Math.abs(value - last[index]) > CHANGED ? 1 : 0), 0);
+    return changed > MOTION * now.length;
+  }
+}
+
+/** @param {Uint8ClampedArray} rgba */
+function luma(rgba) {
+  const values = new Uint8ClampedArray(rgba.length / 4);
+  for (let pixel = 0; pixel < values.length; pixel += 1) {
+    const at = pixel * 4;
+    values[pixel] = 0.299 * rgba[at] + 0.587 * rgba[at + 1] + 0.114 * rgba[at + 2];
+  }
+  return values;
+}
+
+/**
+ * @typedef {object} Burst
+ * @property {string} key the `Idempotency-Key` of every attempt to send it
+ * @property {number} capturedAt milliseconds since 1970, by this device's clock
+ * @property {Blob[]} frames
+ */
+
+/**
+ * Takes a few frames, a little apart: people move, and different frames are stronger proof than equal ones.
+ * @param {HTMLVideoElement} video
+ * @param {number} count
+ * @param {number} apart milliseconds
+ * @returns {Promise<Burst>}
+ */
+export async function takeBurst(video, count, apart) {
+  const burst = { key: newKey(), capturedAt: Date.now(), frames: [await takeFrame(video)] };
+  while (burst.frames.length < count) {
+    await sleep(apart);
+    burst.frames.push(await takeFrame(video));
+  }
+  return burst;
+}
+
+/** @param {HTMLVideoElement} video */
+export const takeFrame = (video) => grabFrame(video, FRAME_SIDE, FRAME_QUALITY);
+
+/** 128 random bits; `crypto.randomUUID` exists on secure pages only, but so does the camera. */
+const newKey = () => crypto.randomUUID();
+
+/** @param {number} milliseconds */
+export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

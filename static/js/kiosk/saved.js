@@ -1,0 +1,61 @@
+// Bursts that could not be sent, kept in this browser's database until the server has taken them.
+
+const DATABASE = 'rollcall-kiosk';
+const STORE = 'bursts';
+
+/** How many bursts are kept at most (about 300 KB each); the last ones are for people who press the button. */
+export const MOST_SAVED = 500;
+export const MOST_BY_MOTION = 400;
+
+/**
+ * @typedef {import('./eyes.js').Burst & {id: number, refused?: string}} Saved
+ */
+
+/** @type {Promise<IDBDatabase> | undefined} */
+let opened;
+
+function database() {
+  opened ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: 'id', autoIncrement: true });
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  opened.catch(() => (opened = undefined));
+  return opened;
+}
+
+/**
+ * Runs one transaction; resolves when it is on the disk.
+ * @template T
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} work
+ * @returns {Promise<T>}
+ */
+async function within(mode, work) {
+  const transaction = (await database()).transaction(STORE, mode, { durability: 'strict' });
+  const request = work(transaction.objectStore(STORE));
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+/** @returns {Promise<number>} */
+export const countSaved = () => within('readonly', (store) => store.count());
+
+/** Every saved burst, in the order in which they were taken. @returns {Promise<Saved[]>} */
+export const listSaved = () => within('readonly', (store) => store.getAll());
+
+/** @param {import('./eyes.js').Burst} burst */
+export const save = (burst) => within('readwrite', (store) => store.add(burst));
+
+/** @param {Saved} burst */
+export const forget = (burst) => within('readwrite', (store) => store.delete(burst.id));
+
+/**
+ * Marks a burst that the server will never take; it stays, so that somebody can find out why.
+ * @param {Saved} burst
+ * @param {string} why
+ */
+export const markRefused = (burst, why) => within('readwrite', (store) => store.put({ ...burst, refused: why }));

@@ -1,0 +1,100 @@
+// What the kiosk shows: the clock, the answer to whoever stands there, the state of the connection.
+
+import { byId, icon } from '../ui/dom.js';
+import { sentence } from '../ui/form.js';
+import { clockTime, dayName } from '../ui/time.js';
+import { sleep } from './eyes.js';
+
+const KINDS = {
+  in: { tone: 'in', word: 'In', already: 'Already in at' },
+  out: { tone: 'out', word: 'Out', already: 'Already out at' },
+  break_start: { tone: 'out', word: 'On a break', already: 'Already on a break at' },
+  break_end: { tone: 'in', word: 'Back', already: 'Already back at' },
+};
+
+/**
+ * @typedef {{tone: 'in' | 'out' | 'warn' | 'bad' | 'plain', icon: string, name?: string, text: string, hold: number}} Card
+ */
+
+/**
+ * What to show for an answer; `null` for nothing.
+ * @param {import('./delivery.js').Answer} answer
+ * @param {boolean} asked somebody pressed the button, so even "no face" wants an answer
+ * @returns {Card | null}
+ */
+export function cardFor(answer, asked) {
+  const { outcome, punch } = answer;
+  const name = answer.name ?? punch?.name;
+  const kind = KINDS[/** @type {keyof KINDS} */ (punch?.kind)] ?? KINDS.in;
+  const at = punch ? clockTime(punch.at) : '';
+  switch (outcome) {
+    case 'punched':
+      return { tone: /** @type {any} */ (kind.tone), icon: 'check', name, text: `${kind.word} ${at}`, hold: 3000 };
+    case 'cooldown':
+      return { tone: 'plain', icon: 'info', name, text: `${kind.already} ${at}`, hold: 2500 };
+    case 'nobody':
+      return { tone: 'plain', icon: 'face', name: 'Not recognised', text: 'Come closer and look into the camera. Not enrolled yet? Ask an admin.', hold: 2500 };
+    case 'poor_quality':
+      return { tone: 'warn', icon: 'face', text: sentence(answer.detail ?? 'look into the camera from the front'), hold: 2500 };
+    case 'attack':
+      return { tone: 'bad', icon: 'alert', text: sentence(answer.detail ?? 'a live person is needed'), hold: 3000 };
+    default:
+      return asked ? { tone: 'warn', icon: 'face', text: sentence(answer.detail ?? 'no face found: stand in front of the camera'), hold: 2500 } : null;
+  }
+}
+
+/**
+ * Shows a card for as long as it says.
+ * @param {Card} card
+ */
+export async function showCard(card) {
+  const answer = byId('answer');
+  answer.dataset.tone = card.tone;
+  byId('answer-icon').replaceChildren(icon(card.icon));
+  byId('answer-name').textContent = card.name ?? '';
+  byId('answer-name').hidden = !card.name;
+  byId('answer-text').textContent = card.text;
+  byId('spoken').textContent = [card.name, card.text].filter(Boolean).join(': ');
+  answer.hidden = false;
+  await sleep(card.hold);
+  answer.hidden = true;
+  byId('spoken').textContent = '';
+}
+
+/** @param {string} text */
+export function prompt(text) {
+  if (byId('prompt').textContent !== text) byId('prompt').textContent = text;
+}
+
+/** @param {boolean} on the kiosk is looking at somebody */
+export function looking(on) {
+  byId('kiosk').toggleAttribute('data-looking', on);
+}
+
+/**
+ * @param {boolean} online
+ * @param {number} saved
+ * @param {number} refused
+ */
+export function showLine(online, saved, refused) {
+  const line = byId('line');
+  line.hidden = false;
+  line.dataset.state = online ? 'online' : 'offline';
+  line.textContent = online ? 'Connected' : 'No connection';
+  const waiting = saved === 0 ? '' : `${saved} saved, will be sent`;
+  const lost = refused === 0 ? '' : `${refused} saved earlier, refused by the server`;
+  const words = [waiting, lost].filter(Boolean).join(' · ');
+  if (byId('saved').textContent !== words) byId('saved').textContent = words;
+}
+
+/** Keeps the clock on the minute. */
+export async function runClock() {
+  for (;;) {
+    const now = new Date();
+    const clock = byId('clock');
+    clock.dateTime = now.toISOString();
+    clock.textContent = clockTime(now);
+    byId('day').textContent = dayName(now);
+    await sleep(1000 - now.getMilliseconds());
+  }
+}

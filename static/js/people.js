@@ -1,0 +1,285 @@
+// People: the list with search and pages, adding somebody, and the sheet of one person.
+
+import { explain, get, patch, post, remove } from './api.js';
+import { abilities, currentAccount } from './session.js';
+import { ask, closable } from './ui/dialog.js';
+import { avatar, byId, el, icon, notice, plural } from './ui/dom.js';
+import './ui/enroll.js';
+import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
+import { dateName } from './ui/time.js';
+import { toast } from './ui/toast.js';
+
+/**
+ * @typedef {{id: string, name: string, code: string, site: string | null, active: boolean,
+ *   enrolled: boolean, templates: number, consent: null | {at: string, text: string}, created_at: string}} Person
+ */
+
+const SEARCH_PAUSE_MS = 200;
+const list = byId('people');
+const sheet = /** @type {HTMLDialogElement} */ (closable(byId('person')));
+const addDialog = /** @type {HTMLDialogElement} */ (closable(byId('add-dialog')));
+
+/** @type {ReturnType<typeof abilities>} */
+let can = { edit: false, enroll: false, administer: false };
+/** @type {string | null} */
+let next = null;
+/** @type {AbortController | undefined} */
+let loading;
+/** @type {Person | null} */
+let shown = null;
+
+/* The list */
+
+/** @param {{more?: boolean}} [options] */
+async function load({ more = false } = {}) {
+  loading?.abort();
+  loading = new AbortController();
+  const { signal } = loading;
+  try {
+    const query = { q: byId('search').value.trim(), active: byId('active').value, cursor: more ? (next ?? undefined) : undefined };
+    const page = await get('/api/employees', { query, signal });
+    if (!more) list.replaceChildren();
+    list.append(...page.items.map(row));
+    list.removeAttribute('aria-busy');
+    next = page.next;
+    byId('more').hidden = !next;
+    byId('trouble').replaceChildren();
+    showEmpty();
+  } catch (error) {
+    if (signal.aborted) return;
+    byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));
+  }
+}
+
+function showEmpty() {
+  const count = list.childElementCount;
+  const searched = byId('search').value.trim() !== '' || byId('active').value !== 'true';
+  byId('found').textContent = searched ? `${next ? 'more than ' : ''}${plural(count, 'person', 'people')} found` : '';
+  byId('empty').hidden = count > 0;
+  if (count > 0) return;
+  byId('empty').replaceChildren(
+    icon('face'),
+    el('h3', { text: searched ? 'Nobody found' : 'Nobody here yet' }),
+    el('p', { text: searched ? 'Try another name or code, or look among everybody.' : 'Add the people whose presence you record, then enroll their faces.' }),
+  );
+}
+
+/** @param {Person} person */
+function row(person) {
+  const note = [person.code, person.site].filter(Boolean).join(' · ');
+  return el(
+    'li',
+    { dataset: { person: person.id } },
+    el(
+      'a',
+      { class: 'row', href: `#${person.id}` },
+      avatar(person.name),
+      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: person.name }), el('span', { class: 'row-note', text: note })),
+      el('span', { class: 'row-side' }, !person.active && el('span', { class: 'badge', text: 'Inactive' }), faceBadge(person)),
+    ),
+  );
+}
+
+/** @param {Person} person */
+function faceBadge(person) {
+  return person.enrolled ? el('span', { class: 'badge in', text: 'Enrolled' }) : el('span', { class: 'badge warn', text: 'No face' });
+}
+
+/** @param {Person} person */
+function refreshRow(person) {
+  list.querySelector(`[data-person="${CSS.escape(person.id)}"]`)?.replaceWith(row(person));
+}
+
+/* One person */
+
+/** @param {string} id */
+async function open(id) {
+  try {
+    const person = await get(`/api/employees/${encodeURIComponent(id)}`);
+    show(person);
+    mountEnroll(person);
+    clearErrors(byId('edit-form'));
+    if (!sheet.open) sheet.showModal();
+    byId('person-name').focus();
+    await showFace(person);
+  } catch (error) {
+    history.replaceState(null, '', location.pathname);
+    toast(sentence(explain(error)));
+  }
+}
+
+/** @param {Person} person */
+function show(person) {
+  shown = person;
+  byId('person-name').textContent = person.name;
+  byId('edit-name').value = person.name;
+  byId('edit-code').value = person.code;
+  byId('edit-site').value = person.site ?? '';
+  byId('edit-active').checked = person.active;
+  byId('edit-fields').disabled = !can.edit;
+  byId('delete-section').hidden = !can.administer;
+  byId('face-state').replaceChildren(faceBadge(person));
+}
+
+/** @param {Person} person */
+function mountEnroll(person) {
+  const enroll = can.enroll && Object.assign(document.createElement('rollcall-enroll'), { person, mayOverride: can.administer });
+  byId('enroll-place').replaceChildren(...(enroll ? [enroll] : []));
+}
+
+/**
+ * What is enrolled, and deleting it.
+ * @param {Person} person
+ */
+async function showFace(person) {
+  const place = byId('face-facts');
+  if (!person.enrolled) {
+    place.replaceChildren(el('p', { class: 'soft', text: `No face is enrolled, so no kiosk knows ${person.name}.` }));
+    return;
+  }
+  const face = await get(`/api/employees/${encodeURIComponent(person.id)}/templates`);
+  if (shown?.id !== person.id) return;
+  const models = [...new Set(face.items.map((/** @type {any} */ template) => template.model))].join(', ');
+  const newest = face.items.map((/** @type {any} */ template) => template.created_at).sort().at(-1);
+  const known = [
+    ['Templates', plural(face.items.length, 'template')],
+    ['Photos kept', face.photos ? plural(face.photos, 'photo') : 'none'],
+    ['Enrolled', newest && dateName(newest)],
+    ['Consent', face.consent && dateName(face.consent.at)],
+    ['Model', models],
+  ].filter(([, value]) => value);
+  place.replaceChildren(
+    el(
+      'div',
+      { class: 'section' },
+      el('dl', { class: 'facts' }, ...known.map(([name, value]) => el('div', {}, el('dt', { text: name }), el('dd', { text: value })))),
+      can.enroll && el('div', { class: 'actions' }, el('button', { class: 'button danger', type: 'button', id: 'delete-face', text: 'Delete the face', onclick: deleteFace })),
+    ),
+  );
+}
+
+/** @param {Event} event */
+async function deleteFace(event) {
+  const person = /** @type {Person} */ (shown);
+  const sure = await ask({
+    title: `Delete the face of ${person.name}?`,
+    text: 'The templates, any photos kept and the consent are deleted for good. No kiosk will know them until they are enrolled again.',
+    action: 'Delete the face',
+  });
+  if (!sure) return;
+  await attempt(/** @type {HTMLButtonElement} */ (event.target), async () => {
+    await remove(`/api/employees/${encodeURIComponent(person.id)}/templates`);
+    toast('The face is deleted');
+    await reload(person.id);
+  });
+}
+
+/**
+ * Shows the person anew, in the sheet and in the list.
+ * @param {string} id
+ */
+async function reload(id) {
+  const person = await get(`/api/employees/${encodeURIComponent(id)}`);
+  refreshRow(person);
+  if (shown?.id !== id) return;
+  show(person);
+  await showFace(person);
+}
+
+/**
+ * Runs `work` behind a button and says what went wrong.
+ * @param {HTMLButtonElement} button
+ * @param {() => Promise<void>} work
+ */
+async function attempt(button, work) {
+  try {
+    await busy(button, work);
+  } catch (error) {
+    toast(sentence(explain(error)));
+  }
+}
+
+onSubmit(byId('edit-form'), async ({ name, code, site }) => {
+  const { id } = /** @type {Person} */ (shown);
+  const person = await patch(`/api/employees/${encodeURIComponent(id)}`, {
+    name: name.trim(),
+    code: code.trim(),
+    site: site.trim() || null,
+    active: byId('edit-active').checked,
+  });
+  show(person);
+  refreshRow(person);
+  toast('Saved');
+});
+
+byId('delete').addEventListener('click', async () => {
+  const { id, name } = /** @type {Person} */ (shown);
+  const sure = await ask({
+    title: `Delete ${name}?`,
+    text: 'Their details, face and photos are deleted for good. Their punches stay, with the name.',
+    action: 'Delete this person',
+  });
+  if (!sure) return;
+  await attempt(byId('delete'), async () => {
+    await remove(`/api/employees/${encodeURIComponent(id)}`);
+    sheet.close();
+    await load();
+    toast(`${name} is deleted`);
+  });
+});
+
+byId('enroll-place').addEventListener('enrolled', () => shown && reload(shown.id).catch((error) => toast(sentence(explain(error)))));
+
+sheet.addEventListener('close', () => {
+  shown = null;
+  byId('enroll-place').replaceChildren();
+  byId('face-facts').replaceChildren();
+  history.replaceState(null, '', location.pathname);
+});
+
+/* Adding */
+
+onSubmit(byId('add-form'), async ({ name, code, site }) => {
+  const person = await post('/api/employees', { name: name.trim(), code: code.trim(), ...(site.trim() && { site: site.trim() }) });
+  addDialog.close();
+  await load();
+  location.hash = person.id;
+});
+
+addDialog.addEventListener('close', () => {
+  byId('add-form').reset();
+  clearErrors(byId('add-form'));
+  if (location.hash === '#new') history.replaceState(null, '', location.pathname);
+});
+
+/* Wiring */
+
+function followHash() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  if (id === 'new') {
+    if (can.edit && !addDialog.open) addDialog.showModal();
+  } else if (id) open(id);
+  else if (sheet.open) sheet.close();
+}
+
+/** @type {number | undefined} */
+let typing;
+byId('search').addEventListener('input', () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => load(), SEARCH_PAUSE_MS);
+});
+byId('active').addEventListener('change', () => load());
+byId('more').addEventListener('click', () => busy(byId('more'), () => load({ more: true })));
+byId('add').addEventListener('click', () => addDialog.showModal());
+window.addEventListener('hashchange', followHash);
+
+list.replaceChildren(...Array.from({ length: 5 }, () => el('li', { class: 'skeleton' })));
+const listed = load();
+try {
+  can = abilities(await currentAccount());
+  byId('add').hidden = !can.edit;
+  followHash();
+} catch (error) {
+  byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));
+}
+await listed;

@@ -1,0 +1,100 @@
+// The camera of this device: opening it, grabbing frames, and saying in words why it does not work.
+
+/** A camera that cannot be used; `message` says what to do about it. */
+export class CameraError extends Error {
+  /**
+   * @param {string} title
+   * @param {string} message
+   */
+  constructor(title, message) {
+    super(message);
+    this.name = 'CameraError';
+    this.title = title;
+  }
+}
+
+/**
+ * Opens the camera that looks at the person and plays it in `video`.
+ * @param {HTMLVideoElement} video
+ * @returns {Promise<MediaStream>}
+ */
+export async function openCamera(video) {
+  if (!window.isSecureContext) {
+    throw new CameraError(
+      'This address gives no camera',
+      'Browsers give a camera only to pages over https, and to localhost. Open this page through https, or on the server itself as http://localhost.',
+    );
+  }
+  if (!navigator.mediaDevices?.getUserMedia) {
+    throw new CameraError('No camera in this browser', 'This browser gives pages no camera. Use a current Chrome, Edge, Firefox or Safari.');
+  }
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({
+      audio: false,
+      video: { facingMode: 'user', width: { ideal: 1280 }, height: { ideal: 720 } },
+    });
+    video.srcObject = stream;
+    await video.play();
+    return stream;
+  } catch (error) {
+    throw inWords(/** @type {DOMException} */ (error));
+  }
+}
+
+/** @param {DOMException} error */
+function inWords(error) {
+  switch (error.name) {
+    case 'NotAllowedError':
+      return new CameraError(
+        'The camera is not allowed',
+        'This page was refused the camera. Allow it at the camera sign in the address bar or in the settings for this site, then try again.',
+      );
+    case 'NotFoundError':
+    case 'OverconstrainedError':
+      return new CameraError('No camera found', 'Connect a camera to this device, then try again.');
+    case 'NotReadableError':
+    case 'AbortError':
+      return new CameraError('The camera is busy', 'Another program or page uses the camera. Close it, then try again.');
+    default:
+      return new CameraError('The camera does not start', `The browser says: ${error.message || error.name}. Reconnect the camera, then try again.`);
+  }
+}
+
+/**
+ * Ends a stream, so that the camera's light goes out.
+ * @param {MediaStream | null | undefined} stream
+ */
+export function closeCamera(stream) {
+  stream?.getTracks().forEach((track) => track.stop());
+}
+
+/**
+ * The frame that the video shows now, as a JPEG, not mirrored.
+ * @param {HTMLVideoElement} video
+ * @param {number} maxSide the longer side at most, pixels
+ * @param {number} quality 0..1
+ * @returns {Promise<Blob>}
+ */
+export function grabFrame(video, maxSide, quality) {
+  return toJpeg(video, video.videoWidth, video.videoHeight, maxSide, quality);
+}
+
+/**
+ * Draws a picture at most `maxSide` pixels long and packs it as a JPEG.
+ * @param {CanvasImageSource} source
+ * @param {number} width
+ * @param {number} height
+ * @param {number} maxSide
+ * @param {number} quality
+ * @returns {Promise<Blob>}
+ */
+export function toJpeg(source, width, height, maxSide, quality) {
+  const scale = Math.min(1, maxSide / Math.max(width, height));
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  canvas.getContext('2d')?.drawImage(source, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve, reject) => {
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the frame could not be packed'))), 'image/jpeg', quality);
+  });
+}

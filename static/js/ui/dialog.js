@@ -1,0 +1,54 @@
+// Dialogs on the browser's own `<dialog>`, which keeps the focus inside and gives it back afterwards.
+
+import { el, icon } from './dom.js';
+
+/**
+ * Makes the close buttons (`data-close`) and the backdrop of a dialog close it.
+ * @param {HTMLDialogElement} dialog
+ */
+export function closable(dialog) {
+  dialog.addEventListener('click', (event) => {
+    const target = /** @type {Element} */ (event.target);
+    if (target === dialog || target.closest('[data-close]')) dialog.close();
+  });
+  return dialog;
+}
+
+/**
+ * Asks before something that cannot be undone.
+ * @param {{title: string, text: string, action: string, cancel?: string}} question
+ * @returns {Promise<boolean>}
+ */
+export function ask({ title, text, action, cancel = 'Cancel' }) {
+  return new Promise((resolve) => {
+    const dialog = /** @type {HTMLDialogElement} */ (
+      el(
+        'dialog',
+        { 'aria-labelledby': 'ask-title', 'aria-describedby': 'ask-text' },
+        el('div', { class: 'dialog-head' }, el('h2', { id: 'ask-title', text: title }), closeButton()),
+        el(
+          'div',
+          { class: 'dialog-body' },
+          el('p', { id: 'ask-text', class: 'soft', text }),
+          el(
+            'div',
+            { class: 'actions end' },
+            el('button', { class: 'button', type: 'button', autofocus: true, 'data-close': true, text: cancel }),
+            el('button', { class: 'button danger', type: 'button', onclick: () => dialog.close('yes'), text: action }),
+          ),
+        ),
+      )
+    );
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'yes');
+    });
+    document.body.append(closable(dialog));
+    dialog.showModal();
+  });
+}
+
+/** The cross in the corner of a dialog. */
+export function closeButton() {
+  return el('button', { class: 'button plain', type: 'button', 'data-close': true, 'aria-label': 'Close' }, icon('close'));
+}

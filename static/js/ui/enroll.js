@@ -1,0 +1,338 @@
+// `<rollcall-enroll>`: photos of one person, from the camera or from files, sent with their consent;
+// each photo's verdict stands beside it. Fires `enrolled` when templates were made.
+
+import { Problem, explain, request } from '../api.js';
+import { CameraError, closeCamera, grabFrame, openCamera, toJpeg } from './camera.js';
+import { ask } from './dialog.js';
+import { el, icon, notice, plural } from './dom.js';
+import { busy, sentence } from './form.js';
+
+/** The server takes this many photos in one enrollment. */
+const MOST_PHOTOS = 10;
+/** Longer sides of a captured photo and of a file made smaller, pixels; a face fills enough of either. */
+const CAPTURE_SIDE = 1280;
+const FILE_SIDE = 2048;
+/** Files above this many bytes are made smaller before they are sent. */
+const LARGE_FILE = 3_000_000;
+const JPEG_QUALITY = 0.92;
+
+/** Different photos make a better template than the same one again, hence the turns. */
+const POSES = [
+  'Look straight into the camera',
+  'Turn your head a little to the left',
+  'Turn your head a little to the right',
+];
+const EXTRA_POSE = 'One more, if you like: with another expression';
+
+/**
+ * @typedef {object} Shot
+ * @property {Blob} blob
+ * @property {string} name
+ * @property {HTMLElement} node
+ */
+
+class RollcallEnroll extends HTMLElement {
+  /** @type {{id: string, name: string, enrolled: boolean}} */
+  person;
+  /** Whether this account may enroll a face that another person has too. */
+  mayOverride = false;
+  /** @type {Shot[]} */
+  #shots = [];
+  /** @type {MediaStream | null} */
+  #stream = null;
+  #captured = 0;
+  /** The photos in the tray have been judged; the next ones begin a new tray. */
+  #judged = false;
+
+  connectedCallback() {
+    this.#build();
+    this.#update();
+  }
+
+  disconnectedCallback() {
+    this.#stopCamera();
+    this.#clearTray();
+  }
+
+  #build() {
+    this.picker = /** @type {HTMLInputElement} */ (
+      el('input', { type: 'file', accept: 'image/jpeg,image/png,image/webp', multiple: true, class: 'visually-hidden', tabindex: '-1', 'aria-label': 'Photos' })
+    );
+    this.picker.addEventListener('change', () => {
+      this.#addFiles([...(this.picker.files ?? [])]);
+      this.picker.value = '';
+    });
+    this.cameraSource = source('camera', 'Use the camera', 'Three photos, guided', () => this.#startCamera());
+    this.fileSource = source('image', 'Choose photos', `or drop them here, up to ${MOST_PHOTOS}`, () => this.picker.click());
+    this.sources = el('div', { class: 'sources' }, this.cameraSource, this.fileSource, this.picker);
+    this.#acceptDrops(this.fileSource);
+
+    this.video = /** @type {HTMLVideoElement} */ (el('video', { muted: true, playsinline: true, 'aria-label': 'What the camera sees, mirrored' }));
+    this.video.muted = true;
+    this.coach = el('p', { class: 'coach', role: 'status' });
+    this.shutter = /** @type {HTMLButtonElement} */ (el('button', { class: 'button primary', type: 'button', onclick: () => this.#capture() }, icon('camera'), 'Take the photo'));
+    this.studio = el(
+      'div',
+      { class: 'section', hidden: true },
+      el('div', { class: 'viewfinder' }, this.video, this.coach),
+      el('div', { class: 'actions' }, this.shutter, el('button', { class: 'button', type: 'button', text: 'Close the camera', onclick: () => this.#stopCamera() })),
+    );
+
+    this.message = el('div', {});
+    this.tray = el('ul', { class: 'tray', 'aria-label': 'Photos' });
+    this.consent = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', name: 'consent' }));
+    this.consent.addEventListener('change', () => this.#update());
+    this.button = /** @type {HTMLButtonElement} */ (el('button', { class: 'button primary', type: 'button', onclick: () => this.#send(false) }, 'Enroll'));
+    this.finish = el('div', { class: 'section' }, this.#consentBox(), el('div', { class: 'actions' }, this.button));
+    this.replaceChildren(this.sources, this.studio, this.message, this.tray, this.finish);
+  }
+
+  #consentBox() {
+    return el(
+      'label',
+      { class: 'check consent' },
+      this.consent,
+      el(
+        'span',
+        {},
+        el('strong', { text: `${this.person.name} agrees` }),
+        el('span', {
+          class: 'consent-text',
+          text:
+            'Rollcall may compute numbers from photos of my face (templates) and compare them with what the camera sees, only to record when I come and go. ' +
+            'Templates, and photos where this site keeps them, are stored encrypted. I can take this back at any time; then all of it is deleted.',
+        }),
+      ),
+    );
+  }
+
+  #update() {
+    const fresh = this.#shots.length > 0 && !this.#judged;
+    this.finish.hidden = !fresh;
+    this.button.disabled = !this.consent.checked;
+    this.button.textContent = `Enroll with ${plural(this.#shots.length, 'photo')}`;
+    this.cameraSource.disabled = this.#stream !== null;
+    if (this.#stream) this.coach.textContent = POSES[this.#captured] ?? EXTRA_POSE;
+  }
+
+  /* Where photos come from */
+
+  /** @param {HTMLElement} zone */
+  #acceptDrops(zone) {
+    const over = (/** @type {boolean} */ on) => (/** @type {DragEvent} */ event) => {
+      event.preventDefault();
+      zone.classList.toggle('over', on);
+    };
+    zone.addEventListener('dragenter', over(true));
+    zone.addEventListener('dragover', over(true));
+    zone.addEventListener('dragleave', over(false));
+    zone.addEventListener('drop', (event) => {
+      over(false)(event);
+      this.#addFiles([...(event.dataTransfer?.files ?? [])]);
+    });
+  }
+
+  /** @param {File[]} files */
+  async #addFiles(files) {
+    this.message.replaceChildren();
+    for (const file of files) {
+      if (!this.#add(await smaller(file), file.name)) break;
+    }
+  }
+
+  async #startCamera() {
+    this.message.replaceChildren();
+    this.studio.hidden = false;
+    this.#captured = 0;
+    try {
+      this.#stream = await openCamera(this.video);
+      // The sheet may have been closed while the browser was asking.
+      if (!this.isConnected) return this.#stopCamera();
+      this.#update();
+      this.shutter.focus();
+    } catch (error) {
+      this.#stopCamera();
+      const words = error instanceof CameraError ? `${error.title}. ${error.message}` : sentence(explain(error));
+      this.message.replaceChildren(notice('bad', words));
+    }
+  }
+
+  #stopCamera() {
+    closeCamera(this.#stream);
+    this.#stream = null;
+    this.video.srcObject = null;
+    this.studio.hidden = true;
+    if (this.isConnected) this.#update();
+  }
+
+  async #capture() {
+    const blob = await busy(this.shutter, () => grabFrame(this.video, CAPTURE_SIDE, JPEG_QUALITY));
+    const name = ['From the front', 'Turned left', 'Turned right'][this.#captured] ?? 'One more';
+    if (!this.#add(blob, name)) return;
+    this.#captured += 1;
+    this.#update();
+  }
+
+  /* The tray */
+
+  /**
+   * @param {Blob} blob
+   * @param {string} name
+   */
+  #add(blob, name) {
+    if (this.#judged) this.#clearTray();
+    if (this.#shots.length >= MOST_PHOTOS) {
+      this.message.replaceChildren(notice('warn', `${MOST_PHOTOS} photos are enough: take one out to add another.`));
+      return false;
+    }
+    const thumbnail = /** @type {HTMLImageElement} */ (el('img', { src: URL.createObjectURL(blob), alt: '', width: 72, height: 72 }));
+    const drop = el('button', { class: 'button plain', type: 'button', 'aria-label': `Take out ${name}` }, icon('close'));
+    const node = el(
+      'li',
+      { class: 'shot' },
+      thumbnail,
+      el('div', { class: 'shot-main' }, el('span', { class: 'shot-name', text: name }), el('span', { class: 'shot-verdict', role: 'status' })),
+      drop,
+    );
+    const shot = { blob, name, node };
+    drop.addEventListener('click', () => {
+      this.#shots = this.#shots.filter((other) => other !== shot);
+      discard(shot);
+      this.#update();
+    });
+    this.#shots.push(shot);
+    this.tray.append(node);
+    this.#update();
+    return true;
+  }
+
+  #clearTray() {
+    this.#shots.forEach(discard);
+    this.#shots = [];
+    this.#judged = false;
+    this.message?.replaceChildren();
+  }
+
+  /* Sending */
+
+  /** @param {boolean} override the face may belong to somebody else too */
+  async #send(override) {
+    this.message.replaceChildren();
+    const body = new FormData();
+    body.append('employee', this.person.id);
+    body.append('consent', 'true');
+    if (override) body.append('override', 'true');
+    for (const { blob, name } of this.#shots) body.append('photo', blob, fileName(name));
+    try {
+      const answer = await busy(this.button, () => request('POST', '/api/enroll', { body, timeout: 120_000 }));
+      this.#enrolled(answer);
+    } catch (error) {
+      this.#refused(error);
+    }
+    this.#update();
+  }
+
+  /** @param {{photos: any[], templates: number}} answer */
+  #enrolled({ photos, templates }) {
+    this.#judge(photos);
+    this.#judged = true;
+    this.consent.checked = false;
+    this.#stopCamera();
+    const used = photos.filter((photo) => photo.accepted).length;
+    this.message.replaceChildren(
+      notice('good', `${this.person.name} is enrolled: ${used} of ${plural(photos.length, 'photo')} used, ${plural(templates, 'template')} in all.`),
+    );
+    this.dispatchEvent(new CustomEvent('enrolled', { bubbles: true }));
+  }
+
+  /** @param {unknown} error */
+  #refused(error) {
+    if (error instanceof Problem && Array.isArray(error.body.photos)) this.#judge(error.body.photos);
+    if (error instanceof Problem && error.code === 'duplicate_person') return this.#duplicate(error.body.other);
+    this.message.replaceChildren(notice('bad', sentence(explain(error))));
+  }
+
+  /** @param {{id: string, name: string, code: string}} other */
+  #duplicate(other) {
+    const words = el(
+      'p',
+      {},
+      'This face belongs to somebody else already: ',
+      el('a', { href: `#${other.id}`, text: `${other.name} (${other.code})` }),
+      '. Check whose photos these are.',
+    );
+    const anyway = el('button', { class: 'button danger', type: 'button', text: 'Enroll all the same', onclick: () => this.#override(other) });
+    this.message.replaceChildren(notice('bad', words, this.mayOverride ? el('div', { class: 'actions' }, anyway) : null));
+  }
+
+  /** @param {{name: string}} other */
+  async #override(other) {
+    const sure = await ask({
+      title: 'Enroll all the same?',
+      text: `The photos look like ${other.name}. If that is the same person, kiosks may take one for the other. This decision is kept in the audit trail.`,
+      action: 'Enroll all the same',
+    });
+    if (sure) await this.#send(true);
+  }
+
+  /**
+   * Shows each photo's verdict beside it.
+   * @param {{index: number, accepted: boolean, reason?: string, detail?: string}[]} verdicts
+   */
+  #judge(verdicts) {
+    for (const { index, accepted, reason, detail } of verdicts) {
+      const shot = this.#shots[index];
+      if (!shot) continue;
+      shot.node.classList.toggle('good', accepted);
+      shot.node.classList.toggle('bad', !accepted);
+      const words = accepted ? 'Good' : sentence(detail ?? reason ?? 'not usable');
+      const verdict = shot.node.querySelector('.shot-verdict');
+      if (verdict) verdict.textContent = words;
+    }
+  }
+}
+
+/**
+ * @param {string} name of the icon
+ * @param {string} title
+ * @param {string} note
+ * @param {() => void} press
+ */
+function source(name, title, note, press) {
+  return /** @type {HTMLButtonElement} */ (
+    el('button', { class: 'source', type: 'button', onclick: press }, icon(name), el('strong', { text: title }), el('span', { class: 'hint', text: note }))
+  );
+}
+
+/** @param {Shot} shot */
+function discard({ node }) {
+  const image = node.querySelector('img');
+  if (image) URL.revokeObjectURL(image.src);
+  node.remove();
+}
+
+/**
+ * A large photo made smaller; anything the browser cannot read goes to the server as it is, which says why not.
+ * @param {File} file
+ * @returns {Promise<Blob>}
+ */
+async function smaller(file) {
+  if (file.size <= LARGE_FILE) return file;
+  try {
+    const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
+    return await toJpeg(bitmap, bitmap.width, bitmap.height, FILE_SIDE, JPEG_QUALITY);
+  } catch {
+    return file;
+  }
+}
+
+/**
+ * Names of files never leave the browser: they may say more than the photo.
+ * @param {string} name
+ */
+function fileName(name) {
+  const extension = /\.(jpe?g|png|webp)$/iu.exec(name)?.[1].toLowerCase() ?? 'jpg';
+  return `photo.${extension}`;
+}
+
+customElements.define('rollcall-enroll', RollcallEnroll);

@@ -1,0 +1,123 @@
+// Forms: sending them once, and showing what the server says beside the field it is about.
+
+import { Problem, explain } from '../api.js';
+import { el, notice } from './dom.js';
+
+/**
+ * Runs `send` when the form is submitted; while it runs the submit button is busy, and a problem
+ * is shown in the form.
+ * @param {HTMLFormElement} form
+ * @param {(data: Record<string, string>) => Promise<void>} send
+ */
+export function onSubmit(form, send) {
+  form.noValidate = true;
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    clearErrors(form);
+    if (!checkFields(form)) return;
+    const button = /** @type {HTMLButtonElement} */ (form.querySelector('[type="submit"]'));
+    await busy(button, async () => {
+      try {
+        const data = Object.fromEntries([...new FormData(form)].map(([key, value]) => [key, String(value)]));
+        await send(data);
+      } catch (error) {
+        showProblem(form, error);
+      }
+    });
+  });
+}
+
+/**
+ * Keeps a button from being pressed twice while `work` runs.
+ * @template T
+ * @param {HTMLButtonElement} button
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function busy(button, work) {
+  button.disabled = true;
+  button.setAttribute('aria-busy', 'true');
+  try {
+    return await work();
+  } finally {
+    button.disabled = false;
+    button.removeAttribute('aria-busy');
+  }
+}
+
+/**
+ * Takes away what an earlier attempt said.
+ * @param {HTMLFormElement} form
+ */
+export function clearErrors(form) {
+  form.querySelectorAll('.field-error, .form-error').forEach((node) => node.remove());
+  form.querySelectorAll('[aria-invalid]').forEach((input) => {
+    input.removeAttribute('aria-invalid');
+    restoreDescription(input);
+  });
+}
+
+/**
+ * Shows a problem: beside the fields it names, otherwise at the top of the form.
+ * @param {HTMLFormElement} form
+ * @param {unknown} error
+ */
+export function showProblem(form, error) {
+  const errors = error instanceof Problem ? error.errors : [];
+  const unplaced = errors.filter(({ field, detail }) => !fieldError(form, field, detail));
+  if (errors.length === 0 || unplaced.length > 0) {
+    const words = errors.length === 0 ? explain(error) : unplaced.map(({ detail }) => detail).join('; ');
+    form.prepend(el('div', { class: 'form-error' }, notice('bad', sentence(words))));
+  }
+  focusFirst(form);
+}
+
+/** @param {HTMLFormElement} form */
+function checkFields(form) {
+  let valid = true;
+  for (const input of form.querySelectorAll('input, select')) {
+    const field = /** @type {HTMLInputElement} */ (input);
+    if (!field.name || field.checkValidity()) continue;
+    valid = false;
+    fieldError(form, field.name, field.dataset.invalid ?? field.validationMessage);
+  }
+  if (!valid) focusFirst(form);
+  return valid;
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {string} name
+ * @param {string} detail
+ */
+function fieldError(form, name, detail) {
+  const input = form.elements.namedItem(name);
+  if (!(input instanceof HTMLElement)) return false;
+  const id = `${input.id || name}-error`;
+  input.setAttribute('aria-invalid', 'true');
+  input.dataset.described = input.getAttribute('aria-describedby') ?? '';
+  input.setAttribute('aria-describedby', `${id} ${input.dataset.described}`.trim());
+  (input.closest('.field') ?? input.parentElement)?.append(el('p', { class: 'field-error', id, text: sentence(detail) }));
+  return true;
+}
+
+/** @param {Element} input */
+function restoreDescription(input) {
+  const described = /** @type {HTMLElement} */ (input).dataset.described;
+  if (described) input.setAttribute('aria-describedby', described);
+  else input.removeAttribute('aria-describedby');
+}
+
+/** @param {HTMLFormElement} form */
+function focusFirst(form) {
+  const first = form.querySelector('[aria-invalid="true"]');
+  if (first instanceof HTMLElement) first.focus();
+}
+
+/**
+ * The server's words are lowercase and unpunctuated; on a page they begin with a capital.
+ * @param {string} words
+ */
+export function sentence(words) {
+  return words.charAt(0).toLocaleUpperCase() + words.slice(1);
+}
