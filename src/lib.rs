@@ -7,9 +7,11 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod gallery;
 pub mod ports;
 pub mod service;
 pub mod storage;
 pub mod telemetry;
 pub mod vault;
+pub mod vision;
 pub mod workers;

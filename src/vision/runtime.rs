@@ -1,0 +1,199 @@
+//! ONNX Runtime: finding its library, loading it once for the process, and opening models.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use ort::{
+    environment::Environment,
+    logging::LogLevel,
+    session::{Session, builder::GraphOptimizationLevel},
+};
+
+/// The loaded library. Cheap to clone; all clones are the one environment of the process.
+#[derive(Clone)]
+pub struct Runtime {
+    environment: Environment,
+    path: PathBuf,
+    version: String,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ONNX Runtime {} ({})", self.version, self.path.display())
+    }
+}
+
+/// ONNX Runtime could not be loaded: what was tried, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "ONNX Runtime was not found: {}; run `make setup`, or set ORT_DYLIB_PATH to the library of ONNX Runtime 1.{} or newer",
+    list(.tried),
+    ort::MINOR_VERSION
+)]
+pub struct RuntimeError {
+    /// Each place, and why it did not serve.
+    pub tried: Vec<(PathBuf, String)>,
+}
+
+fn list(tried: &[(PathBuf, String)]) -> String {
+    let tried: Vec<_> = tried
+        .iter()
+        .map(|(path, cause)| format!("{} ({cause})", path.display()))
+        .collect();
+    tried.join(", ")
+}
+
+/// The name that the library has on this system.
+fn library_name() -> String {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}")
+}
+
+/// Where the library is looked for: only where the setting says, if there is one.
+fn candidates(configured: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(path) = configured {
+        // The loader would look beside the executable first.
+        return vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
+    }
+    let name = library_name();
+    let local = Path::new(".tools/onnxruntime").join(&name);
+    let beside = std::env::current_exe().ok();
+    let beside = beside
+        .as_deref()
+        .and_then(Path::parent)
+        .map(|folder| folder.join(&name));
+    std::path::absolute(local)
+        .ok()
+        .into_iter()
+        .chain(beside)
+        .chain([PathBuf::from(&name), PathBuf::from(format!("{name}.1"))])
+        .collect()
+}
+
+impl Runtime {
+    /// Loads the library, once for the process: later calls get what the first found.
+    ///
+    /// `configured` is the only place that is tried when given; else `.tools/onnxruntime` in the
+    /// working directory, the executable's folder and the system's own places.
+    pub fn load(configured: Option<&Path>) -> Result<Self, RuntimeError> {
+        static LOADED: OnceLock<Runtime> = OnceLock::new();
+        static LOADING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = LOADED.get() {
+            return Ok(runtime.clone());
+        }
+        let mut tried = Vec::new();
+        for path in candidates(configured) {
+            if path.is_absolute() && !path.exists() {
+                tried.push((path, "not there".to_owned()));
+                continue;
+            }
+            match Self::open(&path) {
+                Ok(runtime) => return Ok(LOADED.get_or_init(|| runtime).clone()),
+                Err(cause) => tried.push((path, cause)),
+            }
+        }
+        Err(RuntimeError { tried })
+    }
+
+    fn open(path: &Path) -> Result<Self, String> {
+        // The binding panics on a library that exports the right symbol and lacks the interface.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+            let environment = builder
+                .with_name("rollcall")
+                .with_telemetry(false)
+                .with_logger(Arc::new(log))
+                .build()
+                .map_err(|error| error.to_string())?;
+            Ok((environment, version(ort::info())))
+        }));
+        let (environment, version) =
+            opened.unwrap_or_else(|_| Err("it is not a usable ONNX Runtime".to_owned()))?;
+        Ok(Self {
+            environment,
+            path: path.to_owned(),
+            version,
+        })
+    }
+
+    /// Its version, such as `1.31.1`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The library that was loaded.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a model for one thread; the error is ONNX Runtime's own words.
+    pub(super) fn session(&self, model: &[u8]) -> Result<Session, String> {
+        let words = |error: ort::Error| error.to_string();
+        Session::builder(&self.environment)
+            .map_err(words)?
+            .with_optimization_level(GraphOptimizationLevel::All)
+            .and_then(|builder| builder.with_intra_threads(1))
+            .and_then(|builder| builder.with_inter_threads(1))
+            .and_then(|builder| builder.with_log_level(LogLevel::Warning))
+            .map_err(|error| error.to_string())?
+            .commit_from_memory(model)
+            .map_err(words)
+    }
+}
+
+/// Passes the library's warnings and errors on; what is chattier is dropped.
+fn log(level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
+    match level {
+        LogLevel::Verbose | LogLevel::Info => {}
+        LogLevel::Warning => tracing::debug!(place, "onnx runtime: {message}"),
+        LogLevel::Error | LogLevel::Fatal => tracing::warn!(place, "onnx runtime: {message}"),
+    }
+}
+
+/// The version in the library's build information (`git-branch=rel-1.31.1, …`).
+fn version(build: &str) -> String {
+    build
+        .split("rel-")
+        .nth(1)
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_ascii_digit() || *c == '.')
+                .collect()
+        })
+        .filter(|version: &String| !version.is_empty())
+        .unwrap_or_else(|| "of unknown version".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_the_only_place_that_is_tried() {
+        let places = candidates(Some(Path::new("/nowhere/libonnxruntime.so")));
+        assert_eq!(places, [PathBuf::from("/nowhere/libonnxruntime.so")]);
+    }
+
+    #[test]
+    fn the_version_is_read_from_the_build_information() {
+        let build =
+            "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=26250ae, build type=Release";
+        assert_eq!(version(build), "1.31.1");
+        assert_eq!(version("something else"), "of unknown version");
+    }
+
+    #[test]
+    fn the_error_says_what_was_tried_and_what_to_run() {
+        let error = RuntimeError {
+            tried: vec![("/a/libonnxruntime.so".into(), "not there".into())],
+        };
+        let text = error.to_string();
+        assert!(text.contains("/a/libonnxruntime.so (not there)"), "{text}");
+        assert!(text.contains("make setup"), "{text}");
+    }
+}
