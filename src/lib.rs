@@ -4,10 +4,12 @@
 //! `ports` and `domain`; `storage`, `vision` and `gallery` implement ports; `boot` is the
 //! one place that names every adapter. `tests/architecture.rs` holds these arrows.
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod gallery;
+pub mod http;
 pub mod ports;
 pub mod service;
 pub mod storage;

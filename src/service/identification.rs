@@ -9,8 +9,8 @@ use super::{
 use crate::{
     domain::{
         biometrics::{
-            self, Calibration, Fused, Identification, Policy, Probe, Resultant, Similarity,
-            Threshold, Views,
+            self, Calibration, Fused, Identification, ModelId, Policy, Probe, Resultant,
+            Similarity, Threshold, Views,
         },
         ids::EmployeeId,
         quality::{Flaw, QualityLimits},
@@ -99,6 +99,11 @@ impl Identifying {
     /// The policy of a single search.
     pub fn policy(&self) -> Policy {
         self.policy
+    }
+
+    /// The embedding model.
+    pub fn model(&self) -> &ModelId {
+        self.probing.engine().model()
     }
 
     /// Everybody in an image.

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod devices;
 pub mod employees;
 pub mod enrollment;
+pub mod health;
 pub mod identification;
 pub mod probing;
 pub mod punching;

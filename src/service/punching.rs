@@ -114,6 +114,28 @@ pub enum Outcome {
     Attack,
 }
 
+impl Outcome {
+    /// The word in the API.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Punched { .. } => "punched",
+            Self::Cooldown { .. } => "cooldown",
+            Self::Nobody { .. } => "nobody",
+            Self::NoFace => "no_face",
+            Self::PoorQuality { .. } => "poor_quality",
+            Self::Attack => "attack",
+        }
+    }
+
+    /// The punch that it is about.
+    pub fn punch(&self) -> Option<&Punch> {
+        match self {
+            Self::Punched { punch } | Self::Cooldown { punch } => Some(punch),
+            Self::Nobody { .. } | Self::NoFace | Self::PoorQuality { .. } | Self::Attack => None,
+        }
+    }
+}
+
 /// The numbers of the best candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Numbers {

@@ -1,0 +1,27 @@
+//! App: the services behind `Arc`, nothing else.
+
+use std::sync::Arc;
+
+use crate::service::{
+    accounts::Accounts, devices::Devices, employees::Employees, enrollment::Enrolling,
+    health::Health, identification::Identifying, punching::Punching,
+};
+
+/// Every use case that somebody outside can ask for.
+#[derive(Clone)]
+pub struct App {
+    /// Signing in and out, the first admin.
+    pub accounts: Arc<Accounts>,
+    /// People and what is enrolled of them.
+    pub employees: Arc<Employees>,
+    /// Kiosks and cameras.
+    pub devices: Arc<Devices>,
+    /// Making templates.
+    pub enrolling: Arc<Enrolling>,
+    /// Who is this, is this them.
+    pub identifying: Arc<Identifying>,
+    /// Recording punches.
+    pub punching: Arc<Punching>,
+    /// How the service and what it stands on are.
+    pub health: Arc<Health>,
+}

@@ -1,0 +1,167 @@
+//! The pages: embedded in the binary, read from disk in development or where a setting says so.
+
+use std::{
+    borrow::Cow,
+    path::{Component, Path, PathBuf},
+};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
+
+use super::{
+    HttpState,
+    problem::{Code, Problem},
+};
+
+/// The folder `static/` as it was when the binary was built; in debug builds as it is.
+#[derive(RustEmbed)]
+#[folder = "static/"]
+#[allow_missing = true]
+struct Embedded;
+
+/// Serves a file of the pages. An address without an extension names the page of that name.
+pub async fn serve_asset(
+    State(state): State<HttpState>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let path = uri.path();
+    if path.starts_with("/api/") {
+        return Err(Problem::new(
+            Code::NotFound,
+            "there is nothing at this address",
+        ));
+    }
+    if !matches!(method, Method::GET | Method::HEAD) {
+        return Err(
+            Problem::new(Code::MethodNotAllowed, "pages can only be read")
+                .header(header::ALLOW, HeaderValue::from_static("GET,HEAD")),
+        );
+    }
+    page(&state, path, &headers).await
+}
+
+/// The API's documentation page.
+pub async fn serve_docs(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    page(&state, "/api-docs", &headers).await
+}
+
+async fn page(state: &HttpState, path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let name = file_name(path)
+        .ok_or_else(|| Problem::new(Code::NotFound, "there is nothing at this address"))?;
+    let file = match &state.settings.static_dir {
+        Some(folder) => tokio::fs::read(folder.join(&name))
+            .await
+            .ok()
+            .map(Cow::Owned),
+        None => name.to_str().and_then(Embedded::get).map(|file| file.data),
+    };
+    let Some(data) = file else {
+        return Err(Problem::new(
+            Code::NotFound,
+            "there is nothing at this address",
+        ));
+    };
+    Ok(answer(&name, data, headers))
+}
+
+fn answer(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&data)[..16]));
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|known| {
+            // Compression marks the tag as weak on its way out.
+            known.split(',').any(|tag| {
+                let tag = tag.trim();
+                tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+            })
+        });
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Response::new(Body::from(data.into_owned()))
+    };
+    let headers = response.headers_mut();
+    if !known {
+        headers.insert(header::CONTENT_TYPE, content_type(name));
+    }
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    // Asked again every time, answered with 304: nobody runs last week's page.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The file behind an address; `None` for one that leads elsewhere or to a hidden file.
+fn file_name(path: &str) -> Option<PathBuf> {
+    let path = path.trim_matches('/');
+    let mut name = PathBuf::from(if path.is_empty() { "index" } else { path });
+    let plain = name.components().all(|part| match part {
+        Component::Normal(part) => part
+            .to_str()
+            .is_some_and(|part| !part.starts_with('.') && !part.contains(['\\', '%'])),
+        _ => false,
+    });
+    if !plain {
+        return None;
+    }
+    if name.extension().is_none() {
+        name.set_extension("html");
+    }
+    Some(name)
+}
+
+fn content_type(name: &Path) -> HeaderValue {
+    let extension = name.extension().and_then(|extension| extension.to_str());
+    HeaderValue::from_static(match extension {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        Some("ico") => "image/x-icon",
+        Some("woff2") => "font/woff2",
+        Some("txt") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_name_pages_and_never_leave_the_folder() {
+        let name = |path| file_name(path).map(|name| name.to_str().unwrap().to_owned());
+        assert_eq!(name("/").as_deref(), Some("index.html"));
+        assert_eq!(name("/kiosk").as_deref(), Some("kiosk.html"));
+        assert_eq!(name("/kiosk/").as_deref(), Some("kiosk.html"));
+        assert_eq!(name("/js/app.js").as_deref(), Some("js/app.js"));
+        for path in [
+            "/../Cargo.toml",
+            "/a/../../b",
+            "/.env",
+            "/js/.git/x",
+            "/..%2fx",
+            "/a\\b",
+        ] {
+            assert_eq!(name(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The HTTP API and the pages: routes and layers over the services. Handlers extract, call,
+//! render; errors become answers in `problem` and nowhere else.
+
+mod assets;
+mod auth;
+mod context;
+mod extract;
+mod limits;
+mod openapi;
+mod page;
+mod problem;
+mod router;
+mod routes;
+mod session;
+mod upload;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use axum::extract::FromRef;
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+pub use limits::Quota;
+pub use problem::Code;
+pub use router::{Parts, document, router};
+
+use crate::{app::App, clock::Clock, service, telemetry};
+use limits::EnrollmentLimit;
+
+/// What the HTTP layer can be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether the session cookie is for TLS only; `None`: when a trusted proxy says that the
+    /// request came over TLS.
+    pub secure_cookies: Option<bool>,
+    /// Requests a second for one address, with a burst of ten seconds' worth; 0 for no limit.
+    pub rate_limit: u32,
+    /// Attempts to sign in or to set up for one address; `None` for no limit.
+    pub sign_in: Option<Quota>,
+    /// Enrollments an hour for one account; 0 for no limit.
+    pub enroll_limit: u32,
+    /// How long a request may take, with everything.
+    pub timeout: Duration,
+    /// What `/metrics` asks for as bearer token; `None` leaves it open.
+    pub metrics_token: Option<SecretString>,
+    /// A folder to serve the pages from instead of those in the binary.
+    pub static_dir: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            secure_cookies: None,
+            rate_limit: 50,
+            sign_in: Some(Quota {
+                burst: 10,
+                every: Duration::from_secs(6),
+            }),
+            enroll_limit: 5,
+            timeout: Duration::from_secs(30),
+            metrics_token: None,
+            static_dir: None,
+        }
+    }
+}
+
+/// What handlers may ask for.
+#[derive(Clone)]
+struct HttpState {
+    app: App,
+    settings: Arc<Settings>,
+    clock: Arc<dyn Clock>,
+    health: Arc<telemetry::Health>,
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    enrollments: Arc<EnrollmentLimit>,
+}
+
+macro_rules! services {
+    ($($field:ident: $service:ty),+ $(,)?) => {$(
+        impl FromRef<HttpState> for Arc<$service> {
+            fn from_ref(state: &HttpState) -> Self {
+                state.app.$field.clone()
+            }
+        }
+    )+};
+}
+
+services! {
+    accounts: service::accounts::Accounts,
+    employees: service::employees::Employees,
+    devices: service::devices::Devices,
+    enrolling: service::enrollment::Enrolling,
+    identifying: service::identification::Identifying,
+    punching: service::punching::Punching,
+    health: service::health::Health,
+}

@@ -1,0 +1,274 @@
+//! The router: every route with its limits, and the layers around all of them.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, NotForContentType, Predicate},
+    },
+    csrf::{CsrfLayer, ProtectionError},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    HttpState, Settings, assets,
+    context::{self, Client},
+    limits::{AddressLimit, EnrollmentLimit, Quota},
+    openapi,
+    problem::{self, Code, Problem},
+    routes::{
+        devices, employees, enroll, health, identify, punches, session, setup, status, templates,
+    },
+};
+use crate::{app::App, clock::Clock, telemetry::Health};
+
+/// What the router is made of.
+pub struct Parts {
+    /// The services.
+    pub app: App,
+    /// What it was told.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The parts that look after themselves.
+    pub health: Arc<Health>,
+    /// Renders the figures for `/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Most bytes of a JSON body.
+const JSON_MOST: usize = 64 << 10;
+
+/// How many seconds' worth of requests an address may send at once.
+const BURST_SECONDS: u32 = 10;
+
+/// The service, to be served with the peer's address as connect info
+/// (`into_make_service_with_connect_info::<SocketAddr>()`).
+pub fn router(parts: Parts) -> Router {
+    let state = HttpState {
+        enrollments: Arc::new(EnrollmentLimit::new(parts.settings.enroll_limit)),
+        settings: Arc::new(parts.settings),
+        app: parts.app,
+        clock: parts.clock,
+        health: parts.health,
+        metrics: parts.metrics,
+    };
+    let settings = state.settings.clone();
+    let (limited, document) = api(&settings).split_for_parts();
+    let document = serde_json::to_vec_pretty(&openapi::finish(document))
+        .map(Bytes::from)
+        .expect("the description is made of strings and numbers");
+    let limited = limited
+        .route(
+            "/api/openapi.json",
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], document)),
+        )
+        .route("/api/docs", get(assets::serve_docs))
+        .fallback(assets::serve_asset)
+        .layer(DefaultBodyLimit::max(JSON_MOST));
+    let limited = match general_quota(&settings) {
+        Some(quota) => {
+            let limit = AddressLimit::new("address", quota, None);
+            limited
+                .layer(limit.layer())
+                .layer(from_fn(move |request, next| {
+                    limit.clone().translate(request, next)
+                }))
+        }
+        None => limited,
+    };
+    // Balancers and monitoring are not held to the limit.
+    let (open, _) = service().split_for_parts();
+    limited
+        .merge(open)
+        .layer(from_fn_with_state(state.clone(), hurry))
+        .layer(CsrfLayer::new().with_rejection_response(cross_site))
+        .layer(CatchPanicLayer::custom(recover))
+        .layer(from_fn(problem::render))
+        .layer(compression())
+        .layer(from_fn_with_state(state.clone(), secure))
+        .layer(from_fn_with_state(state.clone(), context::describe))
+        .with_state(state)
+}
+
+/// The description of the API as it is served.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let api = api(&Settings::default()).merge(service());
+    openapi::finish(api.into_openapi())
+}
+
+/// Everything under `/api`.
+fn api(settings: &Settings) -> OpenApiRouter<HttpState> {
+    let uploads = |limit| DefaultBodyLimit::max(limit);
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(guarded(settings))
+        .routes(routes!(
+            employees::list_employees,
+            employees::create_employee
+        ))
+        .routes(routes!(
+            employees::get_employee,
+            employees::update_employee,
+            employees::delete_employee
+        ))
+        .routes(routes!(
+            templates::get_templates,
+            templates::delete_templates
+        ))
+        .routes(routes!(devices::list_devices, devices::create_device))
+        .routes(routes!(devices::delete_device))
+        .routes(routes!(devices::get_own_device))
+        .routes(routes!(punches::get_punch))
+        .routes(routes!(status::get_status))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(enroll::create_enrollment))
+                .layer(uploads(enroll::SHAPE.body_limit())),
+        )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(identify::create_identification))
+                .layer(uploads(identify::ONE.body_limit())),
+        )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(identify::create_verification))
+                .layer(uploads(identify::CLAIM.body_limit())),
+        )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(punches::list_punches, punches::create_punch))
+                .layer(uploads(punches::SHAPE.body_limit())),
+        )
+}
+
+/// What passwords and set-up tokens could be guessed at.
+fn guarded(settings: &Settings) -> OpenApiRouter<HttpState> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(
+            session::create_session,
+            session::get_session,
+            session::delete_session
+        ))
+        .routes(routes!(setup::get_setup, setup::create_setup));
+    let Some(quota) = settings.sign_in else {
+        return routes;
+    };
+    let limit = AddressLimit::new("sign-in", quota, Some(vec![Method::POST]));
+    routes
+        .layer(limit.layer())
+        .layer(from_fn(move |request, next| {
+            limit.clone().translate(request, next)
+        }))
+}
+
+/// What tells of the service itself.
+fn service() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::get_health))
+        .routes(routes!(health::get_readiness))
+        .routes(routes!(health::get_metrics))
+}
+
+fn general_quota(settings: &Settings) -> Option<Quota> {
+    let rate = settings.rate_limit;
+    (rate > 0).then(|| Quota {
+        burst: rate.saturating_mul(BURST_SECONDS),
+        every: std::time::Duration::from_secs(1) / rate,
+    })
+}
+
+/// Text shrinks; images and what is tiny does not.
+fn compression() -> CompressionLayer<impl Predicate> {
+    CompressionLayer::new()
+        .gzip(true)
+        .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("font/")))
+}
+
+/// Ends a request that takes too long.
+async fn hurry(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let limit = state.settings.timeout;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            Code::TimedOut,
+            format!("the request took more than {} s", limit.as_secs()),
+        )
+        .into_response(),
+    }
+}
+
+/// Answers a request from another site.
+fn cross_site(_: ProtectionError) -> Response {
+    Problem::new(
+        Code::CrossSite,
+        "browsers may send this from the service's own pages only; a proxy must forward Host and Origin unchanged",
+    )
+    .into_response()
+}
+
+/// Answers for a handler that panicked.
+fn recover(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let cause = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Problem::internal(format!("panicked: {cause}")).into_response()
+}
+
+/// Scripts, styles and requests from here only; no frames, no plug-ins, no inline code.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; font-src 'self'; \
+     manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; \
+     frame-ancestors 'none'";
+
+/// Headers that hold browsers to what the pages need.
+const SECURITY_HEADERS: &[(&str, &str)] = &[
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    (
+        "permissions-policy",
+        "camera=(self), microphone=(), geolocation=()",
+    ),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
+/// Two years, as browsers' preload lists ask for.
+const TRANSPORT_SECURITY: &str = "max-age=63072000";
+
+async fn secure(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let tls = Client::of(request.extensions()).tls || state.settings.secure_cookies == Some(true);
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for &(name, value) in SECURITY_HEADERS {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    if tls {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static(TRANSPORT_SECURITY),
+        );
+    }
+    // Answers of the API are for whoever asked, now.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}

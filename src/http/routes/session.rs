@@ -1,0 +1,117 @@
+//! Signing in and out.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State, http::StatusCode};
+use axum_extra::extract::CookieJar;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    domain::accounts::Account,
+    http::{HttpState, auth::SignedIn, context::Client, extract::Json, problem::Problem, session},
+    service::accounts::Accounts,
+};
+
+/// Somebody who signs in.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Account")]
+pub struct AccountView {
+    /// Identity.
+    #[schema(format = "uuid", example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
+    id: String,
+    /// E-mail address.
+    #[schema(example = "ada@example.com")]
+    email: String,
+    /// How they are addressed.
+    #[schema(example = "Ada")]
+    name: String,
+    /// What they may do: `admin`, `manager` or `viewer`.
+    #[schema(example = "admin")]
+    role: &'static str,
+}
+
+/// Who is signed in.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Session")]
+pub struct SessionView {
+    account: AccountView,
+}
+
+impl From<&Account> for SessionView {
+    fn from(account: &Account) -> Self {
+        Self {
+            account: AccountView {
+                id: account.id.to_string(),
+                email: account.email.to_string(),
+                name: account.name.to_string(),
+                role: account.role.as_str(),
+            },
+        }
+    }
+}
+
+/// E-mail address and password.
+#[derive(Deserialize, ToSchema)]
+pub struct Credentials {
+    /// E-mail address.
+    #[schema(example = "ada@example.com")]
+    email: String,
+    /// Password.
+    #[schema(example = "correct horse battery", format = "password")]
+    password: String,
+}
+
+/// Signs in.
+#[utoipa::path(
+    post, path = "/api/session", tag = "session",
+    request_body = Credentials,
+    responses(
+        (status = 200, description = "Signed in; the cookie `rollcall_session` is set", body = SessionView),
+        (status = 401, description = "`bad_credentials`"),
+    ),
+)]
+pub async fn create_session(
+    State(accounts): State<Arc<Accounts>>,
+    State(state): State<HttpState>,
+    Extension(client): Extension<Client>,
+    jar: CookieJar,
+    Json(credentials): Json<Credentials>,
+) -> Result<(CookieJar, axum::Json<SessionView>), Problem> {
+    let (account, token) = accounts
+        .sign_in(&credentials.email, credentials.password.into())
+        .await?;
+    if let Some(old) = session::token(&jar) {
+        accounts.sign_out(old).await?;
+    }
+    let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
+    Ok((jar, axum::Json((&account).into())))
+}
+
+/// Who is signed in.
+#[utoipa::path(
+    get, path = "/api/session", tag = "session",
+    responses((status = 200, description = "Who it is", body = SessionView)),
+    security(("session" = [])),
+)]
+pub async fn get_session(SignedIn(account): SignedIn) -> axum::Json<SessionView> {
+    axum::Json((&account).into())
+}
+
+/// Signs out. Nothing happens to somebody who is not signed in.
+#[utoipa::path(
+    delete, path = "/api/session", tag = "session",
+    responses((status = 204, description = "Signed out")),
+)]
+pub async fn delete_session(
+    State(accounts): State<Arc<Accounts>>,
+    State(state): State<HttpState>,
+    Extension(client): Extension<Client>,
+    jar: CookieJar,
+) -> Result<(StatusCode, CookieJar), Problem> {
+    if let Some(token) = session::token(&jar) {
+        accounts.sign_out(token).await?;
+    }
+    let jar = session::end(jar, client, &state.settings);
+    Ok((StatusCode::NO_CONTENT, jar))
+}

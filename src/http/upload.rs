@@ -1,0 +1,163 @@
+//! Uploads: one image as the body, or a multipart form. Every file and every field is bounded
+//! while it is read, before it is kept in memory.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{FromRequest, Multipart, Request, multipart::Field},
+    http::header,
+};
+use bytes::{Bytes, BytesMut};
+
+use super::problem::{Code, Fields, Problem, too_large};
+use crate::ports::Sample;
+
+/// Most bytes of one image file.
+pub const FILE_MOST: usize = 12 << 20;
+/// Most bytes of one text field.
+const TEXT_MOST: usize = 1 << 10;
+/// Room for the text fields and the boundaries of a form.
+const FORM_SLACK: usize = 64 << 10;
+
+/// What a route takes.
+pub struct Shape {
+    /// The name of the parts that carry images.
+    pub images: &'static str,
+    /// Most images.
+    pub most: usize,
+    /// The names of the text parts.
+    pub texts: &'static [&'static str],
+    /// Whether the body may be an image instead of a form.
+    pub bare: bool,
+}
+
+impl Shape {
+    /// Most bytes of a body of this shape.
+    pub const fn body_limit(&self) -> usize {
+        self.most * FILE_MOST + FORM_SLACK
+    }
+}
+
+/// What was uploaded: at least one image.
+#[derive(Debug)]
+pub struct Upload {
+    /// The images, in their order.
+    pub images: Vec<Sample>,
+    texts: HashMap<&'static str, String>,
+}
+
+impl Upload {
+    /// Reads a request of a shape.
+    pub async fn read(request: Request, shape: &'static Shape) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let declared = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let content_type = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok()?.split(';').next())
+            .map(|essence| essence.trim().to_ascii_lowercase())
+            .unwrap_or_default();
+        let limit = match content_type.as_str() {
+            "multipart/form-data" => shape.body_limit(),
+            _ => FILE_MOST,
+        };
+        if declared.is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        match content_type.as_str() {
+            "multipart/form-data" => {
+                let form = Multipart::from_request(request, &()).await?;
+                Self::read_form(form, shape).await
+            }
+            "image/jpeg" | "image/png" | "image/webp" if shape.bare => {
+                let bytes = axum::body::to_bytes(request.into_body(), FILE_MOST)
+                    .await
+                    .map_err(|_| too_large())?;
+                Ok(Self {
+                    images: vec![Sample::new(bytes)],
+                    texts: HashMap::new(),
+                })
+            }
+            _ => {
+                let images = shape.images;
+                let bare = if shape.bare {
+                    ", or one image as the body with image/jpeg, image/png or image/webp"
+                } else {
+                    ""
+                };
+                Err(Problem::new(
+                    Code::UnsupportedType,
+                    format!("send multipart/form-data with images in parts named `{images}`{bare}"),
+                ))
+            }
+        }
+    }
+
+    async fn read_form(mut form: Multipart, shape: &'static Shape) -> Result<Self, Problem> {
+        let mut upload = Self {
+            images: Vec::new(),
+            texts: HashMap::new(),
+        };
+        let mut fields = Fields::default();
+        while let Some(field) = form.next_field().await? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let text = shape.texts.iter().find(|known| **known == name);
+            if name == shape.images {
+                if upload.images.len() == shape.most {
+                    return Err(Problem::field(
+                        shape.images,
+                        format!("at most {} images are taken", shape.most),
+                    ));
+                }
+                let bytes = read_part(field, FILE_MOST).await?;
+                upload.images.push(Sample::new(bytes));
+            } else if let Some(&known) = text {
+                let bytes = read_part(field, TEXT_MOST).await?;
+                match String::from_utf8(bytes.into()) {
+                    Ok(value) if upload.texts.contains_key(known) => {
+                        drop(value);
+                        fields.add(known, "was sent more than once");
+                    }
+                    Ok(value) => {
+                        upload.texts.insert(known, value);
+                    }
+                    Err(_) => fields.add(known, "must be UTF-8"),
+                }
+            } else {
+                let name: String = name.chars().take(64).collect();
+                fields.add(&name, "is not a part that is taken here");
+            }
+        }
+        if upload.images.is_empty() {
+            fields.add(shape.images, "at least one image is needed");
+        }
+        fields.check()?;
+        Ok(upload)
+    }
+
+    /// A text part; `None` when it was not sent.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(|text| text.trim())
+    }
+
+    /// A text part that says yes or no; no when it was not sent.
+    pub fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("" | "false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::field(name, "must be true or false")),
+        }
+    }
+}
+
+async fn read_part(mut field: Field<'_>, most: usize) -> Result<Bytes, Problem> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = field.chunk().await? {
+        if bytes.len() + chunk.len() > most {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
