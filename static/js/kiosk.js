@@ -179,8 +179,9 @@ async function catchUp() {
   try {
     let punched = 0;
     if (!online) await pair(pairing.token);
-    await deliverSaved(pairing.token, (answer) => {
+    await deliverSaved(pairing.token, (answer, burst) => {
       if (answer?.outcome === 'punched') punched += 1;
+      if (answer?.punch && Date.now() - burst.capturedAt < LINGER_MS) lingering.set(answer.punch.employee, burst.capturedAt);
     });
     online = true;
     if (punched > 0) prompt(punched === 1 ? 'One saved punch was sent' : `${punched} saved punches were sent`);
@@ -251,7 +252,7 @@ async function punch(byHand) {
     let answer;
     try {
       if (await unsent()) {
-        if (!(await catchUp())) throw new Later(PROBE_MS);
+        if (!(await catchUp())) throw new Later(null);
       }
       answer = await deliver(token, burst, look);
     } catch (error) {

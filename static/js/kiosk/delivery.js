@@ -22,10 +22,11 @@ const DEFAULT_RETRY_MS = 5000;
 
 /** The server cannot take it now; worth trying again after `wait` milliseconds. */
 export class Later extends Error {
-  /** @param {number} wait */
-  constructor(wait) {
+  /** @param {number | null} told what the server asked for, seconds; `null` when it said nothing */
+  constructor(told) {
     super('the server cannot take it now');
-    this.wait = wait;
+    this.wait = told === null ? DEFAULT_RETRY_MS : told * 1000;
+    this.beforeRetry = told === null ? PAUSE_MS : this.wait;
   }
 }
 
@@ -45,10 +46,10 @@ export async function asDevice(token, method, path, options = {}) {
     const headers = { ...options.headers, Authorization: `Bearer ${token}` };
     return await readAnswer(await send(method, path, { timeout: TIMEOUT_MS, ...options, headers }));
   } catch (error) {
-    if (error instanceof Unreachable) throw new Later(DEFAULT_RETRY_MS);
+    if (error instanceof Unreachable) throw new Later(null);
     if (!(error instanceof Problem)) throw error;
     if (error.status === 401) throw new Unpaired();
-    if (error.status === 429 || error.status >= 500) throw new Later((error.retryAfter ?? DEFAULT_RETRY_MS / 1000) * 1000);
+    if (error.status === 429 || error.status >= 500) throw new Later(error.retryAfter);
     throw error;
   }
 }
@@ -82,8 +83,8 @@ export async function deliver(token, burst, look) {
   try {
     return await post(token, burst, { look });
   } catch (error) {
-    if (!(error instanceof Later) || (error.wait > PATIENCE_MS && error.wait !== DEFAULT_RETRY_MS)) throw error;
-    await sleep(Math.min(error.wait, PAUSE_MS));
+    if (!(error instanceof Later) || error.beforeRetry > PATIENCE_MS) throw error;
+    await sleep(error.beforeRetry);
     return post(token, burst, { look });
   }
 }
@@ -91,7 +92,8 @@ export async function deliver(token, burst, look) {
 /**
  * Sends what was saved, oldest first, and stops at the first that cannot be sent now.
  * @param {string} token
- * @param {(answer: Answer | null) => void} done told for each that is out of the way; `null` for a refused one
+ * @param {(answer: Answer | null, burst: import('./saved.js').Saved) => void} done told for each that is out of the way;
+ *   `null` for one that was refused or answered before
  * @throws {Later | Unpaired}
  */
 export async function deliverSaved(token, done) {
@@ -100,13 +102,13 @@ export async function deliverSaved(token, done) {
     try {
       const answer = await post(token, burst, { captured: true });
       await forget(burst);
-      done(answer);
+      done(answer, burst);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       // The key was used by the first attempt, whose answer was lost: it is recorded already.
       if (error.code === 'idempotency_key_reused') await forget(burst);
       else await markRefused(burst, error.message);
-      done(null);
+      done(null, burst);
     }
   }
 }

@@ -109,9 +109,10 @@ class RollcallEnroll extends HTMLElement {
   #update() {
     const fresh = this.#shots.length > 0 && !this.#judged;
     this.finish.hidden = !fresh;
+    this.tray.classList.toggle('judged', this.#judged);
     this.button.disabled = !this.consent.checked;
     this.button.textContent = `Enroll with ${plural(this.#shots.length, 'photo')}`;
-    this.cameraSource.disabled = this.#stream !== null;
+    this.sources.hidden = this.#stream !== null;
     if (this.#stream) this.coach.textContent = POSES[this.#captured] ?? EXTRA_POSE;
   }
 
@@ -230,6 +231,7 @@ class RollcallEnroll extends HTMLElement {
       this.#refused(error);
     }
     this.#update();
+    this.message.scrollIntoView({ block: 'nearest' });
   }
 
   /** @param {{photos: any[], templates: number}} answer */

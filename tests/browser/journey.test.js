@@ -1,0 +1,150 @@
+// From the printed set-up link to a punch on the desk: what the first day with Rollcall looks like.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Browser, assertClean, picture } from './support/browser.js';
+import { ADMIN, Server, portrait } from './support/server.js';
+
+const PERSON = 'Barack Obama';
+
+let server;
+let browser;
+before(async () => {
+  server = await Server.start();
+  browser = await Browser.start('obama3');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+test('a person is enrolled, walks up to the kiosk, and the punch is on the desk', async () => {
+  const office = await browser.page({ server });
+
+  // Set up with the printed link, whose token leaves the address at once.
+  await office.goto(server.setupLink);
+  await office.waitForFunction(() => location.hash === '');
+  await office.getByLabel('Your name').fill(ADMIN.name);
+  await office.getByLabel('Email').fill(ADMIN.email);
+  await office.getByLabel('Password').fill('short');
+  await office.getByRole('button', { name: 'Make the account' }).click();
+  await office.getByText('Use at least 10 characters').waitFor();
+  await office.getByLabel('Password').fill(ADMIN.password);
+  await office.getByRole('button', { name: 'Make the account' }).click();
+
+  // The desk leads to the first person.
+  await office.getByText('Three steps to the first punch').waitFor();
+  await picture(office, 'desk-first-day');
+  await office.getByRole('link', { name: 'Add a person' }).click();
+  const adding = office.getByRole('dialog', { name: 'Add a person' });
+  await adding.getByLabel('Name').fill(PERSON);
+  await adding.getByLabel('Code').fill('P44');
+  await adding.getByRole('button', { name: 'Add, then enroll' }).click();
+
+  // Enrolled from files, with consent only.
+  const sheet = office.getByRole('dialog', { name: PERSON });
+  await sheet.getByText('No face is enrolled').waitFor();
+  await sheet.getByLabel('Photos', { exact: true }).first().setInputFiles([portrait('obama'), portrait('obama2')]);
+  const enroll = sheet.getByRole('button', { name: 'Enroll with 2 photos' });
+  await enroll.waitFor();
+  assert.equal(await enroll.isDisabled(), true, 'no enrollment without consent');
+  await sheet.getByLabel(`${PERSON} agrees`).check();
+  await enroll.click();
+  await sheet.getByText(`${PERSON} is enrolled: 2 of 2 photos used`).waitFor({ timeout: 60_000 });
+  assert.equal(await sheet.locator('.shot.good').count(), 2);
+  await sheet.getByText('Delete the face').waitFor();
+  await picture(office, 'person-enrolled');
+  await sheet.getByRole('button', { name: 'Close' }).click();
+  await office.getByText('Enrolled', { exact: true }).waitFor();
+
+  // A device, whose pairing link is shown once.
+  await office.getByRole('link', { name: 'Devices' }).click();
+  await office.getByRole('button', { name: 'Add a device' }).click();
+  const device = office.getByRole('dialog', { name: 'Add a device' });
+  await device.getByLabel('Name').fill('Front door');
+  await device.getByLabel('Site').fill('Hamburg');
+  await device.getByRole('button', { name: 'Add', exact: true }).click();
+  const link = await office.getByLabel('Pairing link').inputValue();
+  assert.match(link, /\/kiosk#.{20,}/u);
+  await picture(office, 'device-token');
+  await office.getByRole('button', { name: 'Done' }).click();
+  assert.equal(await office.locator('#token-link').inputValue(), '', 'the token leaves the page with the dialog');
+  await office.getByText('Front door').waitFor();
+
+  // The kiosk pairs by the link, sees the person, and says who came in.
+  const kiosk = await browser.page({ server });
+  await kiosk.goto(link);
+  await kiosk.waitForFunction(() => location.hash === '');
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
+  await kiosk.locator('#answer-text', { hasText: /^In \d\d:\d\d$/u }).waitFor();
+  await picture(kiosk, 'kiosk-in');
+
+  // And the desk shows it, with the numbers behind it.
+  await office.getByRole('link', { name: 'Desk' }).click();
+  const row = office.locator('#punches > li');
+  await row.filter({ hasText: PERSON }).waitFor();
+  assert.equal(await row.count(), 1);
+  await office.locator('#count-in', { hasText: /^1$/u }).waitFor();
+  await row.locator('summary').click();
+  const facts = await row.locator('dl').innerText();
+  assert.match(facts, /Similarity\s+0\.\d{3}/u);
+  assert.match(facts, /Threshold\s+0\.\d{3}/u);
+  await picture(office, 'desk-punch');
+
+  // The kiosk stays paired when it is loaded again, without the token in its address.
+  await kiosk.goto('/kiosk');
+  await kiosk.getByText('Front door · Hamburg').waitFor();
+  assertClean(office, kiosk);
+});
+
+test('the desk shows new punches by itself, and a wrong password is refused', async () => {
+  const page = await browser.page({ server });
+  await page.goto('/people#new');
+  await page.waitForURL(/\/sign-in\?next=/u);
+  await page.getByLabel('Email').fill(ADMIN.email);
+  await page.getByLabel('Password').fill('not the password');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('alert').waitFor();
+  await picture(page, 'sign-in-refused');
+  await page.getByLabel('Password').fill(ADMIN.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+
+  // Back to where one wanted to go, fragment and all.
+  await page.getByRole('dialog', { name: 'Add a person' }).waitFor();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.waitForURL(/\/sign-in$/u);
+  assertClean(page);
+});
+
+test('a face that belongs to somebody else is refused with that name, from the camera too', async () => {
+  await server.signIn();
+  const page = await browser.page({ server, signedIn: true });
+  const twin = await server.addEmployee('Somebody Else', 'P45');
+  await page.goto(`/people#${twin.id}`);
+  const sheet = page.getByRole('dialog', { name: 'Somebody Else' });
+  await sheet.getByRole('button', { name: /Use the camera/u }).click();
+  for (const pose of [/straight/u, /left/u, /right/u]) {
+    await sheet.getByText(pose).waitFor();
+    await sheet.getByRole('button', { name: 'Take the photo' }).click();
+  }
+  await sheet.getByLabel('Somebody Else agrees').check();
+  await picture(page, 'enroll-camera');
+  await sheet.getByRole('button', { name: 'Enroll with 3 photos' }).click();
+  await sheet.getByText('This face belongs to somebody else already').waitFor({ timeout: 60_000 });
+  await sheet.getByRole('link', { name: `${PERSON} (P44)` }).waitFor();
+  await picture(page, 'enroll-duplicate');
+
+  // An admin may, after a second question.
+  await sheet.getByRole('button', { name: 'Enroll all the same' }).click();
+  await page.getByRole('dialog', { name: 'Enroll all the same?' }).getByRole('button', { name: 'Enroll all the same' }).click();
+  await sheet.getByText(/Somebody Else is enrolled: \d of 3 photos used/u).waitFor({ timeout: 60_000 });
+
+  // Deleting the face asks first.
+  await sheet.getByRole('button', { name: 'Delete the face' }).click();
+  const question = page.getByRole('dialog', { name: /Delete the face of/u });
+  await question.getByRole('button', { name: 'Delete the face' }).click();
+  await sheet.getByText('No face is enrolled').waitFor();
+  assertClean(page);
+});

@@ -1,0 +1,153 @@
+// The kiosk by itself: pairing, people who stay or are unknown, and a server that goes away and comes back.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Browser, assertClean, picture } from './support/browser.js';
+import { Server } from './support/server.js';
+
+const PERSON = 'Barack Obama';
+const TABLET = { viewport: { width: 800, height: 1280 } };
+
+let server;
+let browser;
+before(async () => {
+  // A short cooldown, so that a second punch of the same person is one and not a repeat.
+  server = await Server.startWithAdmin({ COOLDOWN: '1s' });
+  browser = await Browser.start('obama3');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+/** A kiosk of its own, paired by its link. */
+async function openKiosk(name) {
+  const device = await server.addDevice(name);
+  const kiosk = await browser.page({ server, ...TABLET });
+  await kiosk.goto(`/kiosk#${device.token}`);
+  return { kiosk, device };
+}
+
+test('without a pairing it says what to do, and takes a pasted link', async () => {
+  const device = await server.addDevice('Back door');
+  const kiosk = await browser.page({ server, ...TABLET });
+  await kiosk.goto('/kiosk');
+  await kiosk.getByText('This kiosk is not paired').waitFor();
+  await kiosk.getByLabel('Pairing link or token').fill('not-a-token-of-anything');
+  await kiosk.getByRole('button', { name: 'Pair this kiosk' }).click();
+  await kiosk.getByText('No device has this token').waitFor();
+  await picture(kiosk, 'kiosk-unpaired');
+  await kiosk.getByLabel('Pairing link or token').fill(`${server.origin}/kiosk#${device.token}`);
+  await kiosk.getByRole('button', { name: 'Pair this kiosk' }).click();
+  await kiosk.locator('#device-name', { hasText: 'Back door' }).waitFor();
+  await kiosk.getByText('Connected').waitFor();
+
+  // A stranger, as long as nobody is enrolled: never a name.
+  await kiosk.getByRole('button', { name: 'Punch now' }).click();
+  await kiosk.getByText('Not recognised').waitFor({ timeout: 30_000 });
+  await picture(kiosk, 'kiosk-stranger');
+
+  // Revoked: back to the beginning, by itself.
+  await server.revokeDevice(device);
+  await kiosk.getByText('This kiosk is not paired').waitFor({ timeout: 30_000 });
+  assert.equal(await kiosk.evaluate(() => localStorage.getItem('rollcall.kiosk')), null);
+  assertClean(kiosk);
+});
+
+test('an invalid pairing link is refused, and leaves the address at once', async () => {
+  const kiosk = await browser.page({ server });
+  await kiosk.goto('/kiosk#wrong-token');
+  await kiosk.getByText('That pairing link is not valid').waitFor();
+  assert.equal(new URL(kiosk.url()).hash, '');
+  assertClean(kiosk);
+});
+
+test('a camera that is refused is explained in words', async () => {
+  const { token } = await server.addDevice('No camera');
+  const kiosk = await browser.page({ server });
+  await kiosk.addInitScript(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('refused', 'NotAllowedError'));
+  });
+  await kiosk.goto(`/kiosk#${token}`);
+  await kiosk.getByText('The camera is not allowed').waitFor();
+  await kiosk.getByRole('button', { name: 'Try again' }).waitFor();
+  await picture(kiosk, 'kiosk-no-camera');
+  assertClean(kiosk);
+});
+
+test('who stays is punched once; what is captured offline arrives once', async () => {
+  const { id } = await server.addFace(PERSON, 'P44', 'obama', 'obama2');
+  const { kiosk } = await openKiosk('Front door');
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
+  await kiosk.locator('#answer-text', { hasText: /^In /u }).waitFor();
+
+  // Somebody who only stays and talks is not sent out again when the cooldown is over.
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  await sleep(12_000);
+  assert.deepEqual((await server.punches()).map((punch) => punch.kind), ['in']);
+
+  // The server goes away: whoever presses the button is saved, and told so.
+  await server.stop();
+  await kiosk.getByRole('button', { name: 'Punch now' }).click();
+  await kiosk.getByText(/^Saved at \d\d:\d\d$/u).waitFor({ timeout: 30_000 });
+  await picture(kiosk, 'kiosk-saved');
+  await kiosk.getByText('1 saved, will be sent').waitFor();
+  await kiosk.getByText('No connection', { exact: true }).waitFor();
+
+  // It is on the disk: a kiosk that is closed meanwhile would still have it.
+  const kept = await kiosk.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const opened = indexedDB.open('rollcall-kiosk');
+        opened.onerror = () => reject(opened.error);
+        opened.onsuccess = () => {
+          const count = opened.result.transaction('bursts').objectStore('bursts').count();
+          count.onsuccess = () => resolve(count.result);
+        };
+      }),
+  );
+  assert.equal(kept, 1);
+
+  await server.resume();
+  await kiosk.getByText('Connected').waitFor({ timeout: 60_000 });
+  await kiosk.locator('#saved', { hasText: /^$/u }).waitFor({ state: 'attached', timeout: 60_000 });
+  await sleep(5000);
+  const late = (await server.punches()).filter((punch) => punch.clock === 'device');
+  assert.equal(late.length, 1, 'the saved punch arrived once');
+  assert.equal(late[0].employee, id);
+  assert.equal(late[0].kind, 'out');
+  assertClean(kiosk);
+});
+
+test('an answer that was lost on the way is asked for again with the same key', async () => {
+  const { kiosk } = await openKiosk('Bad line');
+  const keys = [];
+  let lost = 0;
+  await kiosk.route('**/api/punches*', async (route) => {
+    keys.push(route.request().headers()['idempotency-key']);
+    if (lost++ > 0) return route.continue();
+    await route.fetch();
+    await route.abort('connectionreset');
+  });
+  await kiosk.locator('#answer:not([hidden])').waitFor({ timeout: 60_000 });
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor();
+  assert.equal(keys[0], keys[1]);
+  const byBadLine = (await server.punches()).filter((punch) => punch.device_name === 'Bad line');
+  assert.equal(byBadLine.length, 1);
+  assertClean(kiosk);
+});
+
+test('a server that is busy is given the time it asks for', async () => {
+  const { kiosk } = await openKiosk('Busy');
+  const times = [];
+  await kiosk.route('**/api/punches*', (route) => {
+    times.push(Date.now());
+    if (times.length > 1) return route.continue();
+    return route.fulfill({ status: 503, headers: { 'Retry-After': '2' }, contentType: 'application/problem+json', body: '{"code":"overloaded","status":503}' });
+  });
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
+  assert.ok(times[1] - times[0] >= 2000, `tried again after ${times[1] - times[0]} ms`);
+  assertClean(kiosk);
+});

@@ -1,0 +1,124 @@
+// People and photos: what is refused says why, beside what it is about; nothing is wider than a phone.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Browser, assertClean, picture } from './support/browser.js';
+import { Server, portrait } from './support/server.js';
+
+const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true };
+
+let server;
+let browser;
+before(async () => {
+  server = await Server.startWithAdmin();
+  browser = await Browser.start('biden');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+test('each refused photo shows its reason beside it', async () => {
+  const person = await server.addEmployee('Barack Obama', 'P44');
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto(`/people#${person.id}`);
+  const sheet = page.getByRole('dialog', { name: 'Barack Obama' });
+  const files = sheet.locator('input[type="file"]');
+  const text = { name: 'notes.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('no picture at all') };
+
+  // Nothing usable: the reasons, and the photos stay for another try.
+  await files.setInputFiles([portrait('two_people')]);
+  await sheet.getByLabel('Barack Obama agrees').check();
+  await sheet.getByRole('button', { name: 'Enroll with 1 photo' }).click();
+  await sheet.locator('.shot.bad', { hasText: 'Two faces: only one person may be in the picture' }).waitFor({ timeout: 60_000 });
+  await sheet.getByRole('alert').waitFor();
+  await picture(page, 'photos-unusable');
+
+  // Something usable among them.
+  await files.setInputFiles([portrait('obama_cut_off'), text, portrait('obama')]);
+  await sheet.getByRole('button', { name: 'Enroll with 4 photos' }).click();
+  await sheet.getByText('Barack Obama is enrolled').waitFor({ timeout: 60_000 });
+  await sheet.locator('.shot.bad', { hasText: /Cut off at the edge|Too small|Turned away/u }).waitFor();
+  await sheet.locator('.shot.bad', { hasText: 'notes.jpg' }).waitFor();
+  await sheet.locator('.shot.good', { hasText: 'obama.jpg' }).waitFor();
+  await picture(page, 'photos-judged');
+  assertClean(page);
+});
+
+test('a person is added, found, changed, and deleted after a question', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  await server.addEmployee('Grace Hopper', 'P01');
+  await page.goto('/people#new');
+  const adding = page.getByRole('dialog', { name: 'Add a person' });
+  await adding.getByRole('button', { name: 'Add, then enroll' }).click();
+  await adding.getByText('Type a name').waitFor();
+  await adding.getByLabel('Name').fill('Eileen Collins');
+  await adding.getByLabel('Code').fill('p01');
+  await adding.getByRole('button', { name: 'Add, then enroll' }).click();
+  await adding.locator('.field-error, .form-error').first().waitFor();
+  await adding.getByLabel('Code').fill('P02');
+  await adding.getByRole('button', { name: 'Add, then enroll' }).click();
+
+  const sheet = page.getByRole('dialog', { name: 'Eileen Collins' });
+  await sheet.getByLabel('Site').fill('Hamburg');
+  await sheet.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved', { exact: true }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByText('P02 · Hamburg').waitFor();
+
+  await page.getByLabel('Search people').fill('grace');
+  await page.getByText('Eileen Collins').waitFor({ state: 'detached' });
+  await page.getByText('Grace Hopper').waitFor();
+  await page.getByLabel('Search people').fill('nobody of this name');
+  await page.getByText('Nobody found').waitFor();
+  await page.getByLabel('Search people').fill('');
+
+  await page.getByRole('link', { name: /Eileen Collins/u }).click();
+  await sheet.getByRole('button', { name: 'Delete this person' }).click();
+  const question = page.getByRole('dialog', { name: 'Delete Eileen Collins?' });
+  await picture(page, 'person-delete');
+  await question.getByRole('button', { name: 'Cancel' }).click();
+  await sheet.getByRole('button', { name: 'Delete this person' }).click();
+  await question.getByRole('button', { name: 'Delete this person' }).click();
+  await page.getByText('Eileen Collins is deleted').waitFor();
+  assert.equal(await page.getByRole('link', { name: /Eileen Collins/u }).count(), 0);
+  assertClean(page);
+});
+
+test('a name of markup stays text', async () => {
+  const name = '<img src=x onerror=alert(1)> & Söhne';
+  const { id } = await server.addEmployee(name, 'P66');
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto(`/people#${id}`);
+  await page.getByRole('dialog', { name }).waitFor();
+  assert.equal(await page.locator('img[src="x"]').count(), 0);
+  assertClean(page);
+});
+
+test('no page is wider than a phone, by day or by night', async () => {
+  const { id } = await server.addEmployee('Maximilian von und zu Hohenstein-Langenburg-Schwarzenfels', 'P99');
+  const kiosk = await server.addDevice('Side entrance of the very long building', 'Hamburg');
+  for (const colorScheme of ['light', 'dark']) {
+    const page = await browser.page({ server, signedIn: true, colorScheme, ...PHONE });
+    for (const [name, address, ready] of [
+      ['desk', '/', '[data-state="live"]'],
+      ['people', '/people', '#people li[data-person]'],
+      ['person', `/people#${id}`, 'dialog[open] .source'],
+      ['devices', '/devices', '#devices .row'],
+      ['sign-in', '/sign-in', '#form'],
+      ['setup', '/setup', '#done:not([hidden])'],
+      ['api', '/api/docs', '.operation'],
+      ['kiosk-unpaired', '/kiosk', '#unpaired:not([hidden])'],
+      ['kiosk', `/kiosk#${kiosk.token}`, '#now:not([hidden])'],
+    ]) {
+      // A new document each time, also where only the fragment differs.
+      await page.goto('about:blank');
+      await page.goto(address);
+      await page.locator(ready).first().waitFor();
+      await picture(page, `phone-${colorScheme}-${name}`);
+    }
+    assertClean(page);
+    await page.context().close();
+  }
+});

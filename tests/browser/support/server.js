@@ -1,0 +1,160 @@
+// A real service for the tests: its own folder for data, a free port, stopped and started again at will;
+// and a small client for what a test needs done before it looks at a page.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+export const ADMIN = { name: 'Ada Admin', email: 'ada@example.org', password: 'twelve quiet herons' };
+
+const BINARY = path.resolve(ROOT, process.env.ROLLCALL_TEST_BINARY ?? 'target/debug/rollcall');
+const READY_MS = 120_000;
+const STOP_MS = 20_000;
+
+/** The path of one of the fixture portraits. */
+export const portrait = (name) => path.join(ROOT, 'tests/fixtures/faces', `${name}.jpg`);
+
+export class Server {
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  #process;
+  #output = '';
+  #cookie = '';
+
+  /** Starts with these environment variables on top of the tests' own. */
+  static async start(env = {}) {
+    const server = new Server();
+    server.data = await mkdtemp(path.join(tmpdir(), 'rollcall-browser-'));
+    server.port = await freePort();
+    server.origin = `http://localhost:${server.port}`;
+    server.env = { ENROLL_LIMIT: '1000', RATE_LIMIT: '0', ENGINE_THREADS: '1', ...env };
+    await server.resume();
+    return server;
+  }
+
+  /** Starts with an admin, signed in. */
+  static async startWithAdmin(env = {}) {
+    const server = await Server.start({ ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, ...env });
+    await server.signIn();
+    return server;
+  }
+
+  /** Starts again, on the same port and data. */
+  async resume() {
+    const { PATH, HOME, TMPDIR, ORT_DYLIB_PATH } = process.env;
+    const inherited = Object.fromEntries(Object.entries({ PATH, HOME, TMPDIR, ORT_DYLIB_PATH }).filter(([, value]) => value));
+    this.#output = '';
+    this.#process = spawn(BINARY, ['serve'], {
+      cwd: ROOT,
+      env: { ...inherited, HOST: '127.0.0.1', PORT: String(this.port), DATA_DIR: this.data, ...this.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const failed = once(this.#process, 'error').then(([error]) => {
+      throw new Error(`${BINARY} does not start: ${error.message} (cargo build makes it)`);
+    });
+    for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on('data', (chunk) => (this.#output += chunk));
+    await Promise.race([this.#ready(), failed]);
+  }
+
+  async #ready() {
+    const until = Date.now() + READY_MS;
+    while (Date.now() < until) {
+      if (this.#process.exitCode !== null) throw new Error(`the service ended while starting:\n${this.#output}`);
+      const ready = await fetch(`${this.origin}/readyz`).then(
+        (response) => response.ok,
+        () => false,
+      );
+      if (ready) return;
+      await sleep(100);
+    }
+    throw new Error(`the service is not ready after ${READY_MS} ms:\n${this.#output}`);
+  }
+
+  /** The link that the first start prints. */
+  get setupLink() {
+    const found = /\/setup#[^\s"]+/u.exec(this.#output)?.[0];
+    if (!found) throw new Error(`no set-up link was printed:\n${this.#output}`);
+    return this.origin + found;
+  }
+
+  async stop() {
+    if (!this.#process || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, 'exit');
+    this.#process.kill('SIGTERM');
+    const inTime = await Promise.race([ended.then(() => true), sleep(STOP_MS, false, { ref: false })]);
+    if (inTime) return;
+    this.#process.kill('SIGKILL');
+    await ended;
+    throw new Error(`the service did not stop in ${STOP_MS} ms:\n${this.#output}`);
+  }
+
+  /** Stops for good and takes the data away. */
+  async end() {
+    try {
+      await this.stop();
+    } finally {
+      await rm(this.data, { recursive: true, force: true });
+    }
+  }
+
+  /* A client */
+
+  async #ask(method, url, body) {
+    const json = body !== undefined && !(body instanceof FormData);
+    const response = await fetch(this.origin + url, {
+      method,
+      headers: { cookie: this.#cookie, ...(json && { 'content-type': 'application/json' }) },
+      body: json ? JSON.stringify(body) : body,
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${url} answered ${response.status}: ${text}`);
+    const cookie = response.headers.getSetCookie()[0];
+    if (cookie) this.#cookie = cookie.split(';')[0];
+    return text === '' ? null : JSON.parse(text);
+  }
+
+  signIn = ({ email, password } = ADMIN) => this.#ask('POST', '/api/session', { email, password });
+
+  /** The session's cookie, in Playwright's form. */
+  get cookie() {
+    const [name, value] = this.#cookie.split('=');
+    return { name, value, url: this.origin };
+  }
+
+  addEmployee = (name, code) => this.#ask('POST', '/api/employees', { name, code });
+
+  async enroll(employee, ...portraits) {
+    const form = new FormData();
+    form.append('employee', employee.id);
+    form.append('consent', 'true');
+    for (const name of portraits) form.append('photo', new Blob([await readFile(portrait(name))], { type: 'image/jpeg' }), 'photo.jpg');
+    return this.#ask('POST', '/api/enroll', form);
+  }
+
+  /** Adds and enrolls somebody. */
+  async addFace(name, code, ...portraits) {
+    const employee = await this.addEmployee(name, code);
+    await this.enroll(employee, ...portraits);
+    return employee;
+  }
+
+  addDevice = (name, site) => this.#ask('POST', '/api/devices', { name, site });
+
+  revokeDevice = ({ id }) => this.#ask('DELETE', `/api/devices/${id}`);
+
+  punches = async () => (await this.#ask('GET', '/api/punches')).items;
+}
+
+async function freePort() {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address();
+  listener.close();
+  await once(listener, 'close');
+  return port;
+}
