@@ -43,7 +43,7 @@ async function fetchPunches(all) {
   do {
     const page = await get('/api/punches', { query: { from, limit: PAGE, cursor } });
     const fresh = page.items.filter((/** @type {Punch} */ punch) => !known.has(punch.id));
-    for (const punch of fresh) known.set(punch.id, punch);
+    for (const punch of fresh) known.set(punch.id, { ...punch, name: punch.name ?? 'Deleted person' });
     cursor = fresh.length === page.items.length ? page.next : null;
   } while (cursor);
   punches = known;

@@ -3,6 +3,9 @@
 import { Problem, explain } from '../api.js';
 import { el, notice } from './dom.js';
 
+/** Problems about one field that do not name it. @type {Record<string, string>} */
+const FIELD_OF_CODE = { code_taken: 'code', bad_setup_token: 'token' };
+
 /**
  * Runs `send` when the form is submitted; while it runs the submit button is busy, and a problem
  * is shown in the form.
@@ -63,7 +66,8 @@ export function clearErrors(form) {
  * @param {unknown} error
  */
 export function showProblem(form, error) {
-  const errors = error instanceof Problem ? error.errors : [];
+  const field = error instanceof Problem && FIELD_OF_CODE[error.code];
+  const errors = field ? [{ field, detail: error.message }] : error instanceof Problem ? error.errors : [];
   const unplaced = errors.filter(({ field, detail }) => !fieldError(form, field, detail));
   if (errors.length === 0 || unplaced.length > 0) {
     const words = errors.length === 0 ? explain(error) : unplaced.map(({ detail }) => detail).join('; ');
