@@ -1,4 +1,5 @@
 //! The systems of record, each behind all the ports of [`crate::ports`].
 
+pub mod mongo;
 mod parts;
 pub mod sqlite;

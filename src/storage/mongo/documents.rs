@@ -1,0 +1,641 @@
+//! How each record is kept as a document, and read back with doubt. What may be missing is left
+//! out, so that sparse unique indexes do not see it.
+
+use mongodb::bson::{Binary, DateTime, Uuid, spec::BinarySubtype};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    domain::{
+        accounts::{Account, Session},
+        attendance::{Evidence, Punch, RequestKey},
+        audit::AuditEntry,
+        biometrics::{ModelId, Similarity, Threshold},
+        devices::Device,
+        employees::{Consent, Employee},
+        ids::{AccountId, AuditId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+        quality::Quality,
+        text::{IdempotencyKey, SiteName},
+    },
+    ports::{KeptAnswer, Sealed, StoreError, StoredPhoto, StoredTemplate},
+    storage::parts,
+};
+
+/// A record that is a document of a collection.
+pub(super) trait Kept: Sized {
+    /// The collection.
+    const COLLECTION: &str;
+    /// What the collection holds.
+    type Document: Serialize + DeserializeOwned + Send + Sync + Unpin;
+
+    /// The record as it is kept.
+    fn document(&self) -> Result<Self::Document, StoreError>;
+
+    /// Reads a document.
+    fn record(document: Self::Document) -> Result<Self, StoreError>;
+}
+
+/// An identity as it is kept.
+pub(super) fn uuid(id: uuid::Uuid) -> Uuid {
+    Uuid::from_bytes(id.into_bytes())
+}
+
+/// Reads an identity.
+pub(super) fn id<T>(id: Uuid, wrap: fn(uuid::Uuid) -> T) -> T {
+    parts::identity(id.bytes(), wrap)
+}
+
+/// A time as it is kept.
+pub(super) fn when(at: jiff::Timestamp) -> DateTime {
+    DateTime::from_millis(at.as_millisecond())
+}
+
+/// Reads a time.
+pub(super) fn time(at: DateTime, what: &'static str) -> Result<jiff::Timestamp, StoreError> {
+    parts::time(at.timestamp_millis(), what)
+}
+
+fn optional_time(
+    at: Option<DateTime>,
+    what: &'static str,
+) -> Result<Option<jiff::Timestamp>, StoreError> {
+    at.map(|at| time(at, what)).transpose()
+}
+
+fn optional_site(site: Option<String>, what: &'static str) -> Result<Option<SiteName>, StoreError> {
+    site.map(|site| parts::text(site, what)).transpose()
+}
+
+/// The one field that makes a device's key unique: a sparse index over two fields would take a
+/// missing key for one.
+pub(super) fn request_of(device: DeviceId, key: &IdempotencyKey) -> String {
+    format!("{device}:{key}")
+}
+
+/// An employee.
+#[derive(Serialize, Deserialize)]
+pub(super) struct EmployeeDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    name: String,
+    name_key: String,
+    code: String,
+    /// Lower case; missing once deleted, which frees the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
+    active: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consent: Option<ConsentDocument>,
+    templates: i64,
+    created_at: DateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<DateTime>,
+}
+
+/// A consent, inside an employee.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ConsentDocument {
+    at: DateTime,
+    recorded_by: String,
+    text: String,
+}
+
+impl ConsentDocument {
+    /// The consent as it is kept.
+    pub fn of(consent: &Consent) -> Self {
+        Self {
+            at: when(consent.at),
+            recorded_by: parts::actor_text(consent.recorded_by),
+            text: consent.text.clone(),
+        }
+    }
+
+    fn record(self) -> Result<Consent, StoreError> {
+        Ok(Consent {
+            at: time(self.at, "employee consent time")?,
+            recorded_by: parts::actor(&self.recorded_by, "employee consent author")?,
+            text: self.text,
+        })
+    }
+}
+
+impl Kept for Employee {
+    const COLLECTION: &str = "employees";
+    type Document = EmployeeDocument;
+
+    fn document(&self) -> Result<EmployeeDocument, StoreError> {
+        Ok(EmployeeDocument {
+            id: uuid(self.id.uuid()),
+            name: self.name.as_str().to_owned(),
+            name_key: self.name.key(),
+            code: self.code.as_str().to_owned(),
+            code_key: self.deleted_at.is_none().then(|| self.code.key()),
+            site: self.site.clone().map(String::from),
+            active: self.active,
+            consent: self.consent.as_ref().map(ConsentDocument::of),
+            templates: self.templates.into(),
+            created_at: when(self.created_at),
+            deleted_at: self.deleted_at.map(when),
+        })
+    }
+
+    fn record(document: EmployeeDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(document.id, EmployeeId::new),
+            name: parts::text(document.name, "employee name")?,
+            code: parts::text(document.code, "employee code")?,
+            site: optional_site(document.site, "employee site")?,
+            active: document.active,
+            consent: document.consent.map(ConsentDocument::record).transpose()?,
+            templates: parts::number(document.templates, "employee templates")?,
+            created_at: time(document.created_at, "employee creation time")?,
+            deleted_at: optional_time(document.deleted_at, "employee deletion time")?,
+        })
+    }
+}
+
+/// What the vault sealed, inside a template or photo.
+#[derive(Serialize, Deserialize)]
+struct SealedDocument {
+    key_id: String,
+    nonce: Binary,
+    ciphertext: Binary,
+}
+
+impl SealedDocument {
+    fn of(sealed: &Sealed) -> Self {
+        let binary = |bytes: &[u8]| Binary {
+            subtype: BinarySubtype::Generic,
+            bytes: bytes.to_vec(),
+        };
+        Self {
+            key_id: sealed.key_id.clone(),
+            nonce: binary(&sealed.nonce),
+            ciphertext: binary(&sealed.ciphertext),
+        }
+    }
+
+    fn record(self, what: &'static str) -> Result<Sealed, StoreError> {
+        Ok(Sealed {
+            key_id: self.key_id,
+            nonce: parts::number(self.nonce.bytes, what)?,
+            ciphertext: self.ciphertext.bytes,
+        })
+    }
+}
+
+/// The templates that were enrolled together: one document, so that they appear all or none.
+pub(super) struct Enrollment(pub Vec<StoredTemplate>);
+
+/// An [`Enrollment`] as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct EnrollmentDocument {
+    /// The lowest identity of a template in it.
+    #[serde(rename = "_id")]
+    pub first: Uuid,
+    /// The highest.
+    last: Uuid,
+    employee: Uuid,
+    models: Vec<String>,
+    templates: Vec<TemplateDocument>,
+}
+
+/// A template, inside an enrollment.
+#[derive(Serialize, Deserialize)]
+struct TemplateDocument {
+    id: Uuid,
+    employee: Uuid,
+    model: String,
+    views: String,
+    sealed: SealedDocument,
+    quality: Quality,
+    created_at: DateTime,
+}
+
+impl TemplateDocument {
+    fn of(template: &StoredTemplate) -> Self {
+        Self {
+            id: uuid(template.id.uuid()),
+            employee: uuid(template.employee.uuid()),
+            model: template.model.as_str().to_owned(),
+            views: parts::word(template.views),
+            sealed: SealedDocument::of(&template.sealed),
+            quality: template.quality,
+            created_at: when(template.created_at),
+        }
+    }
+
+    fn record(self) -> Result<StoredTemplate, StoreError> {
+        Ok(StoredTemplate {
+            id: id(self.id, TemplateId::new),
+            employee: id(self.employee, EmployeeId::new),
+            model: ModelId::new(self.model),
+            views: parts::from_word(&self.views, "template views")?,
+            sealed: self.sealed.record("template nonce")?,
+            quality: self.quality,
+            created_at: time(self.created_at, "template creation time")?,
+        })
+    }
+}
+
+impl Kept for Enrollment {
+    const COLLECTION: &str = "enrollments";
+    type Document = EnrollmentDocument;
+
+    fn document(&self) -> Result<EnrollmentDocument, StoreError> {
+        let ids = || self.0.iter().map(|template| template.id.uuid());
+        let (Some(first), Some(last), Some(template)) = (ids().min(), ids().max(), self.0.first())
+        else {
+            return Err(parts::damaged("enrollment without templates"));
+        };
+        let mut models: Vec<_> = self.0.iter().map(|t| t.model.as_str().to_owned()).collect();
+        models.sort();
+        models.dedup();
+        Ok(EnrollmentDocument {
+            first: uuid(first),
+            last: uuid(last),
+            employee: uuid(template.employee.uuid()),
+            models,
+            templates: self.0.iter().map(TemplateDocument::of).collect(),
+        })
+    }
+
+    fn record(document: EnrollmentDocument) -> Result<Self, StoreError> {
+        let templates = document.templates.into_iter();
+        Ok(Self(
+            templates
+                .map(TemplateDocument::record)
+                .collect::<Result<_, _>>()?,
+        ))
+    }
+}
+
+/// A kept photo.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PhotoDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    employee: Uuid,
+    sealed: SealedDocument,
+    created_at: DateTime,
+}
+
+impl Kept for StoredPhoto {
+    const COLLECTION: &str = "photos";
+    type Document = PhotoDocument;
+
+    fn document(&self) -> Result<PhotoDocument, StoreError> {
+        Ok(PhotoDocument {
+            id: uuid(self.id.uuid()),
+            employee: uuid(self.employee.uuid()),
+            sealed: SealedDocument::of(&self.sealed),
+            created_at: when(self.created_at),
+        })
+    }
+
+    fn record(document: PhotoDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(document.id, PhotoId::new),
+            employee: id(document.employee, EmployeeId::new),
+            sealed: document.sealed.record("photo nonce")?,
+            created_at: time(document.created_at, "photo creation time")?,
+        })
+    }
+}
+
+/// When an employee's place in the gallery last changed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ChangeDocument {
+    #[serde(rename = "_id")]
+    pub employee: Uuid,
+    pub at: DateTime,
+}
+
+/// A punch.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PunchDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    employee: Uuid,
+    kind: String,
+    at: DateTime,
+    recorded_at: DateTime,
+    clock: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    captured_at: Option<DateTime>,
+    workday: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
+    source: String,
+    device: Uuid,
+    evidence: EvidenceDocument,
+    /// See [`request_of`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_of: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<RequestDocument>,
+    sequence: i64,
+}
+
+/// The numbers behind a punch, inside it.
+#[derive(Serialize, Deserialize)]
+struct EvidenceDocument {
+    similarity: f32,
+    threshold: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    margin: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    liveness: Option<f32>,
+    model: String,
+    frames: i32,
+    look: i32,
+}
+
+/// A request's key, inside a punch or a kept answer.
+#[derive(Serialize, Deserialize)]
+struct RequestDocument {
+    key: String,
+    fingerprint: String,
+}
+
+impl RequestDocument {
+    fn of(request: &RequestKey) -> Self {
+        Self {
+            key: request.key.as_str().to_owned(),
+            fingerprint: request.fingerprint.clone(),
+        }
+    }
+
+    fn record(self, what: &'static str) -> Result<RequestKey, StoreError> {
+        Ok(RequestKey {
+            key: parts::text(self.key, what)?,
+            fingerprint: self.fingerprint,
+        })
+    }
+}
+
+impl Kept for Punch {
+    const COLLECTION: &str = "punches";
+    type Document = PunchDocument;
+
+    fn document(&self) -> Result<PunchDocument, StoreError> {
+        let request = self.request.as_ref();
+        Ok(PunchDocument {
+            id: uuid(self.id.uuid()),
+            employee: uuid(self.employee.uuid()),
+            kind: parts::word(self.kind),
+            at: when(self.at),
+            recorded_at: when(self.recorded_at),
+            clock: parts::word(self.clock),
+            captured_at: self.captured_at.map(when),
+            workday: self.workday.to_string(),
+            site: self.site.clone().map(String::from),
+            source: parts::word(self.source),
+            device: uuid(self.device.uuid()),
+            evidence: EvidenceDocument {
+                similarity: self.evidence.similarity.value(),
+                threshold: self.evidence.threshold.value(),
+                margin: self.evidence.margin,
+                liveness: self.evidence.liveness,
+                model: self.evidence.model.as_str().to_owned(),
+                frames: self.evidence.frames.into(),
+                look: self.evidence.look.into(),
+            },
+            request_of: request.map(|request| request_of(self.device, &request.key)),
+            request: request.map(RequestDocument::of),
+            sequence: parts::number(self.sequence, "punch sequence")?,
+        })
+    }
+
+    fn record(document: PunchDocument) -> Result<Self, StoreError> {
+        let evidence = document.evidence;
+        Ok(Self {
+            id: id(document.id, PunchId::new),
+            employee: id(document.employee, EmployeeId::new),
+            kind: parts::from_word(&document.kind, "punch kind")?,
+            at: time(document.at, "punch time")?,
+            recorded_at: time(document.recorded_at, "punch recording time")?,
+            clock: parts::from_word(&document.clock, "punch clock")?,
+            captured_at: optional_time(document.captured_at, "punch capture time")?,
+            workday: parts::date(&document.workday, "punch workday")?,
+            site: optional_site(document.site, "punch site")?,
+            source: parts::from_word(&document.source, "punch source")?,
+            device: id(document.device, DeviceId::new),
+            evidence: Evidence {
+                similarity: parts::known(Similarity::new(evidence.similarity), "punch similarity")?,
+                threshold: parts::known(Threshold::new(evidence.threshold), "punch threshold")?,
+                margin: evidence.margin,
+                liveness: evidence.liveness,
+                model: ModelId::new(evidence.model),
+                frames: parts::number(evidence.frames, "punch frames")?,
+                look: parts::number(evidence.look, "punch look")?,
+            },
+            request: document
+                .request
+                .map(|request| request.record("punch request key"))
+                .transpose()?,
+            sequence: parts::number(document.sequence, "punch sequence")?,
+        })
+    }
+}
+
+/// A kept answer.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AnswerDocument {
+    /// See [`request_of`].
+    #[serde(rename = "_id")]
+    request_of: String,
+    device: Uuid,
+    request: RequestDocument,
+    answer: String,
+    at: DateTime,
+}
+
+impl Kept for KeptAnswer {
+    const COLLECTION: &str = "kept_answers";
+    type Document = AnswerDocument;
+
+    fn document(&self) -> Result<AnswerDocument, StoreError> {
+        Ok(AnswerDocument {
+            request_of: request_of(self.device, &self.request.key),
+            device: uuid(self.device.uuid()),
+            request: RequestDocument::of(&self.request),
+            answer: self.answer.clone(),
+            at: when(self.at),
+        })
+    }
+
+    fn record(document: AnswerDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            device: id(document.device, DeviceId::new),
+            request: document.request.record("answer request key")?,
+            answer: document.answer,
+            at: time(document.at, "answer time")?,
+        })
+    }
+}
+
+/// A device.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeviceDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
+    token: String,
+    created_at: DateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<DateTime>,
+}
+
+impl Kept for Device {
+    const COLLECTION: &str = "devices";
+    type Document = DeviceDocument;
+
+    fn document(&self) -> Result<DeviceDocument, StoreError> {
+        Ok(DeviceDocument {
+            id: uuid(self.id.uuid()),
+            name: self.name.as_str().to_owned(),
+            site: self.site.clone().map(String::from),
+            token: self.token.to_hex(),
+            created_at: when(self.created_at),
+            revoked_at: self.revoked_at.map(when),
+        })
+    }
+
+    fn record(document: DeviceDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(document.id, DeviceId::new),
+            name: parts::text(document.name, "device name")?,
+            site: optional_site(document.site, "device site")?,
+            token: parts::token(&document.token, "device token")?,
+            created_at: time(document.created_at, "device creation time")?,
+            revoked_at: optional_time(document.revoked_at, "device revocation time")?,
+        })
+    }
+}
+
+/// An account.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AccountDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    email: String,
+    name: String,
+    role: String,
+    password_hash: String,
+    active: bool,
+    created_at: DateTime,
+}
+
+impl Kept for Account {
+    const COLLECTION: &str = "accounts";
+    type Document = AccountDocument;
+
+    fn document(&self) -> Result<AccountDocument, StoreError> {
+        Ok(AccountDocument {
+            id: uuid(self.id.uuid()),
+            email: self.email.as_str().to_owned(),
+            name: self.name.as_str().to_owned(),
+            role: parts::word(self.role),
+            password_hash: self.password_hash.clone(),
+            active: self.active,
+            created_at: when(self.created_at),
+        })
+    }
+
+    fn record(document: AccountDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(document.id, AccountId::new),
+            email: parts::text(document.email, "account email")?,
+            name: parts::text(document.name, "account name")?,
+            role: parts::from_word(&document.role, "account role")?,
+            password_hash: document.password_hash,
+            active: document.active,
+            created_at: time(document.created_at, "account creation time")?,
+        })
+    }
+}
+
+/// A session.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SessionDocument {
+    #[serde(rename = "_id")]
+    hash: String,
+    account: Uuid,
+    created_at: DateTime,
+    expires_at: DateTime,
+}
+
+impl Kept for Session {
+    const COLLECTION: &str = "sessions";
+    type Document = SessionDocument;
+
+    fn document(&self) -> Result<SessionDocument, StoreError> {
+        Ok(SessionDocument {
+            hash: self.hash.to_hex(),
+            account: uuid(self.account.uuid()),
+            created_at: when(self.created_at),
+            expires_at: when(self.expires_at),
+        })
+    }
+
+    fn record(document: SessionDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            hash: parts::token(&document.hash, "session hash")?,
+            account: id(document.account, AccountId::new),
+            created_at: time(document.created_at, "session creation time")?,
+            expires_at: time(document.expires_at, "session expiry time")?,
+        })
+    }
+}
+
+/// An entry of the audit trail.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AuditDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    at: DateTime,
+    actor: String,
+    action: String,
+    subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl Kept for AuditEntry {
+    const COLLECTION: &str = "audit";
+    type Document = AuditDocument;
+
+    fn document(&self) -> Result<AuditDocument, StoreError> {
+        Ok(AuditDocument {
+            id: uuid(self.id.uuid()),
+            at: when(self.at),
+            actor: parts::actor_text(self.actor),
+            action: self.action.clone(),
+            subject: self.subject.clone(),
+            detail: self.detail.clone(),
+        })
+    }
+
+    fn record(document: AuditDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(document.id, AuditId::new),
+            at: time(document.at, "audit time")?,
+            actor: parts::actor(&document.actor, "audit actor")?,
+            action: document.action,
+            subject: document.subject,
+            detail: document.detail,
+        })
+    }
+}
+
+/// A fact about the installation.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SettingDocument {
+    #[serde(rename = "_id")]
+    pub name: String,
+    pub value: String,
+}

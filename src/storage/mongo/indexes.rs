@@ -1,0 +1,135 @@
+//! What has to be in the database before it is used: the schema version and the indexes.
+
+use futures::future::try_join_all;
+use mongodb::{
+    Database, IndexModel,
+    bson::{Document, doc},
+    options::{IndexOptions, ReturnDocument},
+};
+use serde::{Deserialize, Serialize};
+
+use super::ConnectError;
+use crate::ports::StoreError;
+
+/// The schema version that this program writes. A change that an older program could not read
+/// raises it.
+const SCHEMA: i64 = 1;
+
+/// Why the database could not be prepared.
+pub(super) enum PrepareError {
+    /// Never without another program.
+    Newer(ConnectError),
+    /// Not now.
+    Store(StoreError),
+}
+
+impl From<StoreError> for PrepareError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<mongodb::error::Error> for PrepareError {
+    fn from(error: mongodb::error::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The version of the schema, kept in the collection `meta`.
+#[derive(Serialize, Deserialize)]
+struct SchemaDocument {
+    version: i64,
+}
+
+enum Uniqueness {
+    Any,
+    Unique,
+    /// Unique where the field is there.
+    IfThere,
+}
+
+/// Every index, by collection. The order of fields is that of the queries in `stores.rs`.
+fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 10] {
+    use Uniqueness::{Any, IfThere, Unique};
+    [
+        (
+            "employees",
+            vec![
+                (doc! { "code_key": 1 }, IfThere),
+                (doc! { "name_key": 1, "_id": 1 }, Any),
+            ],
+        ),
+        (
+            "enrollments",
+            vec![
+                (doc! { "employee": 1 }, Any),
+                (doc! { "models": 1, "_id": 1 }, Any),
+            ],
+        ),
+        ("photos", vec![(doc! { "employee": 1 }, Any)]),
+        ("gallery_changes", vec![(doc! { "at": 1 }, Any)]),
+        (
+            "punches",
+            vec![
+                (doc! { "employee": 1, "sequence": -1 }, Unique),
+                (doc! { "request_of": 1 }, IfThere),
+                (doc! { "employee": 1, "at": -1, "sequence": -1 }, Any),
+                (doc! { "employee": 1, "at": -1, "_id": -1 }, Any),
+                (doc! { "device": 1, "at": -1, "_id": -1 }, Any),
+                (doc! { "device": 1, "clock": 1, "at": -1 }, Any),
+                (doc! { "at": -1, "_id": -1 }, Any),
+            ],
+        ),
+        ("kept_answers", vec![(doc! { "at": 1 }, Any)]),
+        ("audit", vec![(doc! { "at": -1, "_id": -1 }, Any)]),
+        ("devices", vec![(doc! { "token": 1 }, Unique)]),
+        ("accounts", vec![(doc! { "email": 1 }, Unique)]),
+        (
+            "sessions",
+            vec![
+                (doc! { "account": 1 }, Any),
+                (doc! { "expires_at": 1 }, Any),
+            ],
+        ),
+    ]
+}
+
+/// Checks the schema version, makes what is missing, and tells the server's version.
+pub(super) async fn prepare(database: &Database) -> Result<String, PrepareError> {
+    let schema = database
+        .collection::<SchemaDocument>("meta")
+        .find_one_and_update(
+            doc! { "_id": "schema" },
+            doc! { "$setOnInsert": { "version": SCHEMA } },
+        )
+        .upsert(true)
+        .return_document(ReturnDocument::After)
+        .await?;
+    if let Some(SchemaDocument { version: found }) = schema
+        && found > SCHEMA
+    {
+        return Err(PrepareError::Newer(ConnectError::Newer {
+            found,
+            known: SCHEMA,
+        }));
+    }
+    try_join_all(indexes().map(|(collection, indexes)| async move {
+        let models = indexes.into_iter().map(|(keys, uniqueness)| {
+            let options = match uniqueness {
+                Uniqueness::Any => None,
+                Uniqueness::Unique => Some(IndexOptions::builder().unique(true).build()),
+                Uniqueness::IfThere => {
+                    Some(IndexOptions::builder().unique(true).sparse(true).build())
+                }
+            };
+            IndexModel::builder().keys(keys).options(options).build()
+        });
+        database
+            .collection::<Document>(collection)
+            .create_indexes(models)
+            .await
+    }))
+    .await?;
+    let about = database.run_command(doc! { "buildInfo": 1 }).await?;
+    Ok(about.get_str("version").unwrap_or("?").to_owned())
+}

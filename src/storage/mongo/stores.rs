@@ -1,0 +1,664 @@
+//! The ports on MongoDB. Filters are built of typed values: a text stays a text, whatever
+//! operators are in it.
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use jiff::Timestamp;
+use mongodb::{
+    Collection,
+    bson::{Bson, Document, doc, serialize_to_document},
+};
+
+use super::{
+    MongoStore, PATIENCE,
+    documents::{
+        ChangeDocument, ConsentDocument, Enrollment, Kept, SettingDocument, id, request_of, time,
+        uuid, when,
+    },
+    within,
+};
+use crate::{
+    domain::{
+        accounts::{Account, Session, TokenHash},
+        attendance::{ClockSource, Punch},
+        audit::AuditEntry,
+        biometrics::ModelId,
+        devices::Device,
+        employees::{Consent, Employee},
+        ids::{AccountId, DeviceId, EmployeeId, PunchId, TemplateId},
+        text::{Code, Email, IdempotencyKey},
+    },
+    ports::*,
+    storage::parts,
+};
+
+/// A serialisation that fails is a record that cannot be kept.
+fn unkept(_: mongodb::bson::error::Error) -> StoreError {
+    parts::damaged("a record that is no document")
+}
+
+/// A pattern that matches the text and nothing else.
+fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii_punctuation() {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+/// At least one: a limit of 0 means "all" to MongoDB.
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit.max(1)).unwrap_or(i64::MAX)
+}
+
+/// A range of times inside a filter, if it is bounded.
+fn range(bounds: [(&str, Option<Timestamp>); 2]) -> Option<Document> {
+    let range: Document = bounds
+        .into_iter()
+        .filter_map(|(operator, at)| Some((operator.to_owned(), Bson::DateTime(when(at?)))))
+        .collect();
+    (!range.is_empty()).then_some(range)
+}
+
+impl MongoStore {
+    async fn insert_record<K: Kept + Sync>(&self, record: &K) -> Result<(), StoreError> {
+        let document = record.document()?;
+        let call = async {
+            self.collection::<K>().await?.insert_one(document).await?;
+            Ok(())
+        };
+        within(PATIENCE, call).await
+    }
+
+    async fn replace_record<K: Kept + Sync>(
+        &self,
+        id: uuid::Uuid,
+        record: &K,
+    ) -> Result<bool, StoreError> {
+        let document = record.document()?;
+        let call = async {
+            let collection = self.collection::<K>().await?;
+            let replaced = collection
+                .replace_one(doc! { "_id": uuid(id) }, document)
+                .await?;
+            Ok(replaced.matched_count == 1)
+        };
+        within(PATIENCE, call).await
+    }
+
+    async fn update_where<K: Kept>(
+        &self,
+        filter: Document,
+        change: Document,
+    ) -> Result<bool, StoreError> {
+        let call = async {
+            let collection = self.collection::<K>().await?;
+            Ok(collection.update_one(filter, change).await?.matched_count == 1)
+        };
+        within(PATIENCE, call).await
+    }
+
+    async fn select<K: Kept>(
+        &self,
+        filter: Document,
+        sort: Document,
+        limit: Option<usize>,
+    ) -> Result<Vec<K>, StoreError> {
+        let call = async {
+            let collection = self.collection::<K>().await?;
+            let mut find = collection.find(filter).sort(sort);
+            if let Some(limit) = limit {
+                find = find.limit(limit_of(limit));
+            }
+            Ok(find.await?.try_collect::<Vec<_>>().await?)
+        };
+        let documents = within(PATIENCE, call).await?;
+        documents.into_iter().map(K::record).collect()
+    }
+
+    async fn select_one<K: Kept>(
+        &self,
+        filter: Document,
+        sort: Document,
+    ) -> Result<Option<K>, StoreError> {
+        Ok(self.select(filter, sort, Some(1)).await?.pop())
+    }
+
+    /// All records with one of the identities.
+    async fn select_among<K: Kept>(
+        &self,
+        ids: impl Iterator<Item = uuid::Uuid>,
+    ) -> Result<Vec<K>, StoreError> {
+        let ids: Vec<_> = ids.map(uuid).collect();
+        self.select(doc! { "_id": { "$in": ids } }, doc! {}, None)
+            .await
+    }
+
+    async fn delete_where<K: Kept>(&self, filter: Document) -> Result<u64, StoreError> {
+        let call = async {
+            let collection = self.collection::<K>().await?;
+            Ok(collection.delete_many(filter).await?.deleted_count)
+        };
+        within(PATIENCE, call).await
+    }
+
+    async fn changes(&self) -> Result<Collection<ChangeDocument>, StoreError> {
+        Ok(self.database().await?.collection("gallery_changes"))
+    }
+
+    async fn settings(&self) -> Result<Collection<SettingDocument>, StoreError> {
+        Ok(self.database().await?.collection("settings"))
+    }
+}
+
+#[async_trait]
+impl EmployeeStore for MongoStore {
+    async fn insert(&self, employee: &Employee) -> Result<(), StoreError> {
+        self.insert_record(employee).await
+    }
+
+    async fn update(&self, employee: &Employee) -> Result<bool, StoreError> {
+        let mut set = serialize_to_document(&employee.document()?).map_err(unkept)?;
+        for kept in ["_id", "templates", "consent"] {
+            set.remove(kept);
+        }
+        let mut unset = Document::new();
+        for optional in ["code_key", "site", "deleted_at"] {
+            if !set.contains_key(optional) {
+                unset.insert(optional, "");
+            }
+        }
+        let mut change = doc! { "$set": set };
+        if !unset.is_empty() {
+            change.insert("$unset", unset);
+        }
+        let filter = doc! { "_id": uuid(employee.id.uuid()) };
+        self.update_where::<Employee>(filter, change).await
+    }
+
+    async fn set_enrolled(
+        &self,
+        id: EmployeeId,
+        templates: u32,
+        consent: Option<&Consent>,
+    ) -> Result<bool, StoreError> {
+        let templates = i64::from(templates);
+        let change = match consent {
+            Some(consent) => {
+                let consent =
+                    serialize_to_document(&ConsentDocument::of(consent)).map_err(unkept)?;
+                doc! { "$set": { "templates": templates, "consent": consent } }
+            }
+            None => doc! { "$set": { "templates": templates }, "$unset": { "consent": "" } },
+        };
+        self.update_where::<Employee>(doc! { "_id": uuid(id.uuid()) }, change)
+            .await
+    }
+
+    async fn find(&self, id: EmployeeId) -> Result<Option<Employee>, StoreError> {
+        self.select_one(doc! { "_id": uuid(id.uuid()) }, doc! {})
+            .await
+    }
+
+    async fn find_by_code(&self, code: &Code) -> Result<Option<Employee>, StoreError> {
+        self.select_one(doc! { "code_key": code.key() }, doc! {})
+            .await
+    }
+
+    async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<Employee>, StoreError> {
+        self.select_among(ids.iter().map(|id| id.uuid())).await
+    }
+
+    async fn list(
+        &self,
+        filter: &EmployeeFilter,
+        page: &Page<(String, EmployeeId)>,
+    ) -> Result<Vec<Employee>, StoreError> {
+        let mut wanted = vec![doc! { "deleted_at": Bson::Null }];
+        if let Some(text) = &filter.text {
+            if text.contains('\0') {
+                // No name or code has one, and no pattern may.
+                return Ok(Vec::new());
+            }
+            let pattern = literal(&text.to_lowercase());
+            wanted.push(doc! { "$or": [
+                { "name_key": { "$regex": &pattern } },
+                { "code_key": { "$regex": &pattern } },
+            ] });
+        }
+        if let Some(site) = &filter.site {
+            wanted.push(doc! { "site": site.as_str() });
+        }
+        if let Some(active) = filter.active {
+            wanted.push(doc! { "active": active });
+        }
+        if let Some((name, id)) = &page.after {
+            wanted.push(doc! { "$or": [
+                { "name_key": { "$gt": name } },
+                { "name_key": name, "_id": { "$gt": uuid(id.uuid()) } },
+            ] });
+        }
+        let order = doc! { "name_key": 1, "_id": 1 };
+        self.select(doc! { "$and": wanted }, order, Some(page.limit))
+            .await
+    }
+}
+
+/// The templates that one page of enrollments holds for certain.
+///
+/// Enrollments are sorted by their first template, but two made at once may interleave: what
+/// comes before the first template of an enrollment not fetched (`bound`) is complete.
+fn certain(
+    enrollments: Vec<Enrollment>,
+    model: &ModelId,
+    after: Option<TemplateId>,
+    bound: Option<TemplateId>,
+) -> Vec<StoredTemplate> {
+    let mut templates: Vec<_> = enrollments
+        .into_iter()
+        .flat_map(|enrollment| enrollment.0)
+        .filter(|template| {
+            template.model == *model
+                && after.is_none_or(|after| template.id > after)
+                && bound.is_none_or(|bound| template.id < bound)
+        })
+        .collect();
+    templates.sort_by_key(|template| template.id);
+    templates
+}
+
+#[async_trait]
+impl TemplateStore for MongoStore {
+    async fn insert(
+        &self,
+        templates: &[StoredTemplate],
+        photos: &[StoredPhoto],
+    ) -> Result<(), StoreError> {
+        // Photos first: without templates they mean nothing, and a retry finds them there.
+        if !photos.is_empty() {
+            let documents: Vec<_> = photos
+                .iter()
+                .map(Kept::document)
+                .collect::<Result<_, _>>()?;
+            let call = async {
+                let collection = self.collection::<StoredPhoto>().await?;
+                collection.insert_many(documents).ordered(false).await?;
+                Ok(())
+            };
+            match within(PATIENCE, call).await {
+                Ok(()) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if templates.is_empty() {
+            return Ok(());
+        }
+        self.insert_record(&Enrollment(templates.to_vec())).await
+    }
+
+    async fn of_employee(&self, employee: EmployeeId) -> Result<Vec<StoredTemplate>, StoreError> {
+        let filter = doc! { "employee": uuid(employee.uuid()) };
+        let found: Vec<Enrollment> = self.select(filter, doc! {}, None).await?;
+        let mut templates: Vec<_> = found.into_iter().flat_map(|found| found.0).collect();
+        templates.sort_by_key(|template| (template.created_at, template.id));
+        Ok(templates)
+    }
+
+    async fn photos_of(&self, employee: EmployeeId) -> Result<Vec<StoredPhoto>, StoreError> {
+        let filter = doc! { "employee": uuid(employee.uuid()) };
+        let mut photos: Vec<StoredPhoto> = self.select(filter, doc! {}, None).await?;
+        photos.sort_by_key(|photo| (photo.created_at, photo.id));
+        Ok(photos)
+    }
+
+    async fn list(
+        &self,
+        model: &ModelId,
+        page: &Page<TemplateId>,
+    ) -> Result<Vec<StoredTemplate>, StoreError> {
+        let mut filter = doc! { "models": model.as_str() };
+        if let Some(after) = page.after {
+            filter.insert("last", doc! { "$gt": uuid(after.uuid()) });
+        }
+        // Each enrollment holds a template, so this many are enough but in rare cases.
+        let mut fetch = page.limit;
+        loop {
+            let mut found: Vec<Enrollment> = self
+                .select(
+                    filter.clone(),
+                    doc! { "_id": 1 },
+                    Some(fetch.saturating_add(1)),
+                )
+                .await?;
+            let bound = (found.len() > fetch).then(|| found.pop()).flatten();
+            let bound = bound.and_then(|next| next.0.iter().map(|template| template.id).min());
+            let mut templates = certain(found, model, page.after, bound);
+            if templates.is_empty() && bound.is_some() {
+                fetch = fetch.saturating_mul(4);
+                continue;
+            }
+            templates.truncate(page.limit);
+            return Ok(templates);
+        }
+    }
+
+    async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
+        let filter = doc! { "employee": uuid(employee.uuid()) };
+        // The templates last: a call that was cut short is repeated and counts them still.
+        self.delete_where::<StoredPhoto>(filter.clone()).await?;
+        let templates = self.of_employee(employee).await?.len();
+        self.delete_where::<Enrollment>(filter).await?;
+        Ok(templates as u64)
+    }
+
+    async fn mark_changed(&self, employee: EmployeeId, at: Timestamp) -> Result<(), StoreError> {
+        let call = async {
+            self.changes()
+                .await?
+                .update_one(
+                    doc! { "_id": uuid(employee.uuid()) },
+                    doc! { "$max": { "at": when(at) } },
+                )
+                .upsert(true)
+                .await?;
+            Ok(())
+        };
+        within(PATIENCE, call).await
+    }
+
+    async fn changed_since(
+        &self,
+        at: Timestamp,
+    ) -> Result<Vec<(EmployeeId, Timestamp)>, StoreError> {
+        let call = async {
+            let filter = doc! { "at": { "$gte": when(at) } };
+            let found = self.changes().await?.find(filter).await?;
+            Ok(found.try_collect::<Vec<_>>().await?)
+        };
+        within(PATIENCE, call)
+            .await?
+            .into_iter()
+            .map(|change| {
+                Ok((
+                    id(change.employee, EmployeeId::new),
+                    time(change.at, "gallery change time")?,
+                ))
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl PunchStore for MongoStore {
+    async fn append(&self, punch: &Punch) -> Result<(), StoreError> {
+        self.insert_record(punch).await
+    }
+
+    async fn find(&self, id: PunchId) -> Result<Option<Punch>, StoreError> {
+        self.select_one(doc! { "_id": uuid(id.uuid()) }, doc! {})
+            .await
+    }
+
+    async fn find_by_request(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Punch>, StoreError> {
+        self.select_one(doc! { "request_of": request_of(device, key) }, doc! {})
+            .await
+    }
+
+    async fn last_written(&self, employee: EmployeeId) -> Result<Option<Punch>, StoreError> {
+        self.select_one(
+            doc! { "employee": uuid(employee.uuid()) },
+            doc! { "sequence": -1 },
+        )
+        .await
+    }
+
+    async fn last_before(
+        &self,
+        employee: EmployeeId,
+        at: Timestamp,
+    ) -> Result<Option<Punch>, StoreError> {
+        self.select_one(
+            doc! { "employee": uuid(employee.uuid()), "at": { "$lte": when(at) } },
+            doc! { "at": -1, "sequence": -1 },
+        )
+        .await
+    }
+
+    async fn last_synchronised(&self, device: DeviceId) -> Result<Option<Timestamp>, StoreError> {
+        let last: Option<Punch> = self
+            .select_one(
+                doc! { "device": uuid(device.uuid()), "clock": parts::word(ClockSource::Server) },
+                doc! { "at": -1 },
+            )
+            .await?;
+        Ok(last.map(|punch| punch.at))
+    }
+
+    async fn list(
+        &self,
+        filter: &PunchFilter,
+        page: &Page<(Timestamp, PunchId)>,
+    ) -> Result<Vec<Punch>, StoreError> {
+        let mut wanted = Document::new();
+        if let Some(employee) = filter.employee {
+            wanted.insert("employee", uuid(employee.uuid()));
+        }
+        if let Some(device) = filter.device {
+            wanted.insert("device", uuid(device.uuid()));
+        }
+        if let Some(range) = range([("$gte", filter.from), ("$lt", filter.to)]) {
+            wanted.insert("at", range);
+        }
+        if let Some((at, id)) = page.after {
+            let at = when(at);
+            wanted.insert(
+                "$or",
+                vec![
+                    doc! { "at": { "$lt": at } },
+                    doc! { "at": at, "_id": { "$lt": uuid(id.uuid()) } },
+                ],
+            );
+        }
+        let order = doc! { "at": -1, "_id": -1 };
+        self.select(wanted, order, Some(page.limit)).await
+    }
+
+    async fn keep_answer(&self, answer: &KeptAnswer) -> Result<(), StoreError> {
+        self.insert_record(answer).await
+    }
+
+    async fn kept_answer(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptAnswer>, StoreError> {
+        self.select_one(doc! { "_id": request_of(device, key) }, doc! {})
+            .await
+    }
+
+    async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.delete_where::<KeptAnswer>(doc! { "at": { "$lt": when(before) } })
+            .await
+    }
+}
+
+#[async_trait]
+impl DeviceStore for MongoStore {
+    async fn insert(&self, device: &Device) -> Result<(), StoreError> {
+        self.insert_record(device).await
+    }
+
+    async fn update(&self, device: &Device) -> Result<bool, StoreError> {
+        self.replace_record(device.id.uuid(), device).await
+    }
+
+    async fn find(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
+        self.select_one(doc! { "_id": uuid(id.uuid()) }, doc! {})
+            .await
+    }
+
+    async fn find_by_token(&self, token: TokenHash) -> Result<Option<Device>, StoreError> {
+        self.select_one(doc! { "token": token.to_hex() }, doc! {})
+            .await
+    }
+
+    async fn find_many(&self, ids: &[DeviceId]) -> Result<Vec<Device>, StoreError> {
+        self.select_among(ids.iter().map(|id| id.uuid())).await
+    }
+
+    async fn list(&self, page: &Page<DeviceId>) -> Result<Vec<Device>, StoreError> {
+        let mut filter = doc! { "revoked_at": Bson::Null };
+        if let Some(after) = page.after {
+            filter.insert("_id", doc! { "$gt": uuid(after.uuid()) });
+        }
+        self.select(filter, doc! { "_id": 1 }, Some(page.limit))
+            .await
+    }
+}
+
+#[async_trait]
+impl AccountStore for MongoStore {
+    async fn insert(&self, account: &Account) -> Result<(), StoreError> {
+        self.insert_record(account).await
+    }
+
+    async fn update(&self, account: &Account) -> Result<bool, StoreError> {
+        self.replace_record(account.id.uuid(), account).await
+    }
+
+    async fn find(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        self.select_one(doc! { "_id": uuid(id.uuid()) }, doc! {})
+            .await
+    }
+
+    async fn find_by_email(&self, email: &Email) -> Result<Option<Account>, StoreError> {
+        self.select_one(doc! { "email": email.as_str() }, doc! {})
+            .await
+    }
+
+    async fn list(&self, page: &Page<AccountId>) -> Result<Vec<Account>, StoreError> {
+        let filter = match page.after {
+            Some(after) => doc! { "_id": { "$gt": uuid(after.uuid()) } },
+            None => doc! {},
+        };
+        self.select(filter, doc! { "_id": 1 }, Some(page.limit))
+            .await
+    }
+}
+
+#[async_trait]
+impl SessionStore for MongoStore {
+    async fn insert(&self, session: &Session) -> Result<(), StoreError> {
+        self.insert_record(session).await
+    }
+
+    async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError> {
+        self.select_one(doc! { "_id": hash.to_hex() }, doc! {})
+            .await
+    }
+
+    async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {
+        let deleted = self
+            .delete_where::<Session>(doc! { "_id": hash.to_hex() })
+            .await?;
+        Ok(deleted == 1)
+    }
+
+    async fn delete_of(&self, account: AccountId) -> Result<u64, StoreError> {
+        self.delete_where::<Session>(doc! { "account": uuid(account.uuid()) })
+            .await
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.delete_where::<Session>(doc! { "expires_at": { "$lt": when(before) } })
+            .await
+    }
+}
+
+#[async_trait]
+impl AuditStore for MongoStore {
+    async fn append(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.insert_record(entry).await
+    }
+
+    async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.select(doc! {}, doc! { "at": -1, "_id": -1 }, Some(limit))
+            .await
+    }
+}
+
+#[async_trait]
+impl SettingStore for MongoStore {
+    async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let call = async {
+            let filter = doc! { "_id": name };
+            Ok(self.settings().await?.find_one(filter).await?)
+        };
+        Ok(within(PATIENCE, call).await?.map(|setting| setting.value))
+    }
+
+    async fn claim(&self, name: &str, value: &str) -> Result<bool, StoreError> {
+        let call = async {
+            let setting = SettingDocument {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            };
+            self.settings().await?.insert_one(setting).await?;
+            Ok(())
+        };
+        match within(PATIENCE, call).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn release(&self, name: &str) -> Result<(), StoreError> {
+        let call = async {
+            let filter = doc! { "_id": name };
+            self.settings().await?.delete_one(filter).await?;
+            Ok(())
+        };
+        within(PATIENCE, call).await
+    }
+}
+
+#[async_trait]
+impl StoreHealth for MongoStore {
+    fn description(&self) -> String {
+        match self.version.get() {
+            Some(version) => format!("mongodb {version}"),
+            None => "mongodb, not reached yet".to_owned(),
+        }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let call = async {
+            self.database()
+                .await?
+                .run_command(doc! { "ping": 1 })
+                .await?;
+            Ok(())
+        };
+        within(PATIENCE, call).await
+    }
+
+    async fn close(&self) {
+        if let Some(client) = self.client.get() {
+            let closed = async {
+                client.clone().shutdown().await;
+                Ok(())
+            };
+            if let Err(error) = within(PATIENCE, closed).await {
+                tracing::warn!(%error, "mongodb's connections did not close in time");
+            }
+        }
+    }
+}
