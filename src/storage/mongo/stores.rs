@@ -6,8 +6,11 @@ use futures::TryStreamExt;
 use jiff::Timestamp;
 use mongodb::{
     Collection,
-    bson::{Bson, Document, doc, serialize_to_document},
+    bson::{Bson, Document, Uuid, doc, serialize_to_document},
+    error::{Error, ErrorKind},
+    results::UpdateResult,
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     MongoStore, PATIENCE,
@@ -63,6 +66,32 @@ fn range(bounds: [(&str, Option<Timestamp>); 2]) -> Option<Document> {
     (!range.is_empty()).then_some(range)
 }
 
+/// What MongoDB calls a failure that it has no better code for. FerretDB answers so when an
+/// update meets a unique value that is taken.
+const INTERNAL_ERROR: i32 = 1;
+
+/// Finds another record than `id` with the same unique value.
+fn rival_of(id: Uuid, field: &str, value: impl Into<Bson>) -> Document {
+    doc! { "_id": { "$ne": id }, field: value.into() }
+}
+
+/// Whether an update found its document. A failure without a code of its own is a conflict when
+/// there is a rival.
+async fn matched<D: DeserializeOwned + Send + Sync>(
+    collection: &Collection<D>,
+    rival: Document,
+    result: Result<UpdateResult, Error>,
+) -> Result<bool, StoreError> {
+    let internal = |error: &Error| matches!(&*error.kind, ErrorKind::Command(error) if error.code == INTERNAL_ERROR);
+    match result {
+        Ok(result) => Ok(result.matched_count == 1),
+        Err(error) if internal(&error) && collection.find_one(rival).await?.is_some() => {
+            Err(StoreError::Conflict)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl MongoStore {
     async fn insert_record<K: Kept + Sync>(&self, record: &K) -> Result<(), StoreError> {
         let document = record.document()?;
@@ -73,30 +102,34 @@ impl MongoStore {
         within(PATIENCE, call).await
     }
 
+    /// Replaces a record; `rival` finds another one with its unique value.
     async fn replace_record<K: Kept + Sync>(
         &self,
-        id: uuid::Uuid,
+        id: Uuid,
+        rival: Document,
         record: &K,
     ) -> Result<bool, StoreError> {
         let document = record.document()?;
         let call = async {
             let collection = self.collection::<K>().await?;
-            let replaced = collection
-                .replace_one(doc! { "_id": uuid(id) }, document)
-                .await?;
-            Ok(replaced.matched_count == 1)
+            let replaced = collection.replace_one(doc! { "_id": id }, document).await;
+            matched(&collection, rival, replaced).await
         };
         within(PATIENCE, call).await
     }
 
-    async fn update_where<K: Kept>(
+    /// Changes an employee; `rival` finds another one with the unique value that is set.
+    async fn change_employee(
         &self,
-        filter: Document,
+        id: EmployeeId,
+        rival: Document,
         change: Document,
     ) -> Result<bool, StoreError> {
         let call = async {
-            let collection = self.collection::<K>().await?;
-            Ok(collection.update_one(filter, change).await?.matched_count == 1)
+            let collection = self.collection::<Employee>().await?;
+            let filter = doc! { "_id": uuid(id.uuid()) };
+            let updated = collection.update_one(filter, change).await;
+            matched(&collection, rival, updated).await
         };
         within(PATIENCE, call).await
     }
@@ -175,8 +208,8 @@ impl EmployeeStore for MongoStore {
         if !unset.is_empty() {
             change.insert("$unset", unset);
         }
-        let filter = doc! { "_id": uuid(employee.id.uuid()) };
-        self.update_where::<Employee>(filter, change).await
+        let rival = rival_of(uuid(employee.id.uuid()), "code_key", employee.code.key());
+        self.change_employee(employee.id, rival, change).await
     }
 
     async fn set_enrolled(
@@ -194,7 +227,8 @@ impl EmployeeStore for MongoStore {
             }
             None => doc! { "$set": { "templates": templates }, "$unset": { "consent": "" } },
         };
-        self.update_where::<Employee>(doc! { "_id": uuid(id.uuid()) }, change)
+        // Nothing unique is set, so there is no rival.
+        self.change_employee(id, doc! { "_id": Bson::Null }, change)
             .await
     }
 
@@ -496,7 +530,9 @@ impl DeviceStore for MongoStore {
     }
 
     async fn update(&self, device: &Device) -> Result<bool, StoreError> {
-        self.replace_record(device.id.uuid(), device).await
+        let id = uuid(device.id.uuid());
+        let rival = rival_of(id, "token", device.token.to_hex());
+        self.replace_record(id, rival, device).await
     }
 
     async fn find(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
@@ -530,7 +566,9 @@ impl AccountStore for MongoStore {
     }
 
     async fn update(&self, account: &Account) -> Result<bool, StoreError> {
-        self.replace_record(account.id.uuid(), account).await
+        let id = uuid(account.id.uuid());
+        let rival = rival_of(id, "email", account.email.as_str());
+        self.replace_record(id, rival, account).await
     }
 
     async fn find(&self, id: AccountId) -> Result<Option<Account>, StoreError> {

@@ -1,0 +1,122 @@
+//! The contract of the systems of record: one suite, run on every adapter.
+
+mod crashes;
+mod outages;
+mod records;
+#[path = "../support/servers.rs"]
+mod servers;
+#[path = "../support/skip.rs"]
+mod skip;
+mod suite;
+
+use std::sync::Arc;
+
+use rollcall::{
+    ports::Stores,
+    storage::{
+        mongo::{MongoSettings, MongoStore},
+        sqlite::SqliteStore,
+    },
+};
+use servers::MongoServer;
+
+/// A store of a test's own on SQLite.
+async fn sqlite() -> (Stores, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("rollcall.db")).await;
+    (Stores::of(Arc::new(store.unwrap())), folder)
+}
+
+/// What keeps the database of a test there, and what ends it.
+enum Mongo {
+    /// A server of the test's own.
+    Own(#[expect(dead_code, reason = "the server ends with it")] MongoServer),
+    /// A database of the test's own on the server of `MONGODB_TEST_URI`.
+    Given(mongodb::Database),
+}
+
+impl Mongo {
+    async fn end(self) {
+        match self {
+            Self::Own(_) => {}
+            Self::Given(database) => database.drop().await.unwrap(),
+        }
+    }
+}
+
+fn mongo_settings(uri: &str, database: &str) -> MongoSettings {
+    MongoSettings {
+        uri: uri.into(),
+        database: database.to_owned(),
+        app_name: "rollcall-tests".to_owned(),
+    }
+}
+
+/// A store of a test's own on MongoDB; the error says why there is none.
+async fn mongo() -> Result<(Stores, Mongo), String> {
+    let name = format!("rollcall_test_{}", uuid::Uuid::now_v7().simple());
+    let (uri, mongo) = match std::env::var("MONGODB_TEST_URI") {
+        Ok(uri) => {
+            let client = mongodb::Client::with_uri_str(&uri).await;
+            let database = client.map_err(|error| error.to_string())?.database(&name);
+            (uri, Mongo::Given(database))
+        }
+        Err(_) => {
+            let server = MongoServer::start()?;
+            (server.uri(), Mongo::Own(server))
+        }
+    };
+    let store = MongoStore::connect(mongo_settings(&uri, &name)).await;
+    Ok((Stores::of(Arc::new(store.unwrap())), mongo))
+}
+
+macro_rules! contract {
+    ($($promise:ident)+) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let (stores, _folder) = super::sqlite().await;
+                super::suite::$promise(&stores).await;
+            })+
+        }
+
+        mod on_mongo {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                match super::mongo().await {
+                    Ok((stores, mongo)) => {
+                        super::suite::$promise(&stores).await;
+                        mongo.end().await;
+                    }
+                    Err(why) => super::skip::skip(stringify!($promise), &why),
+                }
+            })+
+        }
+    };
+}
+
+contract! {
+    employees_come_back_as_they_were
+    a_code_belongs_to_one_employee_until_deletion
+    of_many_who_want_a_code_one_gets_it
+    an_update_and_an_enrollment_leave_each_other_alone
+    employees_are_listed_by_name_page_by_page
+    employees_are_filtered_by_plain_text_site_and_state
+    many_employees_and_devices_are_found_at_once
+    templates_and_photos_come_back_until_deleted
+    an_enrollment_is_written_once_and_whole
+    templates_of_a_model_are_listed_page_by_page
+    the_last_change_of_a_place_in_the_gallery_is_told
+    punches_come_back_as_they_were
+    a_request_key_is_used_once_by_a_device
+    of_many_punches_decided_on_one_past_one_is_written
+    the_last_punches_are_found
+    punches_are_listed_newest_first_page_by_page
+    answers_are_kept_once_and_forgotten
+    devices_are_found_by_token_and_listed_until_revoked
+    an_email_address_belongs_to_one_account
+    sessions_end_one_by_one_by_account_and_by_time
+    the_audit_trail_is_read_newest_first
+    of_many_claims_one_wins_until_released
+    a_store_says_what_it_is_and_closes
+}

@@ -1,0 +1,107 @@
+//! A server that speaks MongoDB's protocol, started for one test and ended with it. It can be
+//! stopped, killed and brought back at the same address.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// The program that `make setup-tests` builds; `ROLLCALL_TEST_MONGO_SERVER` names another.
+fn program() -> PathBuf {
+    std::env::var_os("ROLLCALL_TEST_MONGO_SERVER").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/mongo"),
+        PathBuf::from,
+    )
+}
+
+/// A running server. It ends when this is dropped, and also, because it holds our end of its
+/// standard input, when the test is killed.
+pub struct MongoServer {
+    child: Child,
+    folder: tempfile::TempDir,
+    address: String,
+}
+
+impl MongoServer {
+    /// Starts one with an empty folder; the error says why a test has to be skipped.
+    pub fn start() -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let (child, address) = spawn(folder.path(), "127.0.0.1:0")?;
+        Ok(Self {
+            child,
+            folder,
+            address,
+        })
+    }
+
+    /// The connection string.
+    pub fn uri(&self) -> String {
+        format!("mongodb://{}/", self.address)
+    }
+
+    /// Ends it at once, without a chance to finish anything.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Brings it back after [`kill`](Self::kill), with what it had on disk.
+    pub fn restart(&mut self) {
+        let (child, address) = spawn(self.folder.path(), &self.address).unwrap();
+        assert_eq!(address, self.address);
+        self.child = child;
+    }
+
+    /// Freezes it: connections stay, nothing is answered.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for MongoServer {
+    fn drop(&mut self) {
+        // It may have been killed by the test already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(folder: &Path, address: &str) -> Result<(Child, String), String> {
+    let program = program();
+    let mut child = Command::new(&program)
+        .arg("-dir")
+        .arg(folder)
+        .args(["-listen", address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| {
+            let name = program.display();
+            format!("{name} cannot be started ({error}): run `make setup-tests`")
+        })?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("the output is a pipe");
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
+    let address = line
+        .trim()
+        .strip_prefix("mongodb://")
+        .map(|address| address.trim_end_matches('/').to_owned());
+    address
+        .map(|address| (child, address))
+        .ok_or_else(|| format!("the server did not tell its address, but {line:?}"))
+}
