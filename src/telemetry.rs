@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::IsTerminal,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -41,6 +42,12 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .install_recorder()
+}
+
+/// Records how long a stage between the arrival of a sample and its answer took; the stages of
+/// one request add up to nearly all of its time, see load/service.rs.
+pub fn stage(name: &'static str, took: Duration) {
+    metrics::histogram!("rollcall_stage_seconds", "stage" => name).record(took.as_secs_f64());
 }
 
 /// How a part of the service is doing.

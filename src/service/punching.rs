@@ -1,6 +1,6 @@
 //! Punching: from a sample to one punch in the store, exactly once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ use crate::{
         text::IdempotencyKey,
     },
     ports::{EngineError, KeptAnswer, Page, PunchFilter, Sample, StoreError, Stores},
+    telemetry,
 };
 
 /// Why a punch request has no answer.
@@ -231,8 +232,11 @@ impl Punching {
         let (kind, captured_at, look) = (request.kind, request.captured_at, request.look);
         let answer = match self.see(request.samples, look).await? {
             Ok(seen) => {
+                let start = Instant::now();
                 let moment = self.moment(device, now, captured_at).await?;
-                self.write(device, seen, moment, kind, key.as_ref()).await?
+                let answer = self.write(device, seen, moment, kind, key.as_ref()).await?;
+                telemetry::stage("write", start.elapsed());
+                answer
             }
             Err(answer) => answer,
         };
@@ -269,7 +273,9 @@ impl Punching {
             Err(flaw) => return Ok(Err(PunchAnswer::of(unusable(flaw), None))),
         };
         let policy = self.identifying.policy().for_look(look);
+        let start = Instant::now();
         let identification = self.identifying.decide(&ready.probe, policy)?;
+        telemetry::stage("match", start.elapsed());
         let numbers = identification
             .best
             .map(|best| Numbers::of(best, &identification));
