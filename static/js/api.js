@@ -92,7 +92,7 @@ export async function send(method, path, { json, body, query, headers = {}, sign
 export async function readAnswer(response) {
   const type = response.headers.get('Content-Type') ?? '';
   let body = null;
-  if (type.includes('json')) {
+  if (response.status !== 204 && type.includes('json')) {
     try {
       body = await response.json();
     } catch {

@@ -144,7 +144,7 @@ async function showFace(person) {
   const known = [
     ['Templates', plural(face.items.length, 'template')],
     ['Photos kept', face.photos ? plural(face.photos, 'photo') : 'none'],
-    ['Enrolled', newest && dateName(newest)],
+    ['Last enrolled', newest && dateName(newest)],
     ['Consent', face.consent && dateName(face.consent.at)],
     ['Model', models],
   ].filter(([, value]) => value);
