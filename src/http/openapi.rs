@@ -40,6 +40,8 @@ struct Base;
 pub(super) fn base() -> OpenApi {
     let mut document = Base::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let extensions = document.extensions.get_or_insert_default();
+    extensions.insert("x-problems".to_owned(), problems());
     let components = document.components.get_or_insert_default();
     let bearer = |text: &str| {
         SecurityScheme::Http(
@@ -62,6 +64,18 @@ pub(super) fn base() -> OpenApi {
     );
     components.add_security_scheme("metrics", bearer("METRICS_TOKEN, when it is set"));
     document
+}
+
+/// Every code of a problem, for the page that `type` points at.
+fn problems() -> serde_json::Value {
+    let codes = Code::ALL.iter().map(|code| {
+        serde_json::json!({
+            "code": code.as_str(),
+            "status": code.status().as_u16(),
+            "title": code.title(),
+        })
+    });
+    codes.collect()
 }
 
 /// Adds what every operation may answer, and the body of every problem.

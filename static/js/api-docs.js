@@ -199,24 +199,20 @@ function section(entry) {
   );
 }
 
-/**
- * The codes of problems: from `x-problems` (a list of `{code, status, title, detail}`), else the values
- * that the problem's schema allows for `code`.
- */
+/** The codes of problems, from `x-problems`: a list of `{code, status, title}`. */
 function problems() {
-  const schema = resolve(api.components?.schemas?.Problem);
-  const listed = api['x-problems'] ?? resolve(schema?.properties?.code)?.enum?.map((/** @type {string} */ code) => ({ code }));
+  const listed = api['x-problems'];
   if (!listed?.length) return null;
   const rows = listed.map((/** @type {any} */ problem) =>
     el(
       'tr',
       { id: `problem-${problem.code}` },
       el('td', { class: 'name', text: problem.code }),
-      el('td', { text: problem.status ?? '' }),
-      el('td', {}, ...inline(sentence(problem.detail ?? problem.description ?? problem.title ?? ''))),
+      el('td', { text: problem.status }),
+      el('td', { text: problem.title }),
     ),
   );
-  const head = ['Code', 'Status', 'What to do'].map((text) => el('th', { scope: 'col', text }));
+  const head = ['Code', 'Status', 'What'].map((text) => el('th', { scope: 'col', text }));
   return el(
     'section',
     { class: 'tag', id: 'problems' },
