@@ -5,6 +5,8 @@
 //! one place that names every adapter. `tests/architecture.rs` holds these arrows.
 
 pub mod app;
+pub mod boot;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
@@ -48,6 +49,20 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 /// one request add up to nearly all of its time, see load/service.rs.
 pub fn stage(name: &'static str, took: Duration) {
     metrics::histogram!("rollcall_stage_seconds", "stage" => name).record(took.as_secs_f64());
+}
+
+/// How often histograms are condensed, so that their memory stays bounded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Condenses the metrics until the token is cancelled.
+pub async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => metrics.run_upkeep(),
+        }
+    }
 }
 
 /// How a part of the service is doing.

@@ -24,7 +24,7 @@ pub const EVERY: Duration = Duration::from_secs(2);
 pub const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
 
 /// The part of the service that this worker answers for.
-const PART: &str = "gallery";
+pub const PART: &str = "gallery";
 
 /// What is asked for changes, and what was seen of them.
 pub struct GallerySync {

@@ -1,0 +1,619 @@
+//! The composition root: settings in, running service out. The one place that names every adapter.
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    app::App,
+    clock::{Clock, SystemClock},
+    config::{self, KeyFileError, Settings, TemplateKeys},
+    domain::{accounts::Role, attendance::WorkdayRule, biometrics::Policy, text::Name},
+    gallery::MemoryGallery,
+    http,
+    ports::{FaceEngine, Gallery, StoreError, Stores},
+    service::{
+        accounts::{AccountError, Accounts, NewAccount},
+        audit::Audit,
+        devices::Devices,
+        employees::Employees,
+        enrollment::Enrolling,
+        health::Health,
+        identification::Identifying,
+        probing::Probing,
+        punching::{PunchRules, Punching},
+        references::{Filled, References},
+    },
+    storage::{
+        mongo::{self, MongoSettings, MongoStore},
+        sqlite::{self, SqliteStore},
+    },
+    telemetry,
+    vault::Vault,
+    vision::{
+        self, Engine, EngineOptions, EngineStartError, Pack, PackError, PrecisionChoice, Runtime,
+        RuntimeError,
+    },
+    workers::{
+        Supervisor,
+        gallery_sync::{self, GallerySync},
+        retention,
+    },
+};
+
+/// Why the service cannot start; the messages say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The folder for data cannot be used.
+    #[error("the data folder {path} cannot be used: {cause}; set DATA_DIR to a folder that can be written", path = .path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The template key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The SQLite database cannot be opened.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::OpenError),
+    /// MongoDB's settings are no good.
+    #[error(transparent)]
+    Mongo(#[from] mongo::ConnectError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// ONNX Runtime is missing.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The model pack cannot be used.
+    #[error("model pack: {0}")]
+    Pack(#[from] PackError),
+    /// The engine does not start.
+    #[error("the face engine cannot start: {0}")]
+    Engine(#[from] EngineStartError),
+    /// The first account cannot be made.
+    #[error("the account of ADMIN_EMAIL cannot be made: {0}")]
+    Admin(#[from] AccountError),
+    /// Somebody else listens there.
+    #[error("{0} is in use already: stop what listens there, or set PORT to another port")]
+    PortInUse(SocketAddr),
+    /// Listening there is not possible.
+    #[error("cannot listen on {address}: {cause}; check HOST and PORT")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The metrics recorder cannot be installed.
+    #[error("metrics cannot be collected: {0}")]
+    Metrics(String),
+    /// The server failed.
+    #[error("the server failed: {0}")]
+    Serve(io::Error),
+    /// A task that starts something was cut off.
+    #[error("starting was cut off")]
+    CutOff,
+}
+
+/// The system of record, and what every command needs with it.
+#[derive(Clone)]
+pub struct Records {
+    /// Every port of the store.
+    pub stores: Stores,
+    /// Time and entropy.
+    pub clock: Arc<dyn Clock>,
+    /// The audit trail.
+    pub audit: Audit,
+    /// Accounts.
+    pub accounts: Arc<Accounts>,
+}
+
+/// Where the SQLite database is.
+pub fn database(settings: &Settings) -> PathBuf {
+    settings.store.data_dir.join("rollcall.db")
+}
+
+/// Where the generated template key is.
+pub fn key_file(settings: &Settings) -> PathBuf {
+    settings.store.data_dir.join("template.key")
+}
+
+/// Where model packs are looked for, the first that has one counts.
+pub fn pack_roots(settings: &Settings) -> Vec<PathBuf> {
+    vec![
+        settings.recognition.models_dir.clone(),
+        settings.store.data_dir.join("models"),
+    ]
+}
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+/// When it cannot be opened or does not answer.
+pub async fn records(settings: &Settings) -> Result<Records, BootError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stores = stores(settings).await?;
+    let audit = Audit::new(stores.audit.clone(), clock.clone());
+    let accounts = Accounts::new(
+        stores.clone(),
+        audit.clone(),
+        clock.clone(),
+        settings.server.session_age,
+    );
+    Ok(Records {
+        stores,
+        clock,
+        audit,
+        accounts: Arc::new(accounts),
+    })
+}
+
+async fn stores(settings: &Settings) -> Result<Stores, BootError> {
+    let Some(uri) = settings
+        .store
+        .mongodb_connection()
+        .filter(|_| settings.store.is_mongodb())
+    else {
+        make_data_dir(&settings.store.data_dir)?;
+        let store = SqliteStore::open(&database(settings)).await?;
+        return Ok(Stores::of(Arc::new(store)));
+    };
+    let store = MongoStore::connect(MongoSettings {
+        uri,
+        database: settings.store.mongodb_database.clone(),
+        app_name: "rollcall".to_owned(),
+    });
+    let stores = Stores::of(Arc::new(store.await?));
+    await_store(&stores).await?;
+    Ok(stores)
+}
+
+/// How long a start waits for a store that does not answer yet, as when both start together.
+const STORE_PATIENCE: Duration = Duration::from_secs(30);
+
+async fn await_store(stores: &Stores) -> Result<(), BootError> {
+    let deadline = tokio::time::Instant::now() + STORE_PATIENCE;
+    let mut told = false;
+    while let Err(cause) = stores.health.ping().await {
+        if tokio::time::Instant::now() >= deadline {
+            return Err(cause.into());
+        }
+        if !std::mem::replace(&mut told, true) {
+            warn!(%cause, "waiting for the store");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+/// Makes the folder, for its owner alone, when it is missing, and makes sure that it can be written.
+///
+/// # Errors
+/// When it cannot be made or written.
+pub fn make_data_dir(path: &Path) -> Result<(), BootError> {
+    let make = || {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)?;
+        let probe = path.join(format!(".probe-{}", std::process::id()));
+        fs::File::create(&probe)?;
+        fs::remove_file(&probe)
+    };
+    make().map_err(|cause| BootError::DataDir {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// Everything but the server: what `serve` and the commands that enroll stand on.
+pub struct Core {
+    /// The store, clock, accounts.
+    pub records: Records,
+    /// The services.
+    pub app: App,
+    /// The face engine.
+    pub engine: Arc<Engine>,
+    /// Keeps the gallery in step.
+    pub references: Arc<References>,
+    /// Who is in the gallery.
+    pub filled: Filled,
+    /// What the gallery was filled from is no older than this.
+    pub filled_at: jiff::Timestamp,
+}
+
+impl Core {
+    /// Opens the store, starts the engine and fills the gallery.
+    ///
+    /// # Errors
+    /// The first thing that is missing.
+    pub async fn start(settings: &Settings) -> Result<Self, BootError> {
+        let records = records(settings).await?;
+        let vault = Arc::new(vault(settings, &*records.clock)?);
+        let (engine, dimensions) = engine(settings).await?;
+        let face_engine: Arc<dyn FaceEngine> = engine.clone();
+        let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(dimensions));
+        let Records {
+            stores,
+            clock,
+            audit,
+            accounts,
+        } = records.clone();
+        let model = face_engine.model().clone();
+        let references = Arc::new(References::new(
+            stores.clone(),
+            vault.clone(),
+            gallery.clone(),
+            model.clone(),
+        ));
+        let least_liveness = Some(settings.recognition.min_liveness).filter(|least| *least > 0.0);
+        let identifying = Arc::new(Identifying::new(
+            Arc::new(Probing::new(face_engine.clone(), least_liveness)),
+            gallery.clone(),
+            references.clone(),
+            Policy {
+                fpir: settings.recognition.fpir,
+                least_margin: settings.recognition.min_margin,
+            },
+        ));
+        let health = Arc::new(Health::new(
+            stores.health.clone(),
+            face_engine.clone(),
+            gallery,
+        ));
+        let app = App {
+            accounts,
+            employees: Arc::new(Employees::new(
+                stores.clone(),
+                references.clone(),
+                audit.clone(),
+                clock.clone(),
+            )),
+            devices: Arc::new(Devices::new(
+                stores.devices.clone(),
+                audit.clone(),
+                clock.clone(),
+            )),
+            enrolling: Arc::new(Enrolling::new(
+                stores.clone(),
+                face_engine,
+                identifying.clone(),
+                references.clone(),
+                vault,
+                audit,
+                clock.clone(),
+                settings.privacy.keep_photos,
+            )),
+            punching: Arc::new(Punching::new(
+                stores,
+                identifying.clone(),
+                clock.clone(),
+                model,
+                PunchRules {
+                    cooldown: settings.attendance.cooldown,
+                    workday: WorkdayRule {
+                        zone: settings.attendance.time_zone.clone(),
+                        starts: settings.attendance.workday_starts,
+                    },
+                },
+            )),
+            identifying,
+            health,
+        };
+        let filled_at = clock.now();
+        let filled = references.fill().await?;
+        Ok(Self {
+            records,
+            app,
+            engine,
+            references,
+            filled,
+            filled_at,
+        })
+    }
+
+    /// Stops the engine and closes the store.
+    pub async fn stop(self) {
+        let engine = self.engine;
+        if tokio::task::spawn_blocking(move || engine.stop())
+            .await
+            .is_err()
+        {
+            warn!("the face engine did not stop cleanly");
+        }
+        self.records.stores.health.close().await;
+    }
+}
+
+fn vault(settings: &Settings, clock: &dyn Clock) -> Result<Vault, BootError> {
+    let keys = match &settings.privacy.template_key {
+        Some(keys) => keys.clone(),
+        None => {
+            make_data_dir(&settings.store.data_dir)?;
+            TemplateKeys::read_or_create(&key_file(settings), clock.secret())?
+        }
+    };
+    Ok(Vault::new(&keys.sealing, &keys.older))
+}
+
+/// Starts the engine off the async threads: reading, checking and timing models takes a while.
+async fn engine(settings: &Settings) -> Result<(Arc<Engine>, usize), BootError> {
+    let recognition = settings.recognition.clone();
+    let roots = pack_roots(settings);
+    let start = move || {
+        let runtime = Runtime::load(recognition.ort_dylib_path.as_deref())?;
+        let pack = Pack::find(&recognition.model_pack, &roots)?;
+        let options = EngineOptions {
+            threads: recognition.threads.unwrap_or_else(vision::cpu_quota),
+            queue: recognition.queue,
+            precision: match recognition.precision {
+                config::Precision::Auto => PrecisionChoice::Auto,
+                config::Precision::Fp => PrecisionChoice::Only(vision::pack::Precision::Fp),
+                config::Precision::Int8 => PrecisionChoice::Only(vision::pack::Precision::Int8),
+            },
+            ..EngineOptions::default()
+        };
+        let dimensions = pack.manifest().embedder.dimensions;
+        Ok((
+            Arc::new(Engine::start(&runtime, &pack, options)?),
+            dimensions,
+        ))
+    };
+    tokio::task::spawn_blocking(start)
+        .await
+        .map_err(|_| BootError::CutOff)?
+}
+
+/// A service that accepts requests.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What to say at start, line by line.
+    pub lines: Vec<(&'static str, String)>,
+    /// The token of the one-time set-up link; `None` when there is an account.
+    pub setup_token: Option<SecretString>,
+    core: Core,
+    supervisor: Supervisor,
+    router: axum::Router,
+    listener: TcpListener,
+}
+
+/// How long requests that are under way may take once the service stops.
+pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long background tasks may take to stop.
+const TASKS_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Running {
+    /// Starts everything, first of all the port, so that a second start is told at once.
+    ///
+    /// # Errors
+    /// The first thing that is missing.
+    pub async fn start(settings: &Settings) -> Result<Self, BootError> {
+        let listener = listen(settings.server.host, settings.server.port).await?;
+        let address = listener.local_addr().map_err(BootError::Serve)?;
+        let metrics =
+            telemetry::start_metrics().map_err(|error| BootError::Metrics(error.to_string()))?;
+        let core = Core::start(settings).await?;
+        let setup_token = first_account(settings, &core.records).await?;
+        let parts = Arc::new(telemetry::Health::default());
+        parts.note(gallery_sync::PART, telemetry::Condition::Fine);
+        let supervisor = Supervisor::new();
+        start_workers(&supervisor, &core, &parts, metrics.clone());
+        let render = move || metrics.render();
+        let router = http::router(http::Parts {
+            app: core.app.clone(),
+            settings: http_settings(settings),
+            clock: core.records.clock.clone(),
+            health: parts,
+            metrics: Arc::new(render),
+        });
+        let lines = lines(settings, &core, address);
+        Ok(Self {
+            address,
+            lines,
+            setup_token,
+            core,
+            supervisor,
+            router,
+            listener,
+        })
+    }
+
+    /// The one-time set-up link, for a terminal and nowhere else. Its token stands in the
+    /// fragment, which browsers do not send.
+    pub fn setup_link(&self) -> Option<String> {
+        let token = self.setup_token.as_ref()?;
+        Some(format!(
+            "{}/setup#{}",
+            url(self.address),
+            token.expose_secret()
+        ))
+    }
+
+    /// Serves until `stop` is cancelled, then lets requests finish, stops the tasks and the
+    /// engine, and closes the store. Cancelling `hurry` cuts off requests that are under way.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn serve(
+        self,
+        stop: CancellationToken,
+        hurry: CancellationToken,
+    ) -> Result<(), BootError> {
+        let service = self
+            .router
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(self.listener, service)
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let patience = async {
+            stop.cancelled().await;
+            tokio::select! {
+                () = tokio::time::sleep(REQUESTS_PATIENCE) => {}
+                () = hurry.cancelled() => {}
+            }
+        };
+        let served = tokio::select! {
+            served = server => served.map_err(BootError::Serve),
+            () = patience => {
+                warn!("some requests were cut off");
+                Ok(())
+            }
+        };
+        for task in self.supervisor.shutdown(TASKS_PATIENCE).await {
+            warn!(task, "the task did not stop in time");
+        }
+        self.core.stop().await;
+        served
+    }
+}
+
+async fn listen(host: IpAddr, port: u16) -> Result<TcpListener, BootError> {
+    let address = SocketAddr::new(host, port);
+    TcpListener::bind(address)
+        .await
+        .map_err(|cause| match cause.kind() {
+            io::ErrorKind::AddrInUse => BootError::PortInUse(address),
+            _ => BootError::Listen { address, cause },
+        })
+}
+
+/// Makes the account that the settings ask for, or the token for whoever sets the service up;
+/// neither when there is an account.
+async fn first_account(
+    settings: &Settings,
+    records: &Records,
+) -> Result<Option<SecretString>, BootError> {
+    let accounts = &records.accounts;
+    if !accounts.needs_setup().await? {
+        return Ok(None);
+    }
+    if let (Some(email), Some(password)) = (&settings.admin.email, &settings.admin.password) {
+        let new = NewAccount {
+            email: email.clone(),
+            name: Name::parse("Admin").expect("it is a name"),
+            password: password.clone(),
+            role: Role::Admin,
+        };
+        accounts.create_first(new).await?;
+        return Ok(None);
+    }
+    Ok(accounts
+        .offer_setup()
+        .map(|token| token.reveal().to_owned().into()))
+}
+
+fn start_workers(
+    supervisor: &Supervisor,
+    core: &Core,
+    parts: &Arc<telemetry::Health>,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+) {
+    let Records { stores, clock, .. } = core.records.clone();
+    let (references, since) = (core.references.clone(), core.filled_at);
+    let (templates, sync_clock, parts) = (stores.templates.clone(), clock.clone(), parts.clone());
+    supervisor.keep("gallery sync", move |stop| {
+        let (references, templates) = (references.clone(), templates.clone());
+        GallerySync::new(
+            references,
+            templates,
+            sync_clock.clone(),
+            parts.clone(),
+            since,
+        )
+        .run(stop)
+    });
+    supervisor.keep("retention", move |stop| {
+        retention::run(stores.clone(), clock.clone(), stop)
+    });
+    supervisor.keep("metrics", move |stop| {
+        telemetry::keep_metrics(metrics.clone(), stop)
+    });
+}
+
+fn http_settings(settings: &Settings) -> http::Settings {
+    let server = &settings.server;
+    http::Settings {
+        trusted_proxies: server.trusted_proxies.clone(),
+        secure_cookies: match server.cookie_secure {
+            config::CookieSecure::Auto => None,
+            config::CookieSecure::On => Some(true),
+            config::CookieSecure::Off => Some(false),
+        },
+        rate_limit: server.rate_limit,
+        sign_in: (server.sign_in_limit > 0).then(|| http::Quota {
+            burst: server.sign_in_limit,
+            every: Duration::from_secs(60) / server.sign_in_limit,
+        }),
+        enroll_limit: server.enroll_limit,
+        timeout: server.request_timeout.unsigned_abs(),
+        metrics_token: server.metrics_token.clone(),
+        static_dir: server.static_dir.clone(),
+    }
+}
+
+/// The address as people type it. Browsers give pages from `localhost` the camera without TLS.
+fn url(address: SocketAddr) -> String {
+    match address.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => {
+            format!("http://localhost:{}", address.port())
+        }
+        _ => format!("http://{address}"),
+    }
+}
+
+fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static str, String)> {
+    let engine = core.engine.describe();
+    let place = if settings.store.is_mongodb() {
+        String::new()
+    } else {
+        format!(" in {}", database(settings).display())
+    };
+    let mut model = format!("{}, {}, {}", engine.pack, engine.model, engine.precision);
+    if !engine.calibrated {
+        model += ", not calibrated: nobody will be identified";
+    }
+    let mut people = core.filled.people.to_string();
+    if core.filled.damaged > 0 {
+        people += &format!(
+            ", and {} whose templates cannot be opened",
+            core.filled.damaged
+        );
+    }
+    let mut key = String::from(if settings.privacy.template_key.is_some() {
+        "from TEMPLATE_KEY"
+    } else {
+        "from the key file in the data folder: back it up apart from the data"
+    });
+    if settings.store.is_mongodb() && settings.privacy.template_key.is_none() {
+        key += "; other instances need the same as TEMPLATE_KEY";
+    }
+    vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("store", core.records.stores.health.description() + &place),
+        ("models", model),
+        (
+            "engine",
+            format!(
+                "ONNX Runtime {}, {} threads",
+                engine.runtime, engine.threads
+            ),
+        ),
+        ("templates", key),
+        ("people", people),
+        ("redis", "Running without Redis caching".to_owned()),
+        ("address", url(address)),
+    ]
+}

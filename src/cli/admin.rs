@@ -1,0 +1,147 @@
+//! `rollcall admin`: accounts, for whoever sits at the server itself.
+
+use std::{
+    io::{IsTerminal, Read},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::{
+    boot::{self, Records},
+    config::Settings,
+    domain::{
+        accounts::{Actor, Role},
+        text::{Email, Name},
+    },
+    service::accounts::NewAccount,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make an account
+    Create {
+        /// E-mail address to sign in with
+        #[arg(long, value_parser = Email::parse)]
+        email: Email,
+        /// How to address them
+        #[arg(long, value_parser = Name::parse, default_value = "Admin")]
+        name: Name,
+        /// What they may do
+        #[arg(long, value_enum, default_value_t = RoleArgument::Admin)]
+        role: RoleArgument,
+        #[command(flatten)]
+        password: PasswordArguments,
+    },
+    /// Set a new password and end all sessions of the account
+    ResetPassword {
+        /// E-mail address of the account
+        #[arg(long, value_parser = Email::parse)]
+        email: Email,
+        #[command(flatten)]
+        password: PasswordArguments,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum RoleArgument {
+    /// Everything
+    Admin,
+    /// Reads and corrects
+    Manager,
+    /// Reads
+    Viewer,
+}
+
+impl From<RoleArgument> for Role {
+    fn from(role: RoleArgument) -> Self {
+        match role {
+            RoleArgument::Admin => Role::Admin,
+            RoleArgument::Manager => Role::Manager,
+            RoleArgument::Viewer => Role::Viewer,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PasswordArguments {
+    /// Read the password from standard input instead of asking for it
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl PasswordArguments {
+    fn read(&self) -> Result<SecretString, Failure> {
+        if self.password_stdin {
+            let mut text = Zeroizing::new(String::new());
+            std::io::stdin().read_to_string(&mut text)?;
+            return Ok(text.trim_end_matches(['\r', '\n']).to_owned().into());
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::Refused(
+                "there is no terminal to ask for the password on: use --password-stdin".to_owned(),
+            ));
+        }
+        let ask = |prompt| rpassword::prompt_password(prompt).map(SecretString::from);
+        let password = ask("Password: ")?;
+        if ask("Once more: ")?.expose_secret() != password.expose_secret() {
+            return Err(Failure::Refused("the two passwords differ".to_owned()));
+        }
+        Ok(password)
+    }
+}
+
+pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Failure> {
+    super::block_on(async {
+        match command {
+            Command::Create {
+                email,
+                name,
+                role,
+                password,
+            } => {
+                let password = password.read()?;
+                let records = boot::records(settings).await?;
+                let new = NewAccount {
+                    email,
+                    name,
+                    password,
+                    role: role.into(),
+                };
+                let done = create(&records, new).await;
+                records.stores.health.close().await;
+                done
+            }
+            Command::ResetPassword { email, password } => {
+                let password = password.read()?;
+                let records = boot::records(settings).await?;
+                let done = records
+                    .accounts
+                    .reset_password(Actor::Operator, &email, password)
+                    .await;
+                records.stores.health.close().await;
+                done?;
+                println!("{email} has a new password; all its sessions have ended");
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    })
+}
+
+async fn create(records: &Records, new: NewAccount) -> Result<ExitCode, Failure> {
+    let account = if new.role == Role::Admin && records.accounts.needs_setup().await? {
+        // Ends the offer of the set-up link as well.
+        records.accounts.create_first(new).await?.ok_or_else(|| {
+            Failure::Refused(
+                "somebody made the first account at this very moment: try again".to_owned(),
+            )
+        })?
+    } else {
+        records.accounts.create(Actor::Operator, new).await?
+    };
+    println!("{} can sign in as {}", account.email, account.role.as_str());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,325 @@
+//! `rollcall doctor`: prints the configuration, secrets hidden, and checks everything that the
+//! service stands on. Changes nothing.
+
+use std::{
+    fs,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use jiff::Zoned;
+use serde::Serialize;
+
+use super::Failure;
+use crate::{
+    boot,
+    clock::{Clock, SystemClock},
+    config::{ConfigError, Environment, Settings, Shown, TemplateKeys},
+    telemetry,
+    vision::{Engine, EngineOptions, Pack, Runtime},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    Off,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    state: State,
+    detail: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    version: &'static str,
+    ok: bool,
+    settings: Vec<Setting<'a>>,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Setting<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
+    set: bool,
+}
+
+impl<'a> From<&'a Shown> for Setting<'a> {
+    fn from(shown: &'a Shown) -> Self {
+        Self {
+            name: shown.name,
+            value: shown.value.as_deref(),
+            set: shown.set,
+        }
+    }
+}
+
+/// What a check says: fine, or what is wrong.
+type Outcome = Result<(State, String), String>;
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let settings = Settings::read(&Environment);
+    let (settings, checks) = match &settings {
+        Ok(settings) => {
+            telemetry::start_log(&settings.log);
+            (settings.shown(), examine(settings)?)
+        }
+        Err(error) => (&[][..], complaints(error)),
+    };
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        ok: checks.iter().all(|check| check.state != State::Failed),
+        settings: settings.iter().map(Setting::from).collect(),
+        checks,
+    };
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        print(&mut out, &report)?;
+    }
+    Ok(if report.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
+    writeln!(out, "rollcall {}\n", report.version)?;
+    for Setting { name, value, set } in &report.settings {
+        let mark = if *set { '*' } else { ' ' };
+        writeln!(out, "{mark} {name:<20} {}", value.unwrap_or("-"))?;
+    }
+    if !report.settings.is_empty() {
+        writeln!(out, "\n* set in the environment, the others are defaults\n")?;
+    }
+    for Check {
+        name,
+        state,
+        detail,
+    } in &report.checks
+    {
+        let state = match state {
+            State::Ok => "ok",
+            State::Off => "off",
+            State::Warning => "warning",
+            State::Failed => "FAILED",
+        };
+        writeln!(out, "{state:>8}  {name:<12} {detail}")?;
+    }
+    Ok(())
+}
+
+fn complaints(error: &ConfigError) -> Vec<Check> {
+    error
+        .problems
+        .iter()
+        .map(|problem| Check {
+            name: problem.name,
+            state: State::Failed,
+            detail: problem.message.clone(),
+        })
+        .collect()
+}
+
+fn examine(settings: &Settings) -> Result<Vec<Check>, Failure> {
+    let runtime = Runtime::load(settings.recognition.ort_dylib_path.as_deref());
+    let mut checks = vec![
+        check("data folder", data_folder(&settings.store.data_dir)),
+        check("template key", template_key(settings)),
+        check(
+            "store",
+            super::block_on(async { Ok(store(settings).await) })?,
+        ),
+    ];
+    checks.push(check(
+        "ONNX Runtime",
+        match &runtime {
+            Ok(runtime) => Ok((
+                State::Ok,
+                format!("{} in {}", runtime.version(), runtime.path().display()),
+            )),
+            Err(error) => Err(error.to_string()),
+        },
+    ));
+    checks.push(check(
+        "model pack",
+        model_pack(settings, runtime.as_ref().ok()),
+    ));
+    checks.push(check("port", port(settings)));
+    checks.push(check("time zone", time_zone(settings)));
+    checks.push(check(
+        "redis",
+        Ok((
+            State::Off,
+            "not configured: Running without Redis caching".to_owned(),
+        )),
+    ));
+    Ok(checks)
+}
+
+fn check(name: &'static str, outcome: Outcome) -> Check {
+    let (state, detail) = outcome.unwrap_or_else(|cause| (State::Failed, cause));
+    Check {
+        name,
+        state,
+        detail,
+    }
+}
+
+fn data_folder(path: &Path) -> Outcome {
+    let shown = path.display();
+    if !path.exists() {
+        return Ok((
+            State::Ok,
+            format!("{shown} will be made at the first start"),
+        ));
+    }
+    boot::make_data_dir(path).map_err(|error| error.to_string())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path)
+            .map_err(|error| error.to_string())?
+            .permissions()
+            .mode()
+            & 0o777;
+        if mode & 0o077 != 0 {
+            return Ok((
+                State::Warning,
+                format!("{shown} can be entered by others (mode {mode:o}): chmod 700 is safer"),
+            ));
+        }
+    }
+    Ok((State::Ok, format!("{shown} can be written")))
+}
+
+fn template_key(settings: &Settings) -> Outcome {
+    if let Some(keys) = &settings.privacy.template_key {
+        return Ok((
+            State::Ok,
+            format!("from TEMPLATE_KEY, with {} older", keys.older.len()),
+        ));
+    }
+    let file = boot::key_file(settings);
+    match TemplateKeys::read(&file).map_err(|error| error.to_string())? {
+        Some(_) => Ok((State::Ok, format!("in {}", file.display()))),
+        None => Ok((
+            State::Ok,
+            format!("{} will be made at the first start", file.display()),
+        )),
+    }
+}
+
+async fn store(settings: &Settings) -> Outcome {
+    let file = boot::database(settings);
+    if !settings.store.is_mongodb() && !file.exists() {
+        return Ok((
+            State::Ok,
+            format!("{} will be made at the first start", file.display()),
+        ));
+    }
+    let records = boot::records(settings)
+        .await
+        .map_err(|error| error.to_string())?;
+    let health = &records.stores.health;
+    let answer = health.ping().await;
+    health.close().await;
+    answer
+        .map(|()| (State::Ok, health.description()))
+        .map_err(|error| error.to_string())
+}
+
+/// Reads and hashes every file, then starts the models, because only that tells a face model
+/// from another one.
+fn model_pack(settings: &Settings, runtime: Option<&Runtime>) -> Outcome {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let pack = Pack::find(
+        &settings.recognition.model_pack,
+        &boot::pack_roots(settings),
+    )
+    .map_err(|error| text(&error))?;
+    pack.verify().map_err(|error| text(&error))?;
+    let manifest = pack.manifest();
+    let name = format!(
+        "{} {} in {}",
+        manifest.id,
+        manifest.version,
+        pack.folder().display()
+    );
+    let Some(runtime) = runtime else {
+        return Ok((
+            State::Warning,
+            format!("{name}: files are right, not tried without ONNX Runtime"),
+        ));
+    };
+    let options = EngineOptions {
+        threads: 1,
+        ..EngineOptions::default()
+    };
+    let engine = Engine::start(runtime, &pack, options).map_err(|error| text(&error))?;
+    engine.stop();
+    if manifest.calibration.is_none() {
+        return Err(format!(
+            "{name}: not calibrated, nobody will be identified; run `rollcall models calibrate`"
+        ));
+    }
+    Ok((State::Ok, format!("{name}: files are right, models run")))
+}
+
+fn port(settings: &Settings) -> Outcome {
+    let address = SocketAddr::new(settings.server.host, settings.server.port);
+    match TcpListener::bind(address) {
+        Ok(_) => Ok((State::Ok, format!("{address} is free"))),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && alive(settings.server.port) => {
+            Ok((
+                State::Ok,
+                format!("{address} is in use by a running Rollcall"),
+            ))
+        }
+        Err(error) => Err(format!(
+            "cannot listen on {address}: {error}; set HOST or PORT"
+        )),
+    }
+}
+
+/// Whether a Rollcall answers on a port of this machine.
+fn alive(port: u16) -> bool {
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(2)))
+        .build()
+        .new_agent();
+    agent
+        .get(format!("http://127.0.0.1:{port}/healthz"))
+        .call()
+        .is_ok_and(|answer| answer.headers().contains_key("x-request-id"))
+}
+
+fn time_zone(settings: &Settings) -> Outcome {
+    let zone = settings.attendance.time_zone.clone();
+    let now = Zoned::new(SystemClock.now(), zone);
+    Ok((
+        State::Ok,
+        format!("it is {}", now.strftime("%Y-%m-%d %H:%M %Z")),
+    ))
+}

@@ -1,0 +1,135 @@
+//! The command line. Each command has a module; this one reads the arguments and settings, and
+//! turns errors into messages and exit codes.
+
+mod admin;
+mod demo;
+mod doctor;
+mod employees;
+mod models;
+mod serve;
+
+use std::{error::Error, fmt, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{ConfigError, Environment, Settings},
+    telemetry,
+};
+
+/// Self-hosted face attendance: recognises people on an ordinary CPU and records their punches
+///
+/// Settings come from environment variables; `rollcall doctor` lists and checks them. An .env
+/// file is not read. Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve,
+    /// Enroll, punch in, refuse a stranger and punch out, in a service of its own that leaves nothing behind
+    Demo,
+    /// Print the configuration, secrets hidden, and check everything the service stands on
+    Doctor(doctor::Arguments),
+    /// Manage accounts
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Manage employees
+    #[command(subcommand)]
+    Employees(employees::Command),
+    /// Manage model packs
+    #[command(subcommand)]
+    Models(models::Command),
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+enum Failure {
+    /// A setting is wrong.
+    Settings(ConfigError),
+    /// Something that was asked for cannot be; the message says why.
+    Refused(String),
+    /// Something else, with its causes.
+    Error(Box<dyn Error + Send + Sync>),
+}
+
+impl Failure {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Settings(_) => ExitCode::from(2),
+            Self::Refused(_) | Self::Error(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(Box::new(error))
+    }
+}
+
+/// The error with its causes, one after the other; a cause that its effect quotes is not repeated.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = match self {
+            Self::Settings(error) => return error.fmt(f),
+            Self::Refused(message) => return f.write_str(message),
+            Self::Error(error) => error,
+        };
+        let mut said = error.to_string();
+        f.write_str(&said)?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("rollcall: {failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Demo => demo::run(),
+        // Doctor tells about bad settings among everything else.
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Serve => serve::run(&settings()?),
+        Command::Admin(command) => admin::run(&settings()?, command),
+        Command::Employees(command) => employees::run(&settings()?, command),
+        Command::Models(command) => models::run(&settings()?, command),
+    }
+}
+
+fn settings() -> Result<Settings, Failure> {
+    let settings = Settings::read(&Environment).map_err(Failure::Settings)?;
+    telemetry::start_log(&settings.log);
+    Ok(settings)
+}
+
+/// Runs a future to its end on the threads of a runtime of its own.
+fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(task)
+}
