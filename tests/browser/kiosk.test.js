@@ -1,7 +1,7 @@
 // The kiosk by itself: pairing, people who stay or are unknown, and a server that goes away and comes back.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Browser, assertClean, picture } from './support/browser.js';
@@ -21,6 +21,9 @@ after(async () => {
   await browser?.end();
   await server?.end();
 });
+
+// A kiosk that stays open would go on punching.
+afterEach(() => browser.closePages());
 
 /** A kiosk of its own, paired by its link. */
 async function openKiosk(name) {
@@ -46,7 +49,7 @@ test('without a pairing it says what to do, and takes a pasted link', async () =
 
   // A stranger, as long as nobody is enrolled: never a name.
   await kiosk.getByRole('button', { name: 'Punch now' }).click();
-  await kiosk.getByText('Not recognised').waitFor({ timeout: 30_000 });
+  await kiosk.getByText('Not recognised', { exact: true }).waitFor({ timeout: 30_000 });
   await picture(kiosk, 'kiosk-stranger');
 
   // Revoked: back to the beginning, by itself.

@@ -61,7 +61,7 @@ test('a person is added, found, changed, and deleted after a question', async ()
   await adding.getByRole('button', { name: 'Add, then enroll' }).click();
 
   const sheet = page.getByRole('dialog', { name: 'Eileen Collins' });
-  await sheet.getByLabel('Site').fill('Hamburg');
+  await sheet.getByLabel('Site (optional)').fill('Hamburg');
   await sheet.getByRole('button', { name: 'Save' }).click();
   await page.getByText('Saved', { exact: true }).waitFor();
   await page.keyboard.press('Escape');

@@ -54,6 +54,9 @@ export class Browser {
     return watch(await context.newPage());
   }
 
+  /** Closes every page. */
+  closePages = () => Promise.all(this.chromium.contexts().map((context) => context.close()));
+
   async end() {
     await this.chromium?.close();
     await rm(this.folder, { recursive: true, force: true });
