@@ -49,7 +49,7 @@ export class Browser {
 
   /** A page of its own context (cookies, storage), watched for errors. */
   async page({ server, signedIn = false, ...options } = {}) {
-    const context = await this.chromium.newContext({ baseURL: server?.origin, viewport: { width: 1280, height: 800 }, ...options });
+    const context = await this.chromium.newContext({ baseURL: server?.origin, viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options });
     if (signedIn) await context.addCookies([server.cookie]);
     return watch(await context.newPage());
   }
@@ -89,6 +89,13 @@ export async function picture(page, name) {
   await page.screenshot({ path: path.join(RESULTS, `${name}.png`) });
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.ok(over <= 0, `${name} is ${over} px wider than the screen`);
+}
+
+/** A portrait changed by one of ffmpeg's filters, as a file for an upload. */
+export async function changed(name, filter) {
+  const options = { encoding: 'buffer', maxBuffer: 1 << 24 };
+  const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', portrait(name), '-vf', filter, '-q:v', '2', '-f', 'mjpeg', '-'], options);
+  return stdout;
 }
 
 async function makeFilm(photo, film) {
