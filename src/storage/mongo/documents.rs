@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// A record that is a document of a collection.
-pub(super) trait Kept: Sized {
+pub(super) trait Kept: Sized + 'static {
     /// The collection.
     const COLLECTION: &str;
     /// What the collection holds.
-    type Document: Serialize + DeserializeOwned + Send + Sync + Unpin;
+    type Document: Serialize + DeserializeOwned + Send + Sync + Unpin + 'static;
 
     /// The record as it is kept.
     fn document(&self) -> Result<Self::Document, StoreError>;

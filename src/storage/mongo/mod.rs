@@ -9,7 +9,10 @@ mod documents;
 mod indexes;
 mod stores;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use mongodb::{
     Client, Collection, Database,
@@ -74,6 +77,11 @@ pub enum ConnectError {
 
 /// Every port on one MongoDB database.
 pub struct MongoStore {
+    link: Arc<Link>,
+}
+
+/// The way to the database, shared by the calls under way.
+struct Link {
     address: ConnectionString,
     settings: MongoSettings,
     client: OnceCell<Client>,
@@ -98,14 +106,14 @@ impl MongoStore {
                 "a database name has none of / \\ . \" $ and no spaces",
             ));
         }
-        let store = Self {
+        let link = Arc::new(Link {
             address,
             settings,
             client: OnceCell::new(),
             prepared: OnceCell::new(),
             version: OnceLock::new(),
-        };
-        if let Err(error) = store.reach().await {
+        });
+        if let Err(error) = reach(&link).await {
             match error {
                 indexes::PrepareError::Newer(error) => return Err(error),
                 indexes::PrepareError::Store(error) => {
@@ -113,21 +121,25 @@ impl MongoStore {
                 }
             }
         }
-        Ok(store)
+        Ok(Self { link })
     }
+}
 
-    /// Tries once to get ready: quickly finds out whether a server is there, then takes its time.
-    async fn reach(&self) -> Result<(), indexes::PrepareError> {
-        let answers = async {
-            let database = self.client().await?.database(&self.settings.database);
-            database.run_command(doc! { "ping": 1 }).await?;
-            Ok(())
-        };
-        within(PATIENCE, answers).await?;
-        let prepared = async { Ok(self.prepare().await) };
-        within(PREPARATION, prepared).await?.map(drop)
-    }
+/// Tries once to get ready: quickly finds out whether a server is there, then takes its time.
+async fn reach(link: &Arc<Link>) -> Result<(), indexes::PrepareError> {
+    let owned = link.clone();
+    let answers = async move {
+        let database = owned.client().await?.database(&owned.settings.database);
+        database.run_command(doc! { "ping": 1 }).await?;
+        Ok(())
+    };
+    within(PATIENCE, answers).await?;
+    let owned = link.clone();
+    let prepared = async move { Ok(owned.prepare().await.map(drop)) };
+    within(PREPARATION, prepared).await?
+}
 
+impl Link {
     /// The client; made once, which for `mongodb+srv` takes an answer of the name server.
     async fn client(&self) -> Result<&Client, StoreError> {
         self.client
@@ -183,18 +195,32 @@ impl MongoStore {
 
 impl std::fmt::Debug for MongoStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MongoStore({})", self.settings.database)
+        write!(f, "MongoStore({})", self.link.settings.database)
     }
 }
 
-/// Bounds a call in time. What it would have done may still happen.
-async fn within<T>(
+/// Bounds a call in time. It goes on by itself when the caller has gone or waited long enough,
+/// because the driver's pool does not stand it when its futures are dropped half-way: after a
+/// frozen server came back, it never gave a connection again. The driver ends the call when its
+/// monitor finds the server gone.
+async fn within<T: Send + 'static>(
     patience: Duration,
-    call: impl Future<Output = Result<T, StoreError>>,
+    call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::time::timeout(patience, call)
-        .await
-        .map_err(|_| StoreError::Unavailable("mongodb did not answer in time".into()))?
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the driver's call, and must outlive the caller"
+    )]
+    let call = tokio::spawn(call);
+    match tokio::time::timeout(patience, call).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(StoreError::Unavailable(
+            "mongodb: the call was aborted".into(),
+        )),
+        Err(_) => Err(StoreError::Unavailable(
+            "mongodb did not answer in time".into(),
+        )),
+    }
 }
 
 /// The code of a duplicate key.

@@ -13,7 +13,7 @@ use mongodb::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    MongoStore, PATIENCE,
+    Link, MongoStore, PATIENCE,
     documents::{
         ChangeDocument, ConsentDocument, Enrollment, Kept, SettingDocument, id, request_of, time,
         uuid, when,
@@ -66,6 +66,16 @@ fn range(bounds: [(&str, Option<Timestamp>); 2]) -> Option<Document> {
     (!range.is_empty()).then_some(range)
 }
 
+impl Link {
+    async fn changes(&self) -> Result<Collection<ChangeDocument>, StoreError> {
+        Ok(self.database().await?.collection("gallery_changes"))
+    }
+
+    async fn facts(&self) -> Result<Collection<SettingDocument>, StoreError> {
+        Ok(self.database().await?.collection("settings"))
+    }
+}
+
 /// What MongoDB calls a failure that it has no better code for. FerretDB answers so when an
 /// update meets a unique value that is taken.
 const INTERNAL_ERROR: i32 = 1;
@@ -95,8 +105,9 @@ async fn matched<D: DeserializeOwned + Send + Sync>(
 impl MongoStore {
     async fn insert_record<K: Kept + Sync>(&self, record: &K) -> Result<(), StoreError> {
         let document = record.document()?;
-        let call = async {
-            self.collection::<K>().await?.insert_one(document).await?;
+        let link = self.link.clone();
+        let call = async move {
+            link.collection::<K>().await?.insert_one(document).await?;
             Ok(())
         };
         within(PATIENCE, call).await
@@ -110,8 +121,9 @@ impl MongoStore {
         record: &K,
     ) -> Result<bool, StoreError> {
         let document = record.document()?;
-        let call = async {
-            let collection = self.collection::<K>().await?;
+        let link = self.link.clone();
+        let call = async move {
+            let collection = link.collection::<K>().await?;
             let replaced = collection.replace_one(doc! { "_id": id }, document).await;
             matched(&collection, rival, replaced).await
         };
@@ -125,8 +137,9 @@ impl MongoStore {
         rival: Document,
         change: Document,
     ) -> Result<bool, StoreError> {
-        let call = async {
-            let collection = self.collection::<Employee>().await?;
+        let link = self.link.clone();
+        let call = async move {
+            let collection = link.collection::<Employee>().await?;
             let filter = doc! { "_id": uuid(id.uuid()) };
             let updated = collection.update_one(filter, change).await;
             matched(&collection, rival, updated).await
@@ -140,8 +153,9 @@ impl MongoStore {
         sort: Document,
         limit: Option<usize>,
     ) -> Result<Vec<K>, StoreError> {
-        let call = async {
-            let collection = self.collection::<K>().await?;
+        let link = self.link.clone();
+        let call = async move {
+            let collection = link.collection::<K>().await?;
             let mut find = collection.find(filter).sort(sort);
             if let Some(limit) = limit {
                 find = find.limit(limit_of(limit));
@@ -171,19 +185,12 @@ impl MongoStore {
     }
 
     async fn delete_where<K: Kept>(&self, filter: Document) -> Result<u64, StoreError> {
-        let call = async {
-            let collection = self.collection::<K>().await?;
+        let link = self.link.clone();
+        let call = async move {
+            let collection = link.collection::<K>().await?;
             Ok(collection.delete_many(filter).await?.deleted_count)
         };
         within(PATIENCE, call).await
-    }
-
-    async fn changes(&self) -> Result<Collection<ChangeDocument>, StoreError> {
-        Ok(self.database().await?.collection("gallery_changes"))
-    }
-
-    async fn settings(&self) -> Result<Collection<SettingDocument>, StoreError> {
-        Ok(self.database().await?.collection("settings"))
     }
 }
 
@@ -317,8 +324,9 @@ impl TemplateStore for MongoStore {
                 .iter()
                 .map(Kept::document)
                 .collect::<Result<_, _>>()?;
-            let call = async {
-                let collection = self.collection::<StoredPhoto>().await?;
+            let link = self.link.clone();
+            let call = async move {
+                let collection = link.collection::<StoredPhoto>().await?;
                 collection.insert_many(documents).ordered(false).await?;
                 Ok(())
             };
@@ -389,8 +397,9 @@ impl TemplateStore for MongoStore {
     }
 
     async fn mark_changed(&self, employee: EmployeeId, at: Timestamp) -> Result<(), StoreError> {
-        let call = async {
-            self.changes()
+        let link = self.link.clone();
+        let call = async move {
+            link.changes()
                 .await?
                 .update_one(
                     doc! { "_id": uuid(employee.uuid()) },
@@ -407,9 +416,10 @@ impl TemplateStore for MongoStore {
         &self,
         at: Timestamp,
     ) -> Result<Vec<(EmployeeId, Timestamp)>, StoreError> {
-        let call = async {
+        let link = self.link.clone();
+        let call = async move {
             let filter = doc! { "at": { "$gte": when(at) } };
-            let found = self.changes().await?.find(filter).await?;
+            let found = link.changes().await?.find(filter).await?;
             Ok(found.try_collect::<Vec<_>>().await?)
         };
         within(PATIENCE, call)
@@ -635,20 +645,19 @@ impl AuditStore for MongoStore {
 #[async_trait]
 impl SettingStore for MongoStore {
     async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let call = async {
-            let filter = doc! { "_id": name };
-            Ok(self.settings().await?.find_one(filter).await?)
-        };
+        let (link, filter) = (self.link.clone(), doc! { "_id": name });
+        let call = async move { Ok(link.facts().await?.find_one(filter).await?) };
         Ok(within(PATIENCE, call).await?.map(|setting| setting.value))
     }
 
     async fn claim(&self, name: &str, value: &str) -> Result<bool, StoreError> {
-        let call = async {
-            let setting = SettingDocument {
-                name: name.to_owned(),
-                value: value.to_owned(),
-            };
-            self.settings().await?.insert_one(setting).await?;
+        let link = self.link.clone();
+        let setting = SettingDocument {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let call = async move {
+            link.facts().await?.insert_one(setting).await?;
             Ok(())
         };
         match within(PATIENCE, call).await {
@@ -659,9 +668,9 @@ impl SettingStore for MongoStore {
     }
 
     async fn release(&self, name: &str) -> Result<(), StoreError> {
-        let call = async {
-            let filter = doc! { "_id": name };
-            self.settings().await?.delete_one(filter).await?;
+        let (link, filter) = (self.link.clone(), doc! { "_id": name });
+        let call = async move {
+            link.facts().await?.delete_one(filter).await?;
             Ok(())
         };
         within(PATIENCE, call).await
@@ -671,15 +680,16 @@ impl SettingStore for MongoStore {
 #[async_trait]
 impl StoreHealth for MongoStore {
     fn description(&self) -> String {
-        match self.version.get() {
+        match self.link.version.get() {
             Some(version) => format!("mongodb {version}"),
             None => "mongodb, not reached yet".to_owned(),
         }
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let call = async {
-            self.database()
+        let link = self.link.clone();
+        let call = async move {
+            link.database()
                 .await?
                 .run_command(doc! { "ping": 1 })
                 .await?;
@@ -689,14 +699,15 @@ impl StoreHealth for MongoStore {
     }
 
     async fn close(&self) {
-        if let Some(client) = self.client.get() {
-            let closed = async {
-                client.clone().shutdown().await;
-                Ok(())
-            };
-            if let Err(error) = within(PATIENCE, closed).await {
-                tracing::warn!(%error, "mongodb's connections did not close in time");
-            }
+        let Some(client) = self.link.client.get().cloned() else {
+            return;
+        };
+        let closed = async move {
+            client.shutdown().await;
+            Ok(())
+        };
+        if let Err(error) = within(PATIENCE, closed).await {
+            tracing::warn!(%error, "mongodb's connections did not close in time");
         }
     }
 }
