@@ -22,7 +22,6 @@ use super::{
 /// The folder `static/` as it was when the binary was built; in debug builds as it is.
 #[derive(RustEmbed)]
 #[folder = "static/"]
-#[allow_missing = true]
 struct Embedded;
 
 /// Serves a file of the pages. An address without an extension names the page of that name.
@@ -104,23 +103,26 @@ fn answer(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Respons
     response
 }
 
-/// The file behind an address; `None` for one that leads elsewhere or to a hidden file.
+/// The file behind an address: a file of the folder under `/static/`, a page by its name
+/// anywhere else; `None` for an address that leads out of the folder or to a hidden file.
 fn file_name(path: &str) -> Option<PathBuf> {
-    let path = path.trim_matches('/');
-    let mut name = PathBuf::from(if path.is_empty() { "index" } else { path });
-    let plain = name.components().all(|part| match part {
+    let (name, page) = match path.strip_prefix("/static/") {
+        Some(file) => (file, false),
+        None => (path.trim_matches('/'), true),
+    };
+    let name = if name.is_empty() { "index" } else { name };
+    let plain = |part| match part {
         Component::Normal(part) => part
             .to_str()
             .is_some_and(|part| !part.starts_with('.') && !part.contains(['\\', '%'])),
         _ => false,
-    });
-    if !plain {
-        return None;
-    }
-    if name.extension().is_none() {
-        name.set_extension("html");
-    }
-    Some(name)
+    };
+    let path = Path::new(name);
+    let fits = path.components().all(plain) && !(page && name.contains(['.', '/']));
+    fits.then(|| match page {
+        true => path.with_extension("html"),
+        false => path.to_owned(),
+    })
 }
 
 fn content_type(name: &Path) -> HeaderValue {
@@ -152,14 +154,17 @@ mod tests {
         assert_eq!(name("/").as_deref(), Some("index.html"));
         assert_eq!(name("/kiosk").as_deref(), Some("kiosk.html"));
         assert_eq!(name("/kiosk/").as_deref(), Some("kiosk.html"));
-        assert_eq!(name("/js/app.js").as_deref(), Some("js/app.js"));
+        assert_eq!(name("/static/js/app.js").as_deref(), Some("js/app.js"));
+        assert_eq!(name("/static/kiosk.html").as_deref(), Some("kiosk.html"));
         for path in [
             "/../Cargo.toml",
-            "/a/../../b",
+            "/static/../Cargo.toml",
+            "/static/a/../../b",
             "/.env",
-            "/js/.git/x",
+            "/static/js/.git/x",
             "/..%2fx",
             "/a\\b",
+            "/js/app.js",
         ] {
             assert_eq!(name(path), None, "{path}");
         }

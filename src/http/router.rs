@@ -65,14 +65,14 @@ pub fn router(parts: Parts) -> Router {
         metrics: parts.metrics,
     };
     let settings = state.settings.clone();
-    let (limited, document) = api(&settings).split_for_parts();
-    let document = serde_json::to_vec_pretty(&openapi::finish(document))
+    let (limited, _) = api(&settings).split_for_parts();
+    let description = serde_json::to_vec_pretty(&document())
         .map(Bytes::from)
         .expect("the description is made of strings and numbers");
     let limited = limited
         .route(
             "/api/openapi.json",
-            get(async move || ([(header::CONTENT_TYPE, "application/json")], document)),
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], description)),
         )
         .route("/api/docs", get(assets::serve_docs))
         .fallback(assets::serve_asset)

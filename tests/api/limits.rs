@@ -1,0 +1,157 @@
+//! How often one address may ask and one account may enroll.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use rollcall::{domain::accounts::Role, http::Quota};
+
+use crate::app::{Answer, TestApp, at_once, count, enroll_form};
+
+/// The parameter of a structured header, e.g. `r` of `"address";r=9;t=1`.
+fn parameter(answer: &Answer, header: &str, name: &str) -> u64 {
+    let value = answer.header(header);
+    let found = value
+        .split(';')
+        .find_map(|part| part.strip_prefix(&format!("{name}=")));
+    found
+        .unwrap_or_else(|| panic!("no {name} in {header}: {value}"))
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
+    let app = TestApp::with(|options| options.settings.rate_limit = 1).await;
+    let anybody = app.anybody();
+    let first = anybody.get("/api/setup").await;
+    first.expect(200);
+    assert_eq!(first.header("ratelimit-policy"), "\"address\";q=10;w=10");
+    assert_eq!(parameter(&first, "ratelimit", "r"), 9);
+    assert_eq!(first.header("x-ratelimit-limit"), "");
+    let answers = at_once(20, |_| anybody.get("/api/setup")).await;
+    let counts = count(&answers);
+    assert!((9..=11).contains(&counts[&200]), "{counts:?}");
+    let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
+    refused.problem(429, "too_many_requests");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=10).contains(&wait));
+    assert_eq!(parameter(refused, "ratelimit", "r"), 0);
+    assert_eq!(parameter(refused, "ratelimit-policy", "q"), 10);
+    // Balancers still learn that it is alive.
+    anybody.get("/healthz").await.expect(200);
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    anybody.get("/api/setup").await.expect(200);
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_speaks_for_others() {
+    let tight = |options: &mut crate::app::Options| options.settings.rate_limit = 1;
+    let open = TestApp::with(tight).await;
+    let spoof = |number: usize| {
+        let forwarded = format!("203.0.113.{number}");
+        let client = open.anybody().with("x-forwarded-for", &forwarded);
+        async move { client.get("/api/setup").await }
+    };
+    let counts = count(&at_once(30, spoof).await);
+    assert!(
+        counts[&429] >= 15,
+        "a new address each time does not help: {counts:?}"
+    );
+
+    let proxied = TestApp::with(|options| {
+        tight(options);
+        options.settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
+    let behind = |number: usize| {
+        // What the client wrote itself stands on the left, what the proxy saw on the right.
+        let forwarded = format!("198.51.100.{number}, 203.0.113.{}", number % 3);
+        let client = proxied.anybody().with("x-forwarded-for", &forwarded);
+        async move { client.get("/api/setup").await }
+    };
+    let counts = count(&at_once(60, behind).await);
+    assert!(
+        (30..=36).contains(&counts[&200]),
+        "three addresses, ten each: {counts:?}"
+    );
+}
+
+#[tokio::test]
+async fn guessing_passwords_is_slowed_down_but_asking_who_i_am_is_not() {
+    let app = TestApp::with(|options| {
+        options.settings.sign_in = Some(Quota {
+            burst: 3,
+            every: Duration::from_secs(60),
+        });
+    })
+    .await;
+    let anybody = app.anybody();
+    for _ in 0..3 {
+        let refused = anybody.sign_in("a@b.example", "guess").await;
+        refused.problem(401, "bad_credentials");
+    }
+    let limited = anybody.sign_in("a@b.example", "guess").await;
+    limited.problem(429, "too_many_requests");
+    assert_eq!(parameter(&limited, "ratelimit-policy", "q"), 3);
+    let body = serde_json::json!({"token": "x", "email": "a@b.c", "name": "A", "password": "x"});
+    anybody
+        .post("/api/setup", body)
+        .await
+        .problem(429, "too_many_requests");
+    for _ in 0..5 {
+        anybody
+            .get("/api/session")
+            .await
+            .problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn five_enrollments_an_hour_and_not_one_more() {
+    let app = TestApp::with(|options| options.settings.enroll_limit = 5).await;
+    let admin = app.admin().await;
+    let id = admin.add_employee("A", "1").await;
+    let none = [b"no image".to_vec()];
+    // Malformed ones and those without consent do not count.
+    admin
+        .post_form("/api/enroll", enroll_form(&id, &none))
+        .await
+        .problem(422, "consent_required");
+    admin
+        .enroll("nonsense", &none)
+        .await
+        .problem(422, "invalid");
+    for left in (0..5).rev() {
+        let answer = admin.enroll(&id, &none).await;
+        answer.problem(422, "no_usable_photo");
+        assert_eq!(parameter(&answer, "ratelimit", "r"), left);
+        assert_eq!(answer.header("ratelimit-policy"), "\"enroll\";q=5;w=3600");
+    }
+    let refused = admin.enroll(&id, &none).await;
+    refused.problem(429, "too_many_enrollments");
+    let wait: i64 = refused.header("retry-after").parse().unwrap();
+    assert!((3590..=3601).contains(&wait), "{wait}");
+    assert_eq!(parameter(&refused, "ratelimit", "r"), 0);
+
+    let other = app.role(Role::Admin).await;
+    other
+        .enroll(&id, &none)
+        .await
+        .problem(422, "no_usable_photo");
+    app.clock.advance(SignedDuration::from_secs(wait));
+    admin
+        .enroll(&id, &none)
+        .await
+        .problem(422, "no_usable_photo");
+}
+
+#[tokio::test]
+async fn enrollments_at_once_are_counted_exactly() {
+    let app = TestApp::with(|options| options.settings.enroll_limit = 5).await;
+    let admin = app.admin().await;
+    let id = admin.add_employee("A", "1").await;
+    let none = [b"no image".to_vec()];
+    let answers = at_once(12, |_| admin.enroll(&id, &none)).await;
+    let counts = count(&answers);
+    assert_eq!((counts[&422], counts[&429]), (5, 7));
+}

@@ -1,0 +1,19 @@
+//! The API from outside: every endpoint, who may use it, and what it says to bad input.
+
+#[path = "../support/app.rs"]
+mod app;
+
+mod accounts;
+mod devices;
+mod employees;
+mod enrollment;
+mod limits;
+mod openapi;
+mod origins;
+mod pages;
+mod problems;
+mod punches;
+mod recognition;
+mod roles;
+mod secrets;
+mod service;

@@ -1,0 +1,274 @@
+//! Bad requests of every kind, and faults of ours: one shape, nothing of the inside.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::Method;
+use rollcall::{
+    domain::{devices::Device, ids::DeviceId},
+    ports::{DeviceStore, Page, StoreError},
+    service::{audit::Audit, devices::Devices},
+};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::app::TestApp;
+
+#[tokio::test]
+async fn malformed_json_is_told_what_is_wrong() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    for body in [
+        "",
+        "{",
+        "{\"name\": \"A\", ",
+        "nonsense",
+        "\u{0}",
+        "{\"name\"}",
+    ] {
+        let answer = admin
+            .post_bytes("/api/employees", "application/json", body)
+            .await;
+        answer.problem(400, "malformed");
+    }
+    for body in [
+        "[]",
+        "null",
+        "1",
+        "{}",
+        "{\"name\": 1, \"code\": \"x\"}",
+        "{\"name\": null, \"code\": \"x\"}",
+    ] {
+        let answer = admin
+            .post_bytes("/api/employees", "application/json", body)
+            .await;
+        answer.problem(422, "invalid");
+    }
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    let answer = admin
+        .post_bytes("/api/employees", "application/json", deep)
+        .await;
+    assert!(
+        [400, 422].contains(&answer.status.as_u16()),
+        "{}",
+        answer.text
+    );
+    let not_utf8 = admin
+        .post_bytes("/api/employees", "application/json", [0xff, 0xfe])
+        .await;
+    not_utf8.problem(400, "malformed");
+    let body = "{\"name\": \"A\", \"code\": \"x\"}";
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ] {
+        let answer = admin.post_bytes("/api/employees", kind, body).await;
+        answer.problem(415, "unsupported_type");
+    }
+}
+
+#[tokio::test]
+async fn operators_of_a_store_are_only_text_or_refused() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let email = json!({"$ne": null});
+    let answer = app
+        .anybody()
+        .post(
+            "/api/session",
+            json!({"email": email, "password": {"$gt": ""}}),
+        )
+        .await;
+    answer.problem(422, "invalid");
+    for text in [
+        "{\"$ne\": null}",
+        "$where",
+        "'; DROP TABLE employees; --",
+        "a.b$c",
+        "%",
+        "_",
+    ] {
+        let refused = app.anybody().sign_in(text, text).await;
+        refused.problem(401, "bad_credentials");
+        let body = json!({"name": text, "code": text, "site": text});
+        let added = admin.post("/api/employees", body).await.expect(201);
+        assert_eq!(
+            (&added["name"], &added["code"]),
+            (&json!(text), &json!(text))
+        );
+    }
+    let filtered = admin
+        .get("/api/employees?q=%7B%22%24ne%22%3A%20null%7D")
+        .await
+        .expect(200);
+    assert_eq!(filtered["items"].as_array().unwrap().len(), 1);
+    let filtered = admin.get("/api/employees?site[$ne]=x").await.expect(200);
+    assert_eq!(
+        filtered["items"].as_array().unwrap().len(),
+        6,
+        "an unknown parameter filters nothing"
+    );
+}
+
+#[tokio::test]
+async fn other_addresses_and_methods_are_told_so() {
+    let app = TestApp::start().await;
+    let anybody = app.anybody();
+    anybody.get("/api/nothing").await.problem(404, "not_found");
+    let put = anybody
+        .send(anybody.request(Method::PUT, "/api/session"))
+        .await;
+    put.problem(405, "method_not_allowed");
+    assert!(put.header("allow").contains("POST"));
+    let head = anybody
+        .send(anybody.request(Method::HEAD, "/api/setup"))
+        .await;
+    assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
+}
+
+/// Sends the head of a request that declares a large body, without the body.
+async fn declare(app: &TestApp, head: &str) -> String {
+    let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let head = format!("{head}\r\nHost: x\r\nConnection: close\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = socket.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(5), read)
+        .await
+        .unwrap()
+        .unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused_before_they_are_read() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let kiosk = app.kiosk().await;
+    let token = kiosk.client.headers["authorization"].to_str().unwrap();
+    for (kind, length) in [
+        ("image/jpeg", 12 << 20),
+        ("multipart/form-data; boundary=x", (60 << 20) + (64 << 10)),
+    ] {
+        let head = format!(
+            "POST /api/punches HTTP/1.1\r\nAuthorization: {token}\r\nContent-Type: {kind}\r\nContent-Length: {}",
+            length + 1
+        );
+        let answer = declare(&app, &head).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("too_large"));
+    }
+    // Without a token nobody reads at all.
+    let answer = declare(
+        &app,
+        "POST /api/punches HTTP/1.1\r\nContent-Type: image/jpeg\r\nContent-Length: 999999999",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+
+    let long = json!({"name": "A", "code": "x", "site": "y".repeat(70_000)});
+    admin
+        .post("/api/employees", long)
+        .await
+        .problem(413, "too_large");
+    let file = vec![0xff; (12 << 20) + 1];
+    let form = crate::app::images("image", &[file]);
+    let answer = kiosk.client.post_form("/api/punches", form).await;
+    answer.problem(413, "too_large");
+}
+
+/// A store that fails as it is told.
+struct Failing(fn() -> StoreError, Duration);
+
+impl Failing {
+    async fn fail<T>(&self) -> Result<T, StoreError> {
+        tokio::time::sleep(self.1).await;
+        Err((self.0)())
+    }
+}
+
+#[async_trait]
+impl DeviceStore for Failing {
+    async fn insert(&self, _: &Device) -> Result<(), StoreError> {
+        panic!("the secret of the inside")
+    }
+    async fn update(&self, _: &Device) -> Result<bool, StoreError> {
+        self.fail().await
+    }
+    async fn find(&self, _: DeviceId) -> Result<Option<Device>, StoreError> {
+        self.fail().await
+    }
+    async fn find_by_token(
+        &self,
+        _: rollcall::domain::accounts::TokenHash,
+    ) -> Result<Option<Device>, StoreError> {
+        self.fail().await
+    }
+    async fn find_many(&self, _: &[DeviceId]) -> Result<Vec<Device>, StoreError> {
+        self.fail().await
+    }
+    async fn list(&self, _: &Page<DeviceId>) -> Result<Vec<Device>, StoreError> {
+        self.fail().await
+    }
+}
+
+async fn failing(error: fn() -> StoreError, after: Duration) -> TestApp {
+    TestApp::with(|options| {
+        options.settings.timeout = Duration::from_millis(500);
+        options.devices = Some(Box::new(move |stores, clock| {
+            let audit = Audit::new(stores.audit.clone(), clock.clone());
+            Devices::new(Arc::new(Failing(error, after)), audit, clock)
+        }));
+    })
+    .await
+}
+
+#[tokio::test]
+async fn faults_of_ours_are_told_without_the_inside() {
+    let inside = "connection to db.internal refused";
+    let app = failing(
+        || StoreError::Unavailable("connection to db.internal refused".into()),
+        Duration::ZERO,
+    )
+    .await;
+    let admin = app.admin().await;
+    let away = admin.get("/api/devices").await;
+    away.problem(503, "store_unavailable");
+    assert_eq!(away.header("retry-after"), "2");
+    assert!(!away.text.contains(inside));
+    // A token that cannot be looked up is not a bad token.
+    app.anybody()
+        .bearer("x")
+        .get("/api/device")
+        .await
+        .problem(503, "store_unavailable");
+
+    let panicked = admin.post("/api/devices", json!({"name": "A"})).await;
+    panicked.problem(500, "internal");
+    assert!(!panicked.text.contains("secret of the inside"));
+
+    let app = failing(
+        || StoreError::Corrupt("row 7 of /var/lib/x".into()),
+        Duration::ZERO,
+    )
+    .await;
+    let broken = app.admin().await.get("/api/devices").await;
+    broken.problem(500, "internal");
+    assert!(!broken.text.contains("/var/lib"));
+
+    let app = failing(|| StoreError::Conflict, Duration::ZERO).await;
+    app.admin()
+        .await
+        .get("/api/devices")
+        .await
+        .problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_ended() {
+    let app = failing(|| StoreError::Conflict, Duration::from_secs(60)).await;
+    let slow = app.admin().await.get("/api/devices").await;
+    slow.problem(503, "timed_out");
+    assert_eq!(slow.header("retry-after"), "1");
+}

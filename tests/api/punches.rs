@@ -1,0 +1,411 @@
+//! Punches: exactly once, at the right time, by the right person.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use reqwest::Method;
+use rollcall::domain::accounts::Role;
+use serde_json::{Value, json};
+
+use crate::app::{Client, TestApp, at_once, count, images, photo};
+
+async fn punches(client: &Client) -> Vec<Value> {
+    let list = client.get("/api/punches").await.expect(200);
+    list["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_day_goes_in_cooldown_out_and_next_day_in() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let id = app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let face = photo("obama3");
+
+    let came = kiosk.punch(&face).await.expect(201);
+    assert_eq!(
+        (&came["outcome"], &came["name"]),
+        (&json!("punched"), &json!("Barack Obama"))
+    );
+    let punch = &came["punch"];
+    assert_eq!(
+        (&punch["employee"], &punch["kind"]),
+        (&json!(id), &json!("in"))
+    );
+    assert_eq!(
+        (&punch["clock"], &punch["source"]),
+        (&json!("server"), &json!("device"))
+    );
+    assert_eq!(
+        (&punch["device"], &punch["device_name"]),
+        (&json!(kiosk.id), &json!("Front door"))
+    );
+    assert_eq!((&punch["frames"], &punch["look"]), (&json!(1), &json!(1)));
+    assert!(came["similarity"].as_f64() >= came["threshold"].as_f64());
+    assert!(came.get("more").is_none() && came.get("replayed").is_none());
+
+    let again = kiosk.punch(&face).await.expect(200);
+    assert_eq!(
+        (&again["outcome"], &again["punch"]["id"]),
+        (&json!("cooldown"), &punch["id"])
+    );
+    assert_eq!(again["name"], "Barack Obama");
+
+    app.clock.advance(SignedDuration::from_hours(1));
+    let went = kiosk.punch(&face).await.expect(201);
+    assert_eq!(went["punch"]["kind"], "out");
+    app.clock.advance(SignedDuration::from_hours(24));
+    let next_day = kiosk.punch(&face).await.expect(201);
+    assert_eq!(next_day["punch"]["kind"], "in");
+    // The session of yesterday has ended.
+    let admin = app.admin().await;
+    assert_eq!(punches(&admin).await.len(), 3);
+    let one = format!("/api/punches/{}", punch["id"].as_str().unwrap());
+    assert_eq!(admin.get(&one).await.expect(200), *punch);
+    admin
+        .get("/api/punches/0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")
+        .await
+        .problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_wanted_kind_holds_and_a_burst_is_fused() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let out = kiosk
+        .punch_with("?kind=break_start", &[], &photo("obama3"))
+        .await;
+    assert_eq!(out.expect(201)["punch"]["kind"], "break_start");
+    app.clock.advance(SignedDuration::from_mins(10));
+    let burst = images("image", &[photo("obama"), photo("obama2"), photo("obama3")]);
+    let form = burst.text("kind", "out");
+    let answer = kiosk
+        .client
+        .post_form("/api/punches", form)
+        .await
+        .expect(201);
+    assert_eq!(
+        (&answer["punch"]["kind"], &answer["punch"]["frames"]),
+        (&json!("out"), &json!(3))
+    );
+}
+
+#[tokio::test]
+async fn strangers_and_bad_pictures_are_answered_and_write_nothing() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let id = app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let nobody = kiosk.punch(&photo("hopper")).await.expect(200);
+    assert_eq!(nobody["outcome"], "nobody");
+    assert!(nobody["similarity"].as_f64() < nobody["threshold"].as_f64());
+    assert!(nobody.get("name").is_none() && nobody.get("punch").is_none());
+
+    let wall = image::RgbImage::from_pixel(320, 240, image::Rgb([90, 90, 90]));
+    let mut png = std::io::Cursor::new(Vec::new());
+    wall.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let empty = kiosk.punch(png.get_ref()).await.expect(200);
+    assert_eq!(
+        (&empty["outcome"], &empty["reason"]),
+        (&json!("no_face"), &json!("no_face"))
+    );
+    assert!(empty["detail"].is_string());
+
+    kiosk.punch(b"no image").await.problem(422, "bad_image");
+
+    // Whoever is inactive or deleted is nobody.
+    let path = format!("/api/employees/{id}");
+    admin
+        .patch(&path, json!({"active": false}))
+        .await
+        .expect(200);
+    assert_eq!(
+        kiosk.punch(&photo("obama3")).await.expect(200)["outcome"],
+        "nobody"
+    );
+    admin
+        .patch(&path, json!({"active": true}))
+        .await
+        .expect(200);
+    admin.delete(&path).await.expect(204);
+    assert_eq!(
+        kiosk.punch(&photo("obama3")).await.expect(200)["outcome"],
+        "nobody"
+    );
+    assert_eq!(punches(&admin).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_retry_gets_the_first_answer_whatever_it_was() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let face = photo("obama3");
+
+    let first = kiosk.punch_once("one", &face).await.expect(201);
+    app.clock.advance(SignedDuration::from_hours(1));
+    let mut retry = kiosk.punch_once("one", &face).await.expect(200);
+    assert_eq!(
+        retry.as_object_mut().unwrap().remove("replayed"),
+        Some(json!(true))
+    );
+    assert_eq!(retry, first);
+
+    app.clock.advance(SignedDuration::from_hours(-1));
+    let cooldown = kiosk.punch_once("two", &face).await.expect(200);
+    assert_eq!(cooldown["outcome"], "cooldown");
+    app.clock.advance(SignedDuration::from_hours(1));
+    let retry = kiosk.punch_once("two", &face).await.expect(200);
+    assert_eq!(
+        (&retry["outcome"], &retry["replayed"]),
+        (&json!("cooldown"), &json!(true))
+    );
+
+    let nobody = kiosk
+        .punch_once("three", &photo("hopper"))
+        .await
+        .expect(200);
+    assert_eq!(nobody["outcome"], "nobody");
+    let retry = kiosk
+        .punch_once("three", &photo("hopper"))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&retry["outcome"], &retry["replayed"]),
+        (&json!("nobody"), &json!(true))
+    );
+
+    let other = kiosk.punch_once("one", &photo("obama2")).await;
+    other.problem(422, "idempotency_key_reused");
+    let other = kiosk
+        .punch_with("?kind=out", &[("idempotency-key", "one")], &face)
+        .await;
+    other.problem(422, "idempotency_key_reused");
+    assert_eq!(punches(&admin).await.len(), 1);
+
+    // The key belongs to the device: another one's is another request.
+    let elsewhere = app.kiosk().await.punch_once("one", &face).await.expect(201);
+    assert_ne!(elsewhere["punch"]["id"], first["punch"]["id"]);
+    for key in ["", "a b", &"k".repeat(129)] {
+        let answer = kiosk.punch_once(key, &face).await;
+        assert_eq!(answer.fields(), ["Idempotency-Key"], "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn twenty_at_once_with_one_key_are_one_punch() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let face = photo("obama3");
+    let answers = at_once(20, |_| kiosk.punch_once("same", &face)).await;
+    let counts = count(&answers);
+    assert_eq!(
+        (counts.get(&201), counts.get(&200)),
+        (Some(&1), Some(&19)),
+        "{counts:?}"
+    );
+    let ids: BTreeSet<_> = answers
+        .iter()
+        .map(|answer| answer.json()["punch"]["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 1);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.json()["outcome"] == "punched")
+    );
+    assert_eq!(punches(&admin).await.len(), 1);
+}
+
+#[tokio::test]
+async fn twenty_at_once_without_a_key_are_one_punch_in_the_cooldown() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let face = photo("obama3");
+    let answers = at_once(20, |_| kiosk.punch(&face)).await;
+    let counts = count(&answers);
+    assert_eq!(
+        (counts.get(&201), counts.get(&200)),
+        (Some(&1), Some(&19)),
+        "{counts:?}"
+    );
+    let duplicates = answers.iter().filter(|answer| answer.status == 200);
+    assert!(
+        duplicates
+            .into_iter()
+            .all(|answer| answer.json()["outcome"] == "cooldown")
+    );
+    assert_eq!(punches(&admin).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_offline_capture_is_believed_within_bounds() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let face = photo("obama3");
+    let ago = |hours| {
+        let at = rollcall::clock::Clock::now(&*app.clock) - SignedDuration::from_hours(hours);
+        format!("{at:.3}")
+    };
+    let two_hours = ago(2);
+    let offline = kiosk
+        .punch_with(&format!("?captured_at={two_hours}"), &[], &face)
+        .await;
+    let punch = &offline.expect(201)["punch"];
+    assert_eq!(
+        (&punch["clock"], &punch["at"]),
+        (&json!("device"), &json!(two_hours))
+    );
+    assert_ne!(punch["recorded_at"], punch["at"]);
+
+    // Too long ago, and in the future: the server's time counts, what was said is kept.
+    for hours in [100, -5] {
+        let said = ago(hours);
+        let other = app.kiosk().await;
+        app.clock.advance(SignedDuration::from_mins(5));
+        let answer = other
+            .punch_with(&format!("?captured_at={said}"), &[], &face)
+            .await;
+        let punch = &answer.expect(201)["punch"];
+        assert_eq!(
+            (&punch["clock"], &punch["captured_at"]),
+            (&json!("server"), &json!(said))
+        );
+    }
+    // Earlier than what this device synchronised.
+    app.clock.advance(SignedDuration::from_mins(5));
+    kiosk.punch(&face).await.expect(201);
+    app.clock.advance(SignedDuration::from_mins(5));
+    let early = kiosk
+        .punch_with(&format!("?captured_at={}", ago(1)), &[], &face)
+        .await;
+    assert_eq!(early.expect(201)["punch"]["clock"], "server");
+
+    let form = images("image", &[face.clone()]).text("captured_at", ago(0));
+    let path = format!("/api/punches?captured_at={}", ago(0));
+    let both = kiosk.client.post_form(&path, form).await;
+    assert_eq!(both.fields(), ["captured_at"]);
+}
+
+#[tokio::test]
+async fn looks_are_numbered_one_to_three() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let first = kiosk.punch(&photo("hopper")).await.expect(200);
+    let second = kiosk
+        .punch_with("", &[("rollcall-look", "2")], &photo("hopper"))
+        .await
+        .expect(200);
+    assert!(
+        second["threshold"].as_f64() > first["threshold"].as_f64(),
+        "a second look has a share of the FPIR: {first} {second}"
+    );
+    let third = kiosk
+        .punch_with("", &[("rollcall-look", "3")], &photo("obama3"))
+        .await
+        .expect(201);
+    assert_eq!(third["punch"]["look"], 3);
+    for look in ["0", "4", "two", "-1", "1.0"] {
+        let answer = kiosk
+            .punch_with("", &[("rollcall-look", look)], &photo("hopper"))
+            .await;
+        assert_eq!(answer.fields(), ["Rollcall-Look"], "{look}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_punches_are_told_what_is_wrong() {
+    let app = TestApp::start().await;
+    let kiosk = app.kiosk().await;
+    let face = photo("hopper");
+    for (query, field) in [
+        ("?kind=lunch", "kind"),
+        ("?captured_at=yesterday", "captured_at"),
+    ] {
+        let answer = kiosk.punch_with(query, &[], &face).await;
+        answer.problem(422, "invalid");
+        assert_eq!(answer.fields(), [field]);
+    }
+    let none = images("image", &[]).text("kind", "in");
+    assert_eq!(
+        kiosk.client.post_form("/api/punches", none).await.fields(),
+        ["image"]
+    );
+    let six = images("image", &vec![face.clone(); 6]);
+    assert_eq!(
+        kiosk.client.post_form("/api/punches", six).await.fields(),
+        ["image"]
+    );
+    let twice = images("image", &[face.clone()]).text("kind", "in");
+    let twice = kiosk.client.post_form("/api/punches?kind=in", twice).await;
+    assert_eq!(twice.fields(), ["kind"]);
+    kiosk
+        .client
+        .post("/api/punches", json!({"image": "x"}))
+        .await
+        .problem(415, "unsupported_type");
+    let empty = kiosk
+        .client
+        .send(kiosk.client.request(Method::POST, "/api/punches"))
+        .await;
+    empty.problem(415, "unsupported_type");
+}
+
+#[tokio::test]
+async fn punches_are_listed_newest_first_by_employee_device_and_time() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let id = app.enrolled(&admin).await;
+    let (front, back) = (app.kiosk().await, app.kiosk().await);
+    let mut times = Vec::new();
+    for number in 0..5 {
+        let kiosk = if number % 2 == 0 { &front } else { &back };
+        let punch = kiosk.punch(&photo("obama3")).await.expect(201);
+        times.push(punch["punch"]["at"].as_str().unwrap().to_owned());
+        app.clock.advance(SignedDuration::from_mins(2));
+    }
+    let list = async |query: String| {
+        let list = admin
+            .get(&format!("/api/punches?{query}"))
+            .await
+            .expect(200);
+        let items = list["items"].as_array().unwrap().clone();
+        let at = |item: &Value| item["at"].as_str().unwrap().to_owned();
+        (
+            items.iter().map(at).collect::<Vec<_>>(),
+            list["next"].clone(),
+        )
+    };
+    let newest: Vec<String> = times.iter().rev().cloned().collect();
+    assert_eq!(list(String::new()).await.0, newest);
+    assert_eq!(list(format!("device={}", back.id)).await.0.len(), 2);
+    assert_eq!(list(format!("employee={id}")).await.0.len(), 5);
+    assert_eq!(list(format!("employee={}", back.id)).await.0.len(), 0);
+    let range = format!("from={}&to={}", times[1], times[3]);
+    assert_eq!(list(range).await.0, [times[2].clone(), times[1].clone()]);
+    let (page, next) = list("limit=3".to_owned()).await;
+    let (rest, end) = list(format!("limit=3&cursor={}", next.as_str().unwrap())).await;
+    assert_eq!([page, rest].concat(), newest);
+    assert_eq!(end, Value::Null);
+    for field in ["employee", "device", "from", "to", "cursor"] {
+        let answer = admin.get(&format!("/api/punches?{field}=nonsense")).await;
+        answer.problem(422, "invalid");
+        assert_eq!(answer.fields(), [field]);
+    }
+    app.role(Role::Viewer)
+        .await
+        .get("/api/punches")
+        .await
+        .expect(200);
+}

@@ -1,0 +1,123 @@
+//! Identification and verification: nothing is recorded.
+
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, images, photo};
+
+#[tokio::test]
+async fn everybody_in_an_image_is_found_and_only_the_enrolled_are_named() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let id = app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await.client;
+
+    let known = kiosk
+        .post_bytes("/api/identify", "image/jpeg", photo("obama3"))
+        .await;
+    let known = known.expect(200);
+    let face = &known["faces"][0];
+    assert_eq!(
+        (&face["decision"], &face["employee"]),
+        (&json!("identified"), &json!(id))
+    );
+    assert_eq!(face["candidates"][0]["name"], "Barack Obama");
+    assert!(face["similarity"].as_f64() >= face["threshold"].as_f64());
+    assert!(face["box"]["width"].as_f64().unwrap() > 100.0);
+    assert!(known["model"].is_string());
+
+    let two = admin
+        .post_form("/api/identify", images("image", &[photo("two_people")]))
+        .await;
+    let two = two.expect(200);
+    let faces = two["faces"].as_array().unwrap();
+    assert_eq!(faces.len(), 2);
+    for face in faces {
+        assert_eq!(face["decision"], "nobody");
+        assert!(face.get("employee").is_none());
+    }
+    assert_eq!(
+        admin.get("/api/punches").await.expect(200)["items"],
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_found_in_an_empty_gallery() {
+    let app = TestApp::start().await;
+    let kiosk = app.kiosk().await.client;
+    let answer = kiosk
+        .post_bytes("/api/identify", "image/jpeg", photo("hopper"))
+        .await;
+    let face = &answer.expect(200)["faces"][0];
+    assert_eq!(face["decision"], "nobody");
+    assert_eq!(
+        (&face["similarity"], &face["candidates"]),
+        (&Value::Null, &json!([]))
+    );
+}
+
+#[tokio::test]
+async fn a_claimed_person_is_verified_or_not() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let id = app.enrolled(&admin).await;
+    let verify = async |employee: &str, photos: &[&str]| {
+        let photos: Vec<_> = photos.iter().map(|name| photo(name)).collect();
+        let form = images("image", &photos).text("employee", employee.to_owned());
+        admin.post_form("/api/verify", form).await
+    };
+    let same = verify(&id, &["obama3", "obama"]).await.expect(200);
+    assert_eq!(same["match"], true);
+    assert!(same["similarity"].as_f64() >= same["threshold"].as_f64());
+    let other = verify(&id, &["hopper"]).await.expect(200);
+    assert_eq!(other["match"], false);
+
+    let bare = admin.add_employee("Bare", "E2").await;
+    verify(&bare, &["hopper"])
+        .await
+        .problem(422, "not_enrolled");
+    assert_eq!(verify("nonsense", &["hopper"]).await.fields(), ["employee"]);
+    let faceless = images("image", &[blank()]).text("employee", id);
+    let answer = admin.post_form("/api/verify", faceless).await;
+    assert_eq!(answer.problem(422, "no_usable_face")["reason"], "no_face");
+}
+
+/// A picture without a face.
+fn blank() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(320, 240, image::Rgb([120, 130, 140]))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+#[tokio::test]
+async fn what_is_no_image_is_refused_by_what_it_is() {
+    let app = TestApp::start().await;
+    let kiosk = app.kiosk().await.client;
+    let jpeg = photo("hopper");
+    let cut = jpeg[..jpeg.len() / 3].to_vec();
+    for (body, what) in [
+        (Vec::new(), "empty"),
+        (b"just text".to_vec(), "text"),
+        (b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), "another format"),
+        (cut, "cut off"),
+        (jpeg[..20].to_vec(), "only a header"),
+    ] {
+        let answer = kiosk.post_bytes("/api/identify", "image/jpeg", body).await;
+        let problem = answer.problem(422, "bad_image");
+        assert!(!problem["detail"].as_str().unwrap().is_empty(), "{what}");
+    }
+    for kind in [
+        "text/plain",
+        "application/json",
+        "image/gif",
+        "image/svg+xml",
+    ] {
+        let answer = kiosk.post_bytes("/api/identify", kind, jpeg.clone()).await;
+        answer.problem(415, "unsupported_type");
+    }
+    let two = images("image", &[jpeg.clone(), jpeg]);
+    let answer = kiosk.post_form("/api/identify", two).await;
+    assert_eq!(answer.fields(), ["image"]);
+}
