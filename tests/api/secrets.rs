@@ -109,7 +109,8 @@ async fn the_log_knows_requests_but_no_secrets() {
         "$argon2",
     ];
     for secret in secrets {
-        assert!(!log.contains(secret), "{secret} is in the log");
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} is in the log");
     }
     // Numbers of an embedding would come in long rows.
     let row = log.lines().find(|line| line.matches("0.0").count() > 40);

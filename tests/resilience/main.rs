@@ -1,0 +1,323 @@
+//! The real program when things die: it is killed among punches, its store goes away.
+
+#[path = "../support/servers.rs"]
+mod servers;
+#[path = "../support/skip.rs"]
+mod skip;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Method, StatusCode, multipart};
+use serde_json::{Value, json};
+use servers::MongoServer;
+
+const EMAIL: &str = "ada@example.com";
+const PASSWORD: &str = "correct horse battery";
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A fixture portrait, small enough that a thousand of them are quick.
+fn portrait(name: &str) -> Vec<u8> {
+    let file = project("tests/fixtures/faces").join(format!("{name}.jpg"));
+    let picture = image::open(file).unwrap();
+    let small = picture.resize(480, 480, image::imageops::FilterType::Triangle);
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    let rgb = small.to_rgb8();
+    rgb.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    jpeg.into_inner()
+}
+
+/// The program, with a folder of its own, at an address that survives a restart.
+struct Service {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+    mongo: Option<String>,
+}
+
+impl Service {
+    async fn start(mongo: Option<String>) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let child = spawn(folder.path(), port, mongo.as_deref());
+        let service = Self {
+            child,
+            folder,
+            port,
+            mongo,
+        };
+        service.until_ready().await;
+        service
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Kills it without a chance to finish anything, and starts it again.
+    async fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(self.folder.path(), self.port, self.mongo.as_deref());
+        self.until_ready().await;
+    }
+
+    async fn until_ready(&self) {
+        let client = client();
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(60) {
+            let answer = client.get(self.url("/readyz")).send().await;
+            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not ready within a minute");
+    }
+
+    /// An admin, signed in.
+    async fn admin(&self) -> Client {
+        let client = client();
+        let body = json!({"email": EMAIL, "password": PASSWORD});
+        let answer = client.post(self.url("/api/session")).json(&body).send();
+        assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+        client
+    }
+
+    async fn create(&self, admin: &Client, path: &str, body: Value) -> Value {
+        let answer = admin.post(self.url(path)).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        answer.json().await.unwrap()
+    }
+
+    /// Somebody enrolled from photos.
+    async fn enroll(&self, admin: &Client, code: &str, photos: &[&str]) {
+        let new = json!({"name": code, "code": code});
+        let employee = self.create(admin, "/api/employees", new).await;
+        let form = multipart::Form::new()
+            .text("employee", employee["id"].as_str().unwrap().to_owned())
+            .text("consent", "true");
+        let form = photos.iter().fold(form, |form, name| {
+            form.part("photo", multipart::Part::bytes(portrait(name)))
+        });
+        let request = admin.post(self.url("/api/enroll")).multipart(form);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn client() -> Client {
+    let client = Client::builder().cookie_store(true);
+    client.timeout(Duration::from_secs(20)).build().unwrap()
+}
+
+fn spawn(folder: &Path, port: u16, mongo: Option<&str>) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command
+        .arg("serve")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("MONGODB_HOST")
+        .env_remove("MONGODB_URI")
+        .env("HOST", "127.0.0.1")
+        .env("PORT", port.to_string())
+        .env("DATA_DIR", folder)
+        .env("ADMIN_EMAIL", EMAIL)
+        .env("ADMIN_PASSWORD", PASSWORD)
+        .env("COOLDOWN", "0s")
+        .env("RATE_LIMIT", "0")
+        .env("ENROLL_LIMIT", "0")
+        .env("STORE", if mongo.is_some() { "mongodb" } else { "sqlite" })
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if let Some(uri) = mongo {
+        command.env("MONGODB_URI", uri);
+    }
+    command.spawn().unwrap()
+}
+
+/// How many punches are sent.
+const PUNCHES: usize = 1000;
+/// How many clients send them.
+const CLIENTS: usize = 4;
+
+/// One punch, retried with its key until it is answered. Every tenth is sent again although it
+/// was answered, as a client does whose line broke at the wrong moment. The punch's id, unless
+/// another one of the same person was written in the same millisecond.
+async fn punch(service: &str, token: &str, number: usize, photo: &[u8]) -> Option<String> {
+    let client = client();
+    let mut first = None;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(120) {
+        let request = client
+            .request(Method::POST, service)
+            .bearer_auth(token)
+            .header("content-type", "image/jpeg")
+            .header("idempotency-key", format!("punch-{number}"))
+            .body(photo.to_vec());
+        let answer = match request.send().await {
+            Ok(answer) if answer.status().is_success() => answer.json::<Value>().await,
+            Ok(answer) => {
+                // Only "not now" may be retried; anything else is a fault.
+                assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                continue;
+            }
+            Err(error) => Err(error),
+        };
+        let Ok(answer) = answer else {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            continue;
+        };
+        let id = match answer["outcome"].as_str().unwrap() {
+            "punched" => Some(answer["punch"]["id"].as_str().unwrap().to_owned()),
+            "cooldown" => None,
+            other => panic!("punch {number} was answered with {other}"),
+        };
+        match first {
+            None if number.is_multiple_of(10) => first = Some(id),
+            None => return id,
+            Some(first) => {
+                assert_eq!(id, first, "a retry gets the first answer");
+                return first;
+            }
+        }
+    }
+    panic!("punch {number} was never answered");
+}
+
+/// A thousand punches with retries, a kill in the middle: every acknowledged one there, once.
+async fn thousand_punches(mongo: Option<String>) {
+    let mut service = Service::start(mongo).await;
+    let admin = service.admin().await;
+    service.enroll(&admin, "E1", &["obama", "obama2"]).await;
+    service.enroll(&admin, "E2", &["biden"]).await;
+    let device = service
+        .create(&admin, "/api/devices", json!({"name": "Front door"}))
+        .await;
+    let token = device["token"].as_str().unwrap();
+    let photos = [portrait("obama3"), portrait("biden")];
+
+    let (next, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let url = service.url("/api/punches");
+    let work = async || {
+        let mut acknowledged = BTreeMap::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            if number >= PUNCHES {
+                return acknowledged;
+            }
+            let id = punch(&url, token, number, &photos[number % 2]).await;
+            acknowledged.insert(number, id);
+            answered.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let kill = async {
+        while answered.load(Ordering::SeqCst) < PUNCHES / 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        service.kill_and_restart().await;
+    };
+    let workers = futures::future::join_all((0..CLIENTS).map(|_| work()));
+    let (acknowledged, ()) = futures::join!(workers, kill);
+    let acknowledged: BTreeMap<usize, Option<String>> =
+        acknowledged.into_iter().flatten().collect();
+    assert_eq!(acknowledged.len(), PUNCHES);
+    let ids: BTreeSet<&String> = acknowledged.values().flatten().collect();
+    assert_eq!(ids.len(), acknowledged.values().flatten().count());
+    assert!(ids.len() > PUNCHES * 9 / 10, "only {} were new", ids.len());
+
+    let admin = service.admin().await;
+    let (mut stored, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/punches?limit=200&cursor={cursor}");
+        let answer = admin.get(service.url(&path)).send().await.unwrap();
+        let list: Value = answer.json().await.unwrap();
+        for item in list["items"].as_array().unwrap() {
+            stored.push(item["id"].as_str().unwrap().to_owned());
+        }
+        let Some(next) = list["next"].as_str() else {
+            break;
+        };
+        cursor = next.to_owned();
+    }
+    let unique: BTreeSet<&String> = stored.iter().collect();
+    assert_eq!(unique.len(), stored.len(), "no punch is listed twice");
+    assert_eq!(unique, ids, "what was acknowledged is what is there");
+    for number in (0..PUNCHES).step_by(97) {
+        let again = punch(&url, token, number, &photos[number % 2]).await;
+        assert_eq!(again, acknowledged[&number], "also long after");
+    }
+}
+
+#[tokio::test]
+async fn a_kill_among_a_thousand_punches_loses_and_doubles_nothing_on_sqlite() {
+    thousand_punches(None).await;
+}
+
+#[tokio::test]
+async fn a_kill_among_a_thousand_punches_loses_and_doubles_nothing_on_mongodb() {
+    match MongoServer::start() {
+        Ok(server) => thousand_punches(Some(server.uri())).await,
+        Err(why) => skip::skip("a thousand punches on MongoDB", &why),
+    }
+}
+
+/// The store goes away and comes back: said within two seconds, and recovered by itself.
+async fn outage(leave: impl FnOnce(&mut MongoServer), back: impl FnOnce(&mut MongoServer)) {
+    let mut server = match MongoServer::start() {
+        Ok(server) => server,
+        Err(why) => return skip::skip("an outage of MongoDB", &why),
+    };
+    let service = Service::start(Some(server.uri())).await;
+    let admin = service.admin().await;
+    leave(&mut server);
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let answer = admin.get(service.url("/api/employees")).send().await;
+        let answer = answer.unwrap();
+        let took = begin.elapsed();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+        assert!(took < Duration::from_millis(2300), "took {took:?}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], "store_unavailable");
+    }
+    let ready = admin.get(service.url("/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let ready: Value = ready.json().await.unwrap();
+    assert_eq!(ready["checks"]["store"]["state"], "down");
+    let alive = admin.get(service.url("/healthz")).send().await.unwrap();
+    assert_eq!(alive.status(), StatusCode::OK);
+
+    back(&mut server);
+    service.until_ready().await;
+    let answer = admin.get(service.url("/api/employees")).send().await;
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_said_to_and_recovered_from() {
+    outage(|server| server.freeze(), |server| server.thaw()).await;
+}
+
+#[tokio::test]
+async fn a_store_that_dies_is_said_to_and_recovered_from() {
+    outage(MongoServer::kill, MongoServer::restart).await;
+}
