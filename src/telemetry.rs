@@ -13,11 +13,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// Whatever is asked for, this module stays quiet: at the level of traces it writes down whole
+/// addresses, with what people typed into them.
+const NO_ADDRESSES: &str = "tower_http::csrf=info";
+
 /// Starts the log on standard error. Once a process; a later call changes nothing.
 pub fn start_log(settings: &Log) {
     let filter = EnvFilter::builder()
         .parse(settings.directives())
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+        .unwrap_or_else(|_| EnvFilter::new("info"))
+        .add_directive(NO_ADDRESSES.parse().expect("the directive is well formed"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

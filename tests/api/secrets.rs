@@ -10,9 +10,10 @@ use serde_json::json;
 
 use crate::app::{PASSWORD, TestApp, photo};
 
-/// All that the service and its layers have to say; the client's libraries, in the same process
+/// All that the service and its layers have to say, without what `telemetry` always leaves out.
+/// The client's libraries, in the same process
 /// here, tell their own cookies at this level.
-const EVERYTHING_OF_OURS: &str = "debug,rollcall=trace,axum=trace,tower_http=trace,tower_governor=trace,reqwest=info,cookie_store=info";
+const EVERYTHING_OF_OURS: &str = "debug,rollcall=trace,axum=trace,tower_http=trace,tower_http::csrf=info,tower_governor=trace,reqwest=info,cookie_store=info";
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
