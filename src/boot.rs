@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use axum::serve::ListenerExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -456,8 +457,12 @@ impl Running {
         let service = self
             .router
             .into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum::serve(self.listener, service)
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let listener = self.listener.tap_io(|stream| {
+            // An answer is small and complete: waiting for more to send only costs time.
+            let _ = stream.set_nodelay(true);
+        });
+        let server =
+            axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         let patience = async {
             stop.cancelled().await;
             tokio::select! {

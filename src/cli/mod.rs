@@ -113,15 +113,19 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo => demo::run(),
         // Doctor tells about bad settings among everything else.
         Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Serve => serve::run(&settings()?),
-        Command::Admin(command) => admin::run(&settings()?, command),
-        Command::Employees(command) => employees::run(&settings()?, command),
-        Command::Models(command) => models::run(&settings()?, command),
+        Command::Serve => serve::run(&settings("info")?),
+        Command::Admin(command) => admin::run(&settings("warn")?, command),
+        Command::Employees(command) => employees::run(&settings("warn")?, command),
+        Command::Models(command) => models::run(&settings("warn")?, command),
     }
 }
 
-fn settings() -> Result<Settings, Failure> {
-    let settings = Settings::read(&Environment).map_err(Failure::Settings)?;
+/// Reads the settings and starts the log; commands that print what they do log less.
+fn settings(usual_level: &str) -> Result<Settings, Failure> {
+    let mut settings = Settings::read(&Environment).map_err(Failure::Settings)?;
+    if !settings.is_set("LOG_LEVEL") {
+        settings.log.level = usual_level.to_owned();
+    }
     telemetry::start_log(&settings.log);
     Ok(settings)
 }

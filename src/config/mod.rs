@@ -304,7 +304,7 @@ sections! {
         format: LogFormat = "LOG_FORMAT", parse::log_format, default "text",
             takes "text or json", "Form of the log, which goes to standard error";
         level: String = "LOG_LEVEL", parse::log_level, default "info",
-            takes "a level (error, warn, info, debug, trace) or directives such as info,rollcall=debug", "How much is logged";
+            takes "a level (error, warn, info, debug, trace) or directives such as info,rollcall=debug", "How much is logged; commands other than `serve` log from `warn` on unless it is set";
         rust_log: String = "RUST_LOG", parse::log_level,
             takes "the same as LOG_LEVEL", "The same, for those used to it; counts before `LOG_LEVEL`";
     }
@@ -314,6 +314,13 @@ impl Settings {
     /// All settings as they stand, secrets hidden, in the order of their declaration.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
+    }
+
+    /// Whether a variable was set, and does not just have its default.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.shown
+            .iter()
+            .any(|shown| shown.name == name && shown.set)
     }
 
     /// What one section cannot see by itself.
@@ -441,7 +448,7 @@ pub enum LogFormat {
 }
 
 /// The README's table of settings, in Markdown.
-pub fn table() -> String {
+pub fn table_of_settings() -> String {
     let mut out = String::from("| variable | default | what it is for |\n|---|---|---|\n");
     for variable in Settings::SECTIONS
         .iter()

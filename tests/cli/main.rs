@@ -1,0 +1,531 @@
+//! The real program: its commands, messages and exit codes.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program with data of its own, and nothing else set but where ONNX Runtime is.
+fn rollcall(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.env_clear();
+    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
+        command.env("ORT_DYLIB_PATH", path);
+    }
+    command
+        .args(arguments)
+        .env("DATA_DIR", data)
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        status.code().expect("it ends by itself"),
+        text(stdout),
+        text(stderr),
+    )
+}
+
+fn with_input(mut command: Command, input: &str) -> (i32, String, String) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// A running service, ended when dropped.
+struct Service {
+    child: Child,
+    port: u16,
+    link: Option<String>,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Service {
+    fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut child = rollcall(data, &["serve"])
+            .env("PORT", port.to_string())
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // What it says is complete once it answers.
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut service = Self {
+            child,
+            port,
+            link: None,
+        };
+        let begin = Instant::now();
+        while service.get("/readyz").0 != 200 {
+            assert!(
+                service.child.try_wait().unwrap().is_none(),
+                "it does not start"
+            );
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "it is not ready in time"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let expects_link = !settings.iter().any(|(name, _)| *name == "ADMIN_EMAIL");
+        for line in stdout.lines().map_while(Result::ok) {
+            if line.contains("/setup#") {
+                service.link = Some(line.trim().to_owned());
+                break;
+            }
+            if !expects_link && line.contains("address") {
+                break;
+            }
+        }
+        service
+    }
+
+    fn agent() -> ureq::Agent {
+        ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .new_agent()
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        match Self::agent()
+            .get(format!("http://127.0.0.1:{}{path}", self.port))
+            .call()
+        {
+            Ok(mut answer) => (
+                answer.status().as_u16(),
+                answer.body_mut().read_to_string().unwrap(),
+            ),
+            Err(_) => (0, String::new()),
+        }
+    }
+
+    fn sign_in(&self, email: &str, password: &str) -> (u16, String) {
+        let body = serde_json::json!({"email": email, "password": password}).to_string();
+        let answer = Self::agent()
+            .post(format!("http://127.0.0.1:{}/api/session", self.port))
+            .header("content-type", "application/json")
+            .send(body.as_bytes())
+            .unwrap();
+        let cookie = answer
+            .headers()
+            .get("set-cookie")
+            .and_then(|cookie| cookie.to_str().ok());
+        let cookie = cookie
+            .and_then(|cookie| cookie.split(';').next())
+            .unwrap_or_default()
+            .to_owned();
+        (answer.status().as_u16(), cookie)
+    }
+
+    fn stop(mut self) -> i32 {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.child
+            .wait()
+            .unwrap()
+            .code()
+            .expect("it ends by itself, not by the signal")
+    }
+}
+
+/// Two people: one with two photos and a stranger's, one whose only photo shows two faces.
+fn photos() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to) in [
+        ("obama.jpg", "44 Barack Obama/1.jpg"),
+        ("obama2.jpg", "44 Barack Obama/2.jpg"),
+        ("two_people.jpg", "9 Nobody/1.jpg"),
+    ] {
+        let to = folder.path().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(Path::new("tests/fixtures/faces").join(from), to).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn doctor_passes_on_a_fresh_installation_and_changes_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("data");
+    let (code, out, err) = run(rollcall(&folder, &["doctor"])
+        .env("PORT", "0")
+        .env("METRICS_TOKEN", "hunter22"));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("models run"), "{out}");
+    assert!(
+        out.contains("(hidden)") && !out.contains("hunter22"),
+        "{out}"
+    );
+    assert!(!folder.exists());
+
+    let (code, out, _) = run(rollcall(&folder, &["doctor", "--json"]).env("PORT", "0"));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["ok"]), (0, &Value::Bool(true)));
+}
+
+#[test]
+fn doctor_names_everything_that_is_wrong() {
+    let data = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(rollcall(data.path(), &["doctor"])
+        .env("PORT", "0")
+        .env("MODEL_PACK", "none-such")
+        .env("ORT_DYLIB_PATH", "/none/such.so"));
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("FAILED  ONNX Runtime") && out.contains("/none/such.so"),
+        "{out}"
+    );
+    assert!(
+        out.contains("FAILED  model pack") && out.contains("none-such"),
+        "{out}"
+    );
+}
+
+#[test]
+fn bad_settings_stop_the_start_with_their_names_and_what_they_take() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = rollcall(data.path(), &["serve"]);
+    let (code, _, err) = run(command
+        .env("COOLDOWN", "soon")
+        .env("FPIR", "2")
+        .env("TEMPLATE_KEY", "hunter22"));
+    assert_eq!(code, 2);
+    for part in [
+        "COOLDOWN: cannot be \"soon\"",
+        "a duration such as 60s",
+        "FPIR: ",
+        "TEMPLATE_KEY: ",
+        "32 bytes",
+    ] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    assert!(!err.contains("hunter22"), "{err}");
+}
+
+#[test]
+fn what_is_missing_at_the_start_is_named_with_what_to_do() {
+    let data = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let file = data.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let open_key = data.path().join("open");
+    fs::create_dir(&open_key).unwrap();
+    fs::write(open_key.join("template.key"), "x").unwrap();
+    fs::set_permissions(
+        open_key.join("template.key"),
+        fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
+
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let cases = [
+        ("PORT", port, "in use already"),
+        ("DATA_DIR", path(&file), "set DATA_DIR to a folder"),
+        ("DATA_DIR", path(&open_key), "chmod 600"),
+        ("MODEL_PACK", "none-such".to_owned(), "none-such"),
+        ("ORT_DYLIB_PATH", "/none/such.so".to_owned(), "make setup"),
+    ];
+    for (name, value, wanted) in cases {
+        let mut command = rollcall(data.path(), &["serve"]);
+        let (code, _, err) = run(command.env("PORT", "0").env(name, &value));
+        assert_eq!(code, 1, "{name}: {err}");
+        assert!(err.contains(wanted), "{name}: {err}");
+        assert!(
+            !err.contains("panicked") && !err.contains("backtrace"),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn a_pack_with_a_missing_or_altered_file_is_refused_at_the_start() {
+    let data = tempfile::tempdir().unwrap();
+    let models = tempfile::tempdir().unwrap();
+    let pack = models.path().join("builtin");
+    fs::create_dir(&pack).unwrap();
+    for entry in fs::read_dir("models/builtin").unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), pack.join(entry.file_name())).unwrap();
+        }
+    }
+    let start = || {
+        let mut command = rollcall(data.path(), &["serve"]);
+        run(command.env("PORT", "0").env("MODELS_DIR", models.path()))
+    };
+    let detector = pack.join("detector.onnx");
+    let mut bytes = fs::read(&detector).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(&detector, &bytes).unwrap();
+    let (code, _, err) = start();
+    assert!(
+        code == 1 && err.contains("detector.onnx has SHA-256"),
+        "{err}"
+    );
+    fs::remove_file(&detector).unwrap();
+    let (code, _, err) = start();
+    assert!(
+        code == 1 && err.contains("detector.onnx is missing"),
+        "{err}"
+    );
+}
+
+#[test]
+fn the_first_start_prints_a_link_and_accounts_made_by_command_sign_in() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path(), &[]);
+    let link = service.link.clone().expect("nobody has an account yet");
+    assert!(
+        link.starts_with(&format!("http://localhost:{}/setup#", service.port)),
+        "{link}"
+    );
+    assert_eq!(
+        fs::metadata(data.path().join("template.key"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+
+    let create = [
+        "admin",
+        "create",
+        "--email",
+        "A@example.org",
+        "--password-stdin",
+    ];
+    let (code, _, err) = with_input(rollcall(data.path(), &create), "short\n");
+    assert!(code == 1 && err.contains("10 to 256"), "{err}");
+    let (code, out, err) = with_input(rollcall(data.path(), &create), "the first password\n");
+    assert!(
+        code == 0 && out.contains("a@example.org can sign in as admin"),
+        "{out}{err}"
+    );
+    let (code, _, err) = with_input(rollcall(data.path(), &create), "the first password\n");
+    assert!(code == 1 && err.contains("has an account already"), "{err}");
+    let (status, cookie) = service.sign_in("a@example.org", "the first password");
+    assert_eq!(status, 200);
+
+    let reset = [
+        "admin",
+        "reset-password",
+        "--email",
+        "a@example.org",
+        "--password-stdin",
+    ];
+    let (code, _, err) = with_input(rollcall(data.path(), &reset), "the second password\n");
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(
+        service.sign_in("a@example.org", "the first password").0,
+        401
+    );
+    assert_eq!(
+        service.sign_in("a@example.org", "the second password").0,
+        200
+    );
+    let session = Service::agent()
+        .get(format!("http://127.0.0.1:{}/api/session", service.port))
+        .header("cookie", &cookie)
+        .call()
+        .unwrap();
+    assert_eq!(
+        session.status().as_u16(),
+        401,
+        "the session from before has ended"
+    );
+    let (code, _, err) = run(&mut rollcall(
+        data.path(),
+        &["admin", "create", "--email", "b@example.org"],
+    ));
+    assert!(code == 1 && err.contains("--password-stdin"), "{err}");
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
+fn importing_beside_a_running_service_reaches_its_gallery_and_can_be_run_again() {
+    let data = tempfile::tempdir().unwrap();
+    let admin = [
+        ("ADMIN_EMAIL", "a@example.org"),
+        ("ADMIN_PASSWORD", "the first password"),
+    ];
+    let service = Service::start(data.path(), &admin);
+    assert!(service.link.is_none());
+    assert_eq!(
+        service.sign_in("a@example.org", "the first password").0,
+        200
+    );
+    let photos = photos();
+    let from = photos.path().to_str().unwrap();
+
+    let (code, _, err) = run(&mut rollcall(data.path(), &["employees", "import", from]));
+    assert!(code == 2 && err.contains("--consent"), "{err}");
+
+    let import = ["employees", "import", from, "--consent"];
+    let (code, out, err) = run(&mut rollcall(data.path(), &import));
+    assert!(
+        out.contains("1 enrolled with 2 photos, 0 enrolled before, 1 refused"),
+        "{out}{err}"
+    );
+    assert!(err.contains("9 Nobody/1.jpg: several_faces"), "{err}");
+    assert_eq!(code, 1, "somebody was refused");
+
+    let begin = Instant::now();
+    while !service.get("/readyz").1.contains("1 people") {
+        assert!(
+            begin.elapsed() < Duration::from_secs(10),
+            "{}",
+            service.get("/readyz").1
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    fs::remove_dir_all(photos.path().join("9 Nobody")).unwrap();
+    let (code, out, err) = run(&mut rollcall(data.path(), &import));
+    assert!(
+        code == 0 && out.contains("0 enrolled with 0 photos, 1 enrolled before"),
+        "{out}{err}"
+    );
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
+fn the_demo_goes_as_told_and_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (code, out, err) =
+        run(rollcall(temporary.path(), &["demo"]).env("TMPDIR", temporary.path()));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("Barack Obama, in") && out.contains("Barack Obama, out"),
+        "{out}"
+    );
+    assert!(out.contains("not enrolled: nobody"), "{out}");
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_demo_fails_when_something_is_missing() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut command = rollcall(temporary.path(), &["demo"]);
+    let (code, _, err) = run(command.env("ORT_DYLIB_PATH", "/none/such.so"));
+    assert!(
+        code == 1 && err.contains("ONNX Runtime was not found"),
+        "{err}"
+    );
+}
+
+#[test]
+fn models_are_listed_and_verified() {
+    let data = tempfile::tempdir().unwrap();
+    let (code, out, err) = run(&mut rollcall(data.path(), &["models", "list"]));
+    assert!(
+        code == 0 && out.contains("* builtin") && out.contains("calibrated"),
+        "{out}{err}"
+    );
+    let (code, out, err) = run(&mut rollcall(data.path(), &["models", "verify"]));
+    assert!(code == 0 && out.contains("the models run"), "{out}{err}");
+    let (code, _, err) = run(&mut rollcall(
+        data.path(),
+        &["models", "verify", "none-such"],
+    ));
+    assert!(code == 1 && err.contains("none-such"), "{err}");
+}
+
+#[test]
+fn the_curl_commands_of_the_readme_work_in_order() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: the curl commands of the README, because curl is not there");
+        return;
+    }
+    let readme = fs::read_to_string("README.md").unwrap();
+    let block = readme
+        .split_once("<!-- a test runs what follows -->\n```sh\n")
+        .unwrap()
+        .1;
+    let block = block.split_once("```").unwrap().0;
+    let data = tempfile::tempdir().unwrap();
+    let admin = [
+        ("ADMIN_EMAIL", "admin@example.org"),
+        ("ADMIN_PASSWORD", "a long pass phrase"),
+    ];
+    let service = Service::start(data.path(), &admin);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-eu", "-c", block])
+        .env("ROLLCALL", format!("http://127.0.0.1:{}", service.port))
+        .env("TMPDIR", data.path());
+    let (code, out, err) = run(&mut shell);
+    assert_eq!(code, 0, "{out}{err}");
+    for outcome in [
+        "\"outcome\":\"punched\"",
+        "\"outcome\":\"nobody\"",
+        "\"decision\":\"identified\"",
+    ] {
+        assert!(out.contains(outcome), "{outcome}: {out}");
+    }
+}
+
+#[test]
+fn the_readme_has_the_table_of_settings_as_they_are_declared() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let after = readme
+        .split_once("by a test -->\n")
+        .expect("the marks are there")
+        .1;
+    let table = after
+        .split_once("<!-- /settings -->")
+        .expect("the marks are there")
+        .0;
+    let declared = rollcall::config::table_of_settings();
+    assert_eq!(table, declared, "put this into README.md:\n{declared}");
+}

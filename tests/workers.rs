@@ -1,0 +1,240 @@
+//! The standing tasks, on a real store: what one instance learns of another's enrollments, and
+//! what is deleted when it had its time.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use rollcall::{
+    clock::{Clock, SystemClock},
+    domain::{
+        accounts::{Session, TokenHash},
+        attendance::RequestKey,
+        biometrics::{Embedding, ModelId, Views},
+        employees::Employee,
+        ids::{AccountId, DeviceId, EmployeeId, TemplateId},
+        quality::Quality,
+        text::{Code, IdempotencyKey, Name},
+    },
+    gallery::MemoryGallery,
+    ports::{Gallery, KeptAnswer, StoredTemplate, Stores},
+    service::references::References,
+    storage::sqlite::SqliteStore,
+    telemetry::Health,
+    vault::Vault,
+    workers::{
+        gallery_sync::{GallerySync, OVERLAP},
+        retention::{self, Purged},
+    },
+};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// A clock that a test sets; identities and secrets are the system's.
+struct TestClock(AtomicI64);
+
+impl TestClock {
+    fn advance(&self, by: SignedDuration) {
+        self.0.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn id(&self) -> Uuid {
+        SystemClock.id()
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        SystemClock.secret()
+    }
+}
+
+struct World {
+    stores: Stores,
+    clock: Arc<TestClock>,
+    vault: Arc<Vault>,
+    model: ModelId,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("rollcall.db"))
+            .await
+            .unwrap();
+        Self {
+            stores: Stores::of(Arc::new(store)),
+            clock: Arc::new(TestClock(AtomicI64::new(1_800_000_000_000))),
+            vault: Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[])),
+            model: ModelId::new("test"),
+            _folder: folder,
+        }
+    }
+
+    /// What another instance does to enroll somebody.
+    async fn enroll(&self, number: u128) -> EmployeeId {
+        let now = self.clock.now();
+        let id = EmployeeId::new(Uuid::from_u128(number));
+        let employee = Employee {
+            id,
+            name: Name::parse("Ada").unwrap(),
+            code: Code::parse(&number.to_string()).unwrap(),
+            site: None,
+            active: true,
+            consent: None,
+            templates: 1,
+            created_at: now,
+            deleted_at: None,
+        };
+        let embedding = Embedding::normalise(vec![1.0, number as f32]).unwrap();
+        let template = StoredTemplate {
+            id: TemplateId::new(self.clock.id()),
+            employee: id,
+            model: self.model.clone(),
+            views: Views::All,
+            sealed: self
+                .vault
+                .seal_embedding([number as u8; 12], id, &self.model, &embedding)
+                .unwrap(),
+            quality: Quality {
+                width: 100.0,
+                yaw: 0.0,
+                pitch: 0.0,
+                roll: 0.0,
+                sharpness: 100.0,
+                brightness: 120.0,
+                contrast: 50.0,
+                inside: 1.0,
+                score: 0.9,
+            },
+            created_at: now,
+        };
+        self.stores.employees.insert(&employee).await.unwrap();
+        self.stores
+            .templates
+            .insert(&[template], &[])
+            .await
+            .unwrap();
+        self.stores.templates.mark_changed(id, now).await.unwrap();
+        id
+    }
+}
+
+#[tokio::test]
+async fn an_instance_learns_of_enrollments_and_deletions_made_elsewhere_once() {
+    let world = World::new().await;
+    let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(2));
+    let references = Arc::new(References::new(
+        world.stores.clone(),
+        world.vault.clone(),
+        gallery.clone(),
+        world.model.clone(),
+    ));
+    let mut sync = GallerySync::new(
+        references,
+        world.stores.templates.clone(),
+        world.clock.clone(),
+        Arc::new(Health::default()),
+        world.clock.now(),
+    );
+    assert_eq!(sync.step().await.unwrap(), 0);
+
+    // Noted by a clock that is behind ours, as that of another machine may be.
+    world.clock.advance(-(OVERLAP / 2));
+    let ada = world.enroll(1).await;
+    world
+        .clock
+        .advance(OVERLAP / 2 + SignedDuration::from_secs(2));
+    assert_eq!(sync.step().await.unwrap(), 1);
+    assert!(gallery.find(ada).is_some());
+    assert_eq!(sync.step().await.unwrap(), 0, "the same change counts once");
+
+    world.stores.templates.delete_of(ada).await.unwrap();
+    world
+        .stores
+        .templates
+        .mark_changed(ada, world.clock.now())
+        .await
+        .unwrap();
+    assert_eq!(sync.step().await.unwrap(), 1);
+    assert!(gallery.find(ada).is_none());
+
+    // After a long pause nothing is missed.
+    let grace = world.enroll(2).await;
+    world.clock.advance(SignedDuration::from_hours(5));
+    assert_eq!(sync.step().await.unwrap(), 1);
+    assert!(gallery.find(grace).is_some());
+    assert_eq!(gallery.people(), 1);
+}
+
+#[tokio::test]
+async fn what_has_had_its_time_is_deleted_and_nothing_else() {
+    let world = World::new().await;
+    let (stores, clock) = (&world.stores, &*world.clock);
+    let session = |number: u8, hours: i64| Session {
+        hash: TokenHash([number; 32]),
+        account: AccountId::new(Uuid::from_u128(1)),
+        created_at: clock.now() - SignedDuration::from_hours(30),
+        expires_at: clock.now() + SignedDuration::from_hours(hours),
+    };
+    for session in [session(1, -1), session(2, 1)] {
+        stores.sessions.insert(&session).await.unwrap();
+    }
+    let device = DeviceId::new(Uuid::from_u128(1));
+    let kept = |key: &str, hours: i64| KeptAnswer {
+        device,
+        request: RequestKey {
+            key: IdempotencyKey::parse(key).unwrap(),
+            fingerprint: "00".repeat(32),
+        },
+        answer: "{}".to_owned(),
+        at: clock.now() - SignedDuration::from_hours(hours),
+    };
+    for answer in [kept("old", 25), kept("new", 23)] {
+        stores.punches.keep_answer(&answer).await.unwrap();
+    }
+
+    let purged = retention::purge(stores, clock).await.unwrap();
+    assert_eq!(
+        purged,
+        Purged {
+            sessions: 1,
+            answers: 1
+        }
+    );
+    assert!(
+        stores
+            .sessions
+            .find(TokenHash([1; 32]))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        stores
+            .sessions
+            .find(TokenHash([2; 32]))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    for (key, there) in [("old", false), ("new", true)] {
+        let key = IdempotencyKey::parse(key).unwrap();
+        assert_eq!(
+            stores
+                .punches
+                .kept_answer(device, &key)
+                .await
+                .unwrap()
+                .is_some(),
+            there
+        );
+    }
+}
