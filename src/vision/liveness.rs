@@ -43,8 +43,8 @@ impl Liveness {
                 scale: spec.scale,
             },
             side,
-            crop: spec.crop,
-            bona_fide: spec.bona_fide,
+            crop: spec.crop_scale,
+            bona_fide: spec.live_class,
             resizer: Resizer::new(),
             pixels: vec![0; side * side * 3],
             planes: vec![0.0; side * side * 3],
@@ -102,12 +102,20 @@ impl Liveness {
                 self.bona_fide
             )
         })?;
-        let sum: f32 = classes.iter().sum();
-        if !live.is_finite() || !(0.98..1.02).contains(&sum) {
-            return Err("its output is not a list of probabilities".into());
-        }
-        Ok(live.clamp(0.0, 1.0))
+        Ok(probability(classes, *live))
     }
+}
+
+/// The probability of one class: as it is when the outputs are probabilities already, by softmax
+/// when the model ends before it.
+fn probability(classes: &[f32], one: f32) -> f32 {
+    let sum: f32 = classes.iter().sum();
+    if classes.iter().all(|value| (0.0..=1.0).contains(value)) && (sum - 1.0).abs() < 0.01 {
+        return one;
+    }
+    let most = classes.iter().copied().fold(f32::MIN, f32::max);
+    let total: f32 = classes.iter().map(|value| (value - most).exp()).sum();
+    (one - most).exp() / total
 }
 
 /// The box about the same middle, `times` as large or as large as fits, moved into the image.
@@ -143,6 +151,12 @@ mod tests {
             prop_assert!(left >= 0.0 && top >= 0.0 && width > 0.0 && height > 0.0);
             prop_assert!(left + width <= 640.0 && top + height <= 480.0);
         }
+    }
+
+    #[test]
+    fn probabilities_are_taken_as_they_are_and_logits_by_softmax() {
+        assert_eq!(probability(&[0.2, 0.7, 0.1], 0.7), 0.7);
+        assert!((probability(&[1.0, 1.0 + 2f32.ln(), 1.0], 1.0 + 2f32.ln()) - 0.5).abs() < 1e-6);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the aligned chip, and how much of it is in the picture.
 
 use super::{align::Similar, detect::Detection};
-use crate::domain::quality::Quality;
+use crate::{domain::quality::Quality, ports::FaceBox};
 
 /// How far the nose tip stands before the line between the middle of the eyes and of the
 /// mouth, over the distance of the eyes. Anthropometry puts it near 0.5.
@@ -17,7 +17,7 @@ const INNER: f32 = 0.64;
 /// Measures a detected face. `place` takes the image to the chip of `side` × `side` RGB pixels.
 pub fn measure(
     face: &Detection,
-    (width, height): (u32, u32),
+    size: (u32, u32),
     place: Similar,
     chip: &[u8],
     side: usize,
@@ -33,8 +33,6 @@ pub fn measure(
     // smooth surface fall with the square of the enlargement.
     let enlarged = place.scale().max(1.0);
     let bounds = &face.bounds;
-    let across = (bounds.x + bounds.width).min(width as f32) - bounds.x.max(0.0);
-    let down = (bounds.y + bounds.height).min(height as f32) - bounds.y.max(0.0);
     Quality {
         width: bounds.width,
         yaw,
@@ -43,9 +41,16 @@ pub fn measure(
         sharpness: sharpness * enlarged * enlarged,
         brightness,
         contrast,
-        inside: (across.max(0.0) * down.max(0.0) / bounds.area()).clamp(0.0, 1.0),
+        inside: (visible(bounds, size) / bounds.area()).clamp(0.0, 1.0),
         score: face.score,
     }
+}
+
+/// How much of a box lies in an image of `width` × `height`, square pixels.
+pub fn visible(bounds: &FaceBox, (width, height): (u32, u32)) -> f32 {
+    let across = (bounds.x + bounds.width).min(width as f32) - bounds.x.max(0.0);
+    let down = (bounds.y + bounds.height).min(height as f32) - bounds.y.max(0.0);
+    across.max(0.0) * down.max(0.0)
 }
 
 /// Turn to the side and nod, degrees, from where the nose tip lies between eyes and mouth.

@@ -5,6 +5,7 @@
 //! bounded queue in front of several of those.
 
 pub mod align;
+pub mod calibrate;
 pub mod decode;
 pub mod detect;
 pub mod embed;

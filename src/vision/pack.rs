@@ -178,9 +178,9 @@ pub struct LivenessSpec {
     /// Multiplied afterwards.
     pub scale: f32,
     /// How much larger than the face box the crop is.
-    pub crop: f32,
-    /// Which output is the probability of a live person.
-    pub bona_fide: usize,
+    pub crop_scale: f32,
+    /// Which output is that of a live person.
+    pub live_class: usize,
 }
 
 /// Where a file of the pack comes from; for people, and for the pack's own build.
@@ -444,9 +444,9 @@ impl Manifest {
         for spec in &self.liveness {
             let fed =
                 (16..=1024).contains(&spec.input) && spec.scale.is_finite() && spec.scale != 0.0;
-            if !fed || !(0.5..=20.0).contains(&spec.crop) {
+            if !fed || !(0.5..=20.0).contains(&spec.crop_scale) {
                 return Err(format!(
-                    "{}: input is 16 to 1024, crop 0.5 to 20, scale not 0",
+                    "{}: input is 16 to 1024, crop_scale 0.5 to 20, scale not 0",
                     spec.file
                 ));
             }

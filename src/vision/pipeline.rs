@@ -10,7 +10,7 @@ use super::{
     detect::{Detection, Detector},
     embed::Embedder,
     liveness::Liveness,
-    measure::measure,
+    measure::{measure, visible},
     pack::{LivenessSpec, Pack, PackError, Variant},
     runtime::Runtime,
 };
@@ -170,7 +170,9 @@ impl Pipeline {
                 break;
             }
         }
-        found.sort_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
+        // What can be seen of a face counts: one cut off at the edge is rarely whom it is about.
+        let visible = |face: &Detection| visible(&face.bounds, image.dimensions());
+        found.sort_by(|a, b| visible(b).total_cmp(&visible(a)));
         Ok(found)
     }
 

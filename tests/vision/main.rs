@@ -1,4 +1,7 @@
 //! The eyes on real photos: the whole path from bytes to embeddings, and what it must withstand.
 
+mod accuracy;
+mod engine;
 mod golden;
+mod samples;
 mod support;
