@@ -132,9 +132,24 @@ fn code(source: &str) -> String {
         .unwrap_or_default();
     source
         .lines()
-        .map(|line| line.split("//").next().unwrap_or_default())
+        .map(without_strings)
+        .map(|line| line.split("//").next().unwrap_or_default().to_owned())
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// A line without what stands between quotes. Strings over several lines are left as they are.
+fn without_strings(line: &str) -> String {
+    let (mut kept, mut quoted, mut escaped) = (String::new(), false, false);
+    for c in line.replace("'\"'", "").chars() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            c if !quoted => kept.push(c),
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    if quoted { line.to_owned() } else { kept }
 }
 
 fn is_name(c: char) -> bool {

@@ -31,7 +31,7 @@ mod portraits {
     pub const HOPPER: &[u8] = include_bytes!("../../tests/fixtures/faces/hopper.jpg");
 }
 
-const COOLDOWN: Duration = Duration::from_secs(3);
+const COOLDOWN: Duration = Duration::from_secs(8);
 
 /// The demo's own settings. Of the environment only what says which models run, and how.
 struct DemoSource(BTreeMap<&'static str, String>);

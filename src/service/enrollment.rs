@@ -170,7 +170,7 @@ pub struct Enrolling {
 const SAME_PERSON: ErrorRate = ErrorRate::ONE_IN_TWENTY;
 
 /// Another face in the background counts from this share of the first one's width.
-const SECOND_FACE: f32 = 0.5;
+const SECOND_FACE: f32 = 0.4;
 
 /// How many photos of one request are in the engine at a time: the kiosks come first.
 const PHOTOS_AT_ONCE: usize = 2;
