@@ -522,3 +522,290 @@ pub fn identify(
         candidates,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const FMR: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
+    const T0: [f64; 5] = [0.9116, 0.9296, 0.9432, 0.9543, 0.9635];
+    const S: [f64; 5] = [0.67, 0.61, 0.59, 0.54, 0.54];
+
+    fn calibration() -> Calibration {
+        Calibration::try_from(CalibrationTable {
+            fmr: FMR.to_vec(),
+            t0: T0.to_vec(),
+            s: S.to_vec(),
+            enroll_views_shift: vec![0.0023, 0.0018, 0.0013, 0.0007, 0.0007],
+            probe_views_shift: vec![0.0046, 0.0038, 0.0027, 0.0018, 0.0018],
+            source: String::new(),
+        })
+        .unwrap()
+    }
+
+    fn rate(value: f64) -> ErrorRate {
+        ErrorRate::new(value).unwrap()
+    }
+
+    fn r(value: f32) -> Resultant {
+        Resultant::new(value).unwrap()
+    }
+
+    fn single(fmr: f64) -> f32 {
+        calibration()
+            .at(rate(fmr), Views::Pair, Views::Pair)
+            .threshold(Resultant::ONE, Resultant::ONE)
+            .value()
+    }
+
+    #[test]
+    fn the_points_of_the_table_are_reproduced() {
+        for ((fmr, t0), s) in FMR.into_iter().zip(T0).zip(S) {
+            assert!((f64::from(single(fmr)) - t0).abs() < 1e-6);
+            let point = calibration().at(rate(fmr), Views::Pair, Views::Pair);
+            assert!((f64::from(point.slope()) - s).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn views_raise_the_threshold_as_the_table_says() {
+        let at = |template, probe| {
+            calibration()
+                .at(rate(1e-3), template, probe)
+                .threshold(Resultant::ONE, Resultant::ONE)
+                .value()
+        };
+        let pair = at(Views::Pair, Views::Pair);
+        assert!((at(Views::All, Views::Pair) - pair - 0.0018).abs() < 1e-5);
+        assert_eq!(at(Views::All, Views::Pair), at(Views::Pair, Views::All));
+        assert!((at(Views::All, Views::All) - pair - 0.0038).abs() < 1e-5);
+    }
+
+    #[test]
+    fn beyond_the_table_the_threshold_goes_on_and_stays_near_it() {
+        let (strict, lax) = (single(1e-8), single(0.1));
+        assert!(strict > 0.9635 && strict < 1.0, "{strict}");
+        assert!(lax < 0.9116 && lax > 0.85, "{lax}");
+    }
+
+    #[test]
+    fn tables_that_say_nothing_or_contradict_themselves_are_refused() {
+        let table = |fmr: &[f64], t0: &[f64], s: &[f64]| {
+            Calibration::try_from(CalibrationTable {
+                fmr: fmr.to_vec(),
+                t0: t0.to_vec(),
+                s: s.to_vec(),
+                enroll_views_shift: Vec::new(),
+                probe_views_shift: Vec::new(),
+                source: String::new(),
+            })
+        };
+        assert_eq!(
+            table(&[0.1], &[0.5], &[0.5]),
+            Err(CalibrationError::TooShort)
+        );
+        assert_eq!(
+            table(&[0.1, 0.01], &[0.5], &[0.5, 0.5]),
+            Err(CalibrationError::Ragged)
+        );
+        assert_eq!(
+            table(&[0.01, 0.1], &[0.5, 0.6], &[0.5, 0.5]),
+            Err(CalibrationError::Rates)
+        );
+        assert_eq!(
+            table(&[1.0, 0.1], &[0.5, 0.6], &[0.5, 0.5]),
+            Err(CalibrationError::Rates)
+        );
+        assert_eq!(
+            table(&[0.1, 0.01], &[0.6, 0.5], &[0.5, 0.5]),
+            Err(CalibrationError::Thresholds)
+        );
+        assert_eq!(
+            table(&[0.1, 0.01], &[0.5, f64::NAN], &[0.5, 0.5]),
+            Err(CalibrationError::Thresholds)
+        );
+        assert_eq!(
+            table(&[0.1, 0.01], &[0.5, 0.6], &[-0.1, 0.5]),
+            Err(CalibrationError::Thresholds)
+        );
+        assert!(table(&[0.1, 0.01], &[0.5, 0.6], &[0.5, 0.4]).is_ok());
+    }
+
+    #[test]
+    fn the_shares_of_the_looks_add_up_to_one() {
+        let shares: f64 = (1..=3)
+            .map(|number| Look::new(number).unwrap().share())
+            .sum();
+        assert!((shares - 1.0).abs() < 1e-12);
+        assert!(Look::new(0).is_none() && Look::new(4).is_none());
+    }
+
+    #[test]
+    fn nothing_of_a_face_is_printed() {
+        let embedding = Embedding::normalise(vec![0.25, 0.5]).unwrap();
+        assert_eq!(format!("{embedding:?}"), "Embedding(2 values)");
+    }
+
+    #[test]
+    fn what_has_no_direction_is_no_embedding() {
+        assert!(Embedding::normalise(Vec::new()).is_none());
+        assert!(Embedding::normalise(vec![0.0; 4]).is_none());
+        assert!(Embedding::normalise(vec![1.0, f32::NAN]).is_none());
+        let (a, b) = (
+            Embedding::normalise(vec![1.0, 0.0]),
+            Embedding::normalise(vec![-1.0, 0.0]),
+        );
+        assert!(
+            Fused::of(&[a.unwrap(), b.unwrap()]).is_none(),
+            "they cancel out"
+        );
+        assert!(Fused::of(&[]).is_none());
+    }
+
+    fn embedding() -> impl Strategy<Value = Embedding> {
+        prop::collection::vec(-1f32..1.0, 8).prop_filter_map("no direction", Embedding::normalise)
+    }
+
+    fn employee(number: usize) -> EmployeeId {
+        EmployeeId::new(Uuid::from_u128(number as u128))
+    }
+
+    fn probe(embedding: Embedding, resultant: f32) -> Probe {
+        Probe {
+            fused: Fused {
+                embedding,
+                resultant: r(resultant),
+            },
+            views: Views::Pair,
+        }
+    }
+
+    fn found(matches: &[(f32, f32)]) -> Vec<Match> {
+        let made = matches
+            .iter()
+            .enumerate()
+            .map(|(number, &(similarity, resultant))| Match {
+                employee: employee(number),
+                similarity: Similarity::new(similarity).unwrap(),
+                resultant: r(resultant),
+            });
+        made.collect()
+    }
+
+    fn policy(fpir: f64, least_margin: f32) -> Policy {
+        Policy {
+            fpir: rate(fpir),
+            least_margin,
+        }
+    }
+
+    fn ask(matches: &[(f32, f32)], resultant: f32, policy: Policy) -> Identification {
+        let probe = probe(Embedding::normalise(vec![1.0, 0.0]).unwrap(), resultant);
+        identify(
+            &found(matches),
+            40,
+            Views::All,
+            &probe,
+            &calibration(),
+            policy,
+        )
+    }
+
+    #[test]
+    fn a_close_runner_up_vetoes_when_the_site_wants_it() {
+        let matches = [(0.99, 1.0), (0.985, 1.0)];
+        assert_eq!(
+            ask(&matches, 1.0, policy(0.001, 0.0)).identified,
+            Some(employee(0))
+        );
+        let vetoed = ask(&matches, 1.0, policy(0.001, 0.01));
+        assert_eq!(vetoed.identified, None);
+        assert!((vetoed.margin.unwrap() - 0.005).abs() < 1e-5);
+        assert_eq!(
+            ask(&matches[..1], 1.0, policy(0.001, 0.01)).identified,
+            Some(employee(0))
+        );
+    }
+
+    #[test]
+    fn an_empty_gallery_knows_nobody() {
+        let answer = ask(&[], 1.0, policy(0.001, 0.0));
+        assert_eq!(
+            (answer.identified, answer.best, answer.margin, answer.close),
+            (None, None, None, false)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_stricter_rate_never_lowers_the_threshold(a in -9f64..-0.5, b in -9f64..-0.5) {
+            let (strict, lax) = (10f64.powf(a.min(b)), 10f64.powf(a.max(b)));
+            prop_assert!(single(strict) >= single(lax) - 1e-6);
+        }
+
+        #[test]
+        fn more_people_need_a_stricter_rate_and_the_search_keeps_its_own(
+            fpir in 1e-6f64..0.5, people in 1usize..200_000,
+        ) {
+            let one = rate(fpir).fmr_among(people);
+            prop_assert!(one.value() > 0.0 && one.value() <= fpir * (1.0 + 1e-9));
+            prop_assert!(rate(fpir).fmr_among(people + 1).value() <= one.value());
+            let search = -((-one.value()).ln_1p() * people as f64).exp_m1();
+            prop_assert!((search / fpir - 1.0).abs() < 1e-9);
+        }
+
+        #[test]
+        fn copies_of_one_photo_are_that_photo(one in embedding(), copies in 1usize..6) {
+            let fused = Fused::of(&vec![one.clone(); copies]).unwrap();
+            prop_assert!(fused.resultant.spread() < 1e-4);
+            prop_assert!(fused.embedding.similarity(&one).unwrap().value() > 0.9999);
+            let point = calibration().at(rate(1e-3), Views::Pair, Views::Pair);
+            let needed = point.threshold(fused.resultant, fused.resultant).value();
+            prop_assert!((needed - single(1e-3)).abs() < 2e-4);
+        }
+
+        #[test]
+        fn r_is_the_length_of_the_mean_and_spread_costs(all in prop::collection::vec(embedding(), 2..6)) {
+            if let Some(fused) = Fused::of(&all) {
+                let mut mean = [0f32; 8];
+                for one in &all {
+                    for (sum, value) in mean.iter_mut().zip(one.as_slice()) {
+                        *sum += value / all.len() as f32;
+                    }
+                }
+                prop_assert!((length(&mean) - fused.resultant.value()).abs() < 1e-4);
+                let point = calibration().at(rate(1e-4), Views::Pair, Views::Pair);
+                let needed = point.threshold(fused.resultant, Resultant::ONE).value();
+                prop_assert!(needed >= single(1e-4) - 1e-6);
+            }
+        }
+
+        #[test]
+        fn the_winner_has_the_largest_excess_and_reaches_its_own_threshold(
+            matches in prop::collection::vec((0.85f32..1.0, 0.95f32..1.0), 1..8),
+            resultant in 0.95f32..1.0,
+            fpir in 1e-4f64..0.1,
+        ) {
+            let answer = ask(&matches, resultant, policy(fpir, 0.0));
+            let excess: Vec<f32> = answer.candidates.iter().map(Candidate::excess).collect();
+            prop_assert!(excess.windows(2).all(|pair| pair[0] >= pair[1]));
+            prop_assert_eq!(answer.best, answer.candidates.first().copied());
+            prop_assert_eq!(answer.identified.is_some(), excess[0] >= 0.0);
+            prop_assert!(answer.identified.is_none() || answer.identified == answer.best.map(|best| best.employee));
+            prop_assert!(answer.identified.is_none() || !answer.close);
+            prop_assert_eq!(answer.margin.is_some(), matches.len() > 1);
+        }
+
+        #[test]
+        fn no_look_lets_in_whom_the_whole_rate_would_not(similarity in 0.9f32..1.0, number in 1u8..=3) {
+            let whole = policy(0.01, 0.0);
+            let look = whole.for_look(Look::new(number).unwrap());
+            if ask(&[(similarity, 1.0)], 1.0, look).identified.is_some() {
+                prop_assert!(ask(&[(similarity, 1.0)], 1.0, whole).identified.is_some());
+            }
+        }
+    }
+}
