@@ -6,6 +6,7 @@
 
 pub mod align;
 pub mod calibrate;
+pub mod catalogue;
 pub mod decode;
 pub mod detect;
 pub mod embed;
