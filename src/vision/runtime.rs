@@ -110,7 +110,7 @@ impl Runtime {
                 .with_logger(Arc::new(log))
                 .build()
                 .map_err(|error| error.to_string())?;
-            Ok((environment, version(ort::info())))
+            Ok((environment, version(path, ort::info())))
         }));
         let (environment, version) =
             opened.unwrap_or_else(|_| Err("it is not a usable ONNX Runtime".to_owned()))?;
@@ -155,17 +155,24 @@ fn log(level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) 
     }
 }
 
-/// The version in the library's build information (`git-branch=rel-1.31.1, …`).
-fn version(build: &str) -> String {
-    build
-        .split("rel-")
-        .nth(1)
-        .map(|rest| {
-            rest.chars()
-                .take_while(|c| c.is_ascii_digit() || *c == '.')
-                .collect()
-        })
-        .filter(|version: &String| !version.is_empty())
+/// The library's version. Its symbols carry it (`VERS_1.31.1`), which the interface that is
+/// reached through the binding does not tell; else the commit that the build information names.
+fn version(path: &Path, build: &str) -> String {
+    const MARK: &[u8] = b"VERS_1.";
+    let library = std::fs::read(path).unwrap_or_default();
+    let marked = memchr::memmem::find(&library, MARK).map(|at| {
+        let rest = &library[at + MARK.len() - 2..];
+        let digits = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
+        digits.map(|&byte| char::from(byte)).collect()
+    });
+    let commit = || {
+        let commit = build.split("git-commit-id=").nth(1)?.split(',').next()?;
+        Some(format!("of commit {commit}"))
+    };
+    marked
+        .or_else(commit)
         .unwrap_or_else(|| "of unknown version".to_owned())
 }
 
@@ -180,11 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_read_from_the_build_information() {
-        let build =
-            "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=26250ae, build type=Release";
-        assert_eq!(version(build), "1.31.1");
-        assert_eq!(version("something else"), "of unknown version");
+    fn the_version_is_read_from_the_library_or_its_build_information() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("lib.so");
+        let build = "ORT Build Info: git-branch=HEAD, git-commit-id=6af1a93, build type=Release";
+        std::fs::write(&library, b"....\0VERS_1.31.1\0....").unwrap();
+        assert_eq!(version(&library, build), "1.31.1");
+        assert_eq!(version(Path::new("nowhere"), build), "of commit 6af1a93");
+        assert_eq!(version(Path::new("nowhere"), "else"), "of unknown version");
     }
 
     #[test]
