@@ -24,13 +24,18 @@ fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A fixture portrait, small enough that a thousand of them are quick.
+/// A fixture portrait.
 fn portrait(name: &str) -> Vec<u8> {
     let file = project("tests/fixtures/faces").join(format!("{name}.jpg"));
-    let picture = image::open(file).unwrap();
-    let small = picture.resize(480, 480, image::imageops::FilterType::Triangle);
+    std::fs::read(file).unwrap()
+}
+
+/// The same, small enough that a thousand of them are quick.
+fn small(name: &str) -> Vec<u8> {
+    let picture = image::load_from_memory(&portrait(name)).unwrap();
+    let picture = picture.resize(700, 700, image::imageops::FilterType::Triangle);
     let mut jpeg = std::io::Cursor::new(Vec::new());
-    let rgb = small.to_rgb8();
+    let rgb = picture.to_rgb8();
     rgb.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
     jpeg.into_inner()
 }
@@ -50,7 +55,7 @@ impl Service {
         drop(free);
         let folder = tempfile::tempdir().unwrap();
         let child = spawn(folder.path(), port, mongo.as_deref());
-        let service = Self {
+        let mut service = Self {
             child,
             folder,
             port,
@@ -72,13 +77,18 @@ impl Service {
         self.until_ready().await;
     }
 
-    async fn until_ready(&self) {
+    /// Waits until it can serve. A program that ended because its store was not there yet is
+    /// started again, as whatever supervises it would.
+    async fn until_ready(&mut self) {
         let client = client();
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(60) {
             let answer = client.get(self.url("/readyz")).send().await;
             if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
                 return;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                self.child = spawn(self.folder.path(), self.port, self.mongo.as_deref());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -145,7 +155,7 @@ fn spawn(folder: &Path, port: u16, mongo: Option<&str>) -> Child {
         .env("ENROLL_LIMIT", "0")
         .env("STORE", if mongo.is_some() { "mongodb" } else { "sqlite" })
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::inherit());
     if let Some(uri) = mongo {
         command.env("MONGODB_URI", uri);
     }
@@ -212,7 +222,7 @@ async fn thousand_punches(mongo: Option<String>) {
         .create(&admin, "/api/devices", json!({"name": "Front door"}))
         .await;
     let token = device["token"].as_str().unwrap();
-    let photos = [portrait("obama3"), portrait("biden")];
+    let photos = [small("obama3"), small("biden")];
 
     let (next, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let url = service.url("/api/punches");
@@ -285,7 +295,7 @@ async fn outage(leave: impl FnOnce(&mut MongoServer), back: impl FnOnce(&mut Mon
         Ok(server) => server,
         Err(why) => return skip::skip("an outage of MongoDB", &why),
     };
-    let service = Service::start(Some(server.uri())).await;
+    let mut service = Service::start(Some(server.uri())).await;
     let admin = service.admin().await;
     leave(&mut server);
     for _ in 0..3 {
