@@ -114,7 +114,9 @@ pub(super) async fn prepare(database: &Database) -> Result<String, PrepareError>
         }));
     }
     try_join_all(indexes().map(|(collection, indexes)| async move {
-        let models = indexes.into_iter().map(|(keys, uniqueness)| {
+        let collection = database.collection::<Document>(collection);
+        // One a command: FerretDB 1.24 fails on several at once that are there already.
+        for (keys, uniqueness) in indexes {
             let options = match uniqueness {
                 Uniqueness::Any => None,
                 Uniqueness::Unique => Some(IndexOptions::builder().unique(true).build()),
@@ -122,12 +124,10 @@ pub(super) async fn prepare(database: &Database) -> Result<String, PrepareError>
                     Some(IndexOptions::builder().unique(true).sparse(true).build())
                 }
             };
-            IndexModel::builder().keys(keys).options(options).build()
-        });
-        database
-            .collection::<Document>(collection)
-            .create_indexes(models)
-            .await
+            let model = IndexModel::builder().keys(keys).options(options).build();
+            collection.create_index(model).await?;
+        }
+        Ok::<(), mongodb::error::Error>(())
     }))
     .await?;
     let about = database.run_command(doc! { "buildInfo": 1 }).await?;
