@@ -155,7 +155,7 @@ fn spawn(folder: &Path, port: u16, mongo: Option<&str>) -> Child {
         .env("ENROLL_LIMIT", "0")
         .env("STORE", if mongo.is_some() { "mongodb" } else { "sqlite" })
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit());
+        .stderr(Stdio::null());
     if let Some(uri) = mongo {
         command.env("MONGODB_URI", uri);
     }
