@@ -529,3 +529,55 @@ fn the_readme_has_the_table_of_settings_as_they_are_declared() {
     let declared = rollcall::config::table_of_settings();
     assert_eq!(table, declared, "put this into README.md:\n{declared}");
 }
+
+#[test]
+fn what_cannot_be_pulled_is_told_with_what_can() {
+    let data = tempfile::tempdir().unwrap();
+    let pull = |name| run(&mut rollcall(data.path(), &["models", "pull", name]));
+    let (code, _, err) = pull("none-such");
+    assert!(code == 1 && err.contains("opencv"), "{err}");
+    let (code, _, err) = pull("liveness-minifasnet");
+    assert!(code == 1 && err.contains("add-on"), "{err}");
+}
+
+#[test]
+fn a_pack_without_a_calibration_is_measured_and_then_identifies() {
+    let faces = Path::new("../shared/faces/people");
+    if !faces.is_dir() {
+        println!("skipped: calibrating a pack, because there are no photos of many people");
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let pack = data.path().join("models/mine");
+    fs::create_dir_all(&pack).unwrap();
+    for file in ["detector.onnx", "embedder.onnx", "embedder-int8.onnx"] {
+        fs::copy(Path::new("models/builtin").join(file), pack.join(file)).unwrap();
+    }
+    let manifest = fs::read_to_string("models/builtin/pack.toml").unwrap();
+    let (before, after) = manifest.split_once("\n[calibration]").unwrap();
+    let after = after
+        .split_once("\n[[sources]]")
+        .map_or("", |(_, after)| after);
+    let manifest =
+        format!("{before}\n[[sources]]{after}").replace("id = \"builtin\"", "id = \"mine\"");
+    fs::write(pack.join("pack.toml"), manifest).unwrap();
+
+    let mut doctor = rollcall(data.path(), &["doctor"]);
+    let (code, out, _) = run(doctor.env("PORT", "0").env("MODEL_PACK", "mine"));
+    assert!(code == 1 && out.contains("not calibrated"), "{out}");
+
+    let faces = faces.to_str().unwrap();
+    let calibrate = ["models", "calibrate", "mine", faces, "--write"];
+    let (code, out, err) = run(&mut rollcall(data.path(), &calibrate));
+    assert!(
+        code == 0 && out.contains("[calibration]") && out.contains("written"),
+        "{out}{err}"
+    );
+    println!("{out}");
+
+    let (code, _, err) = run(&mut rollcall(data.path(), &calibrate));
+    assert!(code == 1 && err.contains("has a calibration"), "{err}");
+    let mut doctor = rollcall(data.path(), &["doctor"]);
+    let (code, out, _) = run(doctor.env("PORT", "0").env("MODEL_PACK", "mine"));
+    assert!(code == 0 && out.contains("models run"), "{out}");
+}
