@@ -285,9 +285,9 @@ fn from_csv(file: &Path) -> Result<Vec<Person>, Failure> {
             {
                 let path = beside.join(path);
                 if path.is_dir() {
-                    photos.extend(photos_in(&path)?)
+                    photos.extend(photos_in(&path)?);
                 } else {
-                    photos.push(path)
+                    photos.push(path);
                 }
             }
             person(row, ("", ""), photos)

@@ -32,7 +32,7 @@ async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
         stop.cancel();
         signals.next().await;
         hurry.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         served = serving => served?,
