@@ -103,14 +103,14 @@ fn eyes(criterion: &mut Criterion) {
     rollcall::vision::align::chip(&image, place, side, &mut shrunk, &mut chip);
 
     criterion.bench_function("stage/decode", |b| {
-        b.iter(|| pipeline.decode(black_box(&photo)).unwrap())
+        b.iter(|| pipeline.decode(black_box(&photo)).unwrap());
     });
     criterion.bench_function("stage/detect", |b| {
-        b.iter(|| pipeline.detect(black_box(&image)).unwrap())
+        b.iter(|| pipeline.detect(black_box(&image)).unwrap());
     });
     criterion.bench_function("stage/align", |b| {
         b.iter(|| {
-            rollcall::vision::align::chip(black_box(&image), place, side, &mut shrunk, &mut chip)
+            rollcall::vision::align::chip(black_box(&image), place, side, &mut shrunk, &mut chip);
         });
     });
     criterion.bench_function("stage/quality", |b| {
@@ -124,7 +124,7 @@ fn eyes(criterion: &mut Criterion) {
         });
     });
     criterion.bench_function("whole/analyse", |b| {
-        b.iter(|| pipeline.analyse(black_box(&photo), PROBE).unwrap())
+        b.iter(|| pipeline.analyse(black_box(&photo), PROBE).unwrap());
     });
 
     let stages = median(|| drop(pipeline.decode(&photo).unwrap()))

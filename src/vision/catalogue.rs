@@ -388,7 +388,7 @@ mod tests {
         let (url, ranges) = serve(content(), 100_000);
         let mut last = 0;
         let folder = pull(&entry(url, &content()), root.path(), |transfer| {
-            last = transfer.done
+            last = transfer.done;
         })
         .unwrap();
         assert_eq!(fs::read(folder.join("model.onnx")).unwrap(), content());

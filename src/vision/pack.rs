@@ -423,7 +423,7 @@ impl Manifest {
         if !scales.iter().chain(means).all(|value| value.is_finite()) || scales.contains(&0.0) {
             return Err("mean and scale must be finite, scale not 0".into());
         }
-        if !(1..=256).contains(&detector.stride) || detector.stride % 32 != 0 {
+        if !(1..=256).contains(&detector.stride) || !detector.stride.is_multiple_of(32) {
             return Err("detector.stride must be a multiple of 32, at most 256".into());
         }
         if !(0.0..=1.0).contains(&detector.score_threshold)

@@ -132,6 +132,10 @@ impl Runtime {
     }
 
     /// Opens a model for one thread; the error is ONNX Runtime's own words.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the runtime's own error, turned into text at once"
+    )]
     pub(super) fn session(&self, model: &[u8]) -> Result<Session, String> {
         let words = |error: ort::Error| error.to_string();
         Session::builder(&self.environment)

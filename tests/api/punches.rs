@@ -290,7 +290,7 @@ async fn an_offline_capture_is_believed_within_bounds() {
         .await;
     assert_eq!(early.expect(201)["punch"]["clock"], "server");
 
-    let form = images("image", &[face.clone()]).text("captured_at", ago(0));
+    let form = images("image", std::slice::from_ref(&face)).text("captured_at", ago(0));
     let path = format!("/api/punches?captured_at={}", ago(0));
     let both = kiosk.client.post_form(&path, form).await;
     assert_eq!(both.fields(), ["captured_at"]);
@@ -347,7 +347,7 @@ async fn malformed_punches_are_told_what_is_wrong() {
         kiosk.client.post_form("/api/punches", six).await.fields(),
         ["image"]
     );
-    let twice = images("image", &[face.clone()]).text("kind", "in");
+    let twice = images("image", std::slice::from_ref(&face)).text("kind", "in");
     let twice = kiosk.client.post_form("/api/punches?kind=in", twice).await;
     assert_eq!(twice.fields(), ["kind"]);
     kiosk

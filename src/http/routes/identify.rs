@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{enroll::QualityView, number};
 use crate::{
-    domain::{biometrics::Candidate, employees::Employee, ids::EmployeeId},
+    domain::{biometrics::Candidate, employees::Employee, ids::EmployeeId, quality::Flaw},
     http::{
         auth::{Allowed, Identifying as IdentifyPermit},
         problem::{Code, Problem},
@@ -202,8 +202,8 @@ fn face_view(face: IdentifiedFace, names: &HashMap<EmployeeId, String>) -> FaceV
             .and_then(|found| found.margin)
             .map(number),
         candidates: candidates.map(candidate).collect(),
-        reason: face.flaw.map(|flaw| flaw.reason()),
-        detail: face.flaw.map(|flaw| flaw.detail()),
+        reason: face.flaw.map(Flaw::reason),
+        detail: face.flaw.map(Flaw::detail),
     }
 }
 
