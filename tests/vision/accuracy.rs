@@ -245,7 +245,7 @@ async fn people_are_known_and_strangers_are_not() {
         &bursts,
         &photos.stranger_bursts,
     );
-    // The law is kept with room to spare; what is missed are poses that no photo of five shows.
+    // 97 % of single photos is what is aimed at; 94 % is what this model reaches, see docs/MODELS.md.
     assert!(single.share() >= 0.94 && single.named <= 4 && single.mistaken == 0);
     assert!(burst.share() >= 0.97 && burst.named <= 1 && burst.mistaken == 0);
 
