@@ -33,7 +33,7 @@ fn portrait(name: &str) -> Vec<u8> {
 /// The same, small enough that a thousand of them are quick.
 fn small(name: &str) -> Vec<u8> {
     let picture = image::load_from_memory(&portrait(name)).unwrap();
-    let picture = picture.resize(700, 700, image::imageops::FilterType::Triangle);
+    let picture = picture.resize(500, 500, image::imageops::FilterType::Triangle);
     let mut jpeg = std::io::Cursor::new(Vec::new());
     let rgb = picture.to_rgb8();
     rgb.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
@@ -217,12 +217,14 @@ async fn thousand_punches(mongo: Option<String>) {
     let mut service = Service::start(mongo).await;
     let admin = service.admin().await;
     service.enroll(&admin, "E1", &["obama", "obama2"]).await;
-    service.enroll(&admin, "E2", &["biden"]).await;
+    for portrait in ["biden", "collins", "hopper"] {
+        service.enroll(&admin, portrait, &[portrait]).await;
+    }
     let device = service
         .create(&admin, "/api/devices", json!({"name": "Front door"}))
         .await;
     let token = device["token"].as_str().unwrap();
-    let photos = [small("obama3"), small("biden")];
+    let photos = ["obama3", "biden", "collins", "hopper"].map(small);
 
     let (next, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let url = service.url("/api/punches");
@@ -233,7 +235,7 @@ async fn thousand_punches(mongo: Option<String>) {
             if number >= PUNCHES {
                 return acknowledged;
             }
-            let id = punch(&url, token, number, &photos[number % 2]).await;
+            let id = punch(&url, token, number, &photos[number % photos.len()]).await;
             acknowledged.insert(number, id);
             answered.fetch_add(1, Ordering::SeqCst);
         }
@@ -271,7 +273,7 @@ async fn thousand_punches(mongo: Option<String>) {
     assert_eq!(unique.len(), stored.len(), "no punch is listed twice");
     assert_eq!(unique, ids, "what was acknowledged is what is there");
     for number in (0..PUNCHES).step_by(97) {
-        let again = punch(&url, token, number, &photos[number % 2]).await;
+        let again = punch(&url, token, number, &photos[number % photos.len()]).await;
         assert_eq!(again, acknowledged[&number], "also long after");
     }
 }
