@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     audit::Audit,
-    references::{ReferenceError, References},
+    references::{ReferenceError, References, later},
 };
 use crate::{
     clock::Clock,
@@ -222,16 +222,12 @@ impl Employees {
     /// Word of the change goes out before and after: an instance that crashes in between has
     /// told the others, who look again within their overlap.
     async fn forget_face(&self, id: EmployeeId) -> Result<(), EmployeeError> {
-        self.stores
-            .templates
-            .mark_changed(id, self.clock.now())
-            .await?;
+        let before = self.clock.now();
+        self.stores.templates.mark_changed(id, before).await?;
         self.stores.templates.delete_of(id).await?;
         self.stores.employees.set_enrolled(id, 0, None).await?;
-        self.stores
-            .templates
-            .mark_changed(id, self.clock.now())
-            .await?;
+        let after = later(self.clock.now(), before);
+        self.stores.templates.mark_changed(id, after).await?;
         self.references.refresh(id).await?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use tracing::info;
 use super::{
     audit::Audit,
     identification::{IdentifyError, Identifying},
-    references::{ReferenceError, References},
+    references::{ReferenceError, References, later},
 };
 use crate::{
     clock::Clock,
@@ -390,7 +390,7 @@ impl Enrolling {
             .await?;
         self.stores
             .templates
-            .mark_changed(employee.id, self.clock.now())
+            .mark_changed(employee.id, later(self.clock.now(), now))
             .await?;
         self.references.refresh(employee.id).await?;
         Ok(employee)

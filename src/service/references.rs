@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use jiff::{SignedDuration, Timestamp};
 use tracing::error;
 
 use crate::{
@@ -38,6 +39,13 @@ pub struct Filled {
     pub people: usize,
     /// People whose templates could not be opened: they are not identified, and the log says why.
     pub damaged: usize,
+}
+
+/// The time of the word that goes out after a change, always later than that before it: an
+/// instance that looked in between must see that there is something new.
+pub(super) fn later(now: Timestamp, before: Timestamp) -> Timestamp {
+    let next = before.saturating_add(SignedDuration::from_millis(1));
+    next.map_or(now, |next| now.max(next))
 }
 
 /// Makes references and keeps the gallery in step with the store.

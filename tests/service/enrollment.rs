@@ -220,6 +220,10 @@ async fn a_deleted_face_is_gone_and_so_is_the_consent() {
     let world = instance().await;
     let ann = world.enrolled("ann").await;
     world.employees.delete_face(ADMIN, ann.id).await.unwrap();
+    // The clock stood still all the while; word of the end still comes after that of the beginning.
+    let now = rollcall::clock::Clock::now(&*world.clock);
+    let changes = world.stores.templates.changed_since(now).await.unwrap();
+    assert!(changes.iter().any(|(id, at)| *id == ann.id && *at > now));
     let enrolled = world.employees.enrolled(ann.id).await.unwrap();
     assert_eq!(
         (
