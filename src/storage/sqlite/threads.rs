@@ -41,7 +41,8 @@ struct Queues {
 /// A writing thread and a few reading ones on the same file.
 pub(super) struct Threads {
     queues: Mutex<Option<Arc<Queues>>>,
-    running: Mutex<Vec<JoinHandle<()>>>,
+    /// Each gives its connection back when it ends. The writer is the first.
+    running: Mutex<Vec<JoinHandle<Option<Connection>>>>,
 }
 
 impl Threads {
@@ -49,7 +50,8 @@ impl Threads {
     pub async fn start(path: &Path) -> Result<Self, OpenError> {
         let (writes, jobs) = mpsc::channel(QUEUE);
         let writer = start("sqlite-write", path, schema::open_writer, |connection| {
-            write_batches(connection, jobs);
+            write_batches(&connection, jobs);
+            connection
         })
         .await?;
         let mut running = vec![writer];
@@ -58,7 +60,8 @@ impl Threads {
         for number in 1..=READERS {
             let (name, jobs) = (format!("sqlite-read-{number}"), jobs.clone());
             let reader = start(&name, path, schema::open_reader, move |connection| {
-                read_one_by_one(connection, &jobs);
+                read_one_by_one(&connection, &jobs);
+                connection
             })
             .await?;
             running.push(reader);
@@ -105,12 +108,14 @@ impl Threads {
         in_time(queues.writes.send(job), answered).await
     }
 
-    /// Lets the queues run empty, and waits for the threads to end.
+    /// Lets the queues run empty, and waits for the threads to end. The writer's connection is
+    /// closed last and alone: SQLite folds its log into the file only when the closing
+    /// connection finds no other one, and two that close at once may each find the other.
     pub async fn close(&self) {
         drop(held(&self.queues).take());
         let running = std::mem::take(&mut *held(&self.running));
         let joined = tokio::task::spawn_blocking(|| {
-            for thread in running {
+            for thread in running.into_iter().rev() {
                 if thread.join().is_err() {
                     tracing::error!("a thread of the store panicked");
                 }
@@ -149,24 +154,24 @@ async fn in_time<T, E>(
         .map_err(|_| StoreError::Unavailable("the database did not answer in time".into()))?
 }
 
-/// Starts a thread that opens the file and, when that worked, runs.
+/// Starts a thread that opens the file and, when that worked, runs and gives the connection back.
 async fn start(
     name: &str,
     path: &Path,
     open: fn(&Path) -> Result<Connection, OpenError>,
-    run: impl FnOnce(Connection) + Send + 'static,
-) -> Result<JoinHandle<()>, OpenError> {
+    run: impl FnOnce(Connection) -> Connection + Send + 'static,
+) -> Result<JoinHandle<Option<Connection>>, OpenError> {
     let path = path.to_owned();
     let (answer, opened) = oneshot::channel();
     let thread = Builder::new()
         .name(name.to_owned())
         .spawn(move || match open(&path) {
-            Ok(connection) => {
-                if answer.send(Ok(())).is_ok() {
-                    run(connection);
-                }
+            Ok(connection) => answer.send(Ok(())).is_ok().then(|| run(connection)),
+            Err(error) => {
+                // Nobody waits any more when this fails.
+                let _ = answer.send(Err(error));
+                None
             }
-            Err(error) => drop(answer.send(Err(error))),
         })
         .map_err(|error| OpenError::Thread(error.to_string()))?;
     opened
@@ -175,18 +180,18 @@ async fn start(
         .map(|()| thread)
 }
 
-fn read_one_by_one(connection: Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
+fn read_one_by_one(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
     loop {
         // A statement of its own, so that the lock is let go before the job runs.
         let job = held(jobs).blocking_recv();
         match job {
-            Some(job) => job(&connection),
+            Some(job) => job(connection),
             None => return,
         }
     }
 }
 
-fn write_batches(connection: Connection, mut jobs: mpsc::Receiver<Write>) {
+fn write_batches(connection: &Connection, mut jobs: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
         let mut acknowledge = Vec::with_capacity(batch.len());
@@ -194,7 +199,7 @@ fn write_batches(connection: Connection, mut jobs: mpsc::Receiver<Write>) {
             .execute_batch("BEGIN IMMEDIATE")
             .map_err(StoreError::from);
         for job in batch.drain(..) {
-            acknowledge.push(job(state.clone().map(|()| &connection)));
+            acknowledge.push(job(state.clone().map(|()| connection)));
             // After some errors (disk full, I/O) SQLite itself rolls everything back.
             if state.is_ok() && connection.is_autocommit() {
                 state = Err(StoreError::Unavailable(
