@@ -356,7 +356,11 @@ async fn engine(settings: &Settings) -> Result<(Arc<Engine>, usize), BootError> 
     let roots = pack_roots(settings);
     let start = move || {
         let runtime = Runtime::load(recognition.ort_dylib_path.as_deref())?;
-        let pack = Pack::find(&recognition.model_pack, &roots)?;
+        let pack = Pack::with_liveness(
+            &recognition.model_pack,
+            recognition.liveness_pack.as_deref(),
+            &roots,
+        )?;
         let options = EngineOptions {
             threads: recognition.threads.unwrap_or_else(vision::cpu_quota),
             queue: recognition.queue,

@@ -254,8 +254,10 @@ async fn store(settings: &Settings) -> Outcome {
 /// from another one.
 fn model_pack(settings: &Settings, runtime: Option<&Runtime>) -> Outcome {
     let text = |error: &dyn std::error::Error| error.to_string();
-    let pack = Pack::find(
-        &settings.recognition.model_pack,
+    let recognition = &settings.recognition;
+    let pack = Pack::with_liveness(
+        &recognition.model_pack,
+        recognition.liveness_pack.as_deref(),
         &boot::pack_roots(settings),
     )
     .map_err(|error| text(&error))?;

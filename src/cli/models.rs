@@ -13,9 +13,9 @@ use crate::{
     vision::{
         Engine, EngineOptions, Pack, Runtime,
         calibrate::{self, Progress},
-        catalogue::{self, Catalogue, Kind, Transfer},
+        catalogue::{self, Catalogue, Transfer},
         cpu_quota,
-        pack::MANIFEST,
+        pack::{Installed, MANIFEST},
     },
 };
 
@@ -58,22 +58,31 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
 }
 
 fn list(settings: &Settings) -> Result<ExitCode, Failure> {
-    for (folder, pack) in Pack::installed(&boot::pack_roots(settings)) {
-        match pack {
-            Ok(pack) => {
+    let recognition = &settings.recognition;
+    let mark = |used: bool| if used { '*' } else { ' ' };
+    for (folder, installed) in Installed::all(&boot::pack_roots(settings)) {
+        match installed {
+            Ok(Installed::Pack(pack)) => {
                 let manifest = pack.manifest();
-                let used = if manifest.id == settings.recognition.model_pack {
-                    '*'
-                } else {
-                    ' '
-                };
                 let calibrated = if manifest.calibration.is_some() {
                     "calibrated"
                 } else {
                     "not calibrated"
                 };
                 println!(
-                    "{used} {:<12} {} ({}), {calibrated}, in {}",
+                    "{} {:<20} {} ({}), {calibrated}, in {}",
+                    mark(manifest.id == recognition.model_pack),
+                    manifest.id,
+                    manifest.name,
+                    manifest.licence,
+                    folder.display()
+                );
+            }
+            Ok(Installed::AddOn(add_on)) => {
+                let manifest = add_on.manifest();
+                println!(
+                    "{} {:<20} {} ({}), liveness add-on, in {}",
+                    mark(recognition.liveness_pack.as_ref() == Some(&manifest.id)),
                     manifest.id,
                     manifest.name,
                     manifest.licence,
@@ -84,14 +93,9 @@ fn list(settings: &Settings) -> Result<ExitCode, Failure> {
         }
     }
     println!("\nto fetch with `rollcall models pull`:");
-    let catalogue = Catalogue::builtin()?;
-    for entry in catalogue
-        .entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::Pack)
-    {
+    for entry in &Catalogue::builtin()?.entries {
         println!(
-            "  {:<12} {} ({})",
+            "  {:<20} {} ({})",
             entry.id, entry.description, entry.licence
         );
     }
@@ -99,8 +103,12 @@ fn list(settings: &Settings) -> Result<ExitCode, Failure> {
 }
 
 fn verify(settings: &Settings, name: Option<&str>) -> Result<ExitCode, Failure> {
-    let name = name.unwrap_or(&settings.recognition.model_pack);
-    let pack = Pack::find(name, &boot::pack_roots(settings))?;
+    let recognition = &settings.recognition;
+    let pack = Pack::with_liveness(
+        name.unwrap_or(&recognition.model_pack),
+        recognition.liveness_pack.as_deref(),
+        &boot::pack_roots(settings),
+    )?;
     for file in pack.manifest().files() {
         pack.read(&file)?;
         println!("{}  {}", file.sha256, pack.path(&file.file).display());
@@ -126,11 +134,6 @@ fn start(settings: &Settings, pack: &Pack, threads: usize) -> Result<Engine, Fai
 fn pull(settings: &Settings, name: &str) -> Result<ExitCode, Failure> {
     let catalogue = Catalogue::builtin()?;
     let entry = catalogue.find(name)?;
-    if entry.kind == Kind::AddOn {
-        return Err(Failure::Refused(format!(
-            "{name} is an add-on, which this version cannot use"
-        )));
-    }
     println!("{}\nlicence: {}", entry.description, entry.licence);
     for file in &entry.files {
         println!("  {}: {}", file.name, file.licence);
@@ -148,11 +151,21 @@ fn pull(settings: &Settings, name: &str) -> Result<ExitCode, Failure> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let pack = Pack::open(pulled?)?;
-    pack.verify()?;
-    println!("{name} is in {}", pack.folder().display());
-    if pack.manifest().calibration.is_none() {
-        println!("it has no calibration: run `rollcall models calibrate {name} PHOTOS --write`");
+    let folder = pulled?;
+    println!("{name} is in {}", folder.display());
+    match Installed::open(&folder)? {
+        Installed::AddOn(add_on) => {
+            add_on.verify()?;
+            println!("set LIVENESS_PACK={name} to use it, MIN_LIVENESS for what a punch needs");
+        }
+        Installed::Pack(pack) => {
+            pack.verify()?;
+            if pack.manifest().calibration.is_none() {
+                println!(
+                    "it has no calibration: run `rollcall models calibrate {name} PHOTOS --write`"
+                );
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -259,6 +259,8 @@ sections! {
     recognition: Recognition {
         model_pack: String = "MODEL_PACK", parse::text, default "builtin",
             takes "the id of a model pack", "The model pack; see docs/MODELS.md";
+        liveness_pack: String = "LIVENESS_PACK", parse::text,
+            takes "the id of an add-on", "Liveness models that join the pack, such as `liveness-minifasnet`; see docs/MODELS.md";
         models_dir: PathBuf = "MODELS_DIR", parse::path, default "./models",
             takes "a folder", "Folder that holds one folder for each model pack";
         precision: Precision = "PRECISION", parse::precision, default "auto",

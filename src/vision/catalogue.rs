@@ -304,7 +304,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::vision::pack::Manifest;
+    use crate::vision::pack::{AddOnManifest, LivenessSpec, Manifest};
 
     /// Serves one file over loopback. The first answer breaks off after `cut` bytes. Returns
     /// the address and the Range headers that were asked for.
@@ -452,17 +452,26 @@ mod tests {
                     file.name
                 );
             }
-            if entry.kind == Kind::Pack {
-                let manifest: Manifest = toml::from_str(&entry.manifest).unwrap();
-                assert_eq!(manifest.id, entry.id);
-                for file in manifest.files() {
-                    let remote = entry
-                        .files
-                        .iter()
-                        .find(|remote| remote.name == file.file)
-                        .unwrap();
-                    assert_eq!((&remote.sha256, remote.bytes), (&file.sha256, file.bytes));
+            let (id, files) = match entry.kind {
+                Kind::Pack => {
+                    let manifest: Manifest = toml::from_str(&entry.manifest).unwrap();
+                    (manifest.id.clone(), manifest.files())
                 }
+                Kind::AddOn => {
+                    let manifest: AddOnManifest = toml::from_str(&entry.manifest).unwrap();
+                    let models = manifest.liveness.iter();
+                    (
+                        manifest.id.clone(),
+                        models.map(LivenessSpec::model_file).collect(),
+                    )
+                }
+            };
+            assert_eq!(id, entry.id);
+            assert_eq!(files.len(), entry.files.len());
+            for file in files {
+                let mut remotes = entry.files.iter();
+                let remote = remotes.find(|remote| remote.name == file.file).unwrap();
+                assert_eq!((&remote.sha256, remote.bytes), (&file.sha256, file.bytes));
             }
         }
         assert!(catalogue.find("opencv").is_ok());

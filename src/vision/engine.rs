@@ -129,6 +129,9 @@ impl fmt::Display for Description {
             f,
             "pack {pack} ({model}, {precision}), ONNX Runtime {runtime}, threads {threads}"
         )?;
+        if self.liveness {
+            f.write_str(", liveness")?;
+        }
         if !self.calibrated {
             f.write_str(", not calibrated: nobody will be identified")?;
         }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use crate::domain::biometrics::{Calibration, ModelId};
@@ -45,6 +45,42 @@ pub struct Manifest {
     /// Where the files come from.
     #[serde(default)]
     pub sources: Vec<Source>,
+}
+
+/// Liveness models that join a pack: a folder whose `pack.toml` has neither a detector nor an
+/// embedder.
+#[derive(Debug, Clone)]
+pub struct AddOn {
+    folder: PathBuf,
+    manifest: AddOnManifest,
+}
+
+/// What an add-on's `pack.toml` says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddOnManifest {
+    /// The add-on's own name, and that of its folder.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SPDX expression that covers all files.
+    pub licence: String,
+    /// Its models; their probabilities are averaged.
+    pub liveness: Vec<LivenessSpec>,
+    /// Where the files come from.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+}
+
+/// What a folder with a `pack.toml` holds.
+#[derive(Debug, Clone)]
+pub enum Installed {
+    /// A pack that stands alone.
+    Pack(Box<Pack>),
+    /// Models that join one.
+    AddOn(AddOn),
 }
 
 /// A file of a pack and how to know it.
@@ -264,56 +300,40 @@ impl Pack {
     /// Reads and checks the description in a pack's folder.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, PackError> {
         let folder = folder.into();
-        let path = folder.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).map_err(|cause| unreadable(&path, cause))?;
-        let refuse = |cause: String| PackError::Manifest {
-            path: path.clone(),
-            cause,
-        };
-        let manifest: Manifest =
-            toml::from_str(&text).map_err(|error| refuse(error.to_string().trim().to_owned()))?;
-        manifest.check().map_err(refuse)?;
+        let manifest = describe(&folder, Manifest::check)?;
         Ok(Self { folder, manifest })
     }
 
     /// Opens the pack that a setting names: a folder when it is one (or looks like a path),
     /// else the folder of that name in one of the `roots`.
     pub fn find(name: &str, roots: &[PathBuf]) -> Result<Self, PackError> {
-        let path = Path::new(name);
-        let candidates: Vec<PathBuf> = if path.components().count() > 1 || path.is_absolute() {
-            vec![path.to_owned()]
-        } else {
-            roots.iter().map(|root| root.join(name)).collect()
-        };
-        match candidates
-            .iter()
-            .find(|folder| folder.join(MANIFEST).is_file())
-        {
-            Some(folder) => Self::open(folder),
-            None => Err(PackError::Unknown {
-                name: name.to_owned(),
-                tried: candidates
-                    .iter()
-                    .map(|folder| folder.join(MANIFEST))
-                    .collect(),
-            }),
-        }
+        Self::open(located(name, roots)?)
     }
 
-    /// Every pack that is installed under `roots`, or why it cannot be used, by folder.
-    pub fn installed(roots: &[PathBuf]) -> Vec<(PathBuf, Result<Self, PackError>)> {
-        let mut folders: Vec<PathBuf> = roots
+    /// Opens the pack and the add-on that two settings name.
+    pub fn with_liveness(
+        name: &str,
+        add_on: Option<&str>,
+        roots: &[PathBuf],
+    ) -> Result<Self, PackError> {
+        let mut pack = Self::find(name, roots)?;
+        if let Some(add_on) = add_on {
+            pack.join(&AddOn::find(add_on, roots)?);
+        }
+        Ok(pack)
+    }
+
+    /// Puts an add-on's liveness models in the place of the pack's own.
+    pub fn join(&mut self, add_on: &AddOn) {
+        self.manifest.liveness = add_on
+            .manifest
+            .liveness
             .iter()
-            .filter_map(|root| std::fs::read_dir(root).ok())
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|folder| folder.join(MANIFEST).is_file())
+            .map(|spec| LivenessSpec {
+                file: add_on.folder.join(&spec.file).display().to_string(),
+                ..spec.clone()
+            })
             .collect();
-        folders.sort();
-        folders
-            .into_iter()
-            .map(|folder| (folder.clone(), Self::open(folder)))
-            .collect()
     }
 
     /// What the description says.
@@ -326,31 +346,14 @@ impl Pack {
         &self.folder
     }
 
-    /// The path of one of the pack's files.
+    /// The path of one of the pack's files; that of an add-on's file is in its description.
     pub fn path(&self, file: &str) -> PathBuf {
         self.folder.join(file)
     }
 
     /// Reads one file and makes sure that it is the one the description tells of.
     pub fn read(&self, file: &ModelFile) -> Result<Vec<u8>, PackError> {
-        let path = self.path(&file.file);
-        let content = std::fs::read(&path).map_err(|cause| unreadable(&path, cause))?;
-        if content.len() as u64 != file.bytes {
-            return Err(PackError::Size {
-                path,
-                wanted: file.bytes,
-                found: content.len() as u64,
-            });
-        }
-        let found = hex::encode(Sha256::digest(&content));
-        if !found.eq_ignore_ascii_case(&file.sha256) {
-            return Err(PackError::Hash {
-                path,
-                wanted: file.sha256.clone(),
-                found,
-            });
-        }
-        Ok(content)
+        read(self.path(&file.file), file)
     }
 
     /// Reads every file of the pack: sizes and hashes. Whether they are face models shows when
@@ -361,6 +364,128 @@ impl Pack {
             .iter()
             .try_for_each(|file| self.read(file).map(drop))
     }
+}
+
+impl AddOn {
+    /// Reads and checks the description in an add-on's folder.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, PackError> {
+        let folder = folder.into();
+        let manifest = describe(&folder, AddOnManifest::check)?;
+        Ok(Self { folder, manifest })
+    }
+
+    /// Opens the add-on that a setting names, as [`Pack::find`] does.
+    pub fn find(name: &str, roots: &[PathBuf]) -> Result<Self, PackError> {
+        Self::open(located(name, roots)?)
+    }
+
+    /// What the description says.
+    pub fn manifest(&self) -> &AddOnManifest {
+        &self.manifest
+    }
+
+    /// Reads every file: sizes and hashes.
+    pub fn verify(&self) -> Result<(), PackError> {
+        self.manifest
+            .liveness
+            .iter()
+            .try_for_each(|spec| read(self.folder.join(&spec.file), &spec.model_file()).map(drop))
+    }
+}
+
+impl Installed {
+    /// Opens whatever the folder holds.
+    pub fn open(folder: &Path) -> Result<Self, PackError> {
+        /// The parts that only a pack has.
+        #[derive(Deserialize)]
+        struct Parts {
+            detector: Option<toml::Table>,
+            embedder: Option<toml::Table>,
+        }
+        let parts: Parts = describe(folder, |_| Ok(()))?;
+        if parts.detector.is_none() && parts.embedder.is_none() {
+            AddOn::open(folder).map(Self::AddOn)
+        } else {
+            Pack::open(folder).map(|pack| Self::Pack(Box::new(pack)))
+        }
+    }
+
+    /// Everything that is installed under `roots`, or why it cannot be used, by folder.
+    pub fn all(roots: &[PathBuf]) -> Vec<(PathBuf, Result<Self, PackError>)> {
+        let mut folders: Vec<PathBuf> = roots
+            .iter()
+            .filter_map(|root| std::fs::read_dir(root).ok())
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|folder| folder.join(MANIFEST).is_file())
+            .collect();
+        folders.sort();
+        folders
+            .into_iter()
+            .map(|folder| (folder.clone(), Self::open(&folder)))
+            .collect()
+    }
+}
+
+/// Reads and checks the `pack.toml` of a folder.
+fn describe<M: DeserializeOwned>(
+    folder: &Path,
+    check: impl FnOnce(&M) -> Result<(), String>,
+) -> Result<M, PackError> {
+    let path = folder.join(MANIFEST);
+    let text = std::fs::read_to_string(&path).map_err(|cause| unreadable(&path, cause))?;
+    let refuse = |cause: String| PackError::Manifest {
+        path: path.clone(),
+        cause,
+    };
+    let manifest: M =
+        toml::from_str(&text).map_err(|error| refuse(error.to_string().trim().to_owned()))?;
+    check(&manifest).map_err(refuse)?;
+    Ok(manifest)
+}
+
+/// The folder that a setting names: a folder when it is one (or looks like a path), else the
+/// folder of that name in one of the `roots`.
+fn located(name: &str, roots: &[PathBuf]) -> Result<PathBuf, PackError> {
+    let path = Path::new(name);
+    let candidates: Vec<PathBuf> = if path.components().count() > 1 || path.is_absolute() {
+        vec![path.to_owned()]
+    } else {
+        roots.iter().map(|root| root.join(name)).collect()
+    };
+    let holds = |folder: &&PathBuf| folder.join(MANIFEST).is_file();
+    candidates
+        .iter()
+        .find(holds)
+        .cloned()
+        .ok_or_else(|| PackError::Unknown {
+            name: name.to_owned(),
+            tried: candidates
+                .iter()
+                .map(|folder| folder.join(MANIFEST))
+                .collect(),
+        })
+}
+
+/// Reads a file and makes sure that it is the one that is meant.
+fn read(path: PathBuf, file: &ModelFile) -> Result<Vec<u8>, PackError> {
+    let content = std::fs::read(&path).map_err(|cause| unreadable(&path, cause))?;
+    if content.len() as u64 != file.bytes {
+        return Err(PackError::Size {
+            path,
+            wanted: file.bytes,
+            found: content.len() as u64,
+        });
+    }
+    let found = hex::encode(Sha256::digest(&content));
+    if !found.eq_ignore_ascii_case(&file.sha256) {
+        return Err(PackError::Hash {
+            path,
+            wanted: file.sha256.clone(),
+            found,
+        });
+    }
+    Ok(content)
 }
 
 fn unreadable(path: &Path, cause: io::Error) -> PackError {
@@ -398,23 +523,7 @@ impl Manifest {
 
     /// What the types cannot say.
     fn check(&self) -> Result<(), String> {
-        for file in self.files() {
-            let plain = Path::new(&file.file).components().count() == 1
-                && !file.file.starts_with('.')
-                && !file.file.contains(['/', '\\']);
-            if !plain {
-                return Err(format!(
-                    "{:?} is not a file name in the pack's folder",
-                    file.file
-                ));
-            }
-            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(format!(
-                    "sha256 of {} is not 64 hexadecimal digits",
-                    file.file
-                ));
-            }
-        }
+        self.files().iter().try_for_each(ModelFile::check)?;
         let detector = &self.detector;
         let embedder = &self.embedder;
         let scales = [detector.scale, embedder.scale];
@@ -441,15 +550,47 @@ impl Manifest {
         if embedder.variants.is_empty() {
             return Err("embedder.variants is empty".into());
         }
+        self.liveness.iter().try_for_each(LivenessSpec::check)
+    }
+}
+
+impl AddOnManifest {
+    fn check(&self) -> Result<(), String> {
+        if self.liveness.is_empty() {
+            return Err("an add-on has at least one [[liveness]] model".into());
+        }
         for spec in &self.liveness {
-            let fed =
-                (16..=1024).contains(&spec.input) && spec.scale.is_finite() && spec.scale != 0.0;
-            if !fed || !(0.5..=20.0).contains(&spec.crop_scale) {
-                return Err(format!(
-                    "{}: input is 16 to 1024, crop_scale 0.5 to 20, scale not 0",
-                    spec.file
-                ));
-            }
+            spec.model_file().check()?;
+            spec.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl ModelFile {
+    fn check(&self) -> Result<(), String> {
+        let Self { file, sha256, .. } = self;
+        let plain = Path::new(file).components().count() == 1
+            && !file.starts_with('.')
+            && !file.contains(['/', '\\']);
+        if !plain {
+            return Err(format!("{file:?} is not a file name in the pack's folder"));
+        }
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(format!("sha256 of {file} is not 64 hexadecimal digits"));
+        }
+        Ok(())
+    }
+}
+
+impl LivenessSpec {
+    fn check(&self) -> Result<(), String> {
+        let fed = (16..=1024).contains(&self.input) && self.scale.is_finite() && self.scale != 0.0;
+        if !fed || !(0.5..=20.0).contains(&self.crop_scale) {
+            return Err(format!(
+                "{}: input is 16 to 1024, crop_scale 0.5 to 20, scale not 0",
+                self.file
+            ));
         }
         Ok(())
     }

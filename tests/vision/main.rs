@@ -3,5 +3,6 @@
 mod accuracy;
 mod engine;
 mod golden;
+mod liveness;
 mod samples;
 mod support;

@@ -102,6 +102,38 @@ fn every_type_shows_the_same_face() {
     }
 }
 
+/// The photo as printers want it: four inks instead of three lights, without black.
+fn cmyk(image: &RgbImage) -> Vec<u8> {
+    let inks: Vec<u8> = image
+        .pixels()
+        .flat_map(|pixel| [255 - pixel[0], 255 - pixel[1], 255 - pixel[2], 0])
+        .collect();
+    let mut bytes = Vec::new();
+    jpeg_encoder::Encoder::new(&mut bytes, 92)
+        .encode(
+            &inks,
+            image.width() as u16,
+            image.height() as u16,
+            jpeg_encoder::ColorType::Cmyk,
+        )
+        .unwrap();
+    bytes
+}
+
+#[test]
+fn a_photo_for_the_press_shows_the_same_face() {
+    let mut pipeline = pipeline();
+    let mut embed = |bytes: &[u8]| {
+        pipeline.analyse(bytes, PROBE).unwrap().faces[0]
+            .embedding
+            .clone()
+    };
+    let light = embed(&portrait("biden.jpg")).unwrap();
+    let press = embed(&cmyk(&photo().into_rgb8())).unwrap();
+    let alike = light.similarity(&press).unwrap().value();
+    assert!(alike > 0.99, "{alike}");
+}
+
 #[test]
 fn every_orientation_stands_upright() {
     // Left upper red, right upper green, left lower blue: what the upright image must show.
