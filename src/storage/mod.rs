@@ -2,4 +2,5 @@
 
 pub mod mongo;
 mod parts;
+pub mod redis;
 pub mod sqlite;

@@ -1,0 +1,121 @@
+//! Ports to what instances share for a while: cached bytes, limits, locks, the bus.
+//!
+//! Nothing here is a record. Each port has an adapter for Redis, one for this process alone,
+//! and one that takes the first and, while Redis is away, the second (`storage::degrading`), so
+//! that callers get an answer at any time.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+/// Bytes by key for a time. A cache: what was put in may be gone at any moment, and nothing may
+/// depend on its being there. Keys are `use:…`, without the installation's prefix.
+#[async_trait]
+pub trait Cache: Send + Sync {
+    /// The value, when there is one.
+    async fn get(&self, key: &str) -> Option<Vec<u8>>;
+
+    /// The values of several keys, in their order.
+    async fn get_many(&self, keys: &[String]) -> Vec<Option<Vec<u8>>>;
+
+    /// Puts a value, for at most so long.
+    async fn set(&self, key: &str, value: &[u8], ttl: Duration);
+
+    /// Puts several values, all for at most so long.
+    async fn set_many(&self, values: &[(String, Vec<u8>)], ttl: Duration);
+
+    /// Puts a value only where there is none; whether it was put.
+    async fn add(&self, key: &str, value: &[u8], ttl: Duration) -> bool;
+
+    /// Takes values out; how many were there.
+    async fn delete(&self, keys: &[String]) -> u64;
+
+    /// Takes out every key that begins so; how many there were.
+    async fn clear(&self, prefix: &str) -> u64;
+
+    /// Adds to a number, which begins at 0 and then lives so long; what it is now.
+    async fn increment(&self, key: &str, by: i64, ttl: Duration) -> i64;
+
+    /// How long the value still lives; `None` without one.
+    async fn ttl(&self, key: &str) -> Option<Duration>;
+
+    /// Whether there is a value.
+    async fn exists(&self, key: &str) -> bool {
+        self.ttl(key).await.is_some()
+    }
+}
+
+/// How much is allowed in a window that slides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// The most that is allowed within the window; at least 1.
+    pub most: u32,
+    /// The window.
+    pub window: Duration,
+}
+
+/// The answer of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether this one is allowed; if so it is counted.
+    pub allowed: bool,
+    /// How many more are.
+    pub remaining: u32,
+    /// How long it takes until the oldest that is counted is forgotten: after it, one more is
+    /// allowed.
+    pub reset: Duration,
+}
+
+/// Limits that all instances count together, exactly, in windows that slide.
+#[async_trait]
+pub trait RateLimits: Send + Sync {
+    /// Counts one use of `key`, when the quota allows it.
+    async fn check(&self, key: &str, quota: Quota) -> Verdict;
+}
+
+/// A lock that is held. Whoever acts under it passes `fence` on: it grows with every holder, so
+/// that a holder who was paused past the end of its lease is told from the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What is locked.
+    pub name: String,
+    /// Who holds it, one of a kind for each time it is acquired.
+    pub token: String,
+    /// The fencing token.
+    pub fence: u64,
+}
+
+/// Locks with a lease: one holder at a time, gone with its holder.
+#[async_trait]
+pub trait Locks: Send + Sync {
+    /// Takes the lock for so long; `None` when somebody has it, or when nobody can say. A lock
+    /// that cannot be had is never assumed.
+    async fn acquire(&self, name: &str, lease: Duration) -> Option<Held>;
+
+    /// Holds it for so long from now; false when it is lost: its holder must stop at once.
+    async fn extend(&self, held: &Held, lease: Duration) -> bool;
+
+    /// Lets go. False when it was lost before.
+    async fn release(&self, held: &Held) -> bool;
+}
+
+/// Messages from any instance to all of them, this one too. Who does not listen misses them:
+/// whatever must not be missed is read from the store.
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// Tells all who listen to the topic.
+    async fn publish(&self, topic: &str, message: &[u8]);
+
+    /// Every message from now on, of every topic.
+    fn subscribe(&self) -> broadcast::Receiver<Message>;
+}
+
+/// A message of the bus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What it is about.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+}

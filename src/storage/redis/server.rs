@@ -1,0 +1,334 @@
+//! One database of a Redis: its connections, and the breaker in front of them.
+//!
+//! Nobody on a request's path ever waits for a connection. A watcher makes them, tries them by
+//! writing, and closes the breaker; the first caller who notices that the server is gone, hangs
+//! or cannot be written opens it, and everybody else is told [`Away`] at once until the watcher
+//! has tried it with success.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use metrics::{counter, gauge, histogram};
+use redis::{
+    Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, Script,
+    ServerErrorKind, Value, aio::ConnectionLike,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::address::{Address, Link, Patience};
+
+/// Redis is not there, does not answer in time, or takes no writes. What was sent may or may
+/// not have been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("redis is away")]
+pub struct Away;
+
+/// How often an absent server is tried.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How often a server that nobody complains about is tried.
+const CHECK: Duration = Duration::from_secs(1);
+
+/// How an instance stands to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Not tried yet.
+    Unknown,
+    /// It takes commands.
+    Up,
+    /// It does not, and why.
+    Away(String),
+}
+
+/// A server, a Sentinel's master or a cluster, with a number of shared connections.
+pub struct Server {
+    address: Address,
+    patience: Patience,
+    links: RwLock<Vec<Link>>,
+    next: AtomicUsize,
+    standing: Mutex<Standing>,
+    came_back: AtomicU64,
+    started: Instant,
+    wake: Notify,
+    size: usize,
+    probe: String,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redis at {}", self.address.shown())
+    }
+}
+
+impl ConnectionLike for Link {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Server(link) => link.req_packed_command(cmd),
+            Self::Cluster(link) => link.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Server(link) => link.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(link) => link.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Server(link) => link.get_db(),
+            Self::Cluster(link) => link.get_db(),
+        }
+    }
+}
+
+impl Server {
+    /// Not connected yet: [`watch`](Self::watch) does that. `probe` is the key that the watcher
+    /// writes; `size` is how many connections share the work.
+    pub fn new(address: Address, patience: Patience, size: usize, probe: String) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            patience,
+            links: RwLock::default(),
+            next: AtomicUsize::new(0),
+            standing: Mutex::new(Standing::Unknown),
+            came_back: AtomicU64::new(0),
+            started: Instant::now(),
+            wake: Notify::new(),
+            size: size.max(1),
+            probe,
+        })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How long may be waited for what.
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// How it stands now.
+    pub fn standing(&self) -> Standing {
+        self.standing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Whether it takes commands.
+    pub fn is_up(&self) -> bool {
+        !self
+            .links
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
+    /// How long it has been taking commands without a break; `None` when it does not.
+    pub fn up_for(&self) -> Option<Duration> {
+        let since = Duration::from_millis(self.came_back.load(Ordering::Acquire));
+        self.is_up()
+            .then(|| self.started.elapsed().saturating_sub(since))
+    }
+
+    fn link(&self) -> Result<Link, Away> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        links.get(number % links.len().max(1)).cloned().ok_or(Away)
+    }
+
+    /// Runs one command.
+    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
+        let mut link = self.link()?;
+        self.judged(async { command.query_async(&mut link).await })
+            .await
+    }
+
+    /// Runs several commands in one round trip.
+    pub async fn pipe<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Away> {
+        let mut link = self.link()?;
+        self.judged(async { commands.query_async(&mut link).await })
+            .await
+    }
+
+    /// Runs a script: all or nothing, and nothing else in between.
+    pub async fn script<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Result<T, Away> {
+        let mut link = self.link()?;
+        let mut call = script.prepare_invoke();
+        keys.iter().for_each(|key| {
+            call.key(*key);
+        });
+        arguments.iter().for_each(|argument| {
+            call.arg(*argument);
+        });
+        self.judged(async { call.invoke_async(&mut link).await })
+            .await
+    }
+
+    /// Waits no longer than patience allows, and opens the breaker for whatever says that the
+    /// server is of no use.
+    async fn judged<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<T, Away> {
+        let begun = Instant::now();
+        let result = tokio::time::timeout(self.patience.command, work).await;
+        histogram!("rollcall_redis_command_seconds").record(begun.elapsed().as_secs_f64());
+        let why = match result {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) if !is_of_no_use(&error) => {
+                counter!("rollcall_redis_errors_total").increment(1);
+                tracing::warn!(error = told(&error), "redis refused a command");
+                return Err(Away);
+            }
+            Ok(Err(error)) => told(&error),
+            Err(_) => "it does not answer in time".to_owned(),
+        };
+        counter!("rollcall_redis_errors_total").increment(1);
+        self.leave(why);
+        Err(Away)
+    }
+
+    /// Opens the breaker. One line in the log, however many notice.
+    fn leave(&self, why: String) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        if !matches!(*standing, Standing::Away(_)) {
+            tracing::warn!(
+                redis = self.address.shown(),
+                why,
+                "Running without Redis caching"
+            );
+            gauge!("rollcall_redis_up", "redis" => self.address.shown().to_owned()).set(0.0);
+        }
+        *standing = Standing::Away(why);
+        drop(standing);
+        self.wake.notify_one();
+    }
+
+    fn join(&self, links: Vec<Link>) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.came_back.store(now, Ordering::Release);
+        *self.links.write().unwrap_or_else(PoisonError::into_inner) = links;
+        tracing::info!(redis = self.address.shown(), "running with Redis");
+        gauge!("rollcall_redis_up", "redis" => self.address.shown().to_owned()).set(1.0);
+        *standing = Standing::Up;
+    }
+
+    /// Connects, and makes sure that it can be written.
+    async fn connect(&self) -> Result<Vec<Link>, String> {
+        let make = async {
+            let mut links = Vec::with_capacity(self.size);
+            for _ in 0..self.size {
+                links.push(self.address.connect(self.patience).await?);
+            }
+            if let Some(link) = links.first_mut() {
+                self.probe().query_async::<()>(link).await?;
+            }
+            Ok::<_, RedisError>(links)
+        };
+        let patience = self.patience.connect * 2 + self.patience.command;
+        match tokio::time::timeout(patience, make).await {
+            Ok(made) => made.map_err(|error| told(&error)),
+            Err(_) => Err("it does not answer in time".to_owned()),
+        }
+    }
+
+    /// A write, since a replica and a full server answer a PING as well.
+    fn probe(&self) -> Cmd {
+        let mut probe = redis::cmd("SET");
+        probe.arg(&self.probe).arg(1).arg("PX").arg(1000);
+        probe
+    }
+
+    /// Tries once to connect when it is not connected.
+    pub async fn try_now(&self) {
+        if self.is_up() {
+            // Whoever does not answer is seen to by `judged`.
+            let _ = self.run::<()>(&self.probe()).await;
+            return;
+        }
+        match self.connect().await {
+            Ok(links) => self.join(links),
+            Err(why) => self.leave(why),
+        }
+    }
+
+    /// Keeps the connections until `stop`.
+    pub async fn watch(&self, stop: CancellationToken) {
+        loop {
+            self.try_now().await;
+            let pause = if self.is_up() { CHECK } else { RETRY };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                // Noticed between two checks: tried again at once, then at intervals.
+                () = self.wake.notified(), if self.is_up() => {}
+            }
+        }
+    }
+}
+
+/// Whether the error says that the server, and not the command, is of no use now.
+fn is_of_no_use(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::NoPerm,
+        ) => true,
+        ErrorKind::Server(_) | ErrorKind::Extension => {
+            matches!(
+                error.code(),
+                Some(
+                    "OOM"
+                        | "MISCONF"
+                        | "NOAUTH"
+                        | "WRONGPASS"
+                        | "NOREPLICAS"
+                        | "BUSY"
+                        | "UNKILLABLE"
+                )
+            )
+        }
+        ErrorKind::UnexpectedReturnType | ErrorKind::Parse => false,
+        _ => true,
+    }
+}
+
+/// What an error says, for people: the server's own words hold no value of ours.
+fn told(error: &RedisError) -> String {
+    match error.code() {
+        Some("OOM") => "its memory is full and it may not evict (OOM)".to_owned(),
+        Some("MISCONF") => "it cannot save to its disk (MISCONF)".to_owned(),
+        Some("READONLY") => "it is a read-only replica (READONLY)".to_owned(),
+        Some("NOAUTH" | "WRONGPASS") => "it refuses the user or password".to_owned(),
+        Some(code) => format!("it answers {code}"),
+        None => error.category().to_owned(),
+    }
+}
