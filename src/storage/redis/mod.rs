@@ -1,7 +1,17 @@
 //! Redis: what instances share for a while.
 
 mod address;
+mod bus;
+mod cache;
+mod keys;
+mod limits;
+mod locks;
 mod server;
 
 pub use address::{Address, AddressError, Patience};
+pub use bus::RedisBus;
+pub use cache::RedisCache;
+pub use keys::Prefix;
+pub use limits::RedisLimits;
+pub use locks::RedisLocks;
 pub use server::{Away, Server, Standing};

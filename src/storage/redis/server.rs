@@ -17,7 +17,9 @@ use std::{
 use metrics::{counter, gauge, histogram};
 use redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, Script,
-    ServerErrorKind, Value, aio::ConnectionLike,
+    ServerErrorKind, Value,
+    aio::ConnectionLike,
+    cluster_routing::{RoutingInfo, SingleNodeRoutingInfo},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +37,15 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// How often a server that nobody complains about is tried.
 const CHECK: Duration = Duration::from_secs(1);
+
+/// A node of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Host or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
 
 /// How an instance stands to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +70,7 @@ pub struct Server {
     wake: Notify,
     size: usize,
     probe: String,
+    forget: Vec<String>,
 }
 
 impl fmt::Debug for Server {
@@ -97,8 +109,16 @@ impl ConnectionLike for Link {
 
 impl Server {
     /// Not connected yet: [`watch`](Self::watch) does that. `probe` is the key that the watcher
-    /// writes; `size` is how many connections share the work.
-    pub fn new(address: Address, patience: Patience, size: usize, probe: String) -> Arc<Self> {
+    /// writes; `size` is how many connections share the work. Keys of the patterns in `forget`
+    /// are taken out each time before the server counts as up: what they cache may have been
+    /// withdrawn while this instance could not tell it.
+    pub fn new(
+        address: Address,
+        patience: Patience,
+        size: usize,
+        probe: String,
+        forget: Vec<String>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             address,
             patience,
@@ -110,6 +130,7 @@ impl Server {
             wake: Notify::new(),
             size: size.max(1),
             probe,
+            forget,
         })
     }
 
@@ -184,6 +205,78 @@ impl Server {
         });
         self.judged(async { call.invoke_async(&mut link).await })
             .await
+    }
+
+    /// Every key of the pattern, by SCAN: the server goes on serving others meanwhile. In a
+    /// cluster each primary is asked.
+    pub async fn scan(&self, pattern: &str) -> Result<Vec<String>, Away> {
+        let mut link = self.link()?;
+        self.scan_by(&mut link, pattern).await
+    }
+
+    async fn scan_by(&self, link: &mut Link, pattern: &str) -> Result<Vec<String>, Away> {
+        let mut found = Vec::new();
+        for node in self.primaries_by(link).await? {
+            let mut cursor = 0u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor)
+                    .arg("MATCH")
+                    .arg(pattern)
+                    .arg("COUNT")
+                    .arg(500);
+                let (next, keys): (u64, Vec<String>) =
+                    self.judged(ask(link, node.as_ref(), scan)).await?;
+                found.extend(keys);
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        // A scan may tell a key twice.
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Runs a command on every primary of a cluster, or on the server: who, and what it said.
+    pub async fn everywhere<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+    ) -> Result<Vec<(Option<Node>, T)>, Away> {
+        let mut link = self.link()?;
+        let mut answers = Vec::new();
+        for node in self.primaries_by(&mut link).await? {
+            let answer = self
+                .judged(ask(&mut link, node.as_ref(), command.clone()))
+                .await?;
+            answers.push((node, answer));
+        }
+        Ok(answers)
+    }
+
+    /// The primaries of a cluster; one `None` for a server.
+    async fn primaries_by(&self, link: &mut Link) -> Result<Vec<Option<Node>>, Away> {
+        if !self.address.is_cluster() {
+            return Ok(vec![None]);
+        }
+        let mut command = redis::cmd("CLUSTER");
+        command.arg("NODES");
+        let nodes: String = self.judged(ask(link, None, command)).await?;
+        Ok(nodes.lines().filter_map(primary).map(Some).collect())
+    }
+
+    /// Takes out what may have been withdrawn meanwhile.
+    async fn clean(&self, link: &mut Link) -> Result<(), Away> {
+        for pattern in &self.forget {
+            for key in self.scan_by(link, pattern).await? {
+                let mut unlink = redis::cmd("UNLINK");
+                unlink.arg(key);
+                self.judged(ask::<u64>(link, None, unlink)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits no longer than patience allows, and opens the breaker for whatever says that the
@@ -270,9 +363,14 @@ impl Server {
             let _ = self.run::<()>(&self.probe()).await;
             return;
         }
-        match self.connect().await {
-            Ok(links) => self.join(links),
-            Err(why) => self.leave(why),
+        let mut links = match self.connect().await {
+            Ok(links) => links,
+            Err(why) => return self.leave(why),
+        };
+        if let Some(link) = links.first_mut()
+            && self.clean(link).await.is_ok()
+        {
+            self.join(links);
         }
     }
 
@@ -289,6 +387,40 @@ impl Server {
             }
         }
     }
+}
+
+/// Runs a command on one node of a cluster, or wherever it belongs.
+async fn ask<T: FromRedisValue>(
+    link: &mut Link,
+    node: Option<&Node>,
+    command: Cmd,
+) -> RedisResult<T> {
+    match (link, node) {
+        (Link::Cluster(cluster), Some(Node { host, port })) => {
+            let to = SingleNodeRoutingInfo::ByAddress {
+                host: host.clone(),
+                port: *port,
+            };
+            let answer = cluster.route_command(command, RoutingInfo::SingleNode(to));
+            Ok(redis::from_redis_value(answer.await?)?)
+        }
+        (link, _) => command.query_async(link).await,
+    }
+}
+
+/// A line of CLUSTER NODES, when it is a primary that serves: `id host:port@bus flags …`.
+fn primary(line: &str) -> Option<Node> {
+    let mut fields = line.split(' ').skip(1);
+    let (address, flags) = (fields.next()?, fields.next()?);
+    let serves = flags.split(',').any(|flag| flag == "master")
+        && !flags
+            .split(',')
+            .any(|flag| matches!(flag, "fail" | "noaddr" | "handshake"));
+    let (host, port) = address.split('@').next()?.rsplit_once(':')?;
+    serves.then_some(Node {
+        host: host.to_owned(),
+        port: port.parse().ok()?,
+    })
 }
 
 /// Whether the error says that the server, and not the command, is of no use now.

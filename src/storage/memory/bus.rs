@@ -1,0 +1,41 @@
+//! Messages inside this process.
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use crate::ports::{Bus, Message};
+
+/// How many messages a slow listener may be behind before it misses some.
+const BEHIND: usize = 1024;
+
+/// Tells the listeners of this process.
+#[derive(Debug, Clone)]
+pub struct MemoryBus(broadcast::Sender<Message>);
+
+impl Default for MemoryBus {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(BEHIND))
+    }
+}
+
+impl MemoryBus {
+    /// Passes a message on.
+    pub fn deliver(&self, message: Message) {
+        // Nobody listens: nobody misses it.
+        let _ = self.0.send(message);
+    }
+}
+
+#[async_trait]
+impl Bus for MemoryBus {
+    async fn publish(&self, topic: &str, message: &[u8]) {
+        self.deliver(Message {
+            topic: topic.to_owned(),
+            payload: message.to_owned(),
+        });
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Message> {
+        self.0.subscribe()
+    }
+}

@@ -1,0 +1,123 @@
+//! Limits that this process counts by itself.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+
+use crate::ports::{Quota, RateLimits, Verdict};
+
+/// When each use was, oldest first, and how long they count.
+#[derive(Debug, Default)]
+struct Window {
+    uses: VecDeque<Instant>,
+    window: Duration,
+}
+
+impl Window {
+    fn forget(&mut self, now: Instant) {
+        while self
+            .uses
+            .front()
+            .is_some_and(|at| now.duration_since(*at) >= self.window)
+        {
+            self.uses.pop_front();
+        }
+    }
+}
+
+/// How many keys may be there before those at rest are looked for.
+const SWEEP_AT: usize = 1024;
+
+/// Exact windows that slide.
+#[derive(Debug, Default)]
+pub struct MemoryLimits(Mutex<HashMap<String, Window>>);
+
+impl MemoryLimits {
+    /// As [`RateLimits::check`], at a moment.
+    pub fn check_at(&self, key: &str, quota: Quota, now: Instant) -> Verdict {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= SWEEP_AT && !all.contains_key(key) {
+            all.retain(|_, window| {
+                window.forget(now);
+                !window.uses.is_empty()
+            });
+        }
+        let window = all.entry(key.to_owned()).or_default();
+        window.window = quota.window;
+        window.forget(now);
+        let allowed = window.uses.len() < quota.most as usize;
+        if allowed {
+            window.uses.push_back(now);
+        }
+        let age = window
+            .uses
+            .front()
+            .map_or(Duration::ZERO, |at| now.duration_since(*at));
+        let used = u32::try_from(window.uses.len()).unwrap_or(u32::MAX);
+        Verdict {
+            allowed,
+            remaining: quota.most.saturating_sub(used),
+            reset: quota.window.saturating_sub(age),
+        }
+    }
+
+    /// Takes back the last use: somebody else refused it.
+    pub fn take_back(&self, key: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(window) = all.get_mut(key) {
+            window.uses.pop_back();
+        }
+    }
+}
+
+#[async_trait]
+impl RateLimits for MemoryLimits {
+    async fn check(&self, key: &str, quota: Quota) -> Verdict {
+        self.check_at(key, quota, Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO_AN_HOUR: Quota = Quota {
+        most: 2,
+        window: Duration::from_hours(1),
+    };
+
+    #[test]
+    fn the_window_slides_and_keys_count_by_themselves() {
+        let limits = MemoryLimits::default();
+        let begin = Instant::now();
+        let check = |key: &str, minutes: u64| {
+            limits.check_at(key, TWO_AN_HOUR, begin + Duration::from_mins(minutes))
+        };
+        assert_eq!(check("a", 0).remaining, 1);
+        assert_eq!(check("a", 30).remaining, 0);
+        let refused = check("a", 59);
+        assert!(!refused.allowed);
+        assert_eq!(refused.reset, Duration::from_mins(1));
+        assert!(check("b", 59).allowed);
+        assert!(check("a", 60).allowed);
+        assert!(!check("a", 61).allowed);
+        assert!(check("a", 90).allowed);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_free_again_and_keys_at_rest_are_forgotten() {
+        let limits = MemoryLimits::default();
+        let begin = Instant::now();
+        for n in 0..SWEEP_AT {
+            limits.check_at(&n.to_string(), TWO_AN_HOUR, begin);
+        }
+        limits.take_back("0");
+        assert_eq!(limits.check_at("0", TWO_AN_HOUR, begin).remaining, 1);
+        limits.check_at("new", TWO_AN_HOUR, begin + Duration::from_hours(2));
+        assert_eq!(limits.0.lock().unwrap().len(), 1);
+    }
+}

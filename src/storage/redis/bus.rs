@@ -1,0 +1,113 @@
+//! Messages between instances.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use redis::cmd;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    keys::Prefix,
+    server::{Away, Server},
+};
+use crate::{ports::Message, storage::memory::MemoryBus};
+
+/// The pause before a lost connection is made again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Publishes, and delivers what others publish to this process.
+pub struct RedisBus {
+    server: Arc<Server>,
+    prefix: Prefix,
+    /// What this process said itself comes back from Redis, and is known by this.
+    instance: String,
+}
+
+impl RedisBus {
+    /// Under a prefix of one server; `instance` is different for every process.
+    pub fn new(server: Arc<Server>, prefix: Prefix, instance: String) -> Self {
+        Self {
+            server,
+            prefix,
+            instance,
+        }
+    }
+
+    /// Tells the other instances.
+    pub async fn publish(&self, topic: &str, message: &[u8]) -> Result<(), Away> {
+        let channel = self.prefix.key(&format!("bus:{topic}"));
+        let payload = [self.instance.as_bytes(), b"\n", message].concat();
+        self.server
+            .run(cmd("PUBLISH").arg(channel).arg(payload))
+            .await
+    }
+
+    /// Delivers what other instances say to `local`, until `stop`. `heard` is called whenever
+    /// the connection stands again: what was said before is to be read elsewhere.
+    pub async fn listen(
+        &self,
+        local: &MemoryBus,
+        stop: CancellationToken,
+        heard: impl Fn() + Send + Sync,
+    ) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.hear(local, &heard) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// Delivers until the connection is lost.
+    async fn hear(&self, local: &MemoryBus, heard: &(impl Fn() + Send + Sync)) {
+        // The breaker's own watcher says whether the server is there.
+        if !self.server.is_up() {
+            return;
+        }
+        let Ok(mut listener) = self.server.address().listen(self.server.patience()).await else {
+            return;
+        };
+        if listener
+            .psubscribe(self.prefix.pattern("bus:"))
+            .await
+            .is_err()
+        {
+            return;
+        }
+        heard();
+        let begin = self.prefix.key("bus:");
+        let mut messages = listener.into_on_message();
+        loop {
+            // A server that hangs says nothing, and neither does a quiet one: the watcher tells
+            // them apart.
+            let next = tokio::time::timeout(Duration::from_secs(1), messages.next()).await;
+            match next {
+                Ok(Some(message)) => {
+                    let topic = message.get_channel_name().strip_prefix(&begin);
+                    let parts = split(message.get_payload_bytes());
+                    if let (Some(topic), Some((from, payload))) = (topic, parts)
+                        && from != self.instance.as_bytes()
+                    {
+                        local.deliver(Message {
+                            topic: topic.to_owned(),
+                            payload: payload.to_owned(),
+                        });
+                    }
+                }
+                Ok(None) => return,
+                Err(_) if self.server.is_up() => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Who said it, and what.
+fn split(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = payload.iter().position(|byte| *byte == b'\n')?;
+    Some((&payload[..end], &payload[end + 1..]))
+}
