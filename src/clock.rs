@@ -13,6 +13,13 @@ pub trait Clock: Send + Sync {
 
     /// 32 bytes nobody can guess.
     fn secret(&self) -> [u8; 32];
+
+    /// 96 random bits to seal one thing with: NIST SP 800-38D allows 2³² of them a key.
+    fn nonce(&self) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce.copy_from_slice(&self.secret()[..12]);
+        nonce
+    }
 }
 
 /// The clock of the machine and the entropy of the operating system.

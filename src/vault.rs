@@ -126,6 +126,25 @@ impl Vault {
         self.open(sealed, &photo_binding(employee))
     }
 
+    /// Seals something that is cached under a key, and is worth nothing under another.
+    pub fn seal_cached(
+        &self,
+        nonce: [u8; 12],
+        key: &str,
+        plain: &[u8],
+    ) -> Result<Sealed, VaultError> {
+        self.seal(nonce, plain, &cache_binding(key))
+    }
+
+    /// Opens what [`seal_cached`](Self::seal_cached) sealed for the same key.
+    pub fn open_cached(
+        &self,
+        sealed: &Sealed,
+        key: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        self.open(sealed, &cache_binding(key))
+    }
+
     fn seal(&self, nonce: [u8; 12], plain: &[u8], binding: &str) -> Result<Sealed, VaultError> {
         let key = self.keys.get(&self.sealing).ok_or(VaultError::Seal)?;
         let payload = Payload {
@@ -168,6 +187,10 @@ fn key_id(key: &[u8; 32]) -> String {
 
 fn template_binding(employee: EmployeeId, model: &ModelId) -> String {
     format!("template:{employee}:{model}")
+}
+
+fn cache_binding(key: &str) -> String {
+    format!("cache:{key}")
 }
 
 fn photo_binding(employee: EmployeeId) -> String {

@@ -306,6 +306,9 @@ pub trait SessionStore: Send + Sync {
     /// One by the hash of its id, expired or not.
     async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError>;
 
+    /// Those of an account, the newest first, expired or not.
+    async fn of(&self, account: AccountId) -> Result<Vec<Session>, StoreError>;
+
     /// Ends one; false when it was not there.
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError>;
 

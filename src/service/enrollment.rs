@@ -358,7 +358,7 @@ impl Enrolling {
                 model: model.clone(),
                 views: Views::All,
                 sealed: self.vault.seal_embedding(
-                    self.nonce(),
+                    self.clock.nonce(),
                     employee.id,
                     model,
                     &photo.embedding,
@@ -371,7 +371,9 @@ impl Enrolling {
                 kept.push(StoredPhoto {
                     id: PhotoId::new(self.clock.id()),
                     employee: employee.id,
-                    sealed: self.vault.seal_photo(self.nonce(), employee.id, bytes)?,
+                    sealed: self
+                        .vault
+                        .seal_photo(self.clock.nonce(), employee.id, bytes)?,
                     created_at: now,
                 });
             }
@@ -394,13 +396,6 @@ impl Enrolling {
             .await?;
         self.references.refresh(employee.id).await?;
         Ok(employee)
-    }
-
-    /// 96 random bits: at some thousand templates a key, far from the 2³² that NIST SP 800-38D allows.
-    fn nonce(&self) -> [u8; 12] {
-        let mut nonce = [0; 12];
-        nonce.copy_from_slice(&self.clock.secret()[..12]);
-        nonce
     }
 }
 

@@ -10,4 +10,7 @@ pub mod identification;
 pub mod probing;
 pub mod punching;
 pub mod references;
+pub mod sealed_cache;
+pub mod seen;
+pub mod sessions;
 pub mod tokens;

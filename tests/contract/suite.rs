@@ -825,6 +825,10 @@ pub async fn sessions_end_one_by_one_by_account_and_by_time(stores: &Stores) {
         }
         left
     };
+    let of_bob = stores.sessions.of(bob).await.unwrap();
+    assert_eq!(of_bob.len(), 2);
+    assert!(of_bob.iter().all(|session| session.account == bob));
+    assert!(of_bob.is_sorted_by_key(|session| std::cmp::Reverse(session.created_at)));
     assert_eq!(stores.sessions.delete(token(5)).await, Ok(true));
     assert_eq!(stores.sessions.delete(token(5)).await, Ok(false));
     assert_eq!(left().await, [1, 2, 3, 4]);

@@ -612,6 +612,12 @@ impl SessionStore for MongoStore {
             .await
     }
 
+    async fn of(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
+        let order = doc! { "created_at": -1, "_id": 1 };
+        self.select(doc! { "account": uuid(account.uuid()) }, order, None)
+            .await
+    }
+
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {
         let deleted = self
             .delete_where::<Session>(doc! { "_id": hash.to_hex() })

@@ -525,6 +525,15 @@ impl SessionStore for SqliteStore {
         self.select_one(hot::SESSION, [hash.to_hex()]).await
     }
 
+    async fn of(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
+        self.select(
+            "SELECT * FROM sessions WHERE account = ?1 ORDER BY created_at DESC, hash",
+            [blob(account.uuid())],
+            Session::read,
+        )
+        .await
+    }
+
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {
         let deleted = self
             .execute("DELETE FROM sessions WHERE hash = ?1", [hash.to_hex()])
