@@ -1,5 +1,7 @@
 //! The composition root: settings in, running service out. The one place that names every adapter.
 
+mod shared;
+
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
@@ -21,7 +23,7 @@ use crate::{
     domain::{accounts::Role, attendance::WorkdayRule, biometrics::Policy, text::Name},
     gallery::MemoryGallery,
     http,
-    ports::{FaceEngine, Gallery, StoreError, Stores},
+    ports::{FaceEngine, Gallery, Quota, StoreError, Stores},
     service::{
         accounts::{AccountError, Accounts, NewAccount},
         audit::Audit,
@@ -33,6 +35,9 @@ use crate::{
         probing::Probing,
         punching::{PunchRules, Punching},
         references::{Filled, References},
+        sealed_cache::SealedCache,
+        seen::Remembering,
+        sessions::CachedSessions,
     },
     storage::{
         mongo::{self, MongoSettings, MongoStore},
@@ -50,6 +55,8 @@ use crate::{
         retention,
     },
 };
+
+pub use shared::{Shared, SharedError};
 
 /// Why the service cannot start; the messages say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +104,9 @@ pub enum BootError {
         /// What the system says.
         cause: io::Error,
     },
+    /// What instances share cannot be set up.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
     /// The metrics recorder cannot be installed.
     #[error("metrics cannot be collected: {0}")]
     Metrics(String),
@@ -119,6 +129,8 @@ pub struct Records {
     pub audit: Audit,
     /// Accounts.
     pub accounts: Arc<Accounts>,
+    /// What instances share for a while.
+    pub shared: Shared,
 }
 
 /// Where the SQLite database is.
@@ -145,7 +157,14 @@ pub fn pack_roots(settings: &Settings) -> Vec<PathBuf> {
 /// When it cannot be opened or does not answer.
 pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let stores = stores(settings).await?;
+    let mut stores = stores(settings).await?;
+    let shared = Shared::new(&settings.redis, &*clock)?;
+    shared.connect().await;
+    if let Some(cache) = &shared.sessions {
+        let vault = Arc::new(vault(settings, &*clock)?);
+        let cache = SealedCache::new("sessions", cache.clone(), vault, clock.clone());
+        stores.sessions = Arc::new(CachedSessions::new(stores.sessions, cache));
+    }
     let audit = Audit::new(stores.audit.clone(), clock.clone());
     let accounts = Accounts::new(
         stores.clone(),
@@ -158,6 +177,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         clock,
         audit,
         accounts: Arc::new(accounts),
+        shared,
     })
 }
 
@@ -245,13 +265,16 @@ impl Core {
         let records = records(settings).await?;
         let vault = Arc::new(vault(settings, &*records.clock)?);
         let (engine, dimensions) = engine(settings).await?;
-        let face_engine: Arc<dyn FaceEngine> = engine.clone();
+        let cache = records.shared.cache.clone();
+        let cache = SealedCache::new("embeddings", cache, vault.clone(), records.clock.clone());
+        let face_engine: Arc<dyn FaceEngine> = Arc::new(Remembering::new(engine.clone(), cache));
         let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(dimensions));
         let Records {
             stores,
             clock,
             audit,
             accounts,
+            ..
         } = records.clone();
         let model = face_engine.model().clone();
         let references = Arc::new(References::new(
@@ -421,6 +444,7 @@ impl Running {
         let router = http::router(http::Parts {
             app: core.app.clone(),
             settings: http_settings(settings),
+            limits: core.records.shared.limits.clone(),
             clock: core.records.clock.clone(),
             health: parts,
             metrics: Arc::new(render),
@@ -532,18 +556,32 @@ fn start_workers(
 ) {
     let Records { stores, clock, .. } = core.records.clone();
     let (references, since) = (core.references.clone(), core.filled_at);
-    let (templates, sync_clock, parts) = (stores.templates.clone(), clock.clone(), parts.clone());
+    let (templates, sync_clock, sync_parts) =
+        (stores.templates.clone(), clock.clone(), parts.clone());
     supervisor.keep("gallery sync", move |stop| {
         let (references, templates) = (references.clone(), templates.clone());
         GallerySync::new(
             references,
             templates,
             sync_clock.clone(),
-            parts.clone(),
+            sync_parts.clone(),
             since,
         )
         .run(stop)
     });
+    let shared = &core.records.shared;
+    for server in shared.servers.clone() {
+        supervisor.keep("redis", move |stop| {
+            let server = server.clone();
+            async move { server.watch(stop).await }
+        });
+    }
+    if !shared.servers.is_empty() {
+        let (servers, parts) = (shared.servers.clone(), parts.clone());
+        supervisor.keep("redis health", move |stop| {
+            shared::tell(servers.clone(), parts.clone(), stop)
+        });
+    }
     supervisor.keep("retention", move |stop| {
         retention::run(stores.clone(), clock.clone(), stop)
     });
@@ -562,9 +600,9 @@ fn http_settings(settings: &Settings) -> http::Settings {
             config::CookieSecure::Off => Some(false),
         },
         rate_limit: server.rate_limit,
-        sign_in: (server.sign_in_limit > 0).then(|| http::Quota {
-            burst: server.sign_in_limit,
-            every: Duration::from_secs(60) / server.sign_in_limit,
+        sign_in: (server.sign_in_limit > 0).then_some(Quota {
+            most: server.sign_in_limit,
+            window: Duration::from_mins(1),
         }),
         enroll_limit: server.enroll_limit,
         timeout: server.request_timeout.unsigned_abs(),
@@ -612,6 +650,7 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
     vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("store", core.records.stores.health.description() + &place),
+        ("redis", core.records.shared.line()),
         ("models", model),
         (
             "engine",

@@ -255,6 +255,45 @@ sections! {
         mongodb_password: SecretString = "MONGODB_PASSWORD", parse::secret, secret true,
             takes "a password", "Password of MongoDB";
     }
+    /// What instances share for a while; nothing is lost without it.
+    redis: Redis {
+        url: SecretString = "REDIS_URL", parse::redis_url, secret true,
+            takes "redis://[user:password@]host[:port][/number], rediss:// for TLS, unix:///path, redis+sentinel://host[:port],…/master[/number] or redis+cluster://host[:port],…", "Where Redis is; without it and `REDIS_HOST`, each instance keeps to itself";
+        host: String = "REDIS_HOST", parse::text,
+            takes "a host name or an address", "Redis's host, in place of `REDIS_URL`";
+        port: u16 = "REDIS_PORT", parse::any, default "6379",
+            takes "a port number, 0 to 65535", "Redis's port, with `REDIS_HOST`";
+        database: i64 = "REDIS_DB", parse::database,
+            takes "a database number, 0 to 15 unless the server has more", "Redis's database, before the number in the URL";
+        user: String = "REDIS_USER", parse::text,
+            takes "a user name", "User of Redis, with `REDIS_HOST`";
+        password: SecretString = "REDIS_PASSWORD", parse::secret, secret true,
+            takes "a password", "Password of Redis, with `REDIS_HOST`";
+        authority: PathBuf = "REDIS_CA", parse::path,
+            takes "the path of a PEM file", "Authority that `rediss://` trusts instead of the public ones";
+        cache_url: SecretString = "CACHE_URL", parse::redis_url, secret true,
+            takes "the same as REDIS_URL", "Another Redis for what is cached";
+        sessions_url: SecretString = "SESSION_CACHE_URL", parse::redis_url, secret true,
+            takes "the same as REDIS_URL", "Another Redis for sessions";
+        cache_database: i64 = "REDIS_DB_CACHE", parse::database,
+            takes "a database number", "Database for what is cached, before `REDIS_DB`";
+        sessions_database: i64 = "REDIS_DB_SESSIONS", parse::database,
+            takes "a database number", "Database for sessions, before `REDIS_DB`";
+        limits_database: i64 = "REDIS_DB_LIMITS", parse::database,
+            takes "a database number", "Database for rate limits, before `REDIS_DB`";
+        locks_database: i64 = "REDIS_DB_LOCKS", parse::database,
+            takes "a database number", "Database for locks, before `REDIS_DB`";
+        prefix: String = "REDIS_PREFIX", parse::prefix, default "rollcall",
+            takes "letters, digits, dots, dashes and underscores", "What every key begins with: one for each installation on a Redis";
+        connection_timeout: u64 = "REDIS_CONNECTION_TIMEOUT", parse::millis, default "1000",
+            takes "milliseconds, 1 to 60000", "How long a connection to Redis may take; no request waits for it";
+        command_timeout: u64 = "REDIS_COMMAND_TIMEOUT", parse::millis, default "50",
+            takes "milliseconds, 1 to 60000", "How long an answer of Redis may take before it counts as away";
+        pool_size: usize = "REDIS_POOL_SIZE", parse::count, default "2",
+            takes "a number, 1 to 100000", "Connections to each Redis; requests share them";
+        session_engine: SessionEngine = "SESSION_ENGINE", parse::session_engine, default "cached_db",
+            takes "cached_db or db", "Whether sessions are cached in Redis in front of the store";
+    }
     /// How faces are found and told apart.
     recognition: Recognition {
         model_pack: String = "MODEL_PACK", parse::text, default "builtin",
@@ -368,12 +407,7 @@ impl Store {
         if let Some(uri) = &self.mongodb_uri {
             return Some(uri.clone());
         }
-        let host = self.mongodb_host.as_ref()?;
-        // A bare IPv6 address needs its brackets.
-        let host = match host.parse::<std::net::Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => host.clone(),
-        };
+        let host = bracketed(self.mongodb_host.as_ref()?);
         let credentials = match (&self.mongodb_user, &self.mongodb_password) {
             (Some(user), Some(password)) => {
                 format!("{}:{}@", escape(user), escape(password.expose_secret()))
@@ -381,6 +415,31 @@ impl Store {
             _ => String::new(),
         };
         Some(format!("mongodb://{credentials}{host}:{}/", self.mongodb_port).into())
+    }
+}
+
+impl Redis {
+    /// The URL of the one Redis: the one given, or made of its parts; `None` without either.
+    pub fn connection(&self) -> Option<SecretString> {
+        use secrecy::ExposeSecret;
+        if let Some(url) = &self.url {
+            return Some(url.clone());
+        }
+        let host = bracketed(self.host.as_ref()?);
+        let user = self.user.as_deref().map(escape).unwrap_or_default();
+        let credentials = match &self.password {
+            Some(password) => format!("{user}:{}@", escape(password.expose_secret())),
+            None => String::new(),
+        };
+        Some(format!("redis://{credentials}{host}:{}/", self.port).into())
+    }
+}
+
+/// A bare IPv6 address with the brackets that it needs in a URL.
+fn bracketed(host: &str) -> String {
+    match host.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => host.to_owned(),
     }
 }
 
@@ -438,6 +497,15 @@ pub enum CookieSecure {
     On,
     /// Never.
     Off,
+}
+
+/// Where sessions are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionEngine {
+    /// In Redis, then in the store.
+    CachedDb,
+    /// In the store.
+    Db,
 }
 
 /// The form of the log.

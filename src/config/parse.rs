@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, tz::TimeZone};
 use secrecy::SecretString;
 
-use super::{CookieSecure, LogFormat, Precision, StoreKind, TemplateKeys};
+use super::{CookieSecure, LogFormat, Precision, SessionEngine, StoreKind, TemplateKeys};
 use crate::domain::{biometrics::ErrorRate, text::Email};
 
 /// Anything that reads itself.
@@ -125,6 +125,39 @@ pub(super) fn store(text: &str) -> Option<StoreKind> {
         "auto" => Some(StoreKind::Auto),
         "sqlite" => Some(StoreKind::Sqlite),
         "mongodb" => Some(StoreKind::Mongodb),
+        _ => None,
+    }
+}
+
+/// Its form is looked at where it is used; here, that it is a URL of Redis at all.
+pub(super) fn redis_url(text: &str) -> Option<SecretString> {
+    let schemes = ["redis", "rediss", "unix", "redis+unix", "valkey", "valkeys"];
+    let (scheme, rest) = text.split_once("://")?;
+    let plain = scheme
+        .trim_end_matches("+sentinel")
+        .trim_end_matches("+cluster");
+    (schemes.contains(&plain) && !rest.is_empty()).then(|| text.to_owned().into())
+}
+
+pub(super) fn database(text: &str) -> Option<i64> {
+    any(text).filter(|number| (0..=100_000).contains(number))
+}
+
+pub(super) fn millis(text: &str) -> Option<u64> {
+    any(text).filter(|millis| (1..=60_000).contains(millis))
+}
+
+/// No characters that mean something in a pattern or a hash tag.
+pub(super) fn prefix(text: &str) -> Option<String> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    text.chars().all(plain).then(|| text.to_owned())
+}
+
+pub(super) fn session_engine(text: &str) -> Option<SessionEngine> {
+    // As Django spells them, too.
+    match text.rsplit('.').next()? {
+        "cached_db" => Some(SessionEngine::CachedDb),
+        "db" => Some(SessionEngine::Db),
         _ => None,
     }
 }

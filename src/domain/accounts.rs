@@ -104,6 +104,17 @@ pub enum Actor {
     System,
 }
 
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(id) => write!(f, "account:{id}"),
+            Self::Device(id) => write!(f, "device:{id}"),
+            Self::Operator => f.write_str("operator"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
 /// The SHA-256 of a secret that somebody holds (a session id, a device token): the only form that is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);

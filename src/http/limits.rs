@@ -2,10 +2,10 @@
 //!
 //! Addresses are held to a leaky bucket by tower-governor; what a client reads of it are the
 //! `RateLimit` and `RateLimit-Policy` headers of draft-ietf-httpapi-ratelimit-headers.
-//! Enrollments are few and counted exactly, in a window that slides.
+//! Enrollments and sign-ins are few and counted exactly, by all instances together.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    fmt,
     net::IpAddr,
     sync::{
         Arc,
@@ -16,13 +16,11 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::Request,
-    http::{HeaderName, HeaderValue, Method, Response, header},
+    extract::{FromRequestParts, Request},
+    http::{HeaderName, HeaderValue, Response, header, request::Parts},
     response::IntoResponse,
 };
 use governor::middleware::StateInformationMiddleware;
-use jiff::{SignedDuration, Timestamp};
-use std::sync::{Mutex, PoisonError};
 use tower_governor::{
     GovernorError, GovernorLayer,
     governor::{GovernorConfig, GovernorConfigBuilder},
@@ -30,10 +28,11 @@ use tower_governor::{
 };
 
 use super::{
+    HttpState,
     context::Client,
     problem::{Code, Problem},
 };
-use crate::domain::accounts::Actor;
+use crate::ports::{self as shared, RateLimits};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -83,17 +82,14 @@ pub struct AddressLimit {
 const SWEEP: u64 = 30;
 
 impl AddressLimit {
-    /// A limit for all methods, or for some.
-    pub fn new(name: &'static str, quota: Quota, methods: Option<Vec<Method>>) -> Self {
+    /// A limit for all methods.
+    pub fn new(name: &'static str, quota: Quota) -> Self {
         let mut builder = GovernorConfigBuilder::default()
             .key_extractor(ByAddress)
             .use_headers();
         builder
             .period(quota.every.max(Duration::from_nanos(1)))
             .burst_size(quota.burst.max(1));
-        if let Some(methods) = methods {
-            builder.methods(methods);
-        }
         let config = builder
             .finish()
             .expect("neither the period nor the burst is zero");
@@ -179,62 +175,84 @@ fn text(value: String) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// How many enrollments one account may start in an hour, counted exactly.
-#[derive(Debug)]
-pub struct EnrollmentLimit {
-    most: u32,
-    started: Mutex<HashMap<Actor, VecDeque<Timestamp>>>,
+/// A limit that all instances count together, exactly, in a window that slides.
+#[derive(Clone)]
+pub struct SharedLimit {
+    name: &'static str,
+    refusal: Code,
+    /// What is limited and which setting says so, to follow a number.
+    what: &'static str,
+    quota: Option<shared::Quota>,
+    limits: Arc<dyn RateLimits>,
 }
 
-/// The window of [`EnrollmentLimit`].
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
-
-impl EnrollmentLimit {
-    /// A limit of `most` an hour; 0 turns it off.
-    pub fn new(most: u32) -> Self {
+impl SharedLimit {
+    /// How many enrollments one account may start in an hour; 0 for no limit.
+    pub fn enrollments(most: u32, limits: Arc<dyn RateLimits>) -> Self {
         Self {
-            most,
-            started: Mutex::default(),
+            name: "enroll",
+            refusal: Code::TooManyEnrollments,
+            what: "enrollments an hour are allowed (ENROLL_LIMIT)",
+            quota: (most > 0).then_some(shared::Quota {
+                most,
+                window: Duration::from_hours(1),
+            }),
+            limits,
         }
     }
 
-    /// Counts one enrollment, and says in headers how many are left; a problem when none is.
-    pub fn count(&self, account: Actor, now: Timestamp) -> Result<Vec<RateHeader>, Problem> {
-        if self.most == 0 {
+    /// How often one address may try passwords and set-up tokens; `None` for no limit.
+    pub fn sign_ins(quota: Option<shared::Quota>, limits: Arc<dyn RateLimits>) -> Self {
+        Self {
+            name: "sign-in",
+            refusal: Code::TooManyRequests,
+            what: "attempts a minute are allowed from one address (SIGN_IN_LIMIT)",
+            quota,
+            limits,
+        }
+    }
+
+    /// Counts one use, and says in headers how many are left; a problem when none is.
+    pub async fn count(&self, who: impl fmt::Display) -> Result<Vec<RateHeader>, Problem> {
+        let Some(quota) = self.quota else {
             return Ok(Vec::new());
-        }
-        let mut all = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = |at: &Timestamp| now.duration_since(*at) < HOUR;
-        all.retain(|_, times| times.back().is_some_and(recent));
-        let times = all.entry(account).or_default();
-        while times.front().is_some_and(|at| !recent(at)) {
-            times.pop_front();
-        }
-        let until_free = |oldest: Option<&Timestamp>| {
-            let age = oldest.map_or(SignedDuration::ZERO, |&at| now.duration_since(at));
-            (HOUR - age).as_secs().max(0).cast_unsigned() + 1
         };
-        let policy = policy("enroll", self.most, HOUR.as_secs().cast_unsigned());
-        if times.len() >= self.most as usize {
-            let wait = until_free(times.front());
-            return Err(Problem::new(
-                Code::TooManyEnrollments,
-                format!(
-                    "{} enrollments an hour are allowed (ENROLL_LIMIT): try again in {wait} s",
-                    self.most
-                ),
-            )
-            .retry_after(wait)
-            .header(RATE_LIMIT_POLICY, policy)
-            .header(RATE_LIMIT, rate_limit("enroll", 0, wait)));
+        let verdict = self
+            .limits
+            .check(&format!("{}:{who}", self.name), quota)
+            .await;
+        // Rounded up: whoever waits that long may not be too early.
+        let reset = verdict.reset.as_secs() + 1;
+        let headers = [
+            (
+                RATE_LIMIT_POLICY,
+                policy(self.name, quota.most, quota.window.as_secs()),
+            ),
+            (RATE_LIMIT, rate_limit(self.name, verdict.remaining, reset)),
+        ];
+        if verdict.allowed {
+            return Ok(headers.into());
         }
-        times.push_back(now);
-        let left = self.most - times.len() as u32;
-        let reset = until_free(times.front());
-        Ok(vec![
-            (RATE_LIMIT_POLICY, policy),
-            (RATE_LIMIT, rate_limit("enroll", left, reset)),
-        ])
+        let detail = format!("{} {}: try again in {reset} s", quota.most, self.what);
+        let problem = Problem::new(self.refusal, detail).retry_after(reset);
+        Err(headers.into_iter().fold(problem, |problem, (name, value)| {
+            problem.header(name, value)
+        }))
+    }
+}
+
+/// Proof that an address may try a password or a set-up token once more; says how often still.
+pub struct MayGuess(pub Vec<RateHeader>);
+
+impl FromRequestParts<HttpState> for MayGuess {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        let address = Client::of(&parts.extensions).key();
+        state.sign_ins.count(address).await.map(Self)
     }
 }
 
@@ -256,37 +274,4 @@ pub fn also(headers: &[RateHeader], problem: Problem) -> Problem {
         .fold(problem, |problem, (name, value)| {
             problem.header(name.clone(), value.clone())
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::AccountId;
-
-    #[test]
-    fn the_enrollment_window_slides_and_counts_each_account_by_itself() {
-        let limit = EnrollmentLimit::new(2);
-        let account = |n| Actor::Account(AccountId::new(uuid::Uuid::from_u128(n)));
-        let at = |minutes| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
-        assert!(limit.count(account(1), at(0)).is_ok());
-        assert!(limit.count(account(1), at(30)).is_ok());
-        let refused = limit.count(account(1), at(59)).unwrap_err();
-        assert_eq!(refused.code(), Code::TooManyEnrollments);
-        assert!(limit.count(account(2), at(59)).is_ok());
-        assert!(limit.count(account(1), at(60)).is_ok());
-        assert!(limit.count(account(1), at(61)).is_err());
-        assert!(limit.count(account(1), at(90)).is_ok());
-    }
-
-    #[test]
-    fn accounts_at_rest_are_forgotten() {
-        let limit = EnrollmentLimit::new(2);
-        let at = |hours| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
-        let account = |n| Actor::Account(AccountId::new(uuid::Uuid::from_u128(n)));
-        for n in 0..100 {
-            limit.count(account(n), at(0)).unwrap();
-        }
-        limit.count(account(1), at(2)).unwrap();
-        assert_eq!(limit.started.lock().unwrap().len(), 1);
-    }
 }

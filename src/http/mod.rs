@@ -20,12 +20,11 @@ use axum::extract::FromRef;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-pub use limits::Quota;
 pub use problem::Code;
 pub use router::{Parts, document, router};
 
-use crate::{app::App, clock::Clock, service, telemetry};
-use limits::EnrollmentLimit;
+use crate::{app::App, clock::Clock, ports::Quota, service, telemetry};
+use limits::SharedLimit;
 
 /// What the HTTP layer can be told.
 #[derive(Debug, Clone)]
@@ -56,8 +55,8 @@ impl Default for Settings {
             secure_cookies: None,
             rate_limit: 50,
             sign_in: Some(Quota {
-                burst: 10,
-                every: Duration::from_secs(6),
+                most: 10,
+                window: Duration::from_mins(1),
             }),
             enroll_limit: 5,
             timeout: Duration::from_secs(30),
@@ -75,7 +74,8 @@ struct HttpState {
     clock: Arc<dyn Clock>,
     health: Arc<telemetry::Health>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    enrollments: Arc<EnrollmentLimit>,
+    enrollments: SharedLimit,
+    sign_ins: SharedLimit,
 }
 
 macro_rules! services {

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -24,14 +24,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     HttpState, Settings, assets,
     context::{self, Client},
-    limits::{AddressLimit, EnrollmentLimit, Quota},
+    limits::{AddressLimit, Quota, SharedLimit},
     openapi,
     problem::{self, Code, Problem},
     routes::{
         devices, employees, enroll, health, identify, punches, session, setup, status, templates,
     },
 };
-use crate::{app::App, clock::Clock, telemetry::Health};
+use crate::{app::App, clock::Clock, ports::RateLimits, telemetry::Health};
 
 /// What the router is made of.
 pub struct Parts {
@@ -39,6 +39,8 @@ pub struct Parts {
     pub app: App,
     /// What it was told.
     pub settings: Settings,
+    /// What all instances count together.
+    pub limits: Arc<dyn RateLimits>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The parts that look after themselves.
@@ -57,7 +59,8 @@ const BURST_SECONDS: u32 = 10;
 /// (`into_make_service_with_connect_info::<SocketAddr>()`).
 pub fn router(parts: Parts) -> Router {
     let state = HttpState {
-        enrollments: Arc::new(EnrollmentLimit::new(parts.settings.enroll_limit)),
+        enrollments: SharedLimit::enrollments(parts.settings.enroll_limit, parts.limits.clone()),
+        sign_ins: SharedLimit::sign_ins(parts.settings.sign_in, parts.limits),
         settings: Arc::new(parts.settings),
         app: parts.app,
         clock: parts.clock,
@@ -65,7 +68,7 @@ pub fn router(parts: Parts) -> Router {
         metrics: parts.metrics,
     };
     let settings = state.settings.clone();
-    let (limited, _) = api(&settings).split_for_parts();
+    let (limited, _) = api().split_for_parts();
     let description = serde_json::to_vec_pretty(&document())
         .map(Bytes::from)
         .expect("the description is made of strings and numbers");
@@ -79,7 +82,7 @@ pub fn router(parts: Parts) -> Router {
         .layer(DefaultBodyLimit::max(JSON_MOST));
     let limited = match general_quota(&settings) {
         Some(quota) => {
-            let limit = AddressLimit::new("address", quota, None);
+            let limit = AddressLimit::new("address", quota);
             limited
                 .layer(limit.layer())
                 .layer(from_fn(move |request, next| {
@@ -104,15 +107,20 @@ pub fn router(parts: Parts) -> Router {
 
 /// The description of the API as it is served.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let api = api(&Settings::default()).merge(service());
+    let api = api().merge(service());
     openapi::finish(api.into_openapi())
 }
 
 /// Everything under `/api`.
-fn api(settings: &Settings) -> OpenApiRouter<HttpState> {
+fn api() -> OpenApiRouter<HttpState> {
     let uploads = |limit| DefaultBodyLimit::max(limit);
     OpenApiRouter::with_openapi(openapi::base())
-        .merge(guarded(settings))
+        .routes(routes!(
+            session::create_session,
+            session::get_session,
+            session::delete_session
+        ))
+        .routes(routes!(setup::get_setup, setup::create_setup))
         .routes(routes!(
             employees::list_employees,
             employees::create_employee
@@ -151,26 +159,6 @@ fn api(settings: &Settings) -> OpenApiRouter<HttpState> {
                 .routes(routes!(punches::list_punches, punches::create_punch))
                 .layer(uploads(punches::SHAPE.body_limit())),
         )
-}
-
-/// What passwords and set-up tokens could be guessed at.
-fn guarded(settings: &Settings) -> OpenApiRouter<HttpState> {
-    let routes = OpenApiRouter::new()
-        .routes(routes!(
-            session::create_session,
-            session::get_session,
-            session::delete_session
-        ))
-        .routes(routes!(setup::get_setup, setup::create_setup));
-    let Some(quota) = settings.sign_in else {
-        return routes;
-    };
-    let limit = AddressLimit::new("sign-in", quota, Some(vec![Method::POST]));
-    routes
-        .layer(limit.layer())
-        .layer(from_fn(move |request, next| {
-            limit.clone().translate(request, next)
-        }))
 }
 
 /// What tells of the service itself.

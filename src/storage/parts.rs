@@ -63,17 +63,7 @@ pub(super) fn token(text: &str, what: &'static str) -> Result<TokenHash, StoreEr
     known(TokenHash::from_hex(text), what)
 }
 
-/// Who did something: `operator`, `system`, `account:ID` or `device:ID`.
-pub(super) fn actor_text(actor: Actor) -> String {
-    match actor {
-        Actor::Account(id) => format!("account:{id}"),
-        Actor::Device(id) => format!("device:{id}"),
-        Actor::Operator => "operator".to_owned(),
-        Actor::System => "system".to_owned(),
-    }
-}
-
-/// Reads what [`actor_text`] wrote.
+/// Reads what an actor's `Display` wrote.
 pub(super) fn actor(text: &str, what: &'static str) -> Result<Actor, StoreError> {
     let read = match text.split_once(':') {
         Some(("account", id)) => id.parse().ok().map(Actor::Account),
@@ -132,7 +122,7 @@ mod tests {
             Actor::Operator,
             Actor::System,
         ] {
-            assert_eq!(actor(&actor_text(who), "actor"), Ok(who));
+            assert_eq!(actor(&who.to_string(), "actor"), Ok(who));
         }
     }
 

@@ -3,8 +3,11 @@
 mod crashes;
 mod outages;
 mod records;
+#[path = "../support/redis.rs"]
+mod redis_server;
 #[path = "../support/servers.rs"]
 mod servers;
+mod shared;
 #[path = "../support/skip.rs"]
 mod skip;
 mod suite;

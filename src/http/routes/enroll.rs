@@ -180,9 +180,7 @@ pub async fn create_enrollment(
     let limit = match consent {
         // Refused without a look at the photos, so it does not count.
         false => Vec::new(),
-        true => state
-            .enrollments
-            .count(allowed.actor(), state.clock.now())?,
+        true => state.enrollments.count(allowed.actor()).await?,
     };
     let photos: Vec<Sample> = upload.images;
     let enrollment = enrolling

@@ -2,14 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, http::StatusCode};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     domain::accounts::Account,
-    http::{HttpState, auth::SignedIn, context::Client, extract::Json, problem::Problem, session},
+    http::{
+        HttpState,
+        auth::SignedIn,
+        context::Client,
+        extract::Json,
+        limits::{MayGuess, also, with_headers},
+        problem::Problem,
+        session,
+    },
     service::accounts::Accounts,
 };
 
@@ -72,20 +80,23 @@ pub struct Credentials {
     ),
 )]
 pub async fn create_session(
+    MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,
     jar: CookieJar,
     Json(credentials): Json<Credentials>,
-) -> Result<(CookieJar, axum::Json<SessionView>), Problem> {
+) -> Result<Response, Problem> {
     let (account, token) = accounts
         .sign_in(&credentials.email, credentials.password.into())
-        .await?;
+        .await
+        .map_err(|error| also(&limit, error.into()))?;
     if let Some(old) = session::token(&jar) {
         accounts.sign_out(old).await?;
     }
     let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
-    Ok((jar, axum::Json((&account).into())))
+    let view = axum::Json(SessionView::from(&account));
+    Ok(with_headers(limit, (jar, view)))
 }
 
 /// Who is signed in.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, http::StatusCode};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ use crate::{
         HttpState,
         context::Client,
         extract::Json,
+        limits::{MayGuess, also, with_headers},
         problem::{Fields, Problem},
         session,
     },
@@ -66,12 +67,13 @@ pub struct SetupRequest {
     ),
 )]
 pub async fn create_setup(
+    MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,
     jar: CookieJar,
     Json(request): Json<SetupRequest>,
-) -> Result<(StatusCode, CookieJar, axum::Json<SessionView>), Problem> {
+) -> Result<Response, Problem> {
     let mut fields = Fields::default();
     let email = fields.take("email", Email::parse(&request.email));
     let name = fields.take("name", Name::parse(&request.name));
@@ -80,7 +82,9 @@ pub async fn create_setup(
     };
     let (account, token) = accounts
         .set_up(&request.token, email, name, request.password.into())
-        .await?;
+        .await
+        .map_err(|error| also(&limit, error.into()))?;
     let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
-    Ok((StatusCode::CREATED, jar, axum::Json((&account).into())))
+    let view = axum::Json(SessionView::from(&account));
+    Ok(with_headers(limit, (StatusCode::CREATED, jar, view)))
 }

@@ -13,16 +13,16 @@ use crate::ports::{Quota, RateLimits, Verdict};
 /// When each use was, oldest first, and how long they count.
 #[derive(Debug, Default)]
 struct Window {
-    uses: VecDeque<Instant>,
+    uses: VecDeque<Duration>,
     window: Duration,
 }
 
 impl Window {
-    fn forget(&mut self, now: Instant) {
+    fn forget(&mut self, now: Duration) {
         while self
             .uses
             .front()
-            .is_some_and(|at| now.duration_since(*at) >= self.window)
+            .is_some_and(|at| now.saturating_sub(*at) >= self.window)
         {
             self.uses.pop_front();
         }
@@ -33,13 +33,29 @@ impl Window {
 const SWEEP_AT: usize = 1024;
 
 /// Exact windows that slide.
-#[derive(Debug, Default)]
-pub struct MemoryLimits(Mutex<HashMap<String, Window>>);
+pub struct MemoryLimits {
+    windows: Mutex<HashMap<String, Window>>,
+    now: Box<dyn Fn() -> Duration + Send + Sync>,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        let begin = Instant::now();
+        Self::by(move || begin.elapsed())
+    }
+}
 
 impl MemoryLimits {
-    /// As [`RateLimits::check`], at a moment.
-    pub fn check_at(&self, key: &str, quota: Quota, now: Instant) -> Verdict {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// By a clock of the caller's: how long it has been since a moment of its choice.
+    pub fn by(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self {
+            windows: Mutex::default(),
+            now: Box::new(now),
+        }
+    }
+
+    fn check_at(&self, key: &str, quota: Quota, now: Duration) -> Verdict {
+        let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= SWEEP_AT && !all.contains_key(key) {
             all.retain(|_, window| {
                 window.forget(now);
@@ -56,7 +72,7 @@ impl MemoryLimits {
         let age = window
             .uses
             .front()
-            .map_or(Duration::ZERO, |at| now.duration_since(*at));
+            .map_or(Duration::ZERO, |at| now.saturating_sub(*at));
         let used = u32::try_from(window.uses.len()).unwrap_or(u32::MAX);
         Verdict {
             allowed,
@@ -67,7 +83,7 @@ impl MemoryLimits {
 
     /// Takes back the last use: somebody else refused it.
     pub fn take_back(&self, key: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(window) = all.get_mut(key) {
             window.uses.pop_back();
         }
@@ -77,7 +93,7 @@ impl MemoryLimits {
 #[async_trait]
 impl RateLimits for MemoryLimits {
     async fn check(&self, key: &str, quota: Quota) -> Verdict {
-        self.check_at(key, quota, Instant::now())
+        self.check_at(key, quota, (self.now)())
     }
 }
 
@@ -93,9 +109,8 @@ mod tests {
     #[test]
     fn the_window_slides_and_keys_count_by_themselves() {
         let limits = MemoryLimits::default();
-        let begin = Instant::now();
         let check = |key: &str, minutes: u64| {
-            limits.check_at(key, TWO_AN_HOUR, begin + Duration::from_mins(minutes))
+            limits.check_at(key, TWO_AN_HOUR, Duration::from_mins(minutes))
         };
         assert_eq!(check("a", 0).remaining, 1);
         assert_eq!(check("a", 30).remaining, 0);
@@ -111,13 +126,13 @@ mod tests {
     #[test]
     fn what_is_taken_back_is_free_again_and_keys_at_rest_are_forgotten() {
         let limits = MemoryLimits::default();
-        let begin = Instant::now();
+        let begin = Duration::ZERO;
         for n in 0..SWEEP_AT {
             limits.check_at(&n.to_string(), TWO_AN_HOUR, begin);
         }
         limits.take_back("0");
         assert_eq!(limits.check_at("0", TWO_AN_HOUR, begin).remaining, 1);
         limits.check_at("new", TWO_AN_HOUR, begin + Duration::from_hours(2));
-        assert_eq!(limits.0.lock().unwrap().len(), 1);
+        assert_eq!(limits.windows.lock().unwrap().len(), 1);
     }
 }

@@ -106,7 +106,7 @@ impl ConsentDocument {
     pub fn of(consent: &Consent) -> Self {
         Self {
             at: when(consent.at),
-            recorded_by: parts::actor_text(consent.recorded_by),
+            recorded_by: consent.recorded_by.to_string(),
             text: consent.text.clone(),
         }
     }
@@ -613,7 +613,7 @@ impl Kept for AuditEntry {
         Ok(AuditDocument {
             id: uuid(self.id.uuid()),
             at: when(self.at),
-            actor: parts::actor_text(self.actor),
+            actor: self.actor.to_string(),
             action: self.action.clone(),
             subject: self.subject.clone(),
             detail: self.detail.clone(),

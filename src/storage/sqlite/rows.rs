@@ -77,7 +77,7 @@ pub(super) fn consent_values(consent: Option<&Consent>) -> [Value; 3] {
     [
         consent.map(|consent| consent.at.as_millisecond()).into(),
         consent
-            .map(|consent| parts::actor_text(consent.recorded_by))
+            .map(|consent| consent.recorded_by.to_string())
             .into(),
         consent.map(|consent| consent.text.clone()).into(),
     ]
@@ -443,7 +443,7 @@ impl Record for AuditEntry {
         values![
             blob(self.id.uuid()),
             self.at.as_millisecond(),
-            parts::actor_text(self.actor),
+            self.actor.to_string(),
             self.action.clone(),
             self.subject.clone(),
             self.detail.clone(),

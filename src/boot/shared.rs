@@ -1,0 +1,222 @@
+//! What instances share for a while: on Redis where there is one, in this process else.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    config::{Redis, SessionEngine},
+    ports::{Bus, Cache, Locks, RateLimits},
+    storage::{
+        degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
+        memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
+        redis::{
+            Address, AddressError, Patience, Prefix, RedisBus, RedisCache, RedisLimits, RedisLocks,
+            Server, Standing,
+        },
+    },
+    telemetry::{Condition, Health},
+};
+
+/// How many bytes this process caches by itself.
+const MEMORY: u64 = 32 << 20;
+
+/// Why what is shared cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedError {
+    /// A URL cannot be used.
+    #[error("{variable} {cause}")]
+    Address {
+        /// The variable it stands in.
+        variable: &'static str,
+        /// What it should be.
+        cause: AddressError,
+    },
+    /// The authority's file cannot be read.
+    #[error("REDIS_CA cannot be read: {0}")]
+    Authority(std::io::Error),
+}
+
+/// Everything that instances share for a while.
+#[derive(Clone)]
+pub struct Shared {
+    /// Cached bytes.
+    pub cache: Arc<dyn Cache>,
+    /// Cached sessions; `None` where they are only in the store.
+    pub sessions: Option<Arc<dyn Cache>>,
+    /// Rate limits.
+    pub limits: Arc<dyn RateLimits>,
+    /// Locks.
+    pub locks: Arc<dyn Locks>,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// The same bus, when it has to be listened to.
+    pub remote_bus: Option<Arc<DegradingBus>>,
+    /// Every Redis, to be watched; none without Redis.
+    pub servers: Vec<Arc<Server>>,
+}
+
+impl Shared {
+    /// As the settings say. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// A URL of another form; an authority that cannot be read.
+    pub fn new(settings: &Redis, clock: &dyn Clock) -> Result<Self, SharedError> {
+        match settings.connection() {
+            Some(url) => Self::on_redis(settings, &url, clock),
+            None => Ok(Self::alone()),
+        }
+    }
+
+    /// For one process.
+    pub fn alone() -> Self {
+        Self {
+            cache: Arc::new(MemoryCache::new(MEMORY)),
+            sessions: None,
+            limits: Arc::new(MemoryLimits::default()),
+            locks: Arc::new(MemoryLocks::default()),
+            bus: Arc::new(MemoryBus::default()),
+            remote_bus: None,
+            servers: Vec::new(),
+        }
+    }
+
+    fn on_redis(
+        settings: &Redis,
+        url: &SecretString,
+        clock: &dyn Clock,
+    ) -> Result<Self, SharedError> {
+        let prefix = Prefix::new(&settings.prefix);
+        let instance = clock.id().simple().to_string();
+        let mut servers = Servers {
+            settings,
+            authority: match &settings.authority {
+                Some(path) => Some(std::fs::read(path).map_err(SharedError::Authority)?),
+                None => None,
+            },
+            forget: vec![prefix.pattern("session:")],
+            probe: prefix.key(&format!("probe:{instance}")),
+            made: Vec::new(),
+        };
+        let main = ("REDIS_URL", url);
+        let cache = settings
+            .cache_url
+            .as_ref()
+            .map_or(main, |url| ("CACHE_URL", url));
+        let sessions = settings
+            .sessions_url
+            .as_ref()
+            .map_or(main, |url| ("SESSION_CACHE_URL", url));
+        let cache = servers.at(cache, settings.cache_database)?;
+        let sessions = servers.at(sessions, settings.sessions_database)?;
+        let limits = servers.at(main, settings.limits_database)?;
+        let locks = servers.at(main, settings.locks_database)?;
+        let bus = servers.at(main, None)?;
+
+        let cached = |server, memory| {
+            let redis = RedisCache::new(server, prefix.clone());
+            Arc::new(DegradingCache::new(redis, memory)) as Arc<dyn Cache>
+        };
+        let bus = RedisBus::new(bus, prefix.clone(), instance.clone());
+        let bus = Arc::new(DegradingBus::new(bus));
+        Ok(Self {
+            cache: cached(cache, Some(MemoryCache::new(MEMORY))),
+            sessions: (settings.session_engine == SessionEngine::CachedDb)
+                .then(|| cached(sessions, None)),
+            limits: Arc::new(DegradingLimits::new(RedisLimits::new(
+                limits,
+                prefix.clone(),
+                instance.clone(),
+            ))),
+            locks: Arc::new(StrictLocks::new(RedisLocks::new(locks, prefix, instance))),
+            bus: bus.clone(),
+            remote_bus: Some(bus),
+            servers: servers.made,
+        })
+    }
+
+    /// Tries each Redis once, so that a start says how it is.
+    pub async fn connect(&self) {
+        futures::future::join_all(self.servers.iter().map(|server| server.try_now())).await;
+    }
+
+    /// What a start says of it.
+    pub fn line(&self) -> String {
+        if self.servers.is_empty() {
+            return "none: this instance keeps to itself".to_owned();
+        }
+        let how = |server: &Arc<Server>| match server.standing() {
+            Standing::Away(why) => format!("{}, away: {why}", server.address().shown()),
+            _ => server.address().shown().to_owned(),
+        };
+        let all: Vec<_> = self.servers.iter().map(how).collect();
+        all.join(", ")
+    }
+}
+
+/// How often the health registry learns how Redis is.
+const TELL: Duration = Duration::from_millis(200);
+
+/// Tells the health registry how Redis is, until `stop`.
+pub(super) async fn tell(servers: Vec<Arc<Server>>, parts: Arc<Health>, stop: CancellationToken) {
+    loop {
+        parts.note("redis", condition(&servers));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TELL) => {}
+        }
+    }
+}
+
+/// How some servers are doing, as one.
+fn condition(servers: &[Arc<Server>]) -> Condition {
+    let away = servers.iter().find_map(|server| match server.standing() {
+        Standing::Up => None,
+        Standing::Unknown => Some("not tried yet".to_owned()),
+        Standing::Away(why) => Some(why),
+    });
+    match away {
+        None => Condition::Fine,
+        Some(why) => Condition::Degraded(format!("running without Redis caching: {why}")),
+    }
+}
+
+/// Makes one server for each address, however many uses share it.
+struct Servers<'a> {
+    settings: &'a Redis,
+    authority: Option<Vec<u8>>,
+    forget: Vec<String>,
+    probe: String,
+    made: Vec<Arc<Server>>,
+}
+
+impl Servers<'_> {
+    fn at(
+        &mut self,
+        (variable, url): (&'static str, &SecretString),
+        database: Option<i64>,
+    ) -> Result<Arc<Server>, SharedError> {
+        let database = database.or(self.settings.database);
+        let address = Address::parse(url, database, self.authority.clone())
+            .map_err(|cause| SharedError::Address { variable, cause })?;
+        let same = |server: &&Arc<Server>| server.address().shown() == address.shown();
+        if let Some(server) = self.made.iter().find(same) {
+            return Ok(server.clone());
+        }
+        let patience = Patience {
+            connect: Duration::from_millis(self.settings.connection_timeout),
+            command: Duration::from_millis(self.settings.command_timeout),
+        };
+        let server = Server::new(
+            address,
+            patience,
+            self.settings.pool_size,
+            self.probe.clone(),
+            self.forget.clone(),
+        );
+        self.made.push(server.clone());
+        Ok(server)
+    }
+}

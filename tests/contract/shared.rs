@@ -1,0 +1,493 @@
+//! What instances share for a while: the same behaviour on Redis, in memory, and on the one that
+//! takes the second while the first is away.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use rollcall::{
+    ports::{Bus, Cache, Locks, Quota, RateLimits},
+    storage::{
+        degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
+        memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
+        redis::{
+            Address, Patience, Prefix, RedisBus, RedisCache, RedisLimits, RedisLocks, Server,
+            Standing,
+        },
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{redis_server::RedisServer, skip::skip};
+
+/// How long one command may take here before Redis counts as away.
+const COMMAND: Duration = Duration::from_millis(100);
+
+/// A connection of one instance.
+fn server(url: &str) -> Arc<Server> {
+    let address = Address::parse(&url.to_owned().into(), None, None).unwrap();
+    let patience = Patience {
+        connect: Duration::from_millis(500),
+        command: COMMAND,
+    };
+    let forget = vec![prefix().pattern("session:")];
+    Server::new(address, patience, 2, "test:probe".to_owned(), forget)
+}
+
+fn prefix() -> Prefix {
+    Prefix::new("test")
+}
+
+/// One that is connected and watched until the token is dropped.
+async fn watched(redis: &RedisServer) -> (Arc<Server>, tokio_util::sync::DropGuard) {
+    let server = server(&redis.url());
+    server.try_now().await;
+    assert_eq!(server.standing(), Standing::Up);
+    let stop = CancellationToken::new();
+    let (watcher, token) = (server.clone(), stop.clone());
+    tokio::spawn(async move { watcher.watch(token).await });
+    (server, stop.drop_guard())
+}
+
+fn redis_server(test: &str) -> Option<RedisServer> {
+    redis_with(test, &[])
+}
+
+fn redis_with(test: &str, arguments: &[&str]) -> Option<RedisServer> {
+    RedisServer::with(arguments)
+        .inspect_err(|why| skip(test, why))
+        .ok()
+}
+
+/// Waits until the instance sees Redis so.
+async fn until_up(server: &Server, up: bool) -> Duration {
+    let begin = Instant::now();
+    while server.is_up() != up {
+        assert!(begin.elapsed() < Duration::from_secs(10), "{server:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    begin.elapsed()
+}
+
+fn degrading(server: &Arc<Server>) -> DegradingCache {
+    DegradingCache::new(
+        RedisCache::new(server.clone(), prefix()),
+        Some(MemoryCache::new(1 << 20)),
+    )
+}
+
+const SHORT: Duration = Duration::from_millis(80);
+const LONG: Duration = Duration::from_secs(60);
+
+async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
+    assert_eq!(cache.get("a:1").await, None);
+    cache.set("a:1", b"one", LONG).await;
+    assert_eq!(cache.get("a:1").await.as_deref(), Some(&b"one"[..]));
+    assert!(cache.exists("a:1").await && !cache.exists("a:2").await);
+    let left = cache.ttl("a:1").await.unwrap();
+    assert!(left <= LONG && left > LONG / 2, "{left:?}");
+
+    assert!(!cache.add("a:1", b"other", LONG).await);
+    assert!(cache.add("a:2", b"two", LONG).await);
+    let keys = ["a:1", "a:x", "a:2"].map(str::to_owned);
+    let found = cache.get_many(&keys).await;
+    assert_eq!(found, [Some(b"one".to_vec()), None, Some(b"two".to_vec())]);
+
+    assert_eq!(cache.increment("n", 5, LONG).await, 5);
+    assert_eq!(cache.increment("n", -7, LONG).await, -2);
+    assert!(cache.ttl("n").await.is_some());
+
+    let many = [
+        ("a*:1".to_owned(), vec![1]),
+        ("b:1".to_owned(), vec![0; 300]),
+    ];
+    cache.set_many(&many, LONG).await;
+    assert_eq!(cache.clear("a*").await, 1, "a star is only a star");
+    assert_eq!(cache.clear("a:").await, 2);
+    assert_eq!(cache.get("a:1").await, None);
+    assert_eq!(cache.get("b:1").await, Some(vec![0; 300]));
+    let gone = ["b:1", "b:2"].map(str::to_owned);
+    assert_eq!(cache.delete(&gone).await, 1);
+
+    cache.set("short", b"1", SHORT).await;
+    assert!(cache.exists("short").await);
+    tokio::time::sleep(2 * SHORT).await;
+    assert_eq!(cache.get("short").await, None);
+    assert!(cache.add("short", b"2", SHORT).await, "its place is free");
+}
+
+#[tokio::test]
+async fn a_cache_keeps_its_word_in_memory() {
+    a_cache_keeps_finds_counts_and_forgets(&MemoryCache::new(1 << 20)).await;
+}
+
+#[tokio::test]
+async fn a_cache_keeps_its_word_on_redis_and_without_it() {
+    let test = "a cache on Redis";
+    let Some(mut redis) = redis_server(test) else {
+        return;
+    };
+    let (server, _guard) = watched(&redis).await;
+    let cache = degrading(&server);
+    a_cache_keeps_finds_counts_and_forgets(&cache).await;
+    let left: Vec<String> = redis.ask(&["KEYS", "*"]);
+    for key in left {
+        let ttl: i64 = redis.ask(&["PTTL", &key]);
+        assert!(key.starts_with("test:") && ttl > 0, "{key} lives {ttl}");
+    }
+    redis.kill();
+    until_up(&server, false).await;
+    a_cache_keeps_finds_counts_and_forgets(&cache).await;
+}
+
+#[tokio::test]
+async fn a_cache_without_a_stand_in_is_empty_while_redis_is_away() {
+    let Some(mut redis) = redis_server("a cache without a stand-in") else {
+        return;
+    };
+    let (server, _guard) = watched(&redis).await;
+    let cache = DegradingCache::new(RedisCache::new(server.clone(), prefix()), None);
+    cache.set("session:1", b"here", LONG).await;
+    assert!(cache.exists("session:1").await);
+    redis.kill();
+    assert_eq!(cache.get("session:1").await, None);
+    cache.set("session:1", b"here", LONG).await;
+    assert_eq!(cache.get("session:1").await, None);
+    assert_eq!(
+        cache.get_many(&["a".to_owned(), "b".to_owned()]).await,
+        [None, None]
+    );
+}
+
+/// What a session's end could not withdraw is not believed when Redis comes back with it.
+#[tokio::test]
+async fn what_redis_brings_back_of_sessions_is_forgotten_before_it_is_believed() {
+    let arguments = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(mut redis) = redis_with("sessions after a restart", &arguments) else {
+        return;
+    };
+    let (server, _guard) = watched(&redis).await;
+    let cache = DegradingCache::new(RedisCache::new(server.clone(), prefix()), None);
+    cache.set("session:1", b"signed in", LONG).await;
+    cache.set("embedding:1", b"kept", LONG).await;
+    redis.kill();
+    until_up(&server, false).await;
+    redis.restart();
+    until_up(&server, true).await;
+    assert_eq!(cache.get("session:1").await, None);
+    assert!(
+        cache.exists("embedding:1").await,
+        "only sessions are forgotten"
+    );
+}
+
+async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {
+    let quota = Quota {
+        most: 3,
+        window: Duration::from_millis(400),
+    };
+    for left in [2, 1, 0] {
+        let verdict = limits.check("k", quota).await;
+        assert!(verdict.allowed);
+        assert_eq!(verdict.remaining, left);
+        assert!(verdict.reset <= quota.window);
+    }
+    let refused = limits.check("k", quota).await;
+    assert!(!refused.allowed && refused.remaining == 0);
+    assert!(limits.check("other", quota).await.allowed);
+    tokio::time::sleep(refused.reset + Duration::from_millis(20)).await;
+    assert!(
+        limits.check("k", quota).await.allowed,
+        "the first is forgotten"
+    );
+}
+
+#[tokio::test]
+async fn a_limit_keeps_its_word_in_memory() {
+    a_limit_counts_in_a_window(&MemoryLimits::default()).await;
+}
+
+fn limits(server: &Arc<Server>, instance: &str) -> DegradingLimits {
+    DegradingLimits::new(RedisLimits::new(
+        server.clone(),
+        prefix(),
+        instance.to_owned(),
+    ))
+}
+
+#[tokio::test]
+async fn two_instances_count_together_and_exactly() {
+    let Some(mut redis) = redis_server("limits on Redis") else {
+        return;
+    };
+    let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
+    let instances = [limits(&one, "one"), limits(&two, "two")];
+    a_limit_counts_in_a_window(&instances[0]).await;
+
+    let five = Quota {
+        most: 5,
+        window: Duration::from_hours(1),
+    };
+    let tries = (0..50).map(|n| instances[n % 2].check("enroll", five));
+    let allowed = join_all(tries).await;
+    assert_eq!(allowed.iter().filter(|verdict| verdict.allowed).count(), 5);
+    let ttl: i64 = redis.ask(&["PTTL", "test:limit:enroll"]);
+    assert!(ttl > 3_500_000, "{ttl}");
+
+    // A Redis that forgets everything lets nobody through who was refused here.
+    let used_here = |verdicts: &[_], instance: usize| {
+        let mine = verdicts.iter().skip(instance).step_by(2);
+        mine.filter(|verdict: &&rollcall::ports::Verdict| verdict.allowed)
+            .count()
+    };
+    let counts = [used_here(&allowed, 0), used_here(&allowed, 1)];
+    redis.ask::<()>(&["FLUSHALL"]);
+    for (limits, used) in instances.iter().zip(counts) {
+        let mut more = 0;
+        while limits.check("enroll", five).await.allowed {
+            more += 1;
+        }
+        assert!(more + used <= 5, "{used} before, {more} after");
+    }
+    // Nor does one that is gone.
+    redis.kill();
+    until_up(&one, false).await;
+    let five_more = join_all((0..9).map(|_| instances[0].check("new", five))).await;
+    assert_eq!(
+        five_more.iter().filter(|verdict| verdict.allowed).count(),
+        5
+    );
+}
+
+async fn a_lock_has_one_holder(locks: &dyn Locks) {
+    let lease = Duration::from_millis(150);
+    let first = locks.acquire("import", lease).await.unwrap();
+    assert_eq!(locks.acquire("import", lease).await, None);
+    assert!(locks.acquire("other", lease).await.is_some());
+    tokio::time::sleep(lease / 2).await;
+    assert!(locks.extend(&first, lease).await);
+    tokio::time::sleep(lease / 2 + Duration::from_millis(20)).await;
+    assert_eq!(
+        locks.acquire("import", lease).await,
+        None,
+        "it was extended"
+    );
+    tokio::time::sleep(lease).await;
+    // The first holder was paused past its lease: the lock is another's now.
+    let second = locks.acquire("import", lease).await.unwrap();
+    assert!(second.fence > first.fence);
+    assert!(!locks.extend(&first, lease).await);
+    assert!(!locks.release(&first).await);
+    assert_eq!(locks.acquire("import", lease).await, None);
+    assert!(locks.release(&second).await);
+    assert!(!locks.release(&second).await);
+    let third = locks.acquire("import", lease).await.unwrap();
+    assert!(third.fence > second.fence);
+}
+
+#[tokio::test]
+async fn a_lock_keeps_its_word_in_memory() {
+    a_lock_has_one_holder(&MemoryLocks::default()).await;
+}
+
+#[tokio::test]
+async fn a_lock_keeps_its_word_on_redis_and_is_never_assumed() {
+    let Some(mut redis) = redis_server("locks on Redis") else {
+        return;
+    };
+    let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
+    let locks = |server: &Arc<Server>, name: &str| {
+        StrictLocks::new(RedisLocks::new(server.clone(), prefix(), name.to_owned()))
+    };
+    let (here, there) = (locks(&one, "one"), locks(&two, "two"));
+    a_lock_has_one_holder(&here).await;
+
+    let held = here.acquire("camera", LONG).await.unwrap();
+    assert_eq!(there.acquire("camera", LONG).await, None);
+    assert!(
+        !there
+            .release(&rollcall::ports::Held {
+                token: "guess".to_owned(),
+                ..held.clone()
+            })
+            .await
+    );
+    // A Redis that forgot everything gives the lock away, but with a higher fence.
+    redis.ask::<()>(&["FLUSHALL"]);
+    let taken = there.acquire("camera", LONG).await.unwrap();
+    assert!(taken.fence > held.fence);
+    assert!(!here.extend(&held, LONG).await, "the first holder is told");
+
+    let tries = join_all((0..20).map(|n| {
+        let locks = if n % 2 == 0 { &here } else { &there };
+        locks.acquire("many", LONG)
+    }));
+    assert_eq!(tries.await.into_iter().flatten().count(), 1);
+    redis.kill();
+    assert_eq!(here.acquire("free", LONG).await, None);
+    assert!(!there.extend(&taken, LONG).await);
+}
+
+#[tokio::test]
+async fn a_message_reaches_every_instance_once() {
+    let Some(mut redis) = redis_server("a bus on Redis") else {
+        return;
+    };
+    let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
+    let bus = |server: &Arc<Server>, name: &str| {
+        Arc::new(DegradingBus::new(RedisBus::new(
+            server.clone(),
+            prefix(),
+            name.to_owned(),
+        )))
+    };
+    let (here, there) = (bus(&one, "one"), bus(&two, "two"));
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let (begun, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    for bus in [&here, &there] {
+        let (bus, stop, begun) = (bus.clone(), stop.clone(), begun.clone());
+        tokio::spawn(async move { bus.listen(stop, move || begun.send(()).unwrap()).await });
+    }
+    let mut listens = async |times: usize| {
+        for _ in 0..times {
+            let heard = tokio::time::timeout(Duration::from_secs(5), heard.recv());
+            heard.await.unwrap().unwrap();
+        }
+    };
+    listens(2).await;
+    let mut listeners = [here.subscribe(), there.subscribe()];
+    here.publish("punches", b"line\nbreak").await;
+    there.publish("devices", b"").await;
+    for listener in &mut listeners {
+        let mut topics = Vec::new();
+        for _ in 0..2 {
+            let message = tokio::time::timeout(Duration::from_secs(2), listener.recv());
+            let message = message.await.unwrap().unwrap();
+            if message.topic == "punches" {
+                assert_eq!(message.payload, b"line\nbreak");
+            }
+            topics.push(message.topic);
+        }
+        topics.sort();
+        assert_eq!(topics, ["devices", "punches"]);
+    }
+    // Without Redis, this instance's listeners still hear; with it again, everybody's.
+    redis.kill();
+    until_up(&one, false).await;
+    here.publish("punches", b"alone").await;
+    assert_eq!(listeners[0].recv().await.unwrap().payload, b"alone");
+    redis.restart();
+    until_up(&one, true).await;
+    until_up(&two, true).await;
+    listens(2).await;
+    here.publish("punches", b"together").await;
+    for listener in &mut listeners {
+        let message = tokio::time::timeout(Duration::from_secs(2), listener.recv());
+        assert_eq!(message.await.unwrap().unwrap().payload, b"together");
+        assert!(listener.try_recv().is_err(), "once");
+    }
+}
+
+#[tokio::test]
+async fn messages_in_one_process_reach_its_listeners() {
+    let bus = MemoryBus::default();
+    let mut listener = bus.subscribe();
+    bus.publish("punches", b"1").await;
+    assert_eq!(listener.recv().await.unwrap().payload, b"1");
+}
+
+/// How long a call takes.
+async fn timed<T>(work: impl Future<Output = T>) -> Duration {
+    let begin = Instant::now();
+    work.await;
+    begin.elapsed()
+}
+
+#[tokio::test]
+async fn a_frozen_redis_costs_one_caller_its_patience_and_nobody_else_anything() {
+    let Some(redis) = redis_server("a frozen Redis") else {
+        return;
+    };
+    let (server, _guard) = watched(&redis).await;
+    let cache = degrading(&server);
+    redis.freeze();
+    let first = timed(cache.get("a")).await;
+    assert!(first < COMMAND * 3, "{first:?}");
+    until_up(&server, false).await;
+    for _ in 0..20 {
+        let later = timed(cache.get("a")).await;
+        assert!(later < COMMAND / 2, "{later:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    redis.thaw();
+    let back = until_up(&server, true).await;
+    assert!(back < Duration::from_secs(2), "{back:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_counts_as_away_and_says_why() {
+    let Some(redis) = redis_server("a Redis without writes") else {
+        return;
+    };
+    let (server, _guard) = watched(&redis).await;
+    let cache = degrading(&server);
+    let away = async |why: &str| {
+        until_up(&server, false).await;
+        cache.set("a", b"1", LONG).await;
+        assert_eq!(cache.get("a").await.as_deref(), Some(&b"1"[..]));
+        // The first thing that is noticed may be a connection that ends.
+        let begin = Instant::now();
+        loop {
+            match server.standing() {
+                Standing::Away(said) if said.contains(why) => break,
+                standing => assert!(begin.elapsed().as_secs() < 5, "{standing:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    away("READONLY").await;
+    redis.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
+    until_up(&server, true).await;
+
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    away("OOM").await;
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    until_up(&server, true).await;
+
+    redis.ask::<()>(&["CONFIG", "SET", "requirepass", "secret"]);
+    // Connections that are signed in stay so; new ones are refused.
+    redis.ask_with("secret", &["CLIENT", "KILL", "TYPE", "normal"]);
+    away("password").await;
+}
+
+#[tokio::test]
+async fn connections_that_are_reset_come_back() {
+    let Some(redis) = redis_server("connections that are reset") else {
+        return;
+    };
+    let (server, _guard) = watched(&redis).await;
+    let cache = degrading(&server);
+    for _ in 0..5 {
+        redis.ask::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+        cache.set("a", b"1", LONG).await;
+        until_up(&server, true).await;
+    }
+    cache.set("a", b"2", LONG).await;
+    assert_eq!(cache.get("a").await.as_deref(), Some(&b"2"[..]));
+}
+
+#[tokio::test]
+async fn a_redis_that_was_never_there_costs_nothing() {
+    let server = server("redis://127.0.0.1:1/");
+    let cache = degrading(&server);
+    assert_eq!(server.standing(), Standing::Unknown);
+    cache.set("a", b"1", LONG).await;
+    assert_eq!(cache.get("a").await.as_deref(), Some(&b"1"[..]));
+    server.try_now().await;
+    assert!(matches!(server.standing(), Standing::Away(_)));
+    assert!(timed(cache.get("a")).await < COMMAND / 2);
+}

@@ -1,0 +1,153 @@
+//! A real redis-server, started for one test and ended with it. It can be killed, frozen and
+//! brought back at the same address.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// The program; `ROLLCALL_TEST_REDIS_SERVER` names another.
+fn program() -> String {
+    std::env::var("ROLLCALL_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+}
+
+/// A running server on loopback, without persistence unless its arguments say so.
+pub struct RedisServer {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+    arguments: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts one with more arguments; the error says why a test has to be skipped.
+    pub fn with(arguments: &[&str]) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        // Another process may take the port before the server does: then once more.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0")
+                .and_then(|listener| listener.local_addr())
+                .map_err(|error| error.to_string())?
+                .port();
+            let mut child = spawn(folder.path(), port, &arguments)?;
+            if answers(&mut child, port) {
+                return Ok(Self {
+                    child,
+                    folder,
+                    port,
+                    arguments,
+                });
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        Err(format!("{} does not answer", program()))
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Runs a command on a connection of its own.
+    pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        ask(&self.url(), command)
+    }
+
+    /// The same, with a password.
+    pub fn ask_with(&self, password: &str, command: &[&str]) {
+        let url = format!("redis://:{password}@127.0.0.1:{}/", self.port);
+        ask::<redis::Value>(&url, command);
+    }
+
+    /// Ends it at once, without a chance to finish anything.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Brings it back after [`kill`](Self::kill), with what it had on disk.
+    pub fn restart(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            self.child = spawn(self.folder.path(), self.port, &self.arguments).unwrap();
+            if answers(&mut self.child, self.port) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "redis-server did not come back");
+        }
+    }
+
+    /// Freezes it: connections stay, nothing is answered.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may have been killed by the test already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask<T: redis::FromRedisValue>(url: &str, command: &[&str]) -> T {
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let (name, arguments) = command.split_first().unwrap();
+    let mut command = redis::cmd(name);
+    command.arg(arguments);
+    command.query(&mut connection).unwrap()
+}
+
+fn spawn(folder: &std::path::Path, port: u16, arguments: &[String]) -> Result<Child, String> {
+    Command::new(program())
+        .arg("--port")
+        .arg(port.to_string())
+        .args(["--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| {
+            let name = program();
+            format!("{name} cannot be started ({error}): run `make setup-tests`")
+        })
+}
+
+/// Waits until it answers a PING, or has ended.
+fn answers(child: &mut Child, port: u16) -> bool {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
+    for _ in 0..200 {
+        let pong = client
+            .get_connection_with_timeout(Duration::from_millis(200))
+            .and_then(|mut connection| redis::cmd("PING").query::<redis::Value>(&mut connection));
+        match pong {
+            Ok(_) => return true,
+            // It wants a password: it is there.
+            Err(error) if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => return true,
+            Err(_) => {}
+        }
+        if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    false
+}
