@@ -277,11 +277,13 @@ impl Core {
             ..
         } = records.clone();
         let model = face_engine.model().clone();
+        let feed = records.shared.feed();
         let references = Arc::new(References::new(
             stores.clone(),
             vault.clone(),
             gallery.clone(),
             model.clone(),
+            feed.clone(),
         ));
         let least_liveness = Some(settings.recognition.min_liveness).filter(|least| *least > 0.0);
         let identifying = Arc::new(Identifying::new(
@@ -310,6 +312,7 @@ impl Core {
                 stores.devices.clone(),
                 audit.clone(),
                 clock.clone(),
+                feed.clone(),
             )),
             enrolling: Arc::new(Enrolling::new(
                 stores.clone(),
@@ -333,6 +336,7 @@ impl Core {
                         starts: settings.attendance.workday_starts,
                     },
                 },
+                feed,
             )),
             identifying,
             health,
@@ -415,6 +419,7 @@ pub struct Running {
     pub setup_token: Option<SecretString>,
     core: Core,
     supervisor: Supervisor,
+    stopping: CancellationToken,
     router: axum::Router,
     listener: TcpListener,
 }
@@ -438,13 +443,15 @@ impl Running {
         let setup_token = first_account(settings, &core.records).await?;
         let parts = Arc::new(telemetry::Health::default());
         parts.note(gallery_sync::PART, telemetry::Condition::Fine);
-        let supervisor = Supervisor::new();
+        let (supervisor, stopping) = (Supervisor::new(), CancellationToken::new());
         start_workers(&supervisor, &core, &parts, metrics.clone());
         let render = move || metrics.render();
         let router = http::router(http::Parts {
             app: core.app.clone(),
             settings: http_settings(settings),
             limits: core.records.shared.limits.clone(),
+            feed: core.records.shared.feed(),
+            stopping: stopping.clone(),
             clock: core.records.clock.clone(),
             health: parts,
             metrics: Arc::new(render),
@@ -456,6 +463,7 @@ impl Running {
             setup_token,
             core,
             supervisor,
+            stopping,
             router,
             listener,
         })
@@ -489,8 +497,13 @@ impl Running {
             // An answer is small and complete: waiting for more to send only costs time.
             let _ = stream.set_nodelay(true);
         });
-        let server =
-            axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        // Streams would go on for ever: they end with the word to stop.
+        let (word, streams) = (stop.clone(), self.stopping.clone());
+        let ending = async move {
+            word.cancelled().await;
+            streams.cancel();
+        };
+        let server = axum::serve(listener, service).with_graceful_shutdown(ending);
         let patience = async {
             stop.cancelled().await;
             tokio::select! {
@@ -558,6 +571,7 @@ fn start_workers(
     let (references, since) = (core.references.clone(), core.filled_at);
     let (templates, sync_clock, sync_parts) =
         (stores.templates.clone(), clock.clone(), parts.clone());
+    let sync_feed = core.records.shared.feed();
     supervisor.keep("gallery sync", move |stop| {
         let (references, templates) = (references.clone(), templates.clone());
         GallerySync::new(
@@ -567,7 +581,7 @@ fn start_workers(
             sync_parts.clone(),
             since,
         )
-        .run(stop)
+        .run(sync_feed.follow(), stop)
     });
     let shared = &core.records.shared;
     for server in shared.servers.clone() {
@@ -580,6 +594,12 @@ fn start_workers(
         let (servers, parts) = (shared.servers.clone(), parts.clone());
         supervisor.keep("redis health", move |stop| {
             shared::tell(servers.clone(), parts.clone(), stop)
+        });
+    }
+    if let Some(bus) = shared.remote_bus.clone() {
+        supervisor.keep("bus", move |stop| {
+            let bus = bus.clone();
+            async move { bus.listen(stop).await }
         });
     }
     supervisor.keep("retention", move |stop| {

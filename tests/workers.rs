@@ -20,8 +20,8 @@ use rollcall::{
     },
     gallery::MemoryGallery,
     ports::{Gallery, KeptAnswer, StoredTemplate, Stores},
-    service::references::References,
-    storage::sqlite::SqliteStore,
+    service::{feed::Feed, references::References},
+    storage::{memory::MemoryBus, sqlite::SqliteStore},
     telemetry::Health,
     vault::Vault,
     workers::{
@@ -136,6 +136,7 @@ async fn an_instance_learns_of_enrollments_and_deletions_made_elsewhere_once() {
         world.vault.clone(),
         gallery.clone(),
         world.model.clone(),
+        Feed::new(Arc::new(MemoryBus::default())),
     ));
     let mut sync = GallerySync::new(
         references,

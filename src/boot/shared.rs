@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     config::{Redis, SessionEngine},
     ports::{Bus, Cache, Locks, RateLimits},
+    service::feed::Feed,
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
         memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
@@ -140,6 +141,11 @@ impl Shared {
     /// Tries each Redis once, so that a start says how it is.
     pub async fn connect(&self) {
         futures::future::join_all(self.servers.iter().map(|server| server.try_now())).await;
+    }
+
+    /// What is new, over the bus.
+    pub fn feed(&self) -> Feed {
+        Feed::new(self.bus.clone())
     }
 
     /// What a start says of it.

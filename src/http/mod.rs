@@ -19,11 +19,18 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use axum::extract::FromRef;
 use ipnet::IpNet;
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 pub use problem::Code;
 pub use router::{Parts, document, router};
 
-use crate::{app::App, clock::Clock, ports::Quota, service, telemetry};
+use crate::{
+    app::App,
+    clock::Clock,
+    ports::Quota,
+    service::{self, feed::Feed},
+    telemetry,
+};
 use limits::SharedLimit;
 
 /// What the HTTP layer can be told.
@@ -74,8 +81,16 @@ struct HttpState {
     clock: Arc<dyn Clock>,
     health: Arc<telemetry::Health>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    feed: Feed,
+    stopping: CancellationToken,
     enrollments: SharedLimit,
     sign_ins: SharedLimit,
+}
+
+impl FromRef<HttpState> for Feed {
+    fn from_ref(state: &HttpState) -> Self {
+        state.feed.clone()
+    }
 }
 
 macro_rules! services {

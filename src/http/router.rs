@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use tokio_util::sync::CancellationToken;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -28,10 +29,11 @@ use super::{
     openapi,
     problem::{self, Code, Problem},
     routes::{
-        devices, employees, enroll, health, identify, punches, session, setup, status, templates,
+        devices, employees, enroll, events, health, identify, punches, session, setup, status,
+        templates,
     },
 };
-use crate::{app::App, clock::Clock, ports::RateLimits, telemetry::Health};
+use crate::{app::App, clock::Clock, ports::RateLimits, service::feed::Feed, telemetry::Health};
 
 /// What the router is made of.
 pub struct Parts {
@@ -41,6 +43,10 @@ pub struct Parts {
     pub settings: Settings,
     /// What all instances count together.
     pub limits: Arc<dyn RateLimits>,
+    /// What is new.
+    pub feed: Feed,
+    /// Cancelled when the service stops: streams end.
+    pub stopping: CancellationToken,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The parts that look after themselves.
@@ -61,6 +67,8 @@ pub fn router(parts: Parts) -> Router {
     let state = HttpState {
         enrollments: SharedLimit::enrollments(parts.settings.enroll_limit, parts.limits.clone()),
         sign_ins: SharedLimit::sign_ins(parts.settings.sign_in, parts.limits),
+        feed: parts.feed,
+        stopping: parts.stopping,
         settings: Arc::new(parts.settings),
         app: parts.app,
         clock: parts.clock,
@@ -138,6 +146,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(devices::delete_device))
         .routes(routes!(devices::get_own_device))
         .routes(routes!(punches::get_punch))
+        .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))
         .merge(
             OpenApiRouter::new()

@@ -111,6 +111,10 @@ pub trait Bus: Send + Sync {
     fn subscribe(&self) -> broadcast::Receiver<Message>;
 }
 
+/// The topic of a message, with 16 bytes of zeros, by which a bus tells that it hears the other
+/// instances from now on: what they said before may have been missed.
+pub const BUS_BEGINS: &str = "begins";
+
 /// A message of the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

@@ -242,6 +242,10 @@ pub trait PunchStore: Send + Sync {
         page: &Page<(Timestamp, PunchId)>,
     ) -> Result<Vec<Punch>, StoreError>;
 
+    /// Those recorded at or after a moment, oldest first, at most `limit`.
+    async fn recorded_since(&self, from: Timestamp, limit: usize)
+    -> Result<Vec<Punch>, StoreError>;
+
     /// Keeps an answer. [`StoreError::Conflict`] when the device's key has one already.
     async fn keep_answer(&self, answer: &KeptAnswer) -> Result<(), StoreError>;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     audit::Audit,
+    feed::{Feed, News},
     tokens::{self, Token},
 };
 use crate::{
@@ -22,15 +23,22 @@ pub struct Devices {
     store: Arc<dyn DeviceStore>,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    feed: Feed,
 }
 
 impl Devices {
     /// Over a store.
-    pub fn new(store: Arc<dyn DeviceStore>, audit: Audit, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        store: Arc<dyn DeviceStore>,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+        feed: Feed,
+    ) -> Self {
         Self {
             store,
             audit,
             clock,
+            feed,
         }
     }
 
@@ -54,6 +62,7 @@ impl Devices {
             .record(actor, "device.register", device.id, None)
             .await?;
         self.store.insert(&device).await?;
+        self.feed.tell(News::Device(device.id)).await;
         Ok((device, token))
     }
 
@@ -70,6 +79,7 @@ impl Devices {
         self.audit.record(actor, "device.revoke", id, None).await?;
         device.revoked_at = Some(self.clock.now());
         self.store.update(&device).await?;
+        self.feed.tell(News::Device(id)).await;
         Ok(Some(device))
     }
 

@@ -179,7 +179,7 @@ impl Employees {
                 .templates
                 .mark_changed(id, self.clock.now())
                 .await?;
-            self.references.refresh(id).await?;
+            self.references.changed(id).await?;
         }
         Ok(employee)
     }
@@ -228,7 +228,7 @@ impl Employees {
         self.stores.employees.set_enrolled(id, 0, None).await?;
         let after = later(self.clock.now(), before);
         self.stores.templates.mark_changed(id, after).await?;
-        self.references.refresh(id).await?;
+        self.references.changed(id).await?;
         Ok(())
     }
 }

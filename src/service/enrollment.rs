@@ -394,7 +394,7 @@ impl Enrolling {
             .templates
             .mark_changed(employee.id, later(self.clock.now(), now))
             .await?;
-        self.references.refresh(employee.id).await?;
+        self.references.changed(employee.id).await?;
         Ok(employee)
     }
 }

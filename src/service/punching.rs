@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tracing::info;
 
 use super::{
+    feed::{Feed, News},
     identification::{IdentifyError, Identifying},
     probing::ReadyProbe,
 };
@@ -177,6 +178,7 @@ pub struct Punching {
     clock: Arc<dyn Clock>,
     model: ModelId,
     rules: PunchRules,
+    feed: Feed,
 }
 
 /// How often a punch is decided anew because another one of the same employee was faster.
@@ -197,6 +199,7 @@ impl Punching {
         clock: Arc<dyn Clock>,
         model: ModelId,
         rules: PunchRules,
+        feed: Feed,
     ) -> Self {
         Self {
             stores,
@@ -204,6 +207,7 @@ impl Punching {
             clock,
             model,
             rules,
+            feed,
         }
     }
 
@@ -255,6 +259,15 @@ impl Punching {
         page: &Page<(Timestamp, PunchId)>,
     ) -> Result<Vec<Punch>, StoreError> {
         self.stores.punches.list(filter, page).await
+    }
+
+    /// What was recorded at or after a moment, oldest first, at most `limit`.
+    pub async fn recorded_since(
+        &self,
+        from: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Punch>, StoreError> {
+        self.stores.punches.recorded_since(from, limit).await
     }
 
     /// One punch.
@@ -393,6 +406,7 @@ impl Punching {
             match self.stores.punches.append(&punch).await {
                 Ok(()) => {
                     info!(punch = %punch.id, employee = %punch.employee, kind = kind.as_str(), "punched");
+                    self.feed.tell(News::Punch(punch.id)).await;
                     return Ok(PunchAnswer::of(
                         Outcome::Punched {
                             punch: Box::new(punch),

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 use tracing::error;
 
+use super::feed::{Feed, News};
 use crate::{
     domain::{
         biometrics::{Embedding, Fused, ModelId, Reference, Views},
@@ -54,6 +55,7 @@ pub struct References {
     vault: Arc<Vault>,
     gallery: Arc<dyn Gallery>,
     model: ModelId,
+    feed: Feed,
 }
 
 /// Templates are read from the store in pages of this many.
@@ -66,12 +68,14 @@ impl References {
         vault: Arc<Vault>,
         gallery: Arc<dyn Gallery>,
         model: ModelId,
+        feed: Feed,
     ) -> Self {
         Self {
             stores,
             vault,
             gallery,
             model,
+            feed,
         }
     }
 
@@ -131,6 +135,13 @@ impl References {
             }
         }
         Ok(())
+    }
+
+    /// The same, for one who was changed here: the other instances are told.
+    pub async fn changed(&self, id: EmployeeId) -> Result<(), ReferenceError> {
+        let refreshed = self.refresh(id).await;
+        self.feed.tell(News::Employee(id)).await;
+        refreshed
     }
 
     /// What one person is compared by, from the store; `None` when nothing is enrolled.

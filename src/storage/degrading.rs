@@ -183,9 +183,9 @@ impl DegradingBus {
         }
     }
 
-    /// Hears the other instances until `stop`; `heard` is called whenever that begins again.
-    pub async fn listen(&self, stop: CancellationToken, heard: impl Fn() + Send + Sync) {
-        self.redis.listen(&self.memory, stop, heard).await;
+    /// Hears the other instances until `stop`.
+    pub async fn listen(&self, stop: CancellationToken) {
+        self.redis.listen(&self.memory, stop).await;
     }
 }
 

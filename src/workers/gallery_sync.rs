@@ -12,7 +12,10 @@ use crate::{
     clock::Clock,
     domain::ids::EmployeeId,
     ports::{StoreError, TemplateStore},
-    service::references::{ReferenceError, References},
+    service::{
+        feed::{Following, News},
+        references::{ReferenceError, References},
+    },
     telemetry::{Condition, Health},
 };
 
@@ -55,14 +58,15 @@ impl GallerySync {
         }
     }
 
-    /// Asks every [`EVERY`] until the token is cancelled.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Asks every [`EVERY`], and at once on word of a change, until the token is cancelled.
+    pub async fn run(mut self, mut news: Following, stop: CancellationToken) {
         let mut tick = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
+                () = change(&mut news) => {}
             }
             let condition = match self.step().await {
                 Ok(_) => Condition::Fine,
@@ -100,6 +104,18 @@ impl GallerySync {
         let forget = reach(begin);
         self.seen.retain(|_, at| *at >= forget);
         Ok(refreshed)
+    }
+}
+
+/// Waits for word of a change of an employee.
+async fn change(news: &mut Following) {
+    loop {
+        match news.next().await {
+            Some(News::Employee(_) | News::Missed) => return,
+            Some(_) => {}
+            // Nobody tells any more: asking goes on.
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rollcall::{domain::accounts::Role, http::Quota};
+use rollcall::{domain::accounts::Role, ports::Quota};
 
 use crate::app::{Answer, TestApp, at_once, count, enroll_form};
 
@@ -80,8 +80,8 @@ async fn only_a_trusted_proxy_speaks_for_others() {
 async fn guessing_passwords_is_slowed_down_but_asking_who_i_am_is_not() {
     let app = TestApp::with(|options| {
         options.settings.sign_in = Some(Quota {
-            burst: 3,
-            every: Duration::from_secs(60),
+            most: 3,
+            window: Duration::from_secs(60),
         });
     })
     .await;

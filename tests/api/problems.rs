@@ -9,6 +9,7 @@ use rollcall::{
     ports::{DeviceStore, Page, StoreError},
     service::{audit::Audit, devices::Devices},
 };
+use rollcall::{service::feed::Feed, storage::memory::MemoryBus};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -218,7 +219,8 @@ async fn failing(error: fn() -> StoreError, after: Duration) -> TestApp {
         options.settings.timeout = Duration::from_millis(500);
         options.devices = Some(Box::new(move |stores, clock| {
             let audit = Audit::new(stores.audit.clone(), clock.clone());
-            Devices::new(Arc::new(Failing(error, after)), audit, clock)
+            let feed = Feed::new(Arc::new(MemoryBus::default()));
+            Devices::new(Arc::new(Failing(error, after)), audit, clock, feed)
         }));
     })
     .await

@@ -8,7 +8,7 @@ use std::{
 
 use futures::future::join_all;
 use rollcall::{
-    ports::{Bus, Cache, Locks, Quota, RateLimits},
+    ports::{BUS_BEGINS, Bus, Cache, Locks, Message, Quota, RateLimits},
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
         memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
@@ -18,6 +18,7 @@ use rollcall::{
         },
     },
 };
+use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::{redis_server::RedisServer, skip::skip};
@@ -330,6 +331,12 @@ async fn a_lock_keeps_its_word_on_redis_and_is_never_assumed() {
     assert!(!there.extend(&taken, LONG).await);
 }
 
+/// The next message, which comes within seconds.
+async fn soon(listener: &mut Receiver<Message>) -> Message {
+    let next = tokio::time::timeout(Duration::from_secs(5), listener.recv());
+    next.await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn a_message_reaches_every_instance_once() {
     let Some(mut redis) = redis_server("a bus on Redis") else {
@@ -346,26 +353,24 @@ async fn a_message_reaches_every_instance_once() {
     let (here, there) = (bus(&one, "one"), bus(&two, "two"));
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let (begun, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut listeners = [here.subscribe(), there.subscribe()];
     for bus in [&here, &there] {
-        let (bus, stop, begun) = (bus.clone(), stop.clone(), begun.clone());
-        tokio::spawn(async move { bus.listen(stop, move || begun.send(()).unwrap()).await });
+        let (bus, stop) = (bus.clone(), stop.clone());
+        tokio::spawn(async move { bus.listen(stop).await });
     }
-    let mut listens = async |times: usize| {
-        for _ in 0..times {
-            let heard = tokio::time::timeout(Duration::from_secs(5), heard.recv());
-            heard.await.unwrap().unwrap();
+    // Each says when it hears the others.
+    let begins = async |listeners: &mut [Receiver<Message>; 2]| {
+        for listener in listeners {
+            assert_eq!(soon(listener).await.topic, BUS_BEGINS);
         }
     };
-    listens(2).await;
-    let mut listeners = [here.subscribe(), there.subscribe()];
+    begins(&mut listeners).await;
     here.publish("punches", b"line\nbreak").await;
     there.publish("devices", b"").await;
     for listener in &mut listeners {
         let mut topics = Vec::new();
         for _ in 0..2 {
-            let message = tokio::time::timeout(Duration::from_secs(2), listener.recv());
-            let message = message.await.unwrap().unwrap();
+            let message = soon(listener).await;
             if message.topic == "punches" {
                 assert_eq!(message.payload, b"line\nbreak");
             }
@@ -378,15 +383,14 @@ async fn a_message_reaches_every_instance_once() {
     redis.kill();
     until_up(&one, false).await;
     here.publish("punches", b"alone").await;
-    assert_eq!(listeners[0].recv().await.unwrap().payload, b"alone");
+    assert_eq!(soon(&mut listeners[0]).await.payload, b"alone");
     redis.restart();
     until_up(&one, true).await;
     until_up(&two, true).await;
-    listens(2).await;
+    begins(&mut listeners).await;
     here.publish("punches", b"together").await;
     for listener in &mut listeners {
-        let message = tokio::time::timeout(Duration::from_secs(2), listener.recv());
-        assert_eq!(message.await.unwrap().unwrap().payload, b"together");
+        assert_eq!(soon(listener).await.payload, b"together");
         assert!(listener.try_recv().is_err(), "once");
     }
 }
@@ -460,7 +464,13 @@ async fn a_redis_that_takes_no_writes_counts_as_away_and_says_why() {
 
     redis.ask::<()>(&["CONFIG", "SET", "requirepass", "secret"]);
     // Connections that are signed in stay so; new ones are refused.
-    redis.ask_with("secret", &["CLIENT", "KILL", "TYPE", "normal"]);
+    let with_password = redis.url().replace("redis://", "redis://:secret@");
+    let client = redis::Client::open(with_password).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let mut kill = redis::cmd("CLIENT");
+    kill.arg(&["KILL", "TYPE", "normal"])
+        .exec(&mut connection)
+        .unwrap();
     away("password").await;
 }
 

@@ -1,5 +1,8 @@
 //! The real program when things die: it is killed among punches, its store goes away.
 
+mod instances;
+#[path = "../support/redis.rs"]
+mod redis_server;
 #[path = "../support/servers.rs"]
 mod servers;
 #[path = "../support/skip.rs"]
@@ -45,21 +48,28 @@ struct Service {
     child: Child,
     folder: tempfile::TempDir,
     port: u16,
-    mongo: Option<String>,
+    environment: Environment,
 }
+
+/// What a program is told besides its folder and port.
+type Environment = Vec<(&'static str, String)>;
 
 impl Service {
     async fn start(mongo: Option<String>) -> Self {
+        Self::with(store(mongo)).await
+    }
+
+    async fn with(environment: Environment) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let folder = tempfile::tempdir().unwrap();
-        let child = spawn(folder.path(), port, mongo.as_deref());
+        let child = spawn(folder.path(), port, &environment);
         let mut service = Self {
             child,
             folder,
             port,
-            mongo,
+            environment,
         };
         service.until_ready().await;
         service
@@ -73,7 +83,7 @@ impl Service {
     async fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(self.folder.path(), self.port, self.mongo.as_deref());
+        self.child = spawn(self.folder.path(), self.port, &self.environment);
         self.until_ready().await;
     }
 
@@ -88,7 +98,7 @@ impl Service {
                 return;
             }
             if self.child.try_wait().unwrap().is_some() {
-                self.child = spawn(self.folder.path(), self.port, self.mongo.as_deref());
+                self.child = spawn(self.folder.path(), self.port, &self.environment);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -111,11 +121,12 @@ impl Service {
     }
 
     /// Somebody enrolled from photos.
-    async fn enroll(&self, admin: &Client, code: &str, photos: &[&str]) {
+    async fn enroll(&self, admin: &Client, code: &str, photos: &[&str]) -> String {
         let new = json!({"name": code, "code": code});
         let employee = self.create(admin, "/api/employees", new).await;
+        let id = employee["id"].as_str().unwrap().to_owned();
         let form = multipart::Form::new()
-            .text("employee", employee["id"].as_str().unwrap().to_owned())
+            .text("employee", id.clone())
             .text("consent", "true");
         let form = photos.iter().fold(form, |form, name| {
             form.part("photo", multipart::Part::bytes(portrait(name)))
@@ -123,6 +134,7 @@ impl Service {
         let request = admin.post(self.url("/api/enroll")).multipart(form);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::CREATED);
+        id
     }
 }
 
@@ -138,7 +150,15 @@ fn client() -> Client {
     client.timeout(Duration::from_secs(20)).build().unwrap()
 }
 
-fn spawn(folder: &Path, port: u16, mongo: Option<&str>) -> Child {
+/// On MongoDB at this address, else on a file.
+fn store(mongo: Option<String>) -> Environment {
+    match mongo {
+        Some(uri) => vec![("STORE", "mongodb".to_owned()), ("MONGODB_URI", uri)],
+        None => vec![("STORE", "sqlite".to_owned())],
+    }
+}
+
+fn spawn(folder: &Path, port: u16, environment: &Environment) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
     command
         .arg("serve")
@@ -153,12 +173,11 @@ fn spawn(folder: &Path, port: u16, mongo: Option<&str>) -> Child {
         .env("COOLDOWN", "0s")
         .env("RATE_LIMIT", "0")
         .env("ENROLL_LIMIT", "0")
-        .env("STORE", if mongo.is_some() { "mongodb" } else { "sqlite" })
+        .env_remove("REDIS_URL")
+        .env_remove("REDIS_HOST")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if let Some(uri) = mongo {
-        command.env("MONGODB_URI", uri);
-    }
     command.spawn().unwrap()
 }
 

@@ -43,6 +43,7 @@ use rollcall::{
     storage::sqlite::SqliteStore,
     vault::Vault,
 };
+use rollcall::{service::feed::Feed, storage::memory::MemoryBus};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -268,11 +269,13 @@ impl Instance {
         let gallery = Arc::new(PlainGallery::default());
         let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
         let audit = Audit::new(stores.audit.clone(), clock.clone());
+        let feed = Feed::new(Arc::new(MemoryBus::default()));
         let references = Arc::new(References::new(
             stores.clone(),
             vault.clone(),
             gallery.clone(),
             model.clone(),
+            feed.clone(),
         ));
         let policy = Policy {
             fpir: ErrorRate::new(0.001).unwrap(),
@@ -299,7 +302,12 @@ impl Instance {
                 clock.clone(),
                 SignedDuration::from_hours(24),
             ),
-            devices: Devices::new(stores.devices.clone(), audit.clone(), clock.clone()),
+            devices: Devices::new(
+                stores.devices.clone(),
+                audit.clone(),
+                clock.clone(),
+                feed.clone(),
+            ),
             employees: Employees::new(
                 stores.clone(),
                 references.clone(),
@@ -316,7 +324,14 @@ impl Instance {
                 clock.clone(),
                 true,
             ),
-            punching: Punching::new(stores.clone(), identifying.clone(), clock, model, rules),
+            punching: Punching::new(
+                stores.clone(),
+                identifying.clone(),
+                clock,
+                model,
+                rules,
+                feed,
+            ),
             identifying,
             references,
             gallery,

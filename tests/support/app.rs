@@ -29,25 +29,30 @@ use rollcall::{
     },
     gallery::MemoryGallery,
     http::{self, Settings},
-    ports::{FaceEngine, Gallery, Stores},
+    ports::{Bus, FaceEngine, Gallery, Stores},
     service::{
         accounts::{Accounts, NewAccount},
         audit::Audit,
         devices::Devices,
         employees::Employees,
         enrollment::Enrolling,
+        feed::Feed,
         health::Health,
         identification::Identifying,
         probing::Probing,
         punching::{PunchRules, Punching},
         references::References,
     },
-    storage::sqlite::SqliteStore,
+    storage::{
+        memory::{MemoryBus, MemoryLimits},
+        sqlite::SqliteStore,
+    },
     telemetry,
     vault::Vault,
     vision::{Engine, EngineOptions, Pack, Runtime},
 };
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -151,14 +156,20 @@ impl TestApp {
         let stores = Stores::of(Arc::new(store));
         let clock = Arc::new(TestClock::default());
         let devices = options.devices.take();
-        let mut app = compose(&stores, clock.clone(), &options);
+        let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
+        let mut app = compose(&stores, clock.clone(), Feed::new(bus.clone()), &options);
         if let Some(make) = devices {
             app.devices = Arc::new(make(&stores, clock.clone()));
         }
         let health = Arc::new(telemetry::Health::default());
+        let (begin, passing) = (clock.now(), clock.clone());
+        let limits = MemoryLimits::by(move || passing.now().duration_since(begin).unsigned_abs());
         let router = http::router(http::Parts {
             app: app.clone(),
             settings: options.settings,
+            limits: Arc::new(limits),
+            feed: Feed::new(bus),
+            stopping: CancellationToken::new(),
             clock: clock.clone(),
             health: health.clone(),
             metrics: Arc::new(|| "rollcall_up 1\n".to_owned()),
@@ -231,7 +242,7 @@ impl TestApp {
     }
 }
 
-fn compose(stores: &Stores, clock: Arc<dyn Clock>, options: &Options) -> App {
+fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options) -> App {
     let (engine, dimensions) = &*ENGINE;
     let engine: Arc<dyn FaceEngine> = engine.clone();
     let model = engine.model().clone();
@@ -243,6 +254,7 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, options: &Options) -> App {
         vault.clone(),
         gallery.clone(),
         model.clone(),
+        feed.clone(),
     ));
     let policy = Policy {
         fpir: ErrorRate::new(0.001).unwrap(),
@@ -273,6 +285,7 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, options: &Options) -> App {
             stores.devices.clone(),
             audit.clone(),
             clock.clone(),
+            feed.clone(),
         )),
         employees: Arc::new(Employees::new(
             stores.clone(),
@@ -296,6 +309,7 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, options: &Options) -> App {
             clock,
             model,
             rules,
+            feed,
         )),
         identifying,
         health: Arc::new(Health::new(stores.health.clone(), engine, gallery)),

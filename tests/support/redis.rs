@@ -53,13 +53,12 @@ impl RedisServer {
 
     /// Runs a command on a connection of its own.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
-        ask(&self.url(), command)
-    }
-
-    /// The same, with a password.
-    pub fn ask_with(&self, password: &str, command: &[&str]) {
-        let url = format!("redis://:{password}@127.0.0.1:{}/", self.port);
-        ask::<redis::Value>(&url, command);
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let (name, arguments) = command.split_first().unwrap();
+        let mut command = redis::cmd(name);
+        command.arg(arguments);
+        command.query(&mut connection).unwrap()
     }
 
     /// Ends it at once, without a chance to finish anything.
@@ -103,15 +102,6 @@ impl Drop for RedisServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn ask<T: redis::FromRedisValue>(url: &str, command: &[&str]) -> T {
-    let client = redis::Client::open(url).unwrap();
-    let mut connection = client.get_connection().unwrap();
-    let (name, arguments) = command.split_first().unwrap();
-    let mut command = redis::cmd(name);
-    command.arg(arguments);
-    command.query(&mut connection).unwrap()
 }
 
 fn spawn(folder: &std::path::Path, port: u16, arguments: &[String]) -> Result<Child, String> {

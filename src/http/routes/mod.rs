@@ -7,6 +7,7 @@
 pub mod devices;
 pub mod employees;
 pub mod enroll;
+pub mod events;
 pub mod health;
 pub mod identify;
 pub mod punches;

@@ -102,13 +102,13 @@ pub struct PunchView {
 }
 
 /// The names behind punches.
-struct Names {
+pub(super) struct Names {
     employees: HashMap<EmployeeId, String>,
     devices: HashMap<DeviceId, String>,
 }
 
 impl Names {
-    async fn behind(
+    pub(super) async fn behind(
         punches: &[&Punch],
         employees: &Employees,
         devices: &Devices,
@@ -128,7 +128,7 @@ impl Names {
         })
     }
 
-    fn view(&self, punch: &Punch) -> PunchView {
+    pub(super) fn view(&self, punch: &Punch) -> PunchView {
         let evidence = &punch.evidence;
         PunchView {
             id: punch.id.to_string(),

@@ -78,6 +78,7 @@ fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 10] {
                 (doc! { "device": 1, "at": -1, "_id": -1 }, Any),
                 (doc! { "device": 1, "clock": 1, "at": -1 }, Any),
                 (doc! { "at": -1, "_id": -1 }, Any),
+                (doc! { "recorded_at": 1, "_id": 1 }, Any),
             ],
         ),
         ("kept_answers", vec![(doc! { "at": 1 }, Any)]),

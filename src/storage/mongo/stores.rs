@@ -514,6 +514,20 @@ impl PunchStore for MongoStore {
         self.select(wanted, order, Some(page.limit)).await
     }
 
+    async fn recorded_since(
+        &self,
+        from: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Punch>, StoreError> {
+        let order = doc! { "recorded_at": 1, "_id": 1 };
+        self.select(
+            doc! { "recorded_at": { "$gte": when(from) } },
+            order,
+            Some(limit),
+        )
+        .await
+    }
+
     async fn keep_answer(&self, answer: &KeptAnswer) -> Result<(), StoreError> {
         self.insert_record(answer).await
     }

@@ -10,7 +10,10 @@ use super::{
     keys::Prefix,
     server::{Away, Server},
 };
-use crate::{ports::Message, storage::memory::MemoryBus};
+use crate::{
+    ports::{BUS_BEGINS, Message},
+    storage::memory::MemoryBus,
+};
 
 /// The pause before a lost connection is made again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -42,18 +45,13 @@ impl RedisBus {
             .await
     }
 
-    /// Delivers what other instances say to `local`, until `stop`. `heard` is called whenever
-    /// the connection stands again: what was said before is to be read elsewhere.
-    pub async fn listen(
-        &self,
-        local: &MemoryBus,
-        stop: CancellationToken,
-        heard: impl Fn() + Send + Sync,
-    ) {
+    /// Delivers what other instances say to `local`, until `stop`; [`BUS_BEGINS`] whenever the
+    /// connection stands anew.
+    pub async fn listen(&self, local: &MemoryBus, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.hear(local, &heard) => {}
+                () = self.hear(local) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -63,7 +61,7 @@ impl RedisBus {
     }
 
     /// Delivers until the connection is lost.
-    async fn hear(&self, local: &MemoryBus, heard: &(impl Fn() + Send + Sync)) {
+    async fn hear(&self, local: &MemoryBus) {
         // The breaker's own watcher says whether the server is there.
         if !self.server.is_up() {
             return;
@@ -78,7 +76,10 @@ impl RedisBus {
         {
             return;
         }
-        heard();
+        local.deliver(Message {
+            topic: BUS_BEGINS.to_owned(),
+            payload: vec![0; 16],
+        });
         let begin = self.prefix.key("bus:");
         let mut messages = listener.into_on_message();
         loop {

@@ -10,7 +10,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Every migration, in order; the n-th brings the schema to version n. A migration that has
 /// been released is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_recorded.sql"),
+];
 
 /// `PRAGMA application_id` of our files: "Roll" in ASCII.
 const APPLICATION: i32 = 0x526f_6c6c;

@@ -436,6 +436,16 @@ impl PunchStore for SqliteStore {
             .await
     }
 
+    async fn recorded_since(
+        &self,
+        from: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Punch>, StoreError> {
+        let mut wanted = Conditions::default();
+        wanted.and("recorded_at >= ?", [from.as_millisecond().into()]);
+        self.select_page(wanted, "recorded_at, id", limit).await
+    }
+
     async fn keep_answer(&self, answer: &KeptAnswer) -> Result<(), StoreError> {
         self.insert_record(answer).await
     }

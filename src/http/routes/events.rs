@@ -1,0 +1,214 @@
+//! The live feed as Server-Sent Events.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use async_stream::stream;
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{
+        Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use axum_extra::extract::CookieJar;
+use futures::Stream;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::punches::Names;
+use crate::{
+    domain::{accounts::Permission, attendance::Punch, ids::PunchId},
+    http::{
+        HttpState,
+        auth::{Allowed, Reading},
+        problem::{Fields, Problem},
+        session,
+    },
+    service::{
+        accounts::Accounts,
+        devices::Devices,
+        employees::Employees,
+        feed::{Feed, News},
+        punching::Punching,
+    },
+};
+
+/// How many punches a follower who comes back is told at most; with more, `reset` says that
+/// the lists are to be read again.
+const REPLAY_MOST: usize = 500;
+
+/// How far a replay reaches back beyond the last event: clocks of instances differ.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(5);
+
+/// How often a follower hears at least something, so that nobody on the way hangs up.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How often is looked whether the follower may still follow.
+const CHECK: Duration = Duration::from_secs(15);
+
+/// What is needed to tell of a punch.
+#[derive(Clone)]
+struct Teller {
+    punching: Arc<Punching>,
+    employees: Arc<Employees>,
+    devices: Arc<Devices>,
+}
+
+impl Teller {
+    async fn punches(&self, punches: &[Punch]) -> Result<Vec<Event>, Problem> {
+        let behind = punches.iter().collect::<Vec<_>>();
+        let names = Names::behind(&behind, &self.employees, &self.devices).await?;
+        Ok(punches
+            .iter()
+            .filter_map(|punch| {
+                let event = Event::default().event("punch").id(event_id(punch));
+                event.json_data(names.view(punch)).ok()
+            })
+            .collect())
+    }
+
+    /// One punch as an event; none when it is not there.
+    async fn punch(&self, id: PunchId) -> Result<Vec<Event>, Problem> {
+        let found = self.punching.find(id).await?;
+        self.punches(found.as_slice()).await
+    }
+
+    /// What was recorded since an event, oldest first; `None` when that is too much.
+    async fn since(&self, at: Timestamp, last: PunchId) -> Result<Option<Vec<Event>>, Problem> {
+        let from = at.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN);
+        let mut found = self.punching.recorded_since(from, REPLAY_MOST + 1).await?;
+        if found.len() > REPLAY_MOST {
+            return Ok(None);
+        }
+        found.retain(|punch| punch.id != last);
+        self.punches(&found).await.map(Some)
+    }
+}
+
+/// `TIME-ID`: when the punch was recorded, Unix milliseconds, and its identity.
+fn event_id(punch: &Punch) -> String {
+    format!("{}-{}", punch.recorded_at.as_millisecond(), punch.id)
+}
+
+fn read_event_id(text: &str) -> Option<(Timestamp, PunchId)> {
+    let (at, id) = text.split_once('-')?;
+    let at = Timestamp::from_millisecond(at.parse().ok()?).ok()?;
+    Some((at, id.parse().ok()?))
+}
+
+/// Whether the session is still one that may read. No, too, while the store cannot say.
+async fn may_follow(accounts: &Accounts, token: Option<&str>) -> bool {
+    let Some(token) = token else {
+        return false;
+    };
+    let account = accounts.authenticate(token).await;
+    matches!(account, Ok(Some(account)) if account.role.permits(Permission::Read))
+}
+
+fn plain(name: &str, data: &serde_json::Value) -> Event {
+    Event::default().event(name).data(data.to_string())
+}
+
+/// Follows what happens, as it happens.
+///
+/// Events are `punch` (the punch, as `GET /api/punches/{id}` answers it), `employee` and
+/// `device` (`{"id"}`: read it again), and `reset` (something was missed: read the lists
+/// again). A punch may come twice; its `id` tells. Whoever comes back with `Last-Event-ID`
+/// first gets the punches recorded meanwhile.
+#[utoipa::path(
+    get, path = "/api/events", tag = "punches",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was heard")),
+    responses(
+        (status = 200, description = "A stream that does not end", content_type = "text/event-stream", body = String),
+        (status = 422, description = "`invalid`"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn follow_events(
+    _: Allowed<Reading>,
+    State(state): State<HttpState>,
+    State(feed): State<Feed>,
+    jar: CookieJar,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let last = match headers.get("last-event-id") {
+        Some(value) => {
+            let read = value.to_str().ok().and_then(read_event_id);
+            let mut fields = Fields::default();
+            let last = fields.take("Last-Event-ID", read.ok_or("is not the id of an event"));
+            fields.check()?;
+            last
+        }
+        None => None,
+    };
+    let teller = Teller {
+        punching: state.app.punching.clone(),
+        employees: state.app.employees.clone(),
+        devices: state.app.devices.clone(),
+    };
+    // Followed before the store is read, so that nothing falls between the two.
+    let mut following = feed.follow();
+    let missed = match last {
+        Some((at, id)) => teller.since(at, id).await?,
+        None => Some(Vec::new()),
+    };
+    let stopping = state.stopping.clone();
+    let accounts = state.app.accounts.clone();
+    let token = session::token(&jar).map(str::to_owned);
+    let events = stream! {
+        match missed {
+            Some(events) => {
+                // The first line tells that the stream stands.
+                yield Ok(Event::default().comment("following"));
+                for event in events {
+                    yield Ok(event);
+                }
+            }
+            None => yield Ok(plain("reset", &json!({}))),
+        }
+        let mut check = tokio::time::interval_at(tokio::time::Instant::now() + CHECK, CHECK);
+        loop {
+            let news = tokio::select! {
+                news = following.next() => news,
+                () = stopping.cancelled() => break,
+                _ = check.tick() => {
+                    // Signed out, disabled or of another role meanwhile.
+                    if may_follow(&accounts, token.as_deref()).await {
+                        continue;
+                    }
+                    break;
+                }
+            };
+            let events = match news {
+                Some(News::Punch(id)) => teller.punch(id).await,
+                Some(News::Employee(id)) => Ok(vec![plain("employee", &json!({"id": id.to_string()}))]),
+                Some(News::Device(id)) => Ok(vec![plain("device", &json!({"id": id.to_string()}))]),
+                Some(News::Missed) => Ok(vec![plain("reset", &json!({}))]),
+                None => break,
+            };
+            // The store is away: whoever follows reads it later.
+            let events = events.unwrap_or_else(|_| vec![plain("reset", &json!({}))]);
+            for event in events {
+                yield Ok(event);
+            }
+        }
+    };
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_id_is_read_back() {
+        let id = PunchId::new(uuid::Uuid::from_u128(7));
+        let text = format!("1700000000123-{id}");
+        let at = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
+        assert_eq!(read_event_id(&text), Some((at, id)));
+        for wrong in ["", "1", "x-y", "1-2", "-1"] {
+            assert_eq!(read_event_id(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! Two instances on one MongoDB and one Redis, and what becomes of them when Redis leaves.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    EMAIL, Environment, PASSWORD, Service, client, portrait, redis_server::RedisServer,
+    servers::MongoServer, skip::skip, small, store,
+};
+
+/// Both instances open what the other sealed.
+const TEMPLATE_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// What both stand on.
+struct Site {
+    redis: RedisServer,
+    mongo: MongoServer,
+}
+
+impl Site {
+    fn start(test: &str) -> Option<Self> {
+        let start = || {
+            Ok::<_, String>(Self {
+                redis: RedisServer::with(&[])?,
+                mongo: MongoServer::start()?,
+            })
+        };
+        start().inspect_err(|why| skip(test, why)).ok()
+    }
+
+    fn environment(&self, more: &[(&'static str, &str)]) -> Environment {
+        let mut environment = store(Some(self.mongo.uri()));
+        environment.push(("REDIS_URL", self.redis.url()));
+        environment.push(("TEMPLATE_KEY", TEMPLATE_KEY.to_owned()));
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        environment
+    }
+
+    async fn instance(&self, more: &[(&'static str, &str)]) -> Service {
+        Service::with(self.environment(more)).await
+    }
+}
+
+async fn json(client: &Client, url: String) -> Value {
+    let answer = client.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    answer.json().await.unwrap()
+}
+
+/// One figure of an instance; 0 when it was never counted.
+async fn figure(service: &Service, name: &str) -> u64 {
+    let answer = client().get(service.url("/metrics")).send().await.unwrap();
+    let text = answer.text().await.unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0, |value| value.trim().parse::<f64>().unwrap() as u64)
+}
+
+async fn identify(service: &Service, client: &Client, photo: &[u8]) -> Value {
+    let request = client.post(service.url("/api/identify"));
+    let request = request
+        .header("content-type", "image/jpeg")
+        .body(photo.to_vec());
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    answer.json().await.unwrap()
+}
+
+/// The client with the same cookie, for another instance.
+async fn sign_in(service: &Service) -> (Client, String) {
+    let body = json!({"email": EMAIL, "password": PASSWORD});
+    let answer = client()
+        .post(service.url("/api/session"))
+        .json(&body)
+        .send();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("cookie", cookie.parse().unwrap());
+    let client = Client::builder().default_headers(headers);
+    let client = client.timeout(Duration::from_secs(20)).build().unwrap();
+    (client, cookie)
+}
+
+async fn status(client: &Client, service: &Service) -> StatusCode {
+    let answer = client
+        .get(service.url("/api/session"))
+        .send()
+        .await
+        .unwrap();
+    answer.status()
+}
+
+#[tokio::test]
+async fn what_one_instance_saw_no_instance_looks_at_again() {
+    let Some(site) = Site::start("two instances and what was seen") else {
+        return;
+    };
+    let mut one = site.instance(&[]).await;
+    let two = site.instance(&[]).await;
+    let (admin, _) = sign_in(&one).await;
+    let inferences = "rollcall_inferences_total";
+    let photo = portrait("obama3");
+
+    let first = identify(&one, &admin, &photo).await;
+    let looked = figure(&one, inferences).await;
+    assert!(looked > 0);
+    assert_eq!(identify(&one, &admin, &photo).await, first);
+    assert_eq!(figure(&one, inferences).await, looked, "the second answer");
+
+    assert_eq!(identify(&two, &admin, &photo).await, first);
+    assert_eq!(figure(&two, inferences).await, 0, "the other instance");
+    one.kill_and_restart().await;
+    assert_eq!(identify(&one, &admin, &photo).await, first);
+    assert_eq!(figure(&one, inferences).await, 0, "after a restart");
+
+    // At once, at both: looked at by one of them, once.
+    let photo = portrait("biden");
+    let before = [
+        figure(&one, inferences).await,
+        figure(&two, inferences).await,
+    ];
+    let asked = (0..8).map(|n| identify(if n % 2 == 0 { &one } else { &two }, &admin, &photo));
+    let answers = join_all(asked).await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    let after = [
+        figure(&one, inferences).await,
+        figure(&two, inferences).await,
+    ];
+    let by = after
+        .iter()
+        .zip(before)
+        .filter(|(after, before)| *after > before);
+    assert_eq!(by.count(), 1, "{before:?} {after:?}");
+
+    // Sealed: neither readable nor to be planted.
+    let keys: Vec<String> = site.redis.ask(&["KEYS", "rollcall:embedding:*"]);
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    let other: Vec<u8> = site.redis.ask(&["GET", &keys[1]]);
+    let client = redis::Client::open(site.redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    redis::cmd("SET")
+        .arg(&keys[0])
+        .arg(other)
+        .arg("KEEPTTL")
+        .exec(&mut connection)
+        .unwrap();
+    let fresh = site.instance(&[]).await;
+    for (photo, expected) in [
+        (portrait("obama3"), &first),
+        (portrait("biden"), &answers[0]),
+    ] {
+        assert_eq!(identify(&fresh, &admin, &photo).await, *expected);
+    }
+    assert!(
+        figure(&fresh, inferences).await > 0,
+        "the planted one was left out"
+    );
+}
+
+#[tokio::test]
+async fn five_enrollments_an_hour_in_all() {
+    let Some(site) = Site::start("two instances and the enrollment limit") else {
+        return;
+    };
+    let one = site.instance(&[("ENROLL_LIMIT", "5")]).await;
+    let two = site.instance(&[("ENROLL_LIMIT", "5")]).await;
+    let (admin, _) = sign_in(&one).await;
+    let new = json!({"name": "Ada", "code": "1"});
+    let employee = one.create(&admin, "/api/employees", new).await;
+    let id = employee["id"].as_str().unwrap();
+    let enroll = async |number: usize| {
+        let service = if number.is_multiple_of(2) { &one } else { &two };
+        let form = reqwest::multipart::Form::new()
+            .text("employee", id.to_owned())
+            .text("consent", "true")
+            .part(
+                "photo",
+                reqwest::multipart::Part::bytes(b"no image".to_vec()),
+            );
+        let request = admin.post(service.url("/api/enroll")).multipart(form);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let answers = join_all((0..50).map(enroll)).await;
+    let looked = answers.iter().filter(|status| **status == 422).count();
+    let refused = answers.iter().filter(|status| **status == 429).count();
+    assert_eq!((looked, refused), (5, 45));
+}
+
+#[tokio::test]
+async fn a_session_holds_and_ends_everywhere() {
+    let Some(mut site) = Site::start("two instances and sessions") else {
+        return;
+    };
+    let one = site.instance(&[]).await;
+    let two = site.instance(&[]).await;
+    let (admin, _) = sign_in(&one).await;
+    for _ in 0..3 {
+        assert_eq!(status(&admin, &one).await, StatusCode::OK);
+        assert_eq!(status(&admin, &two).await, StatusCode::OK);
+    }
+    let cached: Vec<String> = site.redis.ask(&["KEYS", "rollcall:session:*"]);
+    assert_eq!(cached.len(), 1);
+    let out = admin.delete(one.url("/api/session")).send().await.unwrap();
+    assert_eq!(out.status(), StatusCode::NO_CONTENT);
+    assert_eq!(status(&admin, &two).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
+
+    // Signed out while Redis is away, with the session still in what Redis had: it stays out.
+    let (admin, _) = sign_in(&one).await;
+    assert_eq!(status(&admin, &two).await, StatusCode::OK);
+    site.redis.freeze();
+    let out = admin.delete(one.url("/api/session")).send().await.unwrap();
+    assert_eq!(out.status(), StatusCode::NO_CONTENT);
+    assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&admin, &two).await, StatusCode::UNAUTHORIZED);
+    site.redis.thaw();
+    until(&one, "ok").await;
+    until(&two, "ok").await;
+    assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&admin, &two).await, StatusCode::UNAUTHORIZED);
+    site.redis.kill();
+    let (admin, _) = sign_in(&one).await;
+    assert_eq!(
+        status(&admin, &two).await,
+        StatusCode::OK,
+        "without Redis, too"
+    );
+}
+
+/// Waits until the instance says so of Redis; it is ready all the time.
+async fn until(service: &Service, state: &str) {
+    let begin = Instant::now();
+    loop {
+        let ready = json(&client(), service.url("/readyz")).await;
+        if ready["checks"]["redis"]["state"] == state {
+            return;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "{ready}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Reads events until one has the name; the text of its data.
+async fn event(stream: &mut reqwest::Response, text: &mut String, name: &str) -> Value {
+    let found = async {
+        loop {
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                *text = rest;
+                if event.lines().any(|line| line == format!("event: {name}")) {
+                    let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                    return serde_json::from_str(data.unwrap()).unwrap();
+                }
+            }
+            let more = stream.chunk().await.unwrap().expect("the stream goes on");
+            text.push_str(std::str::from_utf8(&more).unwrap());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found)
+        .await
+        .unwrap_or_else(|_| panic!("no event {name}"))
+}
+
+#[tokio::test]
+async fn a_punch_here_is_news_there() {
+    let Some(mut site) = Site::start("two instances and the live feed") else {
+        return;
+    };
+    let one = site.instance(&[]).await;
+    let two = site.instance(&[]).await;
+    let (admin, _) = sign_in(&one).await;
+    let mut stream = admin.get(two.url("/api/events")).send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::OK);
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut text = String::new();
+
+    // Enrolled there, known here in less than a second.
+    let id = one.enroll(&admin, "E1", &["obama", "obama2"]).await;
+    let enrolled = Instant::now();
+    assert_eq!(event(&mut stream, &mut text, "employee").await["id"], *id);
+    let device = two
+        .create(&admin, "/api/devices", json!({"name": "Door"}))
+        .await;
+    let token = device["token"].as_str().unwrap();
+    let photo = portrait("obama3");
+    let punch = async |service: &Service| -> Value {
+        let request = client()
+            .post(service.url("/api/punches"))
+            .bearer_auth(token);
+        let request = request
+            .header("content-type", "image/jpeg")
+            .body(photo.clone());
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let mut answer = punch(&two).await;
+    while answer["outcome"] != "punched" {
+        assert!(enrolled.elapsed() < Duration::from_secs(1), "{answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer = punch(&two).await;
+    }
+    let heard = event(&mut stream, &mut text, "punch").await;
+    assert_eq!(heard["id"], answer["punch"]["id"]);
+    let answer = punch(&one).await;
+    let heard = event(&mut stream, &mut text, "punch").await;
+    assert_eq!(heard["id"], answer["punch"]["id"]);
+    assert_eq!(heard["name"], "E1");
+
+    // Without Redis each instance tells its own, and a follower who comes back gets the rest.
+    site.redis.kill();
+    until(&two, "degraded").await;
+    let alone = punch(&two).await;
+    let heard = event(&mut stream, &mut text, "punch").await;
+    assert_eq!(heard["id"], alone["punch"]["id"]);
+    let elsewhere = punch(&one).await;
+    drop(stream);
+    let at = jiff::Timestamp::now().as_millisecond() - 1;
+    let last = format!("{at}-{}", alone["punch"]["id"].as_str().unwrap());
+    let request = admin
+        .get(two.url("/api/events"))
+        .header("last-event-id", last);
+    let mut stream = request.send().await.unwrap();
+    let mut text = String::new();
+    let mut replayed = event(&mut stream, &mut text, "punch").await;
+    while replayed["id"] != elsewhere["punch"]["id"] {
+        assert_ne!(replayed["id"], alone["punch"]["id"], "that one was heard");
+        replayed = event(&mut stream, &mut text, "punch").await;
+    }
+    // Signing out ends the stream, and so does nobody's patience.
+    let refused = client().get(two.url("/api/events")).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    let bad = admin
+        .get(two.url("/api/events"))
+        .header("last-event-id", "x");
+    assert_eq!(
+        bad.send().await.unwrap().status(),
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+}
+
+/// How long punches take, milliseconds.
+fn percentile(times: &mut [Duration], share: f64) -> u128 {
+    times.sort_unstable();
+    let place = ((times.len() - 1) as f64 * share) as usize;
+    times[place].as_millis()
+}
+
+/// A steady load of punches while Redis suffers everything that happens to servers.
+#[tokio::test]
+async fn punches_go_on_whatever_redis_does() {
+    let Some(mut site) = Site::start("punches while Redis suffers") else {
+        return;
+    };
+    let one = site.instance(&[]).await;
+    let (admin, _) = sign_in(&one).await;
+    one.enroll(&admin, "E1", &["obama", "obama2"]).await;
+    let device = one
+        .create(&admin, "/api/devices", json!({"name": "Door"}))
+        .await;
+    let token = device["token"].as_str().unwrap();
+    let base = small("obama3");
+
+    let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let load = async || {
+        let client = client();
+        let mut done = Vec::new();
+        while !stop.load(Ordering::SeqCst) {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            // Bytes after the end change the sum and nothing else: each is looked at anew.
+            let mut photo = base.clone();
+            photo.extend(number.to_le_bytes());
+            let begin = Instant::now();
+            let request = client.post(one.url("/api/punches")).bearer_auth(token);
+            let request = request
+                .header("content-type", "image/jpeg")
+                .header("idempotency-key", format!("n{number}"))
+                .body(photo);
+            let answer = request.send().await.unwrap();
+            let (at, took) = (begin, begin.elapsed());
+            assert!(
+                answer.status().is_success(),
+                "punch {number}: {}",
+                answer.status()
+            );
+            let answer: Value = answer.json().await.unwrap();
+            let punched = answer["outcome"] == "punched";
+            done.push((
+                at,
+                took,
+                punched.then(|| answer["punch"]["id"].as_str().unwrap().to_owned()),
+            ));
+        }
+        done
+    };
+    let mut marks: Vec<(&str, Instant)> = Vec::new();
+    let suffer = async {
+        let pause = async |millis| tokio::time::sleep(Duration::from_millis(millis)).await;
+        marks.push(("well", Instant::now()));
+        pause(2500).await;
+        marks.push(("killed", Instant::now()));
+        site.redis.kill();
+        pause(2000).await;
+        site.redis.restart();
+        until(&one, "ok").await;
+        marks.push(("frozen", Instant::now()));
+        site.redis.freeze();
+        pause(2000).await;
+        site.redis.thaw();
+        until(&one, "ok").await;
+        marks.push(("flushed and reset", Instant::now()));
+        for _ in 0..10 {
+            site.redis.ask::<()>(&["FLUSHALL"]);
+            site.redis.ask::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+            pause(150).await;
+        }
+        marks.push(("full", Instant::now()));
+        site.redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+        pause(1500).await;
+        site.redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+        until(&one, "ok").await;
+        marks.push(("read-only", Instant::now()));
+        site.redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+        pause(1500).await;
+        site.redis.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
+        until(&one, "ok").await;
+        marks.push(("well again", Instant::now()));
+        pause(1500).await;
+        marks.push(("end", Instant::now()));
+        stop.store(true, Ordering::SeqCst);
+    };
+    let (done, ()) = futures::join!(join_all([load(), load()]), suffer);
+    let done: Vec<_> = done.into_iter().flatten().collect();
+    for pair in marks.windows(2) {
+        let ((name, from), (_, to)) = (pair[0], pair[1]);
+        let within = done.iter().filter(|(at, ..)| (from..to).contains(at));
+        let mut times: Vec<Duration> = within.map(|(_, took, _)| *took).collect();
+        assert!(!times.is_empty(), "nothing was punched while {name}");
+        let [half, most] = [0.5, 0.99].map(|share| percentile(&mut times, share));
+        println!(
+            "{name}: {} punches, median {half} ms, p99 {most} ms",
+            times.len()
+        );
+    }
+    let punched: std::collections::BTreeSet<_> =
+        done.iter().filter_map(|(.., id)| id.clone()).collect();
+    let mut stored = std::collections::BTreeSet::new();
+    let mut cursor = String::new();
+    loop {
+        let list = json(
+            &admin,
+            one.url(&format!("/api/punches?limit=200&cursor={cursor}")),
+        )
+        .await;
+        for item in list["items"].as_array().unwrap() {
+            assert!(
+                stored.insert(item["id"].as_str().unwrap().to_owned()),
+                "listed twice"
+            );
+        }
+        match list["next"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(stored, punched, "what was acknowledged is what is there");
+    assert!(punched.len() > 50, "{} punches", punched.len());
+}
