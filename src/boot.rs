@@ -451,6 +451,7 @@ impl Running {
             settings: http_settings(settings),
             limits: core.records.shared.limits.clone(),
             feed: core.records.shared.feed(),
+            redis: core.records.shared.redis(),
             stopping: stopping.clone(),
             clock: core.records.clock.clone(),
             health: parts,
@@ -619,6 +620,8 @@ fn http_settings(settings: &Settings) -> http::Settings {
             config::CookieSecure::On => Some(true),
             config::CookieSecure::Off => Some(false),
         },
+        strict_cookies: server.cookie_same_site == config::SameSite::Strict,
+        cookies_end_with_browser: server.cookie_ends_with_browser,
         rate_limit: server.rate_limit,
         sign_in: (server.sign_in_limit > 0).then_some(Quota {
             most: server.sign_in_limit,

@@ -70,6 +70,27 @@ pub async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
+/// Hits and misses of each cache, by name.
+static CACHES: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTreeMap::new());
+
+/// Counts that something was found in a cache, or was not.
+pub fn cached(cache: &'static str, hit: bool) {
+    let result = if hit { "hit" } else { "miss" };
+    metrics::counter!("rollcall_cache_total", "cache" => cache, "result" => result).increment(1);
+    let mut caches = CACHES.lock().unwrap_or_else(PoisonError::into_inner);
+    let (hits, misses) = caches.entry(cache).or_default();
+    *(if hit { hits } else { misses }) += 1;
+}
+
+/// Hits and misses of each cache of this process, by name.
+pub fn caches() -> Vec<(&'static str, u64, u64)> {
+    let caches = CACHES.lock().unwrap_or_else(PoisonError::into_inner);
+    caches
+        .iter()
+        .map(|(name, (hits, misses))| (*name, *hits, *misses))
+        .collect()
+}
+
 /// How a part of the service is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {

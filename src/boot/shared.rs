@@ -9,13 +9,13 @@ use crate::{
     clock::Clock,
     config::{Redis, SessionEngine},
     ports::{Bus, Cache, Locks, RateLimits},
-    service::feed::Feed,
+    service::{self, feed::Feed},
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
         memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
         redis::{
             Address, AddressError, Patience, Prefix, RedisBus, RedisCache, RedisLimits, RedisLocks,
-            Server, Standing,
+            RedisServers, Server, Standing,
         },
     },
     telemetry::{Condition, Health},
@@ -57,6 +57,7 @@ pub struct Shared {
     pub remote_bus: Option<Arc<DegradingBus>>,
     /// Every Redis, to be watched; none without Redis.
     pub servers: Vec<Arc<Server>>,
+    prefix: Prefix,
 }
 
 impl Shared {
@@ -81,6 +82,7 @@ impl Shared {
             bus: Arc::new(MemoryBus::default()),
             remote_bus: None,
             servers: Vec::new(),
+            prefix: Prefix::new(""),
         }
     }
 
@@ -131,16 +133,29 @@ impl Shared {
                 prefix.clone(),
                 instance.clone(),
             ))),
-            locks: Arc::new(StrictLocks::new(RedisLocks::new(locks, prefix, instance))),
+            locks: Arc::new(StrictLocks::new(RedisLocks::new(
+                locks,
+                prefix.clone(),
+                instance,
+            ))),
             bus: bus.clone(),
             remote_bus: Some(bus),
             servers: servers.made,
+            prefix,
         })
     }
 
     /// Tries each Redis once, so that a start says how it is.
     pub async fn connect(&self) {
         futures::future::join_all(self.servers.iter().map(|server| server.try_now())).await;
+    }
+
+    /// The servers, to be looked at.
+    pub fn redis(&self) -> service::redis::Redis {
+        service::redis::Redis::new(Arc::new(RedisServers::new(
+            self.servers.clone(),
+            self.prefix.clone(),
+        )))
     }
 
     /// What is new, over the bus.

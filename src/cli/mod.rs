@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod employees;
 mod models;
+mod redis;
 mod serve;
 
 use std::{error::Error, fmt, process::ExitCode};
@@ -45,6 +46,9 @@ enum Command {
     /// Manage model packs
     #[command(subcommand)]
     Models(models::Command),
+    /// Look at Redis, and clear what is cached there
+    #[command(subcommand)]
+    Redis(redis::Command),
 }
 
 /// Why a command failed.
@@ -117,6 +121,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Admin(command) => admin::run(&settings("warn")?, command),
         Command::Employees(command) => employees::run(&settings("warn")?, command),
         Command::Models(command) => models::run(&settings("warn")?, command),
+        Command::Redis(command) => redis::run(&settings("error")?, command),
     }
 }
 

@@ -219,10 +219,14 @@ sections! {
         trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", parse::networks, default "none",
             takes "none, or addresses or networks such as 10.0.0.0/8, separated by commas",
             "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed";
-        cookie_secure: CookieSecure = "COOKIE_SECURE", parse::cookie_secure, default "auto",
+        cookie_secure: CookieSecure = "SESSION_COOKIE_SECURE", parse::cookie_secure, default "auto",
             takes "auto, on or off", "Whether the session cookie is for TLS only; `auto`: when a trusted proxy says that the request came over TLS";
-        session_age: SignedDuration = "SESSION_COOKIE_AGE", parse::longer_than_zero, default "24h",
-            takes "a duration such as 12h or 30m", "How long somebody stays signed in";
+        cookie_same_site: SameSite = "SESSION_COOKIE_SAMESITE", parse::same_site, default "lax",
+            takes "lax or strict", "Whether the session cookie comes along when another site links here; `strict`: never";
+        cookie_ends_with_browser: bool = "SESSION_EXPIRE_AT_BROWSER_CLOSE", parse::switch, default "off",
+            takes "on or off", "Whether closing the browser signs out";
+        session_age: SignedDuration = "SESSION_COOKIE_AGE", parse::age, default "24h",
+            takes "a duration such as 12h or 30m, or a number of seconds", "How long somebody stays signed in";
         rate_limit: u32 = "RATE_LIMIT", parse::any, default "50",
             takes "a whole number of requests a second, 0 for no limit", "Requests a second for one client address; 0 turns it off";
         enroll_limit: u32 = "ENROLL_LIMIT", parse::any, default "5",
@@ -497,6 +501,15 @@ pub enum CookieSecure {
     On,
     /// Never.
     Off,
+}
+
+/// When browsers send the session cookie along with requests that other sites begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// When somebody follows a link.
+    Lax,
+    /// Never.
+    Strict,
 }
 
 /// Where sessions are looked for.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, tz::TimeZone};
 use secrecy::SecretString;
 
-use super::{CookieSecure, LogFormat, Precision, SessionEngine, StoreKind, TemplateKeys};
+use super::{CookieSecure, LogFormat, Precision, SameSite, SessionEngine, StoreKind, TemplateKeys};
 use crate::domain::{biometrics::ErrorRate, text::Email};
 
 /// Anything that reads itself.
@@ -56,6 +56,13 @@ pub(super) fn duration(text: &str) -> Option<SignedDuration> {
 
 pub(super) fn longer_than_zero(text: &str) -> Option<SignedDuration> {
     duration(text).filter(SignedDuration::is_positive)
+}
+
+/// A duration, or a whole number of seconds.
+pub(super) fn age(text: &str) -> Option<SignedDuration> {
+    let seconds = || Some(SignedDuration::from_secs(text.parse().ok()?));
+    let age = seconds().or_else(|| duration(text))?;
+    age.is_positive().then_some(age)
 }
 
 /// `04:00`: how long after midnight.
@@ -182,6 +189,14 @@ pub(super) fn cookie_secure(text: &str) -> Option<CookieSecure> {
             CookieSecure::Off
         }
     })
+}
+
+pub(super) fn same_site(text: &str) -> Option<SameSite> {
+    match text.to_ascii_lowercase().as_str() {
+        "lax" => Some(SameSite::Lax),
+        "strict" => Some(SameSite::Strict),
+        _ => None,
+    }
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {

@@ -152,3 +152,11 @@ pub struct Session {
     /// When it ends by itself.
     pub expires_at: Timestamp,
 }
+
+impl Session {
+    /// What it is called where people see it: the first half of its hash, in hexadecimal. Of no
+    /// use to sign in with.
+    pub fn id(&self) -> String {
+        self.hash.to_hex()[..32].to_owned()
+    }
+}

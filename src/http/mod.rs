@@ -28,7 +28,7 @@ use crate::{
     app::App,
     clock::Clock,
     ports::Quota,
-    service::{self, feed::Feed},
+    service::{self, feed::Feed, redis::Redis},
     telemetry,
 };
 use limits::SharedLimit;
@@ -41,6 +41,10 @@ pub struct Settings {
     /// Whether the session cookie is for TLS only; `None`: when a trusted proxy says that the
     /// request came over TLS.
     pub secure_cookies: Option<bool>,
+    /// Whether the session cookie stays away when another site links here.
+    pub strict_cookies: bool,
+    /// Whether closing the browser signs out.
+    pub cookies_end_with_browser: bool,
     /// Requests a second for one address, with a burst of ten seconds' worth; 0 for no limit.
     pub rate_limit: u32,
     /// Attempts to sign in or to set up for one address; `None` for no limit.
@@ -60,6 +64,8 @@ impl Default for Settings {
         Self {
             trusted_proxies: Vec::new(),
             secure_cookies: None,
+            strict_cookies: false,
+            cookies_end_with_browser: false,
             rate_limit: 50,
             sign_in: Some(Quota {
                 most: 10,
@@ -82,6 +88,7 @@ struct HttpState {
     health: Arc<telemetry::Health>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     feed: Feed,
+    redis: Redis,
     stopping: CancellationToken,
     enrollments: SharedLimit,
     sign_ins: SharedLimit,
@@ -90,6 +97,12 @@ struct HttpState {
 impl FromRef<HttpState> for Feed {
     fn from_ref(state: &HttpState) -> Self {
         state.feed.clone()
+    }
+}
+
+impl FromRef<HttpState> for Redis {
+    fn from_ref(state: &HttpState) -> Self {
+        state.redis.clone()
     }
 }
 

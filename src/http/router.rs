@@ -29,11 +29,17 @@ use super::{
     openapi,
     problem::{self, Code, Problem},
     routes::{
-        devices, employees, enroll, events, health, identify, punches, session, setup, status,
-        templates,
+        devices, employees, enroll, events, health, identify, punches, redis, session, setup,
+        status, templates,
     },
 };
-use crate::{app::App, clock::Clock, ports::RateLimits, service::feed::Feed, telemetry::Health};
+use crate::{
+    app::App,
+    clock::Clock,
+    ports::RateLimits,
+    service::{feed::Feed, redis::Redis},
+    telemetry::Health,
+};
 
 /// What the router is made of.
 pub struct Parts {
@@ -45,6 +51,8 @@ pub struct Parts {
     pub limits: Arc<dyn RateLimits>,
     /// What is new.
     pub feed: Feed,
+    /// The servers that instances share.
+    pub redis: Redis,
     /// Cancelled when the service stops: streams end.
     pub stopping: CancellationToken,
     /// The time.
@@ -68,6 +76,7 @@ pub fn router(parts: Parts) -> Router {
         enrollments: SharedLimit::enrollments(parts.settings.enroll_limit, parts.limits.clone()),
         sign_ins: SharedLimit::sign_ins(parts.settings.sign_in, parts.limits),
         feed: parts.feed,
+        redis: parts.redis,
         stopping: parts.stopping,
         settings: Arc::new(parts.settings),
         app: parts.app,
@@ -128,6 +137,8 @@ fn api() -> OpenApiRouter<HttpState> {
             session::get_session,
             session::delete_session
         ))
+        .routes(routes!(session::list_sessions))
+        .routes(routes!(session::end_session))
         .routes(routes!(setup::get_setup, setup::create_setup))
         .routes(routes!(
             employees::list_employees,
@@ -148,6 +159,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(punches::get_punch))
         .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))
+        .routes(routes!(redis::get_redis))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(enroll::create_enrollment))

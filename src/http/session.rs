@@ -25,7 +25,8 @@ pub fn begin(
     client: Client,
     settings: &Settings,
 ) -> CookieJar {
-    jar.add(cookie(token.reveal(), Some(age), client, settings))
+    let age = (!settings.cookies_end_with_browser).then_some(age);
+    jar.add(cookie(token.reveal(), age, client, settings))
 }
 
 /// Takes the cookie away.
@@ -44,7 +45,11 @@ fn cookie(
     let cookie = Cookie::build((COOKIE, value.to_owned()))
         .path("/")
         .http_only(true)
-        .same_site(SameSite::Lax)
+        .same_site(if settings.strict_cookies {
+            SameSite::Strict
+        } else {
+            SameSite::Lax
+        })
         .secure(settings.secure_cookies.unwrap_or(client.tls));
     // An age beyond what a cookie can say ends with the browser.
     let age = age

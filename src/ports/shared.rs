@@ -111,6 +111,50 @@ pub trait Bus: Send + Sync {
     fn subscribe(&self) -> broadcast::Receiver<Message>;
 }
 
+/// What is known of one Redis server. Whatever it did not tell is `None`, 0 or empty.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ServerFacts {
+    /// Where it is, without user and password.
+    pub address: String,
+    /// Why it is away; `None` while it is up.
+    pub away: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// `master` or `slave`, as it calls itself.
+    pub role: Option<String>,
+    /// Bytes in use.
+    pub memory: u64,
+    /// Bytes that it may use; 0 for no limit.
+    pub memory_limit: u64,
+    /// What it does when memory is full.
+    pub policy: Option<String>,
+    /// Whether it keeps an append-only file.
+    pub persistent: Option<bool>,
+    /// Connected clients.
+    pub clients: u64,
+    /// Keys that had to go for others, since it started.
+    pub evicted: u64,
+    /// Reads that found a key, and those that did not, of all its clients since it started.
+    pub reads: (u64, u64),
+    /// Our keys, by what stands before their first colon.
+    pub keys: Vec<(String, u64)>,
+    /// The slowest commands it remembers: name and microseconds.
+    pub slow: Vec<(String, u64)>,
+    /// How long our last commands took, microseconds: half of them less, 99 of 100 less.
+    pub latency: Option<(u64, u64)>,
+}
+
+/// Looks at the servers that instances share.
+#[async_trait]
+pub trait SharedServers: Send + Sync {
+    /// What is known of each; none without Redis.
+    async fn facts(&self) -> Vec<ServerFacts>;
+
+    /// Takes out every key of ours that begins so, everywhere; how many. `None` when a server
+    /// is away.
+    async fn clear(&self, prefix: &str) -> Option<u64>;
+}
+
 /// The topic of a message, with 16 bytes of zeros, by which a bus tells that it hears the other
 /// instances from now on: what they said before may have been missed.
 pub const BUS_BEGINS: &str = "begins";

@@ -232,6 +232,25 @@ impl Accounts {
             .map(drop)
     }
 
+    /// The sessions of an account that have not ended, the newest first.
+    pub async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
+        let mut sessions = self.stores.sessions.of(account).await?;
+        let now = self.clock.now();
+        sessions.retain(|session| session.expires_at > now);
+        Ok(sessions)
+    }
+
+    /// Ends one session of an account, known by the beginning of its hash; false when it has
+    /// none like that.
+    pub async fn end_session(&self, account: AccountId, id: &str) -> Result<bool, StoreError> {
+        let sessions = self.stores.sessions.of(account).await?;
+        let found = sessions.iter().find(|session| session.id() == id);
+        match found {
+            Some(session) => self.stores.sessions.delete(session.hash).await,
+            None => Ok(false),
+        }
+    }
+
     /// Whose session a token is; `None` when it has ended or the account is disabled.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Account>, StoreError> {
         let session = self.stores.sessions.find(tokens::hash(token)).await?;

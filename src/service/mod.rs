@@ -10,6 +10,7 @@ pub mod health;
 pub mod identification;
 pub mod probing;
 pub mod punching;
+pub mod redis;
 pub mod references;
 pub mod sealed_cache;
 pub mod seen;

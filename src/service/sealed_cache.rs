@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     clock::Clock,
     ports::{Cache, Sealed},
+    telemetry,
     vault::Vault,
 };
 
@@ -46,8 +47,7 @@ impl SealedCache {
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let bytes = self.cache.get(key).await;
         let value = bytes.and_then(|bytes| self.open(key, &bytes));
-        let result = if value.is_some() { "hit" } else { "miss" };
-        counter!("rollcall_cache_total", "cache" => self.name, "result" => result).increment(1);
+        telemetry::cached(self.name, value.is_some());
         value
     }
 

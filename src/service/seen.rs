@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use metrics::counter;
 use moka::future::Cache as Moka;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,6 +15,7 @@ use crate::{
         quality::Quality,
     },
     ports::{Analysis, EngineError, Face, FaceBox, FaceEngine, Sample, Work},
+    telemetry,
 };
 
 /// How long an analysis is remembered.
@@ -113,10 +113,10 @@ impl FaceEngine for Remembering {
     async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
         let key = self.key(&sample, work);
         if let Some(seen) = self.here.get(&key).await {
-            counter!("rollcall_cache_total", "cache" => "memory", "result" => "hit").increment(1);
+            telemetry::cached("memory", true);
             return Ok(seen.as_ref().clone());
         }
-        counter!("rollcall_cache_total", "cache" => "memory", "result" => "miss").increment(1);
+        telemetry::cached("memory", false);
         // Whoever asks for the same meanwhile waits for this one; errors are not remembered.
         let look = self.look(&key, sample, work);
         match self.here.try_get_with_by_ref(&key, look).await {

@@ -136,10 +136,60 @@ async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
     answer.expect(200);
     assert!(!answer.header("set-cookie").contains("Secure"));
 
+    let strict = TestApp::with(|options| {
+        options.settings.strict_cookies = true;
+        options.settings.cookies_end_with_browser = true;
+    })
+    .await;
+    strict.admin().await;
+    let answer = strict
+        .anybody()
+        .sign_in("admin0@example.com", PASSWORD)
+        .await;
+    let cookie = answer.header("set-cookie");
+    assert!(
+        cookie.contains("SameSite=Strict") && !cookie.contains("Max-Age"),
+        "{cookie}"
+    );
+
     let forced = TestApp::with(|options| options.settings.secure_cookies = Some(true)).await;
     let token = forced.app.accounts.offer_setup().unwrap();
     let body =
         json!({"token": token.reveal(), "email": "a@b.c", "name": "A", "password": PASSWORD});
     let made = forced.anybody().post("/api/setup", body).await;
     assert!(made.header("set-cookie").contains("Secure"));
+}
+
+#[tokio::test]
+async fn somebody_sees_where_they_are_signed_in_and_ends_it_there() {
+    let app = TestApp::start().await;
+    let here = app.admin().await;
+    let there = app.anybody();
+    there
+        .sign_in("admin0@example.com", PASSWORD)
+        .await
+        .expect(200);
+    let other = app.role(Role::Viewer).await;
+
+    let list = here.get("/api/sessions").await.expect(200);
+    let sessions = list["items"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2);
+    let lost = sessions
+        .iter()
+        .find(|session| session["current"] == false)
+        .unwrap();
+    let path = format!("/api/sessions/{}", lost["id"].as_str().unwrap());
+    other.delete(&path).await.problem(404, "not_found");
+    there.get("/api/session").await.expect(200);
+    assert_eq!(here.delete(&path).await.status, 204);
+    there
+        .get("/api/session")
+        .await
+        .problem(401, "unauthenticated");
+    here.get("/api/session").await.expect(200);
+    here.delete(&path).await.problem(404, "not_found");
+    app.clock.advance(SignedDuration::from_hours(25));
+    here.get("/api/sessions")
+        .await
+        .problem(401, "unauthenticated");
 }

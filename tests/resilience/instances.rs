@@ -145,6 +145,33 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
         .filter(|(after, before)| *after > before);
     assert_eq!(by.count(), 1, "{before:?} {after:?}");
 
+    // An admin sees it, on the page and in the terminal.
+    let seen = json(&admin, one.url("/api/redis")).await;
+    assert_eq!(seen["connected"], true);
+    let server = &seen["servers"][0];
+    assert_eq!(server["role"], "master");
+    assert!(server["memory"].as_u64().unwrap() > 100_000, "{seen}");
+    assert!(server["latency_p99"].as_u64().unwrap() > 0, "{seen}");
+    let kinds = server["keys"].as_array().unwrap();
+    let embeddings = kinds
+        .iter()
+        .find(|kind| kind["kind"] == "embedding")
+        .unwrap();
+    assert_eq!(embeddings["count"], 2, "{seen}");
+    assert!(
+        seen["words"][0]
+            .as_str()
+            .unwrap()
+            .contains("no memory limit")
+    );
+    let (ended, said) = rollcall(&site.redis, &["redis", "stats"]);
+    assert!(
+        ended && said.contains("master") && said.contains("2 embedding"),
+        "{said}"
+    );
+    let (ended, said) = rollcall(&site.redis, &["redis", "clear", "lock:"]);
+    assert!(!ended && said.contains("may not be cleared"), "{said}");
+
     // Sealed: neither readable nor to be planted.
     let keys: Vec<String> = site.redis.ask(&["KEYS", "rollcall:embedding:*"]);
     assert_eq!(keys.len(), 2, "{keys:?}");

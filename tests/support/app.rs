@@ -20,6 +20,7 @@ use reqwest::{
 };
 use rollcall::{
     app::App,
+    boot::Shared,
     clock::{Clock, SystemClock, whole_milliseconds},
     domain::{
         accounts::{Actor, Role},
@@ -169,6 +170,7 @@ impl TestApp {
             settings: options.settings,
             limits: Arc::new(limits),
             feed: Feed::new(bus),
+            redis: Shared::alone().redis(),
             stopping: CancellationToken::new(),
             clock: clock.clone(),
             health: health.clone(),

@@ -11,6 +11,7 @@ pub mod events;
 pub mod health;
 pub mod identify;
 pub mod punches;
+pub mod redis;
 pub mod session;
 pub mod setup;
 pub mod status;

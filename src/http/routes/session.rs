@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    domain::accounts::Account,
+    domain::accounts::{Account, Session},
     http::{
         HttpState,
         auth::SignedIn,
         context::Client,
-        extract::Json,
+        extract::{Json, Path},
         limits::{MayGuess, also, with_headers},
+        page::List,
         problem::Problem,
         session,
     },
-    service::accounts::Accounts,
+    service::{accounts::Accounts, tokens},
 };
 
 /// Somebody who signs in.
@@ -107,6 +108,70 @@ pub async fn create_session(
 )]
 pub async fn get_session(SignedIn(account): SignedIn) -> axum::Json<SessionView> {
     axum::Json((&account).into())
+}
+
+/// A signed-in browser.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "SignedInBrowser")]
+pub struct BrowserView {
+    /// What it is called; of no use to sign in with.
+    #[schema(example = "5f0c3b5c9d6e4f7a8b1c2d3e4f5a6b7c")]
+    id: String,
+    /// When they signed in.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it ends by itself.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+/// Where one is signed in.
+#[utoipa::path(
+    get, path = "/api/sessions", tag = "session",
+    responses((status = 200, description = "The newest first", body = List<BrowserView>)),
+    security(("session" = [])),
+)]
+pub async fn list_sessions(
+    SignedIn(account): SignedIn,
+    State(accounts): State<Arc<Accounts>>,
+    jar: CookieJar,
+) -> Result<axum::Json<List<BrowserView>>, Problem> {
+    let own = session::token(&jar).map(tokens::hash);
+    let view = |session: &Session| BrowserView {
+        id: session.id(),
+        created_at: session.created_at.to_string(),
+        expires_at: session.expires_at.to_string(),
+        current: own == Some(session.hash),
+    };
+    let sessions = accounts.sessions(account.id).await?;
+    Ok(axum::Json(List {
+        items: sessions.iter().map(view).collect(),
+        next: None,
+    }))
+}
+
+/// Ends one of one's sessions, on every instance at once.
+#[utoipa::path(
+    delete, path = "/api/sessions/{id}", tag = "session",
+    params(("id" = String, Path, description = "The session")),
+    responses(
+        (status = 204, description = "It has ended"),
+        (status = 404, description = "`not_found`"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn end_session(
+    SignedIn(account): SignedIn,
+    State(accounts): State<Arc<Accounts>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    if accounts.end_session(account.id, &id).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("session"))
+    }
 }
 
 /// Signs out. Nothing happens to somebody who is not signed in.

@@ -7,6 +7,7 @@ mod keys;
 mod limits;
 mod locks;
 mod server;
+mod stats;
 
 pub use address::{Address, AddressError, Patience};
 pub use bus::RedisBus;
@@ -15,3 +16,4 @@ pub use keys::Prefix;
 pub use limits::RedisLimits;
 pub use locks::RedisLocks;
 pub use server::{Away, Server, Standing};
+pub use stats::RedisServers;
