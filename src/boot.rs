@@ -603,8 +603,9 @@ fn start_workers(
             async move { bus.listen(stop).await }
         });
     }
+    let locks = shared.locks.clone();
     supervisor.keep("retention", move |stop| {
-        retention::run(stores.clone(), clock.clone(), stop)
+        retention::run(stores.clone(), clock.clone(), locks.clone(), stop)
     });
     supervisor.keep("metrics", move |stop| {
         telemetry::keep_metrics(metrics.clone(), stop)

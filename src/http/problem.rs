@@ -187,12 +187,6 @@ impl Problem {
         Self::new(Code::NotFound, format!("there is no such {what}"))
     }
 
-    /// What kind it is.
-    #[cfg(test)]
-    pub fn code(&self) -> Code {
-        self.code
-    }
-
     /// Adds what the log should know and the client should not.
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.more.cause = Some(cause.into());

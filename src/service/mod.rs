@@ -5,6 +5,7 @@ pub mod audit;
 pub mod devices;
 pub mod employees;
 pub mod enrollment;
+pub mod exclusive;
 pub mod feed;
 pub mod health;
 pub mod identification;

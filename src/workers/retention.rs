@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
-    ports::{StoreError, Stores},
+    ports::{Locks, StoreError, Stores},
+    service::exclusive::with_lock,
 };
 
 /// How often it is looked for; the first time soon after the start.
@@ -28,8 +29,17 @@ pub struct Purged {
     pub answers: u64,
 }
 
-/// Looks for what has had its time, every hour until the token is cancelled.
-pub async fn run(stores: Stores, clock: Arc<dyn Clock>, stop: CancellationToken) {
+/// How long the lock outlives an instance that dies.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Looks for what has had its time, every hour until the token is cancelled, on one instance at
+/// a time.
+pub async fn run(
+    stores: Stores,
+    clock: Arc<dyn Clock>,
+    locks: Arc<dyn Locks>,
+    stop: CancellationToken,
+) {
     let mut tick = tokio::time::interval_at(Instant::now() + FIRST, EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -37,7 +47,13 @@ pub async fn run(stores: Stores, clock: Arc<dyn Clock>, stop: CancellationToken)
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        match purge(&stores, &*clock).await {
+        let purging = with_lock(&*locks, "retention", LEASE, async |_| {
+            purge(&stores, &*clock).await
+        });
+        let Some(purged) = purging.await else {
+            continue;
+        };
+        match purged {
             Ok(Purged {
                 sessions: 0,
                 answers: 0,

@@ -1,4 +1,5 @@
-// The desk: today's punches and who is in, kept fresh by asking every few seconds while the page is seen.
+// The desk: today's punches and who is in. The live feed says when there is something new; without it the desk asks
+// every few seconds. Nothing is done while nobody looks.
 
 import { explain, get } from './api.js';
 import { currentAccount } from './session.js';
@@ -7,6 +8,8 @@ import { sentence } from './ui/form.js';
 import { clockTime, dateTime, dayName, startOfDay } from './ui/time.js';
 
 const REFRESH_MS = 3000;
+/** With the feed, asking is only for what it may have missed. */
+const REFRESH_WITH_FEED_MS = 30_000;
 /** Every so many refreshes the whole day is asked for again: punches saved offline arrive late, in the middle. */
 const FULL_EVERY = 20;
 /** Somebody who came in yesterday evening is still in after midnight, up to this long. */
@@ -225,16 +228,48 @@ async function refresh() {
   }
 }
 
+/** @type {EventSource | null} */
+let feed = null;
+let wake = () => {};
+
+/** Follows the live feed; the browser comes back to it by itself. */
+function follow() {
+  feed = new EventSource('/api/events');
+  for (const name of ['punch', 'employee', 'device', 'reset', 'open']) feed.addEventListener(name, () => wake());
+}
+
+/** Stops following, so that no connection is held for a page that nobody sees. */
+function unfollow() {
+  feed?.close();
+  feed = null;
+}
+
+/** Waits until there is something new, at most as long as asking would wait. */
+function news() {
+  const following = feed?.readyState === EventSource.OPEN;
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, following ? REFRESH_WITH_FEED_MS : REFRESH_MS);
+    wake = () => {
+      clearTimeout(timer);
+      resolve(undefined);
+    };
+  });
+}
+
 /** Refreshes one after the other, never two at once, and not while nobody looks. */
 async function keepFresh() {
   for (;;) {
     if (document.hidden) {
       say('paused', 'Paused');
+      unfollow();
       await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
       continue;
     }
+    // Ended by the service, as when the session ended: once more, and asking says why.
+    if (!feed || feed.readyState === EventSource.CLOSED) follow();
+    const fresh = news();
     await refresh();
-    await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
+    await fresh;
   }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use futures::future::join_all;
 use rollcall::{
     ports::{BUS_BEGINS, Bus, Cache, Locks, Message, Quota, RateLimits},
+    service::exclusive::with_lock,
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
         memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
@@ -335,6 +336,61 @@ async fn a_lock_keeps_its_word_on_redis_and_is_never_assumed() {
 async fn soon(listener: &mut Receiver<Message>) -> Message {
     let next = tokio::time::timeout(Duration::from_secs(5), listener.recv());
     next.await.unwrap().unwrap()
+}
+
+/// A holder that was paused past its lease ends its work instead of acting beside the next.
+#[tokio::test]
+async fn no_two_holders_act() {
+    let Some(redis) = redis_server("work under a lock") else {
+        return;
+    };
+    let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
+    let locks = |server: &Arc<Server>, name: &str| {
+        StrictLocks::new(RedisLocks::new(server.clone(), prefix(), name.to_owned()))
+    };
+    let (here, there) = (locks(&one, "one"), locks(&two, "two"));
+    let lease = Duration::from_millis(150);
+    let acting = std::sync::atomic::AtomicUsize::new(0);
+    let act = async || {
+        let others = acting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(others, 0, "two act at once");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        acting.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+    };
+    let rounds = async |locks: &StrictLocks| {
+        let mut done = 0;
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(1) {
+            let did = with_lock(locks, "work", lease, async |_| act().await).await;
+            done += usize::from(did.is_some());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        done
+    };
+    let (mine, theirs) = futures::join!(rounds(&here), rounds(&there));
+    assert!(mine > 5 && theirs > 5, "{mine} and {theirs} rounds");
+
+    // Long work keeps its lock, and is dropped when Redis forgets who has it.
+    let long = with_lock(&here, "long", lease, async |held| {
+        tokio::time::sleep(lease * 3).await;
+        held.fence
+    });
+    let other = async {
+        tokio::time::sleep(lease * 2).await;
+        there.acquire("long", lease).await
+    };
+    let (fence, other) = futures::join!(long, other);
+    assert_eq!(other, None);
+    let long = with_lock(&here, "long", lease, async |held| {
+        assert!(Some(held.fence) > fence);
+        std::future::pending::<()>().await;
+    });
+    let forget = async {
+        tokio::time::sleep(lease).await;
+        redis.ask::<()>(&["FLUSHALL"]);
+    };
+    let (long, ()) = futures::join!(long, forget);
+    assert_eq!(long, None);
 }
 
 #[tokio::test]
