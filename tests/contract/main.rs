@@ -3,6 +3,7 @@
 mod crashes;
 mod outages;
 mod records;
+mod redis_forms;
 #[path = "../support/redis.rs"]
 mod redis_server;
 #[path = "../support/servers.rs"]

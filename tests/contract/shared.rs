@@ -20,7 +20,7 @@ use rollcall::{
     },
 };
 use tokio::sync::broadcast::Receiver;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{redis_server::RedisServer, skip::skip};
 
@@ -28,8 +28,12 @@ use crate::{redis_server::RedisServer, skip::skip};
 const COMMAND: Duration = Duration::from_millis(100);
 
 /// A connection of one instance.
-fn server(url: &str) -> Arc<Server> {
-    let address = Address::parse(&url.to_owned().into(), None, None).unwrap();
+pub fn server(url: &str) -> Arc<Server> {
+    at(Address::parse(&url.to_owned().into(), None, None).unwrap())
+}
+
+/// The same, of any form.
+pub fn at(address: Address) -> Arc<Server> {
     let patience = Patience {
         connect: Duration::from_millis(500),
         command: COMMAND,
@@ -38,13 +42,17 @@ fn server(url: &str) -> Arc<Server> {
     Server::new(address, patience, 2, "test:probe".to_owned(), forget)
 }
 
-fn prefix() -> Prefix {
+pub fn prefix() -> Prefix {
     Prefix::new("test")
 }
 
 /// One that is connected and watched until the token is dropped.
-async fn watched(redis: &RedisServer) -> (Arc<Server>, tokio_util::sync::DropGuard) {
-    let server = server(&redis.url());
+async fn watched(redis: &RedisServer) -> (Arc<Server>, DropGuard) {
+    watch(server(&redis.url())).await
+}
+
+/// Connects, and watches until the guard is dropped.
+pub async fn watch(server: Arc<Server>) -> (Arc<Server>, DropGuard) {
     server.try_now().await;
     assert_eq!(server.standing(), Standing::Up);
     let stop = CancellationToken::new();
@@ -57,14 +65,14 @@ fn redis_server(test: &str) -> Option<RedisServer> {
     redis_with(test, &[])
 }
 
-fn redis_with(test: &str, arguments: &[&str]) -> Option<RedisServer> {
+pub fn redis_with(test: &str, arguments: &[&str]) -> Option<RedisServer> {
     RedisServer::with(arguments)
         .inspect_err(|why| skip(test, why))
         .ok()
 }
 
 /// Waits until the instance sees Redis so.
-async fn until_up(server: &Server, up: bool) -> Duration {
+pub async fn until_up(server: &Server, up: bool) -> Duration {
     let begin = Instant::now();
     while server.is_up() != up {
         assert!(begin.elapsed() < Duration::from_secs(10), "{server:?}");
@@ -73,7 +81,7 @@ async fn until_up(server: &Server, up: bool) -> Duration {
     begin.elapsed()
 }
 
-fn degrading(server: &Arc<Server>) -> DegradingCache {
+pub fn degrading(server: &Arc<Server>) -> DegradingCache {
     DegradingCache::new(
         RedisCache::new(server.clone(), prefix()),
         Some(MemoryCache::new(1 << 20)),
@@ -81,9 +89,9 @@ fn degrading(server: &Arc<Server>) -> DegradingCache {
 }
 
 const SHORT: Duration = Duration::from_millis(80);
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
 
-async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
+pub async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
     assert_eq!(cache.get("a:1").await, None);
     cache.set("a:1", b"one", LONG).await;
     assert_eq!(cache.get("a:1").await.as_deref(), Some(&b"one"[..]));
@@ -100,6 +108,7 @@ async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
     assert_eq!(cache.increment("n", 5, LONG).await, 5);
     assert_eq!(cache.increment("n", -7, LONG).await, -2);
     assert!(cache.ttl("n").await.is_some());
+    assert_eq!(cache.delete(&["n".to_owned()]).await, 1);
 
     let many = [
         ("a*:1".to_owned(), vec![1]),
@@ -185,7 +194,7 @@ async fn what_redis_brings_back_of_sessions_is_forgotten_before_it_is_believed()
     );
 }
 
-async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {
+pub async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {
     let quota = Quota {
         most: 3,
         window: Duration::from_millis(400),
@@ -211,7 +220,7 @@ async fn a_limit_keeps_its_word_in_memory() {
     a_limit_counts_in_a_window(&MemoryLimits::default()).await;
 }
 
-fn limits(server: &Arc<Server>, instance: &str) -> DegradingLimits {
+pub fn limits(server: &Arc<Server>, instance: &str) -> DegradingLimits {
     DegradingLimits::new(RedisLimits::new(
         server.clone(),
         prefix(),
@@ -263,7 +272,7 @@ async fn two_instances_count_together_and_exactly() {
     );
 }
 
-async fn a_lock_has_one_holder(locks: &dyn Locks) {
+pub async fn a_lock_has_one_holder(locks: &dyn Locks) {
     let lease = Duration::from_millis(150);
     let first = locks.acquire("import", lease).await.unwrap();
     assert_eq!(locks.acquire("import", lease).await, None);

@@ -21,6 +21,25 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
+    /// Starts a Sentinel that watches the server as `main`, and decides alone.
+    pub fn sentinel(master: &Self) -> Result<Self, String> {
+        let settings = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let file = settings.keep().join("sentinel.conf");
+        let text = format!(
+            "sentinel monitor main 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds main 500\n\
+             sentinel failover-timeout main 3000\n",
+            master.port
+        );
+        std::fs::write(&file, text).map_err(|error| error.to_string())?;
+        Self::with(&[&file.display().to_string(), "--sentinel"])
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts one with more arguments; the error says why a test has to be skipped.
     pub fn with(arguments: &[&str]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -105,11 +124,22 @@ impl Drop for RedisServer {
 }
 
 fn spawn(folder: &std::path::Path, port: u16, arguments: &[String]) -> Result<Child, String> {
+    // A Sentinel's settings stand in a file, which comes first.
+    let (file, arguments) = match arguments.split_first() {
+        Some((file, rest)) if !file.starts_with('-') => (Some(file), rest),
+        _ => (None, arguments),
+    };
     Command::new(program())
+        .args(file)
         .arg("--port")
         .arg(port.to_string())
-        .args(["--bind", "127.0.0.1", "--save", "", "--dir"])
+        .args(["--bind", "127.0.0.1", "--dir"])
         .arg(folder)
+        .args(if file.is_some() {
+            &[][..]
+        } else {
+            &["--save", ""]
+        })
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -459,8 +459,7 @@ fn is_of_no_use(error: &RedisError) -> bool {
             | ServerErrorKind::ReadOnly
             | ServerErrorKind::MasterDown
             | ServerErrorKind::ClusterDown
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::NoPerm,
+            | ServerErrorKind::TryAgain,
         ) => true,
         ErrorKind::Server(_) | ErrorKind::Extension => {
             matches!(
