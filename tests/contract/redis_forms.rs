@@ -30,6 +30,28 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+fn port(redis: &RedisServer) -> u16 {
+    let url = redis.url();
+    let port = url.trim_end_matches('/').rsplit(':').next();
+    port.unwrap().parse().unwrap()
+}
+
+/// A Sentinel that watches the server as `main`, and decides alone; with the folder of its
+/// settings, to which it writes.
+fn sentinel_of(master: &RedisServer) -> Result<(RedisServer, tempfile::TempDir), String> {
+    let settings = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let file = settings.path().join("sentinel.conf");
+    let text = format!(
+        "sentinel monitor main 127.0.0.1 {} 1\n\
+         sentinel down-after-milliseconds main 500\n\
+         sentinel failover-timeout main 3000\n",
+        port(master)
+    );
+    std::fs::write(&file, text).map_err(|error| error.to_string())?;
+    let sentinel = RedisServer::with(&[&file.display().to_string(), "--sentinel"])?;
+    Ok((sentinel, settings))
+}
+
 fn address(url: &str, authority: Option<Vec<u8>>) -> Address {
     Address::parse(&url.to_owned().into(), None, authority).unwrap()
 }
@@ -120,13 +142,22 @@ async fn over_tls_with_an_authority_of_its_own() {
 #[tokio::test]
 async fn as_a_user_with_few_rights() {
     let arguments = [
-        "--user", "default", "off", "--user", "worker", "on", ">secret", "~test:*", "&test:bus:*",
-        "+@all", "-@admin",
+        "--user",
+        "default",
+        "off",
+        "--user",
+        "worker",
+        "on",
+        ">secret",
+        "~test:*",
+        "&test:bus:*",
+        "+@all",
+        "-@admin",
     ];
     let Some(redis) = redis_with("Redis with an ACL user", &arguments) else {
         return;
     };
-    let url = |password: &str| format!("redis://worker:{password}@127.0.0.1:{}", redis.port());
+    let url = |password: &str| format!("redis://worker:{password}@127.0.0.1:{}", port(&redis));
     let (server, _guard) = watch(at(address(&url("secret"), None))).await;
     everything(&server).await;
     let wrong = at(address(&url("guess"), None));
@@ -149,12 +180,12 @@ async fn over_a_socket() {
 async fn through_a_sentinel_whose_master_dies() {
     let start = || {
         let master = RedisServer::with(&[])?;
-        let port = master.port().to_string();
+        let port = port(&master).to_string();
         let replica = RedisServer::with(&["--replicaof", "127.0.0.1", &port])?;
-        let sentinel = RedisServer::sentinel(&master)?;
-        Ok::<_, String>((master, replica, sentinel))
+        let (sentinel, settings) = sentinel_of(&master)?;
+        Ok::<_, String>((master, replica, sentinel, settings))
     };
-    let (mut master, replica, sentinel) = match start() {
+    let (mut master, replica, sentinel, _settings) = match start() {
         Ok(servers) => servers,
         Err(why) => return skip("Redis through a Sentinel", &why),
     };
@@ -168,7 +199,7 @@ async fn through_a_sentinel_whose_master_dies() {
         assert!(begin.elapsed() < Duration::from_secs(20), "no replica");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port());
+    let url = format!("redis+sentinel://127.0.0.1:{}/main", port(&sentinel));
     let (server, _guard) = watch(at(address(&url, None))).await;
     everything(&server).await;
     let cache = degrading(&server);
@@ -222,7 +253,7 @@ async fn cluster() -> Result<Vec<RedisServer>, String> {
     }
     for node in &nodes[1..] {
         let bus: Vec<String> = node.ask(&["CONFIG", "GET", "cluster-port"]);
-        let port = node.port().to_string();
+        let port = port(node).to_string();
         nodes[0].ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus[1]]);
     }
     let begin = Instant::now();
@@ -250,7 +281,7 @@ async fn in_a_cluster_of_three() {
     };
     let hosts: Vec<String> = nodes
         .iter()
-        .map(|node| format!("127.0.0.1:{}", node.port()))
+        .map(|node| format!("127.0.0.1:{}", port(node)))
         .collect();
     let url = format!("redis+cluster://{}", hosts.join(","));
     let (server, _guard) = watch(at(address(&url, None))).await;

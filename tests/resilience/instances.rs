@@ -164,12 +164,12 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
             .unwrap()
             .contains("no memory limit")
     );
-    let (ended, said) = rollcall(&site.redis, &["redis", "stats"]);
+    let (ended, said) = program(&site.redis, &["redis", "stats"]);
     assert!(
         ended && said.contains("master") && said.contains("2 embedding"),
         "{said}"
     );
-    let (ended, said) = rollcall(&site.redis, &["redis", "clear", "lock:"]);
+    let (ended, said) = program(&site.redis, &["redis", "clear", "lock:"]);
     assert!(!ended && said.contains("may not be cleared"), "{said}");
 
     // Sealed: neither readable nor to be planted.
@@ -195,6 +195,19 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
         figure(&fresh, inferences).await > 0,
         "the planted one was left out"
     );
+    let (ended, said) = program(&site.redis, &["redis", "clear", "embedding:"]);
+    assert!(ended && said.contains("2 keys"), "{said}");
+    let left: Vec<String> = site.redis.ask(&["KEYS", "rollcall:embedding:*"]);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Runs a command of the program: whether it ended well, and what it said.
+fn program(redis: &RedisServer, arguments: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    let command = command.args(arguments).env("REDIS_URL", redis.url());
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
 }
 
 #[tokio::test]

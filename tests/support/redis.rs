@@ -21,25 +21,6 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a Sentinel that watches the server as `main`, and decides alone.
-    pub fn sentinel(master: &Self) -> Result<Self, String> {
-        let settings = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let file = settings.keep().join("sentinel.conf");
-        let text = format!(
-            "sentinel monitor main 127.0.0.1 {} 1\n\
-             sentinel down-after-milliseconds main 500\n\
-             sentinel failover-timeout main 3000\n",
-            master.port
-        );
-        std::fs::write(&file, text).map_err(|error| error.to_string())?;
-        Self::with(&[&file.display().to_string(), "--sentinel"])
-    }
-
-    /// Its port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Starts one with more arguments; the error says why a test has to be skipped.
     pub fn with(arguments: &[&str]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;

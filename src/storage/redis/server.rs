@@ -482,6 +482,9 @@ fn is_of_no_use(error: &RedisError) -> bool {
 
 /// What an error says, for people: the server's own words hold no value of ours.
 fn told(error: &RedisError) -> String {
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "it refuses the user or password".to_owned();
+    }
     match error.code() {
         Some("OOM") => "its memory is full and it may not evict (OOM)".to_owned(),
         Some("MISCONF") => "it cannot save to its disk (MISCONF)".to_owned(),
