@@ -195,7 +195,9 @@ impl Employees {
         employee.active = false;
         employee.deleted_at = Some(self.clock.now());
         self.stores.employees.update(&employee).await?;
-        Ok(())
+        // Once more: photos that were being enrolled may have come in between. From now on
+        // enrollment finds nobody and takes back what it wrote.
+        self.forget_face(id).await
     }
 
     /// What is enrolled of one.

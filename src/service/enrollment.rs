@@ -255,9 +255,7 @@ impl Enrolling {
                 Some(format!("{} photos", good.len())),
             )
             .await?;
-        let employee = self
-            .store(actor, employee, &request.photos, good, present)
-            .await?;
+        let employee = self.store(actor, employee, &request.photos, good).await?;
         info!(employee = %employee.id, templates = employee.templates, "enrolled");
         Ok(Enrollment {
             employee,
@@ -346,7 +344,6 @@ impl Enrolling {
         mut employee: Employee,
         photos: &[Sample],
         good: Vec<GoodPhoto>,
-        present: usize,
     ) -> Result<Employee, EnrollError> {
         let (model, now) = (self.engine.model(), self.clock.now());
         let mut templates = Vec::with_capacity(good.len());
@@ -380,7 +377,17 @@ impl Enrolling {
         }
         self.stores.templates.mark_changed(employee.id, now).await?;
         self.stores.templates.insert(&templates, &kept).await?;
-        employee.templates = u32::try_from(present + templates.len()).unwrap_or(u32::MAX);
+        // Deleted while the photos were looked at: nothing of a face may stay behind.
+        if let Err(gone @ EnrollError::NotFound) = self.employee(employee.id).await {
+            self.stores.templates.delete_of(employee.id).await?;
+            let at = later(self.clock.now(), now);
+            self.stores.templates.mark_changed(employee.id, at).await?;
+            self.references.changed(employee.id).await?;
+            return Err(gone);
+        }
+        // Counted anew: somebody else may have enrolled photos of the same person meanwhile.
+        let present = self.stores.templates.of_employee(employee.id).await?.len();
+        employee.templates = u32::try_from(present).unwrap_or(u32::MAX);
         employee.consent = Some(Consent {
             at: now,
             recorded_by: actor,

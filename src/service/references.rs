@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 use tracing::error;
 
 use super::feed::{Feed, News};
@@ -56,6 +57,8 @@ pub struct References {
     gallery: Arc<dyn Gallery>,
     model: ModelId,
     feed: Feed,
+    /// One refresh at a time: of two, the later one reads what is true later.
+    turn: Mutex<()>,
 }
 
 /// Templates are read from the store in pages of this many.
@@ -76,6 +79,7 @@ impl References {
             gallery,
             model,
             feed,
+            turn: Mutex::new(()),
         }
     }
 
@@ -123,6 +127,7 @@ impl References {
 
     /// Brings one person's place in the gallery up to date.
     pub async fn refresh(&self, id: EmployeeId) -> Result<(), ReferenceError> {
+        let _turn = self.turn.lock().await;
         let employee = self.stores.employees.find(id).await?;
         let reference = match employee.filter(Employee::present) {
             Some(employee) => self.of(employee.id).await?,

@@ -296,3 +296,30 @@ async fn verification_holds_a_claim_against_the_store() {
         Verification::Unusable(Flaw::TooSmall { .. })
     ));
 }
+
+/// Whichever comes first, somebody who is deleted leaves no template behind.
+#[tokio::test]
+async fn a_deletion_in_the_middle_of_an_enrollment_leaves_nothing() {
+    let world = instance().await;
+    let (mut enrolled, mut refused) = (0, 0);
+    for round in 0..40u32 {
+        let ann = world.person(&format!("ann{round}")).await;
+        let photos = [format!("ann{round}~0.1#1"), format!("ann{round}~0.1#2")];
+        let photos = [photos[0].as_str(), photos[1].as_str()];
+        let delete = async {
+            // A little later each time, so that it falls into every step of the enrollment.
+            tokio::time::sleep(std::time::Duration::from_micros(u64::from(round) * 150)).await;
+            world.employees.delete(ADMIN, ann.id).await.unwrap();
+        };
+        let (result, ()) = futures::join!(world.enroll(ann.id, &photos), delete);
+        match result {
+            Ok(_) => enrolled += 1,
+            Err(EnrollError::NotFound) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+        let left = world.stores.templates.of_employee(ann.id).await.unwrap();
+        assert!(left.is_empty(), "round {round}: {} templates", left.len());
+        assert_eq!(world.gallery.find(ann.id), None, "round {round}");
+    }
+    assert_eq!(enrolled + refused, 40);
+}
