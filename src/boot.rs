@@ -266,7 +266,9 @@ impl Core {
         let vault = Arc::new(vault(settings, &*records.clock)?);
         let (engine, dimensions) = engine(settings).await?;
         let cache = records.shared.cache.clone();
-        let cache = SealedCache::new("embeddings", cache, vault.clone(), records.clock.clone());
+        let cache = cache.map(|cache| {
+            SealedCache::new("embeddings", cache, vault.clone(), records.clock.clone())
+        });
         let face_engine: Arc<dyn FaceEngine> = Arc::new(Remembering::new(engine.clone(), cache));
         let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(dimensions));
         let Records {

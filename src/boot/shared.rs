@@ -12,7 +12,7 @@ use crate::{
     service::{self, feed::Feed},
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
-        memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
+        memory::{MemoryBus, MemoryLimits, MemoryLocks},
         redis::{
             Address, AddressError, Patience, Prefix, RedisBus, RedisCache, RedisLimits, RedisLocks,
             RedisServers, Server, Standing,
@@ -20,9 +20,6 @@ use crate::{
     },
     telemetry::{Condition, Health},
 };
-
-/// How many bytes this process caches by itself.
-const MEMORY: u64 = 32 << 20;
 
 /// Why what is shared cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +40,8 @@ pub enum SharedError {
 /// Everything that instances share for a while.
 #[derive(Clone)]
 pub struct Shared {
-    /// Cached bytes.
-    pub cache: Arc<dyn Cache>,
+    /// Cached bytes; `None` without Redis, where each cache keeps to its own memory.
+    pub cache: Option<Arc<dyn Cache>>,
     /// Cached sessions; `None` where they are only in the store.
     pub sessions: Option<Arc<dyn Cache>>,
     /// Rate limits.
@@ -75,7 +72,7 @@ impl Shared {
     /// For one process.
     pub fn alone() -> Self {
         Self {
-            cache: Arc::new(MemoryCache::new(MEMORY)),
+            cache: None,
             sessions: None,
             limits: Arc::new(MemoryLimits::default()),
             locks: Arc::new(MemoryLocks::default()),
@@ -118,16 +115,16 @@ impl Shared {
         let locks = servers.at(main, settings.locks_database)?;
         let bus = servers.at(main, None)?;
 
-        let cached = |server, memory| {
+        let cached = |server| {
             let redis = RedisCache::new(server, prefix.clone());
-            Arc::new(DegradingCache::new(redis, memory)) as Arc<dyn Cache>
+            Arc::new(DegradingCache::new(redis, None)) as Arc<dyn Cache>
         };
         let bus = RedisBus::new(bus, prefix.clone(), instance.clone());
         let bus = Arc::new(DegradingBus::new(bus));
         Ok(Self {
-            cache: cached(cache, Some(MemoryCache::new(MEMORY))),
+            cache: Some(cached(cache)),
             sessions: (settings.session_engine == SessionEngine::CachedDb)
-                .then(|| cached(sessions, None)),
+                .then(|| cached(sessions)),
             limits: Arc::new(DegradingLimits::new(RedisLimits::new(
                 limits,
                 prefix.clone(),

@@ -34,12 +34,12 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Remembering {
     engine: Arc<dyn FaceEngine>,
     here: Moka<String, Arc<Analysis>>,
-    cache: SealedCache,
+    cache: Option<SealedCache>,
 }
 
 impl Remembering {
-    /// In front of an engine.
-    pub fn new(engine: Arc<dyn FaceEngine>, cache: SealedCache) -> Self {
+    /// In front of an engine; `cache` is what instances share.
+    pub fn new(engine: Arc<dyn FaceEngine>, cache: Option<SealedCache>) -> Self {
         let here = Moka::builder()
             .max_capacity(HELD)
             .time_to_live(REMEMBERED)
@@ -72,32 +72,35 @@ impl Remembering {
         sample: Sample,
         work: Work,
     ) -> Result<Arc<Analysis>, EngineError> {
-        if let Some(seen) = self.recall(key).await {
+        let Some(cache) = &self.cache else {
+            return self.engine.analyse(sample, work).await.map(Arc::new);
+        };
+        if let Some(seen) = recall(cache, key).await {
             return Ok(seen);
         }
         let working = format!("working:{key}");
-        let shared = self.cache.plain();
+        let shared = cache.plain();
         if !shared.add(&working, b"1", WORKING).await {
             // Another instance is at it: what it sees will be there in a moment.
             while shared.exists(&working).await {
                 tokio::time::sleep(LOOK).await;
             }
-            if let Some(seen) = self.recall(key).await {
+            if let Some(seen) = recall(cache, key).await {
                 return Ok(seen);
             }
         }
         let seen = self.engine.analyse(sample, work).await;
         if let Ok(seen) = &seen {
-            self.cache.set(key, &Kept::of(seen), REMEMBERED).await;
+            cache.set(key, &Kept::of(seen), REMEMBERED).await;
         }
         shared.delete(&[working]).await;
         seen.map(Arc::new)
     }
+}
 
-    async fn recall(&self, key: &str) -> Option<Arc<Analysis>> {
-        let kept = self.cache.get::<Kept>(key).await?;
-        kept.analysis().map(Arc::new)
-    }
+async fn recall(cache: &SealedCache, key: &str) -> Option<Arc<Analysis>> {
+    let kept = cache.get::<Kept>(key).await?;
+    kept.analysis().map(Arc::new)
 }
 
 #[async_trait]
