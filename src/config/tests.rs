@@ -64,6 +64,11 @@ fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
         "ORT_DYLIB_PATH",
         "METRICS_TOKEN",
         "STATIC_DIR",
+        "LIVENESS_PACK",
+        "REDIS_HOST",
+        "REDIS_USER",
+        "REDIS_PASSWORD",
+        "REDIS_CA",
     ];
     for variable in Settings::SECTIONS
         .iter()
@@ -90,6 +95,10 @@ fn rates_and_shares_outside_their_bounds_are_refused() {
         ("WORKDAY_STARTS", "24:00"),
         ("COOLDOWN", "-5s"),
         ("SESSION_COOKIE_AGE", "0"),
+        ("REDIS_DB", "-1"),
+        ("REDIS_PREFIX", "a{b}"),
+        ("REDIS_COMMAND_TIMEOUT", "0"),
+        ("SESSION_COOKIE_SAMESITE", "none"),
         ("TRUSTED_PROXIES", "10.0.0.0/40"),
     ] {
         assert_eq!(problems([(name, value)]).len(), 1, "{name}={value}");
@@ -217,4 +226,30 @@ fn a_key_file_that_others_can_read_or_that_holds_no_key_is_refused() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let error = TemplateKeys::read(&file).unwrap_err().to_string();
     assert!(error.contains("does not hold keys"), "{error}");
+}
+
+#[test]
+fn redis_is_named_by_a_url_or_by_its_parts() {
+    fn url<const N: usize>(variables: [(&str, &str); N]) -> Option<String> {
+        let url = Settings::read(&variables).unwrap().redis.connection()?;
+        Some(url.expose_secret().to_owned())
+    }
+    assert_eq!(url([]), None);
+    let both = [("REDIS_URL", "rediss://a"), ("REDIS_HOST", "b")];
+    assert_eq!(url(both).as_deref(), Some("rediss://a"));
+    let parts = [
+        ("REDIS_HOST", "::1"),
+        ("REDIS_PORT", "7000"),
+        ("REDIS_USER", "me"),
+        ("REDIS_PASSWORD", "p@ss/word"),
+    ];
+    let url = url(parts);
+    assert_eq!(url.as_deref(), Some("redis://me:p%40ss%2Fword@[::1]:7000/"));
+    let settings = Settings::read(&[
+        ("SESSION_ENGINE", "django.contrib.sessions.backends.db"),
+        ("SESSION_COOKIE_AGE", "86400"),
+    ]);
+    let settings = settings.unwrap();
+    assert_eq!(settings.redis.session_engine, SessionEngine::Db);
+    assert_eq!(settings.server.session_age, SignedDuration::from_hours(24));
 }
