@@ -21,7 +21,10 @@ use rollcall::{
     storage::{mongo::MongoStore, sqlite::SqliteStore},
 };
 
-use crate::{mongo_settings, records::*, servers::MongoServer, skip::skip};
+use crate::{
+    lasting_redis, mongo_settings, records::*, redis_server::RedisServer, redis_store,
+    servers::MongoServer, skip::skip,
+};
 
 /// How many write at the same time, each for an employee of its own.
 const WRITERS: usize = 8;
@@ -130,14 +133,14 @@ async fn sqlite_keeps_what_it_acknowledged_when_its_process_is_killed() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mongo_keeps_what_it_acknowledged_when_the_server_is_killed() {
-    let mut server = match MongoServer::start() {
-        Ok(server) => server,
-        Err(why) => return skip("mongo_keeps_what_it_acknowledged", &why),
-    };
-    let store = MongoStore::connect(mongo_settings(&server.uri(), "killed")).await;
-    let stores = Stores::of(Arc::new(store.unwrap()));
+/// Writes from many places, kills the server in the middle of it, brings it back, and holds it to
+/// what it acknowledged.
+async fn a_killed_server_keeps_what_it_acknowledged<S>(
+    stores: Stores,
+    server: &mut S,
+    kill: fn(&mut S),
+    restart: fn(&mut S),
+) {
     let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
     let device = device_id();
     let enough = Arc::new(AtomicBool::new(false));
@@ -158,14 +161,14 @@ async fn mongo_keeps_what_it_acknowledged_when_the_server_is_killed() {
     while !enough.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    server.kill();
+    kill(server);
     let mut interrupted = Vec::new();
     for writer in writers {
         let (punch, error) = writer.await.unwrap();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         interrupted.push(punch);
     }
-    server.restart();
+    restart(server);
     crate::outages::until_it_answers(&stores).await;
     let acknowledged = acknowledged.lock().unwrap().clone();
     check(&stores, &acknowledged, 1).await;
@@ -183,4 +186,37 @@ async fn mongo_keeps_what_it_acknowledged_when_the_server_is_killed() {
             None => assert_eq!(retried, Ok(())),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mongo_keeps_what_it_acknowledged_when_the_server_is_killed() {
+    let mut server = match MongoServer::start() {
+        Ok(server) => server,
+        Err(why) => return skip("mongo_keeps_what_it_acknowledged", &why),
+    };
+    let store = MongoStore::connect(mongo_settings(&server.uri(), "killed")).await;
+    let stores = Stores::of(Arc::new(store.unwrap()));
+    a_killed_server_keeps_what_it_acknowledged(
+        stores,
+        &mut server,
+        MongoServer::kill,
+        MongoServer::restart,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_what_it_acknowledged_when_the_server_is_killed() {
+    let mut server = match lasting_redis() {
+        Ok(server) => server,
+        Err(why) => return skip("redis_keeps_what_it_acknowledged", &why),
+    };
+    let stores = Stores::of(redis_store(&server.url()));
+    a_killed_server_keeps_what_it_acknowledged(
+        stores,
+        &mut server,
+        RedisServer::kill,
+        RedisServer::restart,
+    )
+    .await;
 }

@@ -6,6 +6,7 @@ mod records;
 mod redis_forms;
 #[path = "../support/redis.rs"]
 mod redis_server;
+mod redis_store;
 #[path = "../support/servers.rs"]
 mod servers;
 mod shared;
@@ -15,10 +16,12 @@ mod suite;
 
 use std::sync::Arc;
 
+use redis_server::RedisServer;
 use rollcall::{
     ports::Stores,
     storage::{
         mongo::{MongoSettings, MongoStore},
+        redis::{Address, records::RedisStore},
         sqlite::SqliteStore,
     },
 };
@@ -74,6 +77,23 @@ async fn mongo() -> Result<(Stores, Mongo), String> {
     Ok((Stores::of(Arc::new(store.unwrap())), mongo))
 }
 
+/// A server that writes everything to its disk before it answers.
+fn lasting_redis() -> Result<RedisServer, String> {
+    RedisServer::with(&["--appendonly", "yes", "--appendfsync", "always"])
+}
+
+/// The store on a Redis; not connected yet.
+fn redis_store(url: &str) -> Arc<RedisStore> {
+    let address = Address::parse(&url.into(), None, None).unwrap();
+    Arc::new(RedisStore::new(address, "rollcall"))
+}
+
+/// A store of a test's own on Redis; the error says why there is none.
+async fn redis() -> Result<(Stores, RedisServer), String> {
+    let server = lasting_redis()?;
+    Ok((Stores::of(redis_store(&server.url())), server))
+}
+
 macro_rules! contract {
     ($($promise:ident)+) => {
         mod on_sqlite {
@@ -92,6 +112,16 @@ macro_rules! contract {
                         super::suite::$promise(&stores).await;
                         mongo.end().await;
                     }
+                    Err(why) => super::skip::skip(stringify!($promise), &why),
+                }
+            })+
+        }
+
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                match super::redis().await {
+                    Ok((stores, _server)) => super::suite::$promise(&stores).await,
                     Err(why) => super::skip::skip(stringify!($promise), &why),
                 }
             })+

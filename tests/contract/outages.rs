@@ -13,7 +13,7 @@ use rollcall::{
 use crate::{mongo_settings, records::*, servers::MongoServer, skip::skip};
 
 /// Within this time a caller has an answer, whatever the server does.
-const BOUND: Duration = Duration::from_secs(2);
+pub const BOUND: Duration = Duration::from_secs(2);
 
 /// Within this time a store whose server is back answers again by itself.
 const RECOVERY: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ pub async fn until_it_answers(stores: &Stores) {
     }
 }
 
-fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+pub fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     assert!(
         matches!(result, Err(StoreError::Unavailable(_))),
         "{result:?}"
@@ -41,7 +41,7 @@ fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
 
 /// Reads, writes, deletes and pings all say in time that the store is unavailable. Many at once,
 /// so that waiting for a connection counts.
-async fn everything_is_unavailable_in_time(stores: &Stores) {
+pub async fn everything_is_unavailable_in_time(stores: &Stores) {
     let begun = Instant::now();
     let one = punch(employee_id(), device_id(), 1, 0);
     tokio::join!(
@@ -64,7 +64,7 @@ async fn everything_is_unavailable_in_time(stores: &Stores) {
 }
 
 /// It is a store again: what was there is there, and it can be written.
-async fn everything_is_back(stores: &Stores) {
+pub async fn everything_is_back(stores: &Stores) {
     until_it_answers(stores).await;
     let found = stores.devices.find_by_token(token(7)).await.unwrap();
     assert_eq!(found.unwrap().name, name("kept"));

@@ -1,4 +1,4 @@
-//! Redis: what instances share for a while.
+//! Redis: what instances share for a while, and the system of record without a file system.
 
 mod address;
 mod bus;
@@ -6,6 +6,7 @@ mod cache;
 mod keys;
 mod limits;
 mod locks;
+pub mod records;
 mod server;
 mod stats;
 
