@@ -1,6 +1,7 @@
 //! The composition root: settings in, running service out. The one place that names every adapter.
 
 mod shared;
+mod stores;
 
 use std::{
     fs, io,
@@ -19,7 +20,7 @@ use tracing::warn;
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
-    config::{self, KeyFileError, Settings, TemplateKeys},
+    config::{self, KeyFileError, Settings, StoreKind, TemplateKeys},
     domain::{accounts::Role, attendance::WorkdayRule, biometrics::Policy, text::Name},
     gallery::MemoryGallery,
     http,
@@ -39,10 +40,7 @@ use crate::{
         seen::Remembering,
         sessions::CachedSessions,
     },
-    storage::{
-        mongo::{self, MongoSettings, MongoStore},
-        sqlite::{self, SqliteStore},
-    },
+    storage::{mongo, sqlite},
     telemetry,
     vault::Vault,
     vision::{
@@ -57,6 +55,7 @@ use crate::{
 };
 
 pub use shared::{Shared, SharedError};
+pub use stores::{Opened, open_url};
 
 /// Why the service cannot start; the messages say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +80,12 @@ pub enum BootError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nothing says where the store is.
+    #[error("the store has no address: set {0}")]
+    NoAddress(&'static str),
+    /// A store's URL has none of the known forms; it may hold a password and is not shown.
+    #[error("a store is sqlite:PATH, mongodb://… or redis://… with its other forms")]
+    StoreUrl,
     /// ONNX Runtime is missing.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -131,6 +136,8 @@ pub struct Records {
     pub accounts: Arc<Accounts>,
     /// What instances share for a while.
     pub shared: Shared,
+    /// What somebody should know who keeps records in this store.
+    pub warnings: Vec<String>,
 }
 
 /// Where the SQLite database is.
@@ -157,7 +164,10 @@ pub fn pack_roots(settings: &Settings) -> Vec<PathBuf> {
 /// When it cannot be opened or does not answer.
 pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut stores = stores(settings).await?;
+    let Opened {
+        mut stores,
+        warnings,
+    } = stores::open(settings).await?;
     let shared = Shared::new(&settings.redis, &*clock)?;
     shared.connect().await;
     if let Some(cache) = &shared.sessions {
@@ -178,45 +188,8 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         audit,
         accounts: Arc::new(accounts),
         shared,
+        warnings,
     })
-}
-
-async fn stores(settings: &Settings) -> Result<Stores, BootError> {
-    let Some(uri) = settings
-        .store
-        .mongodb_connection()
-        .filter(|_| settings.store.is_mongodb())
-    else {
-        make_data_dir(&settings.store.data_dir)?;
-        let store = SqliteStore::open(&database(settings)).await?;
-        return Ok(Stores::of(Arc::new(store)));
-    };
-    let store = MongoStore::connect(MongoSettings {
-        uri,
-        database: settings.store.mongodb_database.clone(),
-        app_name: "rollcall".to_owned(),
-    });
-    let stores = Stores::of(Arc::new(store.await?));
-    await_store(&stores).await?;
-    Ok(stores)
-}
-
-/// How long a start waits for a store that does not answer yet, as when both start together.
-const STORE_PATIENCE: Duration = Duration::from_secs(30);
-
-async fn await_store(stores: &Stores) -> Result<(), BootError> {
-    let deadline = tokio::time::Instant::now() + STORE_PATIENCE;
-    let mut told = false;
-    while let Err(cause) = stores.health.ping().await {
-        if tokio::time::Instant::now() >= deadline {
-            return Err(cause.into());
-        }
-        if !std::mem::replace(&mut told, true) {
-            warn!(%cause, "waiting for the store");
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    Ok(())
 }
 
 /// Makes the folder, for its owner alone, when it is missing, and makes sure that it can be written.
@@ -442,6 +415,9 @@ impl Running {
         let metrics =
             telemetry::start_metrics().map_err(|error| BootError::Metrics(error.to_string()))?;
         let core = Core::start(settings).await?;
+        for warning in &core.records.warnings {
+            warn!("{warning}");
+        }
         let setup_token = first_account(settings, &core.records).await?;
         let parts = Arc::new(telemetry::Health::default());
         parts.note(gallery_sync::PART, telemetry::Condition::Fine);
@@ -649,10 +625,10 @@ fn url(address: SocketAddr) -> String {
 
 fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static str, String)> {
     let engine = core.engine.describe();
-    let place = if settings.store.is_mongodb() {
-        String::new()
-    } else {
+    let place = if settings.store.used() == StoreKind::Sqlite {
         format!(" in {}", database(settings).display())
+    } else {
+        String::new()
     };
     let mut model = format!("{}, {}, {}", engine.pack, engine.model, engine.precision);
     if !engine.calibrated {
@@ -670,7 +646,7 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
     } else {
         "from the key file in the data folder: back it up apart from the data"
     });
-    if settings.store.is_mongodb() && settings.privacy.template_key.is_none() {
+    if settings.store.used() != StoreKind::Sqlite && settings.privacy.template_key.is_none() {
         key += "; other instances need the same as TEMPLATE_KEY";
     }
     vec![

@@ -18,7 +18,7 @@ use super::Failure;
 use crate::{
     boot,
     clock::{Clock, SystemClock},
-    config::{ConfigError, Environment, Settings, Shown, TemplateKeys},
+    config::{ConfigError, Environment, Settings, Shown, StoreKind, TemplateKeys},
     telemetry,
     vision::{Engine, EngineOptions, Pack, Runtime},
 };
@@ -233,7 +233,7 @@ fn template_key(settings: &Settings) -> Outcome {
 
 async fn store(settings: &Settings) -> Outcome {
     let file = boot::database(settings);
-    if !settings.store.is_mongodb() && !file.exists() {
+    if settings.store.used() == StoreKind::Sqlite && !file.exists() {
         return Ok((
             State::Ok,
             format!("{} will be made at the first start", file.display()),
@@ -245,9 +245,15 @@ async fn store(settings: &Settings) -> Outcome {
     let health = &records.stores.health;
     let answer = health.ping().await;
     health.close().await;
-    answer
-        .map(|()| (State::Ok, health.description()))
-        .map_err(|error| error.to_string())
+    answer.map_err(|error| error.to_string())?;
+    let mut told = vec![health.description()];
+    told.extend(records.warnings);
+    let state = if told.len() > 1 {
+        State::Warning
+    } else {
+        State::Ok
+    };
+    Ok((state, told.join("; ")))
 }
 
 /// Reads and hashes every file, then starts the models, because only that tells a face model

@@ -243,7 +243,9 @@ sections! {
     /// Where records are kept.
     store: Store {
         kind: StoreKind = "STORE", parse::store, default "auto",
-            takes "auto, sqlite or mongodb", "The system of record; `auto`: MongoDB when `MONGODB_URI` or `MONGODB_HOST` is set, else the embedded SQLite";
+            takes "auto, sqlite, mongodb or redis", "The system of record; `auto`: MongoDB when `MONGODB_URI` or `MONGODB_HOST` is set, else the embedded SQLite";
+        no_fsdb: bool = "PRESIS_NO_FSDB", parse::switch, default "off",
+            takes "on or off", "Whether nothing is kept in the file system: with `STORE=auto` the same as `STORE=redis`";
         data_dir: PathBuf = "DATA_DIR", parse::path, default "./data",
             takes "a folder", "Folder of the SQLite database and the generated template key; made when it is missing";
         mongodb_uri: SecretString = "MONGODB_URI", parse::secret, secret true,
@@ -380,6 +382,16 @@ impl Settings {
                 "is mongodb, but neither MONGODB_URI nor MONGODB_HOST is set".to_owned(),
             );
         }
+        if store.used() == StoreKind::Redis && self.redis.connection().is_none() {
+            reader.problem(
+                if store.no_fsdb {
+                    "PRESIS_NO_FSDB"
+                } else {
+                    "STORE"
+                },
+                "keeps everything in redis, but neither REDIS_URL nor REDIS_HOST is set".to_owned(),
+            );
+        }
         if store.mongodb_user.is_some() != store.mongodb_password.is_some() {
             reader.problem(
                 "MONGODB_USER",
@@ -396,12 +408,15 @@ impl Settings {
 }
 
 impl Store {
-    /// Whether records go to MongoDB.
-    pub fn is_mongodb(&self) -> bool {
+    /// Where records go: never [`StoreKind::Auto`].
+    pub fn used(&self) -> StoreKind {
         match self.kind {
-            StoreKind::Auto => self.mongodb_uri.is_some() || self.mongodb_host.is_some(),
-            StoreKind::Sqlite => false,
-            StoreKind::Mongodb => true,
+            StoreKind::Auto if self.no_fsdb => StoreKind::Redis,
+            StoreKind::Auto if self.mongodb_uri.is_some() || self.mongodb_host.is_some() => {
+                StoreKind::Mongodb
+            }
+            StoreKind::Auto => StoreKind::Sqlite,
+            kind => kind,
         }
     }
 
@@ -479,6 +494,8 @@ pub enum StoreKind {
     Sqlite,
     /// MongoDB.
     Mongodb,
+    /// Redis, without a file system.
+    Redis,
 }
 
 /// Which form of the embedder runs.

@@ -132,6 +132,7 @@ pub(super) fn store(text: &str) -> Option<StoreKind> {
         "auto" => Some(StoreKind::Auto),
         "sqlite" => Some(StoreKind::Sqlite),
         "mongodb" => Some(StoreKind::Mongodb),
+        "redis" => Some(StoreKind::Redis),
         _ => None,
     }
 }

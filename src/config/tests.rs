@@ -26,7 +26,7 @@ fn every_default_is_a_value_that_its_variable_takes() {
         SignedDuration::from_hours(4)
     );
     assert_eq!(settings.recognition.threads, None);
-    assert!(!settings.store.is_mongodb());
+    assert_eq!(settings.store.used(), StoreKind::Sqlite);
     assert!(!settings.privacy.keep_photos);
     assert!(settings.shown().iter().all(|shown| !shown.set));
 }
@@ -35,16 +35,16 @@ fn every_default_is_a_value_that_its_variable_takes() {
 fn an_empty_value_counts_as_unset() {
     let settings = Settings::read(&[("PORT", ""), ("MONGODB_HOST", "  ")]).unwrap();
     assert_eq!(settings.server.port, 10000);
-    assert!(!settings.store.is_mongodb());
+    assert_eq!(settings.store.used(), StoreKind::Sqlite);
 }
 
 #[test]
 fn all_bad_values_are_reported_at_once_with_what_would_be_right() {
     assert_eq!(
-        problems([("PORT", "web"), ("COOLDOWN", "60"), ("STORE", "redis")]),
+        problems([("PORT", "web"), ("COOLDOWN", "60"), ("STORE", "oracle")]),
         [
             "PORT: cannot be \"web\"; it takes a port number, 0 to 65535",
-            "STORE: cannot be \"redis\"; it takes auto, sqlite or mongodb",
+            "STORE: cannot be \"oracle\"; it takes auto, sqlite, mongodb or redis",
             "COOLDOWN: cannot be \"60\"; it takes a duration such as 60s, 5m or 500ms",
         ]
     );
@@ -59,7 +59,12 @@ fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
         "MONGODB_HOST",
         "MONGODB_USER",
         "MONGODB_PASSWORD",
+        "REDIS_HOST",
+        "REDIS_USER",
+        "REDIS_PASSWORD",
+        "REDIS_CA",
         "MODEL_PACK",
+        "LIVENESS_PACK",
         "MODELS_DIR",
         "ORT_DYLIB_PATH",
         "METRICS_TOKEN",
@@ -144,8 +149,32 @@ fn values_are_read_in_the_forms_that_the_table_promises() {
 fn what_belongs_together_is_asked_for_together() {
     assert!(problems([("ADMIN_EMAIL", "a@example.org")])[0].contains("ADMIN_PASSWORD"));
     assert!(problems([("STORE", "mongodb")])[0].contains("MONGODB_URI"));
+    assert!(problems([("STORE", "redis")])[0].contains("REDIS_URL"));
+    assert!(problems([("PRESIS_NO_FSDB", "True")])[0].starts_with("PRESIS_NO_FSDB"));
     assert!(
         problems([("MONGODB_HOST", "db"), ("MONGODB_USER", "u")])[0].contains("MONGODB_PASSWORD")
+    );
+}
+
+#[test]
+fn without_a_file_system_records_go_to_redis_unless_a_store_is_named() {
+    let used = |more: &[(&str, &str)]| {
+        let given = [("PRESIS_NO_FSDB", "True"), ("REDIS_HOST", "cache")];
+        let source: BTreeMap<String, String> = given
+            .iter()
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Settings::read(&source).unwrap().store.used()
+    };
+    assert_eq!(used(&[]), StoreKind::Redis);
+    assert_eq!(used(&[("STORE", "auto")]), StoreKind::Redis);
+    assert_eq!(used(&[("MONGODB_HOST", "db")]), StoreKind::Redis);
+    assert_eq!(used(&[("STORE", "sqlite")]), StoreKind::Sqlite);
+    assert_eq!(used(&[("PRESIS_NO_FSDB", "False")]), StoreKind::Sqlite);
+    assert_eq!(
+        used(&[("PRESIS_NO_FSDB", "off"), ("STORE", "redis")]),
+        StoreKind::Redis
     );
 }
 
