@@ -234,7 +234,7 @@ async fn through_a_sentinel_whose_master_dies() {
 }
 
 /// Three nodes that share the slots.
-async fn cluster() -> Result<Vec<RedisServer>, String> {
+pub async fn cluster() -> Result<Vec<RedisServer>, String> {
     let mut nodes = Vec::new();
     for _ in 0..3 {
         let bus = free_port().to_string();
@@ -273,17 +273,19 @@ async fn cluster() -> Result<Vec<RedisServer>, String> {
     Ok(nodes)
 }
 
+/// All of its nodes.
+pub fn url_of_cluster(nodes: &[RedisServer]) -> String {
+    let hosts = nodes.iter().map(|node| format!("127.0.0.1:{}", port(node)));
+    format!("redis+cluster://{}", hosts.collect::<Vec<_>>().join(","))
+}
+
 #[tokio::test]
 async fn in_a_cluster_of_three() {
     let nodes = match cluster().await {
         Ok(nodes) => nodes,
         Err(why) => return skip("Redis in a cluster", &why),
     };
-    let hosts: Vec<String> = nodes
-        .iter()
-        .map(|node| format!("127.0.0.1:{}", port(node)))
-        .collect();
-    let url = format!("redis+cluster://{}", hosts.join(","));
+    let url = url_of_cluster(&nodes);
     let (server, _guard) = watch(at(address(&url, None))).await;
     everything(&server).await;
     let facts = RedisServers::new(vec![server.clone()], prefix())

@@ -1,7 +1,10 @@
 //! What is of its own about the records in Redis: what it does when the server cannot take a
 //! write, what it makes of damage, and what it says about the server's settings.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rollcall::{
     domain::{accounts::Role, ids::AccountId, text::Email},
@@ -15,6 +18,7 @@ use crate::{
         BOUND, everything_is_back, everything_is_unavailable_in_time, unavailable, until_it_answers,
     },
     records::*,
+    redis_forms::{cluster, url_of_cluster},
     redis_server::RedisServer,
     redis_store,
     skip::skip,
@@ -264,7 +268,7 @@ async fn two_installations_and_what_is_cached_keep_apart_on_one_server() {
     let other = RedisStore::new(address.unwrap(), "other");
     let (one, other) = (
         Stores::of(redis_store(&server.url())),
-        Stores::of(std::sync::Arc::new(other)),
+        Stores::of(Arc::new(other)),
     );
     one.employees.insert(&employee("Ann", "E1")).await.unwrap();
     other
@@ -310,8 +314,11 @@ async fn what_may_be_lost_is_told_and_nothing_when_nothing_is() {
         "on",
         ">secret",
         "~{rollcall}:*",
-        "+@all",
-        "-config",
+        "+@read",
+        "+@write",
+        "+@scripting",
+        "+@connection",
+        "+info",
     ]);
     let port = server.url().replace("redis://", "redis://site:secret@");
     let store = redis_store(&port);
@@ -324,6 +331,21 @@ async fn what_may_be_lost_is_told_and_nothing_when_nothing_is() {
         told.iter().any(|told| told.contains("allkeys-lru")),
         "{told:?}"
     );
+    let stores = Stores::of(store.clone());
+    let (templates, one) = (
+        [template(employee_id(), 1)],
+        punch(employee_id(), device_id(), 1, 0),
+    );
+    stores.templates.insert(&templates, &[]).await.unwrap();
+    assert_eq!(
+        stores.templates.delete_of(templates[0].employee).await,
+        Ok(1)
+    );
+    assert_eq!(stores.punches.append(&one).await, Ok(()));
+    assert_eq!(stores.health.ping().await, Ok(()));
+    server.ask::<redis::Value>(&["ACL", "SETUSER", "site", "-evalsha"]);
+    let refused = refusal(&stores).await;
+    assert!(refused.contains("NOPERM"), "{refused}");
     server.ask::<redis::Value>(&["ACL", "SETUSER", "site", "-info"]);
     let told = store.warnings().await.unwrap();
     assert!(told[0].contains("does not tell"), "{told:?}");
@@ -436,4 +458,30 @@ async fn a_redis_store_starts_without_its_server() {
     assert!(results.0.is_ok() != results.1.is_ok(), "{results:?}");
     let description = stores.health.description();
     assert!(description.starts_with("redis "), "{description}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_the_promises_too() {
+    use crate::suite::*;
+    let nodes = match cluster().await {
+        Ok(nodes) => nodes,
+        Err(why) => return skip("a_cluster_keeps_the_promises", &why),
+    };
+    let url = url_of_cluster(&nodes);
+    // Each on an installation of its own: the tags lead to different nodes.
+    let stores = |prefix: &str| {
+        let address = Address::parse(&url.as_str().into(), None, None).unwrap();
+        Stores::of(Arc::new(RedisStore::new(address, prefix)))
+    };
+    a_code_belongs_to_one_employee_until_deletion(&stores("codes")).await;
+    employees_are_listed_by_name_page_by_page(&stores("names")).await;
+    an_enrollment_is_written_once_and_whole(&stores("enrollments")).await;
+    templates_and_photos_come_back_until_deleted(&stores("templates")).await;
+    of_many_punches_decided_on_one_past_one_is_written(&stores("race")).await;
+    punches_are_listed_newest_first_page_by_page(&stores("punches")).await;
+    sessions_end_one_by_one_by_account_and_by_time(&stores("sessions")).await;
+    of_many_claims_one_wins_until_released(&stores("claims")).await;
+    a_store_says_what_it_is_and_closes(&stores("health")).await;
+    let sizes = nodes.iter().map(|node| node.ask::<u64>(&["DBSIZE"]));
+    assert!(sizes.filter(|keys| *keys > 0).count() > 1);
 }
