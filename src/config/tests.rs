@@ -69,11 +69,6 @@ fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
         "ORT_DYLIB_PATH",
         "METRICS_TOKEN",
         "STATIC_DIR",
-        "LIVENESS_PACK",
-        "REDIS_HOST",
-        "REDIS_USER",
-        "REDIS_PASSWORD",
-        "REDIS_CA",
     ];
     for variable in Settings::SECTIONS
         .iter()
