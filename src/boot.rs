@@ -663,7 +663,6 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
         ),
         ("templates", key),
         ("people", people),
-        ("redis", "Running without Redis caching".to_owned()),
         ("address", url(address)),
     ]
 }

@@ -163,7 +163,7 @@ impl Shared {
     /// What a start says of it.
     pub fn line(&self) -> String {
         if self.servers.is_empty() {
-            return "none: this instance keeps to itself".to_owned();
+            return "Running without Redis caching".to_owned();
         }
         let how = |server: &Arc<Server>| match server.standing() {
             Standing::Away(why) => format!("{}, away: {why}", server.address().shown()),

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::{
-    boot,
+    boot::{self, Shared},
     clock::{Clock, SystemClock},
     config::{ConfigError, Environment, Settings, Shown, StoreKind, TemplateKeys},
     telemetry,
@@ -170,10 +170,7 @@ fn examine(settings: &Settings) -> Result<Vec<Check>, Failure> {
     checks.push(check("time zone", time_zone(settings)));
     checks.push(check(
         "redis",
-        Ok((
-            State::Off,
-            "not configured: Running without Redis caching".to_owned(),
-        )),
+        super::block_on(async { Ok(redis(settings).await) })?,
     ));
     Ok(checks)
 }
@@ -229,6 +226,21 @@ fn template_key(settings: &Settings) -> Outcome {
             format!("{} will be made at the first start", file.display()),
         )),
     }
+}
+
+/// Redis is never needed, so that it is away is only a warning.
+async fn redis(settings: &Settings) -> Outcome {
+    let shared = Shared::new(&settings.redis, &SystemClock).map_err(|error| error.to_string())?;
+    if shared.servers.is_empty() {
+        return Ok((
+            State::Off,
+            "not configured: Running without Redis caching".to_owned(),
+        ));
+    }
+    shared.connect().await;
+    let up = shared.servers.iter().all(|server| server.is_up());
+    let state = if up { State::Ok } else { State::Warning };
+    Ok((state, shared.line()))
 }
 
 async fn store(settings: &Settings) -> Outcome {

@@ -102,7 +102,8 @@ async fn a_server_that_cannot_save_acknowledges_nothing_and_says_what_to_do() {
     stores.devices.insert(&device("kept", 7)).await.unwrap();
     server.ask::<redis::Value>(&["CONFIG", "SET", "save", "3600 1"]);
     // A snapshot cannot take the place of a folder that is not empty.
-    let snapshot = server.folder().join("dump.rdb");
+    let folder: Vec<String> = server.ask(&["CONFIG", "GET", "dir"]);
+    let snapshot = std::path::Path::new(&folder[1]).join("dump.rdb");
     std::fs::create_dir_all(snapshot.join("in the way")).unwrap();
     server.ask::<redis::Value>(&["BGSAVE"]);
     let why = loop {
