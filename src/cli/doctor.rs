@@ -97,10 +97,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     } else {
         print(&mut out, &report)?;
     }
-    Ok(if report.ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    Ok(match (report.ok, settings.is_empty()) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::FAILURE,
+        // As every command ends whose settings cannot be used.
+        (false, true) => ExitCode::from(2),
     })
 }
 

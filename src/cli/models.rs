@@ -60,7 +60,19 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
 fn list(settings: &Settings) -> Result<ExitCode, Failure> {
     let recognition = &settings.recognition;
     let mark = |used: bool| if used { '*' } else { ' ' };
-    for (folder, installed) in Installed::all(&boot::pack_roots(settings)) {
+    let roots = boot::pack_roots(settings);
+    let all = Installed::all(&roots);
+    if all.is_empty() {
+        let places: Vec<_> = roots
+            .iter()
+            .map(|root| root.display().to_string())
+            .collect();
+        println!(
+            "! no packs in {} (MODELS_DIR, DATA_DIR)",
+            places.join(" or ")
+        );
+    }
+    for (folder, installed) in all {
         match installed {
             Ok(Installed::Pack(pack)) => {
                 let manifest = pack.manifest();

@@ -249,7 +249,7 @@ sections! {
         data_dir: PathBuf = "DATA_DIR", parse::path, default "./data",
             takes "a folder", "Folder of the SQLite database and the generated template key; made when it is missing";
         mongodb_uri: SecretString = "MONGODB_URI", parse::secret, secret true,
-            takes "a MongoDB connection string", "Connection string of MongoDB; the four parts below count without it";
+            takes "a MongoDB connection string", "Connection string of MongoDB; the parts below count without it";
         mongodb_database: String = "MONGODB_DATABASE", parse::text, default "rollcall",
             takes "a database name", "Database in MongoDB";
         mongodb_host: String = "MONGODB_HOST", parse::text,

@@ -170,7 +170,7 @@ pub async fn describe(
     span.in_scope(|| {
         info!(
             status = status.as_u16(),
-            ms = took.as_secs_f64() * 1000.0,
+            ms = took.as_micros() as f64 / 1000.0,
             "answered"
         );
     });

@@ -107,7 +107,10 @@ impl Upload {
                 if upload.images.len() == shape.most {
                     return Err(Problem::field(
                         shape.images,
-                        format!("at most {} images are taken", shape.most),
+                        match shape.most {
+                            1 => "one image is taken".to_owned(),
+                            most => format!("at most {most} images are taken"),
+                        },
                     ));
                 }
                 let bytes = read_part(field, FILE_MOST).await?;

@@ -57,7 +57,8 @@ impl Probing {
     }
 
     /// The largest face of each frame, fused. Frames that are not good enough, or show somebody
-    /// else than the best one, are left out; the flaw of the first is told when none is left.
+    /// else than the best one, are left out, unless they are half of the burst or more: that is nobody's.
+    /// The flaw of the first is told when none is left.
     pub async fn probe(
         &self,
         samples: Vec<Sample>,
@@ -87,7 +88,12 @@ impl Probing {
                 Err(_) => {}
             }
         }
+        let usable = frames.len();
         self.keep_one_person(&mut frames);
+        // As many of others as of the one: nobody can say who was meant.
+        if usable > 1 && frames.len() * 2 <= usable {
+            return Ok(Err(Flaw::SeveralFaces { faces: 2 }));
+        }
         let embeddings: Vec<Embedding> =
             frames.iter().map(|frame| frame.embedding.clone()).collect();
         let (Some(best), Some(fused)) = (frames.first(), Fused::of(&embeddings)) else {

@@ -1,7 +1,7 @@
 //! What was seen in a sample is remembered for an hour: by this process, then by the shared
 //! cache, sealed. The same bytes are looked at once, by whichever instance has them first.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use moka::future::Cache as Moka;
@@ -24,7 +24,8 @@ const REMEMBERED: Duration = Duration::from_hours(1);
 /// How many analyses this process holds, at 1 to 2 KiB each.
 const HELD: u64 = 4096;
 
-/// How long an instance may work on a sample before another one does the work again.
+/// How long after its last word an instance that works on a sample is taken for gone, and another one
+/// does the work.
 const WORKING: Duration = Duration::from_millis(500);
 
 /// How often is looked whether the other instance is done.
@@ -80,7 +81,7 @@ impl Remembering {
         }
         let working = format!("working:{key}");
         let shared = cache.plain();
-        if !shared.add(&working, b"1", WORKING).await {
+        while !shared.add(&working, b"1", WORKING).await {
             // Another instance is at it: what it sees will be there in a moment.
             while shared.exists(&working).await {
                 tokio::time::sleep(LOOK).await;
@@ -89,7 +90,13 @@ impl Remembering {
                 return Ok(seen);
             }
         }
-        let seen = self.engine.analyse(sample, work).await;
+        let mut analysis = pin!(self.engine.analyse(sample, work));
+        let seen = loop {
+            tokio::select! {
+                seen = &mut analysis => break seen,
+                () = tokio::time::sleep(WORKING / 3) => shared.set(&working, b"1", WORKING).await,
+            }
+        };
         if let Ok(seen) = &seen {
             cache.set(key, &Kept::of(seen), REMEMBERED).await;
         }

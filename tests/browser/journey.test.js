@@ -65,6 +65,7 @@ test('a person is enrolled, walks up to the kiosk, and the punch is on the desk'
   await device.getByLabel('Name').fill('Front door');
   await device.getByLabel('Site').fill('Hamburg');
   await device.getByRole('button', { name: 'Add', exact: true }).click();
+  await office.getByRole('button', { name: 'Done' }).waitFor();
   const link = await office.getByLabel('Pairing link').inputValue();
   assert.match(link, /\/kiosk#.{20,}/u);
   await picture(office, 'device-token');
