@@ -33,10 +33,7 @@ pub async fn serve_asset(
 ) -> Result<Response, Problem> {
     let path = uri.path();
     if path.starts_with("/api/") {
-        return Err(Problem::new(
-            Code::NotFound,
-            "there is nothing at this address",
-        ));
+        return Err(Problem::new(Code::NotFound, NOTHING));
     }
     if !matches!(method, Method::GET | Method::HEAD) {
         return Err(
@@ -44,7 +41,27 @@ pub async fn serve_asset(
                 .header(header::ALLOW, HeaderValue::from_static("GET,HEAD")),
         );
     }
-    page(&state, path, &headers).await
+    match page(&state, path, &headers).await {
+        // For a person, a page that leads back.
+        None if wants_page(&headers) => {
+            let page = page(&state, NOT_FOUND, &HeaderMap::new()).await;
+            page.map(|page| (StatusCode::NOT_FOUND, page).into_response())
+        }
+        found => found,
+    }
+    .ok_or_else(|| Problem::new(Code::NotFound, NOTHING))
+}
+
+/// The page for addresses that lead nowhere.
+const NOT_FOUND: &str = "/not-found";
+
+const NOTHING: &str = "there is nothing at this address";
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// The API's documentation page.
@@ -52,26 +69,18 @@ pub async fn serve_docs(
     State(state): State<HttpState>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    page(&state, "/api-docs", &headers).await
+    page(&state, "/api-docs", &headers)
+        .await
+        .ok_or_else(|| Problem::new(Code::NotFound, NOTHING))
 }
 
-async fn page(state: &HttpState, path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let name = file_name(path)
-        .ok_or_else(|| Problem::new(Code::NotFound, "there is nothing at this address"))?;
-    let file = match &state.settings.static_dir {
-        Some(folder) => tokio::fs::read(folder.join(&name))
-            .await
-            .ok()
-            .map(Cow::Owned),
-        None => name.to_str().and_then(Embedded::get).map(|file| file.data),
+async fn page(state: &HttpState, path: &str, headers: &HeaderMap) -> Option<Response> {
+    let name = file_name(path)?;
+    let data = match &state.settings.static_dir {
+        Some(folder) => Cow::Owned(tokio::fs::read(folder.join(&name)).await.ok()?),
+        None => name.to_str().and_then(Embedded::get)?.data,
     };
-    let Some(data) = file else {
-        return Err(Problem::new(
-            Code::NotFound,
-            "there is nothing at this address",
-        ));
-    };
-    Ok(answer(&name, data, headers))
+    Some(answer(&name, data, headers))
 }
 
 fn answer(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Response {

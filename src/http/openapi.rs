@@ -1,17 +1,25 @@
 //! The description of the API, OpenAPI 3.1. Paths come from the handlers themselves; what holds
 //! for many of them (problems, security) is added here once.
 
+use std::collections::HashMap;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::Method,
+    middleware::Next,
+    response::IntoResponse,
+};
 use utoipa::{
     OpenApi as _,
     openapi::{
         ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
-        path::Operation,
+        path::{Operation, ParameterIn, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use super::{
-    problem::{Code, FieldProblem, ProblemView},
+    problem::{Code, FieldProblem, Fields, ProblemView},
     session::COOKIE,
 };
 
@@ -157,4 +165,63 @@ fn say(operation: &mut Operation, code: Code, or: &str) {
             responses.insert(status, response.into());
         }
     }
+}
+
+/// What each operation takes in its query, by method and path.
+pub(super) struct QueryNames(HashMap<(Method, String), Vec<String>>);
+
+impl QueryNames {
+    /// As the document says.
+    pub(super) fn of(document: &OpenApi) -> Self {
+        let operations = document.paths.paths.iter().flat_map(|(path, item)| {
+            methods(item).map(move |(method, operation)| {
+                let parameters = operation.parameters.iter().flatten();
+                let names = parameters.filter_map(|parameter| match parameter {
+                    RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
+                        Some(parameter.name.clone())
+                    }
+                    _ => None,
+                });
+                ((method, path.clone()), names.collect())
+            })
+        });
+        Self(operations.collect())
+    }
+}
+
+fn methods(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
+    let all = [
+        (Method::GET, &item.get),
+        (Method::POST, &item.post),
+        (Method::PATCH, &item.patch),
+        (Method::DELETE, &item.delete),
+    ];
+    all.into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+/// Refuses parameters that the operation does not know: a misspelled filter must not be taken for none.
+pub(super) async fn hold_query(
+    State(names): State<std::sync::Arc<QueryNames>>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> axum::response::Response {
+    let operation = (request.method().clone(), path.as_str().to_owned());
+    if let (Some(query), Some(known)) = (request.uri().query(), names.0.get(&operation)) {
+        let mut fields = Fields::default();
+        for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+            if !known.iter().any(|known| *known == name) {
+                let takes = match known.as_slice() {
+                    [] => "this address takes no parameters".to_owned(),
+                    known => format!("this address takes {}", known.join(", ")),
+                };
+                fields.add(&name, takes);
+            }
+        }
+        if let Err(problem) = fields.check() {
+            return problem.into_response();
+        }
+    }
+    next.run(request).await
 }

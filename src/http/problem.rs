@@ -4,12 +4,14 @@
 //! routes, writes the body with the request's id and puts the cause, if there is one, into the
 //! log and nowhere else. Responses of axum's own that carry no problem get one by their status.
 
+use std::error::Error as _;
+
 use axum::{
     Json,
     extract::{
         Request,
         multipart::{MultipartError, MultipartRejection},
-        rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
+        rejection::{BytesRejection, JsonDataError, JsonRejection, PathRejection, QueryRejection},
     },
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
@@ -342,8 +344,8 @@ pub async fn render(request: Request, next: Next) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
-        // Somebody else's refusal is text; what a handler says of an error itself is JSON.
-        None if (status.is_client_error() || status.is_server_error()) && !is_json(&response) => {
+        // Somebody else's refusal is text; what a handler says of an error itself is JSON or a page.
+        None if (status.is_client_error() || status.is_server_error()) && !is_said(&response) => {
             Problem::by_status(status)
         }
         None => return response,
@@ -369,9 +371,10 @@ pub async fn render(request: Request, next: Next) -> Response {
     rendered
 }
 
-fn is_json(response: &Response) -> bool {
+fn is_said(response: &Response) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+    let begins = |kind: &[u8]| content_type.is_some_and(|of| of.as_bytes().starts_with(kind));
+    begins(b"application/json") || begins(b"text/html")
 }
 
 /// The answer to a request whose body is larger than its route takes.
@@ -408,11 +411,51 @@ macro_rules! rejections {
 
 rejections!(
     BytesRejection,
-    JsonRejection,
     QueryRejection,
     MultipartRejection,
     MultipartError
 );
+
+impl From<JsonRejection> for Problem {
+    /// A body that is JSON, of another shape: told by field.
+    fn from(rejection: JsonRejection) -> Self {
+        if let JsonRejection::JsonDataError(error) = &rejection
+            && let Some((field, detail)) = misfit(error)
+        {
+            return Self::field(&field, detail);
+        }
+        rejected(rejection.status(), rejection.body_text())
+    }
+}
+
+/// The field that did not fit and why, of serde's words for it.
+fn misfit(error: &JsonDataError) -> Option<(String, String)> {
+    let mut causes = std::iter::successors(error.source(), |&error| error.source());
+    let error = causes
+        .find_map(|cause| cause.downcast_ref::<serde_path_to_error::Error<serde_json::Error>>())?;
+    let words = error.inner().to_string();
+    // "… at line 1 column 9" is of no use for a field.
+    let words = words
+        .rsplit_once(" at line ")
+        .map_or(&*words, |(words, _)| words);
+    let quoted = |begin: &str| {
+        let (name, rest) = words
+            .strip_prefix(begin)?
+            .strip_prefix(" `")?
+            .split_once('`')?;
+        Some((name.to_owned(), rest.trim_start_matches(", ").to_owned()))
+    };
+    if let Some((name, _)) = quoted("missing field") {
+        return Some((name, "must be given".to_owned()));
+    }
+    if let Some((name, takes)) = quoted("unknown field") {
+        return Some((name, format!("is not known here: {takes}")));
+    }
+    match error.path().to_string().as_str() {
+        "." => None,
+        path => Some((path.to_owned(), words.to_owned())),
+    }
+}
 
 impl From<PathRejection> for Problem {
     /// An identity that is none names nothing.

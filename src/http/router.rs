@@ -86,10 +86,13 @@ pub fn router(parts: Parts) -> Router {
     };
     let settings = state.settings.clone();
     let (limited, _) = api().split_for_parts();
-    let description = serde_json::to_vec_pretty(&document())
+    let document = document();
+    let names = Arc::new(openapi::QueryNames::of(&document));
+    let description = serde_json::to_vec_pretty(&document)
         .map(Bytes::from)
         .expect("the description is made of strings and numbers");
     let limited = limited
+        .route_layer(from_fn_with_state(names, openapi::hold_query))
         .route(
             "/api/openapi.json",
             get(async move || ([(header::CONTENT_TYPE, "application/json")], description)),

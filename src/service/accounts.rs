@@ -262,10 +262,6 @@ impl Accounts {
     }
 
     async fn prepare(&self, new: NewAccount) -> Result<Account, AccountError> {
-        let length = new.password.expose_secret().chars().count();
-        if !(PASSWORD_LEAST..=PASSWORD_MOST).contains(&length) {
-            return Err(AccountError::BadPassword);
-        }
         Ok(Account {
             id: AccountId::new(self.clock.id()),
             email: new.email,
@@ -311,12 +307,19 @@ impl Accounts {
     }
 }
 
+/// Whether a password is one that accounts may have.
+pub fn check_password(password: &SecretString) -> Result<(), AccountError> {
+    let length = password.expose_secret().chars().count();
+    if (PASSWORD_LEAST..=PASSWORD_MOST).contains(&length) {
+        Ok(())
+    } else {
+        Err(AccountError::BadPassword)
+    }
+}
+
 /// argon2id with the crate's defaults (19 MiB, 2 passes: OWASP's recommendation), off the async threads.
 async fn hash_password(password: SecretString) -> Result<String, AccountError> {
-    let length = password.expose_secret().chars().count();
-    if !(PASSWORD_LEAST..=PASSWORD_MOST).contains(&length) {
-        return Err(AccountError::BadPassword);
-    }
+    check_password(&password)?;
     let hash = move || {
         let hash: Result<PasswordHash, _> =
             Argon2::default().hash_password(password.expose_secret().as_bytes());

@@ -233,7 +233,7 @@ function draw() {
     if (members.length === 0) continue;
     byId('nav').append(
       el('h2', { text: sentence(tag) }),
-      el('ul', {}, ...members.map(({ id, operation, method, path }) => el('li', {}, el('a', { href: `#${id}`, text: sentence(operation.summary ?? `${method} ${path}`) })))),
+      el('ul', {}, ...members.map(({ id, operation, method, path }) => el('li', {}, el('a', { href: `#${id}`, title: operation.summary ?? null }, el('span', { class: `verb ${method}`, text: method.toUpperCase() }), el('span', { class: 'path', text: path }))))),
     );
     main.append(el('section', { class: 'tag' }, el('h2', { text: sentence(tag) }), ...prose(described.get(tag)), ...members.map(section)));
   }

@@ -17,7 +17,7 @@ const LONGEST_SHIFT_MS = 16 * 3600_000;
 const PAGE = '200';
 
 /**
- * @typedef {{id: string, employee: string, name: string, kind: 'in' | 'out' | 'break_start' | 'break_end',
+ * @typedef {{id: string, employee: string, name: string, employee_deleted: boolean, kind: 'in' | 'out' | 'break_start' | 'break_end',
  *   at: string, recorded_at: string, clock: string, site: string | null, device_name: string | null,
  *   similarity: number | null, threshold: number | null, margin: number | null, liveness: number | null,
  *   model: string | null, frames: number | null, look: number | null}} Punch
@@ -71,13 +71,13 @@ function render() {
 }
 
 /**
- * The last punch of everybody who is in, by name.
+ * The last punch of everybody who is in, by name. Who was deleted is not here.
  * @param {Punch[]} newestFirst
  */
 function whoIsIn(newestFirst) {
   const last = new Map();
   for (const punch of newestFirst) if (!last.has(punch.employee)) last.set(punch.employee, punch);
-  return [...last.values()].filter((punch) => punch.kind !== 'out').sort((a, b) => a.name.localeCompare(b.name));
+  return [...last.values()].filter((punch) => punch.kind !== 'out' && !punch.employee_deleted).sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /**
@@ -235,6 +235,8 @@ let wake = () => {};
 /** Follows the live feed; the browser comes back to it by itself. */
 function follow() {
   feed = new EventSource('/api/events');
+  // Who was renamed or deleted shows in punches that are here already.
+  feed.addEventListener('employee', () => (refreshes = 0));
   for (const name of ['punch', 'employee', 'device', 'reset', 'open']) feed.addEventListener(name, () => wake());
 }
 
@@ -274,4 +276,5 @@ async function keepFresh() {
 }
 
 byId('punches').replaceChildren(...Array.from({ length: 4 }, () => el('li', { class: 'skeleton' })));
-keepFresh();
+// Nothing is asked for by a page that leaves for the sign-in page.
+currentAccount().then(keepFresh, (error) => error.code === 'unauthenticated' || keepFresh());

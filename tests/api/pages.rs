@@ -28,6 +28,11 @@ async fn pages_are_served_by_name_and_nothing_else_of_the_disk() {
     ] {
         anybody.get(path).await.problem(404, "not_found");
     }
+    let browser = app.anybody().with("accept", "text/html,*/*;q=0.8");
+    let lost = browser.get("/nowhere").await;
+    assert_eq!(lost.status, 404);
+    assert!(lost.text.contains("Nothing is here"), "{}", lost.text);
+    browser.get("/api/nowhere").await.problem(404, "not_found");
     anybody
         .send(anybody.request(Method::POST, "/kiosk"))
         .await

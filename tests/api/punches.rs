@@ -403,9 +403,17 @@ async fn punches_are_listed_newest_first_by_employee_device_and_time() {
         answer.problem(422, "invalid");
         assert_eq!(answer.fields(), [field]);
     }
-    app.role(Role::Viewer)
+    let viewer = app.role(Role::Viewer).await;
+    let told = async || {
+        let punches = viewer.get("/api/punches").await.expect(200);
+        let newest = &punches["items"][0];
+        (newest["name"].clone(), newest["employee_deleted"].clone())
+    };
+    let (name, deleted) = told().await;
+    assert_eq!(deleted, false);
+    admin
+        .delete(&format!("/api/employees/{id}"))
         .await
-        .get("/api/punches")
-        .await
-        .expect(200);
+        .expect(204);
+    assert_eq!(told().await, (name, json!(true)), "a punch stays");
 }

@@ -85,6 +85,7 @@ pub async fn list_devices(
 
 /// A new device.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewDevice {
     /// 1 to 120 characters.
     #[schema(example = "Front door")]

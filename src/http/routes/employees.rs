@@ -138,6 +138,7 @@ pub async fn list_employees(
 
 /// A new employee.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewEmployee {
     /// 1 to 120 characters.
     #[schema(example = "Grace Hopper")]
@@ -211,6 +212,7 @@ pub async fn get_employee(
 
 /// What to change: fields that are left out stay as they are.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct EmployeePatch {
     /// A new name.
     name: Option<String>,

@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{identify::names, number, time};
+use super::{number, time};
 use crate::{
     domain::{
         attendance::{ClockSource, Punch, PunchKind, PunchSource},
         biometrics::Look,
+        employees::Employee,
         ids::{DeviceId, EmployeeId, PunchId},
         quality::Flaw,
         text::IdempotencyKey,
@@ -56,6 +57,8 @@ pub struct PunchView {
     /// The employee's name.
     #[schema(example = "Grace Hopper")]
     name: Option<String>,
+    /// Whether the employee was deleted since.
+    employee_deleted: bool,
     /// `in`, `out`, `break_start` or `break_end`.
     #[schema(example = "in")]
     kind: &'static str,
@@ -103,7 +106,7 @@ pub struct PunchView {
 
 /// The names behind punches.
 pub(super) struct Names {
-    employees: HashMap<EmployeeId, String>,
+    employees: HashMap<EmployeeId, Employee>,
     devices: HashMap<DeviceId, String>,
 }
 
@@ -120,8 +123,9 @@ impl Names {
         kiosks.sort_unstable();
         kiosks.dedup();
         let kiosks = devices.find_many(&kiosks).await?.into_iter();
+        let people = employees.find_many(&people).await?.into_iter();
         Ok(Self {
-            employees: names(employees.find_many(&people).await?),
+            employees: people.map(|employee| (employee.id, employee)).collect(),
             devices: kiosks
                 .map(|device| (device.id, device.name.into()))
                 .collect(),
@@ -130,10 +134,12 @@ impl Names {
 
     pub(super) fn view(&self, punch: &Punch) -> PunchView {
         let evidence = &punch.evidence;
+        let employee = self.employees.get(&punch.employee);
         PunchView {
             id: punch.id.to_string(),
             employee: punch.employee.to_string(),
-            name: self.employees.get(&punch.employee).cloned(),
+            name: employee.map(|employee| employee.name.to_string()),
+            employee_deleted: employee.is_none_or(|employee| employee.deleted_at.is_some()),
             kind: punch.kind.as_str(),
             at: time(punch.at),
             recorded_at: time(punch.recorded_at),

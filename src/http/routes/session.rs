@@ -62,6 +62,7 @@ impl From<&Account> for SessionView {
 
 /// E-mail address and password.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// E-mail address.
     #[schema(example = "ada@example.com")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use axum_extra::extract::CookieJar;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,7 +19,7 @@ use crate::{
         problem::{Fields, Problem},
         session,
     },
-    service::accounts::Accounts,
+    service::accounts::{self, Accounts},
 };
 
 /// Whether the service waits for its first admin.
@@ -42,6 +43,7 @@ pub async fn get_setup(
 
 /// The first admin, with the token of the link that the service printed when it started.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SetupRequest {
     /// What follows the `#` in the link.
     token: String,
@@ -77,11 +79,13 @@ pub async fn create_setup(
     let mut fields = Fields::default();
     let email = fields.take("email", Email::parse(&request.email));
     let name = fields.take("name", Name::parse(&request.name));
-    let (Some(email), Some(name)) = (email, name) else {
+    let password = SecretString::from(request.password);
+    let fits = fields.take("password", accounts::check_password(&password));
+    let (Some(email), Some(name), Some(())) = (email, name, fits) else {
         return Err(fields.problem());
     };
     let (account, token) = accounts
-        .set_up(&request.token, email, name, request.password.into())
+        .set_up(&request.token, email, name, password)
         .await
         .map_err(|error| also(&limit, error.into()))?;
     let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
