@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use axum::serve::ListenerExt;
+use axum_server::accept::NoDelayAcceptor;
+use hyper_util::rt::TokioTimer;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -280,6 +281,7 @@ impl Core {
             employees: Arc::new(Employees::new(
                 stores.clone(),
                 references.clone(),
+                identifying.clone(),
                 audit.clone(),
                 clock.clone(),
             )),
@@ -399,6 +401,10 @@ pub struct Running {
     listener: TcpListener,
 }
 
+/// How long a client may take to send the head of a request, and to send another one on a
+/// connection that it keeps.
+const HEADERS_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long requests that are under way may take once the service stops.
 pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long background tasks may take to stop.
@@ -472,19 +478,24 @@ impl Running {
         let service = self
             .router
             .into_make_service_with_connect_info::<SocketAddr>();
-        let listener = self.listener.tap_io(|stream| {
+        let listener = self.listener.into_std().map_err(BootError::Serve)?;
+        let handle = axum_server::Handle::new();
+        let mut server = axum_server::from_tcp(listener)
+            .map_err(BootError::Serve)?
+            .handle(handle.clone())
             // An answer is small and complete: waiting for more to send only costs time.
-            let _ = stream.set_nodelay(true);
-        });
-        // Streams would go on for ever: they end with the word to stop.
-        let (word, streams) = (stop.clone(), self.stopping.clone());
-        let ending = async move {
-            word.cancelled().await;
-            streams.cancel();
-        };
-        let server = axum::serve(listener, service).with_graceful_shutdown(ending);
+            .acceptor(NoDelayAcceptor::new());
+        server
+            .http_builder()
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS_PATIENCE);
+        let server = server.serve(service);
         let patience = async {
             stop.cancelled().await;
+            // Streams would go on for ever: they end with the word to stop.
+            self.stopping.cancel();
+            handle.graceful_shutdown(None);
             tokio::select! {
                 () = tokio::time::sleep(REQUESTS_PATIENCE) => {}
                 () = hurry.cancelled() => {}
@@ -532,7 +543,9 @@ async fn first_account(
             password: password.clone(),
             role: Role::Admin,
         };
-        accounts.create_first(new).await?;
+        if accounts.create_first(new).await?.is_none() {
+            tracing::warn!("somebody else is making the first account: ADMIN_EMAIL was left alone");
+        }
         return Ok(None);
     }
     Ok(accounts

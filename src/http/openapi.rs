@@ -200,7 +200,11 @@ fn methods(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
         .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
 }
 
-/// Refuses parameters that the operation does not know: a misspelled filter must not be taken for none.
+/// The beginning of a list, and a text that everything holds.
+const MAY_BE_EMPTY: [&str; 2] = ["cursor", "q"];
+
+/// Refuses parameters that the operation does not know, and empty ones: a misspelled filter, or an
+/// unset variable in one, must not be taken for none.
 pub(super) async fn hold_query(
     State(names): State<std::sync::Arc<QueryNames>>,
     path: MatchedPath,
@@ -210,8 +214,11 @@ pub(super) async fn hold_query(
     let operation = (request.method().clone(), path.as_str().to_owned());
     if let (Some(query), Some(known)) = (request.uri().query(), names.0.get(&operation)) {
         let mut fields = Fields::default();
-        for (name, _) in form_urlencoded::parse(query.as_bytes()) {
-            if !known.iter().any(|known| *known == name) {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let means_nothing = !MAY_BE_EMPTY.contains(&&*name);
+            if value.is_empty() && means_nothing && known.iter().any(|known| *known == name) {
+                fields.add(&name, "is empty: leave it out");
+            } else if !known.iter().any(|known| *known == name) {
                 let takes = match known.as_slice() {
                     [] => "this address takes no parameters".to_owned(),
                     known => format!("this address takes {}", known.join(", ")),

@@ -473,6 +473,9 @@ impl From<StoreError> for Problem {
             )
             .because(cause)
             .retry_after(2),
+            StoreError::Refused(words) => Self::new(Code::StoreUnavailable, error.to_string())
+                .because(words)
+                .retry_after(2),
             StoreError::Conflict => Self::new(
                 Code::Conflict,
                 "somebody else changed it at the same time: read it again, then repeat",
@@ -555,6 +558,8 @@ impl From<EmployeeError> for Problem {
         match error {
             EmployeeError::NotFound => Self::not_found("employee"),
             EmployeeError::CodeTaken => Self::new(Code::CodeTaken, error.to_string()),
+            EmployeeError::Duplicate(_) => Self::new(Code::DuplicatePerson, error.to_string()),
+            EmployeeError::Raced => StoreError::Conflict.into(),
             EmployeeError::Reference(error) => error.into(),
             EmployeeError::Store(error) => error.into(),
         }

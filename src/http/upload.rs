@@ -8,6 +8,7 @@ use axum::{
     http::header,
 };
 use bytes::{Bytes, BytesMut};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::problem::{Code, Fields, Problem, too_large};
 use crate::ports::Sample;
@@ -44,6 +45,24 @@ pub struct Upload {
     /// The images, in their order.
     pub images: Vec<Sample>,
     texts: HashMap<&'static str, String>,
+    /// Held as long as the images are.
+    _room: SemaphorePermit<'static>,
+}
+
+/// How many bytes of images are in memory at a time, over all requests, in KiB: two dozen of the
+/// largest, hundreds as kiosks send them.
+const ROOM: usize = 256 << 10;
+static ROOM_LEFT: Semaphore = Semaphore::const_new(ROOM);
+
+/// Room for a body; nobody waits for it with a connection open.
+fn room(bytes: usize) -> Result<SemaphorePermit<'static>, Problem> {
+    let wanted = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
+    ROOM_LEFT.try_acquire_many(wanted).map_err(|_| {
+        Problem::new(
+            Code::EngineBusy,
+            "too many images at once: try again in a moment",
+        )
+    })
 }
 
 impl Upload {
@@ -65,18 +84,22 @@ impl Upload {
         if declared.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
+        let wanted = declared.unwrap_or(limit);
         match content_type.as_str() {
             "multipart/form-data" => {
+                let room = room(wanted)?;
                 let form = Multipart::from_request(request, &()).await?;
-                Self::read_form(form, shape).await
+                Self::read_form(form, shape, room).await
             }
             "image/jpeg" | "image/png" | "image/webp" if shape.bare => {
+                let room = room(wanted)?;
                 let bytes = axum::body::to_bytes(request.into_body(), FILE_MOST)
                     .await
                     .map_err(|_| too_large())?;
                 Ok(Self {
                     images: vec![Sample::new(bytes)],
                     texts: HashMap::new(),
+                    _room: room,
                 })
             }
             _ => {
@@ -94,10 +117,15 @@ impl Upload {
         }
     }
 
-    async fn read_form(mut form: Multipart, shape: &'static Shape) -> Result<Self, Problem> {
+    async fn read_form(
+        mut form: Multipart,
+        shape: &'static Shape,
+        room: SemaphorePermit<'static>,
+    ) -> Result<Self, Problem> {
         let mut upload = Self {
             images: Vec::new(),
             texts: HashMap::new(),
+            _room: room,
         };
         let mut fields = Fields::default();
         while let Some(field) = form.next_field().await? {

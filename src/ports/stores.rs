@@ -29,6 +29,10 @@ pub enum StoreError {
     /// The store does not answer in time; nothing is known of what it did.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The store answers and refuses, because of how it is set up or what it lacks; nothing was
+    /// done. The words say what its operator can do, and are fit for everybody.
+    #[error("the store refuses: {0}")]
+    Refused(&'static str),
     /// The store holds something that cannot be what was written.
     #[error("the store holds a damaged record: {0}")]
     Corrupt(String),
@@ -60,9 +64,10 @@ pub trait EmployeeStore: Send + Sync {
     /// Adds one. [`StoreError::Conflict`] when the code is taken by somebody not deleted.
     async fn insert(&self, employee: &Employee) -> Result<(), StoreError>;
 
-    /// Replaces all of one but its templates and consent; false when it is not there.
+    /// Replaces all of one but its templates and consent, while all of that is as it `was`; false
+    /// when it is not, because somebody else changed it or it is not there, and nothing is done.
     /// [`StoreError::Conflict`] as for `insert`. A record with `deleted_at` frees its code.
-    async fn update(&self, employee: &Employee) -> Result<bool, StoreError>;
+    async fn update(&self, was: &Employee, is: &Employee) -> Result<bool, StoreError>;
 
     /// Sets what enrollment knows of one and leaves the rest as it is; false when it is not there.
     async fn set_enrolled(

@@ -155,6 +155,12 @@ pub trait FaceEngine: Send + Sync {
     /// What is known of the model's error rates; without it nobody is identified.
     fn calibration(&self) -> Option<&Calibration>;
 
+    /// Whether every embedded face gets a probability of a live person.
+    fn judges_liveness(&self) -> bool;
+
+    /// Changes with everything that its analyses depend on: who remembers them keeps this beside.
+    fn fingerprint(&self) -> &str;
+
     /// Looks at one sample. Bounded: a full queue is an answer, and a caller who drops the
     /// future costs no more work.
     async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError>;

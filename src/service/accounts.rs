@@ -6,6 +6,8 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::Passw
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::{
     audit::Audit,
@@ -57,6 +59,13 @@ pub const PASSWORD_MOST: usize = 256;
 
 /// The name under which the first account is claimed, see [`crate::ports::SettingStore::claim`].
 const SETUP_CLAIM: &str = "setup";
+
+/// How long whoever claimed it may take to make it.
+const CLAIMED: SignedDuration = SignedDuration::from_mins(1);
+
+/// How many passwords are hashed at a time, each in 19 MiB.
+const HASHED_AT_ONCE: usize = 4;
+static HASHING: Semaphore = Semaphore::const_new(HASHED_AT_ONCE);
 
 /// A new account, as asked for.
 #[derive(Debug, Clone)]
@@ -155,6 +164,7 @@ impl Accounts {
     /// Makes the first account; `None` when another instance was faster.
     pub async fn create_first(&self, new: NewAccount) -> Result<Option<Account>, AccountError> {
         let account = self.prepare(new).await?;
+        self.free_stale_claim().await?;
         if !self
             .stores
             .settings
@@ -170,6 +180,23 @@ impl Accounts {
                 Err(error)
             }
         }
+    }
+
+    /// Frees the claim of one who was to make the first account, long ago, and did not come to it.
+    async fn free_stale_claim(&self) -> Result<(), AccountError> {
+        let Some(claim) = self.stores.settings.get(SETUP_CLAIM).await? else {
+            return Ok(());
+        };
+        // Identities hold the time at which they were made.
+        let made = Uuid::parse_str(&claim)
+            .ok()
+            .and_then(|id| id.get_timestamp());
+        let seconds = made.map_or(0, |made| made.to_unix().0);
+        let age = self.clock.now().as_second() - i64::try_from(seconds).unwrap_or(i64::MAX);
+        if age > CLAIMED.as_secs() && self.needs_setup().await? {
+            self.stores.settings.release(SETUP_CLAIM).await?;
+        }
+        Ok(())
     }
 
     /// Makes an account.
@@ -326,6 +353,7 @@ async fn hash_password(password: SecretString) -> Result<String, AccountError> {
         hash.map(|hash| hash.to_string())
             .map_err(|_| AccountError::Hashing)
     };
+    let _turn = HASHING.acquire().await;
     tokio::task::spawn_blocking(hash)
         .await
         .map_err(|_| AccountError::Hashing)?
@@ -340,5 +368,6 @@ async fn verify_password(password: SecretString, hash: String) -> bool {
                 && Argon2::default().verify_password(password, &hash).is_ok()
         })
     };
+    let _turn = HASHING.acquire().await;
     tokio::task::spawn_blocking(verify).await.unwrap_or(false)
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{
     audit::Audit,
+    identification::Identifying,
     references::{ReferenceError, References, later},
 };
 use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
+        biometrics::Probe,
         employees::Employee,
         ids::EmployeeId,
         text::{Code, Name, SiteName},
@@ -26,6 +30,12 @@ pub enum EmployeeError {
     /// Somebody else has the code.
     #[error("another employee has this code")]
     CodeTaken,
+    /// Their face is also enrolled for somebody who is active.
+    #[error("their face is enrolled for {0} too: delete one of the two faces, or override")]
+    Duplicate(Name),
+    /// Others changed the same again and again.
+    #[error("somebody else changed it at the same time")]
+    Raced,
     /// A stored template could not be opened.
     #[error(transparent)]
     Reference(ReferenceError),
@@ -54,7 +64,24 @@ pub struct EmployeeChange {
     pub site: Option<Option<SiteName>>,
     /// Whether they may punch.
     pub active: Option<bool>,
+    /// Make them active even if their face is enrolled for somebody else too; for admins, audited.
+    pub override_duplicate: bool,
 }
+
+impl EmployeeChange {
+    fn apply(&self, employee: &Employee) -> Employee {
+        Employee {
+            name: self.name.clone().unwrap_or_else(|| employee.name.clone()),
+            code: self.code.clone().unwrap_or_else(|| employee.code.clone()),
+            site: self.site.clone().unwrap_or_else(|| employee.site.clone()),
+            active: self.active.unwrap_or(employee.active),
+            ..employee.clone()
+        }
+    }
+}
+
+/// How often a change is tried when others change the same at that moment.
+const TRIES: usize = 8;
 
 /// What is enrolled of somebody; never the numbers.
 #[derive(Debug, Clone)]
@@ -71,6 +98,7 @@ pub struct Enrolled {
 pub struct Employees {
     stores: Stores,
     references: Arc<References>,
+    identifying: Arc<Identifying>,
     audit: Audit,
     clock: Arc<dyn Clock>,
 }
@@ -80,12 +108,14 @@ impl Employees {
     pub fn new(
         stores: Stores,
         references: Arc<References>,
+        identifying: Arc<Identifying>,
         audit: Audit,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             stores,
             references,
+            identifying,
             audit,
             clock,
         }
@@ -159,45 +189,83 @@ impl Employees {
         id: EmployeeId,
         change: EmployeeChange,
     ) -> Result<Employee, EmployeeError> {
-        let mut employee = self.find(id).await?;
-        let was_active = employee.active;
-        employee.name = change.name.unwrap_or(employee.name);
-        employee.code = change.code.unwrap_or(employee.code);
-        employee.site = change.site.unwrap_or(employee.site);
-        employee.active = change.active.unwrap_or(employee.active);
+        let employee = self.find(id).await?;
+        let returns = change.active == Some(true) && !employee.active;
+        if returns && let Some(other) = self.twin(id).await? {
+            if !change.override_duplicate {
+                return Err(EmployeeError::Duplicate(other.name));
+            }
+            let detail = Some(format!("although the face is enrolled for {}", other.id));
+            self.audit
+                .record(actor, "employee.override", id, detail)
+                .await?;
+        }
         self.audit
             .record(actor, "employee.change", id, None)
             .await?;
-        match self.stores.employees.update(&employee).await {
-            Ok(true) => {}
-            Ok(false) => return Err(EmployeeError::NotFound),
-            Err(StoreError::Conflict) => return Err(EmployeeError::CodeTaken),
-            Err(error) => return Err(error.into()),
+        // As word of a face that goes: before and after, and also when the record says so already,
+        // since whoever tried before may have come no further than that.
+        let before = self.clock.now();
+        if change.active.is_some() {
+            self.stores.templates.mark_changed(id, before).await?;
         }
-        if employee.active != was_active {
-            self.stores
-                .templates
-                .mark_changed(id, self.clock.now())
-                .await?;
-            self.references.changed(id).await?;
+        let changed = self.exchange(id, |was| change.apply(was)).await?;
+        if change.active.is_some() {
+            self.tell(id, before).await?;
         }
-        Ok(employee)
+        Ok(changed)
     }
 
     /// Deletes one: templates and photos for good, the record out of every list. The name stays
     /// behind old punches.
     pub async fn delete(&self, actor: Actor, id: EmployeeId) -> Result<(), EmployeeError> {
-        let mut employee = self.find(id).await?;
+        self.find(id).await?;
         self.audit
             .record(actor, "employee.delete", id, None)
             .await?;
         self.forget_face(id).await?;
-        employee.active = false;
-        employee.deleted_at = Some(self.clock.now());
-        self.stores.employees.update(&employee).await?;
+        let at = self.clock.now();
+        let deleted = |was: &Employee| Employee {
+            active: false,
+            deleted_at: Some(at),
+            ..was.clone()
+        };
+        self.exchange(id, deleted).await?;
         // Once more: photos that were being enrolled may have come in between. From now on
         // enrollment finds nobody and takes back what it wrote.
         self.forget_face(id).await
+    }
+
+    /// Replaces one by what `change` makes of them as they are now.
+    async fn exchange(
+        &self,
+        id: EmployeeId,
+        change: impl Fn(&Employee) -> Employee,
+    ) -> Result<Employee, EmployeeError> {
+        for _ in 0..TRIES {
+            let was = self.find(id).await?;
+            let is = change(&was);
+            match self.stores.employees.update(&was, &is).await {
+                Ok(true) => return Ok(is),
+                Ok(false) => {}
+                Err(StoreError::Conflict) => return Err(EmployeeError::CodeTaken),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EmployeeError::Raced)
+    }
+
+    /// Who is taken for somebody by what is enrolled of them.
+    async fn twin(&self, id: EmployeeId) -> Result<Option<Employee>, EmployeeError> {
+        let Some(reference) = self.references.of(id).await? else {
+            return Ok(None);
+        };
+        let (fused, views) = (reference.fused, reference.views);
+        match self.identifying.somebody_else(id, Probe { fused, views }) {
+            Ok(Some(other)) => Ok(self.stores.employees.find(other).await?),
+            // Without a calibration nobody is taken for anybody.
+            Ok(None) | Err(_) => Ok(None),
+        }
     }
 
     /// What is enrolled of one.
@@ -228,6 +296,11 @@ impl Employees {
         self.stores.templates.mark_changed(id, before).await?;
         self.stores.templates.delete_of(id).await?;
         self.stores.employees.set_enrolled(id, 0, None).await?;
+        self.tell(id, before).await
+    }
+
+    /// Word that what is known of a face changed, later than what was told before it did.
+    async fn tell(&self, id: EmployeeId, before: Timestamp) -> Result<(), EmployeeError> {
         let after = later(self.clock.now(), before);
         self.stores.templates.mark_changed(id, after).await?;
         self.references.changed(id).await?;

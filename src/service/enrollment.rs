@@ -235,7 +235,15 @@ impl Enrolling {
         if present + good.len() > TEMPLATES_MOST {
             return Err(EnrollError::Full);
         }
-        if let Some(other) = self.somebody_else(employee.id, fused).await? {
+        let probe = Probe {
+            fused,
+            views: Views::All,
+        };
+        let other = match self.identifying.somebody_else(employee.id, probe)? {
+            Some(other) => self.stores.employees.find(other).await?,
+            None => None,
+        };
+        if let Some(other) = other {
             if !request.override_duplicate {
                 return Err(EnrollError::Duplicate {
                     other: Box::new(other),
@@ -315,28 +323,6 @@ impl Enrolling {
         Ok((verdicts, good))
     }
 
-    /// Whom the gallery takes the new photos for, other than the employee.
-    async fn somebody_else(
-        &self,
-        id: EmployeeId,
-        fused: Fused,
-    ) -> Result<Option<Employee>, EnrollError> {
-        let probe = Probe {
-            fused,
-            views: Views::All,
-        };
-        let identification = self.identifying.decide(&probe, self.identifying.policy())?;
-        let other = identification
-            .candidates
-            .iter()
-            .find(|candidate| candidate.employee != id)
-            .filter(|candidate| candidate.similarity.value() >= candidate.threshold.value());
-        match other {
-            Some(candidate) => Ok(self.stores.employees.find(candidate.employee).await?),
-            None => Ok(None),
-        }
-    }
-
     /// Seals and stores the photos' templates, then brings the gallery up to date.
     async fn store(
         &self,
@@ -375,6 +361,16 @@ impl Enrolling {
                 });
             }
         }
+        // The consent first: there is no moment at which a face is kept without it.
+        employee.consent = Some(Consent {
+            at: now,
+            recorded_by: actor,
+            text: CONSENT_TEXT.to_owned(),
+        });
+        self.stores
+            .employees
+            .set_enrolled(employee.id, employee.templates, employee.consent.as_ref())
+            .await?;
         self.stores.templates.mark_changed(employee.id, now).await?;
         self.stores.templates.insert(&templates, &kept).await?;
         // Deleted while the photos were looked at: nothing of a face may stay behind.
@@ -388,11 +384,6 @@ impl Enrolling {
         // Counted anew: somebody else may have enrolled photos of the same person meanwhile.
         let present = self.stores.templates.of_employee(employee.id).await?.len();
         employee.templates = u32::try_from(present).unwrap_or(u32::MAX);
-        employee.consent = Some(Consent {
-            at: now,
-            recorded_by: actor,
-            text: CONSENT_TEXT.to_owned(),
-        });
         self.stores
             .employees
             .set_enrolled(employee.id, employee.templates, employee.consent.as_ref())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ports::{FaceEngine, Gallery, StoreHealth};
+use crate::ports::{FaceEngine, Gallery, StoreError, StoreHealth};
 
 /// What the service is running on, for people who are signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,10 @@ impl Health {
             Ok(()) => Ok(self.store.description()),
             Err(cause) => {
                 tracing::warn!(%cause, "the store does not answer");
-                Err("does not answer".to_owned())
+                Err(match cause {
+                    StoreError::Refused(words) => words.to_owned(),
+                    _ => "does not answer".to_owned(),
+                })
             }
         }
     }

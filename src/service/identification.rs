@@ -115,7 +115,10 @@ impl Identifying {
         };
         let analysis: Analysis = self.probing.engine().analyse(sample, work).await?;
         let decide = |face: Face| {
+            // Faces that are only located are judged by nobody.
+            let attack = face.embedding.is_some() && self.probing.is_attack(face.liveness);
             let flaw = face.quality.flaw(&QualityLimits::PROBE);
+            let flaw = flaw.or(attack.then_some(Flaw::Attack));
             let identification = match (&face.embedding, flaw) {
                 (Some(embedding), None) => {
                     let fused = Fused {
@@ -145,6 +148,21 @@ impl Identifying {
     /// Who a probe is of, held to a policy.
     pub fn decide(&self, probe: &Probe, policy: Policy) -> Result<Identification, IdentifyError> {
         Ok(self.search(probe, self.calibration()?, policy))
+    }
+
+    /// Whom the gallery takes a probe for, other than the one whose it is said to be.
+    pub fn somebody_else(
+        &self,
+        id: EmployeeId,
+        probe: Probe,
+    ) -> Result<Option<EmployeeId>, IdentifyError> {
+        let identification = self.decide(&probe, self.policy)?;
+        let other = identification
+            .candidates
+            .iter()
+            .find(|candidate| candidate.employee != id)
+            .filter(|candidate| candidate.similarity.value() >= candidate.threshold.value());
+        Ok(other.map(|candidate| candidate.employee))
     }
 
     /// Makes a probe of one to five frames.

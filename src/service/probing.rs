@@ -56,6 +56,15 @@ impl Probing {
         &self.engine
     }
 
+    /// Whether a probability of a live person is too low; also when there is none although the
+    /// engine has a model for it.
+    pub fn is_attack(&self, liveness: Option<f32>) -> bool {
+        self.least_liveness.is_some_and(|least| match liveness {
+            Some(found) => found < least,
+            None => self.engine.judges_liveness(),
+        })
+    }
+
     /// The largest face of each frame, fused. Frames that are not good enough, or show somebody
     /// else than the best one, are left out, unless they are half of the burst or more: that is nobody's.
     /// The flaw of the first is told when none is left.
@@ -100,10 +109,7 @@ impl Probing {
             return Ok(Err(flaw.unwrap_or(Flaw::NoFace)));
         };
         let liveness = mean(frames.iter().filter_map(|frame| frame.liveness));
-        if liveness
-            .zip(self.least_liveness)
-            .is_some_and(|(found, least)| found < least)
-        {
+        if self.is_attack(liveness) {
             return Ok(Err(Flaw::Attack));
         }
         Ok(Ok(ReadyProbe {

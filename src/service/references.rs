@@ -50,6 +50,11 @@ pub(super) fn later(now: Timestamp, before: Timestamp) -> Timestamp {
     next.map_or(now, |next| now.max(next))
 }
 
+/// Whether somebody may be identified by what is enrolled of them.
+fn known(employee: &Employee) -> bool {
+    employee.present() && employee.consent.is_some()
+}
+
 /// Makes references and keeps the gallery in step with the store.
 pub struct References {
     stores: Stores,
@@ -108,7 +113,7 @@ impl References {
         let people: Vec<EmployeeId> = templates.keys().copied().collect();
         for chunk in people.chunks(PAGE) {
             let present = self.stores.employees.find_many(chunk).await?;
-            for employee in present.iter().filter(|employee| employee.present()) {
+            for employee in present.iter().filter(|employee| known(employee)) {
                 match self.open(employee.id, &templates[&employee.id]) {
                     Ok(Some(reference)) => {
                         self.gallery.put(employee.id, reference);
@@ -129,7 +134,7 @@ impl References {
     pub async fn refresh(&self, id: EmployeeId) -> Result<(), ReferenceError> {
         let _turn = self.turn.lock().await;
         let employee = self.stores.employees.find(id).await?;
-        let reference = match employee.filter(Employee::present) {
+        let reference = match employee.filter(known) {
             Some(employee) => self.of(employee.id).await?,
             None => None,
         };

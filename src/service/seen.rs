@@ -52,7 +52,7 @@ impl Remembering {
         }
     }
 
-    /// The model, the SHA-256 of the bytes, and what was asked for.
+    /// The model, the SHA-256 of the bytes, what was asked for, and of whom.
     fn key(&self, sample: &Sample, work: Work) -> String {
         let views = match work.views {
             Views::Pair => "pair",
@@ -60,9 +60,10 @@ impl Remembering {
         };
         let sum = hex::encode(Sha256::digest(sample.bytes()));
         format!(
-            "embedding:{}:{sum}:{views}:{}",
+            "embedding:{}:{sum}:{views}:{}:{}",
             self.engine.model(),
-            work.embed
+            work.embed,
+            self.engine.fingerprint()
         )
     }
 
@@ -81,8 +82,9 @@ impl Remembering {
         }
         let working = format!("working:{key}");
         let shared = cache.plain();
-        while !shared.add(&working, b"1", WORKING).await {
-            // Another instance is at it: what it sees will be there in a moment.
+        if !shared.add(&working, b"1", WORKING).await {
+            // Another instance is at it: what it sees will be there in a moment. A cache that is
+            // away knows of nobody, and the work is done here.
             while shared.exists(&working).await {
                 tokio::time::sleep(LOOK).await;
             }
@@ -118,6 +120,14 @@ impl FaceEngine for Remembering {
 
     fn calibration(&self) -> Option<&Calibration> {
         self.engine.calibration()
+    }
+
+    fn judges_liveness(&self) -> bool {
+        self.engine.judges_liveness()
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.engine.fingerprint()
     }
 
     async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {

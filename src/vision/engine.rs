@@ -153,6 +153,7 @@ pub struct Engine {
     stopping: Arc<AtomicBool>,
     description: Description,
     calibration: Option<Calibration>,
+    fingerprint: String,
 }
 
 impl Engine {
@@ -188,6 +189,7 @@ impl Engine {
                 liveness: !manifest.liveness.is_empty(),
             },
             calibration: manifest.calibration.clone(),
+            fingerprint: manifest.fingerprint(variant),
         };
         for (number, pipeline) in pipelines.into_iter().enumerate() {
             let jobs = receiver.clone();
@@ -260,6 +262,14 @@ impl FaceEngine for Engine {
 
     fn calibration(&self) -> Option<&Calibration> {
         self.calibration.as_ref()
+    }
+
+    fn judges_liveness(&self) -> bool {
+        self.description.liveness
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {

@@ -521,6 +521,24 @@ impl Manifest {
             .collect()
     }
 
+    /// Tells apart what analyses depend on: the models that run, and what is done around them.
+    pub fn fingerprint(&self, variant: &Variant) -> String {
+        let mut sum = Sha256::new();
+        let files = [&self.detector.sha256, &variant.sha256];
+        let liveness = self.liveness.iter().map(|model| &model.sha256);
+        let words = [&self.version, env!("CARGO_PKG_VERSION")];
+        for word in files
+            .into_iter()
+            .chain(liveness)
+            .map(String::as_str)
+            .chain(words)
+        {
+            sum.update(word);
+            sum.update([0]);
+        }
+        hex::encode(&sum.finalize()[..6])
+    }
+
     /// What the types cannot say.
     fn check(&self) -> Result<(), String> {
         self.files().iter().try_for_each(ModelFile::check)?;

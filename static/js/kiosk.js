@@ -4,6 +4,7 @@ import { Problem } from './api.js';
 import { Later, Unpaired, asDevice, deliver, deliverSaved } from './kiosk/delivery.js';
 import { MotionSense, sleep, takeBurst, takeFrame } from './kiosk/eyes.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
+import { Presence } from './kiosk/presence.js';
 import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save } from './kiosk/saved.js';
 import { cardFor, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
 import { CameraError, closeCamera, openCamera } from './ui/camera.js';
@@ -25,11 +26,6 @@ const APART_MS = 450;
 /** A saved burst has no second look, so it gets all the frames that the server takes. */
 const SAVED_FRAMES = 5;
 const SAVED_PAUSE_MS = 8000;
-/**
- * Somebody who stays in front of the camera after a punch is not punched again until they were away this
- * long; shorter than the cooldown, so that nobody who comes back is held up by it.
- */
-const LINGER_MS = 25_000;
 const PROBE_MS = 3000;
 const INVITATION = 'Look into the camera';
 
@@ -47,8 +43,7 @@ let asked = false;
 let nextTry = 0;
 let lastTry = 0;
 let emptyTries = 0;
-/** When each person who punched was last seen. @type {Map<string, number>} */
-const lingering = new Map();
+const presence = new Presence();
 
 /* Pairing */
 
@@ -179,9 +174,8 @@ async function catchUp() {
   try {
     let punched = 0;
     if (!online) await pair(pairing.token);
-    await deliverSaved(pairing.token, (answer, burst) => {
+    await deliverSaved(pairing.token, presence, (answer) => {
       if (answer?.outcome === 'punched') punched += 1;
-      if (answer?.punch && Date.now() - burst.capturedAt < LINGER_MS) lingering.set(answer.punch.employee, burst.capturedAt);
     });
     online = true;
     if (punched > 0) prompt(punched === 1 ? 'One saved punch was sent' : `${punched} saved punches were sent`);
@@ -258,7 +252,7 @@ async function punch(byHand) {
     } catch (error) {
       if (!(error instanceof Later)) throw error;
       wentOffline(error.wait);
-      return keep(burst, byHand);
+      return keep(burst, byHand, look);
     }
     if (answer.outcome === 'nobody' && answer.more && look < MOST_LOOKS) {
       prompt('One moment, keep looking');
@@ -274,7 +268,7 @@ async function punch(byHand) {
  * @param {boolean} byHand
  */
 async function show(answer, byHand) {
-  if (answer.punch) lingering.set(answer.punch.employee, Date.now());
+  if (answer.punch) presence.saw(answer.punch.employee, Date.now());
   const card = cardFor(answer, byHand);
   if (card) await showCard(card);
   pause(answer.outcome === 'no_face' ? 'empty' : answer.outcome === 'nobody' ? 'long' : 'short');
@@ -285,8 +279,8 @@ async function show(answer, byHand) {
  * punch, because the next punch of somebody who only stays to talk would send them out again.
  */
 async function onlyLingering() {
-  for (const [employee, seen] of lingering) if (Date.now() - seen > LINGER_MS) lingering.delete(employee);
-  if (lingering.size === 0) return false;
+  const there = presence.at(Date.now());
+  if (there.length === 0) return false;
   const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
   try {
     const frame = await takeFrame(video);
@@ -294,11 +288,15 @@ async function onlyLingering() {
     const nearest = faces.reduce((/** @type {any} */ best, /** @type {any} */ face) => (best && area(best) >= area(face) ? best : face), null);
     if (!nearest) return true;
     const employee = nearest.employee?.id ?? nearest.employee;
-    if (!lingering.has(employee)) return false;
-    lingering.set(employee, Date.now());
+    // Turned away, or blurred: for this one frame nobody can say who it is.
+    if (!employee) presence.doubt(Date.now());
+    else if (!there.includes(employee)) return false;
+    else presence.saw(employee, Date.now());
     return true;
   } catch (error) {
     if (error instanceof Unpaired) throw error;
+    if (!(error instanceof Later) || !error.away) return true;
+    wentOffline(error.wait);
     return false;
   }
 }
@@ -310,10 +308,11 @@ const area = ({ box }) => box.width * box.height;
  * Saves a burst, to be sent when the server is back.
  * @param {import('./kiosk/eyes.js').Burst} burst
  * @param {boolean} byHand
+ * @param {number} [look] which look it was sent as, when it was
  */
-async function keep(burst, byHand) {
+async function keep(burst, byHand, look) {
   const room = (await countSaved()) < (byHand ? MOST_SAVED : MOST_BY_MOTION);
-  if (room) await save(burst);
+  if (room) await save({ ...burst, byHand, look });
   await showState();
   nextTry = Date.now() + SAVED_PAUSE_MS;
   await showCard(

@@ -95,6 +95,7 @@ async fn a_field_that_does_not_fit_is_named() {
             "employe",
             "employee, device, from, to",
         ),
+        ("/api/punches?employee=", "employee", "empty"),
         ("/api/status?verbose", "verbose", "no parameters"),
     ] {
         let answer = admin.get(path).await;
@@ -281,6 +282,12 @@ async fn faults_of_ours_are_told_without_the_inside() {
     let panicked = admin.post("/api/devices", json!({"name": "A"})).await;
     panicked.problem(500, "internal");
     assert!(!panicked.text.contains("secret of the inside"));
+
+    // What its operator can do is told.
+    let app = failing(|| StoreError::Refused("the disk is full"), Duration::ZERO).await;
+    let full = app.admin().await.get("/api/devices").await;
+    let problem = full.problem(503, "store_unavailable");
+    assert_eq!(problem["detail"], "the store refuses: the disk is full");
 
     let app = failing(
         || StoreError::Corrupt("row 7 of /var/lib/x".into()),

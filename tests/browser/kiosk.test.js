@@ -33,6 +33,31 @@ async function openKiosk(name) {
   return { kiosk, device };
 }
 
+/**
+ * The kiosk's saved bursts, oldest first; with `later`, after adding the first one again as motion would have, so
+ * many milliseconds after it.
+ */
+function savedIn(kiosk, later = 0) {
+  return kiosk.evaluate(
+    (milliseconds) =>
+      new Promise((resolve, reject) => {
+        const opened = indexedDB.open('rollcall-kiosk');
+        opened.onerror = () => reject(opened.error);
+        opened.onsuccess = () => {
+          const store = opened.result.transaction('bursts', 'readwrite').objectStore('bursts');
+          store.getAll().onsuccess = ({ target: { result } }) => {
+            if (milliseconds > 0) {
+              const { id, ...first } = result[0];
+              store.add({ ...first, byHand: false, key: crypto.randomUUID(), capturedAt: first.capturedAt + milliseconds });
+            }
+            store.getAll().onsuccess = ({ target }) => resolve(target.result.map(({ key, capturedAt }) => ({ key, capturedAt })));
+          };
+        };
+      }),
+    later,
+  );
+}
+
 test('without a pairing it says what to do, and takes a pasted link', async () => {
   const device = await server.addDevice('Back door');
   const kiosk = await browser.page({ server, ...TABLET });
@@ -99,28 +124,60 @@ test('who stays is punched once; what is captured offline arrives once', async (
   await kiosk.getByText('1 saved, will be sent').waitFor();
   await kiosk.getByText('No connection', { exact: true }).waitFor();
 
-  // It is on the disk: a kiosk that is closed meanwhile would still have it.
-  const kept = await kiosk.evaluate(
-    () =>
-      new Promise((resolve, reject) => {
-        const opened = indexedDB.open('rollcall-kiosk');
-        opened.onerror = () => reject(opened.error);
-        opened.onsuccess = () => {
-          const count = opened.result.transaction('bursts').objectStore('bursts').count();
-          count.onsuccess = () => resolve(count.result);
-        };
-      }),
-  );
-  assert.equal(kept, 1);
+  // It is on the disk: a kiosk that is closed meanwhile would still have it. Motion saved the same person again
+  // while they stayed.
+  assert.equal((await savedIn(kiosk)).length, 1);
+  assert.equal((await savedIn(kiosk, 8000)).length, 2);
+  assert.equal((await savedIn(kiosk, 16_000)).length, 3);
 
   await server.resume();
   await kiosk.getByText('Connected').waitFor({ timeout: 60_000 });
   await kiosk.locator('#saved', { hasText: /^$/u }).waitFor({ state: 'attached', timeout: 60_000 });
   await sleep(5000);
   const late = (await server.punches()).filter((punch) => punch.clock === 'device');
-  assert.equal(late.length, 1, 'the saved punch arrived once');
+  assert.equal(late.length, 1, 'they came once, however long they stayed');
   assert.equal(late[0].employee, id);
   assert.equal(late[0].kind, 'out');
+  assertClean(kiosk);
+});
+
+test('who looks away while they stay is not sent out, and a saved burst that fails holds up no other', async () => {
+  const { kiosk } = await openKiosk('Corridor');
+  const mine = async () => (await server.punches()).filter((punch) => punch.device_name === 'Corridor');
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  const before = await mine();
+  // From now on nobody can tell whose face it is.
+  let asked = 0;
+  await kiosk.route('**/api/identify', async (route) => {
+    asked += 1;
+    const face = { box: { x: 0, y: 0, width: 200, height: 200 }, employee: null };
+    await route.fulfill({ contentType: 'application/json', body: JSON.stringify({ faces: [face] }) });
+  });
+  await sleep(12_000);
+  assert.ok(asked > 0, 'it looked');
+  assert.deepEqual(await mine(), before);
+
+  // Two are saved, and at the first the service fails for ever.
+  await server.stop();
+  await kiosk.getByRole('button', { name: 'Punch now' }).click();
+  await kiosk.getByText('1 saved, will be sent').waitFor({ timeout: 30_000 });
+  const [, second] = await savedIn(kiosk, 60_000);
+  const [{ key }] = await savedIn(kiosk);
+  let failed = 0;
+  await kiosk.route('**/api/punches*', (route) => {
+    if (route.request().headers()['idempotency-key'] !== key) return route.continue();
+    failed += 1;
+    return route.fulfill({ status: 500, contentType: 'application/problem+json', body: '{"code":"internal","status":500,"detail":"broken"}' });
+  });
+  await server.resume();
+  await kiosk.getByText('1 saved earlier, refused by the server').waitFor({ timeout: 90_000 });
+  await sleep(3000);
+  assert.equal(failed, 3);
+  const late = (await mine()).filter((punch) => punch.clock === 'device');
+  assert.equal(late.length, 1);
+  assert.ok(Math.abs(new Date(late[0].captured_at) - second.capturedAt) < 1000);
+  assert.deepEqual(await savedIn(kiosk), [{ key, capturedAt: second.capturedAt - 60_000 }], 'what was refused stays');
   assertClean(kiosk);
 });
 

@@ -129,11 +129,29 @@ macro_rules! contract {
     };
 }
 
+/// MongoDB finds and changes a document at once. The server that these tests start looks first and changes
+/// after, so that only one that is given is held to this.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_change_the_same_one_does() {
+    let (stores, _folder) = sqlite().await;
+    suite::of_many_who_change_the_same_one_does(&stores).await;
+    match redis().await {
+        Ok((stores, _server)) => suite::of_many_who_change_the_same_one_does(&stores).await,
+        Err(why) => skip::skip("of_many_who_change_the_same_one_does on redis", &why),
+    }
+    if std::env::var_os("MONGODB_TEST_URI").is_some() {
+        let (stores, mongo) = mongo().await.unwrap();
+        suite::of_many_who_change_the_same_one_does(&stores).await;
+        mongo.end().await;
+    }
+}
+
 contract! {
     employees_come_back_as_they_were
     a_code_belongs_to_one_employee_until_deletion
     of_many_who_want_a_code_one_gets_it
     an_update_and_an_enrollment_leave_each_other_alone
+    nobody_undoes_what_somebody_else_changed_meanwhile
     employees_are_listed_by_name_page_by_page
     employees_are_filtered_by_plain_text_site_and_state
     many_employees_and_devices_are_found_at_once

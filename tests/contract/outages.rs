@@ -44,6 +44,7 @@ pub fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
 pub async fn everything_is_unavailable_in_time(stores: &Stores) {
     let begun = Instant::now();
     let one = punch(employee_id(), device_id(), 1, 0);
+    let ann = employee("Ann", "E1");
     tokio::join!(
         async { unavailable(stores.health.ping().await) },
         async { unavailable(stores.punches.append(&one).await) },
@@ -52,7 +53,7 @@ pub async fn everything_is_unavailable_in_time(stores: &Stores) {
         async { unavailable(stores.sessions.delete(token(1)).await) },
         async { unavailable(stores.settings.claim("a", "b").await) },
         async { unavailable(stores.templates.mark_changed(one.employee, at(0)).await) },
-        async { unavailable(stores.employees.update(&employee("Ann", "E1")).await) },
+        async { unavailable(stores.employees.update(&ann, &ann).await) },
         async {
             let many = (0..100).map(|_| stores.employees.find(one.employee));
             for found in futures::future::join_all(many).await {

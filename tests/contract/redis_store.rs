@@ -38,10 +38,10 @@ fn corrupt<T: std::fmt::Debug>(result: Result<T, StoreError>) {
 }
 
 /// Why the store takes no writes.
-async fn refusal(stores: &Stores) -> String {
+async fn refusal(stores: &Stores) -> &'static str {
     let one = punch(employee_id(), device_id(), 1, 0);
     match stores.punches.append(&one).await {
-        Err(StoreError::Unavailable(why)) => why,
+        Err(StoreError::Refused(why)) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -63,19 +63,19 @@ async fn a_full_server_acknowledges_nothing_says_what_to_do_and_goes_on_when_the
     server.ask::<redis::Value>(&["CONFIG", "SET", "maxmemory", "1"]);
     let next = punch(ann.id, device, 2, 1);
     let refused = stores.punches.append(&next).await;
-    let Err(StoreError::Unavailable(why)) = refused else {
+    let Err(StoreError::Refused(why)) = refused else {
         panic!("{refused:?}");
     };
     assert!(why.contains("OOM") && why.contains("maxmemory"), "{why}");
     let mut renamed = ann.clone();
     (renamed.name, renamed.code) = (name("Anne"), code("E9"));
     for refused in [
-        stores.employees.update(&renamed).await.map(drop),
+        stores.employees.update(&ann, &renamed).await.map(drop),
         stores.employees.insert(&employee("Bob", "E2")).await,
         stores.health.ping().await,
     ] {
         assert!(
-            matches!(refused, Err(StoreError::Unavailable(_))),
+            matches!(refused, Err(StoreError::Refused(_))),
             "{refused:?}"
         );
     }
@@ -92,7 +92,7 @@ async fn a_full_server_acknowledges_nothing_says_what_to_do_and_goes_on_when_the
 
     server.ask::<redis::Value>(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(stores.punches.append(&next).await, Ok(()));
-    assert_eq!(stores.employees.update(&renamed).await, Ok(true));
+    assert_eq!(stores.employees.update(&ann, &renamed).await, Ok(true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,13 +110,13 @@ async fn a_server_that_cannot_save_acknowledges_nothing_and_says_what_to_do() {
         let one = punch(employee_id(), device_id(), 1, 0);
         match stores.punches.append(&one).await {
             Ok(()) => tokio::time::sleep(Duration::from_millis(20)).await,
-            Err(StoreError::Unavailable(why)) => break why,
+            Err(StoreError::Refused(why)) => break why,
             other => panic!("{other:?}"),
         }
     };
     assert!(why.contains("MISCONF") && why.contains("disk"), "{why}");
     let pinged = stores.health.ping().await;
-    assert_eq!(pinged, Err(StoreError::Unavailable(why)));
+    assert_eq!(pinged, Err(StoreError::Refused(why)));
     let found = stores.devices.find_by_token(token(7)).await;
     assert_eq!(found.unwrap().unwrap().name, name("kept"));
 
@@ -228,7 +228,7 @@ async fn keys_are_as_documented_and_none_is_left_behind() {
     stores.devices.insert(&device).await.unwrap();
     let mut gone = ann.clone();
     gone.deleted_at = Some(at(1));
-    stores.employees.update(&gone).await.unwrap();
+    stores.employees.update(&ann, &gone).await.unwrap();
     for seed in 1..=3 {
         let session = session(seed, one.id, i64::from(seed));
         stores.sessions.insert(&session).await.unwrap();

@@ -108,25 +108,37 @@ pub async fn a_code_belongs_to_one_employee_until_deletion(stores: &Stores) {
 
     bob.code = code("E8");
     employees.insert(&bob).await.unwrap();
+    let was = bob.clone();
     bob.code = code("e7é");
-    assert_eq!(employees.update(&bob).await, Err(StoreError::Conflict));
+    assert_eq!(
+        employees.update(&was, &bob).await,
+        Err(StoreError::Conflict)
+    );
     let kept = employees.find(bob.id).await.unwrap().unwrap();
     assert_eq!(kept.code, code("E8"), "a refused update changes nothing");
     let found = employees.find_by_code(&code("E7É")).await.unwrap();
     assert_eq!(found.as_ref(), Some(&ann));
 
     // Changing its letters' case, or nothing, is no conflict with itself.
+    let first = ann.clone();
     ann.code = code("e7é");
-    assert_eq!(employees.update(&ann).await, Ok(true));
-    assert_eq!(employees.update(&ann).await, Ok(true));
+    assert_eq!(employees.update(&first, &ann).await, Ok(true));
+    assert_eq!(employees.update(&ann, &ann).await, Ok(true));
 
+    let there = ann.clone();
     ann.deleted_at = Some(at(5));
-    assert_eq!(employees.update(&ann).await, Ok(true));
+    assert_eq!(employees.update(&there, &ann).await, Ok(true));
     assert_eq!(employees.find_by_code(&code("E7é")).await.unwrap(), None);
     assert_eq!(employees.find(ann.id).await.unwrap(), Some(ann.clone()));
-    assert_eq!(employees.update(&bob).await, Ok(true), "the code is free");
-    ann.deleted_at = None;
-    assert_eq!(employees.update(&ann).await, Err(StoreError::Conflict));
+    assert_eq!(
+        employees.update(&was, &bob).await,
+        Ok(true),
+        "the code is free"
+    );
+    assert_eq!(
+        employees.update(&ann, &there).await,
+        Err(StoreError::Conflict)
+    );
 
     // Any number of deleted ones may have had the same code.
     let mut cid = employee("Cid", "E9");
@@ -165,10 +177,11 @@ pub async fn an_update_and_an_enrollment_leave_each_other_alone(stores: &Stores)
     let enrolled = employees.set_enrolled(ann.id, 3, Some(&given)).await;
     assert_eq!(enrolled, Ok(true));
     // `ann` still says: no templates, no consent.
+    let was = ann.clone();
     ann.name = name("Anna");
     ann.site = None;
     ann.active = false;
-    assert_eq!(employees.update(&ann).await, Ok(true));
+    assert_eq!(employees.update(&was, &ann).await, Ok(true));
     ann.templates = 3;
     ann.consent = Some(given);
     assert_eq!(employees.find(ann.id).await.unwrap().as_ref(), Some(&ann));
@@ -179,9 +192,52 @@ pub async fn an_update_and_an_enrollment_leave_each_other_alone(stores: &Stores)
     assert_eq!(employees.find(ann.id).await.unwrap().as_ref(), Some(&ann));
 
     let nobody = employee("Nobody", "E0");
-    assert_eq!(employees.update(&nobody).await, Ok(false));
+    assert_eq!(employees.update(&nobody, &nobody).await, Ok(false));
     assert_eq!(employees.set_enrolled(nobody.id, 1, None).await, Ok(false));
     assert_eq!(employees.find(nobody.id).await.unwrap(), None);
+}
+
+pub async fn nobody_undoes_what_somebody_else_changed_meanwhile(stores: &Stores) {
+    let employees = &stores.employees;
+    let mut was = employee("Ann", "E7");
+    was.site = Some(site("north"));
+    employees.insert(&was).await.unwrap();
+    let changes: [fn(&mut rollcall::domain::employees::Employee); 5] = [
+        |ann| ann.name = name("Anna"),
+        |ann| ann.code = code("E8"),
+        |ann| ann.site = None,
+        |ann| ann.active = false,
+        |ann| ann.deleted_at = Some(at(5)),
+    ];
+    for change in changes {
+        let mut is = was.clone();
+        change(&mut is);
+        assert_eq!(employees.update(&was, &is).await, Ok(true));
+        // Who read it before wants it otherwise.
+        let mut stale = was.clone();
+        stale.name = name("Annabel");
+        assert_eq!(employees.update(&was, &stale).await, Ok(false));
+        assert_eq!(employees.find(was.id).await.unwrap().as_ref(), Some(&is));
+        was = is;
+    }
+}
+
+pub async fn of_many_who_change_the_same_one_does(stores: &Stores) {
+    let employees = &stores.employees;
+    let bob = employee("Bob", "E9");
+    employees.insert(&bob).await.unwrap();
+    let tries = (0..RACERS).map(|number| {
+        let (employees, was) = (stores.employees.clone(), bob.clone());
+        let mut is = bob.clone();
+        is.name = name(&format!("Bob {number}"));
+        tokio::spawn(async move { employees.update(&was, &is).await })
+    });
+    let won = join_all(tries).await;
+    let won = won
+        .into_iter()
+        .filter(|won| matches!(won, Ok(Ok(true))))
+        .count();
+    assert_eq!(won, 1);
 }
 
 pub async fn employees_are_listed_by_name_page_by_page(stores: &Stores) {

@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use jiff::SignedDuration;
 use rollcall::{
+    clock::Clock,
     domain::{
         accounts::Role,
         text::{Email, Name},
@@ -68,6 +69,29 @@ async fn the_set_up_link_makes_one_admin_whoever_is_first() {
         .unwrap()
         .unwrap();
     assert_eq!(signed_in.id, made[0].0.id);
+}
+
+#[tokio::test]
+async fn who_came_no_further_than_the_claim_does_not_lock_the_door() {
+    let world = instance().await;
+    // A process that ended between the claim and the account.
+    let claim = world.clock.id().to_string();
+    assert_eq!(world.stores.settings.claim("setup", &claim).await, Ok(true));
+    let token = world.accounts.offer_setup().unwrap();
+    let try_it = async || {
+        let secret = secret("long enough");
+        world
+            .accounts
+            .set_up(token.reveal(), email("a@b.example"), name(), secret)
+            .await
+    };
+    // It may still be at it.
+    assert!(matches!(try_it().await, Err(AccountError::AlreadySetUp)));
+    world.clock.advance(SignedDuration::from_mins(2));
+    assert_eq!(try_it().await.unwrap().0.role, Role::Admin);
+    // With an account, no claim is ever freed.
+    world.clock.advance(SignedDuration::from_hours(2));
+    assert!(matches!(try_it().await, Err(AccountError::AlreadySetUp)));
 }
 
 #[tokio::test]

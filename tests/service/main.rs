@@ -1,6 +1,8 @@
 //! The services over a real store, with an engine that sees what it is told to.
 
 mod accounts;
+mod employees;
 mod enrollment;
 mod punching;
+mod seen;
 mod world;

@@ -169,6 +169,14 @@ impl FaceEngine for ScriptedEngine {
         Some(&self.calibration)
     }
 
+    fn judges_liveness(&self) -> bool {
+        false
+    }
+
+    fn fingerprint(&self) -> &str {
+        "scripted"
+    }
+
     async fn analyse(&self, sample: Sample, _: Work) -> Result<Analysis, EngineError> {
         let text = std::str::from_utf8(sample.bytes()).unwrap().to_owned();
         tokio::task::yield_now().await;
@@ -311,6 +319,7 @@ impl Instance {
             employees: Employees::new(
                 stores.clone(),
                 references.clone(),
+                identifying.clone(),
                 audit.clone(),
                 clock.clone(),
             ),

@@ -292,6 +292,7 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options
         employees: Arc::new(Employees::new(
             stores.clone(),
             references.clone(),
+            identifying.clone(),
             audit.clone(),
             clock.clone(),
         )),

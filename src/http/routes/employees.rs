@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::time;
 use crate::{
     domain::{
+        accounts::Permission,
         employees::{Consent, Employee},
         ids::EmployeeId,
         text::{Code, Name, SiteName},
@@ -20,7 +21,7 @@ use crate::{
         auth::{Administering, Allowed, Correcting, Reading},
         extract::{Json, Path, Query},
         page::{List, PageQuery},
-        problem::{Fields, Problem},
+        problem::{self, Fields, Problem},
     },
     ports::EmployeeFilter,
     service::employees::{EmployeeChange, Employees},
@@ -224,6 +225,9 @@ pub struct EmployeePatch {
     site: Option<Option<String>>,
     /// Whether they are identified and may punch.
     active: Option<bool>,
+    /// Make them active although somebody else who is has the same face; for admins.
+    #[serde(default)]
+    r#override: bool,
 }
 
 /// Tells null from nothing.
@@ -239,7 +243,7 @@ fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, 
     responses(
         (status = 200, description = "Changed", body = EmployeeView),
         (status = 404, description = "`not_found`"),
-        (status = 409, description = "`code_taken`"),
+        (status = 409, description = "`code_taken`, `duplicate_person`, or `conflict` when others change them at the same time"),
     ),
     security(("session" = [])),
 )]
@@ -249,6 +253,12 @@ pub async fn update_employee(
     Path(id): Path<EmployeeId>,
     Json(patch): Json<EmployeePatch>,
 ) -> Result<axum::Json<EmployeeView>, Problem> {
+    if patch.r#override && !allowed.permits(Permission::Administer) {
+        return Err(Problem::new(
+            problem::Code::Forbidden,
+            "only admins may override",
+        ));
+    }
     let mut fields = Fields::default();
     let name = patch.name.as_deref().map(Name::parse).transpose();
     let name = fields.take("name", name);
@@ -267,6 +277,7 @@ pub async fn update_employee(
         code,
         site,
         active: patch.active,
+        override_duplicate: patch.r#override,
     };
     let employee = employees.change(allowed.actor(), id, change).await?;
     Ok(axum::Json((&employee).into()))

@@ -7,6 +7,7 @@ use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::time;
 use crate::{
     domain::accounts::{Account, Session},
     http::{
@@ -142,8 +143,8 @@ pub async fn list_sessions(
     let own = session::token(&jar).map(tokens::hash);
     let view = |session: &Session| BrowserView {
         id: session.id(),
-        created_at: session.created_at.to_string(),
-        expires_at: session.expires_at.to_string(),
+        created_at: time(session.created_at),
+        expires_at: time(session.expires_at),
         current: own == Some(session.hash),
     };
     let sessions = accounts.sessions(account.id).await?;

@@ -7,8 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    http::auth::{Allowed, Reading},
+    domain::accounts::Permission,
+    http::{
+        HttpState,
+        auth::{Allowed, Reading},
+    },
     service::health::Health,
+    telemetry::Condition,
 };
 
 /// What the service runs on.
@@ -25,6 +30,9 @@ pub struct StatusView {
     model: String,
     /// How many people can be identified.
     people: usize,
+    /// For admins: what the service does without, or cannot do, in words.
+    #[schema(example = json!(["redis: running without Redis caching: connection refused"]))]
+    troubles: Vec<String>,
 }
 
 /// What the service runs on.
@@ -34,14 +42,32 @@ pub struct StatusView {
     security(("session" = [])),
 )]
 pub async fn get_status(
-    _: Allowed<Reading>,
+    allowed: Allowed<Reading>,
     State(health): State<Arc<Health>>,
+    State(state): State<HttpState>,
 ) -> axum::Json<StatusView> {
     let facts = health.facts();
+    let mut troubles = Vec::new();
+    if allowed.permits(Permission::Administer) {
+        if let Err(why) = health.store().await {
+            troubles.push(format!("store: {why}"));
+        }
+        for (part, condition) in state.health.parts() {
+            match condition {
+                Condition::Fine => {}
+                // Asked just now, above.
+                _ if part == "store" => {}
+                Condition::Degraded(why) | Condition::Down(why) => {
+                    troubles.push(format!("{part}: {why}"));
+                }
+            }
+        }
+    }
     axum::Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         store: facts.store,
         model: facts.model,
         people: facts.people,
+        troubles,
     })
 }

@@ -130,17 +130,17 @@ impl MongoStore {
         within(PATIENCE, call).await
     }
 
-    /// Changes an employee; `rival` finds another one with the unique value that is set.
+    /// Changes the employee whom the filter finds; `rival` finds another one with the unique value
+    /// that is set.
     async fn change_employee(
         &self,
-        id: EmployeeId,
+        filter: Document,
         rival: Document,
         change: Document,
     ) -> Result<bool, StoreError> {
         let link = self.link.clone();
         let call = async move {
             let collection = link.collection::<Employee>().await?;
-            let filter = doc! { "_id": uuid(id.uuid()) };
             let updated = collection.update_one(filter, change).await;
             matched(&collection, rival, updated).await
         };
@@ -200,23 +200,31 @@ impl EmployeeStore for MongoStore {
         self.insert_record(employee).await
     }
 
-    async fn update(&self, employee: &Employee) -> Result<bool, StoreError> {
-        let mut set = serialize_to_document(&employee.document()?).map_err(unkept)?;
-        for kept in ["_id", "templates", "consent"] {
-            set.remove(kept);
-        }
+    async fn update(&self, was: &Employee, is: &Employee) -> Result<bool, StoreError> {
+        const OPTIONAL: [&str; 3] = ["code_key", "site", "deleted_at"];
+        let replaced = |employee: &Employee| {
+            let mut document = serialize_to_document(&employee.document()?).map_err(unkept)?;
+            for kept in ["_id", "templates", "consent"] {
+                document.remove(kept);
+            }
+            Ok::<_, StoreError>(document)
+        };
+        let (mut still, set) = (replaced(was)?, replaced(is)?);
         let mut unset = Document::new();
-        for optional in ["code_key", "site", "deleted_at"] {
+        for optional in OPTIONAL {
             if !set.contains_key(optional) {
                 unset.insert(optional, "");
             }
+            // What is missing equals null.
+            still.entry(optional.to_owned()).or_insert(Bson::Null);
         }
+        still.insert("_id", uuid(was.id.uuid()));
         let mut change = doc! { "$set": set };
         if !unset.is_empty() {
             change.insert("$unset", unset);
         }
-        let rival = rival_of(uuid(employee.id.uuid()), "code_key", employee.code.key());
-        self.change_employee(employee.id, rival, change).await
+        let rival = rival_of(uuid(is.id.uuid()), "code_key", is.code.key());
+        self.change_employee(still, rival, change).await
     }
 
     async fn set_enrolled(
@@ -235,7 +243,8 @@ impl EmployeeStore for MongoStore {
             None => doc! { "$set": { "templates": templates }, "$unset": { "consent": "" } },
         };
         // Nothing unique is set, so there is no rival.
-        self.change_employee(id, doc! { "_id": Bson::Null }, change)
+        let filter = doc! { "_id": uuid(id.uuid()) };
+        self.change_employee(filter, doc! { "_id": Bson::Null }, change)
             .await
     }
 

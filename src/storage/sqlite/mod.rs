@@ -54,6 +54,12 @@ impl From<rusqlite::Error> for StoreError {
                 ErrorCode::ConstraintViolation
                 | ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase => Self::Corrupt(error.to_string()),
+                ErrorCode::DiskFull => {
+                    Self::Refused("the disk of DATA_DIR is full: free space on it")
+                }
+                ErrorCode::ReadOnly => {
+                    Self::Refused("DATA_DIR cannot be written: check its owner and mount")
+                }
                 _ => Self::Unavailable(error.to_string()),
             },
             Error::FromSqlConversionFailure(..)

@@ -87,21 +87,36 @@ fn insert<R: Record>(connection: &Connection, values: Vec<Value>) -> Result<(), 
     Ok(())
 }
 
-fn replace<R: Record>(connection: &Connection, values: Vec<Value>) -> Result<bool, StoreError> {
-    let sets: Vec<_> = (2..)
+/// The columns that an update sets, each with its place in the values, which begin at `first`.
+fn compared<R: Record>(first: usize, operator: &str) -> Vec<String> {
+    (first + 1..)
         .zip(&R::COLUMNS[1..])
         .filter(|(_, column)| !R::KEPT.contains(column))
-        .map(|(place, column)| format!("{column} = ?{place}"))
-        .collect();
-    let sql = format!(
-        "UPDATE {} SET {} WHERE {} = ?1",
-        R::TABLE,
-        sets.join(", "),
-        R::COLUMNS[0]
-    );
+        .map(|(place, column)| format!("{column} {operator} ?{place}"))
+        .collect()
+}
+
+fn replace<R: Record>(connection: &Connection, values: Vec<Value>) -> Result<bool, StoreError> {
+    let (table, id, sets) = (R::TABLE, R::COLUMNS[0], compared::<R>(1, "=").join(", "));
+    let sql = format!("UPDATE {table} SET {sets} WHERE {id} = ?1");
     let changed = connection
         .prepare_cached(&sql)?
         .execute(params_from_iter(values))?;
+    Ok(changed == 1)
+}
+
+/// Replaces what is still as it was.
+fn exchange<R: Record>(
+    connection: &Connection,
+    was: Vec<Value>,
+    is: Vec<Value>,
+) -> Result<bool, StoreError> {
+    let (table, id, sets) = (R::TABLE, R::COLUMNS[0], compared::<R>(1, "=").join(", "));
+    let still = compared::<R>(R::COLUMNS.len() + 1, "IS").join(" AND ");
+    let sql = format!("UPDATE {table} SET {sets} WHERE {id} = ?1 AND {still}");
+    let changed = connection
+        .prepare_cached(&sql)?
+        .execute(params_from_iter(is.into_iter().chain(was)))?;
     Ok(changed == 1)
 }
 
@@ -224,8 +239,11 @@ impl EmployeeStore for SqliteStore {
         self.insert_record(employee).await
     }
 
-    async fn update(&self, employee: &Employee) -> Result<bool, StoreError> {
-        self.replace_record(employee).await
+    async fn update(&self, was: &Employee, is: &Employee) -> Result<bool, StoreError> {
+        let (was, is) = (was.values()?, is.values()?);
+        self.threads
+            .write(move |connection| exchange::<Employee>(connection, was, is))
+            .await
     }
 
     async fn set_enrolled(

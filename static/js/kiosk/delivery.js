@@ -1,8 +1,8 @@
 // Sends bursts to the server: at once, again with the same key, or later out of the saved ones.
 
 import { Problem, Unreachable, readAnswer, send } from '../api.js';
-import { sleep } from './eyes.js';
-import { forget, listSaved, markRefused } from './saved.js';
+import { newKey, sleep } from './eyes.js';
+import { change, forget, listSaved, markRefused } from './saved.js';
 
 const TIMEOUT_MS = 10_000;
 const PAUSE_MS = 1000;
@@ -22,11 +22,18 @@ const DEFAULT_RETRY_MS = 5000;
 
 /** The server cannot take it now; worth trying again after `wait` milliseconds. */
 export class Later extends Error {
-  /** @param {number | null} told what the server asked for, seconds; `null` when it said nothing */
-  constructor(told) {
+  /**
+   * @param {number | null} told what the server asked for, seconds; `null` when it said nothing
+   * @param {{away?: boolean, failed?: boolean}} [why]
+   */
+  constructor(told, { away = false, failed = false } = {}) {
     super('the server cannot take it now');
     this.wait = told === null ? DEFAULT_RETRY_MS : told * 1000;
     this.beforeRetry = told === null ? PAUSE_MS : this.wait;
+    /** Nothing answers at all. */
+    this.away = away;
+    /** It answers, and fails at this request. */
+    this.failed = failed;
   }
 }
 
@@ -46,12 +53,19 @@ export async function asDevice(token, method, path, options = {}) {
     const headers = { ...options.headers, Authorization: `Bearer ${token}` };
     return await readAnswer(await send(method, path, { timeout: TIMEOUT_MS, ...options, headers }));
   } catch (error) {
-    if (error instanceof Unreachable) throw new Later(null);
+    if (error instanceof Unreachable) throw new Later(null, { away: true });
     if (!(error instanceof Problem)) throw error;
     if (error.status === 401) throw new Unpaired();
-    if (error.status === 429 || error.status >= 500) throw new Later(error.retryAfter);
+    if (error.status === 429 || error.status >= 500) throw new Later(error.retryAfter, { failed: error.status === 500 });
     throw error;
   }
+}
+
+/** @param {import('./eyes.js').Burst} burst */
+function framesOf(burst) {
+  const body = new FormData();
+  burst.frames.forEach((frame) => body.append('image', frame, 'frame.jpg'));
+  return body;
 }
 
 /**
@@ -62,10 +76,8 @@ export async function asDevice(token, method, path, options = {}) {
  * @returns {Promise<Answer>}
  */
 function post(token, burst, { look = 1, captured = false } = {}) {
-  const body = new FormData();
-  burst.frames.forEach((frame) => body.append('image', frame, 'frame.jpg'));
   return asDevice(token, 'POST', '/api/punches', {
-    body,
+    body: framesOf(burst),
     query: { captured_at: captured ? new Date(burst.capturedAt).toISOString() : undefined },
     headers: { 'Idempotency-Key': burst.key, 'Rollcall-Look': String(look) },
   });
@@ -89,26 +101,80 @@ export async function deliver(token, burst, look) {
   }
 }
 
+/** How often the service may fail at one saved burst before the others go on without it. */
+const MOST_FAILURES = 3;
+
 /**
  * Sends what was saved, oldest first, and stops at the first that cannot be sent now.
  * @param {string} token
- * @param {(answer: Answer | null, burst: import('./saved.js').Saved) => void} done told for each that is out of the way;
- *   `null` for one that was refused or answered before
+ * @param {import('./presence.js').Presence} presence learns who was there
+ * @param {(answer: Answer | null) => void} done told for each that is out of the way; `null` for one that was refused
+ *   or told nothing new
  * @throws {Later | Unpaired}
  */
-export async function deliverSaved(token, done) {
+export async function deliverSaved(token, presence, done) {
   for (const burst of await listSaved()) {
     if (burst.refused) continue;
     try {
-      const answer = await post(token, burst, { captured: true });
+      const sentBefore = burst.look !== undefined;
+      const answer = !burst.byHand && !sentBefore && (await onlyStays(token, burst, presence)) ? null : await postSaved(token, burst);
+      if (answer?.punch) presence.saw(answer.punch.employee, burst.capturedAt);
       await forget(burst);
-      done(answer, burst);
+      done(answer);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      // The key was used by the first attempt, whose answer was lost: it is recorded already.
-      if (error.code === 'idempotency_key_reused') await forget(burst);
-      else await markRefused(burst, error.message);
-      done(null, burst);
+      if (error instanceof Later && error.failed) {
+        const failures = (burst.failures ?? 0) + 1;
+        await change({ ...burst, failures });
+        if (failures < MOST_FAILURES) throw error;
+        await markRefused(burst, 'the service fails at it: its log says why');
+      } else if (error instanceof Problem) {
+        await markRefused(burst, error.message);
+      } else throw error;
+      done(null);
     }
   }
+}
+
+/**
+ * Whether a burst that motion set off shows somebody who had punched and not left, as they would not have been
+ * punched again with a connection.
+ * @param {string} token
+ * @param {import('./saved.js').Saved} burst
+ * @param {import('./presence.js').Presence} presence
+ */
+async function onlyStays(token, burst, presence) {
+  for (const employee of presence.at(burst.capturedAt)) {
+    const body = framesOf(burst);
+    body.append('employee', employee);
+    try {
+      const { match } = await asDevice(token, 'POST', '/api/verify', { body });
+      if (!match) continue;
+      presence.saw(employee, burst.capturedAt);
+      return true;
+    } catch (error) {
+      // No face to compare, or nobody enrolled any more: the punch itself gets an answer.
+      if (!(error instanceof Problem)) throw error;
+    }
+  }
+  return false;
+}
+
+/**
+ * Sends a saved burst with the time it was taken.
+ * @param {string} token
+ * @param {import('./saved.js').Saved} burst
+ */
+async function postSaved(token, burst) {
+  try {
+    return await post(token, burst, { captured: true });
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== 'idempotency_key_reused') throw error;
+  }
+  // It had arrived, and its answer was lost: the same question gets that answer.
+  const first = await post(token, burst, { look: burst.look });
+  if (first.punch) return first;
+  // No punch came of it then, and nobody could look again: asked anew, under a key of its own.
+  Object.assign(burst, { key: newKey(), look: undefined });
+  await change(burst);
+  return post(token, burst, { captured: true });
 }

@@ -71,7 +71,7 @@ export async function takeBurst(video, count, apart) {
 export const takeFrame = (video) => grabFrame(video, FRAME_SIDE, FRAME_QUALITY);
 
 /** 128 random bits; `crypto.randomUUID` exists on secure pages only, but so does the camera. */
-const newKey = () => crypto.randomUUID();
+export const newKey = () => crypto.randomUUID();
 
 /** @param {number} milliseconds */
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -4,11 +4,14 @@ const DATABASE = 'rollcall-kiosk';
 const STORE = 'bursts';
 
 /** How many bursts are kept at most (about 300 KB each); the last ones are for people who press the button. */
-export const MOST_SAVED = 500;
-export const MOST_BY_MOTION = 400;
+export const MOST_SAVED = 2000;
+export const MOST_BY_MOTION = 1800;
 
 /**
- * @typedef {import('./eyes.js').Burst & {id: number, refused?: string}} Saved
+ * `byHand`: somebody pressed the button; `look`: it was sent as that look, and no answer came; `failures`: how
+ * often the service failed on it.
+ * @typedef {import('./eyes.js').Burst & {byHand: boolean, look?: number, failures?: number}} Kept
+ * @typedef {Kept & {id: number, refused?: string}} Saved
  */
 
 /** @type {Promise<IDBDatabase> | undefined} */
@@ -47,15 +50,18 @@ export const countSaved = () => within('readonly', (store) => store.count());
 /** Every saved burst, in the order in which they were taken. @returns {Promise<Saved[]>} */
 export const listSaved = () => within('readonly', (store) => store.getAll());
 
-/** @param {import('./eyes.js').Burst} burst */
+/** @param {Kept} burst */
 export const save = (burst) => within('readwrite', (store) => store.add(burst));
 
 /** @param {Saved} burst */
 export const forget = (burst) => within('readwrite', (store) => store.delete(burst.id));
+
+/** Puts a burst in the place of what it was. @param {Saved} burst */
+export const change = (burst) => within('readwrite', (store) => store.put(burst));
 
 /**
  * Marks a burst that the server will never take; it stays, so that somebody can find out why.
  * @param {Saved} burst
  * @param {string} why
  */
-export const markRefused = (burst, why) => within('readwrite', (store) => store.put({ ...burst, refused: why }));
+export const markRefused = (burst, why) => change({ ...burst, refused: why });

@@ -1,8 +1,8 @@
 // `<rollcall-header>`: the mark, the way around, and who is signed in.
 
-import { explain } from '../api.js';
+import { explain, get } from '../api.js';
 import { currentAccount, signOut } from '../session.js';
-import { el, icon } from './dom.js';
+import { el, icon, notice } from './dom.js';
 import { sentence } from './form.js';
 import { toast } from './toast.js';
 
@@ -11,6 +11,9 @@ const ROOMS = [
   ['/people', 'People'],
   ['/devices', 'Devices'],
 ];
+
+/** How often an admin's page asks what the service does without. */
+const TROUBLES_MS = 15_000;
 
 class RollcallHeader extends HTMLElement {
   connectedCallback() {
@@ -38,9 +41,28 @@ class RollcallHeader extends HTMLElement {
       (account) => {
         who.textContent = account.name;
         who.title = `${account.email}, ${account.role}`;
+        if (account.role === 'admin') this.#watchTroubles();
       },
       () => {}, // the page itself says what is wrong
     );
+  }
+
+  /** What the service does without, or cannot do, in a line under the header for as long as that is so. */
+  async #watchTroubles() {
+    const place = el('div', { class: 'troubles' });
+    this.append(place);
+    for (;;) {
+      try {
+        const { troubles } = await get('/api/status');
+        const words = troubles.map((/** @type {string} */ trouble) => sentence(trouble));
+        if (place.dataset.words !== words.join('\n')) place.replaceChildren(...words.map((/** @type {string} */ text) => notice('warn', text)));
+        place.dataset.words = words.join('\n');
+      } catch {
+        // the page itself says what is wrong
+      }
+      await new Promise((resolve) => setTimeout(resolve, TROUBLES_MS));
+      if (document.hidden) await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
+    }
   }
 }
 

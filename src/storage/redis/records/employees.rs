@@ -44,8 +44,16 @@ impl EmployeeStore for RedisStore {
         self.insert_record(employee).await
     }
 
-    async fn update(&self, employee: &Employee) -> Result<bool, StoreError> {
-        self.replace_record(employee).await
+    async fn update(&self, was: &Employee, is: &Employee) -> Result<bool, StoreError> {
+        let same = |there: &Employee| {
+            let seen = Employee {
+                templates: was.templates,
+                consent: was.consent.clone(),
+                ..there.clone()
+            };
+            seen == *was
+        };
+        self.exchange_record(&was.id.to_string(), same, is).await
     }
 
     async fn set_enrolled(

@@ -255,28 +255,28 @@ fn meaning(error: &RedisError) -> StoreError {
         Some("ERR") if inside("-READONLY") => Some("READONLY"),
         code => code,
     };
-    StoreError::Unavailable(match code {
+    StoreError::Refused(match code {
         Some("OOM") => {
-            "redis's memory is full (OOM): raise its maxmemory or take other data out of it".to_owned()
+            "redis's memory is full (OOM): raise its maxmemory or take other data out of it"
         }
         Some("MISCONF") => {
-            "redis cannot write to its disk (MISCONF): free space on it or repair it, then see redis's log".to_owned()
+            "redis cannot write to its disk (MISCONF): free space on it or repair it, then see redis's log"
         }
         Some("READONLY") => {
-            "redis is a read-only replica (READONLY): give the address of the primary".to_owned()
+            "redis is a read-only replica (READONLY): give the address of the primary"
         }
-        Some("NOAUTH" | "WRONGPASS") => {
-            "redis refuses the user or password: check REDIS_URL".to_owned()
-        }
+        Some("NOAUTH" | "WRONGPASS") => "redis refuses the user or password: check REDIS_URL",
         Some("NOPERM") => {
-            "redis's user may not run a command that records need (NOPERM): docs/REDIS.md lists them".to_owned()
+            "redis's user may not run a command that records need (NOPERM): docs/REDIS.md lists them"
         }
-        Some("LOADING") => "redis is loading its data (LOADING)".to_owned(),
         Some("NOREPLICAS") => {
-            "redis takes no writes without its replicas (NOREPLICAS): bring them back".to_owned()
+            "redis takes no writes without its replicas (NOREPLICAS): bring them back"
         }
-        Some(code) => format!("redis answers {code}"),
+        Some("LOADING") => {
+            return StoreError::Unavailable("redis is loading its data (LOADING)".to_owned());
+        }
+        Some(code) => return StoreError::Unavailable(format!("redis answers {code}")),
         None if error.is_timeout() => return late(),
-        None => format!("redis: {}", error.category()),
+        None => return StoreError::Unavailable(format!("redis: {}", error.category())),
     })
 }

@@ -122,6 +122,34 @@ impl RedisStore {
         self.write(plan).await
     }
 
+    /// Replaces a record while it is the `same` as it was.
+    async fn exchange_record<K: Kept>(
+        &self,
+        id: &str,
+        same: impl FnOnce(&K) -> bool,
+        is: &K,
+    ) -> Result<bool, StoreError> {
+        let key = record_key::<K>(&self.keys, id);
+        let arguments = [flag(K::PLAIN), Vec::new()];
+        let rows: Vec<Row> = self
+            .script(&scripts::FETCH, &[key], &arguments, true)
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(false);
+        };
+        let (Some(there), Some(body)) = (record_of::<K>(row)?, row.first().cloned().flatten())
+        else {
+            return Ok(false);
+        };
+        if !same(&there) {
+            return Ok(false);
+        }
+        let body = String::from_utf8(body).map_err(|_| parts::damaged("a record"))?;
+        let mut plan = Plan::default();
+        plan.exchange(&self.keys, body, is)?;
+        self.write(plan).await
+    }
+
     /// Those of the identities that are there.
     async fn fetch<K: Kept>(
         &self,

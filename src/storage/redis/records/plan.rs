@@ -50,6 +50,8 @@ struct Step {
     key: String,
     id: String,
     replaces: bool,
+    /// The JSON that the record has, when it may only be replaced while it has that.
+    was: Option<String>,
     fields: Vec<&'static str>,
     claims: Vec<String>,
     places: Vec<(String, String)>,
@@ -75,12 +77,22 @@ pub(super) struct Plan {
 impl Plan {
     /// Adds a record that is not there yet.
     pub fn insert<K: Kept>(&mut self, keys: &Prefix, record: &K) -> Result<(), StoreError> {
-        self.step(keys, record, false)
+        self.step(keys, record, false, None)
     }
 
     /// Adds a record that takes the place of the one there. What is beside it stays.
     pub fn replace<K: Kept>(&mut self, keys: &Prefix, record: &K) -> Result<(), StoreError> {
-        self.step(keys, record, true)
+        self.step(keys, record, true, None)
+    }
+
+    /// The same, while it has this JSON.
+    pub fn exchange<K: Kept>(
+        &mut self,
+        keys: &Prefix,
+        was: String,
+        record: &K,
+    ) -> Result<(), StoreError> {
+        self.step(keys, record, true, Some(was))
     }
 
     fn step<K: Kept>(
@@ -88,6 +100,7 @@ impl Plan {
         keys: &Prefix,
         record: &K,
         replaces: bool,
+        was: Option<String>,
     ) -> Result<(), StoreError> {
         let ties = record.ties()?;
         let prefixed = |pairs: Vec<(String, String)>| -> Vec<(String, String)> {
@@ -119,6 +132,7 @@ impl Plan {
             key: record_key::<K>(keys, &id),
             id,
             replaces,
+            was,
             fields,
             claims,
             places,

@@ -33,7 +33,7 @@ end
 
 /// Writes records together. `KEYS[1]` is the first one's; `ARGV[1]` is the plan, see
 /// [`super::plan::Step`]; then come the values of all fields. Answers 1; 0 when one that is to be replaced is not
-/// there; -1 when one that is to be added is, or when a claim or place is taken.
+/// there, or not as it was; -1 when one that is to be added is, or when a claim or place is taken.
 pub(super) static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         &(LEAVE.to_owned()
@@ -43,6 +43,7 @@ for _, step in ipairs(plan) do
     local there = redis.call('EXISTS', step.key) == 1
     if there and not step.replaces then return -1 end
     if not there and step.replaces then return 0 end
+    if type(step.was) == 'string' and redis.call('HGET', step.key, 'v') ~= step.was then return 0 end
     step.had = there and had_by(step.key)
     for _, claim in ipairs(step.claims) do
         local holder = redis.call('GET', claim)
