@@ -85,8 +85,13 @@ pub enum BootError {
     #[error("the store has no address: set {0}")]
     NoAddress(&'static str),
     /// A store's URL has none of the known forms; it may hold a password and is not shown.
-    #[error("a store is sqlite:PATH, mongodb://… or redis://… with its other forms")]
+    #[error(
+        "a store is sqlite:///path, mongodb://…/database or redis://…/number with its other forms"
+    )]
     StoreUrl,
+    /// Nothing to read from.
+    #[error("there is no database {}", .0.display())]
+    NoDatabase(PathBuf),
     /// ONNX Runtime is missing.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -141,9 +146,12 @@ pub struct Records {
     pub warnings: Vec<String>,
 }
 
+/// What the SQLite database is called in its folder.
+const DATABASE_FILE: &str = "rollcall.db";
+
 /// Where the SQLite database is.
 pub fn database(settings: &Settings) -> PathBuf {
-    settings.store.data_dir.join("rollcall.db")
+    settings.store.data_dir.join(DATABASE_FILE)
 }
 
 /// Where the generated template key is.

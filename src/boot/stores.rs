@@ -1,16 +1,20 @@
 //! Opens the system of record: the one that the settings name, or one by its URL.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use tracing::warn;
 
-use super::{BootError, SharedError, database, make_data_dir};
+use super::{BootError, DATABASE_FILE, SharedError, database, make_data_dir};
 use crate::{
     config::{Settings, StoreKind},
     ports::{StoreError, Stores},
     storage::{
-        mongo::{MongoSettings, MongoStore},
+        mongo::{MongoSettings, MongoStore, database_in},
         redis::{Address, records::RedisStore},
         sqlite::SqliteStore,
     },
@@ -41,7 +45,8 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, BootError> {
     match settings.store.used() {
         StoreKind::Redis => match settings.redis.connection() {
             Some(url) => {
-                let mut opened = redis(settings, &url, settings.redis.database).await?;
+                let mut opened =
+                    redis(settings, &url, settings.redis.database, "REDIS_URL").await?;
                 if settings.privacy.template_key.is_none() {
                     opened.warnings.push(
                         "TEMPLATE_KEY is not set: templates in redis can be opened only with the key file in DATA_DIR, and are lost with it".to_owned(),
@@ -52,7 +57,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, BootError> {
             None => Err(BootError::NoAddress("REDIS_URL or REDIS_HOST")),
         },
         StoreKind::Mongodb => match settings.store.mongodb_connection() {
-            Some(uri) => mongo(settings, uri).await,
+            Some(uri) => mongo(uri, settings.store.mongodb_database.clone()).await,
             None => Err(BootError::NoAddress("MONGODB_URI or MONGODB_HOST")),
         },
         StoreKind::Sqlite | StoreKind::Auto => {
@@ -62,22 +67,52 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, BootError> {
     }
 }
 
-/// Opens a store by its URL: `sqlite:PATH`, or one of the forms of `MONGODB_URI` and
-/// `REDIS_URL`. The settings tell the rest, such as `MONGODB_DATABASE` and `REDIS_PREFIX`.
+/// Opens a store by its URL: `sqlite:///path` of a file or of the folder that it is in, or one
+/// of the forms of `MONGODB_URI` (with the database) and `REDIS_URL`. The settings tell the rest,
+/// such as `REDIS_PREFIX`, `REDIS_CA` and, where the URL has none, `MONGODB_DATABASE`. With
+/// `make` a SQLite file that is not there is made.
 ///
 /// # Errors
 /// When it has another form, or as for the store of the settings.
-pub async fn open_url(settings: &Settings, url: &SecretString) -> Result<Opened, BootError> {
+pub async fn open_url(
+    settings: &Settings,
+    url: &SecretString,
+    make: bool,
+) -> Result<Opened, BootError> {
     let (scheme, rest) = url
         .expose_secret()
         .split_once(':')
         .ok_or(BootError::StoreUrl)?;
     match scheme {
-        "sqlite" => sqlite(Path::new(rest)).await,
-        "mongodb" | "mongodb+srv" => mongo(settings, url.clone()).await,
-        "unix" => redis(settings, url, None).await,
-        scheme if scheme.starts_with("redis") => redis(settings, url, None).await,
+        "sqlite" => {
+            let file = sqlite_file(rest).ok_or(BootError::StoreUrl)?;
+            if !make && !file.is_file() {
+                return Err(BootError::NoDatabase(file));
+            }
+            sqlite(&file).await
+        }
+        "mongodb" | "mongodb+srv" => {
+            let usual = || settings.store.mongodb_database.clone();
+            let database = database_in(url).unwrap_or_else(usual);
+            mongo(url.clone(), database).await
+        }
+        "unix" => redis(settings, url, None, THE_URL).await,
+        scheme if scheme.starts_with("redis") => redis(settings, url, None, THE_URL).await,
         _ => Err(BootError::StoreUrl),
+    }
+}
+
+/// What an error calls a URL that stands in no setting.
+const THE_URL: &str = "the URL of the store";
+
+/// The file of a `sqlite:` URL: what is a folder, or ends like one, stands for the database in it.
+fn sqlite_file(rest: &str) -> Option<PathBuf> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let folder = path.ends_with('/') || Path::new(path).is_dir();
+    match (path, folder) {
+        ("", _) => None,
+        (path, true) => Some(Path::new(path).join(DATABASE_FILE)),
+        (path, false) => Some(path.into()),
     }
 }
 
@@ -85,10 +120,10 @@ async fn sqlite(path: &Path) -> Result<Opened, BootError> {
     Ok(Stores::of(Arc::new(SqliteStore::open(path).await?)).into())
 }
 
-async fn mongo(settings: &Settings, uri: SecretString) -> Result<Opened, BootError> {
+async fn mongo(uri: SecretString, database: String) -> Result<Opened, BootError> {
     let store = MongoStore::connect(MongoSettings {
         uri,
-        database: settings.store.mongodb_database.clone(),
+        database,
         app_name: "rollcall".to_owned(),
     });
     let stores = Stores::of(Arc::new(store.await?));
@@ -100,16 +135,14 @@ async fn redis(
     settings: &Settings,
     url: &SecretString,
     database: Option<i64>,
+    variable: &'static str,
 ) -> Result<Opened, BootError> {
     let authority = match &settings.redis.authority {
         Some(path) => Some(std::fs::read(path).map_err(SharedError::Authority)?),
         None => None,
     };
-    let address =
-        Address::parse(url, database, authority).map_err(|cause| SharedError::Address {
-            variable: "REDIS_URL",
-            cause,
-        })?;
+    let address = Address::parse(url, database, authority)
+        .map_err(|cause| SharedError::Address { variable, cause })?;
     let store = Arc::new(RedisStore::new(address, &settings.redis.prefix));
     let stores = Stores::of(store.clone());
     await_store(&stores).await?;

@@ -8,6 +8,7 @@ mod employees;
 mod models;
 mod redis;
 mod serve;
+mod store;
 
 use std::{error::Error, fmt, process::ExitCode};
 
@@ -49,6 +50,9 @@ enum Command {
     /// Look at Redis, and clear what is cached there
     #[command(subcommand)]
     Redis(redis::Command),
+    /// Move a whole site from one store to another
+    #[command(subcommand)]
+    Store(store::Command),
 }
 
 /// Why a command failed.
@@ -122,6 +126,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Employees(command) => employees::run(&settings("warn")?, command),
         Command::Models(command) => models::run(&settings("warn")?, command),
         Command::Redis(command) => redis::run(&settings("error")?, command),
+        Command::Store(command) => store::run(&settings("warn")?, command),
     }
 }
 

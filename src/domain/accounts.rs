@@ -116,7 +116,8 @@ impl fmt::Display for Actor {
 }
 
 /// The SHA-256 of a secret that somebody holds (a session id, a device token): the only form that is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
@@ -134,6 +135,20 @@ impl TokenHash {
     }
 }
 
+impl From<TokenHash> for String {
+    fn from(hash: TokenHash) -> Self {
+        hash.to_hex()
+    }
+}
+
+impl TryFrom<String> for TokenHash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::from_hex(&text).ok_or("no hash")
+    }
+}
+
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenHash(…)")
@@ -141,7 +156,7 @@ impl fmt::Debug for TokenHash {
 }
 
 /// A signed-in browser.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// The hash of the id in the cookie.
     pub hash: TokenHash,

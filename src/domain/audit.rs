@@ -1,11 +1,12 @@
 //! The audit trail: who did what to whom, append-only.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{accounts::Actor, ids::AuditId};
 
 /// One thing that was done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// Identity.
     pub id: AuditId,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::TokenHash,
@@ -11,7 +12,7 @@ use super::{
 };
 
 /// A kiosk or a pushing camera.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Device {
     /// Identity.
     pub id: DeviceId,

@@ -1,9 +1,11 @@
 //! What the services need of the outside: small, object-safe traits that know no backend.
 
+mod archive;
 mod shared;
 mod stores;
 mod vision;
 
+pub use archive::*;
 pub use shared::*;
 pub use stores::*;
 pub use vision::*;

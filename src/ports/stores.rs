@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::Archive;
 use crate::domain::{
     accounts::{Account, Session, TokenHash},
     attendance::{Punch, RequestKey},
@@ -95,7 +97,7 @@ pub trait EmployeeStore: Send + Sync {
 }
 
 /// A template as it is stored: sealed, with what is needed to open it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredTemplate {
     /// Identity.
     pub id: TemplateId,
@@ -113,14 +115,37 @@ pub struct StoredTemplate {
     pub created_at: Timestamp,
 }
 
+/// Base64 for bytes of any or of one length.
+mod base64_text {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(
+        bytes: &impl AsRef<[u8]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, T: TryFrom<Vec<u8>>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
+        T::try_from(bytes).map_err(|_| D::Error::custom("another length"))
+    }
+}
+
 /// AES-256-GCM output; only the vault can make or open one.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     /// Which key.
     pub key_id: String,
     /// The 96-bit nonce.
+    #[serde(with = "base64_text")]
     pub nonce: [u8; 12],
     /// Ciphertext and tag.
+    #[serde(with = "base64_text")]
     pub ciphertext: Vec<u8>,
 }
 
@@ -136,7 +161,7 @@ impl std::fmt::Debug for Sealed {
 }
 
 /// An enrollment photo, kept because the site wants it, sealed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredPhoto {
     /// Identity.
     pub id: PhotoId,
@@ -198,7 +223,7 @@ pub struct PunchFilter {
 }
 
 /// The answer to a request that wrote no punch, kept so that its retry gets it again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeptAnswer {
     /// The device that asked.
     pub device: DeviceId,
@@ -384,6 +409,8 @@ pub struct Stores {
     pub audit: Arc<dyn AuditStore>,
     /// Facts about the installation.
     pub settings: Arc<dyn SettingStore>,
+    /// Everything at once.
+    pub archive: Arc<dyn Archive>,
     /// The store as a whole.
     pub health: Arc<dyn StoreHealth>,
 }
@@ -400,6 +427,7 @@ impl Stores {
             + SessionStore
             + AuditStore
             + SettingStore
+            + Archive
             + StoreHealth
             + 'static,
     {
@@ -412,6 +440,7 @@ impl Stores {
             sessions: store.clone(),
             audit: store.clone(),
             settings: store.clone(),
+            archive: store.clone(),
             health: store,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod copying;
 pub mod devices;
 pub mod employees;
 pub mod enrollment;

@@ -1,5 +1,21 @@
 //! The real program: its commands, messages and exit codes.
 
+#[path = "../contract/records.rs"]
+#[expect(dead_code, reason = "other tests make more of them")]
+mod records;
+#[path = "../support/redis.rs"]
+#[expect(dead_code, reason = "other tests freeze and restart it")]
+mod redis_server;
+#[path = "../support/servers.rs"]
+#[expect(dead_code, reason = "other tests freeze and restart it")]
+mod servers;
+#[path = "../support/site.rs"]
+#[expect(dead_code, reason = "other tests read more of it")]
+mod site;
+#[path = "../support/skip.rs"]
+mod skip;
+mod store;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},

@@ -1,5 +1,7 @@
 //! The contract of the systems of record: one suite, run on every adapter.
 
+mod archive;
+mod copying;
 mod crashes;
 mod outages;
 mod records;
@@ -10,6 +12,8 @@ mod redis_store;
 #[path = "../support/servers.rs"]
 mod servers;
 mod shared;
+#[path = "../support/site.rs"]
+mod site;
 #[path = "../support/skip.rs"]
 mod skip;
 mod suite;
@@ -170,5 +174,9 @@ contract! {
     sessions_end_one_by_one_by_account_and_by_time
     the_audit_trail_is_read_newest_first
     of_many_claims_one_wins_until_released
+    everything_is_read_once_and_in_order
+    records_survive_as_json
+    enrollments_that_interleave_are_read_in_order
+    a_record_is_added_once_and_as_it_is
     a_store_says_what_it_is_and_closes
 }

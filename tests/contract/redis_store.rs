@@ -8,7 +8,7 @@ use std::{
 
 use rollcall::{
     domain::{accounts::Role, ids::AccountId, text::Email},
-    ports::{EmployeeFilter, PunchFilter, StoreError, Stores},
+    ports::{EmployeeFilter, PunchFilter, RecordKind, StoreError, Stores},
     storage::redis::{Address, records::RedisStore},
 };
 
@@ -21,6 +21,7 @@ use crate::{
     redis_forms::{cluster, url_of_cluster},
     redis_server::RedisServer,
     redis_store,
+    site::all,
     skip::skip,
 };
 
@@ -343,6 +344,7 @@ async fn what_may_be_lost_is_told_and_nothing_when_nothing_is() {
         Ok(1)
     );
     assert_eq!(stores.punches.append(&one).await, Ok(()));
+    assert_eq!(all(&stores, RecordKind::Punch).await, [one.into()]);
     assert_eq!(stores.health.ping().await, Ok(()));
     server.ask::<redis::Value>(&["ACL", "SETUSER", "site", "-evalsha"]);
     let refused = refusal(&stores).await;
@@ -482,6 +484,7 @@ async fn a_cluster_keeps_the_promises_too() {
     punches_are_listed_newest_first_page_by_page(&stores("punches")).await;
     sessions_end_one_by_one_by_account_and_by_time(&stores("sessions")).await;
     of_many_claims_one_wins_until_released(&stores("claims")).await;
+    everything_is_read_once_and_in_order(&stores("archive")).await;
     a_store_says_what_it_is_and_closes(&stores("health")).await;
     let sizes = nodes.iter().map(|node| node.ask::<u64>(&["DBSIZE"]));
     assert!(sizes.filter(|keys| *keys > 0).count() > 1);

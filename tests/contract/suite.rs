@@ -17,6 +17,7 @@ use rollcall::{
 };
 use uuid::Uuid;
 
+pub use crate::archive::*;
 use crate::records::*;
 
 /// How many try at once where only one may win.

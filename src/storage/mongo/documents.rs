@@ -16,7 +16,7 @@ use crate::{
         quality::Quality,
         text::{IdempotencyKey, SiteName},
     },
-    ports::{KeptAnswer, Sealed, StoreError, StoredPhoto, StoredTemplate},
+    ports::{GalleryChange, KeptAnswer, Sealed, Setting, StoreError, StoredPhoto, StoredTemplate},
     storage::parts,
 };
 
@@ -188,6 +188,13 @@ impl SealedDocument {
 /// The templates that were enrolled together: one document, so that they appear all or none.
 pub(super) struct Enrollment(pub Vec<StoredTemplate>);
 
+impl Enrollment {
+    /// The lowest identity of a template in it.
+    pub fn first(&self) -> Option<TemplateId> {
+        self.0.iter().map(|template| template.id).min()
+    }
+}
+
 /// An [`Enrollment`] as it is kept.
 #[derive(Serialize, Deserialize)]
 pub(super) struct EnrollmentDocument {
@@ -308,8 +315,27 @@ impl Kept for StoredPhoto {
 #[derive(Serialize, Deserialize)]
 pub(super) struct ChangeDocument {
     #[serde(rename = "_id")]
-    pub employee: Uuid,
-    pub at: DateTime,
+    employee: Uuid,
+    at: DateTime,
+}
+
+impl Kept for GalleryChange {
+    const COLLECTION: &str = "gallery_changes";
+    type Document = ChangeDocument;
+
+    fn document(&self) -> Result<ChangeDocument, StoreError> {
+        Ok(ChangeDocument {
+            employee: uuid(self.employee.uuid()),
+            at: when(self.at),
+        })
+    }
+
+    fn record(document: ChangeDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            employee: id(document.employee, EmployeeId::new),
+            at: time(document.at, "gallery change time")?,
+        })
+    }
 }
 
 /// A punch.
@@ -636,6 +662,25 @@ impl Kept for AuditEntry {
 #[derive(Serialize, Deserialize)]
 pub(super) struct SettingDocument {
     #[serde(rename = "_id")]
-    pub name: String,
-    pub value: String,
+    name: String,
+    value: String,
+}
+
+impl Kept for Setting {
+    const COLLECTION: &str = "settings";
+    type Document = SettingDocument;
+
+    fn document(&self) -> Result<SettingDocument, StoreError> {
+        Ok(SettingDocument {
+            name: self.name.clone(),
+            value: self.value.clone(),
+        })
+    }
+
+    fn record(document: SettingDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            name: document.name,
+            value: document.value,
+        })
+    }
 }

@@ -5,6 +5,7 @@
 //! is never answered with a write that a failover takes back. Every call is bounded in time; the
 //! driver finds a server that comes back by itself.
 
+mod archive;
 mod documents;
 mod indexes;
 mod stores;
@@ -54,6 +55,13 @@ pub struct MongoSettings {
     pub database: String,
     /// The name the server's logs show.
     pub app_name: String,
+}
+
+/// The database that a connection string names, if it names one.
+pub fn database_in(uri: &SecretString) -> Option<String> {
+    ConnectionString::parse(uri.expose_secret())
+        .ok()?
+        .default_database
 }
 
 /// Why the store cannot be used at all. That no server answers is none of the reasons.

@@ -13,11 +13,8 @@ use mongodb::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Link, MongoStore, PATIENCE,
-    documents::{
-        ChangeDocument, ConsentDocument, Enrollment, Kept, SettingDocument, id, request_of, time,
-        uuid, when,
-    },
+    MongoStore, PATIENCE,
+    documents::{ConsentDocument, Enrollment, Kept, request_of, uuid, when},
     within,
 };
 use crate::{
@@ -64,16 +61,6 @@ fn range(bounds: [(&str, Option<Timestamp>); 2]) -> Option<Document> {
         .filter_map(|(operator, at)| Some((operator.to_owned(), Bson::DateTime(when(at?)))))
         .collect();
     (!range.is_empty()).then_some(range)
-}
-
-impl Link {
-    async fn changes(&self) -> Result<Collection<ChangeDocument>, StoreError> {
-        Ok(self.database().await?.collection("gallery_changes"))
-    }
-
-    async fn facts(&self) -> Result<Collection<SettingDocument>, StoreError> {
-        Ok(self.database().await?.collection("settings"))
-    }
 }
 
 /// What MongoDB calls a failure that it has no better code for. FerretDB answers so when an
@@ -147,7 +134,7 @@ impl MongoStore {
         within(PATIENCE, call).await
     }
 
-    async fn select<K: Kept>(
+    pub(super) async fn select<K: Kept>(
         &self,
         filter: Document,
         sort: Document,
@@ -408,7 +395,7 @@ impl TemplateStore for MongoStore {
     async fn mark_changed(&self, employee: EmployeeId, at: Timestamp) -> Result<(), StoreError> {
         let link = self.link.clone();
         let call = async move {
-            link.changes()
+            link.collection::<GalleryChange>()
                 .await?
                 .update_one(
                     doc! { "_id": uuid(employee.uuid()) },
@@ -425,22 +412,12 @@ impl TemplateStore for MongoStore {
         &self,
         at: Timestamp,
     ) -> Result<Vec<(EmployeeId, Timestamp)>, StoreError> {
-        let link = self.link.clone();
-        let call = async move {
-            let filter = doc! { "at": { "$gte": when(at) } };
-            let found = link.changes().await?.find(filter).await?;
-            Ok(found.try_collect::<Vec<_>>().await?)
-        };
-        within(PATIENCE, call)
-            .await?
+        let filter = doc! { "at": { "$gte": when(at) } };
+        let found: Vec<GalleryChange> = self.select(filter, doc! {}, None).await?;
+        Ok(found
             .into_iter()
-            .map(|change| {
-                Ok((
-                    id(change.employee, EmployeeId::new),
-                    time(change.at, "gallery change time")?,
-                ))
-            })
-            .collect()
+            .map(|change| (change.employee, change.at))
+            .collect())
     }
 }
 
@@ -674,22 +651,16 @@ impl AuditStore for MongoStore {
 #[async_trait]
 impl SettingStore for MongoStore {
     async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let (link, filter) = (self.link.clone(), doc! { "_id": name });
-        let call = async move { Ok(link.facts().await?.find_one(filter).await?) };
-        Ok(within(PATIENCE, call).await?.map(|setting| setting.value))
+        let found: Option<Setting> = self.select_one(doc! { "_id": name }, doc! {}).await?;
+        Ok(found.map(|setting| setting.value))
     }
 
     async fn claim(&self, name: &str, value: &str) -> Result<bool, StoreError> {
-        let link = self.link.clone();
-        let setting = SettingDocument {
+        let setting = Setting {
             name: name.to_owned(),
             value: value.to_owned(),
         };
-        let call = async move {
-            link.facts().await?.insert_one(setting).await?;
-            Ok(())
-        };
-        match within(PATIENCE, call).await {
+        match self.insert_record(&setting).await {
             Ok(()) => Ok(true),
             Err(StoreError::Conflict) => Ok(false),
             Err(error) => Err(error),
@@ -697,12 +668,8 @@ impl SettingStore for MongoStore {
     }
 
     async fn release(&self, name: &str) -> Result<(), StoreError> {
-        let (link, filter) = (self.link.clone(), doc! { "_id": name });
-        let call = async move {
-            link.facts().await?.delete_one(filter).await?;
-            Ok(())
-        };
-        within(PATIENCE, call).await
+        let deleted = self.delete_where::<Setting>(doc! { "_id": name }).await;
+        deleted.map(drop)
     }
 }
 

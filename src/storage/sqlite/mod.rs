@@ -1,6 +1,7 @@
 //! The embedded system of record: one SQLite file, no server. Other processes (the command
 //! line beside a running service) may use the same file at the same time.
 
+mod archive;
 mod rows;
 mod schema;
 mod stores;

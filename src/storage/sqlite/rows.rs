@@ -14,7 +14,7 @@ use crate::{
         quality::Quality,
         text::{IdempotencyKey, Name, SiteName},
     },
-    ports::{KeptAnswer, Sealed, StoreError, StoredPhoto, StoredTemplate},
+    ports::{GalleryChange, KeptAnswer, Sealed, Setting, StoreError, StoredPhoto, StoredTemplate},
     storage::parts,
 };
 
@@ -22,8 +22,10 @@ use crate::{
 pub(super) trait Record: Sized {
     /// The table.
     const TABLE: &str;
-    /// Its columns; the first is the primary key, or part of it.
+    /// Its columns; the primary key comes first.
     const COLUMNS: &[&str];
+    /// How many columns the primary key has.
+    const KEY: usize = 1;
     /// Those that an update leaves as they are.
     const KEPT: &[&str] = &[];
 
@@ -327,6 +329,7 @@ impl Record for Punch {
 impl Record for KeptAnswer {
     const TABLE: &str = "kept_answers";
     const COLUMNS: &[&str] = &["device", "request_key", "fingerprint", "answer", "at"];
+    const KEY: usize = 2;
 
     fn values(&self) -> Result<Vec<Value>, StoreError> {
         values![
@@ -458,6 +461,38 @@ impl Record for AuditEntry {
             action: row.get("action")?,
             subject: row.get("subject")?,
             detail: row.get("detail")?,
+        })
+    }
+}
+
+impl Record for GalleryChange {
+    const TABLE: &str = "gallery_changes";
+    const COLUMNS: &[&str] = &["employee", "at"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![blob(self.employee.uuid()), self.at.as_millisecond()]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            employee: id(row, "employee", EmployeeId::new)?,
+            at: parts::time(row.get("at")?, "gallery change time")?,
+        })
+    }
+}
+
+impl Record for Setting {
+    const TABLE: &str = "settings";
+    const COLUMNS: &[&str] = &["name", "value"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![self.name.clone(), self.value.clone()]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            name: row.get("name")?,
+            value: row.get("value")?,
         })
     }
 }

@@ -127,7 +127,7 @@ impl AuditStore for RedisStore {
 }
 
 impl RedisStore {
-    fn setting(&self, name: &str) -> String {
+    pub(super) fn setting(&self, name: &str) -> String {
         self.keys.key(&format!("setting:{name}"))
     }
 }

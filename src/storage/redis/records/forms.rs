@@ -1,83 +1,26 @@
 //! How each record is kept: JSON, with what points to it. Bytes are base64 inside.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::plan::{Kept, Ties, member, sortable};
 use crate::{
     domain::{
-        accounts::{Account, Actor, Session, TokenHash},
-        attendance::{ClockSource, Punch, RequestKey},
+        accounts::{Account, Session},
+        attendance::{ClockSource, Punch},
         audit::AuditEntry,
-        biometrics::{ModelId, Similarity, Threshold, Views},
+        biometrics::{Similarity, Threshold},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, AuditId, DeviceId, EmployeeId, PhotoId, TemplateId},
-        quality::Quality,
-        text::{IdempotencyKey, Name, SiteName},
+        ids::DeviceId,
+        text::IdempotencyKey,
     },
-    ports::{KeptAnswer, Sealed, StoreError, StoredPhoto, StoredTemplate},
+    ports::{KeptAnswer, StoreError, StoredPhoto, StoredTemplate},
     storage::parts::{self, damaged},
 };
 
-/// Base64 for bytes of any or of one length.
-mod base64_text {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(
-        bytes: &impl AsRef<[u8]>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, T: TryFrom<Vec<u8>>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
-        T::try_from(bytes).map_err(|_| D::Error::custom("another length"))
-    }
-}
-
-/// Hexadecimal for hashes of tokens.
-mod token_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use super::TokenHash;
-
-    pub fn serialize<S: Serializer>(token: &TokenHash, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&token.to_hex())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TokenHash, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        TokenHash::from_hex(&text).ok_or_else(|| D::Error::custom("no hash"))
-    }
-}
-
-/// The JSON of something that serialises itself, or through the form of the same fields.
-macro_rules! json {
-    ($value:expr, $what:literal) => {
-        serde_json::to_vec($value).map_err(|_| damaged($what))
-    };
-    ($value:expr, $what:literal, $Form:ty) => {{
-        let mut body = Vec::new();
-        <$Form>::serialize($value, &mut serde_json::Serializer::new(&mut body))
-            .map(|()| body)
-            .map_err(|_| damaged($what))
-    }};
-}
-
-/// Reads through a form.
-macro_rules! from_json {
-    ($body:expr, $what:literal, $Form:ty) => {{
-        let mut reader = serde_json::Deserializer::from_slice($body);
-        <$Form>::deserialize(&mut reader)
-            .and_then(|record| reader.end().map(|()| record))
-            .map_err(|_| damaged($what))
-    }};
+/// The JSON of a record.
+fn json(value: &impl Serialize, what: &'static str) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|_| damaged(what))
 }
 
 fn own<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, StoreError> {
@@ -99,7 +42,7 @@ pub(super) struct Enrolled {
 impl Enrolled {
     pub fn json(templates: u32, consent: Option<&Consent>) -> Result<Vec<u8>, StoreError> {
         let consent = consent.cloned();
-        json!(&Self { templates, consent }, "employee consent")
+        json(&Self { templates, consent }, "employee consent")
     }
 }
 
@@ -132,7 +75,7 @@ impl Kept for Employee {
             consent: None,
             ..self.clone()
         };
-        json!(&edited, "employee")
+        json(&edited, "employee")
     }
 
     fn beside(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -151,29 +94,6 @@ impl Kept for Employee {
             ..edited
         })
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Sealed")]
-struct SealedForm {
-    key_id: String,
-    #[serde(with = "base64_text")]
-    nonce: [u8; 12],
-    #[serde(with = "base64_text")]
-    ciphertext: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "StoredTemplate")]
-struct TemplateForm {
-    id: TemplateId,
-    employee: EmployeeId,
-    model: ModelId,
-    views: Views,
-    #[serde(with = "SealedForm")]
-    sealed: Sealed,
-    quality: Quality,
-    created_at: Timestamp,
 }
 
 impl Kept for StoredTemplate {
@@ -195,22 +115,12 @@ impl Kept for StoredTemplate {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "template", TemplateForm)
+        json(self, "template")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
-        from_json!(body, "template", TemplateForm)
+        own(body, "template")
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "StoredPhoto")]
-struct PhotoForm {
-    id: PhotoId,
-    employee: EmployeeId,
-    #[serde(with = "SealedForm")]
-    sealed: Sealed,
-    created_at: Timestamp,
 }
 
 impl Kept for StoredPhoto {
@@ -229,11 +139,11 @@ impl Kept for StoredPhoto {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "photo", PhotoForm)
+        json(self, "photo")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
-        from_json!(body, "photo", PhotoForm)
+        own(body, "photo")
     }
 }
 
@@ -284,7 +194,7 @@ impl Kept for Punch {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "punch")
+        json(self, "punch")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
@@ -302,15 +212,6 @@ impl Kept for Punch {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "KeptAnswer")]
-struct AnswerForm {
-    device: DeviceId,
-    request: RequestKey,
-    answer: String,
-    at: Timestamp,
-}
-
 impl Kept for KeptAnswer {
     const KIND: &str = "answer";
 
@@ -326,24 +227,12 @@ impl Kept for KeptAnswer {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "answer", AnswerForm)
+        json(self, "answer")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
-        from_json!(body, "answer", AnswerForm)
+        own(body, "answer")
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Device")]
-struct DeviceForm {
-    id: DeviceId,
-    name: Name,
-    site: Option<SiteName>,
-    #[serde(with = "token_text")]
-    token: TokenHash,
-    created_at: Timestamp,
-    revoked_at: Option<Timestamp>,
 }
 
 impl Kept for Device {
@@ -366,11 +255,11 @@ impl Kept for Device {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "device", DeviceForm)
+        json(self, "device")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
-        from_json!(body, "device", DeviceForm)
+        own(body, "device")
     }
 }
 
@@ -391,22 +280,12 @@ impl Kept for Account {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "account")
+        json(self, "account")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
         own(body, "account")
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Session")]
-struct SessionForm {
-    #[serde(with = "token_text")]
-    hash: TokenHash,
-    account: AccountId,
-    created_at: Timestamp,
-    expires_at: Timestamp,
 }
 
 impl Kept for Session {
@@ -431,23 +310,12 @@ impl Kept for Session {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "session", SessionForm)
+        json(self, "session")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
-        from_json!(body, "session", SessionForm)
+        own(body, "session")
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "AuditEntry")]
-struct AuditForm {
-    id: AuditId,
-    at: Timestamp,
-    actor: Actor,
-    action: String,
-    subject: String,
-    detail: Option<String>,
 }
 
 impl Kept for AuditEntry {
@@ -469,10 +337,10 @@ impl Kept for AuditEntry {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        json!(self, "audit entry", AuditForm)
+        json(self, "audit entry")
     }
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
-        from_json!(body, "audit entry", AuditForm)
+        own(body, "audit entry")
     }
 }

@@ -2,9 +2,11 @@
 //! table of keys.
 //!
 //! Every key carries the installation's prefix as a hash tag, so that what a script touches is in
-//! one slot of a cluster. No record has an expiry; nothing is ever searched by KEYS or SCAN.
+//! one slot of a cluster. No record has an expiry; nothing is ever searched by KEYS or SCAN, but
+//! for reading everything there is.
 
 mod accounts;
+mod archive;
 mod durability;
 mod employees;
 mod forms;

@@ -154,3 +154,10 @@ return redis.call('DEL', KEYS[1])
 "),
     )
 });
+
+/// Looks over some of the keys, so that in a cluster the node that has the records is asked.
+/// `KEYS[1]` is one of them; `ARGV`: where the last look ended, which keys are wanted, how many
+/// to look over. Answers where this look ended, `0` for the end, and the keys.
+pub(super) static SCAN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new("return redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])")
+});

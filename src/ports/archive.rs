@@ -1,0 +1,260 @@
+//! Everything that a system of record holds, one kind after the other: what copies and archives
+//! of a whole site stand on.
+
+use std::io;
+
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::ser::{CompactFormatter, Formatter};
+
+use super::{KeptAnswer, StoreError, StoredPhoto, StoredTemplate, Stores};
+use crate::domain::{
+    accounts::Account, attendance::Punch, audit::AuditEntry, devices::Device, employees::Employee,
+    ids::EmployeeId,
+};
+
+/// The kinds of records. Sessions are none of them: people sign in again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// Who signs in, with their password hashes.
+    Account,
+    /// Devices, revoked ones too.
+    Device,
+    /// Employees, deleted ones too.
+    Employee,
+    /// Sealed templates.
+    Template,
+    /// Sealed photos that the site keeps.
+    Photo,
+    /// When each employee's place in the gallery last changed.
+    GalleryChange,
+    /// Punches.
+    Punch,
+    /// Answers kept for retries.
+    Answer,
+    /// Facts about the installation.
+    Setting,
+    /// The audit trail.
+    Audit,
+}
+
+impl RecordKind {
+    /// Every kind, in an order in which they may be written. The audit trail comes last: what it
+    /// tells of was written before.
+    pub const ALL: [Self; 10] = [
+        Self::Account,
+        Self::Device,
+        Self::Employee,
+        Self::Template,
+        Self::Photo,
+        Self::GalleryChange,
+        Self::Punch,
+        Self::Answer,
+        Self::Setting,
+        Self::Audit,
+    ];
+
+    /// What people call several of them.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Account => "accounts",
+            Self::Device => "devices",
+            Self::Employee => "employees",
+            Self::Template => "templates",
+            Self::Photo => "photos",
+            Self::GalleryChange => "gallery changes",
+            Self::Punch => "punches",
+            Self::Answer => "kept answers",
+            Self::Setting => "settings",
+            Self::Audit => "audit entries",
+        }
+    }
+
+    /// What people call one of them.
+    pub fn singular(self) -> &'static str {
+        match self {
+            Self::Punch => "punch",
+            Self::Audit => "audit entry",
+            kind => kind.plural().trim_end_matches('s'),
+        }
+    }
+}
+
+/// When an employee's place in the gallery last changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GalleryChange {
+    /// Whose.
+    pub employee: EmployeeId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A fact about the installation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A record of any kind, as every store gives it back. What is sealed and hashed in it stays so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "record", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each holds what its name says")]
+pub enum StoredRecord {
+    Account(Account),
+    Device(Device),
+    Employee(Employee),
+    Template(StoredTemplate),
+    Photo(StoredPhoto),
+    GalleryChange(GalleryChange),
+    Punch(Box<Punch>),
+    Answer(KeptAnswer),
+    Setting(Setting),
+    Audit(AuditEntry),
+}
+
+impl StoredRecord {
+    /// Its kind.
+    pub fn kind(&self) -> RecordKind {
+        match self {
+            Self::Account(_) => RecordKind::Account,
+            Self::Device(_) => RecordKind::Device,
+            Self::Employee(_) => RecordKind::Employee,
+            Self::Template(_) => RecordKind::Template,
+            Self::Photo(_) => RecordKind::Photo,
+            Self::GalleryChange(_) => RecordKind::GalleryChange,
+            Self::Punch(_) => RecordKind::Punch,
+            Self::Answer(_) => RecordKind::Answer,
+            Self::Setting(_) => RecordKind::Setting,
+            Self::Audit(_) => RecordKind::Audit,
+        }
+    }
+
+    /// What names it among those of its kind.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Account(account) => account.id.to_string(),
+            Self::Device(device) => device.id.to_string(),
+            Self::Employee(employee) => employee.id.to_string(),
+            Self::Template(template) => template.id.to_string(),
+            Self::Photo(photo) => photo.id.to_string(),
+            Self::GalleryChange(change) => change.employee.to_string(),
+            Self::Punch(punch) => punch.id.to_string(),
+            Self::Answer(answer) => format!("{}:{}", answer.device, answer.request.key),
+            Self::Setting(setting) => setting.name.clone(),
+            Self::Audit(entry) => entry.id.to_string(),
+        }
+    }
+
+    /// Its JSON, byte by byte the same from whichever store it was read: the sign of a zero,
+    /// which not every store keeps, is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when a store gave something that no JSON can hold.
+    pub fn json(&self) -> Result<Vec<u8>, StoreError> {
+        let mut json = Vec::new();
+        let mut writer = serde_json::Serializer::with_formatter(&mut json, UnsignedZero);
+        match self.serialize(&mut writer) {
+            Ok(()) => Ok(json),
+            Err(_) => Err(StoreError::Corrupt(self.kind().singular().to_owned())),
+        }
+    }
+
+    /// The identity under which the audit trail tells of its changes: for what belongs to an
+    /// employee that employee's, else its own.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Template(template) => template.employee.to_string(),
+            Self::Photo(photo) => photo.employee.to_string(),
+            record => record.id(),
+        }
+    }
+}
+
+/// JSON without white space, where minus zero is zero.
+struct UnsignedZero;
+
+impl Formatter for UnsignedZero {
+    fn write_f32<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
+        CompactFormatter.write_f32(writer, value + 0.0)
+    }
+}
+
+macro_rules! from {
+    ($($kind:ident($record:ty)),+ $(,)?) => {$(
+        impl From<$record> for StoredRecord {
+            fn from(record: $record) -> Self {
+                Self::$kind(record.into())
+            }
+        }
+    )+};
+}
+
+from! {
+    Account(Account),
+    Device(Device),
+    Employee(Employee),
+    Template(StoredTemplate),
+    Photo(StoredPhoto),
+    GalleryChange(GalleryChange),
+    Punch(Punch),
+    Answer(KeptAnswer),
+    Setting(Setting),
+    Audit(AuditEntry),
+}
+
+/// Reading everything that a store holds.
+pub trait Archive: Send + Sync {
+    /// All records of a kind, also those that no list shows, in pages of any length, each record
+    /// once, in the order of the bytes of [`StoredRecord::id`]. What is written meanwhile may be
+    /// among them or not.
+    fn records(&self, kind: RecordKind) -> BoxStream<'_, Result<Vec<StoredRecord>, StoreError>>;
+}
+
+/// How many records of a kind a page holds: photos are large.
+pub fn records_in_page(kind: RecordKind) -> usize {
+    match kind {
+        RecordKind::Photo => 8,
+        _ => 500,
+    }
+}
+
+impl Stores {
+    /// Adds a record exactly as it is, with its identity and times.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it is there, or when another one has a value that must be
+    /// unique. Not of gallery changes, where the later one stays, and of photos that are there,
+    /// which may stay as they are.
+    pub async fn add(&self, record: &StoredRecord) -> Result<(), StoreError> {
+        match record {
+            StoredRecord::Account(account) => self.accounts.insert(account).await,
+            StoredRecord::Device(device) => self.devices.insert(device).await,
+            StoredRecord::Employee(employee) => self.employees.insert(employee).await,
+            StoredRecord::Template(template) => {
+                let templates = std::slice::from_ref(template);
+                self.templates.insert(templates, &[]).await
+            }
+            StoredRecord::Photo(photo) => {
+                let photos = std::slice::from_ref(photo);
+                self.templates.insert(&[], photos).await
+            }
+            StoredRecord::GalleryChange(change) => {
+                self.templates
+                    .mark_changed(change.employee, change.at)
+                    .await
+            }
+            StoredRecord::Punch(punch) => self.punches.append(punch).await,
+            StoredRecord::Answer(answer) => self.punches.keep_answer(answer).await,
+            StoredRecord::Setting(setting) => {
+                let claimed = self.settings.claim(&setting.name, &setting.value).await?;
+                claimed.then_some(()).ok_or(StoreError::Conflict)
+            }
+            StoredRecord::Audit(entry) => self.audit.append(entry).await,
+        }
+    }
+}
