@@ -168,3 +168,30 @@ async fn await_store(stores: &Stores) -> Result<(), BootError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_url_names_a_file_or_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().display();
+        let inside = folder.path().join(DATABASE_FILE);
+        for (rest, file) in [
+            (format!("//{here}"), inside.clone()),
+            (format!("//{here}/"), inside.clone()),
+            (format!("{here}/rollcall.db"), inside.clone()),
+            (format!("//{here}/new"), folder.path().join("new")),
+            (
+                format!("//{here}/new/"),
+                folder.path().join("new").join(DATABASE_FILE),
+            ),
+            ("old.db".to_owned(), "old.db".into()),
+        ] {
+            assert_eq!(sqlite_file(&rest), Some(file), "{rest}");
+        }
+        assert_eq!(sqlite_file(""), None);
+        assert_eq!(sqlite_file("//"), None);
+    }
+}

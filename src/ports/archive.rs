@@ -215,10 +215,11 @@ pub trait Archive: Send + Sync {
     fn records(&self, kind: RecordKind) -> BoxStream<'_, Result<Vec<StoredRecord>, StoreError>>;
 }
 
-/// How many records of a kind a page holds: photos are large.
+/// How many records of a kind a page holds. Photos are large, and stores have to answer in 2
+/// seconds, also over a slow network.
 pub fn records_in_page(kind: RecordKind) -> usize {
     match kind {
-        RecordKind::Photo => 8,
+        RecordKind::Photo => 2,
         _ => 500,
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 const AT_ONCE: usize = 64;
 
 /// The same for photos, which are large.
-const PHOTOS_AT_ONCE: usize = 4;
+const PHOTOS_AT_ONCE: usize = 2;
 
 /// How many identities a refusal names.
 const NAMED: usize = 5;
