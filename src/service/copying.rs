@@ -6,7 +6,7 @@
 //! all its punches and audit entries from the source, it was not in use by itself; and of what
 //! differs, or is only in the target, the source's trail must have news.
 
-use std::{collections::HashSet, pin::Pin};
+use std::{collections::HashSet, pin::Pin, time::Duration};
 
 use async_stream::try_stream;
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
@@ -19,10 +19,15 @@ use crate::{
 };
 
 /// How many records are written at the same time, so that they share commits and round trips.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 16;
 
 /// The same for photos, which are large.
 const PHOTOS_AT_ONCE: usize = 2;
+
+/// How often, and how long apart, a store is asked again that does not answer: what is copied is
+/// more than a store is used to, and a server may be starting again.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How many identities a refusal names.
 const NAMED: usize = 5;
@@ -139,25 +144,65 @@ struct Item {
     record: StoredRecord,
 }
 
+/// Whether something is worth another try, after a pause that grows.
+async fn again(error: &StoreError, tries: &mut u32) -> bool {
+    *tries += 1;
+    let worth = matches!(error, StoreError::Unavailable(_)) && *tries < TRIES;
+    if worth {
+        tokio::time::sleep(PAUSE * *tries).await;
+    }
+    worth
+}
+
 /// The records of a kind one by one; an error where a store breaks the promised order, because a
-/// comparison would go wrong without a word.
+/// comparison would go wrong without a word. A store that fails in between is read again from the
+/// start, up to where it was.
 fn items(stores: &Stores, kind: RecordKind) -> BoxStream<'_, Result<Item, StoreError>> {
-    let mut pages = stores.archive.records(kind);
     let items = try_stream! {
-        let mut last: Option<String> = None;
-        while let Some(page) = pages.try_next().await? {
-            for record in page {
-                let id = record.id();
-                if last.as_ref().is_some_and(|last| *last >= id) {
-                    Err(StoreError::Corrupt(format!("{} out of order", kind.plural())))?;
+        let (mut told, mut tries): (Option<String>, _) = (None, 0);
+        'reading: loop {
+            let mut pages = stores.archive.records(kind);
+            let mut last: Option<String> = None;
+            while let Some(page) = pages.next().await {
+                let page = match page {
+                    Err(error) if again(&error, &mut tries).await => continue 'reading,
+                    page => page?,
+                };
+                for record in page {
+                    let id = record.id();
+                    if last.as_ref().is_some_and(|last| *last >= id) {
+                        Err(StoreError::Corrupt(format!("{} out of order", kind.plural())))?;
+                    }
+                    last = Some(id.clone());
+                    if told < last {
+                        let json = record.json()?;
+                        (told, tries) = (last.clone(), 0);
+                        yield Item { id, json, record };
+                    }
                 }
-                let json = record.json()?;
-                last = Some(id.clone());
-                yield Item { id, json, record };
             }
+            break;
         }
     };
     items.boxed()
+}
+
+/// Adds a record. After a call that got no answer it may be there already, which the comparison
+/// at the end makes sure of.
+async fn add(target: &Stores, item: &Item) -> Result<(), CopyError> {
+    let mut tries = 0;
+    loop {
+        match target.add(&item.record).await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Conflict) if tries > 0 => return Ok(()),
+            Err(StoreError::Conflict) => {
+                let (kind, id) = (item.record.kind(), item.id.clone());
+                return Err(CopyError::Taken { kind, id });
+            }
+            Err(error) if again(&error, &mut tries).await => {}
+            Err(error) => return Err(CopyError::Target(error)),
+        }
+    }
 }
 
 /// The records of one identity in source and target; one of them at least is there.
@@ -425,13 +470,7 @@ async fn add_missing(source: &Stores, target: &Stores, kind: RecordKind) -> Resu
             _ => None,
         })
     });
-    let writes = missing.map_ok(|one| async move {
-        match target.add(&one.record).await {
-            Ok(()) => Ok(()),
-            Err(StoreError::Conflict) => Err(CopyError::Taken { kind, id: one.id }),
-            Err(error) => Err(CopyError::Target(error)),
-        }
-    });
+    let writes = missing.map_ok(|one| async move { add(target, &one).await });
     let written = writes.try_buffer_unordered(at_once);
     written
         .try_fold(0, |count, ()| async move { Ok(count + 1) })

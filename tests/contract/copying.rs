@@ -1,5 +1,7 @@
 //! Copying a site from any store to any other: once, again, and not over another site.
 
+use std::time::Duration;
+
 use rollcall::{
     domain::attendance::Punch,
     ports::{RecordKind, StoredRecord, Stores},
@@ -278,4 +280,27 @@ async fn two_codes_that_changed_places_are_told_and_not_lost() {
         Err(CopyError::Taken { kind: RecordKind::Employee, ref id }) if [ann.id, bob.id].iter().any(|one| one.to_string() == *id)
     );
     assert!(taken, "{stuck:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_restarts_in_the_middle_is_waited_for() {
+    let (source, _folder) = crate::sqlite().await;
+    let (target, mut server) = match crate::redis().await {
+        Ok(redis) => redis,
+        Err(why) => return skip("a_target_that_restarts", &why),
+    };
+    fill(&source, &site_with(3000).records).await;
+    let copying = {
+        let (source, target) = (source.clone(), target.clone());
+        tokio::spawn(async move { copy(&source, &target, |_| {}).await })
+    };
+    while server.ask::<u64>(&["ZCARD", "{rollcall}:punches"]) < 300 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.kill();
+    assert!(!copying.is_finished(), "it is in the middle");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.restart();
+    copying.await.unwrap().unwrap();
+    assert!(nothing(&copied(&source, &target).await));
 }

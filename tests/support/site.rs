@@ -114,7 +114,7 @@ pub fn site_with(punches: u64) -> Site {
 pub async fn fill(stores: &Stores, records: &[StoredRecord]) {
     stream::iter(records.iter().rev())
         .map(|record| stores.add(record))
-        .buffer_unordered(32)
+        .buffer_unordered(8)
         .try_collect::<()>()
         .await
         .unwrap();
