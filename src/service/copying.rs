@@ -510,7 +510,9 @@ async fn replace_one(target: &Stores, record: &StoredRecord) -> Result<(), Store
         StoredRecord::Device(device) => target.devices.update(device).await.map(drop),
         StoredRecord::Employee(employee) => {
             let (id, consent) = (employee.id, employee.consent.as_ref());
-            target.employees.update(employee).await?;
+            if let Some(was) = target.employees.find(id).await? {
+                target.employees.update(&was, employee).await?;
+            }
             let enrolled = target
                 .employees
                 .set_enrolled(id, employee.templates, consent);

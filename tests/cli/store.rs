@@ -9,7 +9,7 @@ use crate::{
     records::{name, punch},
     redis_server::RedisServer,
     servers::MongoServer,
-    site::{Site, audit, fill, site_with},
+    site::{Site, audit, fill, overwrite, site_with},
     skip::skip,
 };
 
@@ -125,7 +125,7 @@ async fn news_come_over_and_what_was_changed_behind_is_told() {
         stores.punches.append(&news).await.unwrap();
         let entry = audit("employee.change", ann.id, 90);
         stores.audit.append(&entry).await.unwrap();
-        stores.employees.update(&ann).await.unwrap();
+        overwrite(stores, &ann).await;
     })
     .await;
     let (code, out, err) = run(&mut copy(&from, &to, &["--check"]));
@@ -138,7 +138,7 @@ async fn news_come_over_and_what_was_changed_behind_is_told() {
     // Somebody changes a record of the target by hand.
     ann.name = name("Ann");
     on_sqlite(target.path(), async |stores| {
-        assert_eq!(stores.employees.update(&ann).await, Ok(true));
+        overwrite(stores, &ann).await;
     })
     .await;
     let (code, out, err) = run(&mut copy(&from, &to, &[]));

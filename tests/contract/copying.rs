@@ -10,7 +10,7 @@ use rollcall::{
 
 use crate::{
     records::*,
-    site::{Site, all, audit, fill, site_with},
+    site::{Site, all, audit, fill, overwrite, site_with},
     skip::skip,
 };
 
@@ -134,7 +134,7 @@ async fn news_come_over(target: &Stores) {
     let (anew, picture) = (template(ann.id, 60), photo(ann.id, 60, 100));
     source.templates.insert(&[anew], &[picture]).await.unwrap();
     source.templates.mark_changed(ann.id, at(61)).await.unwrap();
-    source.employees.update(&ann).await.unwrap();
+    overwrite(&source, &ann).await;
     source
         .employees
         .set_enrolled(ann.id, 1, None)
@@ -230,7 +230,7 @@ async fn what_differs_without_news_of_it_is_refused() {
     let (site, source, target, _folders) = copied_site().await;
     let mut ann = site.ann.clone();
     ann.name = name("Anna");
-    target.employees.update(&ann).await.unwrap();
+    overwrite(&target, &ann).await;
     let told = refused(&source, &target).await;
     let differs = |kind, id: String| Refusal::Differs {
         kind,
@@ -263,10 +263,10 @@ async fn two_codes_that_changed_places_are_told_and_not_lost() {
     let (mut ann, mut bob) = (site.ann.clone(), found.unwrap());
     for (employee, to) in [(&mut ann, "between"), (&mut bob, "E7")] {
         employee.code = code(to);
-        source.employees.update(employee).await.unwrap();
+        overwrite(&source, employee).await;
     }
     ann.code = code("E8");
-    source.employees.update(&ann).await.unwrap();
+    overwrite(&source, &ann).await;
     for id in [ann.id, bob.id] {
         source
             .audit

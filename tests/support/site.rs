@@ -124,3 +124,9 @@ pub async fn fill(stores: &Stores, records: &[StoredRecord]) {
 pub async fn all(stores: &Stores, kind: RecordKind) -> Vec<StoredRecord> {
     stores.archive.records(kind).try_concat().await.unwrap()
 }
+
+/// Makes an employee what they shall be, whatever they were.
+pub async fn overwrite(stores: &Stores, employee: &Employee) {
+    let was = stores.employees.find(employee.id).await.unwrap().unwrap();
+    assert_eq!(stores.employees.update(&was, employee).await, Ok(true));
+}
