@@ -3,6 +3,7 @@
 mod archive;
 mod copying;
 mod crashes;
+mod locks;
 mod outages;
 mod records;
 mod redis_forms;

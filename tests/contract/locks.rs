@@ -1,0 +1,214 @@
+//! Locks between processes: what they protect sees one holder at a time, also when a holder is
+//! stopped in the middle of its work and goes on after its lease.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use rollcall::{
+    ports::Held,
+    service::exclusive::with_lock,
+    storage::{degrading::StrictLocks, redis::RedisLocks},
+};
+
+use crate::{
+    redis_server::RedisServer,
+    shared::{prefix, redis_with, server, watch},
+};
+
+/// Names the Redis, and makes [`child_that_works_under_the_lock`] do so.
+const CHILD: &str = "ROLLCALL_LOCK_CHILD";
+const LEASE: Duration = Duration::from_millis(400);
+/// The writes of one holder, and the time between them.
+const PARTS: usize = 4;
+const APART: Duration = Duration::from_millis(25);
+const WRITE: &str = "write ";
+/// Nothing here takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Not a test by itself: the body of the processes of the next one. Each write goes out as a
+/// line with the fence under which it is made.
+#[tokio::test]
+async fn child_that_works_under_the_lock() {
+    let Ok(url) = std::env::var(CHILD) else {
+        return;
+    };
+    let (server, _guard) = watch(server(&url)).await;
+    let name = std::process::id().to_string();
+    let locks = StrictLocks::new(RedisLocks::new(server, prefix(), name));
+    let work = async |held: &Held| {
+        for part in 0..PARTS {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "\n{WRITE}{} {part}", held.fence).unwrap();
+            out.flush().unwrap();
+            drop(out);
+            tokio::time::sleep(APART).await;
+        }
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        with_lock(&locks, "resource", LEASE, work).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A write as it arrived at what the lock protects.
+#[derive(Debug, Clone, PartialEq)]
+struct Arrived {
+    by: u32,
+    fence: u64,
+    part: usize,
+    taken: bool,
+}
+
+/// What the lock protects: it takes no write with a fence lower than one it has seen.
+#[derive(Default)]
+struct Resource {
+    highest: u64,
+    all: Vec<Arrived>,
+}
+
+/// A process that works under the lock, ended when dropped.
+struct Worker {
+    child: Child,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(redis: &RedisServer, resource: &Arc<Mutex<Resource>>) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("locks::child_that_works_under_the_lock")
+            .env(CHILD, redis.url())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let (by, resource) = (child.id(), resource.clone());
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reader = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let Some(write) = line.strip_prefix(WRITE) else {
+                    continue;
+                };
+                let (fence, part) = write.split_once(' ').unwrap();
+                let (fence, part) = (fence.parse().unwrap(), part.parse().unwrap());
+                let mut resource = resource.lock().unwrap();
+                let taken = fence >= resource.highest;
+                resource.highest = resource.highest.max(fence);
+                resource.all.push(Arrived {
+                    by,
+                    fence,
+                    part,
+                    taken,
+                });
+            }
+        });
+        Self {
+            child,
+            reader: Some(reader),
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Both may have ended by themselves.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Waits until what has arrived is so, and answers with all of it.
+fn until(resource: &Mutex<Resource>, so: impl Fn(&[Arrived]) -> bool) -> Vec<Arrived> {
+    let begun = Instant::now();
+    loop {
+        let all = resource.lock().unwrap().all.clone();
+        if so(&all) {
+            return all;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{all:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// How many holders came to the end of their work.
+fn whole(all: &[Arrived], by: u32) -> usize {
+    let ends = |write: &&Arrived| write.by == by && write.part == PARTS - 1 && write.taken;
+    all.iter().filter(ends).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_one_acts_also_when_a_holder_was_stopped() {
+    let Some(redis) = redis_with("locks between processes", &[]) else {
+        return;
+    };
+    let resource = Arc::new(Mutex::new(Resource::default()));
+    let [one, two] = [(); 2].map(|()| Worker::start(&redis, &resource));
+    let (a, b) = (one.child.id(), two.child.id());
+
+    // Both act, never at once: without a stop no write is ever refused, and none falls between
+    // those of another holder.
+    let all = until(&resource, |all| whole(all, a) >= 5 && whole(all, b) >= 5);
+    assert!(all.iter().all(|write| write.taken), "{all:?}");
+    let holders = all.chunk_by(|before, after| before.fence == after.fence);
+    for holder in holders {
+        let parts: Vec<_> = holder.iter().map(|write| write.part).collect();
+        assert!(holder.iter().all(|write| write.by == holder[0].by));
+        // The last one may still be at it.
+        assert_eq!(parts, (0..parts.len()).collect::<Vec<_>>());
+    }
+
+    // The first is stopped in the middle of its work.
+    let before = all.len();
+    let all = until(&resource, |all| {
+        all.len() > before
+            && all
+                .last()
+                .is_some_and(|last| last.by == a && last.part == 1)
+    });
+    one.signal("STOP");
+    let stopped = all.last().unwrap().fence;
+    // The second gets the lock when the lease is over, with a higher fence.
+    let all = until(&resource, |all| {
+        all.last()
+            .is_some_and(|last| last.by == b && last.fence > stopped)
+    });
+    let taken_over = all.last().unwrap().fence;
+    assert!(taken_over > stopped);
+    until(&resource, |all| whole(all, b) >= 8);
+
+    // It goes on: it leaves what it had begun, and whatever it writes before it notices is refused.
+    let before = resource.lock().unwrap().all.len();
+    one.signal("CONT");
+    let recovered = |all: &[Arrived]| {
+        all.iter()
+            .any(|write| write.by == a && write.fence > taken_over && write.part == PARTS - 1)
+    };
+    let all = until(&resource, recovered);
+    let late = all[before..].iter().filter(|write| write.fence == stopped);
+    for write in late {
+        assert!(!write.taken, "{write:?} came after {taken_over}");
+    }
+    // Nothing that was taken ever fell behind another holder's.
+    let taken = all.iter().filter(|write| write.taken);
+    assert!(taken.is_sorted_by_key(|write| write.fence));
+}
