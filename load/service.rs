@@ -1,11 +1,13 @@
 //! The whole service under load, as a kiosk sees it: `cargo bench --bench service`.
 //!
 //! Starts the real binary on loopback with a store in a temporary folder, enrolls somebody, and
-//! prints, all from one run on one photo:
+//! prints, all from one run on one photo, which has other bytes each time unless said otherwise:
 //!
 //! - the time of a 640×480 punch against the sum of the stages that the service itself timed;
 //! - images a second on all cores, for punches and for identification;
-//! - the memory after 500 and after 10,000 punches.
+//! - the memory after 500 and after 10,000 punches;
+//! - with a Redis, when there is a `redis-server`: identification of what nobody saw, what this
+//!   instance saw and what another one saw; and what a session and a limit cost a request.
 //!
 //! It stops by itself after a bounded number of requests. Nothing is asserted: machines differ,
 //! so read the ratios.
@@ -15,7 +17,10 @@ use std::{
     error::Error,
     io::{BufRead, BufReader, Cursor},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -41,7 +46,39 @@ const PASSWORD: &str = "only for this bench";
 struct Service {
     process: Child,
     base: String,
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
+}
+
+fn free_port() -> Outcome<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// A Redis that keeps nothing, ended when dropped.
+struct Redis {
+    process: Child,
+    url: String,
+}
+
+impl Redis {
+    fn start() -> Outcome<Self> {
+        let port = free_port()?.to_string();
+        let process = Command::new("redis-server")
+            .args(["--port", &port, "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()?;
+        let url = format!("redis://127.0.0.1:{port}");
+        Ok(Self { process, url })
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Drop for Service {
@@ -53,13 +90,16 @@ impl Drop for Service {
 }
 
 impl Service {
-    fn start() -> Outcome<Self> {
-        let folder = tempfile::tempdir()?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?
-            .local_addr()?
-            .port();
+    /// With these environment variables besides; in the folder of another one, or its own.
+    fn start(variables: &[(&str, &str)], beside: Option<&Self>) -> Outcome<Self> {
+        let folder = match beside {
+            Some(other) => other.folder.clone(),
+            None => Arc::new(tempfile::tempdir()?),
+        };
+        let port = free_port()?;
         let process = Command::new(env!("CARGO_BIN_EXE_rollcall"))
             .arg("serve")
+            .envs(variables.iter().copied())
             .env("DATA_DIR", folder.path())
             .env("PORT", port.to_string())
             .env("ADMIN_EMAIL", EMAIL)
@@ -73,7 +113,7 @@ impl Service {
         Ok(Self {
             process,
             base: format!("http://127.0.0.1:{port}"),
-            _folder: folder,
+            folder,
         })
     }
 
@@ -107,16 +147,35 @@ struct Kiosk {
     base: String,
     token: String,
     photo: Vec<u8>,
+    posted: AtomicU64,
 }
 
 impl Kiosk {
+    /// A photo that nobody has seen.
+    fn fresh(&self) -> Vec<u8> {
+        self.numbered(self.posted.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The same picture in other bytes: with a comment behind the JPEG's first marker.
+    fn numbered(&self, number: u64) -> Vec<u8> {
+        let mut bytes = self.photo[..2].to_vec();
+        bytes.extend([0xff, 0xfe, 0, 10]);
+        bytes.extend(number.to_be_bytes());
+        bytes.extend(&self.photo[2..]);
+        bytes
+    }
+
     async fn post(&self, path: &str) -> Outcome<Value> {
+        self.send(path, self.fresh()).await
+    }
+
+    async fn send(&self, path: &str, photo: Vec<u8>) -> Outcome<Value> {
         let answer = self
             .client
             .post(format!("{}{path}", self.base))
             .bearer_auth(&self.token)
             .header("content-type", "image/jpeg")
-            .body(self.photo.clone())
+            .body(photo)
             .send()
             .await?;
         let status = answer.status();
@@ -211,6 +270,7 @@ async fn set_up(service: &Service) -> Outcome<Kiosk> {
         base,
         token,
         photo: photo(fixture)?,
+        posted: AtomicU64::new(0),
     })
 }
 
@@ -273,8 +333,122 @@ async fn alone(kiosk: &Kiosk) -> Outcome<()> {
     Ok(())
 }
 
+/// Photos that are looked at, and again.
+const SEEN: usize = 200;
+
+/// What is remembered against what is not, on two instances and a Redis.
+async fn remembered() -> Outcome<()> {
+    let redis = match Redis::start() {
+        Ok(redis) => redis,
+        Err(why) => {
+            println!(
+                "skipped: what a Redis saves and costs, because redis-server does not start: {why}"
+            );
+            return Ok(());
+        }
+    };
+    let shared = [("REDIS_URL", redis.url.as_str())];
+    let service = Service::start(&shared, None)?;
+    let one = set_up(&service).await?;
+    let other = Service::start(&shared, Some(&service))?;
+    ready(&one.client, &other.base).await?;
+    let cores = std::thread::available_parallelism()?.get();
+    let identify = async |base: &str| {
+        let number = AtomicU64::new(1 << 32);
+        let kiosk = Kiosk {
+            client: one.client.clone(),
+            base: base.to_owned(),
+            token: one.token.clone(),
+            photo: one.photo.clone(),
+            posted: AtomicU64::new(0),
+        };
+        let look = async || {
+            let photo = kiosk.numbered(number.fetch_add(1, Ordering::Relaxed));
+            kiosk.send("/api/identify", photo).await.map(drop)
+        };
+        together(SEEN, cores * 2, look).await
+    };
+    let unseen = identify(&service.base).await?;
+    let here = identify(&service.base).await?;
+    let there = identify(&other.base).await?;
+    println!(
+        "identification with a Redis, {SEEN} photos, {} at once",
+        cores * 2
+    );
+    println!("  seen by nobody        {unseen:7.1} images/s");
+    println!(
+        "  seen by this instance {here:7.1} images/s = {:.1} ×",
+        here / unseen
+    );
+    println!(
+        "  seen by another one   {there:7.1} images/s = {:.1} ×",
+        there / unseen
+    );
+
+    let plain = Service::start(
+        &[("REDIS_URL", &redis.url), ("SESSION_ENGINE", "db")],
+        Some(&service),
+    )?;
+    ready(&one.client, &plain.base).await?;
+    println!("a request one after another, median of {ALONE}");
+    let health = median(&one.client, &service.base, "/healthz", None).await?;
+    println!("  that asks nothing                     {health:6.3} ms");
+    for (what, at) in [("in redis", &service.base), ("in sqlite", &plain.base)] {
+        let cookie = sign_in(at).await?;
+        let took = median(&one.client, at, "/api/session", Some(&cookie)).await?;
+        println!("  with a session and account, {what:<9} {took:6.3} ms");
+    }
+    // A wrong body is counted and refused before anything else is done.
+    let limited = [
+        ("REDIS_URL", redis.url.as_str()),
+        ("SIGN_IN_LIMIT", "1000000"),
+    ];
+    let limited = Service::start(&limited, Some(&service))?;
+    ready(&one.client, &limited.base).await?;
+    let mut times = Vec::with_capacity(ALONE);
+    for _ in 0..WARM + ALONE {
+        let start = Instant::now();
+        let answer = one.client.post(format!("{}/api/session", limited.base));
+        let answer = answer.json(&json!({})).send().await?;
+        times.push(start.elapsed());
+        if answer.status() != 422 || !answer.headers().contains_key("ratelimit") {
+            return Err(format!("not counted: {}", answer.status()).into());
+        }
+    }
+    let (took, _) = percentiles(&mut times[WARM..]);
+    println!("  that is counted by all instances      {took:6.3} ms");
+    Ok(())
+}
+
+async fn sign_in(base: &str) -> Outcome<String> {
+    let answer = Client::new()
+        .post(format!("{base}/api/session"))
+        .json(&json!({"email": EMAIL, "password": PASSWORD}))
+        .send()
+        .await?
+        .error_for_status()?;
+    let cookie = answer.headers().get("set-cookie").ok_or("no cookie")?;
+    let pair = cookie.to_str()?.split(';').next().unwrap_or_default();
+    Ok(pair.to_owned())
+}
+
+/// The median time of a request, milliseconds.
+async fn median(client: &Client, base: &str, path: &str, cookie: Option<&str>) -> Outcome<f64> {
+    let mut times = Vec::with_capacity(ALONE);
+    for _ in 0..WARM + ALONE {
+        let mut request = client.get(format!("{base}{path}"));
+        if let Some(cookie) = cookie {
+            request = request.header("cookie", cookie);
+        }
+        let start = Instant::now();
+        request.send().await?.error_for_status()?.bytes().await?;
+        times.push(start.elapsed());
+    }
+    Ok(percentiles(&mut times[WARM..]).0)
+}
+
 async fn run() -> Outcome<()> {
-    let service = Service::start()?;
+    let service = Service::start(&[], None)?;
     let kiosk = Arc::new(set_up(&service).await?);
     alone(&kiosk).await?;
 
@@ -302,7 +476,8 @@ async fn run() -> Outcome<()> {
         MEMORY[0], MEMORY[1]
     );
     println!("  ratio {:.2} (aim: at most 1.20)", late / early);
-    Ok(())
+    drop(service);
+    remembered().await
 }
 
 fn main() -> Outcome<()> {

@@ -17,18 +17,21 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use zeroize::Zeroizing;
 
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
-    config::{self, KeyFileError, Settings, StoreKind, TemplateKeys},
+    config::{self, KeyFileError, SessionEngine, Settings, StoreKind, TemplateKeys},
     domain::{accounts::Role, attendance::WorkdayRule, biometrics::Policy, text::Name},
     gallery::MemoryGallery,
     http,
-    ports::{FaceEngine, Gallery, Quota, StoreError, Stores},
+    ports::{Cache, FaceEngine, Gallery, Quota, StoreError, Stores},
     service::{
         accounts::{AccountError, Accounts, NewAccount},
+        application_cache::AppCache,
         audit::Audit,
+        cached_lists::{CachedEmployees, CachedPunches},
         devices::Devices,
         employees::Employees,
         enrollment::Enrolling,
@@ -39,7 +42,7 @@ use crate::{
         references::{Filled, References},
         sealed_cache::SealedCache,
         seen::Remembering,
-        sessions::CachedSessions,
+        sessions::{CacheSessions, CachedSessions},
     },
     storage::{mongo, sqlite},
     telemetry,
@@ -179,11 +182,30 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     } = stores::open(settings).await?;
     let shared = Shared::new(&settings.redis, &*clock)?;
     shared.connect().await;
+    // What stays in this process needs no key that outlives it.
+    let vault = Arc::new(match shared.servers.is_empty() {
+        true => Vault::new(&Zeroizing::new(clock.secret()), &[]),
+        false => vault(settings, &*clock)?,
+    });
+    let sealed = |name, cache: &Arc<dyn Cache>| {
+        SealedCache::new(name, cache.clone(), vault.clone(), clock.clone())
+    };
     if let Some(cache) = &shared.sessions {
-        let vault = Arc::new(vault(settings, &*clock)?);
-        let cache = SealedCache::new("sessions", cache.clone(), vault, clock.clone());
-        stores.sessions = Arc::new(CachedSessions::new(stores.sessions, cache));
+        let cache = sealed("sessions", cache);
+        stores.sessions = match settings.redis.session_engine {
+            SessionEngine::Cache => {
+                let age = settings.server.session_age;
+                let age = Duration::try_from(age).unwrap_or_default();
+                let cache = AppCache::new("session", cache, clock.clone(), age);
+                Arc::new(CacheSessions::new(cache))
+            }
+            _ => Arc::new(CachedSessions::new(stores.sessions, cache)),
+        };
     }
+    let application = sealed("application", &shared.application);
+    let application = AppCache::new("default", application, clock.clone(), shared.remembered());
+    stores.employees = Arc::new(CachedEmployees::new(stores.employees, application.clone()));
+    stores.punches = Arc::new(CachedPunches::new(stores.punches, application));
     let audit = Audit::new(stores.audit.clone(), clock.clone());
     let accounts = Accounts::new(
         stores.clone(),

@@ -12,7 +12,7 @@ use crate::{
     service::{self, feed::Feed},
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
-        memory::{MemoryBus, MemoryLimits, MemoryLocks},
+        memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
         redis::{
             Address, AddressError, Patience, Prefix, RedisBus, RedisCache, RedisLimits, RedisLocks,
             RedisServers, Server, Standing,
@@ -37,6 +37,9 @@ pub enum SharedError {
     Authority(std::io::Error),
 }
 
+/// How much the application's cache holds in this process.
+const APPLICATION_BYTES: u64 = 16 << 20;
+
 /// Everything that instances share for a while.
 #[derive(Clone)]
 pub struct Shared {
@@ -44,6 +47,8 @@ pub struct Shared {
     pub cache: Option<Arc<dyn Cache>>,
     /// Cached sessions; `None` where they are only in the store.
     pub sessions: Option<Arc<dyn Cache>>,
+    /// What the application remembers for a while; in this process where there is nothing else.
+    pub application: Arc<dyn Cache>,
     /// Rate limits.
     pub limits: Arc<dyn RateLimits>,
     /// Locks.
@@ -74,6 +79,7 @@ impl Shared {
         Self {
             cache: None,
             sessions: None,
+            application: Arc::new(MemoryCache::new(APPLICATION_BYTES)),
             limits: Arc::new(MemoryLimits::default()),
             locks: Arc::new(MemoryLocks::default()),
             bus: Arc::new(MemoryBus::default()),
@@ -96,7 +102,7 @@ impl Shared {
                 Some(path) => Some(std::fs::read(path).map_err(SharedError::Authority)?),
                 None => None,
             },
-            forget: vec![prefix.pattern("session:")],
+            forget: vec![prefix.pattern("session:"), prefix.pattern("app:default:")],
             probe: prefix.key(&format!("probe:{instance}")),
             made: Vec::new(),
         };
@@ -115,16 +121,22 @@ impl Shared {
         let locks = servers.at(main, settings.locks_database)?;
         let bus = servers.at(main, None)?;
 
-        let cached = |server| {
+        let cached = |server, memory| {
             let redis = RedisCache::new(server, prefix.clone());
-            Arc::new(DegradingCache::new(redis, None)) as Arc<dyn Cache>
+            Arc::new(DegradingCache::new(redis, memory)) as Arc<dyn Cache>
+        };
+        let memory = || Some(MemoryCache::new(APPLICATION_BYTES));
+        let sessions = match settings.session_engine {
+            SessionEngine::CachedDb => Some(cached(sessions, None)),
+            SessionEngine::Cache => Some(cached(sessions, memory())),
+            SessionEngine::Db => None,
         };
         let bus = RedisBus::new(bus, prefix.clone(), instance.clone());
         let bus = Arc::new(DegradingBus::new(bus));
         Ok(Self {
-            cache: Some(cached(cache)),
-            sessions: (settings.session_engine == SessionEngine::CachedDb)
-                .then(|| cached(sessions)),
+            application: cached(cache.clone(), memory()),
+            cache: Some(cached(cache, None)),
+            sessions,
             limits: Arc::new(DegradingLimits::new(RedisLimits::new(
                 limits,
                 prefix.clone(),
@@ -140,6 +152,12 @@ impl Shared {
             servers: servers.made,
             prefix,
         })
+    }
+
+    /// How long lists are remembered. Without Redis other instances and commands change what this
+    /// one does not hear of.
+    pub fn remembered(&self) -> Duration {
+        Duration::from_secs(if self.servers.is_empty() { 2 } else { 10 })
     }
 
     /// Tries each Redis once, so that a start says how it is.

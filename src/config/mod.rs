@@ -298,7 +298,7 @@ sections! {
         pool_size: usize = "REDIS_POOL_SIZE", parse::count, default "2",
             takes "a number, 1 to 100000", "Connections to each Redis; requests share them";
         session_engine: SessionEngine = "SESSION_ENGINE", parse::session_engine, default "cached_db",
-            takes "cached_db or db", "Whether sessions are cached in Redis in front of the store";
+            takes "cached_db, cache or db", "Where sessions are: in the store with Redis in front, in Redis alone (who empties it signs everybody out), or in the store";
     }
     /// How faces are found and told apart.
     recognition: Recognition {
@@ -534,6 +534,8 @@ pub enum SameSite {
 pub enum SessionEngine {
     /// In Redis, then in the store.
     CachedDb,
+    /// In Redis alone; in the store when there is no Redis.
+    Cache,
     /// In the store.
     Db,
 }

@@ -165,6 +165,7 @@ pub(super) fn session_engine(text: &str) -> Option<SessionEngine> {
     // As Django spells them, too.
     match text.rsplit('.').next()? {
         "cached_db" => Some(SessionEngine::CachedDb),
+        "cache" => Some(SessionEngine::Cache),
         "db" => Some(SessionEngine::Db),
         _ => None,
     }

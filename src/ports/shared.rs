@@ -44,6 +44,12 @@ pub trait Cache: Send + Sync {
     async fn exists(&self, key: &str) -> bool {
         self.ttl(key).await.is_some()
     }
+
+    /// Whether what was last asked of it was asked of what all instances share, and not of a
+    /// stand-in of this one.
+    fn shared(&self) -> bool {
+        true
+    }
 }
 
 /// How much is allowed in a window that slides.

@@ -1,7 +1,9 @@
 //! Use cases: each a struct with its ports, each with one error enum.
 
 pub mod accounts;
+pub mod application_cache;
 pub mod audit;
+pub mod cached_lists;
 pub mod copying;
 pub mod devices;
 pub mod employees;

@@ -1,5 +1,5 @@
 //! Sessions, cached in front of the store: the store is the truth, and a cached session is
-//! believed for a short time only.
+//! believed for a short time only. Or in the cache alone, where that is wanted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::sealed_cache::SealedCache;
+use super::{application_cache::AppCache, sealed_cache::SealedCache};
 use crate::{
     domain::{
         accounts::{Session, TokenHash},
@@ -108,5 +108,105 @@ impl SessionStore for CachedSessions {
 
     async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.store.purge(before).await
+    }
+}
+
+/// A session as it is kept where the cache is all there is: with the number of times that all
+/// sessions of its account had been ended before.
+#[derive(Serialize, Deserialize)]
+struct Alone(Cached, i64);
+
+/// A [`SessionStore`] in the cache alone: who empties it signs everybody out. While its server is
+/// away, people sign in at this instance anew, and what cannot be ended for all is not called
+/// ended.
+pub struct CacheSessions(AppCache);
+
+/// How long is remembered how often all sessions of an account were ended. When it is forgotten,
+/// they end once more.
+const ENDINGS: Duration = Duration::from_hours(24 * 400);
+
+impl CacheSessions {
+    /// In a cache.
+    pub fn new(cache: AppCache) -> Self {
+        Self(cache)
+    }
+
+    fn list_key(account: AccountId) -> String {
+        format!("of:{account}")
+    }
+
+    async fn endings(&self, account: AccountId, more: i64) -> i64 {
+        let key = format!("endings:{account}");
+        self.0.increment(&key, more, ENDINGS).await
+    }
+
+    /// An error, when other instances cannot know of an end.
+    fn told(&self) -> Result<(), StoreError> {
+        if self.0.shared() {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable(
+                "redis is away, and SESSION_ENGINE=cache keeps sessions there".to_owned(),
+            ))
+        }
+    }
+}
+
+#[async_trait]
+impl SessionStore for CacheSessions {
+    async fn insert(&self, session: &Session) -> Result<(), StoreError> {
+        let endings = self.endings(session.account, 0).await;
+        let kept = Alone(Cached::of(session), endings);
+        let left = session.expires_at.duration_since(session.created_at);
+        let ttl = Duration::try_from(left).unwrap_or_default();
+        self.0.set_for(&session.hash.to_hex(), &kept, ttl).await;
+        // For the list that people see; what ends all sessions does not stand on it.
+        let list = Self::list_key(session.account);
+        let mut all: Vec<String> = self.0.get(&list).await.unwrap_or_default();
+        all.push(session.hash.to_hex());
+        self.0.set(&list, &all).await;
+        Ok(())
+    }
+
+    async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError> {
+        let Some(Alone(cached, endings)) = self.0.get(&hash.to_hex()).await else {
+            return Ok(None);
+        };
+        let session = cached.session(hash);
+        let Some(session) = session else {
+            return Ok(None);
+        };
+        let now = self.endings(session.account, 0).await;
+        Ok((now == endings).then_some(session))
+    }
+
+    async fn of(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
+        let all: Vec<String> = self
+            .0
+            .get(&Self::list_key(account))
+            .await
+            .unwrap_or_default();
+        let mut sessions = Vec::new();
+        for hash in all.iter().rev().filter_map(|hex| TokenHash::from_hex(hex)) {
+            sessions.extend(self.find(hash).await?);
+        }
+        Ok(sessions)
+    }
+
+    async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {
+        let was = self.0.delete(&hash.to_hex()).await;
+        self.told()?;
+        Ok(was)
+    }
+
+    async fn delete_of(&self, account: AccountId) -> Result<u64, StoreError> {
+        let ended = self.of(account).await?.len() as u64;
+        self.endings(account, 1).await;
+        self.told()?;
+        Ok(ended)
+    }
+
+    async fn purge(&self, _: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }

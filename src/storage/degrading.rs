@@ -102,6 +102,10 @@ impl Cache for DegradingCache {
         let memory = async |cache: &MemoryCache| cache.ttl(key).await;
         self.either(self.redis.ttl(key), memory).await
     }
+
+    fn shared(&self) -> bool {
+        self.redis.server().up_for().is_some()
+    }
 }
 
 /// Limits that hold with and without Redis: this process counts its own uses at any time, so

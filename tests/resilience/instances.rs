@@ -280,6 +280,80 @@ async fn a_session_holds_and_ends_everywhere() {
     );
 }
 
+#[tokio::test]
+async fn sessions_in_redis_alone_hold_everywhere_and_are_never_called_ended_when_they_are_not() {
+    let Some(site) = Site::start("sessions in redis alone") else {
+        return;
+    };
+    let engine = [("SESSION_ENGINE", "cache")];
+    let mut one = site.instance(&engine).await;
+    let two = site.instance(&engine).await;
+    let (admin, _) = sign_in(&one).await;
+    let (other, _) = sign_in(&one).await;
+    assert_eq!(status(&admin, &two).await, StatusCode::OK);
+    one.kill_and_restart().await;
+    assert_eq!(
+        status(&admin, &one).await,
+        StatusCode::OK,
+        "a restart ends none"
+    );
+    let all = json(&admin, one.url("/api/sessions")).await;
+    assert_eq!(all["items"].as_array().unwrap().len(), 2);
+    let end = async |client: &Client| {
+        let answer = client.delete(two.url("/api/session")).send().await;
+        answer.unwrap().status()
+    };
+    assert_eq!(end(&admin).await, StatusCode::NO_CONTENT);
+    assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&other, &one).await, StatusCode::OK);
+
+    // While Redis is away one signs in anew, here.
+    site.redis.freeze();
+    until(&two, "degraded").await;
+    assert_eq!(status(&other, &two).await, StatusCode::UNAUTHORIZED);
+    let (here, _) = sign_in(&two).await;
+    assert_eq!(status(&here, &two).await, StatusCode::OK);
+    assert_eq!(end(&here).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status(&here, &two).await, StatusCode::UNAUTHORIZED);
+    site.redis.thaw();
+    until(&two, "ok").await;
+    until(&one, "ok").await;
+    assert_eq!(status(&other, &two).await, StatusCode::OK);
+    assert_eq!(end(&other).await, StatusCode::NO_CONTENT);
+    assert_eq!(status(&other, &one).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_list_is_the_same_everywhere_after_every_change() {
+    let Some(site) = Site::start("lists on two instances") else {
+        return;
+    };
+    let one = site.instance(&[]).await;
+    let two = site.instance(&[]).await;
+    let (admin, _) = sign_in(&one).await;
+    let names = async |at: &Service| {
+        let list = json(&admin, at.url("/api/employees")).await;
+        let items = list["items"].as_array().unwrap();
+        let name = |item: &Value| item["name"].as_str().unwrap().to_owned();
+        items.iter().map(name).collect::<Vec<_>>()
+    };
+    let mut expected: Vec<String> = Vec::new();
+    for number in 0..6 {
+        assert_eq!(names(&one).await, expected);
+        assert_eq!(names(&two).await, expected);
+        let at = if number % 2 == 0 { &one } else { &two };
+        let name = format!("Person {number}");
+        let body = json!({"name": name, "code": format!("P{number}")});
+        let added = admin.post(at.url("/api/employees")).json(&body).send();
+        assert_eq!(added.await.unwrap().status(), StatusCode::CREATED);
+        expected.push(name);
+    }
+    let found = "rollcall_cache_total{cache=\"application\",result=\"hit\"}";
+    assert!(figure(&one, found).await > 0 && figure(&two, found).await > 0);
+    let seen: Vec<String> = site.redis.ask(&["KEYS", "rollcall:app:default:*"]);
+    assert!(!seen.is_empty());
+}
+
 /// Waits until the instance says so of Redis; it is ready all the time.
 async fn until(service: &Service, state: &str) {
     let begin = Instant::now();

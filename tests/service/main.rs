@@ -1,6 +1,7 @@
 //! The services over a real store, with an engine that sees what it is told to.
 
 mod accounts;
+mod caching;
 mod employees;
 mod enrollment;
 mod punching;

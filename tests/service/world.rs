@@ -395,6 +395,21 @@ impl Instance {
     }
 }
 
+/// Somebody who is not in any store yet.
+pub fn person(name: &str) -> Employee {
+    Employee {
+        id: EmployeeId::new(SystemClock.id()),
+        name: Name::parse(name).unwrap(),
+        code: Code::parse(name).unwrap(),
+        site: None,
+        active: true,
+        consent: None,
+        templates: 0,
+        created_at: Timestamp::from_millisecond(1_768_478_400_000).unwrap(),
+        deleted_at: None,
+    }
+}
+
 pub fn request(employee: EmployeeId, photos: &[&str]) -> EnrollRequest {
     EnrollRequest {
         employee,
