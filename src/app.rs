@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::service::{
     accounts::Accounts, devices::Devices, employees::Employees, enrollment::Enrolling,
-    health::Health, identification::Identifying, punching::Punching,
+    health::Health, identification::Identifying, pairing::Pairing, punching::Punching,
 };
 
 /// Every use case that somebody outside can ask for.
@@ -16,6 +16,8 @@ pub struct App {
     pub employees: Arc<Employees>,
     /// Kiosks and cameras.
     pub devices: Arc<Devices>,
+    /// Pairing kiosks by a code.
+    pub pairing: Arc<Pairing>,
     /// Making templates.
     pub enrolling: Arc<Enrolling>,
     /// Who is this, is this them.

@@ -37,6 +37,7 @@ use crate::{
         enrollment::Enrolling,
         health::Health,
         identification::Identifying,
+        pairing::{PAIRING, Pairing},
         probing::Probing,
         punching::{PunchRules, Punching},
         references::{Filled, References},
@@ -143,6 +144,8 @@ pub struct Records {
     pub audit: Audit,
     /// Accounts.
     pub accounts: Arc<Accounts>,
+    /// Pairings that are under way.
+    pub pairings: AppCache,
     /// What instances share for a while.
     pub shared: Shared,
     /// What somebody should know who keeps records in this store.
@@ -206,6 +209,8 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     let application = AppCache::new("default", application, clock.clone(), shared.remembered());
     stores.employees = Arc::new(CachedEmployees::new(stores.employees, application.clone()));
     stores.punches = Arc::new(CachedPunches::new(stores.punches, application));
+    let pairings = sealed("pairings", &shared.application);
+    let pairings = AppCache::new("pairing", pairings, clock.clone(), PAIRING);
     let audit = Audit::new(stores.audit.clone(), clock.clone());
     let accounts = Accounts::new(
         stores.clone(),
@@ -218,6 +223,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         clock,
         audit,
         accounts: Arc::new(accounts),
+        pairings,
         shared,
         warnings,
     })
@@ -306,6 +312,12 @@ impl Core {
             face_engine.clone(),
             gallery,
         ));
+        let devices = Arc::new(Devices::new(
+            stores.devices.clone(),
+            audit.clone(),
+            clock.clone(),
+            feed.clone(),
+        ));
         let app = App {
             accounts,
             employees: Arc::new(Employees::new(
@@ -315,12 +327,12 @@ impl Core {
                 audit.clone(),
                 clock.clone(),
             )),
-            devices: Arc::new(Devices::new(
-                stores.devices.clone(),
-                audit.clone(),
+            pairing: Arc::new(Pairing::new(
+                records.pairings.clone(),
+                devices.clone(),
                 clock.clone(),
-                feed.clone(),
             )),
+            devices,
             enrolling: Arc::new(Enrolling::new(
                 stores.clone(),
                 face_engine,
@@ -633,6 +645,11 @@ fn start_workers(
     });
 }
 
+fn a_minute(most: u32) -> Option<Quota> {
+    let window = Duration::from_mins(1);
+    (most > 0).then_some(Quota { most, window })
+}
+
 fn http_settings(settings: &Settings) -> http::Settings {
     let server = &settings.server;
     http::Settings {
@@ -645,10 +662,8 @@ fn http_settings(settings: &Settings) -> http::Settings {
         strict_cookies: server.cookie_same_site == config::SameSite::Strict,
         cookies_end_with_browser: server.cookie_ends_with_browser,
         rate_limit: server.rate_limit,
-        sign_in: (server.sign_in_limit > 0).then_some(Quota {
-            most: server.sign_in_limit,
-            window: Duration::from_mins(1),
-        }),
+        sign_in: a_minute(server.sign_in_limit),
+        pairing: a_minute(server.pairing_limit),
         enroll_limit: server.enroll_limit,
         timeout: server.request_timeout.unsigned_abs(),
         metrics_token: server.metrics_token.clone(),

@@ -233,6 +233,8 @@ sections! {
             takes "a whole number of enrollments an hour, 0 for no limit", "Enrollments an hour for one account; 0 turns it off";
         sign_in_limit: u32 = "SIGN_IN_LIMIT", parse::any, default "10",
             takes "a whole number of attempts a minute, 0 for no limit", "Attempts to sign in, a minute, for one client address; 0 turns it off";
+        pairing_limit: u32 = "PAIRING_LIMIT", parse::any, default "10",
+            takes "a whole number of codes a minute, 0 for no limit", "Codes to pair a kiosk with, a minute, for one client address; 0 turns it off";
         request_timeout: SignedDuration = "REQUEST_TIMEOUT", parse::longer_than_zero, default "30s",
             takes "a duration such as 30s or 2m", "How long a request may take";
         metrics_token: SecretString = "METRICS_TOKEN", parse::secret, secret true,

@@ -212,6 +212,17 @@ impl SharedLimit {
         }
     }
 
+    /// How often one address may ask for a code to pair a kiosk with; `None` for no limit.
+    pub fn pairings(quota: Option<shared::Quota>, limits: Arc<dyn RateLimits>) -> Self {
+        Self {
+            name: "pair",
+            refusal: Code::TooManyRequests,
+            what: "codes a minute are given to one address (PAIRING_LIMIT)",
+            quota,
+            limits,
+        }
+    }
+
     /// Counts one use, and says in headers how many are left; a problem when none is.
     pub async fn count(&self, who: impl fmt::Display) -> Result<Vec<RateHeader>, Problem> {
         let Some(quota) = self.quota else {

@@ -49,6 +49,8 @@ pub struct Settings {
     pub rate_limit: u32,
     /// Attempts to sign in or to set up for one address; `None` for no limit.
     pub sign_in: Option<Quota>,
+    /// Codes that one address may ask for to pair kiosks with; `None` for no limit.
+    pub pairing: Option<Quota>,
     /// Enrollments an hour for one account; 0 for no limit.
     pub enroll_limit: u32,
     /// How long a request may take, with everything.
@@ -68,6 +70,10 @@ impl Default for Settings {
             cookies_end_with_browser: false,
             rate_limit: 50,
             sign_in: Some(Quota {
+                most: 10,
+                window: Duration::from_mins(1),
+            }),
+            pairing: Some(Quota {
                 most: 10,
                 window: Duration::from_mins(1),
             }),
@@ -92,6 +98,7 @@ struct HttpState {
     stopping: CancellationToken,
     enrollments: SharedLimit,
     sign_ins: SharedLimit,
+    pairings: SharedLimit,
 }
 
 impl FromRef<HttpState> for Feed {
@@ -123,5 +130,6 @@ services! {
     enrolling: service::enrollment::Enrolling,
     identifying: service::identification::Identifying,
     punching: service::punching::Punching,
+    pairing: service::pairing::Pairing,
     health: service::health::Health,
 }

@@ -70,6 +70,10 @@ pub(super) fn base() -> OpenApi {
         "device",
         bearer("The token that POST /api/devices shows once"),
     );
+    components.add_security_scheme(
+        "pairing",
+        bearer("The secret that POST /api/pairings answers with"),
+    );
     components.add_security_scheme("metrics", bearer("METRICS_TOKEN, when it is set"));
     document
 }

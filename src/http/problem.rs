@@ -27,7 +27,8 @@ use crate::{
     ports::{EngineError, SampleError, StoreError},
     service::{
         accounts::AccountError, employees::EmployeeError, enrollment::EnrollError,
-        identification::IdentifyError, punching::PunchError, references::ReferenceError,
+        identification::IdentifyError, pairing::PairingError, punching::PunchError,
+        references::ReferenceError,
     },
     vault::VaultError,
 };
@@ -562,6 +563,15 @@ impl From<EmployeeError> for Problem {
             EmployeeError::Raced => StoreError::Conflict.into(),
             EmployeeError::Reference(error) => error.into(),
             EmployeeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PairingError> for Problem {
+    fn from(error: PairingError) -> Self {
+        match error {
+            PairingError::NoSuchCode => Self::field("code", error.to_string()),
+            PairingError::Store(error) => error.into(),
         }
     }
 }

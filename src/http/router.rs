@@ -29,8 +29,8 @@ use super::{
     openapi,
     problem::{self, Code, Problem},
     routes::{
-        devices, employees, enroll, events, health, identify, punches, redis, session, setup,
-        status, templates,
+        devices, employees, enroll, events, health, identify, pairings, punches, redis, session,
+        setup, status, templates,
     },
 };
 use crate::{
@@ -74,6 +74,7 @@ const BURST_SECONDS: u32 = 10;
 pub fn router(parts: Parts) -> Router {
     let state = HttpState {
         enrollments: SharedLimit::enrollments(parts.settings.enroll_limit, parts.limits.clone()),
+        pairings: SharedLimit::pairings(parts.settings.pairing, parts.limits.clone()),
         sign_ins: SharedLimit::sign_ins(parts.settings.sign_in, parts.limits),
         feed: parts.feed,
         redis: parts.redis,
@@ -159,6 +160,8 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(devices::list_devices, devices::create_device))
         .routes(routes!(devices::delete_device))
         .routes(routes!(devices::get_own_device))
+        .routes(routes!(pairings::create_pairing))
+        .routes(routes!(pairings::get_pairing))
         .routes(routes!(punches::get_punch))
         .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))

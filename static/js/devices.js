@@ -78,10 +78,12 @@ async function revoke(device, button) {
   }
 }
 
-onSubmit(byId('add-form'), async ({ name, site }) => {
-  const device = await post('/api/devices', { name: name.trim(), ...(site.trim() && { site: site.trim() }) });
+onSubmit(byId('add-form'), async ({ name, site, code }) => {
+  const device = await post('/api/devices', { name: name.trim(), ...(site.trim() && { site: site.trim() }), ...(code.trim() && { code: code.trim() }) });
   addDialog.close();
-  showToken(device);
+  // A kiosk that shows the code fetches its token by itself.
+  if (device.token) showToken(device);
+  else toast(`${device.name} is paired`);
   await load();
 });
 

@@ -1,7 +1,7 @@
 // The kiosk: watches the camera, punches whoever looks into it, and loses nothing when the server is away.
 
 import { Problem } from './api.js';
-import { Later, Unpaired, asDevice, deliver, deliverSaved } from './kiosk/delivery.js';
+import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved } from './kiosk/delivery.js';
 import { MotionSense, sleep, takeBurst, takeFrame } from './kiosk/eyes.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
 import { Presence } from './kiosk/presence.js';
@@ -27,6 +27,8 @@ const APART_MS = 450;
 const SAVED_FRAMES = 5;
 const SAVED_PAUSE_MS = 8000;
 const PROBE_MS = 3000;
+/** How often is asked whether somebody typed the code. */
+const PAIRING_MS = 2000;
 const INVITATION = 'Look into the camera';
 
 const video = /** @type {HTMLVideoElement} */ (byId('video'));
@@ -44,6 +46,8 @@ let nextTry = 0;
 let lastTry = 0;
 let emptyTries = 0;
 const presence = new Presence();
+/** Whether a code is shown, or will be as soon as there is one. */
+let offering = false;
 
 /* Pairing */
 
@@ -54,9 +58,39 @@ function showUnpaired(why) {
   stream = null;
   byId('unpaired-why').textContent = why;
   byId('unpaired').hidden = false;
+  offerCode();
   byId('camera-help').hidden = true;
   byId('now').hidden = true;
   byId('line').hidden = true;
+}
+
+/** Shows a code for an admin to type, and pairs with the token that comes of it. */
+async function offerCode() {
+  if (offering) return;
+  offering = true;
+  /** @type {{code: string, secret: string} | null} */
+  let offer = null;
+  while (!pairing) {
+    try {
+      offer ??= await beginPairing();
+      byId('pair-code').textContent = offer.code;
+      byId('pair-by-code').hidden = false;
+      await sleep(PAIRING_MS);
+      if (pairing) break;
+      const { token } = await asDevice(offer.secret, 'GET', '/api/pairing');
+      if (!token) continue;
+      await pair(token);
+      await open();
+    } catch (error) {
+      // The code is over, or the server away: there may be another one.
+      if (!(error instanceof Unpaired || error instanceof Later || error instanceof Problem)) console.error(error);
+      offer = null;
+      byId('pair-by-code').hidden = true;
+      await sleep(error instanceof Later ? error.wait : PAIRING_MS);
+    }
+  }
+  offering = false;
+  byId('pair-by-code').hidden = true;
 }
 
 function unpair() {

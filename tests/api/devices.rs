@@ -5,6 +5,66 @@ use serde_json::json;
 use crate::app::{TestApp, photo};
 
 #[tokio::test]
+async fn a_kiosk_is_paired_by_the_code_that_it_shows() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let begun = app.anybody().post("/api/pairings", json!({})).await;
+    let begun = begun.expect(201);
+    let (code, secret) = (begun["code"].as_str().unwrap(), &begun["secret"]);
+    assert_eq!(begun["expires_in"], 600);
+    let kiosk = app.anybody().bearer(secret.as_str().unwrap());
+    let waiting = kiosk.get("/api/pairing").await.expect(200);
+    assert_eq!(waiting, json!({"paired": false}));
+
+    // Typed wrong, nothing is registered.
+    let device = |code: &str| json!({"name": "Front door", "site": "Harbour", "code": code});
+    let wrong = admin.post("/api/devices", device("0000-0000")).await;
+    wrong.problem(422, "invalid");
+    assert_eq!(wrong.fields(), ["code"]);
+    let none = admin.get("/api/devices").await.expect(200);
+    assert_eq!(none["items"], json!([]));
+
+    // As people type it.
+    let typed = code.to_lowercase().replace('-', " ");
+    let added = admin.post("/api/devices", device(&typed)).await.expect(201);
+    assert!(added.get("token").is_none(), "{added}");
+    let twice = admin.post("/api/devices", device(code)).await;
+    twice.problem(422, "invalid");
+
+    let paired = kiosk.get("/api/pairing").await.expect(200);
+    assert_eq!(paired["paired"], true);
+    let token = paired["token"].as_str().unwrap();
+    let own = app.anybody().bearer(token).get("/api/device").await;
+    assert_eq!(own.expect(200)["id"], added["id"]);
+    // Told once.
+    kiosk
+        .get("/api/pairing")
+        .await
+        .problem(401, "unauthenticated");
+    let guess = app.anybody().bearer("a-guess").get("/api/pairing").await;
+    guess.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn codes_to_pair_with_are_given_out_so_often() {
+    let quota = rollcall::ports::Quota {
+        most: 3,
+        window: std::time::Duration::from_mins(1),
+    };
+    let app = TestApp::with(|options| options.settings.pairing = Some(quota)).await;
+    let ask = async || app.anybody().post("/api/pairings", json!({})).await;
+    for left in ["2", "1", "0"] {
+        let given = ask().await;
+        given.expect(201);
+        assert!(given.header("ratelimit").contains(&format!("r={left}")));
+    }
+    let refused = ask().await;
+    refused.problem(429, "too_many_requests");
+    assert!(refused.text.contains("PAIRING_LIMIT"), "{}", refused.text);
+    assert!(!refused.header("retry-after").is_empty());
+}
+
+#[tokio::test]
 async fn a_device_is_registered_used_and_withdrawn() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

@@ -42,12 +42,14 @@ const ROUTES: &[(&str, &str, [bool; 4])] = &[
     ("GET", "/api/redis", [true, false, false, false]),
 ];
 
-/// What anybody may use.
+/// What anybody may use; a pairing knows its own secret.
 const OPEN: &[(&str, &str)] = &[
     ("POST", "/api/session"),
     ("DELETE", "/api/session"),
     ("GET", "/api/setup"),
     ("POST", "/api/setup"),
+    ("POST", "/api/pairings"),
+    ("GET", "/api/pairing"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

@@ -33,6 +33,7 @@ use rollcall::{
     ports::{Bus, FaceEngine, Gallery, Stores},
     service::{
         accounts::{Accounts, NewAccount},
+        application_cache::AppCache,
         audit::Audit,
         devices::Devices,
         employees::Employees,
@@ -40,12 +41,14 @@ use rollcall::{
         feed::Feed,
         health::Health,
         identification::Identifying,
+        pairing::{PAIRING, Pairing},
         probing::Probing,
         punching::{PunchRules, Punching},
         references::References,
+        sealed_cache::SealedCache,
     },
     storage::{
-        memory::{MemoryBus, MemoryLimits},
+        memory::{MemoryBus, MemoryCache, MemoryLimits},
         sqlite::SqliteStore,
     },
     telemetry,
@@ -143,6 +146,7 @@ impl TestApp {
             settings: Settings {
                 rate_limit: 0,
                 sign_in: None,
+                pairing: None,
                 enroll_limit: 0,
                 ..Settings::default()
             },
@@ -276,6 +280,15 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options
             starts: SignedDuration::from_hours(4),
         },
     };
+    let devices = Arc::new(Devices::new(
+        stores.devices.clone(),
+        audit.clone(),
+        clock.clone(),
+        feed.clone(),
+    ));
+    let memory = Arc::new(MemoryCache::new(1 << 20));
+    let sealed = SealedCache::new("pairings", memory, vault.clone(), clock.clone());
+    let pairings = AppCache::new("pairing", sealed, clock.clone(), PAIRING);
     App {
         accounts: Arc::new(Accounts::new(
             stores.clone(),
@@ -283,12 +296,8 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options
             clock.clone(),
             SignedDuration::from_hours(24),
         )),
-        devices: Arc::new(Devices::new(
-            stores.devices.clone(),
-            audit.clone(),
-            clock.clone(),
-            feed.clone(),
-        )),
+        pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
+        devices,
         employees: Arc::new(Employees::new(
             stores.clone(),
             references.clone(),

@@ -21,7 +21,7 @@ use crate::{
         page::{List, PageQuery},
         problem::{Fields, Problem},
     },
-    service::devices::Devices,
+    service::{devices::Devices, pairing::Pairing},
 };
 
 /// A kiosk or a pushing camera.
@@ -59,9 +59,11 @@ impl From<&Device> for DeviceView {
 pub struct RegisteredView {
     #[serde(flatten)]
     device: DeviceView,
-    /// Shown this once: whoever holds it can punch as the device.
+    /// Shown this once: whoever holds it can punch as the device. Left out when the kiosk that
+    /// showed the code fetches it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "b64url-of-32-random-bytes")]
-    token: String,
+    token: Option<String>,
 }
 
 /// Lists devices whose token is valid.
@@ -93,9 +95,12 @@ pub struct NewDevice {
     /// Where it stands; 1 to 64 characters.
     #[schema(example = "Harbour")]
     site: Option<String>,
+    /// The code that the kiosk shows, when it shall be paired by that.
+    #[schema(example = "K7PM-3XQ2")]
+    code: Option<String>,
 }
 
-/// Registers a device. Its token is shown this once.
+/// Registers a device. Its token is shown this once, or given to the kiosk that shows the code.
 #[utoipa::path(
     post, path = "/api/devices", tag = "devices",
     request_body = NewDevice,
@@ -105,6 +110,7 @@ pub struct NewDevice {
 pub async fn create_device(
     allowed: Allowed<Administering>,
     State(devices): State<Arc<Devices>>,
+    State(pairing): State<Arc<Pairing>>,
     Json(new): Json<NewDevice>,
 ) -> Result<Created<RegisteredView>, Problem> {
     let mut fields = Fields::default();
@@ -113,14 +119,23 @@ pub async fn create_device(
     let (Some(name), Some(site)) = (name, site) else {
         return Err(fields.problem());
     };
-    let (device, token) = devices.register(allowed.actor(), name, site).await?;
+    let (device, token) = match &new.code {
+        Some(code) => {
+            let paired = pairing.register(allowed.actor(), code, name, site).await;
+            (paired?, None)
+        }
+        None => {
+            let (device, token) = devices.register(allowed.actor(), name, site).await?;
+            (device, Some(token.reveal().to_owned()))
+        }
+    };
     let location = format!("/api/devices/{}", device.id);
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],
         axum::Json(RegisteredView {
             device: (&device).into(),
-            token: token.reveal().to_owned(),
+            token,
         }),
     ))
 }

@@ -41,6 +41,13 @@ export class Later extends Error {
 export class Unpaired extends Error {}
 
 /**
+ * Begins a pairing: a code to show, and the secret that asks for the token.
+ * @returns {Promise<{code: string, secret: string}>}
+ * @throws {Later | Problem}
+ */
+export const beginPairing = () => ask('POST', '/api/pairings');
+
+/**
  * Asks the API as this device.
  * @param {string} token
  * @param {string} method
@@ -48,10 +55,18 @@ export class Unpaired extends Error {}
  * @param {import('../api.js').Options} [options]
  * @throws {Later | Unpaired | Problem}
  */
-export async function asDevice(token, method, path, options = {}) {
+export function asDevice(token, method, path, options = {}) {
+  return ask(method, path, { ...options, headers: { ...options.headers, Authorization: `Bearer ${token}` } });
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {import('../api.js').Options} [options]
+ */
+async function ask(method, path, options = {}) {
   try {
-    const headers = { ...options.headers, Authorization: `Bearer ${token}` };
-    return await readAnswer(await send(method, path, { timeout: TIMEOUT_MS, ...options, headers }));
+    return await readAnswer(await send(method, path, { timeout: TIMEOUT_MS, ...options }));
   } catch (error) {
     if (error instanceof Unreachable) throw new Later(null, { away: true });
     if (!(error instanceof Problem)) throw error;

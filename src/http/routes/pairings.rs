@@ -1,0 +1,101 @@
+//! Pairing a kiosk by a code that it shows.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::Response,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    http::{
+        HttpState,
+        auth::{bearer, unauthenticated},
+        context::Client,
+        limits::with_headers,
+        problem::Problem,
+    },
+    service::pairing::{PAIRING, Pairing, Progress},
+};
+
+/// A pairing that has begun.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Pairing")]
+pub struct PairingView {
+    /// What the kiosk shows and an admin types.
+    #[schema(example = "K7PM-3XQ2")]
+    code: String,
+    /// The bearer token that asks how far it is.
+    secret: String,
+    /// Seconds until the code is worth nothing.
+    #[schema(example = 600)]
+    expires_in: u64,
+}
+
+/// How far a pairing is.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "PairingProgress")]
+pub struct ProgressView {
+    /// Whether an admin has typed the code.
+    paired: bool,
+    /// The device's token, told this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// Begins a pairing: shows a code for an admin to type at `POST /api/devices`.
+#[utoipa::path(
+    post, path = "/api/pairings", tag = "devices",
+    responses((status = 201, description = "Begun", body = PairingView)),
+)]
+pub async fn create_pairing(
+    State(state): State<HttpState>,
+    State(pairing): State<Arc<Pairing>>,
+    axum::Extension(client): axum::Extension<Client>,
+) -> Result<Response, Problem> {
+    let limit = state.pairings.count(client.key()).await?;
+    let offer = pairing.offer().await;
+    let (first, second) = offer.code.split_at(offer.code.len() / 2);
+    let view = axum::Json(PairingView {
+        code: format!("{first}-{second}"),
+        secret: offer.secret.reveal().to_owned(),
+        expires_in: PAIRING.as_secs(),
+    });
+    Ok(with_headers(limit, (StatusCode::CREATED, view)))
+}
+
+/// How far a pairing is; the device's token is told once.
+#[utoipa::path(
+    get, path = "/api/pairing", tag = "devices",
+    responses(
+        (status = 200, description = "Waiting or paired", body = ProgressView),
+        (status = 401, description = "`unauthenticated`: it is over, or the secret is none"),
+    ),
+    security(("pairing" = [])),
+)]
+pub async fn get_pairing(
+    State(pairing): State<Arc<Pairing>>,
+    headers: HeaderMap,
+) -> Result<axum::Json<ProgressView>, Problem> {
+    let secret = headers.get(header::AUTHORIZATION).and_then(bearer);
+    let over = || {
+        unauthenticated(
+            "send the secret of a pairing that is not over",
+            secret.is_some(),
+        )
+    };
+    match pairing.collect(secret.ok_or_else(over)?).await {
+        Progress::Unknown => Err(over()),
+        Progress::Waiting => Ok(axum::Json(ProgressView {
+            paired: false,
+            token: None,
+        })),
+        Progress::Paired(token) => Ok(axum::Json(ProgressView {
+            paired: true,
+            token: Some(token),
+        })),
+    }
+}
