@@ -1,0 +1,30 @@
+// What admins are told when the service does without something.
+
+import { after, before, test } from 'node:test';
+
+import { Browser, assertClean, picture } from './support/browser.js';
+import { ADMIN, Server } from './support/server.js';
+
+let server;
+let browser;
+before(async () => {
+  // Nothing listens there.
+  server = await Server.startWithAdmin({ REDIS_URL: 'redis://127.0.0.1:1' });
+  browser = await Browser.start('obama3');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+test('an admin is told that the service runs without Redis, and nothing fails', async () => {
+  const page = await browser.page({ server });
+  await page.goto('/sign-in');
+  await page.getByLabel('Email').fill(ADMIN.email);
+  await page.getByLabel('Password').fill(ADMIN.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByText(/Redis: running without Redis caching/u).waitFor();
+  await page.getByText('Three steps to the first punch').waitFor();
+  await picture(page, 'troubles');
+  assertClean(page);
+});
