@@ -94,8 +94,8 @@ async fn everything(server: &Arc<Server>) {
     assert_eq!(servers.clear("kind:").await, Some(2));
 }
 
-#[tokio::test]
-async fn over_tls_with_an_authority_of_its_own() {
+/// A server over TLS, its URL, and the authority that vouches for it.
+pub fn over_tls() -> Result<(RedisServer, String, Vec<u8>), String> {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -124,11 +124,18 @@ async fn over_tls_with_an_authority_of_its_own() {
         "--tls-auth-clients",
         "no",
     ];
-    let Some(_redis) = redis_with("Redis over TLS", &arguments) else {
-        return;
-    };
+    let redis = RedisServer::with(&arguments)?;
     let url = format!("rediss://localhost:{port}");
-    let (server, _guard) = watch(at(address(&url, Some(authority_pem.into_bytes())))).await;
+    Ok((redis, url, authority_pem.into_bytes()))
+}
+
+#[tokio::test]
+async fn over_tls_with_an_authority_of_its_own() {
+    let (_redis, url, authority) = match over_tls() {
+        Ok(server) => server,
+        Err(why) => return skip("Redis over TLS", &why),
+    };
+    let (server, _guard) = watch(at(address(&url, Some(authority)))).await;
     everything(&server).await;
 
     let stranger = at(address(&url, None));
@@ -176,37 +183,58 @@ async fn over_a_socket() {
     everything(&server).await;
 }
 
+/// A master with a replica that is up to date, and a Sentinel that watches them.
+pub struct Watched {
+    /// The first master.
+    pub master: RedisServer,
+    /// Its replica.
+    pub replica: RedisServer,
+    /// Where the Sentinel is asked for the master.
+    pub url: String,
+    _sentinel: (RedisServer, tempfile::TempDir),
+}
+
+impl Watched {
+    /// Starts them, with these arguments for both servers.
+    pub async fn start(arguments: &[&str]) -> Result<Self, String> {
+        let master = RedisServer::with(arguments)?;
+        let replica = ["--replicaof", "127.0.0.1", &port(&master).to_string()];
+        let replica = RedisServer::with(&[arguments, &replica].concat())?;
+        let sentinel = sentinel_of(&master)?;
+        let begin = Instant::now();
+        loop {
+            let known: Vec<redis::Value> = sentinel.0.ask(&["SENTINEL", "REPLICAS", "main"]);
+            let info: String = replica.ask(&["INFO", "replication"]);
+            if !known.is_empty() && info.contains("master_link_status:up") {
+                break;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "no replica");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let url = format!("redis+sentinel://127.0.0.1:{}/main", port(&sentinel.0));
+        Ok(Self {
+            master,
+            replica,
+            url,
+            _sentinel: sentinel,
+        })
+    }
+}
+
 #[tokio::test]
 async fn through_a_sentinel_whose_master_dies() {
-    let start = || {
-        let master = RedisServer::with(&[])?;
-        let port = port(&master).to_string();
-        let replica = RedisServer::with(&["--replicaof", "127.0.0.1", &port])?;
-        let (sentinel, settings) = sentinel_of(&master)?;
-        Ok::<_, String>((master, replica, sentinel, settings))
-    };
-    let (mut master, replica, sentinel, _settings) = match start() {
-        Ok(servers) => servers,
+    let mut watched = match Watched::start(&[]).await {
+        Ok(watched) => watched,
         Err(why) => return skip("Redis through a Sentinel", &why),
     };
-    let begin = Instant::now();
-    loop {
-        let known: Vec<redis::Value> = sentinel.ask(&["SENTINEL", "REPLICAS", "main"]);
-        let info: String = replica.ask(&["INFO", "replication"]);
-        if !known.is_empty() && info.contains("master_link_status:up") {
-            break;
-        }
-        assert!(begin.elapsed() < Duration::from_secs(20), "no replica");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let url = format!("redis+sentinel://127.0.0.1:{}/main", port(&sentinel));
+    let url = watched.url.clone();
     let (server, _guard) = watch(at(address(&url, None))).await;
     everything(&server).await;
     let cache = degrading(&server);
     cache.set("kept", b"1", LONG).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
 
-    master.kill();
+    watched.master.kill();
     until_up(&server, false).await;
     let five = Quota {
         most: 5,
@@ -228,7 +256,7 @@ async fn through_a_sentinel_whose_master_dies() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(cache.get("kept").await.as_deref(), Some(&b"1"[..]));
-    let role: Vec<redis::Value> = replica.ask(&["ROLE"]);
+    let role: Vec<redis::Value> = watched.replica.ask(&["ROLE"]);
     assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()));
     everything(&server).await;
 }

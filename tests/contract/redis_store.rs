@@ -8,7 +8,7 @@ use std::{
 
 use rollcall::{
     domain::{accounts::Role, ids::AccountId, text::Email},
-    ports::{EmployeeFilter, PunchFilter, RecordKind, StoreError, Stores},
+    ports::{EmployeeFilter, Page, PunchFilter, RecordKind, StoreError, Stores},
     storage::redis::{Address, records::RedisStore},
 };
 
@@ -18,7 +18,7 @@ use crate::{
         BOUND, everything_is_back, everything_is_unavailable_in_time, unavailable, until_it_answers,
     },
     records::*,
-    redis_forms::{cluster, url_of_cluster},
+    redis_forms::{Watched, cluster, over_tls, url_of_cluster},
     redis_server::RedisServer,
     redis_store,
     site::all,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 macro_rules! server_or_skip {
-    ($test:literal, $($argument:literal),*) => {
+    ($test:literal, $($argument:expr),*) => {
         match RedisServer::with(&[$($argument),*]) {
             Ok(server) => server,
             Err(why) => return skip($test, &why),
@@ -461,6 +461,90 @@ async fn a_redis_store_starts_without_its_server() {
     assert!(results.0.is_ok() != results.1.is_ok(), "{results:?}");
     let description = stores.health.description();
     assert!(description.starts_with("redis "), "{description}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_kept_over_tls_and_over_a_socket() {
+    use crate::suite::*;
+    // Each on an installation of its own.
+    let store = |url: &str, authority: Option<&Vec<u8>>, prefix: &str| {
+        let address = Address::parse(&url.into(), None, authority.cloned()).unwrap();
+        Stores::of(Arc::new(RedisStore::new(address, prefix)))
+    };
+    let (_redis, url, authority) = match over_tls() {
+        Ok(server) => server,
+        Err(why) => return skip("records_are_kept_over_tls", &why),
+    };
+    let stores = |prefix| store(&url, Some(&authority), prefix);
+    of_many_punches_decided_on_one_past_one_is_written(&stores("race")).await;
+    punches_are_listed_newest_first_page_by_page(&stores("list")).await;
+    // Nobody vouches for it: nothing is said, and nothing written.
+    let stranger = store(&url, None, "race").health.ping().await;
+    assert!(
+        matches!(stranger, Err(StoreError::Unavailable(_))),
+        "{stranger:?}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("redis.sock").display().to_string();
+    let _redis = server_or_skip!("records_are_kept_over_a_socket", "--unixsocket", &*socket);
+    let stores = store(&format!("unix://{socket}?db=3"), None, "race");
+    of_many_punches_decided_on_one_past_one_is_written(&stores).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sentinel_leads_to_the_next_master_with_every_punch_that_it_has() {
+    let mut watched = match Watched::start(&["--appendonly", "yes"]).await {
+        Ok(watched) => watched,
+        Err(why) => return skip("records through a Sentinel", &why),
+    };
+    let stores = Stores::of(redis_store(&watched.url));
+    let (ann, door) = (employee_id(), device_id());
+    let append = async |sequence: u64| {
+        let one = punch(ann, door, sequence, i64::try_from(sequence).unwrap());
+        stores.punches.append(&one).await
+    };
+    for sequence in 1..=50 {
+        append(sequence).await.unwrap();
+    }
+    // Until the replica has them: what is acknowledged and not yet there can be lost, as docs/OPERATIONS.md says.
+    let offset = |server: &RedisServer, field: &str| {
+        let info: String = server.ask(&["INFO", "replication"]);
+        let line = info.lines().find_map(|line| line.strip_prefix(field));
+        line.map(|text| text.trim().parse::<u64>().unwrap())
+    };
+    let written = offset(&watched.master, "master_repl_offset:");
+    let begun = Instant::now();
+    while offset(&watched.replica, "slave_repl_offset:") < written {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    watched.master.kill();
+    let lost = append(51).await;
+    assert!(
+        matches!(
+            lost,
+            Err(StoreError::Unavailable(_) | StoreError::Refused(_))
+        ),
+        "{lost:?}"
+    );
+    // By itself, as soon as there is a master.
+    let begun = Instant::now();
+    while let Err(error) = append(51).await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for sequence in 52..=60 {
+        append(sequence).await.unwrap();
+    }
+    let page = Page {
+        after: None,
+        limit: 100,
+    };
+    let all = stores.punches.list(&PunchFilter::default(), &page).await;
+    let sequences: Vec<u64> = all.unwrap().iter().rev().map(|one| one.sequence).collect();
+    assert_eq!(sequences, (1..=60).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
