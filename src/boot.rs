@@ -527,9 +527,10 @@ impl Running {
             .handle(handle.clone())
             // An answer is small and complete: waiting for more to send only costs time.
             .acceptor(NoDelayAcceptor::new());
-        server
-            .http_builder()
-            .http1()
+        // Nobody speaks HTTP/2 without TLS; whoever would be waited for until they say so.
+        let http = server.http_builder();
+        *http = http.clone().http1_only();
+        http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS_PATIENCE);
         let server = server.serve(service);
