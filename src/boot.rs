@@ -200,7 +200,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
                 let age = settings.server.session_age;
                 let age = Duration::try_from(age).unwrap_or_default();
                 let cache = AppCache::new("session", cache, clock.clone(), age);
-                Arc::new(CacheSessions::new(cache))
+                Arc::new(CacheSessions::new(cache, stores.sessions, clock.clone()))
             }
             _ => Arc::new(CachedSessions::new(stores.sessions, cache)),
         };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -128,7 +128,7 @@ impl Shared {
         let memory = || Some(MemoryCache::new(APPLICATION_BYTES));
         let sessions = match settings.session_engine {
             SessionEngine::CachedDb => Some(cached(sessions, None)),
-            SessionEngine::Cache => Some(cached(sessions, memory())),
+            SessionEngine::Cache => Some(cached(sessions, None)),
             SessionEngine::Db => None,
         };
         let bus = RedisBus::new(bus, prefix.clone(), instance.clone());
@@ -149,7 +149,7 @@ impl Shared {
             ))),
             bus: bus.clone(),
             remote_bus: Some(bus),
-            servers: servers.made,
+            servers: servers.made.into_iter().map(|(_, server)| server).collect(),
             prefix,
         })
     }
@@ -225,7 +225,8 @@ struct Servers<'a> {
     authority: Option<Vec<u8>>,
     forget: Vec<String>,
     probe: String,
-    made: Vec<Arc<Server>>,
+    /// With URL and number.
+    made: Vec<((String, Option<i64>), Arc<Server>)>,
 }
 
 impl Servers<'_> {
@@ -237,8 +238,9 @@ impl Servers<'_> {
         let database = database.or(self.settings.database);
         let address = Address::parse(url, database, self.authority.clone())
             .map_err(|cause| SharedError::Address { variable, cause })?;
-        let same = |server: &&Arc<Server>| server.address().shown() == address.shown();
-        if let Some(server) = self.made.iter().find(same) {
+        // Of one user, too: each may have rights of its own.
+        let who = (url.expose_secret().to_owned(), database);
+        if let Some((_, server)) = self.made.iter().find(|(made, _)| *made == who) {
             return Ok(server.clone());
         }
         let patience = Patience {
@@ -252,7 +254,7 @@ impl Servers<'_> {
             self.probe.clone(),
             self.forget.clone(),
         );
-        self.made.push(server.clone());
+        self.made.push((who, server.clone()));
         Ok(server)
     }
 }

@@ -247,6 +247,12 @@ impl Accounts {
             .filter(|account| right && account.active)
             .ok_or(AccountError::BadCredentials)?;
         let session = self.open_session(&account).await?;
+        // The password may have been reset, and all sessions ended, while it was compared.
+        let now = self.stores.accounts.find(account.id).await?;
+        if !now.is_some_and(|now| now.active && now.password_hash == account.password_hash) {
+            self.stores.sessions.delete(session.hash()).await?;
+            return Err(AccountError::BadCredentials);
+        }
         Ok((account, session))
     }
 

@@ -11,6 +11,9 @@ use crate::clock::Clock;
 /// How long the mark of a group lives; everything under it dies long before.
 const MARKED: Duration = Duration::from_hours(24);
 
+/// How long a group's values live while nobody hears of other instances' changes.
+const UNHEARD: Duration = Duration::from_secs(2);
+
 /// Values under an alias, which has a prefix and a time-out of its own. Names of people stand in
 /// them, and what is read is shown: so they are sealed, as everything that leaves this process.
 #[derive(Clone)]
@@ -147,7 +150,16 @@ impl AppCache {
         match self.mark(group).await {
             Some(mark) => {
                 let key = format!("{group}:{mark}:{key}");
-                self.get_or_compute(&key, compute).await
+                if let Some(value) = self.get(&key).await {
+                    return Ok(value);
+                }
+                let value = compute.await?;
+                let ttl = match self.shared() {
+                    true => self.time_out,
+                    false => self.time_out.min(UNHEARD),
+                };
+                self.set_for(&key, &value, ttl).await;
+                Ok(value)
             }
             None => compute.await,
         }

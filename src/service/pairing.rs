@@ -23,6 +23,9 @@ use crate::{
 /// How long a code can be used.
 pub const PAIRING: Duration = Duration::from_mins(10);
 
+/// How long a token is told after it was told first.
+const TOLD: Duration = Duration::from_mins(1);
+
 /// Crockford's base 32: no letter that is taken for a digit or another one.
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Eight letters are 40 bits, of which nobody guesses one in ten minutes.
@@ -53,7 +56,7 @@ pub struct Offer {
 pub enum Progress {
     /// Nobody has typed the code yet.
     Waiting,
-    /// The device's token, told this once.
+    /// The device's token, told for a minute.
     Paired(String),
     /// It is over, or was never.
     Unknown,
@@ -62,8 +65,8 @@ pub enum Progress {
 /// A pairing as it is kept, under the hash of its secret.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    code: String,
     token: Option<String>,
+    told: bool,
 }
 
 /// Pairings.
@@ -91,27 +94,34 @@ impl Pairing {
         let secret = Token::mint(&*self.clock);
         let hash = secret.hash().to_hex();
         let kept = Kept {
-            code: code.clone(),
             token: None,
+            told: false,
         };
         self.cache.set(&format!("secret:{hash}"), &kept).await;
         self.cache.set(&format!("code:{code}"), &hash).await;
         Offer { code, secret }
     }
 
-    /// How far the pairing is whose secret this is; a token is told once.
+    /// How far the pairing is whose secret this is; a token is told for a minute, in case an
+    /// answer is lost on its way.
     pub async fn collect(&self, secret: &str) -> Progress {
         let key = format!("secret:{}", tokens::hash(secret).to_hex());
         match self.cache.get::<Kept>(&key).await {
             None => Progress::Unknown,
-            Some(Kept { token: None, .. }) => Progress::Waiting,
-            // Of two who ask at once, one takes it out.
             Some(Kept {
-                token: Some(token), ..
-            }) => match self.cache.delete(&key).await {
-                true => Progress::Paired(token),
-                false => Progress::Unknown,
-            },
+                token: Some(token),
+                told,
+            }) => {
+                if !told {
+                    let kept = Kept {
+                        token: Some(token.clone()),
+                        told: true,
+                    };
+                    self.cache.set_for(&key, &kept, TOLD).await;
+                }
+                Progress::Paired(token)
+            }
+            Some(_) => Progress::Waiting,
         }
     }
 
@@ -134,10 +144,17 @@ impl Pairing {
         if !self.cache.delete(&code_key).await {
             return Err(PairingError::NoSuchCode);
         }
-        let (device, token) = self.devices.register(actor, name, site).await?;
+        let (device, token) = match self.devices.register(actor, name, site).await {
+            Ok(registered) => registered,
+            Err(error) => {
+                // The code may be typed again.
+                self.cache.set(&code_key, &hash).await;
+                return Err(error.into());
+            }
+        };
         let kept = Kept {
-            code,
             token: Some(token.reveal().to_owned()),
+            told: false,
         };
         self.cache.set(&format!("secret:{hash}"), &kept).await;
         Ok(device)

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{application_cache::AppCache, sealed_cache::SealedCache};
 use crate::{
+    clock::Clock,
     domain::{
         accounts::{Session, TokenHash},
         ids::AccountId,
@@ -111,38 +112,67 @@ impl SessionStore for CachedSessions {
     }
 }
 
-/// A session as it is kept where the cache is all there is: with the number of times that all
-/// sessions of its account had been ended before.
+/// A session as it is kept in Redis alone: with the mark that its account had. The account's mark
+/// changes when all its sessions end, and when it is lost.
 #[derive(Serialize, Deserialize)]
-struct Alone(Cached, i64);
+struct Marked(Cached, String);
 
-/// A [`SessionStore`] in the cache alone: who empties it signs everybody out. While its server is
-/// away, people sign in at this instance anew, and what cannot be ended for all is not called
-/// ended.
-pub struct CacheSessions(AppCache);
+/// A [`SessionStore`] in Redis alone, and in the store while Redis is away: who empties it signs
+/// everybody out, and what cannot be ended for all is not called ended.
+pub struct CacheSessions {
+    cache: AppCache,
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+}
 
-/// How long is remembered how often all sessions of an account were ended. When it is forgotten,
-/// they end once more.
-const ENDINGS: Duration = Duration::from_hours(24 * 400);
+/// How many sessions of an account are remembered for its list; the earliest leave it first.
+const LISTED: usize = 100;
 
 impl CacheSessions {
-    /// In a cache.
-    pub fn new(cache: AppCache) -> Self {
-        Self(cache)
+    /// In a cache without a stand-in, whose time-out is how long a session lives; in the store
+    /// while it is away.
+    pub fn new(cache: AppCache, store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            cache,
+            store,
+            clock,
+        }
     }
 
     fn list_key(account: AccountId) -> String {
         format!("of:{account}")
     }
 
-    async fn endings(&self, account: AccountId, more: i64) -> i64 {
-        let key = format!("endings:{account}");
-        self.0.increment(&key, more, ENDINGS).await
+    fn mark_key(account: AccountId) -> String {
+        format!("mark:{account}")
+    }
+
+    /// A new mark: every session with another one has ended.
+    async fn mark_anew(&self, account: AccountId) -> String {
+        let mark = self.clock.id().to_string();
+        self.cache.set(&Self::mark_key(account), &mark).await;
+        mark
+    }
+
+    /// The hashes in an account's list, of those that have not ended by time.
+    async fn listed(&self, account: AccountId) -> Vec<(String, i64)> {
+        let all: Option<Vec<(String, i64)>> = self.cache.get(&Self::list_key(account)).await;
+        let mut all = all.unwrap_or_default();
+        let now = self.clock.now().as_millisecond();
+        all.retain(|(_, until)| *until > now);
+        all
+    }
+
+    async fn kept(&self, hash: TokenHash) -> Option<Session> {
+        let Marked(cached, mark) = self.cache.get(&hash.to_hex()).await?;
+        let session = cached.session(hash)?;
+        let present: String = self.cache.get(&Self::mark_key(session.account)).await?;
+        (present == mark).then_some(session)
     }
 
     /// An error, when other instances cannot know of an end.
     fn told(&self) -> Result<(), StoreError> {
-        if self.0.shared() {
+        if self.cache.shared() {
             Ok(())
         } else {
             Err(StoreError::Unavailable(
@@ -155,58 +185,86 @@ impl CacheSessions {
 #[async_trait]
 impl SessionStore for CacheSessions {
     async fn insert(&self, session: &Session) -> Result<(), StoreError> {
-        let endings = self.endings(session.account, 0).await;
-        let kept = Alone(Cached::of(session), endings);
-        let left = session.expires_at.duration_since(session.created_at);
-        let ttl = Duration::try_from(left).unwrap_or_default();
-        self.0.set_for(&session.hash.to_hex(), &kept, ttl).await;
+        let mark_key = Self::mark_key(session.account);
+        let mark = match self.cache.get::<String>(&mark_key).await {
+            // It lives as long as the session that needs it.
+            Some(mark) => {
+                self.cache.set(&mark_key, &mark).await;
+                mark
+            }
+            None => self.mark_anew(session.account).await,
+        };
+        let kept = Marked(Cached::of(session), mark);
+        self.cache.set(&session.hash.to_hex(), &kept).await;
         // For the list that people see; what ends all sessions does not stand on it.
+        let mut all = self.listed(session.account).await;
+        all.push((session.hash.to_hex(), session.expires_at.as_millisecond()));
+        let first = all.len().saturating_sub(LISTED);
         let list = Self::list_key(session.account);
-        let mut all: Vec<String> = self.0.get(&list).await.unwrap_or_default();
-        all.push(session.hash.to_hex());
-        self.0.set(&list, &all).await;
-        Ok(())
+        self.cache.set(&list, &all[first..].to_vec()).await;
+        match self.kept(session.hash).await {
+            Some(_) => Ok(()),
+            None => self.store.insert(session).await,
+        }
     }
 
     async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError> {
-        let Some(Alone(cached, endings)) = self.0.get(&hash.to_hex()).await else {
-            return Ok(None);
-        };
-        let session = cached.session(hash);
-        let Some(session) = session else {
-            return Ok(None);
-        };
-        let now = self.endings(session.account, 0).await;
-        Ok((now == endings).then_some(session))
+        match self.kept(hash).await {
+            Some(session) => Ok(Some(session)),
+            None => self.store.find(hash).await,
+        }
     }
 
     async fn of(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
-        let all: Vec<String> = self
-            .0
-            .get(&Self::list_key(account))
-            .await
-            .unwrap_or_default();
-        let mut sessions = Vec::new();
-        for hash in all.iter().rev().filter_map(|hex| TokenHash::from_hex(hex)) {
-            sessions.extend(self.find(hash).await?);
-        }
+        let mut sessions = self.store.of(account).await?;
+        let listed = self.listed(account).await;
+        let hashes = listed
+            .iter()
+            .filter_map(|(hex, _)| TokenHash::from_hex(hex));
+        let kept = futures::future::join_all(hashes.map(|hash| self.kept(hash))).await;
+        sessions.extend(kept.into_iter().flatten());
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.created_at));
         Ok(sessions)
     }
 
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {
-        let was = self.0.delete(&hash.to_hex()).await;
-        self.told()?;
-        Ok(was)
+        let stored = self.store.delete(hash).await?;
+        if let Some(session) = self.kept(hash).await {
+            let mut all = self.listed(session.account).await;
+            all.retain(|(hex, _)| *hex != hash.to_hex());
+            self.cache.set(&Self::list_key(session.account), &all).await;
+        }
+        let kept = self.cache.delete(&hash.to_hex()).await;
+        // In the store, it was never in Redis.
+        if !stored {
+            self.told()?;
+            if self.kept(hash).await.is_some() {
+                return Err(StoreError::Unavailable(
+                    "redis did not delete a session".to_owned(),
+                ));
+            }
+        }
+        Ok(stored || kept)
     }
 
     async fn delete_of(&self, account: AccountId) -> Result<u64, StoreError> {
-        let ended = self.of(account).await?.len() as u64;
-        self.endings(account, 1).await;
+        let stored = self.store.delete_of(account).await?;
+        let listed = self.listed(account).await;
+        let mark = self.mark_anew(account).await;
         self.told()?;
-        Ok(ended)
+        if self.cache.get(&Self::mark_key(account)).await != Some(mark) {
+            return Err(StoreError::Unavailable(
+                "redis did not end the sessions".to_owned(),
+            ));
+        }
+        for (hash, _) in &listed {
+            self.cache.delete(hash).await;
+        }
+        self.cache.delete(&Self::list_key(account)).await;
+        Ok(stored + listed.len() as u64)
     }
 
-    async fn purge(&self, _: Timestamp) -> Result<u64, StoreError> {
-        Ok(0)
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.store.purge(before).await
     }
 }

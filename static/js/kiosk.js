@@ -70,6 +70,8 @@ async function offerCode() {
   offering = true;
   /** @type {{code: string, secret: string} | null} */
   let offer = null;
+  /** @type {string | undefined} */
+  let token;
   while (!pairing) {
     try {
       offer ??= await beginPairing();
@@ -77,16 +79,21 @@ async function offerCode() {
       byId('pair-by-code').hidden = false;
       await sleep(PAIRING_MS);
       if (pairing) break;
-      const { token } = await asDevice(offer.secret, 'GET', '/api/pairing');
+      token ??= (await asDevice(offer.secret, 'GET', '/api/pairing')).token;
       if (!token) continue;
       await pair(token);
       await open();
     } catch (error) {
-      // The code is over, or the server away: there may be another one.
-      if (!(error instanceof Unpaired || error instanceof Later || error instanceof Problem)) console.error(error);
+      if (error instanceof Later) {
+        // The code, and the token, are as good when the server is back.
+        await sleep(error.wait);
+        continue;
+      }
+      if (!(error instanceof Unpaired || error instanceof Problem)) console.error(error);
       offer = null;
+      token = undefined;
       byId('pair-by-code').hidden = true;
-      await sleep(error instanceof Later ? error.wait : PAIRING_MS);
+      await sleep(PAIRING_MS);
     }
   }
   offering = false;

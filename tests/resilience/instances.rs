@@ -17,6 +17,9 @@ use crate::{
 /// Both instances open what the other sealed.
 const TEMPLATE_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
+/// On a machine that is busy with other tests a Redis may take longer than a site would wait for it.
+const PATIENT: [(&str, &str); 1] = [("REDIS_COMMAND_TIMEOUT", "3000")];
+
 /// What both stand on.
 struct Site {
     redis: RedisServer,
@@ -108,8 +111,8 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
     let Some(site) = Site::start("two instances and what was seen") else {
         return;
     };
-    let mut one = site.instance(&[]).await;
-    let two = site.instance(&[]).await;
+    let mut one = site.instance(&PATIENT).await;
+    let two = site.instance(&PATIENT).await;
     let (admin, _) = sign_in(&one).await;
     let inferences = "rollcall_inferences_total";
     let photo = portrait("obama3");
@@ -184,7 +187,7 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
         .arg("KEEPTTL")
         .exec(&mut connection)
         .unwrap();
-    let fresh = site.instance(&[]).await;
+    let fresh = site.instance(&PATIENT).await;
     for (photo, expected) in [
         (portrait("obama3"), &first),
         (portrait("biden"), &answers[0]),
@@ -215,8 +218,8 @@ async fn five_enrollments_an_hour_in_all() {
     let Some(site) = Site::start("two instances and the enrollment limit") else {
         return;
     };
-    let one = site.instance(&[("ENROLL_LIMIT", "5")]).await;
-    let two = site.instance(&[("ENROLL_LIMIT", "5")]).await;
+    let one = site.instance(&[("ENROLL_LIMIT", "5"), PATIENT[0]]).await;
+    let two = site.instance(&[("ENROLL_LIMIT", "5"), PATIENT[0]]).await;
     let (admin, _) = sign_in(&one).await;
     let new = json!({"name": "Ada", "code": "1"});
     let employee = one.create(&admin, "/api/employees", new).await;
@@ -307,14 +310,16 @@ async fn sessions_in_redis_alone_hold_everywhere_and_are_never_called_ended_when
     assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&other, &one).await, StatusCode::OK);
 
-    // While Redis is away one signs in anew, here.
+    // While Redis is away one signs in anew.
     site.redis.freeze();
     until(&two, "degraded").await;
     assert_eq!(status(&other, &two).await, StatusCode::UNAUTHORIZED);
     let (here, _) = sign_in(&two).await;
     assert_eq!(status(&here, &two).await, StatusCode::OK);
-    assert_eq!(end(&here).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status(&here, &one).await, StatusCode::OK, "from the store");
+    assert_eq!(end(&here).await, StatusCode::NO_CONTENT);
     assert_eq!(status(&here, &two).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(end(&other).await, StatusCode::SERVICE_UNAVAILABLE);
     site.redis.thaw();
     until(&two, "ok").await;
     until(&one, "ok").await;
@@ -328,8 +333,8 @@ async fn a_list_is_the_same_everywhere_after_every_change() {
     let Some(site) = Site::start("lists on two instances") else {
         return;
     };
-    let one = site.instance(&[]).await;
-    let two = site.instance(&[]).await;
+    let one = site.instance(&PATIENT).await;
+    let two = site.instance(&PATIENT).await;
     let (admin, _) = sign_in(&one).await;
     let names = async |at: &Service| {
         let list = json(&admin, at.url("/api/employees")).await;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use rollcall::{
     clock::{Clock, SystemClock},
@@ -131,11 +132,13 @@ async fn a_list_is_remembered_until_somebody_changes_it_anywhere() {
 
 #[tokio::test]
 async fn sessions_in_the_cache_alone_end_one_by_one_and_all_at_once() {
-    let bytes = cache();
-    let (one, two) = (
-        CacheSessions::new(over(&bytes, "session")),
-        CacheSessions::new(over(&bytes, "session")),
-    );
+    let world = instance().await;
+    let (bytes, store) = (cache(), world.stores.sessions.clone());
+    let sessions = || {
+        let clock: Arc<dyn Clock> = world.clock.clone();
+        CacheSessions::new(over(&bytes, "session"), store.clone(), clock)
+    };
+    let (one, two) = (sessions(), sessions());
     let account = AccountId::new(SystemClock.id());
     let session = |seed: u8, account| {
         let created_at = Timestamp::from_millisecond(1_768_478_400_000).unwrap();
@@ -152,9 +155,10 @@ async fn sessions_in_the_cache_alone_end_one_by_one_and_all_at_once() {
         one.insert(made).await.unwrap();
     }
     assert_eq!(two.find(first.hash).await.unwrap(), Some(first.clone()));
-    assert_eq!(
-        two.of(account).await.unwrap(),
-        [third.clone(), second, first.clone()]
+    assert_eq!(two.of(account).await.unwrap().len(), 3);
+    assert!(
+        store.of(account).await.unwrap().is_empty(),
+        "not in the store"
     );
     assert!(two.delete(first.hash).await.unwrap());
     assert!(!one.delete(first.hash).await.unwrap());
@@ -167,4 +171,74 @@ async fn sessions_in_the_cache_alone_end_one_by_one_and_all_at_once() {
     // Whoever signs in again is in.
     one.insert(&third).await.unwrap();
     assert_eq!(two.find(third.hash).await.unwrap(), Some(third));
+
+    // A mark that is lost, or reset by whoever can write to Redis, brings nobody back.
+    let [mark] = ["app:session:mark:"].map(|key| format!("{key}{account}"));
+    let earlier = bytes.get(&mark).await.unwrap();
+    two.delete_of(account).await.unwrap();
+    one.insert(&first).await.unwrap();
+    bytes.delete(&[mark.clone()]).await;
+    assert_eq!(one.find(first.hash).await.unwrap(), None);
+    bytes.set(&mark, b"0", TIME_OUT).await;
+    assert_eq!(one.find(first.hash).await.unwrap(), None);
+    assert!(!earlier.is_empty());
+}
+
+/// A cache as it is while Redis is away: it takes nothing, and says so.
+struct Gone;
+
+#[async_trait]
+impl Cache for Gone {
+    async fn get(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+    async fn get_many(&self, keys: &[String]) -> Vec<Option<Vec<u8>>> {
+        vec![None; keys.len()]
+    }
+    async fn set(&self, _: &str, _: &[u8], _: Duration) {}
+    async fn set_many(&self, _: &[(String, Vec<u8>)], _: Duration) {}
+    async fn add(&self, _: &str, _: &[u8], _: Duration) -> bool {
+        false
+    }
+    async fn delete(&self, _: &[String]) -> u64 {
+        0
+    }
+    async fn clear(&self, _: &str) -> u64 {
+        0
+    }
+    async fn increment(&self, _: &str, _: i64, _: Duration) -> i64 {
+        0
+    }
+    async fn ttl(&self, _: &str) -> Option<Duration> {
+        None
+    }
+    fn shared(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn without_the_cache_sessions_are_in_the_store_and_no_end_is_claimed_that_is_none() {
+    let world = instance().await;
+    let store = world.stores.sessions.clone();
+    let gone: Arc<dyn Cache> = Arc::new(Gone);
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let sessions = CacheSessions::new(over(&gone, "session"), store.clone(), clock);
+    let account = AccountId::new(SystemClock.id());
+    let created_at = world.clock.now();
+    let made = Session {
+        hash: TokenHash([1; 32]),
+        account,
+        created_at,
+        expires_at: created_at + SignedDuration::from_hours(8),
+    };
+    sessions.insert(&made).await.unwrap();
+    assert_eq!(store.find(made.hash).await.unwrap(), Some(made.clone()));
+    assert_eq!(sessions.find(made.hash).await.unwrap(), Some(made.clone()));
+    assert_eq!(sessions.of(account).await.unwrap(), [made.clone()]);
+    assert!(sessions.delete(made.hash).await.unwrap());
+    let elsewhere = sessions.delete(TokenHash([2; 32])).await;
+    assert!(matches!(elsewhere, Err(StoreError::Unavailable(_))));
+    let all = sessions.delete_of(account).await;
+    assert!(matches!(all, Err(StoreError::Unavailable(_))));
 }

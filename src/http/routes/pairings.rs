@@ -41,7 +41,7 @@ pub struct PairingView {
 pub struct ProgressView {
     /// Whether an admin has typed the code.
     paired: bool,
-    /// The device's token, told this once.
+    /// The device's token, told for a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
@@ -67,7 +67,7 @@ pub async fn create_pairing(
     Ok(with_headers(limit, (StatusCode::CREATED, view)))
 }
 
-/// How far a pairing is; the device's token is told once.
+/// How far a pairing is; the device's token is told for a minute.
 #[utoipa::path(
     get, path = "/api/pairing", tag = "devices",
     responses(

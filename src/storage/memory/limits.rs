@@ -32,9 +32,13 @@ impl Window {
 /// How many keys may be there before those at rest are looked for.
 const SWEEP_AT: usize = 1024;
 
+/// How often they are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// Exact windows that slide.
 pub struct MemoryLimits {
-    windows: Mutex<HashMap<String, Window>>,
+    /// And when those at rest were looked for last.
+    windows: Mutex<(HashMap<String, Window>, Duration)>,
     now: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
@@ -56,7 +60,10 @@ impl MemoryLimits {
 
     fn check_at(&self, key: &str, quota: Quota, now: Duration) -> Verdict {
         let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= SWEEP_AT && !all.contains_key(key) {
+        let (all, swept) = &mut *all;
+        let due = now.saturating_sub(*swept) >= SWEEP;
+        if all.len() >= SWEEP_AT && due && !all.contains_key(key) {
+            *swept = now;
             all.retain(|_, window| {
                 window.forget(now);
                 !window.uses.is_empty()
@@ -84,7 +91,7 @@ impl MemoryLimits {
     /// Takes back the last use: somebody else refused it.
     pub fn take_back(&self, key: &str) {
         let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = all.get_mut(key) {
+        if let Some(window) = all.0.get_mut(key) {
             window.uses.pop_back();
         }
     }

@@ -128,37 +128,59 @@ impl Address {
                 password,
                 database,
             } => {
-                let mut builder = SentinelClientBuilder::new(
-                    sentinels.clone(),
-                    master,
-                    SentinelServerType::Master,
-                )?
-                .set_client_to_redis_db(*database);
-                if let Some(user) = user {
-                    builder = builder.set_client_to_redis_username(user);
-                }
-                if let Some(password) = password {
-                    builder = builder.set_client_to_redis_password(password.expose_secret());
-                }
-                if *tls {
-                    builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
-                }
-                if let Some(certificates) = &self.certificates {
-                    builder = builder.set_client_to_redis_certificates(certificates.clone());
-                }
-                builder.build()?.async_get_client().await.map(Some)
+                // All are asked at once, and the first that knows is believed: one of them is often
+                // on the machine that died with the master.
+                let asks = sentinels.iter().map(|sentinel| {
+                    Box::pin(async move {
+                        let mut builder = SentinelClientBuilder::new(
+                            vec![sentinel.clone()],
+                            master,
+                            SentinelServerType::Master,
+                        )?
+                        .set_client_to_redis_db(*database);
+                        if let Some(user) = user {
+                            builder = builder.set_client_to_redis_username(user);
+                        }
+                        if let Some(password) = password {
+                            builder =
+                                builder.set_client_to_redis_password(password.expose_secret());
+                        }
+                        if *tls {
+                            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+                        }
+                        if let Some(certificates) = &self.certificates {
+                            builder =
+                                builder.set_client_to_redis_certificates(certificates.clone());
+                        }
+                        builder.build()?.async_get_client().await
+                    })
+                });
+                let (client, _) = futures::future::select_ok(asks).await?;
+                Ok(Some(client))
             }
         }
     }
 
     /// Connects anew; through a Sentinel, to whoever is the master now.
     pub(super) async fn connect(&self, patience: Patience) -> RedisResult<Link> {
+        let links = self.connect_all(patience, 1).await?;
+        let link = links.into_iter().next();
+        link.ok_or_else(|| (redis::ErrorKind::Client, "no connection").into())
+    }
+
+    /// The same, several times to the same server.
+    pub(super) async fn connect_all(
+        &self,
+        patience: Patience,
+        count: usize,
+    ) -> RedisResult<Vec<Link>> {
+        let mut links = Vec::with_capacity(count);
         if let Kind::Cluster(nodes) = &self.kind {
-            return self
-                .cluster(nodes, patience)?
-                .get_async_connection()
-                .await
-                .map(Link::Cluster);
+            let client = self.cluster(nodes, patience)?;
+            for _ in 0..count {
+                links.push(Link::Cluster(client.get_async_connection().await?));
+            }
+            return Ok(links);
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(patience.connect))
@@ -166,10 +188,13 @@ impl Address {
         let Some(client) = self.master().await? else {
             return Err((redis::ErrorKind::Client, "no master").into());
         };
-        client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map(Link::Server)
+        for _ in 0..count {
+            let link = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            links.push(Link::Server(link));
+        }
+        Ok(links)
     }
 
     fn cluster(&self, nodes: &[ConnectionInfo], patience: Patience) -> RedisResult<ClusterClient> {

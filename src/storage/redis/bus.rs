@@ -18,6 +18,10 @@ use crate::{
 /// The pause before a lost connection is made again.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// After so many seconds without a word the connection is made anew, unless what one says oneself
+/// comes back.
+const SILENT: u32 = 8;
+
 /// Publishes, and delivers what others publish to this process.
 pub struct RedisBus {
     server: Arc<Server>,
@@ -66,14 +70,14 @@ impl RedisBus {
         if !self.server.is_up() {
             return;
         }
-        let Ok(mut listener) = self.server.address().listen(self.server.patience()).await else {
+        let patience = self.server.patience();
+        let came_back = self.server.return_number();
+        let Ok(mut listener) = self.server.address().listen(patience).await else {
             return;
         };
-        if listener
-            .psubscribe(self.prefix.pattern("bus:"))
-            .await
-            .is_err()
-        {
+        let subscribed = listener.psubscribe(self.prefix.pattern("bus:"));
+        let subscribed = tokio::time::timeout(patience.connect, subscribed).await;
+        if !matches!(subscribed, Ok(Ok(()))) {
             return;
         }
         local.deliver(Message {
@@ -82,12 +86,15 @@ impl RedisBus {
         });
         let begin = self.prefix.key("bus:");
         let mut messages = listener.into_on_message();
+        let mut silent = 0;
         loop {
-            // A server that hangs says nothing, and neither does a quiet one: the watcher tells
-            // them apart.
+            // A server that hangs says nothing, and neither does a quiet one, nor a connection that
+            // somebody in between has dropped. The watcher tells the first; a word to oneself that
+            // does not come back, the last.
             let next = tokio::time::timeout(Duration::from_secs(1), messages.next()).await;
             match next {
                 Ok(Some(message)) => {
+                    silent = 0;
                     let topic = message.get_channel_name().strip_prefix(&begin);
                     let parts = split(message.get_payload_bytes());
                     if let (Some(topic), Some((from, payload))) = (topic, parts)
@@ -100,7 +107,17 @@ impl RedisBus {
                     }
                 }
                 Ok(None) => return,
-                Err(_) if self.server.is_up() => {}
+                Err(_) if self.server.return_number() != came_back => return,
+                Err(_) if self.server.is_up() => {
+                    silent += 1;
+                    if silent > SILENT {
+                        return;
+                    }
+                    if silent == SILENT - 2 {
+                        // Known by its sender, and delivered to nobody.
+                        let _ = self.publish("echo", b"").await;
+                    }
+                }
                 Err(_) => return,
             }
         }

@@ -20,8 +20,8 @@ use crate::ports::Held;
 /// The fence is the server's time in microseconds, or one more than the last: it grows even
 /// when Redis has lost the last one.
 const ACQUIRE: &str = r"
-if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
 local time = redis.call('TIME')
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
 local fence = time[1] * 1000000 + time[2]
 local last = tonumber(redis.call('GET', KEYS[2]) or 0)
 if fence <= last then fence = last + 1 end

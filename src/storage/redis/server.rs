@@ -115,7 +115,7 @@ impl ConnectionLike for Link {
 impl Server {
     /// Not connected yet: [`watch`](Self::watch) does that. `probe` is the key that the watcher
     /// writes; `size` is how many connections share the work. Keys of the patterns in `forget`
-    /// are taken out each time before the server counts as up: what they cache may have been
+    /// are taken out each time before the server counts as up again: what they cache may have been
     /// withdrawn while this instance could not tell it.
     pub fn new(
         address: Address,
@@ -156,6 +156,11 @@ impl Server {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Changes each time it comes back.
+    pub fn return_number(&self) -> u64 {
+        self.came_back.load(Ordering::Acquire)
     }
 
     /// Whether it takes commands.
@@ -361,10 +366,7 @@ impl Server {
     /// Connects, and makes sure that it can be written.
     async fn connect(&self) -> Result<Vec<Link>, String> {
         let make = async {
-            let mut links = Vec::with_capacity(self.size);
-            for _ in 0..self.size {
-                links.push(self.address.connect(self.patience).await?);
-            }
+            let mut links = self.address.connect_all(self.patience, self.size).await?;
             if let Some(link) = links.first_mut() {
                 self.probe().query_async::<()>(link).await?;
             }
@@ -391,13 +393,17 @@ impl Server {
             let _ = self.run::<()>(&self.probe()).await;
             return;
         }
+        let first = self.standing() == Standing::Unknown;
         let mut links = match self.connect().await {
             Ok(links) => links,
             Err(why) => return self.leave(why),
         };
-        if let Some(link) = links.first_mut()
-            && self.clean(link).await.is_ok()
-        {
+        // A process that has just begun withdrew nothing while it could not tell.
+        let clean = match links.first_mut() {
+            Some(link) if !first => self.clean(link).await.is_ok(),
+            link => link.is_some(),
+        };
+        if clean {
             self.join(links);
         }
     }
