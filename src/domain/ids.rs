@@ -55,6 +55,8 @@ id! {
     DeviceId,
     /// Names an employee.
     EmployeeId,
+    /// Names a background job.
+    JobId,
     /// Names a kept enrollment photo.
     PhotoId,
     /// Names a punch.

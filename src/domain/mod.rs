@@ -7,5 +7,6 @@ pub mod biometrics;
 pub mod devices;
 pub mod employees;
 pub mod ids;
+pub mod jobs;
 pub mod quality;
 pub mod text;

@@ -17,7 +17,8 @@ use crate::domain::{
     biometrics::{ModelId, Views},
     devices::Device,
     employees::{Consent, Employee},
-    ids::{AccountId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+    ids::{AccountId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
+    jobs::Job,
     quality::Quality,
     text::{Code, Email, IdempotencyKey, SiteName},
 };
@@ -363,6 +364,40 @@ pub trait AuditStore: Send + Sync {
     async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
 }
 
+/// Background jobs: queued, claimed by one at a time, never lost.
+///
+/// A claim is the job's [turn](Job::turn). Of the states in [`crate::domain::jobs`] the store
+/// decides none; it keeps to it that of many who claim one wins, and that only the last winner
+/// changes the job.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Queues one, durably. [`StoreError::Conflict`] when the identity is taken, or when a job
+    /// that has not ended has the same `once`.
+    async fn insert(&self, job: &Job) -> Result<(), StoreError>;
+
+    /// Claims the job that is due the longest at a moment, whether it waited for its time or
+    /// whoever had it let the lease run out: [`Job::claimed`]. Of any number who claim at once
+    /// each job goes to one; who meets others all the time may get `None` although one is due.
+    async fn claim(&self, now: Timestamp) -> Result<Option<Job>, StoreError>;
+
+    /// Replaces all of one but its payload, which is emptied when the job has ended, while it is
+    /// running in the same turn; false when it is not, because the claim was lost, and nothing is
+    /// done.
+    async fn update(&self, job: &Job) -> Result<bool, StoreError>;
+
+    /// One by identity.
+    async fn find(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// A page, newest first by identity.
+    async fn list(&self, page: &Page<JobId>) -> Result<Vec<Job>, StoreError>;
+
+    /// How many have not ended.
+    async fn unfinished(&self) -> Result<u64, StoreError>;
+
+    /// Deletes those that ended before a moment; how many.
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
 /// Facts about the whole installation, by name.
 #[async_trait]
 pub trait SettingStore: Send + Sync {
@@ -405,6 +440,8 @@ pub struct Stores {
     pub accounts: Arc<dyn AccountStore>,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
+    /// Background jobs.
+    pub jobs: Arc<dyn JobStore>,
     /// The audit trail.
     pub audit: Arc<dyn AuditStore>,
     /// Facts about the installation.
@@ -425,6 +462,7 @@ impl Stores {
             + DeviceStore
             + AccountStore
             + SessionStore
+            + JobStore
             + AuditStore
             + SettingStore
             + Archive
@@ -438,6 +476,7 @@ impl Stores {
             devices: store.clone(),
             accounts: store.clone(),
             sessions: store.clone(),
+            jobs: store.clone(),
             audit: store.clone(),
             settings: store.clone(),
             archive: store.clone(),

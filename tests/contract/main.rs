@@ -3,6 +3,7 @@
 mod archive;
 mod copying;
 mod crashes;
+mod jobs;
 mod locks;
 mod outages;
 mod records;
@@ -175,6 +176,12 @@ contract! {
     sessions_end_one_by_one_by_account_and_by_time
     the_audit_trail_is_read_newest_first
     of_many_claims_one_wins_until_released
+    jobs_come_back_as_they_were
+    a_job_is_claimed_when_it_is_due_the_longest_due_first
+    of_many_who_claim_a_job_one_gets_it
+    a_job_whose_claimer_died_is_claimed_again
+    a_job_that_may_be_there_once_is
+    jobs_are_listed_newest_first_and_purged_once_ended
     everything_is_read_once_and_in_order
     records_survive_as_json
     enrollments_that_interleave_are_read_in_order

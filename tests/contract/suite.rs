@@ -18,6 +18,7 @@ use rollcall::{
 use uuid::Uuid;
 
 pub use crate::archive::*;
+pub use crate::jobs::*;
 use crate::records::*;
 
 /// How many try at once where only one may win.

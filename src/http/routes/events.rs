@@ -184,6 +184,8 @@ pub async fn follow_events(
                 Some(News::Punch(id)) => teller.punch(id).await,
                 Some(News::Employee(id)) => Ok(vec![plain("employee", &json!({"id": id.to_string()}))]),
                 Some(News::Device(id)) => Ok(vec![plain("device", &json!({"id": id.to_string()}))]),
+                // Not everybody who follows may see those.
+                Some(News::Job(_)) => Ok(Vec::new()),
                 Some(News::Missed) => Ok(vec![plain("reset", &json!({}))]),
                 None => break,
             };

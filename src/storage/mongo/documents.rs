@@ -12,7 +12,8 @@ use crate::{
         biometrics::{ModelId, Similarity, Threshold},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, AuditId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+        ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
+        jobs::Job,
         quality::Quality,
         text::{IdempotencyKey, SiteName},
     },
@@ -654,6 +655,120 @@ impl Kept for AuditEntry {
             action: document.action,
             subject: document.subject,
             detail: document.detail,
+        })
+    }
+}
+
+/// A background job.
+#[derive(Serialize, Deserialize)]
+pub(super) struct JobDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    kind: String,
+    payload: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    once: Option<String>,
+    state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<DateTime>,
+    turn: i64,
+    attempts: i64,
+    done: i64,
+    total: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    created_by: String,
+    created_at: DateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished_at: Option<DateTime>,
+}
+
+impl Kept for Job {
+    const COLLECTION: &str = "jobs";
+    type Document = JobDocument;
+
+    fn document(&self) -> Result<JobDocument, StoreError> {
+        Ok(JobDocument {
+            id: uuid(self.id.uuid()),
+            kind: self.kind.as_str().to_owned(),
+            payload: self.payload.clone(),
+            once: self.once.clone(),
+            state: self.state.as_str().to_owned(),
+            due: self.due.map(when),
+            turn: self.turn.into(),
+            attempts: self.attempts.into(),
+            done: parts::number(self.done, "job progress")?,
+            total: parts::number(self.total, "job progress")?,
+            result: self.result.clone(),
+            error: self.error.clone(),
+            created_by: self.created_by.to_string(),
+            created_at: when(self.created_at),
+            finished_at: self.finished_at.map(when),
+        })
+    }
+
+    fn record(document: JobDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(document.id, JobId::new),
+            kind: parts::from_word(&document.kind, "job kind")?,
+            payload: document.payload,
+            once: document.once,
+            state: parts::from_word(&document.state, "job state")?,
+            due: optional_time(document.due, "job time")?,
+            turn: parts::number(document.turn, "job turn")?,
+            attempts: parts::number(document.attempts, "job attempts")?,
+            done: parts::number(document.done, "job progress")?,
+            total: parts::number(document.total, "job progress")?,
+            result: document.result,
+            error: document.error,
+            created_by: parts::actor(&document.created_by, "job author")?,
+            created_at: time(document.created_at, "job creation time")?,
+            finished_at: optional_time(document.finished_at, "job end")?,
+        })
+    }
+}
+
+/// Somebody's claim of a job: the unique identity lets one win.
+pub(super) struct Turn {
+    /// Which job.
+    pub job: JobId,
+    /// Which claim of it.
+    pub turn: u32,
+    /// When.
+    pub at: jiff::Timestamp,
+}
+
+/// A [`Turn`] as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TurnDocument {
+    /// Job and turn.
+    #[serde(rename = "_id")]
+    key: String,
+    job: Uuid,
+    turn: i64,
+    at: DateTime,
+}
+
+impl Kept for Turn {
+    const COLLECTION: &str = "job_turns";
+    type Document = TurnDocument;
+
+    fn document(&self) -> Result<TurnDocument, StoreError> {
+        Ok(TurnDocument {
+            key: format!("{}:{}", self.job, self.turn),
+            job: uuid(self.job.uuid()),
+            turn: self.turn.into(),
+            at: when(self.at),
+        })
+    }
+
+    fn record(document: TurnDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            job: id(document.job, JobId::new),
+            turn: parts::number(document.turn, "job turn")?,
+            at: time(document.at, "job turn")?,
         })
     }
 }

@@ -49,7 +49,7 @@ enum Uniqueness {
 }
 
 /// Every index, by collection. The order of fields is that of the queries in `stores.rs`.
-fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 10] {
+fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 12] {
     use Uniqueness::{Any, IfThere, Unique};
     [
         (
@@ -81,6 +81,15 @@ fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 10] {
                 (doc! { "recorded_at": 1, "_id": 1 }, Any),
             ],
         ),
+        (
+            "jobs",
+            vec![
+                (doc! { "once": 1 }, IfThere),
+                (doc! { "due": 1, "_id": 1 }, Any),
+                (doc! { "finished_at": 1 }, Any),
+            ],
+        ),
+        ("job_turns", vec![(doc! { "at": 1 }, Any)]),
         ("kept_answers", vec![(doc! { "at": 1 }, Any)]),
         ("audit", vec![(doc! { "at": -1, "_id": -1 }, Any)]),
         ("devices", vec![(doc! { "token": 1 }, Unique)]),

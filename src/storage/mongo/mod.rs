@@ -8,6 +8,7 @@
 mod archive;
 mod documents;
 mod indexes;
+mod jobs;
 mod stores;
 
 use std::{

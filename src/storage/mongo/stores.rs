@@ -90,7 +90,7 @@ async fn matched<D: DeserializeOwned + Send + Sync>(
 }
 
 impl MongoStore {
-    async fn insert_record<K: Kept + Sync>(&self, record: &K) -> Result<(), StoreError> {
+    pub(super) async fn insert_record<K: Kept + Sync>(&self, record: &K) -> Result<(), StoreError> {
         let document = record.document()?;
         let link = self.link.clone();
         let call = async move {
@@ -153,7 +153,7 @@ impl MongoStore {
         documents.into_iter().map(K::record).collect()
     }
 
-    async fn select_one<K: Kept>(
+    pub(super) async fn select_one<K: Kept>(
         &self,
         filter: Document,
         sort: Document,
@@ -171,7 +171,7 @@ impl MongoStore {
             .await
     }
 
-    async fn delete_where<K: Kept>(&self, filter: Document) -> Result<u64, StoreError> {
+    pub(super) async fn delete_where<K: Kept>(&self, filter: Document) -> Result<u64, StoreError> {
         let link = self.link.clone();
         let call = async move {
             let collection = link.collection::<K>().await?;

@@ -10,7 +10,8 @@ use crate::{
         biometrics::{ModelId, Similarity, Threshold},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, AuditId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+        ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
+        jobs::Job,
         quality::Quality,
         text::{IdempotencyKey, Name, SiteName},
     },
@@ -461,6 +462,68 @@ impl Record for AuditEntry {
             action: row.get("action")?,
             subject: row.get("subject")?,
             detail: row.get("detail")?,
+        })
+    }
+}
+
+impl Record for Job {
+    const TABLE: &str = "jobs";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "kind",
+        "payload",
+        "once",
+        "state",
+        "due",
+        "turn",
+        "attempts",
+        "done",
+        "total",
+        "result",
+        "error",
+        "created_by",
+        "created_at",
+        "finished_at",
+    ];
+    const KEPT: &[&str] = &["payload"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        values![
+            blob(self.id.uuid()),
+            self.kind.as_str().to_owned(),
+            self.payload.clone(),
+            self.once.clone(),
+            self.state.as_str().to_owned(),
+            self.due.map(jiff::Timestamp::as_millisecond),
+            self.turn,
+            self.attempts,
+            parts::number::<u64, i64>(self.done, "job progress")?,
+            parts::number::<u64, i64>(self.total, "job progress")?,
+            self.result.clone(),
+            self.error.clone(),
+            self.created_by.to_string(),
+            self.created_at.as_millisecond(),
+            self.finished_at.map(jiff::Timestamp::as_millisecond),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(row, "id", JobId::new)?,
+            kind: parts::from_word(&row.get::<_, String>("kind")?, "job kind")?,
+            payload: row.get("payload")?,
+            once: row.get("once")?,
+            state: parts::from_word(&row.get::<_, String>("state")?, "job state")?,
+            due: optional_time(row, "due", "job time")?,
+            turn: row.get("turn")?,
+            attempts: row.get("attempts")?,
+            done: parts::number::<i64, u64>(row.get("done")?, "job progress")?,
+            total: parts::number::<i64, u64>(row.get("total")?, "job progress")?,
+            result: row.get("result")?,
+            error: row.get("error")?,
+            created_by: parts::actor(&row.get::<_, String>("created_by")?, "job author")?,
+            created_at: parts::time(row.get("created_at")?, "job creation time")?,
+            finished_at: optional_time(row, "finished_at", "job end")?,
         })
     }
 }

@@ -10,9 +10,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Every migration, in order; the n-th brings the schema to version n. A migration that has
 /// been released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_recorded.sql"),
+    include_str!("migrations/0003_jobs.sql"),
 ];
 
 /// `PRAGMA application_id` of our files: "Roll" in ASCII.

@@ -17,7 +17,8 @@ use crate::{
         biometrics::ModelId,
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, DeviceId, EmployeeId, PunchId, TemplateId},
+        ids::{AccountId, DeviceId, EmployeeId, JobId, PunchId, TemplateId},
+        jobs::{Job, JobState},
         text::{Code, Email, IdempotencyKey},
     },
     ports::*,
@@ -47,10 +48,12 @@ mod hot {
     pub const TEMPLATES_OF: &str =
         "SELECT * FROM templates WHERE employee = ?1 ORDER BY created_at, id";
     pub const PHOTOS_OF: &str = "SELECT * FROM photos WHERE employee = ?1 ORDER BY created_at, id";
+    pub const JOB: &str = "SELECT * FROM jobs WHERE id = ?1";
+    pub const DUE: &str = "SELECT * FROM jobs WHERE due <= ?1 ORDER BY due, id LIMIT 1";
     pub const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
 
     #[cfg(test)]
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 19] = [
         PUNCH,
         PUNCH_BY_REQUEST,
         LAST_WRITTEN,
@@ -67,6 +70,8 @@ mod hot {
         CHANGES,
         TEMPLATES_OF,
         PHOTOS_OF,
+        JOB,
+        DUE,
         SETTING,
     ];
 }
@@ -580,6 +585,87 @@ impl SessionStore for SqliteStore {
     async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.execute(
             "DELETE FROM sessions WHERE expires_at < ?1",
+            [before.as_millisecond()],
+        )
+        .await
+    }
+}
+
+/// Replaces a job while it is in this state and turn.
+fn replace_job(
+    connection: &Connection,
+    job: &Job,
+    (state, turn): (JobState, u32),
+) -> Result<bool, StoreError> {
+    let mut sets = compared::<Job>(1, "=").join(", ");
+    if job.ended() {
+        sets += ", payload = ''";
+    }
+    let mut values = job.values()?;
+    values.extend([Value::from(state.as_str().to_owned()), turn.into()]);
+    let sql = format!(
+        "UPDATE jobs SET {sets} WHERE id = ?1 AND state = ?{} AND turn = ?{}",
+        values.len() - 1,
+        values.len()
+    );
+    let changed = connection
+        .prepare_cached(&sql)?
+        .execute(params_from_iter(values))?;
+    Ok(changed == 1)
+}
+
+#[async_trait]
+impl JobStore for SqliteStore {
+    async fn insert(&self, job: &Job) -> Result<(), StoreError> {
+        self.insert_record(job).await
+    }
+
+    async fn claim(&self, now: Timestamp) -> Result<Option<Job>, StoreError> {
+        // One transaction, and only one writes at a time.
+        self.threads
+            .write(move |connection| {
+                let due = [now.as_millisecond()];
+                let Some(job) = rows_of(connection, hot::DUE, due, Job::read)?.pop() else {
+                    return Ok(None);
+                };
+                let was = (job.state, job.turn);
+                let job = job.claimed(now);
+                Ok(replace_job(connection, &job, was)?.then_some(job))
+            })
+            .await
+    }
+
+    async fn update(&self, job: &Job) -> Result<bool, StoreError> {
+        let job = job.clone();
+        self.threads
+            .write(move |connection| replace_job(connection, &job, (JobState::Running, job.turn)))
+            .await
+    }
+
+    async fn find(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.select_one(hot::JOB, [blob(id.uuid())]).await
+    }
+
+    async fn list(&self, page: &Page<JobId>) -> Result<Vec<Job>, StoreError> {
+        let mut wanted = Conditions::default();
+        wanted.and_if("id < ?", page.after.map(|id| blob(id.uuid())));
+        self.select_page(wanted, "id DESC", page.limit).await
+    }
+
+    async fn unfinished(&self) -> Result<u64, StoreError> {
+        let counted = self
+            .select(
+                "SELECT count(*) FROM jobs WHERE due IS NOT NULL",
+                [],
+                |row| parts::number::<i64, u64>(row.get(0)?, "number of jobs"),
+            )
+            .await?;
+        Ok(counted.into_iter().sum())
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute(
+            "DELETE FROM jobs WHERE finished_at < ?1",
             [before.as_millisecond()],
         )
         .await

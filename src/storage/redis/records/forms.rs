@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::plan::{Kept, Ties, member, sortable};
+use super::{
+    jobs,
+    plan::{Kept, Ties, member, sortable},
+};
 use crate::{
     domain::{
         accounts::{Account, Session},
@@ -12,6 +15,7 @@ use crate::{
         devices::Device,
         employees::{Consent, Employee},
         ids::DeviceId,
+        jobs::Job,
         text::IdempotencyKey,
     },
     ports::{KeptAnswer, StoreError, StoredPhoto, StoredTemplate},
@@ -315,6 +319,52 @@ impl Kept for Session {
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
         own(body, "session")
+    }
+}
+
+impl Kept for Job {
+    const KIND: &str = "job";
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn ties(&self) -> Result<Ties, StoreError> {
+        let mut places = vec![("jobs".to_owned(), self.id())];
+        for (index, at) in [(jobs::DUE, self.due), (jobs::FINISHED, self.finished_at)] {
+            let place = at.map(|at| (index.to_owned(), member(&sortable(at), self.id)));
+            places.extend(place);
+        }
+        let once = self.once.as_ref().map(|once| format!("job_once:{once}"));
+        Ok(Ties {
+            claims: once.into_iter().collect(),
+            places,
+            ..Ties::default()
+        })
+    }
+
+    fn body(&self) -> Result<Vec<u8>, StoreError> {
+        let told = Self {
+            payload: String::new(),
+            ..self.clone()
+        };
+        json(&told, "job")
+    }
+
+    fn beside(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(Some(self.payload.clone().into_bytes()))
+    }
+
+    fn beside_anew(&self) -> Option<Vec<u8>> {
+        self.ended().then(Vec::new)
+    }
+
+    fn read(body: &[u8], beside: Option<&[u8]>) -> Result<Self, StoreError> {
+        let payload = parts::known(beside, "job payload")?.to_vec();
+        Ok(Self {
+            payload: String::from_utf8(payload).map_err(|_| damaged("job payload"))?,
+            ..own(body, "job")?
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod archive;
 mod durability;
 mod employees;
 mod forms;
+mod jobs;
 mod link;
 mod plan;
 mod punches;

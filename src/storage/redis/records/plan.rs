@@ -25,6 +25,11 @@ pub(super) trait Kept: Sized + Send + Sync {
         Ok(None)
     }
 
+    /// What is kept beside it from now on, when it replaces a record; `None` leaves it as it is.
+    fn beside_anew(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Reads it back with doubt.
     fn read(body: &[u8], beside: Option<&[u8]>) -> Result<Self, StoreError>;
 }
@@ -122,7 +127,11 @@ impl Plan {
                 c: &claims,
                 z: &places,
             }));
-            if let Some(beside) = record.beside()?.filter(|_| !replaces) {
+            let beside = match replaces {
+                true => record.beside_anew(),
+                false => record.beside()?,
+            };
+            if let Some(beside) = beside {
                 fields.push("e");
                 self.values.push(beside);
             }
