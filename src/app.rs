@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::service::{
     accounts::Accounts, devices::Devices, employees::Employees, enrollment::Enrolling,
-    health::Health, identification::Identifying, pairing::Pairing, punching::Punching,
+    health::Health, identification::Identifying, jobs::Jobs, pairing::Pairing, punching::Punching,
 };
 
 /// Every use case that somebody outside can ask for.
@@ -24,6 +24,8 @@ pub struct App {
     pub identifying: Arc<Identifying>,
     /// Recording punches.
     pub punching: Arc<Punching>,
+    /// Background jobs.
+    pub jobs: Arc<Jobs>,
     /// How the service and what it stands on are.
     pub health: Arc<Health>,
 }

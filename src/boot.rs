@@ -37,6 +37,7 @@ use crate::{
         enrollment::Enrolling,
         health::Health,
         identification::Identifying,
+        jobs::{Jobs, Runner},
         pairing::{PAIRING, Pairing},
         probing::Probing,
         punching::{PunchRules, Punching},
@@ -55,7 +56,7 @@ use crate::{
     workers::{
         Supervisor,
         gallery_sync::{self, GallerySync},
-        retention,
+        jobs, retention,
     },
 };
 
@@ -318,6 +319,13 @@ impl Core {
             clock.clone(),
             feed.clone(),
         ));
+        let jobs = Arc::new(Jobs::new(
+            stores.clone(),
+            model.clone(),
+            audit.clone(),
+            clock.clone(),
+            feed.clone(),
+        ));
         let app = App {
             accounts,
             employees: Arc::new(Employees::new(
@@ -358,6 +366,7 @@ impl Core {
                 feed,
             )),
             identifying,
+            jobs,
             health,
         };
         let filled_at = clock.now();
@@ -637,6 +646,21 @@ fn start_workers(
             async move { bus.listen(stop).await }
         });
     }
+    let runner = Arc::new(Runner::new(
+        stores.clone(),
+        core.app.employees.clone(),
+        core.app.enrolling.clone(),
+        clock.clone(),
+        shared.feed(),
+    ));
+    let feed = shared.feed();
+    supervisor.keep("jobs", move |stop| {
+        jobs::run(runner.clone(), feed.clone(), stop)
+    });
+    supervisor.spawn(
+        "model change",
+        jobs::after_model_change(core.app.jobs.clone()),
+    );
     let locks = shared.locks.clone();
     supervisor.keep("retention", move |stop| {
         retention::run(stores.clone(), clock.clone(), locks.clone(), stop)

@@ -130,6 +130,7 @@ services! {
     enrolling: service::enrollment::Enrolling,
     identifying: service::identification::Identifying,
     punching: service::punching::Punching,
+    jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,
     health: service::health::Health,
 }

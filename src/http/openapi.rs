@@ -39,6 +39,7 @@ use super::{
         (name = "recognition", description = "Who is this, is this them; nothing is recorded"),
         (name = "punches", description = "Clock events"),
         (name = "devices", description = "Kiosks and pushing cameras"),
+        (name = "jobs", description = "What is done in the background"),
         (name = "service", description = "The service itself"),
     ),
 )]

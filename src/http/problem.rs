@@ -27,7 +27,7 @@ use crate::{
     ports::{EngineError, SampleError, StoreError},
     service::{
         accounts::AccountError, employees::EmployeeError, enrollment::EnrollError,
-        identification::IdentifyError, pairing::PairingError, punching::PunchError,
+        identification::IdentifyError, jobs::JobError, pairing::PairingError, punching::PunchError,
         references::ReferenceError,
     },
     vault::VaultError,
@@ -110,6 +110,8 @@ codes! {
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too many requests";
     /// Too many enrollments by one account.
     TooManyEnrollments = "too_many_enrollments", TOO_MANY_REQUESTS, "Too many enrollments";
+    /// Too many jobs that have not ended.
+    TooManyJobs = "too_many_jobs", TOO_MANY_REQUESTS, "Too many jobs";
     /// A fault of the service.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
     /// The store does not answer.
@@ -610,6 +612,19 @@ impl From<EnrollError> for Problem {
             EnrollError::Identify(error) => error.into(),
             EnrollError::Vault(error) => error.into(),
             EnrollError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        let text = error.to_string();
+        match error {
+            JobError::NotFound => Self::not_found("job"),
+            JobError::Full => Self::new(Code::TooManyJobs, text),
+            JobError::Pending => Self::new(Code::Conflict, text),
+            JobError::List(_) => Self::new(Code::Invalid, text),
+            JobError::Store(error) => error.into(),
         }
     }
 }

@@ -29,15 +29,15 @@ use super::{
     openapi,
     problem::{self, Code, Problem},
     routes::{
-        devices, employees, enroll, events, health, identify, pairings, punches, redis, session,
-        setup, status, templates,
+        devices, employees, enroll, events, health, identify, jobs, pairings, punches, redis,
+        session, setup, status, templates,
     },
 };
 use crate::{
     app::App,
     clock::Clock,
     ports::RateLimits,
-    service::{feed::Feed, redis::Redis},
+    service::{feed::Feed, jobs::BYTES_MOST, redis::Redis},
     telemetry::Health,
 };
 
@@ -166,6 +166,13 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))
         .routes(routes!(redis::get_redis))
+        .routes(routes!(jobs::list_jobs, jobs::create_job))
+        .routes(routes!(jobs::get_job))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(jobs::create_import))
+                .layer(uploads(BYTES_MOST)),
+        )
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(enroll::create_enrollment))

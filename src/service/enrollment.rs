@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use tracing::info;
 
 use super::{
@@ -146,6 +147,19 @@ pub struct Enrollment {
     pub photos: Vec<PhotoVerdict>,
 }
 
+/// What became of somebody whose templates are of another model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reembedded {
+    /// They have templates of the present model now.
+    Done,
+    /// None of their photos was kept.
+    NoPhotos,
+    /// None of the kept photos can be used.
+    Unusable,
+    /// They have templates of the present model, or their face is not to be enrolled any more.
+    Unneeded,
+}
+
 /// A photo that is good so far.
 struct GoodPhoto {
     index: usize,
@@ -271,6 +285,63 @@ impl Enrolling {
         })
     }
 
+    /// Whether templates of the present model are enrolled.
+    pub async fn is_present(&self, id: EmployeeId) -> Result<bool, StoreError> {
+        let templates = self.stores.templates.of_employee(id).await?;
+        let model = self.engine.model();
+        Ok(templates.iter().any(|template| template.model == *model))
+    }
+
+    /// Makes templates of the present model from the photos that were kept of somebody, who
+    /// consented to that. Those of other models stay: their model may come back.
+    pub async fn reembed(&self, actor: Actor, id: EmployeeId) -> Result<Reembedded, EnrollError> {
+        if self.consenting(id).await?.is_none() || self.is_present(id).await? {
+            return Ok(Reembedded::Unneeded);
+        }
+        let mut photos = Vec::new();
+        for kept in self.stores.templates.photos_of(id).await? {
+            let bytes = self.vault.open_photo(&kept.sealed, id)?;
+            photos.push(Sample::new(bytes.to_vec()));
+        }
+        if photos.is_empty() {
+            return Ok(Reembedded::NoPhotos);
+        }
+        let (mut verdicts, mut good) = self.look_at(&photos).await?;
+        if let Some(calibration) = self.engine.calibration() {
+            refuse_other_people(&mut good, &mut verdicts, None, calibration);
+        }
+        if good.is_empty() {
+            return Ok(Reembedded::Unusable);
+        }
+        let detail = Some(format!("{} photos", good.len()));
+        self.audit
+            .record(actor, "templates.reembed", id, detail)
+            .await?;
+        let now = self.clock.now();
+        let templates = self.templates(id, &good, now)?;
+        self.stores.templates.mark_changed(id, now).await?;
+        self.stores.templates.insert(&templates, &[]).await?;
+        // As above: whoever withdrew consent meanwhile found fewer templates than there are now.
+        let Some(employee) = self.consenting(id).await? else {
+            self.take_back(id, now).await?;
+            return Ok(Reembedded::Unneeded);
+        };
+        let employee = self.count(employee, now).await?;
+        if employee.templates == 0 || self.consenting(id).await?.is_none() {
+            self.take_back(id, now).await?;
+            self.stores.employees.set_enrolled(id, 0, None).await?;
+            return Ok(Reembedded::Unneeded);
+        }
+        info!(employee = %id, templates = templates.len(), "made templates of the present model");
+        Ok(Reembedded::Done)
+    }
+
+    /// Somebody who is not deleted and consents.
+    async fn consenting(&self, id: EmployeeId) -> Result<Option<Employee>, StoreError> {
+        let employee = self.stores.employees.find(id).await?;
+        Ok(employee.filter(|employee| employee.deleted_at.is_none() && employee.consent.is_some()))
+    }
+
     async fn employee(&self, id: EmployeeId) -> Result<Employee, EnrollError> {
         let employee = self.stores.employees.find(id).await?;
         let employee = employee
@@ -331,35 +402,19 @@ impl Enrolling {
         photos: &[Sample],
         good: Vec<GoodPhoto>,
     ) -> Result<Employee, EnrollError> {
-        let (model, now) = (self.engine.model(), self.clock.now());
-        let mut templates = Vec::with_capacity(good.len());
+        let now = self.clock.now();
+        let templates = self.templates(employee.id, &good, now)?;
         let mut kept = Vec::new();
-        for photo in &good {
-            templates.push(StoredTemplate {
-                id: TemplateId::new(self.clock.id()),
+        for photo in good.iter().filter(|_| self.keep_photos) {
+            let bytes = photos[photo.index].bytes();
+            kept.push(StoredPhoto {
+                id: PhotoId::new(self.clock.id()),
                 employee: employee.id,
-                model: model.clone(),
-                views: Views::All,
-                sealed: self.vault.seal_embedding(
-                    self.clock.nonce(),
-                    employee.id,
-                    model,
-                    &photo.embedding,
-                )?,
-                quality: photo.quality,
+                sealed: self
+                    .vault
+                    .seal_photo(self.clock.nonce(), employee.id, bytes)?,
                 created_at: now,
             });
-            if self.keep_photos {
-                let bytes = photos[photo.index].bytes();
-                kept.push(StoredPhoto {
-                    id: PhotoId::new(self.clock.id()),
-                    employee: employee.id,
-                    sealed: self
-                        .vault
-                        .seal_photo(self.clock.nonce(), employee.id, bytes)?,
-                    created_at: now,
-                });
-            }
         }
         // The consent first: there is no moment at which a face is kept without it.
         employee.consent = Some(Consent {
@@ -375,13 +430,55 @@ impl Enrolling {
         self.stores.templates.insert(&templates, &kept).await?;
         // Deleted while the photos were looked at: nothing of a face may stay behind.
         if let Err(gone @ EnrollError::NotFound) = self.employee(employee.id).await {
-            self.stores.templates.delete_of(employee.id).await?;
-            let at = later(self.clock.now(), now);
-            self.stores.templates.mark_changed(employee.id, at).await?;
-            self.references.changed(employee.id).await?;
+            self.take_back(employee.id, now).await?;
             return Err(gone);
         }
-        // Counted anew: somebody else may have enrolled photos of the same person meanwhile.
+        self.count(employee, now).await
+    }
+
+    /// Seals the photos' embeddings.
+    fn templates(
+        &self,
+        employee: EmployeeId,
+        photos: &[GoodPhoto],
+        now: Timestamp,
+    ) -> Result<Vec<StoredTemplate>, VaultError> {
+        let model = self.engine.model();
+        let template = |photo: &GoodPhoto| {
+            Ok(StoredTemplate {
+                id: TemplateId::new(self.clock.id()),
+                employee,
+                model: model.clone(),
+                views: Views::All,
+                sealed: self.vault.seal_embedding(
+                    self.clock.nonce(),
+                    employee,
+                    model,
+                    &photo.embedding,
+                )?,
+                quality: photo.quality,
+                created_at: now,
+            })
+        };
+        photos.iter().map(template).collect()
+    }
+
+    /// Deletes what was just stored, and everything else of the face; word of it goes out.
+    async fn take_back(&self, id: EmployeeId, told: Timestamp) -> Result<(), EnrollError> {
+        self.stores.templates.delete_of(id).await?;
+        let at = later(self.clock.now(), told);
+        self.stores.templates.mark_changed(id, at).await?;
+        self.references.changed(id).await?;
+        Ok(())
+    }
+
+    /// Counts the templates anew, since somebody else may have enrolled photos of the same person
+    /// meanwhile, and brings the gallery up to date.
+    async fn count(
+        &self,
+        mut employee: Employee,
+        told: Timestamp,
+    ) -> Result<Employee, EnrollError> {
         let present = self.stores.templates.of_employee(employee.id).await?.len();
         employee.templates = u32::try_from(present).unwrap_or(u32::MAX);
         self.stores
@@ -390,7 +487,7 @@ impl Enrolling {
             .await?;
         self.stores
             .templates
-            .mark_changed(employee.id, later(self.clock.now(), now))
+            .mark_changed(employee.id, later(self.clock.now(), told))
             .await?;
         self.references.changed(employee.id).await?;
         Ok(employee)

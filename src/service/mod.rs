@@ -12,6 +12,7 @@ pub mod exclusive;
 pub mod feed;
 pub mod health;
 pub mod identification;
+pub mod jobs;
 pub mod pairing;
 pub mod probing;
 pub mod punching;

@@ -1,4 +1,5 @@
-//! Deletes what has had its time: ended sessions, and kept answers that no retry asks for any more.
+//! Deletes what has had its time: ended sessions, kept answers that no retry asks for any more,
+//! and jobs that ended long ago.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +21,9 @@ const FIRST: Duration = Duration::from_secs(60);
 /// How long the answer to a request that wrote no punch is kept for its retry.
 pub const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
+/// How long what became of a job can be read.
+pub const JOBS_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
+
 /// How much was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purged {
@@ -27,6 +31,8 @@ pub struct Purged {
     pub sessions: u64,
     /// Kept answers.
     pub answers: u64,
+    /// Jobs that had ended.
+    pub jobs: u64,
 }
 
 /// How long the lock outlives an instance that dies.
@@ -54,13 +60,12 @@ pub async fn run(
             continue;
         };
         match purged {
+            Ok(purged) if purged == Purged::default() => {}
             Ok(Purged {
-                sessions: 0,
-                answers: 0,
-            }) => {}
-            Ok(Purged { sessions, answers }) => {
-                info!(sessions, answers, "deleted what had its time");
-            }
+                sessions,
+                answers,
+                jobs,
+            }) => info!(sessions, answers, jobs, "deleted what had its time"),
             Err(cause) => {
                 warn!(%cause, "could not delete what had its time; trying again in an hour");
             }
@@ -74,5 +79,11 @@ pub async fn purge(stores: &Stores, clock: &dyn Clock) -> Result<Purged, StoreEr
     let sessions = stores.sessions.purge(now).await?;
     let kept_since = now.checked_sub(ANSWERS_KEPT).unwrap_or(now);
     let answers = stores.punches.forget_answers(kept_since).await?;
-    Ok(Purged { sessions, answers })
+    let kept_since = now.checked_sub(JOBS_KEPT).unwrap_or(now);
+    let jobs = stores.jobs.purge(kept_since).await?;
+    Ok(Purged {
+        sessions,
+        answers,
+        jobs,
+    })
 }

@@ -7,6 +7,7 @@ mod accounts;
 mod devices;
 mod employees;
 mod enrollment;
+mod jobs;
 mod limits;
 mod openapi;
 mod origins;

@@ -40,6 +40,10 @@ const ROUTES: &[(&str, &str, [bool; 4])] = &[
     ("GET", "/api/device", [false, false, false, true]),
     ("GET", "/api/events", [true, true, true, false]),
     ("GET", "/api/redis", [true, false, false, false]),
+    ("GET", "/api/jobs", [true, false, false, false]),
+    ("POST", "/api/jobs", [true, false, false, false]),
+    ("GET", "/api/jobs/{id}", [true, false, false, false]),
+    ("POST", "/api/imports", [true, false, false, false]),
 ];
 
 /// What anybody may use; a pairing knows its own secret.

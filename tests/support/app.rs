@@ -41,6 +41,7 @@ use rollcall::{
         feed::Feed,
         health::Health,
         identification::Identifying,
+        jobs::{Jobs, Runner},
         pairing::{PAIRING, Pairing},
         probing::Probing,
         punching::{PunchRules, Punching},
@@ -128,6 +129,8 @@ pub struct TestApp {
     pub address: SocketAddr,
     pub app: App,
     pub stores: Stores,
+    /// Does jobs when a test says so.
+    pub runner: Runner,
     pub clock: Arc<TestClock>,
     pub health: Arc<telemetry::Health>,
     accounts: AtomicU32,
@@ -163,6 +166,13 @@ impl TestApp {
         let devices = options.devices.take();
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
         let mut app = compose(&stores, clock.clone(), Feed::new(bus.clone()), &options);
+        let runner = Runner::new(
+            stores.clone(),
+            app.employees.clone(),
+            app.enrolling.clone(),
+            clock.clone(),
+            Feed::new(bus.clone()),
+        );
         if let Some(make) = devices {
             app.devices = Arc::new(make(&stores, clock.clone()));
         }
@@ -188,6 +198,7 @@ impl TestApp {
             address,
             app,
             stores,
+            runner,
             clock,
             health,
             accounts: AtomicU32::new(0),
@@ -222,6 +233,11 @@ impl TestApp {
 
     pub async fn admin(&self) -> Client {
         self.role(Role::Admin).await
+    }
+
+    /// Does everything that is due.
+    pub async fn do_jobs(&self) {
+        while self.runner.step(&CancellationToken::new()).await.unwrap() {}
     }
 
     /// A registered device.
@@ -290,6 +306,13 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options
     let sealed = SealedCache::new("pairings", memory, vault.clone(), clock.clone());
     let pairings = AppCache::new("pairing", sealed, clock.clone(), PAIRING);
     App {
+        jobs: Arc::new(Jobs::new(
+            stores.clone(),
+            model.clone(),
+            audit.clone(),
+            clock.clone(),
+            feed.clone(),
+        )),
         accounts: Arc::new(Accounts::new(
             stores.clone(),
             audit.clone(),

@@ -10,6 +10,7 @@ pub mod enroll;
 pub mod events;
 pub mod health;
 pub mod identify;
+pub mod jobs;
 pub mod pairings;
 pub mod punches;
 pub mod redis;

@@ -1,0 +1,304 @@
+//! Jobs and imports over HTTP: queued, followed, told of row by row.
+
+use jiff::SignedDuration;
+use rollcall::domain::accounts::Role;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Client, TestApp, photo};
+
+async fn import(client: &Client, list: &str) -> Value {
+    let answer = client
+        .post_bytes("/api/imports", "text/csv; charset=utf-8", list)
+        .await;
+    let job = answer.expect(202);
+    let location = format!("/api/jobs/{}", job["id"].as_str().unwrap());
+    assert_eq!(answer.header("location"), location);
+    assert_eq!(
+        (&job["kind"], &job["state"]),
+        (&json!("import"), &json!("queued"))
+    );
+    job
+}
+
+async fn followed(client: &Client, job: &Value) -> Value {
+    let id = job["id"].as_str().unwrap();
+    client.get(&format!("/api/jobs/{id}")).await.expect(200)
+}
+
+#[tokio::test]
+async fn an_import_adds_people_and_says_why_others_are_refused() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    admin.add_employee("Grace Hopper", "E1").await;
+    let list = "name,code,site\nGrace Hopper,e1,\nAda Lovelace,E2,Harbour\nEve,E1,\n,E4,\nAda Lovelace,E2,\n\"Hopper, Grace\",E5,\n";
+    let job = import(&admin, list).await;
+    assert_eq!(
+        (&job["done"], &job["total"], &job["result"]),
+        (&json!(0), &json!(6), &Value::Null)
+    );
+    app.do_jobs().await;
+
+    let done = followed(&admin, &job).await;
+    assert_eq!(
+        (&done["state"], &done["done"], &done["attempts"]),
+        (&json!("done"), &json!(6), &json!(1))
+    );
+    let refusals = json!([
+        {"line": 4, "reason": "another employee has this code"},
+        {"line": 5, "reason": "name must not be empty"},
+    ]);
+    assert_eq!(
+        done["result"],
+        json!({"added": 2, "there": 2, "refused": 2, "refusals": refusals})
+    );
+    assert!(done["finished_at"].is_string() && done["error"].is_null() && done["due"].is_null());
+    let people = admin.get("/api/employees").await.expect(200);
+    let told: Vec<String> = people["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{}/{}/{}", one["name"], one["code"], one["site"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Ada Lovelace/E2/Harbour",
+            "Grace Hopper/E1/null",
+            "Hopper, Grace/E5/null"
+        ]
+    );
+
+    // Sent again, nobody is there twice.
+    let again = import(&admin, list).await;
+    app.do_jobs().await;
+    let again = followed(&admin, &again).await;
+    assert_eq!(
+        (&again["result"]["added"], &again["result"]["there"]),
+        (&json!(0), &json!(4))
+    );
+    let listed = admin.get("/api/jobs?limit=1").await.expect(200);
+    assert_eq!(listed["items"][0]["id"], again["id"], "newest first");
+    let next = format!("/api/jobs?cursor={}", listed["next"].as_str().unwrap());
+    let rest = admin.get(&next).await.expect(200);
+    assert_eq!(rest["items"][0], done);
+    assert_eq!(rest["next"], Value::Null);
+
+    // What was in the list is nowhere but in the records of people.
+    let kept = app
+        .stores
+        .jobs
+        .find(done["id"].as_str().unwrap().parse().unwrap())
+        .await;
+    assert_eq!(kept.unwrap().unwrap().payload, "");
+    let trail = app.stores.audit.latest(100).await.unwrap();
+    assert_eq!(
+        trail
+            .iter()
+            .filter(|entry| entry.action == "job.add")
+            .count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn many_refused_rows_are_counted_and_the_first_told() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let list = format!("name,code\n{}", ",1\n".repeat(150));
+    let job = import(&admin, &list).await;
+    app.do_jobs().await;
+    let result = &followed(&admin, &job).await["result"];
+    assert_eq!(result["refused"], 150);
+    let refusals = result["refusals"].as_array().unwrap();
+    assert_eq!((refusals.len(), &refusals[99]["line"]), (100, &json!(101)));
+}
+
+#[tokio::test]
+async fn what_is_no_list_is_refused_at_once() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let send = async |kind: &str, body: Vec<u8>| admin.post_bytes("/api/imports", kind, body).await;
+    for (kind, body) in [
+        ("application/json", "{}"),
+        ("text/plain", "name,code\nA,1\n"),
+        ("text/csvx", ""),
+    ] {
+        send(kind, body.into())
+            .await
+            .problem(415, "unsupported_type");
+    }
+    for body in [
+        &b""[..],
+        b"name,code\n",
+        b"name;code\nA;1\n",
+        b"name,code,face\nA,1,x\n",
+        b"name,code\nJ\xfcrgen,1\n",
+    ] {
+        send("text/csv", body.into()).await.problem(422, "invalid");
+    }
+    let large = format!("name,code\n{}", "a".repeat(1 << 20));
+    send("text/csv", large.into())
+        .await
+        .problem(413, "too_large");
+    let listed = admin.get("/api/jobs").await.expect(200);
+    assert_eq!(listed["items"], json!([]), "nothing was queued");
+}
+
+#[tokio::test]
+async fn jobs_that_wait_are_bounded() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let list = "name,code\nAda,1\n";
+    for _ in 0..20 {
+        import(&admin, list).await;
+    }
+    let answer = admin.post_bytes("/api/imports", "text/csv", list).await;
+    answer.problem(429, "too_many_jobs");
+    app.do_jobs().await;
+    import(&admin, list).await;
+}
+
+#[tokio::test]
+async fn a_job_that_stops_is_given_back_and_goes_on() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let job = import(&admin, "name,code\nAda,1\nEve,2\n").await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    assert!(app.runner.step(&stop).await.unwrap());
+    let back = followed(&admin, &job).await;
+    assert_eq!(
+        (&back["state"], &back["attempts"], &back["done"]),
+        (&json!("queued"), &json!(0), &json!(1))
+    );
+    assert!(back["due"].is_string());
+    app.do_jobs().await;
+    let done = followed(&admin, &job).await;
+    assert_eq!(
+        (&done["state"], &done["result"]["added"]),
+        (&json!("done"), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn a_job_whose_doers_die_is_given_up() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let job = import(&admin, "name,code\nAda,1\n").await;
+    for _ in 0..5 {
+        let now = rollcall::clock::Clock::now(&*app.clock);
+        assert!(app.stores.jobs.claim(now).await.unwrap().is_some());
+        app.clock.advance(SignedDuration::from_secs(60));
+    }
+    app.do_jobs().await;
+    let failed = followed(&admin, &job).await;
+    assert_eq!(failed["state"], "failed");
+    assert_eq!(failed["error"], "whoever did it died each time");
+}
+
+#[tokio::test]
+async fn templates_are_made_anew_from_kept_photos() {
+    let app = TestApp::with(|options| options.keep_photos = true).await;
+    let admin = app.admin().await;
+    assert!(
+        app.app.jobs.reembed_if_changed().await.unwrap().is_none(),
+        "nobody is enrolled"
+    );
+    let kept = app.enrolled(&admin).await;
+    assert!(
+        app.app.jobs.reembed_if_changed().await.unwrap().is_none(),
+        "under this model"
+    );
+    let bare = admin.add_employee("Eileen Collins", "E2").await;
+    admin.enroll(&bare, &[photo("collins")]).await.expect(201);
+
+    // As after a change of the model: their templates are of another one, the second's photo gone.
+    let path = |id: &str| format!("/api/employees/{id}/templates");
+    for (id, photos) in [(&kept, true), (&bare, false)] {
+        let id = id.parse().unwrap();
+        let templates = &app.stores.templates;
+        let mut old = templates.of_employee(id).await.unwrap();
+        let mut with = templates.photos_of(id).await.unwrap();
+        templates.delete_of(id).await.unwrap();
+        for template in &mut old {
+            template.model = rollcall::domain::biometrics::ModelId::new("another");
+        }
+        with.retain(|_| photos);
+        templates.insert(&old, &with).await.unwrap();
+    }
+    let queued = app.app.jobs.reembed_if_changed().await.unwrap().unwrap();
+    assert!(
+        app.app.jobs.reembed_if_changed().await.unwrap().is_none(),
+        "once"
+    );
+    let asked = admin.post("/api/jobs", json!({"kind": "reembed"})).await;
+    asked.problem(409, "conflict");
+    app.do_jobs().await;
+    let job = followed(&admin, &json!({"id": queued.id.to_string()})).await;
+    assert_eq!(
+        (&job["state"], &job["created_by"]),
+        (&json!("done"), &json!("system"))
+    );
+    assert_eq!(
+        job["result"],
+        json!({"reembedded": 1, "without_photos": 1, "unusable": 0})
+    );
+    let templates = admin.get(&path(&kept)).await.expect(200);
+    let models: Vec<_> = templates["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["model"].clone())
+        .collect();
+    assert_eq!(models.len(), 4, "the old ones stay: {models:?}");
+    assert_eq!(
+        models.iter().filter(|model| **model == "another").count(),
+        2
+    );
+    let person = admin
+        .get(&format!("/api/employees/{kept}"))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&person["templates"], person["consent"].is_object()),
+        (&json!(4), true)
+    );
+
+    // They are known again, and nothing is left to do.
+    let punched = app.kiosk().await.punch(&photo("obama3")).await.expect(201);
+    assert_eq!(punched["punch"]["employee"], json!(kept), "{punched}");
+    let again = admin
+        .post("/api/jobs", json!({"kind": "reembed"}))
+        .await
+        .expect(202);
+    app.do_jobs().await;
+    let again = followed(&admin, &again).await;
+    assert_eq!(
+        again["result"],
+        json!({"reembedded": 0, "without_photos": 1, "unusable": 0})
+    );
+    assert!(app.app.jobs.reembed_if_changed().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn only_what_is_known_can_be_asked_for() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    for body in [
+        json!({}),
+        json!({"kind": "import"}),
+        json!({"kind": "reembed", "all": true}),
+    ] {
+        admin.post("/api/jobs", body).await.problem(422, "invalid");
+    }
+    admin
+        .get("/api/jobs/nonsense")
+        .await
+        .problem(404, "not_found");
+    let manager = app.role(Role::Manager).await;
+    let refused = manager
+        .post_bytes("/api/imports", "text/csv", "name,code\nA,1\n")
+        .await;
+    refused.problem(403, "forbidden");
+}
