@@ -10,11 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use rollcall::{
     clock::{Clock, SystemClock},
     domain::{
-        accounts::{Session, TokenHash},
+        accounts::{Actor, Session, TokenHash},
         attendance::RequestKey,
         biometrics::{Embedding, ModelId, Views},
-        employees::Employee,
-        ids::{AccountId, DeviceId, EmployeeId, TemplateId},
+        employees::{Consent, Employee},
+        ids::{AccountId, DeviceId, EmployeeId, JobId, TemplateId},
+        jobs::{Job, JobKind, JobState},
         quality::Quality,
         text::{Code, IdempotencyKey, Name},
     },
@@ -88,7 +89,11 @@ impl World {
             code: Code::parse(&number.to_string()).unwrap(),
             site: None,
             active: true,
-            consent: None,
+            consent: Some(Consent {
+                at: now,
+                recorded_by: Actor::System,
+                text: "2026-11".to_owned(),
+            }),
             templates: 1,
             created_at: now,
             deleted_at: None,
@@ -202,14 +207,46 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         stores.punches.keep_answer(&answer).await.unwrap();
     }
 
+    let job = |days: i64| Job {
+        id: JobId::new(clock.id()),
+        kind: JobKind::Reembed,
+        payload: String::new(),
+        once: None,
+        state: JobState::Failed,
+        due: None,
+        turn: 1,
+        attempts: 1,
+        done: 0,
+        total: 0,
+        result: None,
+        error: None,
+        created_by: Actor::System,
+        created_at: clock.now() - SignedDuration::from_hours(30 * 24),
+        finished_at: Some(clock.now() - SignedDuration::from_hours(days * 24)),
+    };
+    let waiting = Job {
+        state: JobState::Queued,
+        due: Some(clock.now()),
+        finished_at: None,
+        ..job(0)
+    };
+    let jobs = [job(15), job(13), waiting];
+    for job in &jobs {
+        stores.jobs.insert(job).await.unwrap();
+    }
+
     let purged = retention::purge(stores, clock).await.unwrap();
     assert_eq!(
         purged,
         Purged {
             sessions: 1,
-            answers: 1
+            answers: 1,
+            jobs: 1
         }
     );
+    for (job, there) in jobs.iter().zip([false, true, true]) {
+        assert_eq!(stores.jobs.find(job.id).await.unwrap().is_some(), there);
+    }
     assert!(
         stores
             .sessions
