@@ -21,13 +21,13 @@ const TEMPLATE_KEY: &str = "000102030405060708090a0b0c0d0e0f10111213141516171819
 const PATIENT: [(&str, &str); 1] = [("REDIS_COMMAND_TIMEOUT", "3000")];
 
 /// What both stand on.
-struct Site {
+pub struct Site {
     redis: RedisServer,
     mongo: MongoServer,
 }
 
 impl Site {
-    fn start(test: &str) -> Option<Self> {
+    pub fn start(test: &str) -> Option<Self> {
         let start = || {
             Ok::<_, String>(Self {
                 redis: RedisServer::with(&[])?,
@@ -48,7 +48,7 @@ impl Site {
         environment
     }
 
-    async fn instance(&self, more: &[(&'static str, &str)]) -> Service {
+    pub async fn instance(&self, more: &[(&'static str, &str)]) -> Service {
         Service::with(self.environment(more)).await
     }
 }

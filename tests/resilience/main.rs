@@ -1,6 +1,7 @@
 //! The real program when things die: it is killed among punches, its store goes away.
 
 mod instances;
+mod jobs;
 #[path = "../support/redis.rs"]
 mod redis_server;
 #[path = "../support/servers.rs"]
@@ -85,6 +86,21 @@ impl Service {
         self.child.wait().unwrap();
         self.child = spawn(self.folder.path(), self.port, &self.environment);
         self.until_ready().await;
+    }
+
+    /// Asks it to stop, and waits until it did; its exit code.
+    async fn stop(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(asked.unwrap().success());
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("did not stop within 20 seconds");
     }
 
     /// Waits until it can serve. A program that ended because its store was not there yet is

@@ -1,0 +1,200 @@
+//! Background jobs when whoever does them dies, and between two instances.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+
+use crate::{
+    Service, instances::Site, redis_server::RedisServer, servers::MongoServer, skip::skip,
+};
+
+/// How many people are imported.
+const PEOPLE: usize = 500;
+/// As many as take longer than the start of another instance.
+const MANY: usize = 400;
+
+fn list(people: usize) -> String {
+    let rows = (0..people).map(|number| format!("\"Person, {number}\",C{number},Hall\n"));
+    format!("name,code,site\n{}", rows.collect::<String>())
+}
+
+async fn import(service: &Service, admin: &Client, people: usize) -> String {
+    let request = admin.post(service.url("/api/imports")).body(list(people));
+    let answer = request
+        .header("content-type", "text/csv")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let job: Value = answer.json().await.unwrap();
+    job["id"].as_str().unwrap().to_owned()
+}
+
+async fn job(service: &Service, admin: &Client, id: &str) -> Value {
+    let answer = admin
+        .get(service.url(&format!("/api/jobs/{id}")))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    answer.json().await.unwrap()
+}
+
+/// Waits until the job is so.
+async fn until(
+    service: &Service,
+    admin: &Client,
+    id: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
+    let begin = Instant::now();
+    loop {
+        let job = job(service, admin, id).await;
+        if wanted(&job) {
+            return job;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(90), "{job}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The codes of everybody, each once.
+async fn codes(service: &Service, admin: &Client) -> BTreeSet<String> {
+    let (mut codes, mut cursor) = (BTreeSet::new(), String::new());
+    loop {
+        let path = format!("/api/employees?limit=200&cursor={cursor}");
+        let answer = admin.get(service.url(&path)).send().await.unwrap();
+        let list: Value = answer.json().await.unwrap();
+        for one in list["items"].as_array().unwrap() {
+            assert!(
+                codes.insert(one["code"].as_str().unwrap().to_owned()),
+                "{one} is there twice"
+            );
+        }
+        match list["next"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => return codes,
+        }
+    }
+}
+
+/// The program is killed in the middle of an import: after its restart everybody is there, once.
+async fn killed_in_the_middle(mut service: Service) {
+    let admin = service.admin().await;
+    let id = import(&service, &admin, PEOPLE).await;
+    let before = until(&service, &admin, &id, |job| job["done"].as_u64() > Some(0)).await;
+    service.kill_and_restart().await;
+    let admin = service.admin().await;
+    let found = job(&service, &admin, &id).await;
+    assert_eq!(found["state"], "running", "{before} {found}");
+    assert!(
+        codes(&service, &admin).await.len() < PEOPLE,
+        "killed too late"
+    );
+
+    let done = until(&service, &admin, &id, |job| job["finished_at"].is_string()).await;
+    assert_eq!(
+        (&done["state"], &done["attempts"]),
+        (&"done".into(), &2.into()),
+        "{done}"
+    );
+    assert_eq!(codes(&service, &admin).await.len(), PEOPLE);
+    let counted = ["added", "there"].map(|of| done["result"][of].as_u64().unwrap());
+    assert_eq!(counted.iter().sum::<u64>(), PEOPLE as u64, "{done}");
+    assert!(
+        counted[1] > 0,
+        "what was added after the last word of progress was there: {done}"
+    );
+}
+
+#[tokio::test]
+async fn a_kill_in_an_import_loses_and_doubles_nobody_on_sqlite() {
+    killed_in_the_middle(Service::start(None).await).await;
+}
+
+#[tokio::test]
+async fn a_kill_in_an_import_loses_and_doubles_nobody_on_mongodb() {
+    match MongoServer::start() {
+        Ok(server) => killed_in_the_middle(Service::start(Some(server.uri())).await).await,
+        Err(why) => skip("an import on MongoDB", &why),
+    }
+}
+
+#[tokio::test]
+async fn a_kill_in_an_import_loses_and_doubles_nobody_on_redis() {
+    let redis = match RedisServer::with(&["--appendonly", "yes", "--appendfsync", "always"]) {
+        Ok(redis) => redis,
+        Err(why) => return skip("an import on Redis", &why),
+    };
+    let environment = vec![("STORE", "redis".to_owned()), ("REDIS_URL", redis.url())];
+    killed_in_the_middle(Service::with(environment).await).await;
+}
+
+#[tokio::test]
+async fn a_job_goes_on_elsewhere_at_once_when_its_instance_stops() {
+    let Some(site) = Site::start("two instances and jobs") else {
+        return;
+    };
+    let mut one = site.instance(&[]).await;
+    let mut two = site.instance(&[]).await;
+    let admin = one.admin().await;
+    let other = two.admin().await;
+
+    // Many at once, from both sides: each is done once.
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let (service, admin) = if number % 2 == 0 {
+            (&one, &admin)
+        } else {
+            (&two, &other)
+        };
+        ids.push(import(service, admin, 40).await);
+    }
+    let (mut added, mut there) = (0, 0);
+    for id in &ids {
+        let done = until(&two, &other, id, |job| job["finished_at"].is_string()).await;
+        assert_eq!(
+            (&done["state"], &done["attempts"]),
+            (&"done".into(), &1.into()),
+            "{done}"
+        );
+        added += done["result"]["added"].as_u64().unwrap();
+        there += done["result"]["there"].as_u64().unwrap();
+    }
+    assert_eq!((added, there), (40, 5 * 40));
+    assert_eq!(codes(&two, &other).await.len(), 40);
+
+    assert_eq!(two.stop().await, Some(0));
+
+    // The one that has it is asked to stop: another goes on without waiting for a lease.
+    let id = import(&one, &admin, MANY).await;
+    until(&one, &admin, &id, |job| job["done"].as_u64() > Some(0)).await;
+    let three = site.instance(&[]).await;
+    let begin = Instant::now();
+    assert_eq!(one.stop().await, Some(0));
+    let went_on = |job: &Value| job["state"] == "running" || job["state"] == "done";
+    let found = until(&three, &three.admin().await, &id, went_on).await;
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert!(
+        found["done"].as_u64() < Some(MANY as u64),
+        "too late: {found}"
+    );
+    let admin = three.admin().await;
+    let done = until(&three, &admin, &id, |job| job["finished_at"].is_string()).await;
+    assert_eq!(
+        (&done["state"], &done["attempts"]),
+        (&"done".into(), &1.into()),
+        "{done}"
+    );
+    let counted = ["added", "there", "refused"].map(|of| done["result"][of].as_u64().unwrap());
+    assert_eq!(counted, [MANY as u64 - 40, 40, 0], "nothing was done twice");
+    assert_eq!(codes(&three, &admin).await.len(), MANY);
+}
