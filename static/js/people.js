@@ -1,6 +1,7 @@
 // People: the list with search and pages, adding somebody, and the sheet of one person.
 
 import { explain, get, patch, post, remove } from './api.js';
+import { mountImport } from './people/import.js';
 import { abilities, currentAccount } from './session.js';
 import { ask, closable } from './ui/dialog.js';
 import { avatar, byId, el, icon, notice, plural } from './ui/dom.js';
@@ -270,6 +271,7 @@ byId('search').addEventListener('input', () => {
 });
 byId('active').addEventListener('change', () => load());
 byId('more').addEventListener('click', () => busy(byId('more'), () => load({ more: true })));
+mountImport(() => load());
 byId('add').addEventListener('click', () => addDialog.showModal());
 window.addEventListener('hashchange', followHash);
 
@@ -278,6 +280,7 @@ const listed = load();
 try {
   can = abilities(await currentAccount());
   byId('add').hidden = !can.edit;
+  byId('import').hidden = !can.administer;
   followHash();
 } catch (error) {
   byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));

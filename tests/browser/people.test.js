@@ -92,6 +92,34 @@ test('a person is added, found, changed, and deleted after a question', async ()
   assertClean(page);
 });
 
+test('people are imported from a list, and refused rows say why', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  await server.addEmployee('Ida Rhodes', 'L01');
+  await page.goto('/people');
+  await page.getByRole('button', { name: 'Import people' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Import people' });
+  const file = dialog.getByLabel('List of people');
+  const send = dialog.getByRole('button', { name: 'Import' });
+  const list = (text) => ({ name: 'people.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
+
+  await send.click();
+  await dialog.getByText('Choose a CSV file').waitFor();
+  await file.setInputFiles(list('name;code\nJean Bartik;L02\n'));
+  await send.click();
+  await dialog.getByText(/The first row must be name,code/u).waitFor();
+
+  await file.setInputFiles(list('name,code,site\nIda Rhodes,l01,\n"Bartik, Jean",L02,Hall\n<b>Eve</b>,L01,\n,L03,\n'));
+  await send.click();
+  await dialog.getByText('1 added, 1 here already, 2 refused').waitFor();
+  const refused = dialog.getByRole('list', { name: 'Refused rows' });
+  await refused.getByText('Line 4: another employee has this code').waitFor();
+  await refused.getByText('Line 5: name must not be empty').waitFor();
+  await picture(page, 'import-refused');
+  await dialog.getByRole('button', { name: 'Close' }).first().click();
+  await page.locator('#people').getByText('Bartik, Jean').waitFor();
+  assertClean(page);
+});
+
 test('a name of markup stays text', async () => {
   const name = '<img src=x onerror=alert(1)> & Söhne';
   const { id } = await server.addEmployee(name, 'P66');
