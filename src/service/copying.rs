@@ -44,6 +44,11 @@ pub enum CopyError {
     /// The source holds nothing at all.
     #[error("the source holds no records: check its address")]
     Empty,
+    /// Work that waits in the source would be done by neither store, or by both.
+    #[error(
+        "the source has {0} jobs that have not ended: start the service on it and let them end, then copy; nothing was written"
+    )]
+    Unfinished(u64),
     /// The target has a value that must be unique in a record of another identity.
     #[error(
         "{} {id}: a value of it that must be unique belongs to another record of the target; empty the target and copy again",
@@ -419,6 +424,11 @@ pub async fn copy(
     target: &Stores,
     mut done: impl FnMut(Copied),
 ) -> Result<(), CopyError> {
+    let unfinished = source.jobs.unfinished().await;
+    match unfinished.map_err(CopyError::Source)? {
+        0 => {}
+        count => return Err(CopyError::Unfinished(count)),
+    }
     let found = look(source, target).await?;
     if !found.any {
         return Err(CopyError::Empty);

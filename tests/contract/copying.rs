@@ -226,6 +226,21 @@ async fn a_target_that_was_in_use_or_is_another_site_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_with_work_under_way_stays_where_it_is() {
+    let (_, source, target, _folders) = copied_site().await;
+    let waiting = crate::jobs::job(0);
+    source.jobs.insert(&waiting).await.unwrap();
+    let refused = copy(&source, &target, |one| panic!("{one:?}")).await;
+    assert!(
+        matches!(refused, Err(CopyError::Unfinished(1))),
+        "{refused:?}"
+    );
+    let claimed = source.jobs.claim(at(0)).await.unwrap().unwrap();
+    assert_eq!(source.jobs.update(&claimed.finished(at(1))).await, Ok(true));
+    assert!(nothing(&copied(&source, &target).await));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_differs_without_news_of_it_is_refused() {
     let (site, source, target, _folders) = copied_site().await;
     let mut ann = site.ann.clone();

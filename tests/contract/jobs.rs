@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::records::{after, at, first};
 
-fn job(due: i64) -> Job {
+pub fn job(due: i64) -> Job {
     Job {
         id: JobId::new(Uuid::now_v7()),
         kind: JobKind::Import,
