@@ -4,6 +4,7 @@ mod accounts;
 mod caching;
 mod employees;
 mod enrollment;
+mod jobs;
 mod punching;
 mod seen;
 mod world;

@@ -140,6 +140,8 @@ fn face(text: &str) -> Face {
 pub struct ScriptedEngine {
     model: ModelId,
     calibration: Calibration,
+    /// How often it still says that it is busy.
+    pub busy: AtomicU64,
 }
 
 impl Default for ScriptedEngine {
@@ -155,6 +157,7 @@ impl Default for ScriptedEngine {
         Self {
             model: ModelId::new("scripted"),
             calibration: table.try_into().unwrap(),
+            busy: AtomicU64::new(0),
         }
     }
 }
@@ -180,6 +183,14 @@ impl FaceEngine for ScriptedEngine {
     async fn analyse(&self, sample: Sample, _: Work) -> Result<Analysis, EngineError> {
         let text = std::str::from_utf8(sample.bytes()).unwrap().to_owned();
         tokio::task::yield_now().await;
+        let busy = |left: u64| left.checked_sub(1);
+        if self
+            .busy
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, busy)
+            .is_ok()
+        {
+            return Err(EngineError::Overloaded);
+        }
         if text == "broken" {
             return Err(SampleError::Corrupt.into());
         }
@@ -243,11 +254,13 @@ pub struct Instance {
     pub gallery: Arc<PlainGallery>,
     pub accounts: Accounts,
     pub devices: Devices,
-    pub employees: Employees,
-    pub enrolling: Enrolling,
+    pub employees: Arc<Employees>,
+    pub enrolling: Arc<Enrolling>,
     pub identifying: Arc<Identifying>,
     pub punching: Punching,
     pub references: Arc<References>,
+    /// What the engine is, and how often it says that it is busy.
+    pub engine: Arc<ScriptedEngine>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -272,7 +285,8 @@ pub async fn instance() -> Instance {
 impl Instance {
     fn over(stores: Stores, held: Arc<HeldClock>) -> Self {
         let clock: Arc<dyn Clock> = held.clone();
-        let engine: Arc<dyn FaceEngine> = Arc::new(ScriptedEngine::default());
+        let scripted = Arc::new(ScriptedEngine::default());
+        let engine: Arc<dyn FaceEngine> = scripted.clone();
         let model = engine.model().clone();
         let gallery = Arc::new(PlainGallery::default());
         let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
@@ -316,14 +330,14 @@ impl Instance {
                 clock.clone(),
                 feed.clone(),
             ),
-            employees: Employees::new(
+            employees: Arc::new(Employees::new(
                 stores.clone(),
                 references.clone(),
                 identifying.clone(),
                 audit.clone(),
                 clock.clone(),
-            ),
-            enrolling: Enrolling::new(
+            )),
+            enrolling: Arc::new(Enrolling::new(
                 stores.clone(),
                 engine,
                 identifying.clone(),
@@ -332,7 +346,7 @@ impl Instance {
                 audit,
                 clock.clone(),
                 true,
-            ),
+            )),
             punching: Punching::new(
                 stores.clone(),
                 identifying.clone(),
@@ -346,6 +360,7 @@ impl Instance {
             gallery,
             clock: held,
             stores,
+            engine: scripted,
             _folder: None,
         }
     }
