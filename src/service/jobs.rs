@@ -15,6 +15,7 @@ use crate::{
     domain::{
         accounts::Actor,
         biometrics::ModelId,
+        employees::Employee,
         ids::JobId,
         jobs::{Job, JobKind, JobState},
     },
@@ -136,7 +137,7 @@ impl Jobs {
         let everybody = EmployeeFilter::default();
         loop {
             let people = self.stores.employees.list(&everybody, &page).await?;
-            if people.iter().any(|employee| employee.enrolled()) {
+            if people.iter().any(Employee::enrolled) {
                 return Ok(true);
             }
             let Some(last) = people.last().filter(|_| people.len() == PAGE) else {

@@ -89,7 +89,13 @@ fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 12] {
                 (doc! { "finished_at": 1 }, Any),
             ],
         ),
-        ("job_turns", vec![(doc! { "at": 1 }, Any)]),
+        (
+            "job_turns",
+            vec![
+                (doc! { "job": 1, "turn": -1 }, Any),
+                (doc! { "at": 1 }, Any),
+            ],
+        ),
         ("kept_answers", vec![(doc! { "at": 1 }, Any)]),
         ("audit", vec![(doc! { "at": -1, "_id": -1 }, Any)]),
         ("devices", vec![(doc! { "token": 1 }, Unique)]),

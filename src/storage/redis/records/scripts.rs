@@ -2,9 +2,10 @@
 //! A server that is full or cannot save refuses the first write, and so the whole.
 //!
 //! A record is the hash `v` (its JSON), `x` (the claims and places it has, so that they can be
-//! given up without reading the record), and for employees `e` (what enrollment knows). Punches
-//! and the audit trail, which never change, are plain strings. An index is a sorted set without
-//! scores; a member is what it is sorted by, a zero byte, and the identity.
+//! given up without reading the record), and for some `e` (what is written by itself, see
+//! [`super::plan::Kept::beside`]). Punches and the audit trail, which never change, are plain
+//! strings. An index is a sorted set without scores; a member is what it is sorted by, a zero
+//! byte, and the identity.
 
 use std::sync::LazyLock;
 
