@@ -140,6 +140,6 @@ mod tests {
         limits.take_back("0");
         assert_eq!(limits.check_at("0", TWO_AN_HOUR, begin).remaining, 1);
         limits.check_at("new", TWO_AN_HOUR, begin + Duration::from_hours(2));
-        assert_eq!(limits.windows.lock().unwrap().len(), 1);
+        assert_eq!(limits.windows.lock().unwrap().0.len(), 1);
     }
 }
