@@ -219,14 +219,16 @@ fn condition(servers: &[Arc<Server>]) -> Condition {
     }
 }
 
-/// Makes one server for each address, however many uses share it.
+/// A server's URL, with user and password, and number.
+type Who = (String, Option<i64>);
+
+/// Makes one server for each address and user, however many uses share it.
 struct Servers<'a> {
     settings: &'a Redis,
     authority: Option<Vec<u8>>,
     forget: Vec<String>,
     probe: String,
-    /// With URL and number.
-    made: Vec<((String, Option<i64>), Arc<Server>)>,
+    made: Vec<(Who, Arc<Server>)>,
 }
 
 impl Servers<'_> {
