@@ -164,6 +164,12 @@ pub trait FaceEngine: Send + Sync {
     /// Looks at one sample. Bounded: a full queue is an answer, and a caller who drops the
     /// future costs no more work.
     async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError>;
+
+    /// The same for whoever can come back later, so that those before a kiosk go first: refused
+    /// with [`EngineError::Overloaded`] while any sample waits.
+    async fn analyse_if_idle(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
+        self.analyse(sample, work).await
+    }
 }
 
 /// The enrolled people who are searched, in memory.

@@ -144,6 +144,11 @@ impl FaceEngine for Remembering {
             Err(error) => Err(error.as_ref().clone()),
         }
     }
+
+    /// Not remembered: what can wait is looked at once.
+    async fn analyse_if_idle(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
+        self.engine.analyse_if_idle(sample, work).await
+    }
 }
 
 /// An analysis as it is cached.

@@ -227,9 +227,30 @@ impl Engine {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enqueue(&self, job: Job) -> Result<(), EngineError> {
+    /// Queues a sample and waits for what is seen; `only_idle` refuses it while others wait.
+    async fn ask(
+        &self,
+        sample: Sample,
+        work: Work,
+        only_idle: bool,
+    ) -> Result<Analysis, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            sample,
+            work,
+            queued: Instant::now(),
+            reply,
+        };
+        self.enqueue(job, only_idle)?;
+        answer.await.unwrap_or(Err(EngineError::Stopped))
+    }
+
+    fn enqueue(&self, job: Job, only_idle: bool) -> Result<(), EngineError> {
         let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
         let jobs = jobs.as_ref().ok_or(EngineError::Stopped)?;
+        if only_idle && !jobs.is_empty() {
+            return Err(EngineError::Overloaded);
+        }
         jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => {
                 counter!("rollcall_engine_refused_total").increment(1);
@@ -273,14 +294,11 @@ impl FaceEngine for Engine {
     }
 
     async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(Job {
-            sample,
-            work,
-            queued: Instant::now(),
-            reply,
-        })?;
-        answer.await.unwrap_or(Err(EngineError::Stopped))
+        self.ask(sample, work, false).await
+    }
+
+    async fn analyse_if_idle(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
+        self.ask(sample, work, true).await
     }
 }
 

@@ -66,6 +66,11 @@ impl FaceEngine for Counting {
         tokio::time::sleep(self.takes).await;
         self.engine.analyse(sample, work).await
     }
+
+    /// Never idle.
+    async fn analyse_if_idle(&self, _: Sample, _: Work) -> Result<Analysis, EngineError> {
+        Err(EngineError::Overloaded)
+    }
 }
 
 /// A cache as it is while Redis is away.
@@ -134,4 +139,13 @@ async fn of_two_instances_one_looks_however_long_it_takes() {
         assert_eq!(seen.unwrap().faces.len(), 1);
     }
     assert_eq!(engine.looks(), 1);
+}
+
+#[tokio::test]
+async fn what_can_wait_is_asked_of_the_engine_as_such() {
+    let engine = Counting::new(Duration::ZERO);
+    let one = over(&engine, Arc::new(Empty));
+    let later = one.analyse_if_idle(ann(), WORK).await;
+    assert_eq!(later.unwrap_err(), EngineError::Overloaded);
+    assert_eq!(engine.looks(), 0);
 }

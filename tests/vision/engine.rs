@@ -35,6 +35,24 @@ async fn a_full_queue_is_an_answer_and_the_engine_recovers() {
 }
 
 #[tokio::test]
+async fn what_can_wait_is_refused_while_anything_waits() {
+    let engine = engine(8);
+    let photo = Sample::new(portrait("obama.jpg"));
+    // They are queued in this order, before any of them is answered.
+    let others = (0..4).map(|_| engine.analyse(photo.clone(), TEMPLATE));
+    let others = futures::future::join_all(others);
+    let later = engine.analyse_if_idle(photo.clone(), PROBE);
+    let (others, later) = futures::future::join(others, later).await;
+    assert!(
+        others.iter().all(Result::is_ok),
+        "the others were looked at"
+    );
+    assert_eq!(later.unwrap_err(), EngineError::Overloaded);
+    let idle = engine.analyse_if_idle(photo, PROBE).await.unwrap();
+    assert_eq!(idle.faces.len(), 1);
+}
+
+#[tokio::test]
 async fn a_caller_who_left_costs_no_more_work() {
     let engine = engine(64);
     let photo = Sample::new(portrait("obama.jpg"));
