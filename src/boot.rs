@@ -661,9 +661,8 @@ fn start_workers(
         "model change",
         jobs::after_model_change(core.app.jobs.clone()),
     );
-    let locks = shared.locks.clone();
     supervisor.keep("retention", move |stop| {
-        retention::run(stores.clone(), clock.clone(), locks.clone(), stop)
+        retention::run(stores.clone(), clock.clone(), stop)
     });
     supervisor.keep("metrics", move |stop| {
         telemetry::keep_metrics(metrics.clone(), stop)

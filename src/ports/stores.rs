@@ -398,6 +398,51 @@ pub trait JobStore: Send + Sync {
     async fn purge(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
 
+/// A name that one instance has for a while, so that it alone does what must be single.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// What it is for.
+    pub name: String,
+    /// Who has it, one of a kind for each instance.
+    pub holder: String,
+    /// The fencing token: it grows with every new holder, so that whoever was paused past the
+    /// end is told from the next.
+    pub fence: u64,
+    /// When it ends, unless it is kept.
+    pub until: Timestamp,
+}
+
+/// Leases: of any number of instances that want a name, one has it at a time, whether or not
+/// there is anything but the store.
+///
+/// Times are those of the instances' clocks, which must not differ by much of a lease. A holder
+/// counts its lease as over at its end by its own clock, whatever the store says.
+#[async_trait]
+pub trait LeaseStore: Send + Sync {
+    /// Takes the name until a moment after `now`; `None` when somebody else's lease lasts past
+    /// `now`. Whoever has it takes it again under the same fence. Of those who take a free name
+    /// at once one gets it; who meets others all the time may get `None`.
+    async fn take(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError>;
+
+    /// Lets it last until another moment; false when it was over, or is somebody else's: its
+    /// holder must stop at once.
+    async fn keep(
+        &self,
+        lease: &Lease,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Frees the name; false when it was let go before, or is somebody else's.
+    async fn let_go(&self, lease: &Lease) -> Result<bool, StoreError>;
+}
+
 /// Facts about the whole installation, by name.
 #[async_trait]
 pub trait SettingStore: Send + Sync {
@@ -442,6 +487,8 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionStore>,
     /// Background jobs.
     pub jobs: Arc<dyn JobStore>,
+    /// Leases.
+    pub leases: Arc<dyn LeaseStore>,
     /// The audit trail.
     pub audit: Arc<dyn AuditStore>,
     /// Facts about the installation.
@@ -463,6 +510,7 @@ impl Stores {
             + AccountStore
             + SessionStore
             + JobStore
+            + LeaseStore
             + AuditStore
             + SettingStore
             + Archive
@@ -477,6 +525,7 @@ impl Stores {
             accounts: store.clone(),
             sessions: store.clone(),
             jobs: store.clone(),
+            leases: store.clone(),
             audit: store.clone(),
             settings: store.clone(),
             archive: store.clone(),

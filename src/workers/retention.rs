@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
-    ports::{Locks, StoreError, Stores},
-    service::exclusive::with_lock,
+    ports::{Lease, StoreError, Stores},
+    service::exclusive::with_lease,
 };
 
 /// How often it is looked for; the first time soon after the start.
@@ -35,17 +35,14 @@ pub struct Purged {
     pub jobs: u64,
 }
 
-/// How long the lock outlives an instance that dies.
+/// How long the lease outlives an instance that dies.
 const LEASE: Duration = Duration::from_secs(30);
+const NAME: &str = "retention";
 
 /// Looks for what has had its time, every hour until the token is cancelled, on one instance at
-/// a time.
-pub async fn run(
-    stores: Stores,
-    clock: Arc<dyn Clock>,
-    locks: Arc<dyn Locks>,
-    stop: CancellationToken,
-) {
+/// a time: that which has the lease in the store.
+pub async fn run(stores: Stores, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let here = clock.id().to_string();
     let mut tick = tokio::time::interval_at(Instant::now() + FIRST, EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -53,20 +50,17 @@ pub async fn run(
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let purging = with_lock(&*locks, "retention", LEASE, async |_| {
-            purge(&stores, &*clock).await
-        });
-        let Some(purged) = purging.await else {
-            continue;
-        };
-        match purged {
-            Ok(purged) if purged == Purged::default() => {}
-            Ok(Purged {
+        let by = (&*stores.leases, &*clock);
+        let work = async |_: &Lease| purge(&stores, &*clock).await;
+        match with_lease(by, (NAME, &here), LEASE, work).await {
+            Ok(None) => {}
+            Ok(Some(Ok(purged))) if purged == Purged::default() => {}
+            Ok(Some(Ok(Purged {
                 sessions,
                 answers,
                 jobs,
-            }) => info!(sessions, answers, jobs, "deleted what had its time"),
-            Err(cause) => {
+            }))) => info!(sessions, answers, jobs, "deleted what had its time"),
+            Ok(Some(Err(cause))) | Err(cause) => {
                 warn!(%cause, "could not delete what had its time; trying again in an hour");
             }
         }

@@ -4,6 +4,7 @@ mod archive;
 mod copying;
 mod crashes;
 mod jobs;
+mod leases;
 mod locks;
 mod outages;
 mod records;
@@ -182,6 +183,11 @@ contract! {
     a_job_whose_claimer_died_is_claimed_again
     a_job_that_may_be_there_once_is
     jobs_are_listed_newest_first_and_purged_once_ended
+    a_lease_is_taken_kept_and_let_go
+    a_lease_that_ended_is_the_next_ones
+    of_many_who_take_a_lease_one_gets_it
+    a_lease_has_one_holder_at_any_time
+    work_under_a_lease_is_kept_and_ends_with_it
     everything_is_read_once_and_in_order
     records_survive_as_json
     enrollments_that_interleave_are_read_in_order

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 pub use crate::archive::*;
 pub use crate::jobs::*;
+pub use crate::leases::*;
 use crate::records::*;
 
 /// How many try at once where only one may win.

@@ -773,6 +773,61 @@ impl Kept for Turn {
     }
 }
 
+/// One of the changes of a lease: the unique identity lets one come after each.
+#[derive(Clone)]
+pub(super) struct LeaseChange {
+    /// Whose.
+    pub name: String,
+    /// Which of its changes.
+    pub number: u64,
+    /// Who has it from now on; nobody when it was let go.
+    pub holder: Option<String>,
+    /// The holder's fence.
+    pub fence: u64,
+    /// When it ends.
+    pub until: jiff::Timestamp,
+}
+
+/// A [`LeaseChange`] as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LeaseChangeDocument {
+    /// Name and number.
+    #[serde(rename = "_id")]
+    key: String,
+    name: String,
+    number: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
+    fence: i64,
+    until: DateTime,
+}
+
+impl Kept for LeaseChange {
+    const COLLECTION: &str = "lease_changes";
+    type Document = LeaseChangeDocument;
+
+    fn document(&self) -> Result<LeaseChangeDocument, StoreError> {
+        Ok(LeaseChangeDocument {
+            key: format!("{}:{}", self.name, self.number),
+            name: self.name.clone(),
+            number: parts::number(self.number, "number of a lease's change")?,
+            holder: self.holder.clone(),
+            fence: parts::number(self.fence, "fence")?,
+            until: when(self.until),
+        })
+    }
+
+    fn record(document: LeaseChangeDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            name: document.name,
+            number: parts::number(document.number, "number of a lease's change")?,
+            holder: document.holder,
+            fence: parts::number(document.fence, "fence")?,
+            until: time(document.until, "end of a lease")?,
+        })
+    }
+}
+
 /// A fact about the installation.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SettingDocument {

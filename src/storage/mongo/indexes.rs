@@ -49,7 +49,7 @@ enum Uniqueness {
 }
 
 /// Every index, by collection. The order of fields is that of the queries in `stores.rs`.
-fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 12] {
+fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 13] {
     use Uniqueness::{Any, IfThere, Unique};
     [
         (
@@ -95,6 +95,10 @@ fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 12] {
                 (doc! { "job": 1, "turn": -1 }, Any),
                 (doc! { "at": 1 }, Any),
             ],
+        ),
+        (
+            "lease_changes",
+            vec![(doc! { "name": 1, "number": -1 }, Any)],
         ),
         ("kept_answers", vec![(doc! { "at": 1 }, Any)]),
         ("audit", vec![(doc! { "at": -1, "_id": -1 }, Any)]),

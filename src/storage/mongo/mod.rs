@@ -9,6 +9,7 @@ mod archive;
 mod documents;
 mod indexes;
 mod jobs;
+mod leases;
 mod stores;
 
 use std::{

@@ -227,7 +227,7 @@ impl SqliteStore {
     }
 
     /// How many rows a statement changed.
-    async fn execute(
+    pub(super) async fn execute(
         &self,
         sql: &'static str,
         params: impl Params + Send + 'static,

@@ -11,6 +11,7 @@ mod durability;
 mod employees;
 mod forms;
 mod jobs;
+mod leases;
 mod link;
 mod plan;
 mod punches;

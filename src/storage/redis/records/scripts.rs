@@ -162,3 +162,46 @@ return redis.call('DEL', KEYS[1])
 pub(super) static SCAN: LazyLock<Script> = LazyLock::new(|| {
     Script::new("return redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])")
 });
+
+/// What is known of a lease. `KEYS[1]` is a hash; a field is missing when nobody has it.
+const LEASE: &str = r"
+local holder, fence, ends = unpack(redis.call('HMGET', KEYS[1], 'holder', 'fence', 'until'))
+";
+
+/// Takes a lease. `ARGV`: holder, now, until. Answers the fence; 0 when somebody else has it.
+pub(super) static TAKE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        &(LEASE.to_owned()
+            + r"
+local held = holder and tonumber(ends) > tonumber(ARGV[2])
+if held and holder ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'until', ARGV[3])
+if held then return tonumber(fence) end
+return redis.call('HINCRBY', KEYS[1], 'fence', 1)
+"),
+    )
+});
+
+/// Keeps a lease. `ARGV`: holder, fence, now, until.
+pub(super) static KEEP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        &(LEASE.to_owned()
+            + r"
+if holder ~= ARGV[1] or fence ~= ARGV[2] or tonumber(ends) <= tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'until', ARGV[4])
+return 1
+"),
+    )
+});
+
+/// Lets a lease go; the fence stays. `ARGV`: holder, fence.
+pub(super) static LET_GO: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        &(LEASE.to_owned()
+            + r"
+if holder ~= ARGV[1] or fence ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], 'holder', 'until')
+return 1
+"),
+    )
+});
