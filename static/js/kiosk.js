@@ -1,12 +1,13 @@
 // The kiosk: watches the camera, punches whoever looks into it, and loses nothing when the server is away.
 
 import { Problem } from './api.js';
-import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved } from './kiosk/delivery.js';
-import { MotionSense, sleep, takeBurst, takeFrame } from './kiosk/eyes.js';
+import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved, isOne } from './kiosk/delivery.js';
+import { glance, sleep, takeBurst, takeFrame } from './kiosk/eyes.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
 import { Presence } from './kiosk/presence.js';
 import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save } from './kiosk/saved.js';
-import { cardFor, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
+import { becameOf, cardFor, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
+import { View, alike } from './kiosk/view.js';
 import { CameraError, closeCamera, openCamera } from './ui/camera.js';
 import { byId } from './ui/dom.js';
 import { onSubmit, sentence } from './ui/form.js';
@@ -26,10 +27,16 @@ const APART_MS = 450;
 /** A saved burst has no second look, so it gets all the frames that the server takes. */
 const SAVED_FRAMES = 5;
 const SAVED_PAUSE_MS = 8000;
+/** Without a connection there is no second look either, so somebody who comes is given this long to stand still. */
+const SETTLE_MS = 1500;
 const PROBE_MS = 3000;
 /** How often is asked whether somebody typed the code. */
 const PAIRING_MS = 2000;
 const INVITATION = 'Look into the camera';
+/** What became of saved pictures stays to be read for this long. */
+const TOLD_MS = 10_000;
+
+/** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
 const video = /** @type {HTMLVideoElement} */ (byId('video'));
 
@@ -37,15 +44,19 @@ const video = /** @type {HTMLVideoElement} */ (byId('video'));
 let pairing = null;
 /** @type {MediaStream | null} */
 let stream = null;
-let motion = new MotionSense();
+let view = new View();
 let online = true;
 /** Nothing is sent before this time: the server asked for it. */
 let notBefore = 0;
 let asked = false;
 let nextTry = 0;
+/** When the invitation replaces what was told of saved pictures; 0 when it has. */
+let inviteAt = 0;
 let lastTry = 0;
 let emptyTries = 0;
 const presence = new Presence();
+/** Where the face of whoever stays was last. @type {Box | null} */
+let lastBox = null;
 /** Whether a code is shown, or will be as soon as there is one. */
 let offering = false;
 
@@ -166,7 +177,7 @@ async function startCamera() {
   try {
     stream = await openCamera(video);
     stream.getVideoTracks()[0].addEventListener('ended', () => showCameraHelp('The camera is gone', 'It was disconnected or taken away. Reconnect it, then try again.'));
-    motion = new MotionSense();
+    view = new View();
     prompt(INVITATION);
     keepAwake();
   } catch (error) {
@@ -212,14 +223,12 @@ function wentOffline(wait) {
 /** Sends what was saved; true when nothing is left that could be sent. */
 async function catchUp() {
   if (!pairing) return false;
+  /** @type {import('./kiosk/delivery.js').Answer[]} */
+  const answers = [];
   try {
-    let punched = 0;
     if (!online) await pair(pairing.token);
-    await deliverSaved(pairing.token, presence, (answer) => {
-      if (answer?.outcome === 'punched') punched += 1;
-    });
+    await deliverSaved(pairing.token, presence, (answer) => answer && answers.push(answer));
     online = true;
-    if (punched > 0) prompt(punched === 1 ? 'One saved punch was sent' : `${punched} saved punches were sent`);
     return true;
   } catch (error) {
     if (error instanceof Unpaired) unpair();
@@ -228,6 +237,11 @@ async function catchUp() {
     return false;
   } finally {
     if (pairing) await showState();
+    const told = becameOf(answers);
+    if (told) {
+      prompt(told);
+      inviteAt = Date.now() + TOLD_MS;
+    }
   }
 }
 
@@ -269,7 +283,10 @@ async function tryPunch(byHand) {
   looking(true);
   try {
     if (online && !byHand && (await onlyLingering())) return pause('empty');
-    if (!online) return await keep(await takeBurst(video, SAVED_FRAMES, APART_MS / 2), byHand);
+    if (!online) {
+      if (byHand || view.somebodyNew) await keep(await takeBurst(video, SAVED_FRAMES, APART_MS / 2), byHand);
+      return;
+    }
     await punch(byHand);
   } catch (error) {
     if (error instanceof Unpaired) return unpair();
@@ -283,7 +300,9 @@ async function tryPunch(byHand) {
 async function punch(byHand) {
   const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
   for (let look = 1; look <= MOST_LOOKS; look += 1) {
+    const before = view.picture;
     const burst = await takeBurst(video, FRAMES, APART_MS);
+    const after = glance(video);
     let answer;
     try {
       if (await unsent()) {
@@ -293,23 +312,31 @@ async function punch(byHand) {
     } catch (error) {
       if (!(error instanceof Later)) throw error;
       wentOffline(error.wait);
-      return keep(burst, byHand, look);
+      // Nobody new: an empty scene, or somebody who has their answer.
+      if (byHand || view.somebodyNew) await keep(burst, byHand, look);
+      return;
     }
     if (answer.outcome === 'nobody' && answer.more && look < MOST_LOOKS) {
       prompt('One moment, keep looking');
       continue;
     }
-    prompt(INVITATION);
-    return show(answer, byHand);
+    if (inviteAt === 0) prompt(INVITATION);
+    if (answer.outcome === 'no_face' && before && alike(before, after)) view.learn(after, Date.now());
+    return show(answer, byHand, after);
   }
 }
 
 /**
  * @param {import('./kiosk/delivery.js').Answer} answer
  * @param {boolean} byHand
+ * @param {import('./kiosk/view.js').Picture} picture what was in view
  */
-async function show(answer, byHand) {
-  if (answer.punch) presence.saw(answer.punch.employee, Date.now());
+async function show(answer, byHand, picture) {
+  if (answer.punch) {
+    presence.saw(answer.punch.employee, Date.now(), view.visit, answer.punch);
+    lastBox = null;
+    view.dealtWith(picture);
+  }
   const card = cardFor(answer, byHand);
   if (card) await showCard(card);
   pause(answer.outcome === 'no_face' ? 'empty' : answer.outcome === 'nobody' ? 'long' : 'short');
@@ -320,30 +347,68 @@ async function show(answer, byHand) {
  * punch, because the next punch of somebody who only stays to talk would send them out again.
  */
 async function onlyLingering() {
-  const there = presence.at(Date.now());
+  const there = presence.at(Date.now(), view.visit);
   if (there.length === 0) return false;
   const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
   try {
+    const picture = glance(video);
     const frame = await takeFrame(video);
+    const after = glance(video);
     const { faces } = await asDevice(token, 'POST', '/api/identify', { body: frame, headers: { 'Content-Type': frame.type } });
-    const nearest = faces.reduce((/** @type {any} */ best, /** @type {any} */ face) => (best && area(best) >= area(face) ? best : face), null);
-    if (!nearest) return true;
-    const employee = nearest.employee?.id ?? nearest.employee;
-    // Turned away, or blurred: for this one frame nobody can say who it is.
-    if (!employee) presence.doubt(Date.now());
-    else if (!there.includes(employee)) return false;
-    else presence.saw(employee, Date.now());
+    const nearest = faces.reduce((/** @type {any} */ best, /** @type {any} */ face) => (best && area(best.box) >= area(face.box) ? best : face), null);
+    if (!nearest) {
+      // They may have turned away; but with nothing better known, this is the scene without anybody.
+      if (view.occupied === null && alike(picture, after)) view.learn(after, Date.now());
+      else view.broken(Date.now());
+      return true;
+    }
+    const known = nearest.employee ?? (await whichOf(there, frame));
+    if (known ? !there.includes(known) : !near(nearest.box, lastBox)) {
+      view.broken(Date.now());
+      return false;
+    }
+    // Turned away, or blurred: nobody can say who it is, but it has not left its place.
+    if (!known) presence.doubt(Date.now(), view.visit, view.occupied === null);
+    else presence.saw(known, Date.now(), view.visit);
+    lastBox = nearest.box;
+    view.dealtWith(picture);
     return true;
   } catch (error) {
     if (error instanceof Unpaired) throw error;
     if (!(error instanceof Later) || !error.away) return true;
+    // That nobody answers is no arrival: who stood there still does.
     wentOffline(error.wait);
-    return false;
+    return !view.somebodyNew;
   }
 }
 
-/** @param {{box: {width: number, height: number}}} face */
-const area = ({ box }) => box.width * box.height;
+/**
+ * Which of some people a frame shows: telling one of few takes less than telling one of all.
+ * @param {string[]} people
+ * @param {Blob} frame
+ */
+async function whichOf(people, frame) {
+  const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
+  for (const employee of people) {
+    if (await isOne(token, employee, [frame])) return employee;
+  }
+  return null;
+}
+
+/** @param {Box} box */
+const area = ({ width, height }) => width * height;
+
+/**
+ * Whether two boxes may hold the same face, some seconds apart.
+ * @param {Box} one
+ * @param {Box | null} other `null` when that is not known
+ */
+function near(one, other) {
+  if (!other) return true;
+  const size = Math.max(one.width, other.width);
+  const apart = Math.hypot(one.x + one.width / 2 - other.x - other.width / 2, one.y + one.height / 2 - other.y - other.height / 2);
+  return apart <= size && Math.min(one.width, other.width) >= size / 2;
+}
 
 /**
  * Saves a burst, to be sent when the server is back.
@@ -353,12 +418,13 @@ const area = ({ box }) => box.width * box.height;
  */
 async function keep(burst, byHand, look) {
   const room = (await countSaved()) < (byHand ? MOST_SAVED : MOST_BY_MOTION);
-  if (room) await save({ ...burst, byHand, look });
+  if (room) await save({ ...burst, byHand, look, visit: view.visit });
+  view.dealtWith(glance(video));
   await showState();
   nextTry = Date.now() + SAVED_PAUSE_MS;
   await showCard(
     room
-      ? { tone: 'warn', icon: 'offline', name: `Saved at ${clockTime(burst.capturedAt)}`, text: 'No connection: it will be sent when it is back', hold: 3000 }
+      ? { tone: 'warn', icon: 'offline', name: `Picture saved at ${clockTime(burst.capturedAt)}`, text: 'It will be checked when the service is back', hold: 3000 }
       : { tone: 'bad', icon: 'alert', name: 'Not saved', text: 'This kiosk is full and has no connection. Tell an admin when you came or went.', hold: 4000 },
   );
 }
@@ -372,15 +438,28 @@ function pause(length) {
 
 /* The watch */
 
+/**
+ * Without a connection: whether somebody new has come, and stands still.
+ * @param {number} now
+ */
+const worthSaving = (now) => view.curious && view.somebodyNew && (!view.moved || now - view.visit > SETTLE_MS);
+
 async function watch() {
   for (;;) {
     await sleep(WATCH_MS);
     if (!pairing || !stream || document.hidden || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) continue;
     const now = Date.now();
-    const moved = motion.moved(video);
-    const still = online && now - lastTry > STILL_MS;
+    view.look(glance(video), now);
+    // Who comes is looked at promptly, whatever was waited for before.
+    if (view.visit > lastTry && view.occupied) nextTry = Math.min(nextTry, lastTry + PAUSES_MS[0]);
+    if (view.occupied === false) emptyTries = 0;
+    if (inviteAt > 0 && now > inviteAt) {
+      inviteAt = 0;
+      prompt(INVITATION);
+    }
     const byHand = asked;
-    if (!byHand && (now < nextTry || (!moved && !still))) continue;
+    if (!byHand && (now < nextTry || !(online ? view.curious || now - lastTry > STILL_MS : worthSaving(now)))) continue;
+    view.curious = false;
     asked = false;
     lastTry = now;
     try {

@@ -35,11 +35,11 @@ async function openKiosk(name) {
 
 /**
  * The kiosk's saved bursts, oldest first; with `later`, after adding the first one again as motion would have, so
- * many milliseconds after it.
+ * many milliseconds after it, and with `visit` as if somebody had left and come meanwhile.
  */
-function savedIn(kiosk, later = 0) {
+function savedIn(kiosk, later = 0, visit = undefined) {
   return kiosk.evaluate(
-    (milliseconds) =>
+    ({ milliseconds, visit }) =>
       new Promise((resolve, reject) => {
         const opened = indexedDB.open('rollcall-kiosk');
         opened.onerror = () => reject(opened.error);
@@ -48,13 +48,13 @@ function savedIn(kiosk, later = 0) {
           store.getAll().onsuccess = ({ target: { result } }) => {
             if (milliseconds > 0) {
               const { id, look, ...first } = result[0];
-              store.add({ ...first, byHand: false, key: crypto.randomUUID(), capturedAt: first.capturedAt + milliseconds });
+              store.add({ ...first, byHand: false, key: crypto.randomUUID(), capturedAt: first.capturedAt + milliseconds, visit: visit ?? first.visit });
             }
             store.getAll().onsuccess = ({ target }) => resolve(target.result.map(({ key, capturedAt }) => ({ key, capturedAt })));
           };
         };
       }),
-    later,
+    { milliseconds: later, visit },
   );
 }
 
@@ -146,9 +146,9 @@ test('who stays is punched once; what is captured offline arrives once', async (
   // The server goes away: whoever presses the button is saved, and told so.
   await server.stop();
   await kiosk.getByRole('button', { name: 'Punch now' }).click();
-  await kiosk.getByText(/^Saved at \d\d:\d\d$/u).waitFor({ timeout: 30_000 });
+  await kiosk.getByText(/^Picture saved at \d\d:\d\d$/u).waitFor({ timeout: 30_000 });
   await picture(kiosk, 'kiosk-saved');
-  await kiosk.getByText('1 saved, will be sent').waitFor();
+  await kiosk.getByText('1 saved, will be checked').waitFor();
   await kiosk.getByText('No connection', { exact: true }).waitFor();
 
   // It is on the disk: a kiosk that is closed meanwhile would still have it. Motion saved the same person again
@@ -169,6 +169,25 @@ test('who stays is punched once; what is captured offline arrives once', async (
   assertClean(kiosk);
 });
 
+test('a service that goes away and comes back makes nobody who stays come or leave', async () => {
+  const { kiosk } = await openKiosk('Hall');
+  const mine = async () => (await server.punches()).filter((punch) => punch.device_name === 'Hall');
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  const before = await mine();
+  assert.equal(before.length, 1);
+  await server.stop();
+  await kiosk.getByText('No connection', { exact: true }).waitFor({ timeout: 30_000 });
+  // Longer than somebody is remembered who is out of view.
+  await sleep(30_000);
+  assert.deepEqual(await savedIn(kiosk), [], 'nobody new has come');
+  await server.resume();
+  await kiosk.getByText('Connected', { exact: true }).waitFor({ timeout: 60_000 });
+  await sleep(15_000);
+  assert.deepEqual(await mine(), before);
+  assertClean(kiosk);
+});
+
 test('who looks away while they stay is not sent out, and a saved burst that fails holds up no other', async () => {
   const { kiosk } = await openKiosk('Corridor');
   const mine = async () => (await server.punches()).filter((punch) => punch.device_name === 'Corridor');
@@ -182,15 +201,18 @@ test('who looks away while they stay is not sent out, and a saved burst that fai
     const face = { box: { x: 0, y: 0, width: 200, height: 200 }, employee: null };
     await route.fulfill({ contentType: 'application/json', body: JSON.stringify({ faces: [face] }) });
   });
+  await kiosk.route('**/api/verify', (route) => route.fulfill({ contentType: 'application/json', body: '{"match":false}' }));
   await sleep(12_000);
   assert.ok(asked > 0, 'it looked');
   assert.deepEqual(await mine(), before);
 
+  await kiosk.unroute('**/api/verify');
+
   // Two are saved, and at the first the service fails for ever.
   await server.stop();
   await kiosk.getByRole('button', { name: 'Punch now' }).click();
-  await kiosk.getByText('1 saved, will be sent').waitFor({ timeout: 30_000 });
-  const [, second] = await savedIn(kiosk, 60_000);
+  await kiosk.getByText('1 saved, will be checked').waitFor({ timeout: 30_000 });
+  const [, second] = await savedIn(kiosk, 60_000, 1);
   const [{ key }] = await savedIn(kiosk);
   let failed = 0;
   await kiosk.route('**/api/punches*', (route) => {

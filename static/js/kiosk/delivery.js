@@ -12,8 +12,9 @@ const DEFAULT_RETRY_MS = 5000;
 
 /**
  * @typedef {object} Answer
- * @property {'punched' | 'cooldown' | 'nobody' | 'no_face' | 'poor_quality' | 'attack'} outcome
- * @property {{id: string, employee: string, name: string, kind: string, at: string}} [punch]
+ * @property {'punched' | 'cooldown' | 'nobody' | 'no_face' | 'poor_quality' | 'attack' | 'stayed'} outcome `stayed`, of
+ *   a saved burst: it shows somebody who had punched and not left
+ * @property {{id?: string, employee: string, name: string, kind: string, at: string}} [punch]
  * @property {string} [name]
  * @property {boolean} [more]
  * @property {string} [reason]
@@ -76,10 +77,10 @@ async function ask(method, path, options = {}) {
   }
 }
 
-/** @param {import('./eyes.js').Burst} burst */
-function framesOf(burst) {
+/** @param {{frames: Blob[]}} burst */
+function framesOf({ frames }) {
   const body = new FormData();
-  burst.frames.forEach((frame) => body.append('image', frame, 'frame.jpg'));
+  frames.forEach((frame) => body.append('image', frame, 'frame.jpg'));
   return body;
 }
 
@@ -124,7 +125,6 @@ const MOST_FAILURES = 3;
  * @param {string} token
  * @param {import('./presence.js').Presence} presence learns who was there
  * @param {(answer: Answer | null) => void} done told for each that is out of the way; `null` for one that was refused
- *   or told nothing new
  * @throws {Later | Unpaired}
  */
 export async function deliverSaved(token, presence, done) {
@@ -132,8 +132,9 @@ export async function deliverSaved(token, presence, done) {
     if (burst.refused) continue;
     try {
       const sentBefore = burst.look !== undefined;
-      const answer = !burst.byHand && !sentBefore && (await onlyStays(token, burst, presence)) ? null : await postSaved(token, burst);
-      if (answer?.punch) presence.saw(answer.punch.employee, burst.capturedAt);
+      const stays = burst.byHand || sentBefore ? null : await whoStays(token, burst, presence);
+      const answer = stays ?? (await postSaved(token, burst));
+      if (answer.punch) presence.saw(answer.punch.employee, burst.capturedAt, burst.visit, stays ? undefined : answer.punch);
       await forget(burst);
       done(answer);
     } catch (error) {
@@ -151,27 +152,38 @@ export async function deliverSaved(token, presence, done) {
 }
 
 /**
- * Whether a burst that motion set off shows somebody who had punched and not left, as they would not have been
- * punched again with a connection.
+ * The answer for a burst that motion set off and that shows somebody who had punched and not left, as they would not
+ * have been punched again with a connection; `null` for any other.
  * @param {string} token
  * @param {import('./saved.js').Saved} burst
  * @param {import('./presence.js').Presence} presence
+ * @returns {Promise<Answer | null>}
  */
-async function onlyStays(token, burst, presence) {
-  for (const employee of presence.at(burst.capturedAt)) {
-    const body = framesOf(burst);
-    body.append('employee', employee);
-    try {
-      const { match } = await asDevice(token, 'POST', '/api/verify', { body });
-      if (!match) continue;
-      presence.saw(employee, burst.capturedAt);
-      return true;
-    } catch (error) {
-      // No face to compare, or nobody enrolled any more: the punch itself gets an answer.
-      if (!(error instanceof Problem)) throw error;
-    }
+async function whoStays(token, burst, presence) {
+  for (const employee of presence.at(burst.capturedAt, burst.visit)) {
+    if (!(await isOne(token, employee, burst.frames))) continue;
+    const { name = '', kind = 'in', at = '' } = presence.lastOf(employee) ?? {};
+    return { outcome: 'stayed', punch: { employee, name, kind, at } };
   }
-  return false;
+  return null;
+}
+
+/**
+ * Whether frames show this employee; false also when there is no face to compare, or nobody enrolled any more.
+ * @param {string} token
+ * @param {string} employee
+ * @param {Blob[]} frames
+ * @throws {Later | Unpaired}
+ */
+export async function isOne(token, employee, frames) {
+  const body = framesOf({ frames });
+  body.append('employee', employee);
+  try {
+    return (await asDevice(token, 'POST', '/api/verify', { body })).match;
+  } catch (error) {
+    if (error instanceof Problem) return false;
+    throw error;
+  }
 }
 
 /**

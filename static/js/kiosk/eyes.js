@@ -1,37 +1,22 @@
-// What the kiosk sees: a cheap sense of motion, because browsers find no faces themselves, and bursts of frames.
+// What the kiosk takes from the camera: small pictures to compare, and bursts of frames to send.
 
 import { grabFrame } from '../ui/camera.js';
+import { HEIGHT, WIDTH } from './view.js';
 
-const WIDTH = 48;
-const HEIGHT = 36;
-/** A pixel counts as changed from this difference of luma on (0..255); sensor noise stays below it. */
-const CHANGED = 18;
-/** Motion is when this share of the picture changed since the last look. */
-const MOTION = 0.015;
 /** Frames are sent at most this long, pixels: a face two metres away still has enough of them. */
 const FRAME_SIDE = 960;
 const FRAME_QUALITY = 0.9;
 
-/** Tells whether something moved since it was last asked. */
-export class MotionSense {
-  #canvas = Object.assign(document.createElement('canvas'), { width: WIDTH, height: HEIGHT });
-  #context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext('2d', { willReadFrequently: true }));
-  /** @type {Uint8ClampedArray | null} */
-  #last = null;
+const canvas = Object.assign(document.createElement('canvas'), { width: WIDTH, height: HEIGHT });
+const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
 
-  /**
-   * @param {HTMLVideoElement} video
-   * @returns {boolean} true also for the very first look
-   */
-  moved(video) {
-    this.#context.drawImage(video, 0, 0, WIDTH, HEIGHT);
-    const now = luma(this.#context.getImageData(0, 0, WIDTH, HEIGHT).data);
-    const last = this.#last;
-    this.#last = now;
-    if (!last) return true;
-    const changed = now.reduce((count, value, index) => count + (Math.abs(value - last[index]) > CHANGED ? 1 : 0), 0);
-    return changed > MOTION * now.length;
-  }
+/**
+ * What the camera sees now, small, to be compared.
+ * @param {HTMLVideoElement} video
+ */
+export function glance(video) {
+  context.drawImage(video, 0, 0, WIDTH, HEIGHT);
+  return luma(context.getImageData(0, 0, WIDTH, HEIGHT).data);
 }
 
 /** @param {Uint8ClampedArray} rgba */

@@ -8,9 +8,9 @@ export const MOST_SAVED = 2000;
 export const MOST_BY_MOTION = 1800;
 
 /**
- * `byHand`: somebody pressed the button; `look`: it was sent as that look, and no answer came; `failures`: how
- * often the service failed on it.
- * @typedef {import('./eyes.js').Burst & {byHand: boolean, look?: number, failures?: number}} Kept
+ * `byHand`: somebody pressed the button; `visit`: the view's, when it was taken; `look`: it was sent as that look,
+ * and no answer came; `failures`: how often the service failed on it.
+ * @typedef {import('./eyes.js').Burst & {byHand: boolean, visit?: number, look?: number, failures?: number}} Kept
  * @typedef {Kept & {id: number, refused?: string}} Saved
  */
 

@@ -44,6 +44,29 @@ export function cardFor(answer, asked) {
 }
 
 /**
+ * What became of saved pictures, in a sentence; `null` when there is nothing to tell.
+ * @param {import('./delivery.js').Answer[]} answers
+ */
+export function becameOf(answers) {
+  const punched = answers.filter(({ outcome }) => outcome === 'punched').length;
+  const told = answers.filter(({ outcome }) => outcome === 'stayed' || outcome === 'cooldown').map(notNeeded);
+  const unknown = answers.length - punched - told.length;
+  const parts = [
+    punched > 0 && `${punched} punched`,
+    ...new Set(told),
+    unknown > 0 && `${unknown} without a face that is known`,
+  ].filter(Boolean);
+  return parts.length === 0 ? null : `Saved pictures: ${parts.join(' · ')}`;
+}
+
+/** @param {import('./delivery.js').Answer} answer */
+function notNeeded({ punch }) {
+  const { already } = KINDS[/** @type {keyof KINDS} */ (punch?.kind)] ?? KINDS.in;
+  const since = punch?.at ? `${punch.name ? `${punch.name} ` : ''}${already.toLowerCase()} ${clockTime(punch.at)}` : 'already there';
+  return `not needed: ${since}`;
+}
+
+/**
  * Shows a card for as long as it says.
  * @param {Card} card
  */
@@ -81,7 +104,7 @@ export function showLine(online, saved, refused) {
   line.hidden = false;
   line.dataset.state = online ? 'online' : 'offline';
   line.textContent = online ? 'Connected' : 'No connection';
-  const waiting = saved === 0 ? '' : `${saved} saved, will be sent`;
+  const waiting = saved === 0 ? '' : `${saved} saved, will be checked`;
   const lost = refused === 0 ? '' : `${refused} saved earlier, refused by the server`;
   const words = [waiting, lost].filter(Boolean).join(' · ');
   if (byId('saved').textContent !== words) byId('saved').textContent = words;

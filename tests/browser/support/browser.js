@@ -14,7 +14,7 @@ import { ROOT, portrait } from './server.js';
 
 const run = promisify(execFile);
 const RESULTS = path.join(ROOT, 'test-results');
-/** Frames and rate of the film: short, because Chromium plays it again and again. */
+/** Length, seconds, and rate of the film: short, because Chromium plays it again and again. */
 const SECONDS = '2';
 const RATE = '10';
 const DEFAULT_CHROMIUM = '/usr/bin/chromium';
@@ -23,12 +23,12 @@ const DEFAULT_CHROMIUM = '/usr/bin/chromium';
 const REFUSED_REQUEST = /^Failed to load resource/u;
 
 export class Browser {
-  /** Starts Chromium; the camera shows this portrait. */
-  static async start(shown) {
+  /** Starts Chromium; the camera shows this portrait, with `away` in turn with so many seconds of a bare wall. */
+  static async start(shown, { away = 0 } = {}) {
     const browser = new Browser();
     browser.folder = await mkdtemp(path.join(tmpdir(), 'rollcall-film-'));
     const film = path.join(browser.folder, 'camera.mjpeg');
-    await makeFilm(portrait(shown), film);
+    await makeFilm(portrait(shown), film, away);
     const wanted = process.env.ROLLCALL_TEST_CHROMIUM ?? DEFAULT_CHROMIUM;
     browser.chromium = await chromium.launch({
       executablePath: wanted,
@@ -98,7 +98,10 @@ export async function changed(name, filter) {
   return stdout;
 }
 
-async function makeFilm(photo, film) {
+async function makeFilm(photo, film, away) {
   const fit = 'scale=640:480:force_original_aspect_ratio=decrease,pad=640:480:(ow-iw)/2:(oh-ih)/2,format=yuvj420p';
-  await run('ffmpeg', ['-v', 'error', '-loop', '1', '-i', photo, '-t', SECONDS, '-r', RATE, '-vf', fit, '-c:v', 'mjpeg', '-q:v', '3', film]);
+  const filter = away > 0 ? `[0:v]${fit},setsar=1[face];[1:v]format=yuvj420p,setsar=1[wall];[face][wall]concat` : fit;
+  const wall = ['-f', 'lavfi', '-t', String(away), '-i', `color=gray:size=640x480:rate=${RATE}`];
+  const shown = ['-loop', '1', '-framerate', RATE, '-t', away > 0 ? String(away) : SECONDS, '-i', photo];
+  await run('ffmpeg', ['-v', 'error', ...shown, ...(away > 0 ? wall : []), '-filter_complex', filter, '-r', RATE, '-c:v', 'mjpeg', '-q:v', '3', film]);
 }
