@@ -83,13 +83,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn text(&mut self, variable: &Variable) -> Option<String> {
-        let text = self.source.get(variable.name).unwrap_or_else(|NotUnicode| {
-            self.problem(variable.name, "is not valid Unicode".to_owned());
-            None
-        });
-        let given = text
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty());
+        let mut given = self.given(variable.name, variable.name);
+        if variable.secret {
+            given = self.secret(variable.name, given);
+        }
         let set = given.is_some();
         let text = given.or_else(|| variable.default.map(str::to_owned));
         self.shown.push(Shown {
@@ -104,6 +101,38 @@ impl Reader<'_> {
             set,
         });
         text
+    }
+
+    /// What the environment says; problems are told as ones of `about`.
+    fn given(&mut self, name: &str, about: &'static str) -> Option<String> {
+        let text = self.source.get(name).unwrap_or_else(|NotUnicode| {
+            self.problem(about, "is not valid Unicode".to_owned());
+            None
+        });
+        text.map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+    }
+
+    /// A secret that is given, or else what is in the file that `NAME_FILE` names. A file that
+    /// holds nothing is a problem and no secret that is unset: that would open what it guards.
+    fn secret(&mut self, name: &'static str, given: Option<String>) -> Option<String> {
+        let variable = format!("{name}_FILE");
+        let Some(path) = self.given(&variable, name) else {
+            return given;
+        };
+        if given.is_some() {
+            self.problem(name, format!("and {variable} are both set: keep one"));
+            return given;
+        }
+        let read = std::fs::read_to_string(&path).map(|text| text.trim().to_owned());
+        match read {
+            Ok(text) if !text.is_empty() => return Some(text),
+            Ok(_) => self.problem(name, format!("is to come from {path:?}, which is empty")),
+            Err(cause) => {
+                self.problem(name, format!("is to come from {path:?}: {cause}"));
+            }
+        }
+        None
     }
 
     /// `None` after a problem; `Some(None)` for a variable without value and default.

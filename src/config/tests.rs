@@ -194,6 +194,43 @@ fn secrets_show_nowhere() {
 }
 
 #[test]
+fn a_secret_may_be_in_a_file_and_nothing_else_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let path = file.to_str().unwrap();
+    fs::write(&file, "hunter22\n").unwrap();
+    let of_file = [
+        ("MONGODB_HOST", "db"),
+        ("MONGODB_USER", "u"),
+        ("MONGODB_PASSWORD_FILE", path),
+    ];
+    let settings = Settings::read(&of_file).unwrap();
+    let uri = settings.store.mongodb_connection().unwrap();
+    assert_eq!(uri.expose_secret(), "mongodb://u:hunter22@db:27017/");
+    assert!(settings.is_set("MONGODB_PASSWORD"));
+    assert!(!format!("{settings:?}{:?}", settings.shown()).contains("hunter22"));
+
+    let both = [("METRICS_TOKEN", "a"), ("METRICS_TOKEN_FILE", path)];
+    assert!(problems(both)[0].starts_with("METRICS_TOKEN: and METRICS_TOKEN_FILE"));
+    let unfit = problems([("TEMPLATE_KEY_FILE", path)]);
+    assert!(unfit[0].contains("32 bytes") && !unfit[0].contains("hunter22"));
+    let plain = Settings::read(&[("PORT_FILE", path)]).unwrap();
+    assert_eq!(plain.server.port, 10000);
+}
+
+#[test]
+fn a_file_without_its_secret_is_a_problem_and_no_missing_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let path = file.to_str().unwrap();
+    let missing = problems([("REDIS_HOST", "r"), ("REDIS_PASSWORD_FILE", path)]);
+    assert!(missing[0].starts_with("REDIS_PASSWORD: is to come from"));
+    fs::write(&file, " \n").unwrap();
+    let empty = problems([("METRICS_TOKEN_FILE", path)]);
+    assert!(empty[0].ends_with("which is empty"), "{empty:?}");
+}
+
+#[test]
 fn the_parts_of_a_mongodb_address_are_escaped() {
     let settings = Settings::read(&[
         ("MONGODB_HOST", "::1"),
