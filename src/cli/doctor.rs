@@ -7,14 +7,13 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::Args;
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, health};
 use crate::{
     boot::{self, Shared},
     clock::{Clock, SystemClock},
@@ -312,7 +311,9 @@ fn port(settings: &Settings) -> Outcome {
     let address = SocketAddr::new(settings.server.host, settings.server.port);
     match TcpListener::bind(address) {
         Ok(_) => Ok((State::Ok, format!("{address} is free"))),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && alive(settings.server.port) => {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse && health::answers(&settings.server) =>
+        {
             Ok((
                 State::Ok,
                 format!("{address} is in use by a running Rollcall"),
@@ -322,18 +323,6 @@ fn port(settings: &Settings) -> Outcome {
             "cannot listen on {address}: {error}; set HOST or PORT"
         )),
     }
-}
-
-/// Whether a Rollcall answers on a port of this machine.
-fn alive(port: u16) -> bool {
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(2)))
-        .build()
-        .new_agent();
-    agent
-        .get(format!("http://127.0.0.1:{port}/healthz"))
-        .call()
-        .is_ok_and(|answer| answer.headers().contains_key("x-request-id"))
 }
 
 fn time_zone(settings: &Settings) -> Outcome {

@@ -5,6 +5,7 @@ mod admin;
 mod demo;
 mod doctor;
 mod employees;
+mod health;
 mod models;
 mod redis;
 mod serve;
@@ -38,6 +39,8 @@ enum Command {
     Demo,
     /// Print the configuration, secrets hidden, and check everything the service stands on
     Doctor(doctor::Arguments),
+    /// Ask the service on this machine's HOST and PORT whether it answers: exit code 0, or 1
+    Health,
     /// Manage accounts
     #[command(subcommand)]
     Admin(admin::Command),
@@ -122,6 +125,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         // Doctor tells about bad settings among everything else.
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Serve => serve::run(&settings("info")?),
+        Command::Health => health::run(&settings("warn")?.server),
         Command::Admin(command) => admin::run(&settings("warn")?, command),
         Command::Employees(command) => employees::run(&settings("warn")?, command),
         Command::Models(command) => models::run(&settings("warn")?, command),

@@ -230,6 +230,33 @@ fn doctor_passes_on_a_fresh_installation_and_changes_nothing() {
 }
 
 #[test]
+fn health_says_by_its_exit_code_whether_the_service_answers() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path(), &[("HOST", "0.0.0.0")]);
+    let port = service.port.to_string();
+    let health = |port: &str| {
+        run(rollcall(data.path(), &["health"])
+            .env("HOST", "0.0.0.0")
+            .env("HTTP_PROXY", "http://127.0.0.1:1")
+            .env("PORT", port))
+    };
+    assert_eq!(health(&port), (0, String::new(), String::new()));
+    assert_eq!(service.stop(), 0);
+    let (code, _, err) = health(&port);
+    assert_eq!(code, 1);
+    assert!(err.contains("nothing answers on 127.0.0.1"), "{err}");
+    // Something else that listens there is no Rollcall.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        for mut connection in other.incoming().map_while(Result::ok) {
+            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    assert_eq!(health(&port).0, 1);
+}
+
+#[test]
 fn doctor_names_everything_that_is_wrong() {
     let data = tempfile::tempdir().unwrap();
     let (code, out, _) = run(rollcall(data.path(), &["doctor"])
