@@ -12,6 +12,7 @@ BIN := $(CURDIR)/.tools/bin
 # same places, so that a plain `cargo test` works as well.
 export ROLLCALL_TEST_MONGO_SERVER ?= $(BIN)/mongo
 export ROLLCALL_TEST_GO2RTC ?= $(BIN)/go2rtc
+export ROLLCALL_TEST_COMPOSE ?= $(BIN)/compose
 CHROMIUM := $(or $(ROLLCALL_TEST_CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 export ROLLCALL_TEST_CHROMIUM = $(or $(CHROMIUM),$(shell command -v chromium))
 

@@ -1,0 +1,352 @@
+//! The scripts that start the servers beside Rollcall, and the balancer, run for real.
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    sync::mpsc,
+};
+
+use serde_json::json;
+
+use super::*;
+
+const EMAIL: &str = "ada@example.com";
+const PASSWORD: &str = "correct horse battery";
+
+fn script(path: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.arg(project(path));
+    command
+}
+
+#[test]
+fn secrets_are_made_once_and_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let make = || run(script("deploy/secrets.sh").args([file("a"), file("b")]));
+    assert_eq!(make().lines().count(), 2);
+    let [first, second] = ["a", "b"].map(|name| fs::read_to_string(file(name)).unwrap());
+    assert_ne!(first, second);
+    for secret in [&first, &second] {
+        assert_eq!(secret.len(), 64);
+        // A template key, too.
+        assert!(rollcall::config::TemplateKeys::parse(secret).is_some());
+    }
+    let mode = file("a").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o444);
+    assert_eq!(make(), "");
+    assert_eq!(fs::read_to_string(file("a")).unwrap(), first);
+    // What an interrupted start left is made anew.
+    fs::remove_file(file("b")).unwrap();
+    fs::write(file("b"), "").unwrap();
+    assert_eq!(make().lines().count(), 1);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// A Redis started as the compose file starts it, with its own arguments.
+struct Redis {
+    _process: Running,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Redis {
+    fn start(compose_file: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let password = folder.path().join("password");
+        run(script("deploy/secrets.sh").arg(&password));
+        let compose = yaml(compose_file);
+        let arguments: Vec<_> = items(&compose["services"]["redis"]["command"])
+            .map(|argument| argument.as_str().unwrap())
+            .map(|argument| match argument {
+                "/data" => folder.path().to_str().unwrap().to_owned(),
+                other => other.to_owned(),
+            })
+            .collect();
+        assert!(arguments.len() > 4, "{arguments:?}");
+        let port = free_port();
+        let process = script("deploy/redis/start.sh")
+            .args(arguments)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .env("REDIS_PASSWORD_FILE", &password)
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let redis = Self {
+            _process: Running(process),
+            folder,
+            port,
+        };
+        let healthy = eventually(Duration::from_secs(10), || redis.healthy().then_some(()));
+        assert!(healthy.is_some(), "redis-server is not healthy");
+        redis
+    }
+
+    fn password_file(&self) -> PathBuf {
+        self.folder.path().join("password")
+    }
+
+    /// The compose file's health check, told the port.
+    fn healthy(&self) -> bool {
+        let client = self.folder.path().join("redis-cli");
+        let told = format!("#!/bin/sh\nexec \"$REAL_CLI\" -p {} \"$@\"\n", self.port);
+        fs::write(&client, told).unwrap();
+        fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let real = run(Command::new("sh").args(["-c", "command -v redis-cli"]));
+        script("deploy/redis/health.sh")
+            .env("REDIS_PASSWORD_FILE", self.password_file())
+            .env("PATH", format!("{}:{path}", self.folder.path().display()))
+            .env("REAL_CLI", real.trim())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    }
+
+    fn ask(&self, password: Option<&str>, command: &[&str]) -> String {
+        let mut client = Command::new("redis-cli");
+        client.args(["-p", &self.port.to_string()]).args(command);
+        if let Some(password) = password {
+            client.env("REDISCLI_AUTH", password);
+        }
+        String::from_utf8(client.output().unwrap().stdout).unwrap()
+    }
+}
+
+#[test]
+fn redis_starts_as_the_compose_files_say_with_its_password() {
+    if !have("redis-server") {
+        return skip::skip("redis of the compose files", "redis-server is missing");
+    }
+    for (file, expected) in [
+        (
+            "docker-compose.yml",
+            ["everysec", "allkeys-lru", "268435456"],
+        ),
+        (
+            "docker-compose.redis.yml",
+            ["always", "noeviction", "1073741824"],
+        ),
+    ] {
+        let redis = Redis::start(file);
+        let password = fs::read_to_string(redis.password_file()).unwrap();
+        assert!(redis.ask(None, &["ping"]).contains("NOAUTH"), "{file}");
+        let settings = ["appendfsync", "maxmemory-policy", "maxmemory"];
+        for (name, value) in settings.into_iter().zip(expected) {
+            let told = redis.ask(Some(&password), &["config", "get", name]);
+            assert_eq!(told.lines().nth(1), Some(value), "{file}: {name}");
+        }
+        let aof = redis.ask(Some(&password), &["config", "get", "appendonly"]);
+        assert_eq!(aof.lines().nth(1), Some("yes"), "{file}");
+        // The password stands in no argument.
+        let pid = redis._process.0.id();
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(!arguments.contains(&password), "{file}");
+    }
+}
+
+/// mongod is not to be had here, so that this shows the order of what is asked of it alone.
+#[test]
+fn mongodb_is_initiated_once_and_its_users_are_made() {
+    if !have("node") {
+        return skip::skip("MongoDB's start", "node is missing");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (file, secret) in [("root", "r00t"), ("service", "s3rvice")] {
+        fs::write(folder.path().join(file), secret).unwrap();
+    }
+    // What mongosh would bring, with a server that becomes primary on the third try.
+    let stand_in = r#"
+        const server = { set: false, tries: 0, users: {}, asked: [] };
+        const admin = {
+            auth(user, password) {
+                if (server.users[user] !== password) throw new Error("Authentication failed");
+                return { ok: 1 };
+            },
+            hello() {
+                if (server.tries++ < 1) throw new Error("connection refused");
+                return { setName: server.set && "rollcall", isWritablePrimary: server.set && server.tries > 6 };
+            },
+            adminCommand(command) {
+                server.set = true;
+                server.asked.push(command.replSetInitiate.members[0].host);
+            },
+            createUser({ user, pwd, roles }) {
+                server.users[user] = pwd;
+                server.asked.push([user, JSON.stringify(roles)].join(" "));
+            },
+        };
+        globalThis.connect = () => admin;
+        globalThis.sleep = () => {};
+        globalThis.print = (line) => server.asked.push(line);
+        globalThis.require = require;
+        const script = require("fs").readFileSync(process.argv[1], "utf8");
+        require("vm").runInThisContext(`(function () { ${script}\n})`)();
+        require("vm").runInThisContext(`(function () { ${script}\n})`)();
+        console.log(server.asked.join("\n"));
+    "#;
+    let told = run(Command::new("node")
+        .args(["-e", stand_in])
+        .arg(project("deploy/mongodb/initiate.js"))
+        .env("MONGODB_ROOT_PASSWORD_FILE", folder.path().join("root"))
+        .env("MONGODB_PASSWORD_FILE", folder.path().join("service")));
+    let told: Vec<_> = told
+        .lines()
+        .filter(|line| !line.starts_with("waiting"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "mongodb:27017",
+            "root [\"root\"]",
+            "rollcall [{\"role\":\"readWrite\",\"db\":\"rollcall\"}]",
+        ]
+    );
+}
+
+/// Two instances at two addresses with one name, as replicas of a compose service are, behind
+/// the shipped Caddyfile, on the Redis of the compose file.
+#[test]
+fn the_balancer_spreads_requests_streams_events_and_leaves_out_who_is_gone() {
+    const TEST: &str = "the balancer";
+    for program in ["caddy", "redis-server"] {
+        if !have(program) {
+            return skip::skip(TEST, &format!("{program} is missing"));
+        }
+    }
+    let mut trial = Command::new("unshare");
+    if !trial
+        .args(["--mount", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        return skip::skip(TEST, "it takes root's rights to give names here");
+    }
+    let redis = Redis::start("docker-compose.redis.yml");
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let key = "ab".repeat(32);
+    let mut instances: Vec<_> = ["127.0.0.1", "127.0.0.2"]
+        .into_iter()
+        .map(|host| {
+            let child = Command::new(env!("CARGO_BIN_EXE_rollcall"))
+                .arg("serve")
+                .current_dir(project(""))
+                .env("HOST", host)
+                .env("PORT", port.to_string())
+                .env("DATA_DIR", folder.path().join(host))
+                .env("STORE", "redis")
+                .env("REDIS_HOST", "127.0.0.1")
+                .env("REDIS_PORT", redis.port.to_string())
+                .env("REDIS_PASSWORD_FILE", redis.password_file())
+                .env("TEMPLATE_KEY", &key)
+                .env("ENGINE_THREADS", "1")
+                .env("ADMIN_EMAIL", EMAIL)
+                .env("ADMIN_PASSWORD", PASSWORD)
+                .env("TRUSTED_PROXIES", "127.0.0.0/8")
+                .env("LOG_LEVEL", "warn")
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            let url = format!("http://{host}:{port}/readyz");
+            let ready = eventually(Duration::from_secs(90), || {
+                status(&url, None).filter(|status| *status == 200)
+            });
+            assert!(ready.is_some(), "{host} is not ready");
+            Running(child)
+        })
+        .collect();
+
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, "127.0.0.1 rollcall\n127.0.0.2 rollcall\n").unwrap();
+    let door = free_port();
+    let _balancer = Running(
+        Command::new("unshare")
+            .args(["--mount", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/hosts && exec caddy run --adapter caddyfile --config \"$1\"")
+            .args([&hosts, &project("deploy/Caddyfile")])
+            .env("ROLLCALL_SITE", format!("http://127.0.0.1:{door}"))
+            .env("ROLLCALL_UPSTREAM_PORT", port.to_string())
+            .env("XDG_DATA_HOME", folder.path())
+            .env("XDG_CONFIG_HOME", folder.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let url = format!("http://127.0.0.1:{door}");
+    let up = eventually(Duration::from_secs(20), || {
+        status(&format!("{url}/healthz"), None)
+    });
+    assert_eq!(up, Some(200));
+
+    let agent = || {
+        ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build()
+            .new_agent()
+    };
+    let body = json!({"email": EMAIL, "password": PASSWORD}).to_string();
+    let signed_in = agent()
+        .post(format!("{url}/api/session"))
+        .header("content-type", "application/json")
+        .send(body.as_bytes())
+        .unwrap();
+    assert!(signed_in.status().is_success(), "{signed_in:?}");
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let session = || {
+        let request = agent().get(format!("{url}/api/session"));
+        request
+            .header("cookie", &cookie)
+            .call()
+            .map(|answer| answer.status().as_u16())
+    };
+    for _ in 0..20 {
+        assert_eq!(session().unwrap(), 200, "a session holds on every instance");
+    }
+    let counted = |host: &str| {
+        let metrics = agent().get(format!("http://{host}:{port}/metrics")).call();
+        let metrics = metrics.unwrap().body_mut().read_to_string().unwrap();
+        metrics.contains("route=\"/api/session\"")
+    };
+    assert!(
+        counted("127.0.0.1") && counted("127.0.0.2"),
+        "one instance got all"
+    );
+
+    // A stream of events is open while something happens, wherever that was.
+    let (heard, events) = mpsc::channel();
+    let stream = agent()
+        .get(format!("{url}/api/events"))
+        .header("cookie", &cookie)
+        .call()
+        .unwrap();
+    assert_eq!(stream.status().as_u16(), 200);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream.into_body().into_reader()).lines() {
+            let Ok(line) = line else { break };
+            let _ = heard.send(line);
+        }
+    });
+    let added = agent()
+        .post(format!("{url}/api/devices"))
+        .header("cookie", &cookie)
+        .header("content-type", "application/json")
+        .send(json!({"name": "Front door"}).to_string().as_bytes())
+        .unwrap();
+    assert!(added.status().is_success(), "{added:?}");
+    let told = eventually(Duration::from_secs(10), || {
+        events
+            .try_iter()
+            .find(|line| line.starts_with("event:") && line.ends_with("device"))
+    });
+    assert!(told.is_some(), "the event did not come through");
+
+    instances.pop();
+    for _ in 0..20 {
+        assert_eq!(session().unwrap(), 200, "the other instance answers");
+    }
+}
