@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 /// Why a text was refused; the message is fit to be shown beside the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,20 +26,28 @@ pub enum TextError {
     Form(&'static str),
 }
 
-/// Trims, and refuses what is empty, too long, or holds control or bidirectional override characters.
+/// The one form of what looks alike: composed (Unicode NFC), white space as single blanks.
+/// An `é` typed on one machine and one exported from another are then the same.
+pub fn normal(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").nfc().collect()
+}
+
+/// Brings into the [normal] form, and refuses what is empty, too long, or holds control or bidirectional override characters.
 fn clean(text: &str, most: usize) -> Result<String, TextError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(TextError::Empty);
     }
-    if text.chars().count() > most {
-        return Err(TextError::TooLong { most });
-    }
     let overrides = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     if text.chars().any(|c| c.is_control() || overrides(c)) {
         return Err(TextError::Control);
     }
-    Ok(text.to_owned())
+    let text = normal(text);
+    if text.chars().count() > most {
+        return Err(TextError::TooLong { most });
+    }
+    Ok(text)
 }
 
 macro_rules! text {
@@ -118,5 +127,29 @@ impl Code {
     /// The form that is unique: lower case, so that `E7` and `e7` are one code.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_alike_is_one_text() {
+        let composed = Name::parse("Zo\u{e9} K\u{f6}nig").unwrap();
+        let apart = Name::parse("  Zoe\u{301}\u{a0} \u{2003}Ko\u{308}nig ").unwrap();
+        assert_eq!(composed, apart);
+        assert_eq!(
+            Code::parse("e\u{301}  7").unwrap().key(),
+            Code::parse("\u{c9} 7").unwrap().key()
+        );
+        // Counted as it is kept.
+        assert!(Code::parse(&"e\u{301}".repeat(64)).is_ok());
+        assert_eq!(
+            Code::parse(&"e".repeat(65)),
+            Err(TextError::TooLong { most: 64 })
+        );
+        assert_eq!(Name::parse("Two\nlines"), Err(TextError::Control));
+        assert_eq!(Name::parse(" \u{a0} "), Err(TextError::Empty));
     }
 }
