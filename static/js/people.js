@@ -12,7 +12,7 @@ import { toast } from './ui/toast.js';
 
 /**
  * @typedef {{id: string, name: string, code: string, site: string | null, active: boolean,
- *   enrolled: boolean, templates: number, consent: null | {at: string, text: string}, created_at: string}} Person
+ *   enrolled: boolean, enroll_again: boolean, templates: number, consent: null | {at: string, text: string}, created_at: string}} Person
  */
 
 const SEARCH_PAUSE_MS = 200;
@@ -83,6 +83,7 @@ function row(person) {
 
 /** @param {Person} person */
 function faceBadge(person) {
+  if (person.enroll_again) return el('span', { class: 'badge warn', text: 'Enroll again' });
   return person.enrolled ? el('span', { class: 'badge in', text: 'Enrolled' }) : el('span', { class: 'badge warn', text: 'No face' });
 }
 
@@ -153,6 +154,7 @@ async function showFace(person) {
     el(
       'div',
       { class: 'section' },
+      person.enroll_again && notice('warn', `The model was changed since, so no kiosk knows ${person.name}: enroll their face again.`),
       el('dl', { class: 'facts' }, ...known.map(([name, value]) => el('div', {}, el('dt', { text: name }), el('dd', { text: value })))),
       can.enroll && el('div', { class: 'actions' }, el('button', { class: 'button danger', type: 'button', id: 'delete-face', text: 'Delete the face', onclick: deleteFace })),
     ),

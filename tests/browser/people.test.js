@@ -104,19 +104,28 @@ test('people are imported from a list, and refused rows say why', async () => {
 
   await send.click();
   await dialog.getByText('Choose a CSV file').waitFor();
-  await file.setInputFiles(list('name;code\nJean Bartik;L02\n'));
+  await file.setInputFiles(list('name|code\nJean Bartik|L02\n'));
   await send.click();
   await dialog.getByText(/The first row must be name,code/u).waitFor();
 
-  await file.setInputFiles(list('name,code,site\nIda Rhodes,l01,\n"Bartik, Jean",L02,Hall\n<b>Eve</b>,L01,\n,L03,\n'));
+  await file.setInputFiles(list('name;code\n"Bob;L05\nEve;L06\n'));
+  await send.click();
+  await dialog.getByText(/line 2 does not end there/u).waitFor();
+
+  await file.setInputFiles(list('name;code;site\r\nIda Rhodes;l01;\r\n"Bartik, Jean";L02;Hall\r\n<b>Eve</b>;L01;\r\n;L03;\r\n;;\r\n'));
   await send.click();
   await dialog.getByText('1 added, 1 here already, 2 refused').waitFor();
   const refused = dialog.getByRole('list', { name: 'Refused rows' });
-  await refused.getByText('Line 4: another employee has this code').waitFor();
+  await refused.getByText('Line 4: code L01 belongs to Ida Rhodes').waitFor();
   await refused.getByText('Line 5: name must not be empty').waitFor();
   await picture(page, 'import-refused');
   await dialog.getByRole('button', { name: 'Close' }).first().click();
   await page.locator('#people').getByText('Bartik, Jean').waitFor();
+
+  // Whoever closed the dialog or the page sees what came of it.
+  await page.reload();
+  await page.getByRole('button', { name: 'Import people' }).click();
+  await dialog.getByText('1 added, 1 here already, 2 refused').waitFor();
   assertClean(page);
 });
 
@@ -155,4 +164,24 @@ test('no page is wider than a phone, by day or by night', async () => {
     assertClean(page);
     await page.context().close();
   }
+});
+
+// Last, since it leaves many people behind.
+test('an import goes on without its page, and can be stopped', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/people');
+  await page.getByRole('button', { name: 'Import people' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Import people' });
+  const rows = Array.from({ length: 20_000 }, (_, number) => `Person ${number},M${number}\n`).join('');
+  const list = { name: 'people.csv', mimeType: 'text/csv', buffer: Buffer.from(`name,code\n${rows}`) };
+  await dialog.getByLabel('List of people').setInputFiles(list);
+  await dialog.getByRole('button', { name: 'Import', exact: true }).click();
+  await dialog.getByText(/of 20,?000 rows/u).waitFor();
+  await page.reload();
+  await page.getByRole('button', { name: 'Import people' }).click();
+  await dialog.getByText(/of 20,?000 rows/u).waitFor();
+  await dialog.getByRole('button', { name: 'Stop the import' }).click();
+  await dialog.getByText(/The import was stopped: \d+ added/u).waitFor();
+  assert.equal(await dialog.getByRole('button', { name: 'Stop the import' }).count(), 0);
+  assertClean(page);
 });
