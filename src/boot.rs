@@ -23,7 +23,9 @@ use crate::{
     app::App,
     clock::{Clock, SystemClock},
     config::{self, KeyFileError, SessionEngine, Settings, StoreKind, TemplateKeys},
-    domain::{accounts::Role, attendance::WorkdayRule, biometrics::Policy, text::Name},
+    domain::{
+        accounts::Role, attendance::WorkdayRule, biometrics::Policy, jobs::JobKind, text::Name,
+    },
     gallery::MemoryGallery,
     http,
     ports::{Cache, FaceEngine, Gallery, Quota, StoreError, Stores},
@@ -653,13 +655,15 @@ fn start_workers(
         clock.clone(),
         shared.feed(),
     ));
-    let feed = shared.feed();
-    supervisor.keep("jobs", move |stop| {
-        jobs::run(runner.clone(), feed.clone(), stop)
-    });
+    for kind in JobKind::ALL {
+        let (runner, feed) = (runner.clone(), shared.feed());
+        supervisor.keep(jobs::name(kind), move |stop| {
+            jobs::run(kind, runner.clone(), feed.clone(), stop)
+        });
+    }
     supervisor.spawn(
         "model change",
-        jobs::after_model_change(core.app.jobs.clone()),
+        jobs::after_model_change(core.app.jobs.clone(), supervisor.token()),
     );
     supervisor.keep("retention", move |stop| {
         retention::run(stores.clone(), clock.clone(), stop)

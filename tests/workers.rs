@@ -235,13 +235,26 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         stores.jobs.insert(job).await.unwrap();
     }
 
+    // A crash between two writes: of Ann there are templates without consent, Bob consents.
+    let (ann, bob) = (world.enroll(1).await, world.enroll(2).await);
+    stores.employees.set_enrolled(ann, 1, None).await.unwrap();
+    clock.advance(SignedDuration::from_secs(1));
+
     let purged = retention::purge(stores, clock).await.unwrap();
+    for (id, left) in [(ann, 0), (bob, 1)] {
+        let templates = stores.templates.of_employee(id).await.unwrap();
+        let employee = stores.employees.find(id).await.unwrap().unwrap();
+        assert_eq!((templates.len(), employee.templates), (left, left as u32));
+    }
+    let told = stores.templates.changed_since(clock.now()).await.unwrap();
+    assert_eq!(told, [(ann, clock.now())], "galleries let go of her");
     assert_eq!(
         purged,
         Purged {
             sessions: 1,
             answers: 1,
-            jobs: 1
+            jobs: 1,
+            faces: 1
         }
     );
     for (job, there) in jobs.iter().zip([false, true, true]) {

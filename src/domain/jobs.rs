@@ -19,6 +19,9 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Import, Self::Reembed];
+
     /// The word for the kind in the API and the store.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +43,8 @@ pub enum JobState {
     Done,
     /// Given up.
     Failed,
+    /// Ended by somebody before it was done.
+    Cancelled,
 }
 
 impl JobState {
@@ -50,7 +55,26 @@ impl JobState {
             Self::Running => "running",
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
+    }
+}
+
+/// Which jobs somebody can do: those of a kind, and if a payload is named only those that have it.
+/// So a job that asks for templates of one model is left to those who run that model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ability {
+    /// The kind.
+    pub kind: JobKind,
+    /// The whole payload.
+    pub payload: Option<String>,
+}
+
+impl Ability {
+    /// Whether a job is one of these.
+    pub fn fits(&self, job: &Job) -> bool {
+        let payload = self.payload.as_ref();
+        self.kind == job.kind && payload.is_none_or(|payload| *payload == job.payload)
     }
 }
 
@@ -72,7 +96,8 @@ pub struct Job {
     pub id: JobId,
     /// What is to be done.
     pub kind: JobKind,
-    /// What to do it with, as the kind understands it; empty once the job has ended.
+    /// What to do it with, as the kind understands it; empty once the job has ended. It is read
+    /// when the job is claimed, and left out everywhere else.
     pub payload: String,
     /// Of the jobs that have not ended, only one has this.
     pub once: Option<String>,
@@ -83,9 +108,9 @@ pub struct Job {
     pub due: Option<Timestamp>,
     /// How often it was claimed; the claim of whoever did so last.
     pub turn: u32,
-    /// How often it was begun and not given back.
+    /// How often it was begun and not given back since it last got further than ever before.
     pub attempts: u32,
-    /// How much of it is done, in steps of the kind.
+    /// How much of it is done, in steps of the kind; never falls.
     pub done: u64,
     /// How many steps there are; 0 while nobody knows.
     pub total: u64,
@@ -118,7 +143,10 @@ impl fmt::Debug for Job {
 impl Job {
     /// Whether nothing will become of it any more.
     pub fn ended(&self) -> bool {
-        matches!(self.state, JobState::Done | JobState::Failed)
+        match self.state {
+            JobState::Queued | JobState::Running => false,
+            JobState::Done | JobState::Failed | JobState::Cancelled => true,
+        }
     }
 
     /// Claimed at a moment.
@@ -138,6 +166,24 @@ impl Job {
     pub fn progressed(self, now: Timestamp) -> Self {
         Self {
             due: Some(after(now, LEASE)),
+            ..self
+        }
+    }
+
+    /// This far. Whoever gets further than anybody before makes the first attempt of the rest:
+    /// a long job survives any number of faults as long as it moves.
+    #[must_use]
+    pub fn advanced(self, done: u64, total: u64, result: Option<String>) -> Self {
+        let attempts = match done > self.done {
+            true => self.attempts.min(1),
+            false => self.attempts,
+        };
+        let done = done.max(self.done);
+        Self {
+            attempts,
+            done,
+            total: total.max(done),
+            result,
             ..self
         }
     }
@@ -183,6 +229,15 @@ impl Job {
         Self {
             error: Some(words),
             ..self.ending(JobState::Failed, now)
+        }
+    }
+
+    /// Ended before it was done.
+    #[must_use]
+    pub fn cancelled(self, now: Timestamp) -> Self {
+        Self {
+            error: None,
+            ..self.ending(JobState::Cancelled, now)
         }
     }
 
@@ -254,6 +309,36 @@ mod tests {
     }
 
     #[test]
+    fn whoever_gets_further_begins_to_count_anew() {
+        let tired = (0..4).fold(job(), |job, _| {
+            job.claimed(at(0)).failed("no luck".to_owned(), at(0))
+        });
+        let tired = tired.claimed(at(0));
+        assert_eq!(tired.attempts, 5);
+        let further = tired.advanced(3, 7, None);
+        assert_eq!((further.attempts, further.done, further.total), (1, 3, 7));
+        // Going over the same again is not getting further.
+        let again = further.failed(String::new(), at(0)).claimed(at(0));
+        for done in [1, 3] {
+            let again = again.clone().advanced(done, 2, None);
+            assert_eq!((again.attempts, again.done, again.total), (2, 3, 3));
+        }
+        assert_eq!(again.advanced(4, 7, None).given_back(at(1)).attempts, 0);
+    }
+
+    #[test]
+    fn jobs_are_left_to_those_who_can_do_them() {
+        let ability = |kind, payload: Option<&str>| Ability {
+            kind,
+            payload: payload.map(str::to_owned),
+        };
+        assert!(ability(JobKind::Import, None).fits(&job()));
+        assert!(ability(JobKind::Import, Some("name,code")).fits(&job()));
+        assert!(!ability(JobKind::Import, Some("name")).fits(&job()));
+        assert!(!ability(JobKind::Reembed, None).fits(&job()));
+    }
+
+    #[test]
     fn nothing_of_the_payload_outlives_the_job() {
         let done = job().claimed(at(1)).finished(at(2));
         assert_eq!(
@@ -263,6 +348,12 @@ mod tests {
         assert_eq!(done.finished_at, Some(at(2)));
         let failed = job().claimed(at(1)).given_up("never".to_owned(), at(2));
         assert_eq!(failed.payload, "");
+        let cancelled = job().cancelled(at(2));
+        assert_eq!(
+            (cancelled.state, cancelled.due),
+            (JobState::Cancelled, None)
+        );
+        assert!(cancelled.ended() && cancelled.payload.is_empty());
         assert!(!format!("{:?}", job()).contains("name,code"));
     }
 }

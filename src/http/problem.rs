@@ -622,7 +622,7 @@ impl From<JobError> for Problem {
         match error {
             JobError::NotFound => Self::not_found("job"),
             JobError::Full => Self::new(Code::TooManyJobs, text),
-            JobError::Pending => Self::new(Code::Conflict, text),
+            JobError::Pending | JobError::Ended => Self::new(Code::Conflict, text),
             JobError::List(_) => Self::new(Code::Invalid, text),
             JobError::Store(error) => error.into(),
         }

@@ -167,7 +167,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(status::get_status))
         .routes(routes!(redis::get_redis))
         .routes(routes!(jobs::list_jobs, jobs::create_job))
-        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::get_job, jobs::delete_job))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(jobs::create_import))

@@ -18,7 +18,7 @@ use crate::domain::{
     devices::Device,
     employees::{Consent, Employee},
     ids::{AccountId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
-    jobs::Job,
+    jobs::{Ability, Job},
     quality::Quality,
     text::{Code, Email, IdempotencyKey, SiteName},
 };
@@ -196,6 +196,14 @@ pub trait TemplateStore: Send + Sync {
         model: &ModelId,
         page: &Page<TemplateId>,
     ) -> Result<Vec<StoredTemplate>, StoreError>;
+
+    /// Deletes the templates of an employee that are of other models than these; how many there
+    /// were. Photos stay. Templates that were inserted together are of one model.
+    async fn keep_models(
+        &self,
+        employee: EmployeeId,
+        models: &[ModelId],
+    ) -> Result<u64, StoreError>;
 
     /// Deletes all templates and photos of an employee for good; how many templates there were.
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError>;
@@ -375,20 +383,24 @@ pub trait JobStore: Send + Sync {
     /// that has not ended has the same `once`.
     async fn insert(&self, job: &Job) -> Result<(), StoreError>;
 
-    /// Claims the job that is due the longest at a moment, whether it waited for its time or
+    /// Claims, of the jobs that somebody can do, the one that is due the longest at a moment, whether it waited for its time or
     /// whoever had it let the lease run out: [`Job::claimed`]. Of any number who claim at once
     /// each job goes to one; who meets others all the time may get `None` although one is due.
-    async fn claim(&self, now: Timestamp) -> Result<Option<Job>, StoreError>;
+    async fn claim(&self, ability: &Ability, now: Timestamp) -> Result<Option<Job>, StoreError>;
 
     /// Replaces all of one but its payload, which is emptied when the job has ended, while it is
     /// running in the same turn; false when it is not, because the claim was lost, and nothing is
     /// done.
     async fn update(&self, job: &Job) -> Result<bool, StoreError>;
 
-    /// One by identity.
+    /// Replaces one that has not ended by how it ended, whoever has it; false when it has ended or
+    /// is not there.
+    async fn end(&self, job: &Job) -> Result<bool, StoreError>;
+
+    /// One by identity, without its payload.
     async fn find(&self, id: JobId) -> Result<Option<Job>, StoreError>;
 
-    /// A page, newest first by identity.
+    /// A page, newest first by identity, without payloads.
     async fn list(&self, page: &Page<JobId>) -> Result<Vec<Job>, StoreError>;
 
     /// How many have not ended.

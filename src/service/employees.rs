@@ -1,6 +1,6 @@
 //! Employees: adding, changing, listing, deleting, and what is enrolled of them.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -140,15 +140,15 @@ impl Employees {
             created_at: self.clock.now(),
             deleted_at: None,
         };
-        match self.stores.employees.insert(&employee).await {
-            Ok(()) => {}
-            Err(StoreError::Conflict) => return Err(EmployeeError::CodeTaken),
-            Err(error) => return Err(error.into()),
-        }
+        // First, as everywhere: nobody is there of whom the trail does not tell.
         self.audit
             .record(actor, "employee.add", employee.id, None)
             .await?;
-        Ok(employee)
+        match self.stores.employees.insert(&employee).await {
+            Ok(()) => Ok(employee),
+            Err(StoreError::Conflict) => Err(EmployeeError::CodeTaken),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// One that is not deleted.
@@ -171,6 +171,18 @@ impl Employees {
         } else {
             self.stores.employees.find_many(ids).await
         }
+    }
+
+    /// Of some, those who are enrolled only under other models than the present one: nobody
+    /// recognises them until they are enrolled again.
+    pub async fn outdated(&self, of: &[Employee]) -> Result<HashSet<EmployeeId>, StoreError> {
+        let mut outdated = HashSet::new();
+        for employee in of.iter().filter(|employee| employee.enrolled()) {
+            if !self.references.has(employee.id).await? {
+                outdated.insert(employee.id);
+            }
+        }
+        Ok(outdated)
     }
 
     /// A page, sorted by name.
@@ -290,10 +302,13 @@ impl Employees {
     }
 
     /// Word of the change goes out before and after: an instance that crashes in between has
-    /// told the others, who look again within their overlap.
+    /// told the others, who look again within their overlap. Consent goes first, so that nobody
+    /// enrolls under it any more, and again at the end: somebody who counted the templates
+    /// meanwhile may have written it back.
     async fn forget_face(&self, id: EmployeeId) -> Result<(), EmployeeError> {
         let before = self.clock.now();
         self.stores.templates.mark_changed(id, before).await?;
+        self.stores.employees.set_enrolled(id, 0, None).await?;
         self.stores.templates.delete_of(id).await?;
         self.stores.employees.set_enrolled(id, 0, None).await?;
         self.tell(id, before).await

@@ -1,9 +1,10 @@
 //! Enrollment: templates from quality-checked photos of a known person who consented.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
@@ -16,8 +17,8 @@ use crate::{
     domain::{
         accounts::Actor,
         biometrics::{
-            Calibration, Embedding, ErrorRate, Fused, Probe, Reference, Resultant, Similarity,
-            Views,
+            Calibration, Embedding, ErrorRate, Fused, ModelId, Probe, Reference, Resultant,
+            Similarity, Views,
         },
         employees::{CONSENT_TEXT, Consent, Employee},
         ids::{EmployeeId, PhotoId, TemplateId},
@@ -189,6 +190,18 @@ const SECOND_FACE: f32 = 0.4;
 /// How many photos of one request are in the engine at a time: the kiosks come first.
 const PHOTOS_AT_ONCE: usize = 2;
 
+/// The pause before a busy engine is asked again by somebody who has time.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is made of a photo.
+const WORK: Work = Work {
+    views: Views::All,
+    embed: 1,
+};
+
+/// How often what is enrolled is counted again when others change it at that moment.
+const COUNTS: usize = 8;
+
 impl Enrolling {
     /// Over everything it needs; photos are kept only if `keep_photos`.
     #[expect(
@@ -245,7 +258,9 @@ impl Enrolling {
         ) else {
             return Err(EnrollError::NoUsablePhoto(verdicts));
         };
-        let present = self.stores.templates.of_employee(employee.id).await?.len();
+        let templates = self.stores.templates.of_employee(employee.id).await?;
+        let model = self.engine.model();
+        let present = templates.iter().filter(|one| one.model == *model).count();
         if present + good.len() > TEMPLATES_MOST {
             return Err(EnrollError::Full);
         }
@@ -285,16 +300,28 @@ impl Enrolling {
         })
     }
 
+    /// The present model.
+    pub fn model(&self) -> &ModelId {
+        self.engine.model()
+    }
+
     /// Whether templates of the present model are enrolled.
-    pub async fn is_present(&self, id: EmployeeId) -> Result<bool, StoreError> {
+    async fn is_present(&self, id: EmployeeId) -> Result<bool, StoreError> {
         let templates = self.stores.templates.of_employee(id).await?;
         let model = self.engine.model();
         Ok(templates.iter().any(|template| template.model == *model))
     }
 
     /// Makes templates of the present model from the photos that were kept of somebody, who
-    /// consented to that. Those of other models stay: their model may come back.
-    pub async fn reembed(&self, actor: Actor, id: EmployeeId) -> Result<Reembedded, EnrollError> {
+    /// consented to that, while nobody waits before a kiosk. Those of the model before stay, since
+    /// it may come back. [`EngineError::Stopped`] when `stop` is cancelled before anything is
+    /// written.
+    pub async fn reembed(
+        &self,
+        actor: Actor,
+        id: EmployeeId,
+        stop: &CancellationToken,
+    ) -> Result<Reembedded, EnrollError> {
         if self.consenting(id).await?.is_none() || self.is_present(id).await? {
             return Ok(Reembedded::Unneeded);
         }
@@ -306,7 +333,7 @@ impl Enrolling {
         if photos.is_empty() {
             return Ok(Reembedded::NoPhotos);
         }
-        let (mut verdicts, mut good) = self.look_at(&photos).await?;
+        let (mut verdicts, mut good) = self.look_at_leisure(&photos, stop).await?;
         if let Some(calibration) = self.engine.calibration() {
             refuse_other_people(&mut good, &mut verdicts, None, calibration);
         }
@@ -321,6 +348,7 @@ impl Enrolling {
         let templates = self.templates(id, &good, now)?;
         self.stores.templates.mark_changed(id, now).await?;
         self.stores.templates.insert(&templates, &[]).await?;
+        self.forget_old_models(id).await?;
         // As above: whoever withdrew consent meanwhile found fewer templates than there are now.
         let Some(employee) = self.consenting(id).await? else {
             self.take_back(id, now).await?;
@@ -334,6 +362,18 @@ impl Enrolling {
         }
         info!(employee = %id, templates = templates.len(), "made templates of the present model");
         Ok(Reembedded::Done)
+    }
+
+    /// Deletes the templates of one that are of other models than the present and the one before:
+    /// whoever changes the model again and again keeps no more of a face than that.
+    async fn forget_old_models(&self, id: EmployeeId) -> Result<(), StoreError> {
+        let mut models = vec![self.engine.model().clone()];
+        let templates = self.stores.templates.of_employee(id).await?;
+        // Oldest first.
+        let before = templates.into_iter().rev().map(|template| template.model);
+        models.extend(before.into_iter().find(|model| *model != models[0]));
+        self.stores.templates.keep_models(id, &models).await?;
+        Ok(())
     }
 
     /// Somebody who is not deleted and consents.
@@ -359,39 +399,37 @@ impl Enrolling {
         &self,
         photos: &[Sample],
     ) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EnrollError> {
-        let work = Work {
-            views: Views::All,
-            embed: 1,
-        };
-        let analyses: Vec<_> = stream::iter(photos.iter().cloned())
-            .map(|photo| self.engine.analyse(photo, work))
+        let analyses = stream::iter(photos.iter().cloned())
+            .map(|photo| self.engine.analyse(photo, WORK))
             .buffered(PHOTOS_AT_ONCE)
             .collect()
             .await;
-        let (mut verdicts, mut good) = (Vec::new(), Vec::new());
-        for (index, analysis) in analyses.into_iter().enumerate() {
-            let (flaw, quality) = match analysis {
-                Ok(analysis) => match single_face(analysis) {
-                    Ok((embedding, quality)) => {
-                        good.push(GoodPhoto {
-                            index,
-                            embedding,
-                            quality,
-                        });
-                        (None, Some(quality))
+        judged(analyses)
+    }
+
+    /// The same, one after the other and only while nobody waits before a kiosk.
+    async fn look_at_leisure(
+        &self,
+        photos: &[Sample],
+        stop: &CancellationToken,
+    ) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EnrollError> {
+        let mut analyses = Vec::with_capacity(photos.len());
+        for photo in photos {
+            let looking = async {
+                loop {
+                    match self.engine.analyse_if_idle(photo.clone(), WORK).await {
+                        Err(EngineError::Overloaded) => tokio::time::sleep(BUSY_PAUSE).await,
+                        seen => return seen,
                     }
-                    Err((flaw, quality)) => (Some(PhotoFlaw::Face(flaw)), quality),
-                },
-                Err(EngineError::Sample(error)) => (Some(PhotoFlaw::Sample(error)), None),
-                Err(error) => return Err(error.into()),
+                }
             };
-            verdicts.push(PhotoVerdict {
-                index,
-                flaw,
-                quality,
+            analyses.push(tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(EngineError::Stopped),
+                seen = looking => seen,
             });
         }
-        Ok((verdicts, good))
+        judged(analyses)
     }
 
     /// Seals and stores the photos' templates, then brings the gallery up to date.
@@ -473,18 +511,33 @@ impl Enrolling {
     }
 
     /// Counts the templates anew, since somebody else may have enrolled photos of the same person
-    /// meanwhile, and brings the gallery up to date.
+    /// meanwhile, and brings the gallery up to date. Whoever withdraws consent meanwhile deletes
+    /// the templates before they write that for the last time: it is not undone by a count from
+    /// before.
     async fn count(
         &self,
         mut employee: Employee,
         told: Timestamp,
     ) -> Result<Employee, EnrollError> {
-        let present = self.stores.templates.of_employee(employee.id).await?.len();
-        employee.templates = u32::try_from(present).unwrap_or(u32::MAX);
-        self.stores
-            .employees
-            .set_enrolled(employee.id, employee.templates, employee.consent.as_ref())
-            .await?;
+        let count = async || {
+            let templates = self.stores.templates.of_employee(employee.id).await?;
+            Ok::<_, StoreError>(u32::try_from(templates.len()).unwrap_or(u32::MAX))
+        };
+        let mut templates = count().await?;
+        for _ in 0..COUNTS {
+            let consent = employee.consent.as_ref().filter(|_| templates > 0);
+            self.stores
+                .employees
+                .set_enrolled(employee.id, templates, consent)
+                .await?;
+            let again = count().await?;
+            if again == templates {
+                break;
+            }
+            templates = again;
+        }
+        employee.templates = templates;
+        employee.consent = employee.consent.filter(|_| templates > 0);
         self.stores
             .templates
             .mark_changed(employee.id, later(self.clock.now(), told))
@@ -492,6 +545,36 @@ impl Enrolling {
         self.references.changed(employee.id).await?;
         Ok(employee)
     }
+}
+
+/// What is to be said of every photo, and those that are good so far.
+fn judged(
+    analyses: Vec<Result<Analysis, EngineError>>,
+) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EnrollError> {
+    let (mut verdicts, mut good) = (Vec::new(), Vec::new());
+    for (index, analysis) in analyses.into_iter().enumerate() {
+        let (flaw, quality) = match analysis {
+            Ok(analysis) => match single_face(analysis) {
+                Ok((embedding, quality)) => {
+                    good.push(GoodPhoto {
+                        index,
+                        embedding,
+                        quality,
+                    });
+                    (None, Some(quality))
+                }
+                Err((flaw, quality)) => (Some(PhotoFlaw::Face(flaw)), quality),
+            },
+            Err(EngineError::Sample(error)) => (Some(PhotoFlaw::Sample(error)), None),
+            Err(error) => return Err(error.into()),
+        };
+        verdicts.push(PhotoVerdict {
+            index,
+            flaw,
+            quality,
+        });
+    }
+    Ok((verdicts, good))
 }
 
 /// The one face in a photo, with its embedding, or what is wrong.

@@ -1,32 +1,35 @@
-//! Background jobs: queueing them, looking at them, and doing them one at a time.
+//! Background jobs: queueing them, looking at them, and doing them.
 //!
 //! A job is in the store before anybody is told of it, and word of progress goes there too, so
 //! that whoever takes it over from somebody who died goes on from there. Every kind of job can be
 //! done twice without harm: what was done after the last word of progress is.
 
 mod import;
+mod list;
 mod reembed;
 mod running;
 
 use std::sync::Arc;
+
+use metrics::counter;
 
 use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
         biometrics::ModelId,
-        employees::Employee,
         ids::JobId,
         jobs::{Job, JobKind, JobState},
     },
-    ports::{EmployeeFilter, Page, StoreError, Stores},
+    ports::{Page, StoreError, Stores},
     service::{
         audit::Audit,
         feed::{Feed, News},
     },
 };
 
-pub use import::{BYTES_MOST, ImportResult, ListError, Refusal};
+pub use import::{BYTES_MOST, ImportResult, Refusal};
+pub use list::ListError;
 pub use reembed::ReembedResult;
 pub use running::Runner;
 
@@ -42,6 +45,9 @@ pub enum JobError {
     /// One of its kind has not ended, and there is to be one at a time.
     #[error("a job of this kind has not ended yet")]
     Pending,
+    /// It has ended already.
+    #[error("the job has ended already")]
+    Ended,
     /// The list of people cannot be read.
     #[error(transparent)]
     List(#[from] ListError),
@@ -83,68 +89,36 @@ impl Jobs {
         }
     }
 
-    /// Queues adding the people of a list, CSV in UTF-8. The list as a whole is checked now, its
-    /// rows when they are added.
+    /// Queues adding the people of a list, CSV. The list as a whole is checked now, its rows when
+    /// they are added.
     pub async fn import(&self, actor: Actor, list: &[u8]) -> Result<Job, JobError> {
-        let text = std::str::from_utf8(list).map_err(|_| ListError::NotText)?;
-        let rows = import::rows(text)?.len() as u64;
-        self.queue(actor, JobKind::Import, text.to_owned(), rows, None)
-            .await
+        let text = list::decoded(list)?;
+        let rows = list::rows(&text)?.len() as u64;
+        self.queue(actor, JobKind::Import, text, rows, None).await
     }
 
     /// Queues making templates of the present model from kept photos.
     pub async fn reembed(&self, actor: Actor) -> Result<Job, JobError> {
-        let once = Some("reembed".to_owned());
-        self.queue(actor, JobKind::Reembed, String::new(), 0, once)
-            .await
+        let model = self.model.to_string();
+        let once = Some(format!("reembed:{model}"));
+        self.queue(actor, JobKind::Reembed, model, 0, once).await
     }
 
-    /// Queues the same when people are enrolled and nobody under the present model, once for each
+    /// Queues the same when somebody is enrolled whose photos were kept, but not under the present
     /// model; what was queued.
-    pub async fn reembed_if_changed(&self) -> Result<Option<Job>, JobError> {
-        let done = format!("reembed:{}", self.model);
-        if self.stores.settings.get(&done).await?.is_some() {
-            return Ok(None);
-        }
-        let one = Page {
-            after: None,
-            limit: 1,
-        };
-        let present = self.stores.templates.list(&self.model, &one).await?;
-        if !present.is_empty() || !self.anybody_enrolled().await? {
-            return Ok(None);
-        }
-        match self.reembed(Actor::System).await {
-            Ok(job) => {
-                // After it: were this the only thing written, nobody would queue it any more.
-                self.stores
-                    .settings
-                    .claim(&done, &job.id.to_string())
-                    .await?;
-                Ok(Some(job))
+    pub async fn reembed_if_needed(&self) -> Result<Option<Job>, JobError> {
+        for id in reembed::outdated(&self.stores, &self.model).await? {
+            if self.stores.templates.photos_of(id).await?.is_empty() {
+                continue;
             }
-            // Another instance was quicker.
-            Err(JobError::Pending) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn anybody_enrolled(&self) -> Result<bool, StoreError> {
-        let mut page = Page {
-            after: None,
-            limit: PAGE,
-        };
-        let everybody = EmployeeFilter::default();
-        loop {
-            let people = self.stores.employees.list(&everybody, &page).await?;
-            if people.iter().any(Employee::enrolled) {
-                return Ok(true);
-            }
-            let Some(last) = people.last().filter(|_| people.len() == PAGE) else {
-                return Ok(false);
+            return match self.reembed(Actor::System).await {
+                Ok(job) => Ok(Some(job)),
+                // Another instance was quicker.
+                Err(JobError::Pending) => Ok(None),
+                Err(error) => Err(error),
             };
-            page.after = Some((last.name.key(), last.id));
         }
+        Ok(None)
     }
 
     async fn queue(
@@ -191,6 +165,24 @@ impl Jobs {
     pub async fn find(&self, id: JobId) -> Result<Job, JobError> {
         let job = self.stores.jobs.find(id).await?;
         job.ok_or(JobError::NotFound)
+    }
+
+    /// Ends one that has not ended. Whoever does it leaves it at their next word of progress; what
+    /// is done stays done.
+    pub async fn cancel(&self, actor: Actor, id: JobId) -> Result<Job, JobError> {
+        let job = self.find(id).await?;
+        if job.ended() {
+            return Err(JobError::Ended);
+        }
+        let detail = Some(job.kind.as_str().to_owned());
+        self.audit.record(actor, "job.cancel", id, detail).await?;
+        let job = job.cancelled(self.clock.now());
+        if !self.stores.jobs.end(&job).await? {
+            return Err(JobError::Ended);
+        }
+        counter!("rollcall_jobs_total", "kind" => job.kind.as_str(), "state" => job.state.as_str())
+            .increment(1);
+        Ok(job)
     }
 
     /// A page, newest first.

@@ -154,6 +154,16 @@ impl References {
         refreshed
     }
 
+    /// Whether there are templates of this model: by the gallery, else by the store, since those
+    /// who are inactive are not in the gallery.
+    pub async fn has(&self, employee: EmployeeId) -> Result<bool, StoreError> {
+        if self.gallery.find(employee).is_some() {
+            return Ok(true);
+        }
+        let templates = self.stores.templates.of_employee(employee).await?;
+        Ok(templates.iter().any(|one| one.model == self.model))
+    }
+
     /// What one person is compared by, from the store; `None` when nothing is enrolled.
     pub async fn of(&self, employee: EmployeeId) -> Result<Option<Reference>, ReferenceError> {
         let templates = self.stores.templates.of_employee(employee).await?;

@@ -1,8 +1,9 @@
 //! Deletes what has had its time: ended sessions, kept answers that no retry asks for any more,
-//! and jobs that ended long ago.
+//! jobs that ended long ago, and what a crash left of faces without consent.
 
 use std::{sync::Arc, time::Duration};
 
+use futures::StreamExt;
 use jiff::SignedDuration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,8 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
-    ports::{Lease, StoreError, Stores},
+    domain::employees::Employee,
+    ports::{Lease, RecordKind, StoreError, StoredRecord, Stores},
     service::exclusive::with_lease,
 };
 
@@ -33,6 +35,9 @@ pub struct Purged {
     pub answers: u64,
     /// Jobs that had ended.
     pub jobs: u64,
+    /// People of whom templates had been left without their consent, by a crash between two
+    /// writes.
+    pub faces: u64,
 }
 
 /// How long the lease outlives an instance that dies.
@@ -59,7 +64,8 @@ pub async fn run(stores: Stores, clock: Arc<dyn Clock>, stop: CancellationToken)
                 sessions,
                 answers,
                 jobs,
-            }))) => info!(sessions, answers, jobs, "deleted what had its time"),
+                faces,
+            }))) => info!(sessions, answers, jobs, faces, "deleted what had its time"),
             Ok(Some(Err(cause))) | Err(cause) => {
                 warn!(%cause, "could not delete what had its time; trying again in an hour");
             }
@@ -75,9 +81,47 @@ pub async fn purge(stores: &Stores, clock: &dyn Clock) -> Result<Purged, StoreEr
     let answers = stores.punches.forget_answers(kept_since).await?;
     let kept_since = now.checked_sub(JOBS_KEPT).unwrap_or(now);
     let jobs = stores.jobs.purge(kept_since).await?;
+    let faces = forget_leftovers(stores, clock).await?;
     Ok(Purged {
         sessions,
         answers,
         jobs,
+        faces,
     })
+}
+
+/// Whether nothing of a face may be kept.
+fn withdrawn(employee: &Employee) -> bool {
+    employee.consent.is_none() || employee.deleted_at.is_some()
+}
+
+/// Deletes templates of people who do not consent, or are deleted; of how many.
+async fn forget_leftovers(stores: &Stores, clock: &dyn Clock) -> Result<u64, StoreError> {
+    let mut faces = 0;
+    let mut pages = stores.archive.records(RecordKind::Employee);
+    while let Some(page) = pages.next().await {
+        for record in page? {
+            let StoredRecord::Employee(employee) = record else {
+                continue;
+            };
+            let (id, templates) = (employee.id, &stores.templates);
+            if !withdrawn(&employee) || templates.of_employee(id).await?.is_empty() {
+                continue;
+            }
+            // Consent is written before templates are: whoever is enrolled just now has it.
+            if !stores
+                .employees
+                .find(id)
+                .await?
+                .is_some_and(|now| withdrawn(&now))
+            {
+                continue;
+            }
+            templates.delete_of(id).await?;
+            stores.employees.set_enrolled(id, 0, None).await?;
+            templates.mark_changed(id, clock.now()).await?;
+            faces += 1;
+        }
+    }
+    Ok(faces)
 }

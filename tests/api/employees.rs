@@ -26,7 +26,8 @@ async fn an_employee_is_added_changed_listed_and_deleted() {
     assert!(employee["created_at"].as_str().unwrap().ends_with('Z'));
     let expected = json!({
         "id": employee["id"], "name": "Grace Hopper", "code": "E7", "site": "Harbour",
-        "active": true, "enrolled": false, "templates": 0, "consent": null,
+        "active": true, "enrolled": false, "enroll_again": false, "templates": 0,
+        "consent": null,
         "created_at": employee["created_at"],
     });
     assert_eq!(employee, expected);

@@ -1,7 +1,13 @@
 //! Jobs and imports over HTTP: queued, followed, told of row by row.
 
 use jiff::SignedDuration;
-use rollcall::domain::accounts::Role;
+use rollcall::{
+    clock::Clock,
+    domain::{
+        accounts::Role,
+        jobs::{Ability, JobKind},
+    },
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -45,12 +51,12 @@ async fn an_import_adds_people_and_says_why_others_are_refused() {
         (&json!("done"), &json!(6), &json!(1))
     );
     let refusals = json!([
-        {"line": 4, "reason": "another employee has this code"},
+        {"line": 4, "reason": "code E1 belongs to Grace Hopper"},
         {"line": 5, "reason": "name must not be empty"},
     ]);
     assert_eq!(
         done["result"],
-        json!({"added": 2, "there": 2, "refused": 2, "refusals": refusals})
+        json!({"added": 2, "there": 2, "inactive": 0, "refused": 2, "refusals": refusals})
     );
     assert!(done["finished_at"].is_string() && done["error"].is_null() && done["due"].is_null());
     let people = admin.get("/api/employees").await.expect(200);
@@ -131,9 +137,9 @@ async fn what_is_no_list_is_refused_at_once() {
     for body in [
         &b""[..],
         b"name,code\n",
-        b"name;code\nA;1\n",
+        b"name|code\nA|1\n",
         b"name,code,face\nA,1,x\n",
-        b"name,code\nJ\xfcrgen,1\n",
+        b"name,code\nJ\0rgen,1\n",
     ] {
         send("text/csv", body.into()).await.problem(422, "invalid");
     }
@@ -166,7 +172,7 @@ async fn a_job_that_stops_is_given_back_and_goes_on() {
     let job = import(&admin, "name,code\nAda,1\nEve,2\n").await;
     let stop = CancellationToken::new();
     stop.cancel();
-    assert!(app.runner.step(&stop).await.unwrap());
+    assert!(app.runner.step(JobKind::Import, &stop).await.unwrap());
     let back = followed(&admin, &job).await;
     assert_eq!(
         (&back["state"], &back["attempts"], &back["done"]),
@@ -186,9 +192,13 @@ async fn a_job_whose_doers_die_is_given_up() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let job = import(&admin, "name,code\nAda,1\n").await;
+    let imports = Ability {
+        kind: JobKind::Import,
+        payload: None,
+    };
     for _ in 0..5 {
-        let now = rollcall::clock::Clock::now(&*app.clock);
-        assert!(app.stores.jobs.claim(now).await.unwrap().is_some());
+        let claimed = app.stores.jobs.claim(&imports, app.clock.now()).await;
+        assert!(claimed.unwrap().is_some());
         app.clock.advance(SignedDuration::from_secs(60));
     }
     app.do_jobs().await;
@@ -202,12 +212,12 @@ async fn templates_are_made_anew_from_kept_photos() {
     let app = TestApp::with(|options| options.keep_photos = true).await;
     let admin = app.admin().await;
     assert!(
-        app.app.jobs.reembed_if_changed().await.unwrap().is_none(),
+        app.app.jobs.reembed_if_needed().await.unwrap().is_none(),
         "nobody is enrolled"
     );
     let kept = app.enrolled(&admin).await;
     assert!(
-        app.app.jobs.reembed_if_changed().await.unwrap().is_none(),
+        app.app.jobs.reembed_if_needed().await.unwrap().is_none(),
         "under this model"
     );
     let bare = admin.add_employee("Eileen Collins", "E2").await;
@@ -227,9 +237,24 @@ async fn templates_are_made_anew_from_kept_photos() {
         with.retain(|_| photos);
         templates.insert(&old, &with).await.unwrap();
     }
-    let queued = app.app.jobs.reembed_if_changed().await.unwrap().unwrap();
+    // Both are to be enrolled again as far as anybody can see, and nobody else is.
+    let fresh = admin.add_employee("Grace Hopper", "E3").await;
+    let again = async |id: &str| {
+        let person = admin.get(&format!("/api/employees/{id}")).await.expect(200);
+        assert_eq!(person["enrolled"], json!(id != fresh));
+        person["enroll_again"].as_bool().unwrap()
+    };
+    // Each change brings their place in the gallery up to date, as a restart does.
+    for (id, active) in [(&kept, true), (&bare, false)] {
+        let (path, change) = (format!("/api/employees/{id}"), json!({"active": active}));
+        let changed = admin.patch(&path, change).await.expect(200);
+        assert_eq!(changed["enroll_again"], true);
+    }
+    assert!(again(&kept).await && again(&bare).await && !again(&fresh).await);
+
+    let queued = app.app.jobs.reembed_if_needed().await.unwrap().unwrap();
     assert!(
-        app.app.jobs.reembed_if_changed().await.unwrap().is_none(),
+        app.app.jobs.reembed_if_needed().await.unwrap().is_none(),
         "once"
     );
     let asked = admin.post("/api/jobs", json!({"kind": "reembed"})).await;
@@ -242,7 +267,10 @@ async fn templates_are_made_anew_from_kept_photos() {
     );
     assert_eq!(
         job["result"],
-        json!({"reembedded": 1, "without_photos": 1, "unusable": 0})
+        json!({
+            "reembedded": 1, "without_photos": 1, "unusable": 0,
+            "without_photos_first": [bare], "unusable_first": [],
+        })
     );
     let templates = admin.get(&path(&kept)).await.expect(200);
     let models: Vec<_> = templates["items"]
@@ -265,6 +293,18 @@ async fn templates_are_made_anew_from_kept_photos() {
         (&json!(4), true)
     );
 
+    assert!(!again(&kept).await && again(&bare).await);
+    let listed = admin.get("/api/employees").await.expect(200);
+    let listed: Vec<_> = listed["items"].as_array().unwrap().iter().collect();
+    assert_eq!(
+        listed
+            .iter()
+            .map(|one| &one["enroll_again"])
+            .collect::<Vec<_>>(),
+        [&json!(false), &json!(true), &json!(false)],
+        "by name: Barack, Eileen, Grace"
+    );
+
     // They are known again, and nothing is left to do.
     let punched = app.kiosk().await.punch(&photo("obama3")).await.expect(201);
     assert_eq!(punched["punch"]["employee"], json!(kept), "{punched}");
@@ -276,9 +316,12 @@ async fn templates_are_made_anew_from_kept_photos() {
     let again = followed(&admin, &again).await;
     assert_eq!(
         again["result"],
-        json!({"reembedded": 0, "without_photos": 1, "unusable": 0})
+        json!({
+            "reembedded": 0, "without_photos": 1, "unusable": 0,
+            "without_photos_first": [bare], "unusable_first": [],
+        })
     );
-    assert!(app.app.jobs.reembed_if_changed().await.unwrap().is_none());
+    assert!(app.app.jobs.reembed_if_needed().await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -301,4 +344,75 @@ async fn only_what_is_known_can_be_asked_for() {
         .post_bytes("/api/imports", "text/csv", "name,code\nA,1\n")
         .await;
     refused.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_list_is_taken_as_spreadsheets_of_other_countries_write_it() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let text = "sep=;\r\nName;Code\r\nZo\u{eb} Wei\u{df};1\r\n;\r\n";
+    let mut utf16 = vec![0xff, 0xfe];
+    utf16.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+    let western = text.chars().map(|c| u8::try_from(c).unwrap()).collect();
+    for (list, added) in [(utf16, 1), (western, 0), (text.as_bytes().to_vec(), 0)] {
+        let answer = admin.post_bytes("/api/imports", "text/csv", list).await;
+        let job = answer.expect(202);
+        assert_eq!(job["total"], 1);
+        app.do_jobs().await;
+        let done = followed(&admin, &job).await;
+        assert_eq!(done["result"]["added"], added, "{done}");
+        assert_eq!(done["result"]["there"], 1 - added);
+    }
+    let people = admin.get("/api/employees").await.expect(200);
+    assert_eq!(people["items"][0]["name"], "Zo\u{eb} Wei\u{df}");
+
+    // A quotation mark that is not closed would swallow Eve.
+    let open = "name,code\nAda,7\n\"Bob,8\nEve,9\n";
+    let refused = admin.post_bytes("/api/imports", "text/csv", open).await;
+    let problem = refused.problem(422, "invalid");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("line 3"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn somebody_is_found_however_their_name_is_written() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    admin.add_employee("Zo\u{eb} Wei\u{df}", "E1").await;
+    let left = admin.add_employee("Ida Rhodes", "E2").await;
+    let path = format!("/api/employees/{left}");
+    admin
+        .patch(&path, json!({"active": false}))
+        .await
+        .expect(200);
+    let list = "name,code\nZOE\u{308}  wei\u{df},e1\nida rhodes,E2\n";
+    let job = import(&admin, list).await;
+    app.do_jobs().await;
+    let result = &followed(&admin, &job).await["result"];
+    assert_eq!(
+        *result,
+        json!({"added": 0, "there": 1, "inactive": 1, "refused": 0, "refusals": []})
+    );
+    let found = admin.get("/api/employees?q=zoe%CC%88").await.expect(200);
+    assert_eq!(found["items"][0]["code"], "E1");
+}
+
+#[tokio::test]
+async fn a_job_can_be_cancelled_until_it_has_ended() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let job = import(&admin, "name,code\nAda,1\nEve,2\n").await;
+    let path = format!("/api/jobs/{}", job["id"].as_str().unwrap());
+    let ended = admin.delete(&path).await.expect(200);
+    assert_eq!(ended["state"], "cancelled");
+    assert!(ended["finished_at"].is_string() && ended["due"].is_null());
+    app.do_jobs().await;
+    assert_eq!(followed(&admin, &job).await, ended, "nobody does it");
+    admin.delete(&path).await.problem(409, "conflict");
+    let people = admin.get("/api/employees").await.expect(200);
+    assert_eq!(people["items"], json!([]));
+    let trail = app.stores.audit.latest(1).await.unwrap();
+    assert_eq!(trail[0].action, "job.cancel");
 }

@@ -43,6 +43,7 @@ const ROUTES: &[(&str, &str, [bool; 4])] = &[
     ("GET", "/api/jobs", [true, false, false, false]),
     ("POST", "/api/jobs", [true, false, false, false]),
     ("GET", "/api/jobs/{id}", [true, false, false, false]),
+    ("DELETE", "/api/jobs/{id}", [true, false, false, false]),
     ("POST", "/api/imports", [true, false, false, false]),
 ];
 

@@ -235,7 +235,12 @@ async fn a_site_with_work_under_way_stays_where_it_is() {
         matches!(refused, Err(CopyError::Unfinished(1))),
         "{refused:?}"
     );
-    let claimed = source.jobs.claim(at(0)).await.unwrap().unwrap();
+    let claimed = source
+        .jobs
+        .claim(&crate::jobs::imports(), at(0))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(source.jobs.update(&claimed.finished(at(1))).await, Ok(true));
     assert!(nothing(&copied(&source, &target).await));
 }

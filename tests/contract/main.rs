@@ -163,6 +163,7 @@ contract! {
     employees_are_filtered_by_plain_text_site_and_state
     many_employees_and_devices_are_found_at_once
     templates_and_photos_come_back_until_deleted
+    templates_of_some_models_are_kept
     an_enrollment_is_written_once_and_whole
     templates_of_a_model_are_listed_page_by_page
     the_last_change_of_a_place_in_the_gallery_is_told
@@ -182,6 +183,8 @@ contract! {
     of_many_who_claim_a_job_one_gets_it
     a_job_whose_claimer_died_is_claimed_again
     a_job_that_may_be_there_once_is
+    jobs_are_left_to_those_who_can_do_them
+    a_job_can_be_ended_whoever_has_it
     jobs_are_listed_newest_first_and_purged_once_ended
     a_lease_is_taken_kept_and_let_go
     a_lease_that_ended_is_the_next_ones

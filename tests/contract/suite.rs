@@ -413,6 +413,31 @@ pub async fn templates_and_photos_come_back_until_deleted(stores: &Stores) {
     assert_eq!(stores.templates.photos_of(bob).await.unwrap().len(), 1);
 }
 
+pub async fn templates_of_some_models_are_kept(stores: &Stores) {
+    let (ann, bob) = (employee_id(), employee_id());
+    let of = |model: &str, at| StoredTemplate {
+        model: ModelId::new(model),
+        ..template(ann, at)
+    };
+    let (old, before) = ([of("a", 1), of("a", 2)], [of("b:* {$gt}", 3)]);
+    let (present, others) = ([of("c", 4), of("c", 5)], [template(bob, 1)]);
+    let templates = &stores.templates;
+    templates.insert(&old, &[photo(ann, 1, 10)]).await.unwrap();
+    for batch in [&before[..], &present, &others] {
+        templates.insert(batch, &[]).await.unwrap();
+    }
+    let kept = [present[0].model.clone(), before[0].model.clone()];
+    assert_eq!(templates.keep_models(ann, &kept).await, Ok(2));
+    assert_eq!(templates.keep_models(ann, &kept).await, Ok(0));
+    let left: Vec<_> = before.into_iter().chain(present).collect();
+    assert_eq!(templates.of_employee(ann).await, Ok(left));
+    let listed = templates.list(&ModelId::new("a"), &first(9)).await;
+    assert_eq!(listed, Ok(vec![]));
+    assert_eq!(templates.photos_of(ann).await.unwrap().len(), 1);
+    assert_eq!(templates.keep_models(ann, &[]).await, Ok(3));
+    assert_eq!(templates.of_employee(bob).await, Ok(others.to_vec()));
+}
+
 pub async fn an_enrollment_is_written_once_and_whole(stores: &Stores) {
     let ann = employee_id();
     let (templates, photos) = ([template(ann, 1), template(ann, 2)], [photo(ann, 1, 10)]);

@@ -213,6 +213,9 @@ async fn templates_are_bounded() {
         world.enroll(ann.id, &["ann"]).await,
         Err(EnrollError::Full)
     ));
+    // Those of another model do not count.
+    let other = world.of_model("another");
+    other.enroll(ann.id, &["ann"]).await.unwrap();
 }
 
 #[tokio::test]

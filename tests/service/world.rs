@@ -142,6 +142,8 @@ pub struct ScriptedEngine {
     calibration: Calibration,
     /// How often it still says that it is busy.
     pub busy: AtomicU64,
+    /// How often it still fails.
+    pub faults: AtomicU64,
 }
 
 impl Default for ScriptedEngine {
@@ -158,6 +160,7 @@ impl Default for ScriptedEngine {
             model: ModelId::new("scripted"),
             calibration: table.try_into().unwrap(),
             busy: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
         }
     }
 }
@@ -183,13 +186,16 @@ impl FaceEngine for ScriptedEngine {
     async fn analyse(&self, sample: Sample, _: Work) -> Result<Analysis, EngineError> {
         let text = std::str::from_utf8(sample.bytes()).unwrap().to_owned();
         tokio::task::yield_now().await;
-        let busy = |left: u64| left.checked_sub(1);
-        if self
-            .busy
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, busy)
-            .is_ok()
-        {
+        let once_less = |left: &AtomicU64| {
+            let less = |left: u64| left.checked_sub(1);
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+                .is_ok()
+        };
+        if once_less(&self.busy) {
             return Err(EngineError::Overloaded);
+        }
+        if once_less(&self.faults) {
+            return Err(EngineError::Failed("no luck".into()));
         }
         if text == "broken" {
             return Err(SampleError::Corrupt.into());
@@ -284,8 +290,12 @@ pub async fn instance() -> Instance {
 
 impl Instance {
     fn over(stores: Stores, held: Arc<HeldClock>) -> Self {
+        Self::with(stores, held, ScriptedEngine::default())
+    }
+
+    fn with(stores: Stores, held: Arc<HeldClock>, engine: ScriptedEngine) -> Self {
         let clock: Arc<dyn Clock> = held.clone();
-        let scripted = Arc::new(ScriptedEngine::default());
+        let scripted = Arc::new(engine);
         let engine: Arc<dyn FaceEngine> = scripted.clone();
         let model = engine.model().clone();
         let gallery = Arc::new(PlainGallery::default());
@@ -368,6 +378,20 @@ impl Instance {
     /// Another instance on the same store, whose gallery is empty until it is filled.
     pub fn another(&self) -> Self {
         Self::over(self.stores.clone(), self.clock.clone())
+    }
+
+    /// The same with another model.
+    pub fn of_model(&self, model: &str) -> Self {
+        let engine = ScriptedEngine {
+            model: ModelId::new(model),
+            ..ScriptedEngine::default()
+        };
+        Self::with(self.stores.clone(), self.clock.clone(), engine)
+    }
+
+    /// The same on stores that are made otherwise.
+    pub fn on(&self, stores: Stores) -> Self {
+        Self::over(stores, self.clock.clone())
     }
 
     pub async fn person(&self, name: &str) -> Employee {

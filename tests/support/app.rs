@@ -26,6 +26,7 @@ use rollcall::{
         accounts::{Actor, Role},
         attendance::WorkdayRule,
         biometrics::{ErrorRate, Policy},
+        jobs::JobKind,
         text::{Email, Name},
     },
     gallery::MemoryGallery,
@@ -237,7 +238,10 @@ impl TestApp {
 
     /// Does everything that is due.
     pub async fn do_jobs(&self) {
-        while self.runner.step(&CancellationToken::new()).await.unwrap() {}
+        let stop = CancellationToken::new();
+        for kind in JobKind::ALL {
+            while self.runner.step(kind, &stop).await.unwrap() {}
+        }
     }
 
     /// A registered device.

@@ -15,7 +15,7 @@ use crate::{
         accounts::Permission,
         employees::{Consent, Employee},
         ids::EmployeeId,
-        text::{Code, Name, SiteName},
+        text::{Code, Name, SiteName, normal},
     },
     http::{
         auth::{Administering, Allowed, Correcting, Reading},
@@ -23,7 +23,7 @@ use crate::{
         page::{List, PageQuery},
         problem::{self, Fields, Problem},
     },
-    ports::EmployeeFilter,
+    ports::{EmployeeFilter, StoreError},
     service::employees::{EmployeeChange, Employees},
 };
 
@@ -68,6 +68,9 @@ pub struct EmployeeView {
     active: bool,
     /// Whether a face is enrolled.
     enrolled: bool,
+    /// Whether it is enrolled only under another model than the present one, so that nobody
+    /// recognises them: enroll it again.
+    enroll_again: bool,
     /// How many templates are enrolled.
     #[schema(example = 5)]
     templates: u32,
@@ -87,11 +90,32 @@ impl From<&Employee> for EmployeeView {
             site: employee.site.as_ref().map(ToString::to_string),
             active: employee.active,
             enrolled: employee.enrolled(),
+            enroll_again: false,
             templates: employee.templates,
             consent: employee.consent.as_ref().map(Into::into),
             created_at: time(employee.created_at),
         }
     }
+}
+
+/// Employees with what the present model knows of them.
+async fn views(employees: &Employees, found: &[Employee]) -> Result<Vec<EmployeeView>, StoreError> {
+    let outdated = employees.outdated(found).await?;
+    let view = |employee: &Employee| EmployeeView {
+        enroll_again: outdated.contains(&employee.id),
+        ..employee.into()
+    };
+    Ok(found.iter().map(view).collect())
+}
+
+/// One of them.
+async fn view(
+    employees: &Employees,
+    found: Employee,
+) -> Result<axum::Json<EmployeeView>, StoreError> {
+    let views = views(employees, std::slice::from_ref(&found)).await?;
+    let view = views.into_iter().next();
+    Ok(axum::Json(view.unwrap_or_else(|| (&found).into())))
 }
 
 /// Which employees to list.
@@ -124,7 +148,7 @@ pub async fn list_employees(
         .map(SiteName::parse)
         .transpose()
         .map_err(|error| Problem::field("site", error.to_string()))?;
-    let text = query.q.map(|text| text.trim().to_owned());
+    let text = query.q.map(|text| normal(&text));
     let filter = EmployeeFilter {
         text: text.filter(|text| !text.is_empty()),
         site,
@@ -133,7 +157,7 @@ pub async fn list_employees(
     let wanted = page.page()?;
     let found = employees.list(&filter, &wanted.page).await?;
     let (found, next) = wanted.cut(found, |last| (last.name.key(), last.id))?;
-    let items = found.iter().map(Into::into).collect();
+    let items = views(&employees, &found).await?;
     Ok(axum::Json(List { items, next }))
 }
 
@@ -208,7 +232,7 @@ pub async fn get_employee(
     Path(id): Path<EmployeeId>,
 ) -> Result<axum::Json<EmployeeView>, Problem> {
     let employee = employees.find(id).await?;
-    Ok(axum::Json((&employee).into()))
+    Ok(view(&employees, employee).await?)
 }
 
 /// What to change: fields that are left out stay as they are.
@@ -280,7 +304,7 @@ pub async fn update_employee(
         override_duplicate: patch.r#override,
     };
     let employee = employees.change(allowed.actor(), id, change).await?;
-    Ok(axum::Json((&employee).into()))
+    Ok(view(&employees, employee).await?)
 }
 
 /// Deletes an employee with templates and photos for good. The name stays behind old punches.

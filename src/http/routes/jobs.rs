@@ -35,7 +35,7 @@ pub struct JobView {
     /// `import` or `reembed`.
     #[schema(example = "import")]
     kind: &'static str,
-    /// `queued`, `running`, `done` or `failed`.
+    /// `queued`, `running`, `done`, `failed` or `cancelled`.
     #[schema(example = "running")]
     state: &'static str,
     /// How much of it is done: rows of a list, or people.
@@ -44,15 +44,16 @@ pub struct JobView {
     /// How much there is to do; 0 while nobody knows.
     #[schema(example = 500)]
     total: u64,
-    /// How often it was begun.
+    /// How often it was begun since it last got further.
     #[schema(example = 1)]
     attempts: u32,
     /// When it is begun next, while it is queued.
     #[schema(format = "date-time")]
     due: Option<String>,
-    /// What came of it so far. Of an import: `added`, `there`, `refused` and `refusals`, the
-    /// first 100 with `line` and `reason`. Of `reembed`: `reembedded`, `without_photos` and
-    /// `unusable`, in people.
+    /// What came of it so far. Of an import: `added`, `there`, `inactive`, `refused` and
+    /// `refusals`, the first 100 with `line` and `reason`. Of `reembed`: `reembedded`,
+    /// `without_photos` and `unusable`, in people, and the identities of the first 100 of the
+    /// last two in `without_photos_first` and `unusable_first`.
     #[schema(value_type = Option<Object>)]
     result: Option<serde_json::Value>,
     /// Why the last attempt failed.
@@ -135,6 +136,26 @@ pub async fn get_job(
     Ok(axum::Json((&job).into()))
 }
 
+/// Ends a job that has not ended; what is done of it stays done.
+#[utoipa::path(
+    delete, path = "/api/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path, description = "The job")),
+    responses(
+        (status = 200, description = "Cancelled", body = JobView),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`conflict`: it has ended already"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn delete_job(
+    allowed: Allowed<Administering>,
+    State(jobs): State<Arc<Jobs>>,
+    Path(id): Path<JobId>,
+) -> Result<axum::Json<JobView>, Problem> {
+    let job = jobs.cancel(allowed.actor(), id).await?;
+    Ok(axum::Json((&job).into()))
+}
+
 /// What can be asked for.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -174,12 +195,14 @@ pub async fn create_job(
     Ok(queued(&job))
 }
 
-/// Queues adding people from a list: CSV in UTF-8, at most 1 MiB, whose first row is `name,code`
-/// or `name,code,site`.
+/// Queues adding people from a list: CSV, at most 1 MiB, whose first row is `name,code` or
+/// `name,code,site`.
 ///
-/// Each row is added, or refused with a reason while the others go on. Somebody who is there with
-/// the same name and code counts as there, so that a list can be sent again. Faces are enrolled
-/// afterwards, one by one.
+/// Commas, semicolons or tabs separate; the text is UTF-8, UTF-16 with a byte order mark, or
+/// Windows-1252. A row that goes on over the end of its line refuses the whole list. Each row is
+/// added, or refused with a reason while the others go on. Somebody who is there with the same
+/// name and code counts as there, or as inactive, so that a list can be sent again. Faces are
+/// enrolled afterwards, one by one.
 #[utoipa::path(
     post, path = "/api/imports", tag = "jobs",
     request_body(content = String, content_type = "text/csv", example = "name,code,site\nGrace Hopper,E7,Harbour\n"),
@@ -188,6 +211,7 @@ pub async fn create_job(
          headers(("Location" = String, description = "The address of the job"))),
         (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
+        (status = 422, description = "`invalid`: it is not such a list"),
         (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),
     ),
     security(("session" = [])),

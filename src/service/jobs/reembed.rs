@@ -1,6 +1,6 @@
 //! After a model change: templates of the present model from the photos that were kept.
 
-use std::time::Duration;
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -10,19 +10,21 @@ use super::{
     running::{Left, Runner, Turn},
 };
 use crate::{
-    domain::{accounts::Actor, ids::EmployeeId},
-    ports::{EmployeeFilter, EngineError, Page},
+    domain::{accounts::Actor, biometrics::ModelId, employees::Employee, ids::EmployeeId},
+    ports::{EmployeeFilter, EngineError, Page, StoreError, Stores},
     service::{
         enrollment::{EnrollError, Reembedded},
         identification::IdentifyError,
+        references::ReferenceError,
     },
 };
 
-/// The pause before a busy engine is asked again: those who wait before a camera come first.
-const BUSY_PAUSE: Duration = Duration::from_secs(1);
+/// How many people of a class are named.
+const NAMED_MOST: usize = 100;
 
 /// What came of it so far, in people.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ReembedResult {
     /// Those who have templates of the present model now.
     pub reembedded: u64,
@@ -30,24 +32,61 @@ pub struct ReembedResult {
     pub without_photos: u64,
     /// Those of whose photos none can be used: they have to be enrolled anew, too.
     pub unusable: u64,
+    /// The first 100 of those without kept photos.
+    pub without_photos_first: Vec<EmployeeId>,
+    /// The first 100 of those whose photos cannot be used.
+    pub unusable_first: Vec<EmployeeId>,
 }
 
-/// Who is enrolled, and not under the present model.
-async fn wanted(runner: &Runner) -> Result<Vec<EmployeeId>, Left> {
-    let (mut wanted, everybody) = (Vec::new(), EmployeeFilter::default());
+impl ReembedResult {
+    fn count(&mut self, id: EmployeeId, became: Reembedded) {
+        let (count, first) = match became {
+            Reembedded::Done => return self.reembedded += 1,
+            Reembedded::Unneeded => return,
+            Reembedded::NoPhotos => (&mut self.without_photos, &mut self.without_photos_first),
+            Reembedded::Unusable => (&mut self.unusable, &mut self.unusable_first),
+        };
+        *count += 1;
+        if first.len() < NAMED_MOST {
+            first.push(id);
+        }
+    }
+}
+
+/// Who has templates of a model.
+async fn enrolled_under(
+    stores: &Stores,
+    model: &ModelId,
+) -> Result<HashSet<EmployeeId>, StoreError> {
+    let (mut found, limit) = (HashSet::new(), 1000);
+    let mut page = Page { after: None, limit };
+    loop {
+        let templates = stores.templates.list(model, &page).await?;
+        found.extend(templates.iter().map(|template| template.employee));
+        let Some(last) = templates.last().filter(|_| templates.len() == limit) else {
+            return Ok(found);
+        };
+        page.after = Some(last.id);
+    }
+}
+
+/// Everybody who is enrolled, and not under a model.
+pub(super) async fn outdated(
+    stores: &Stores,
+    model: &ModelId,
+) -> Result<Vec<EmployeeId>, StoreError> {
+    let present = enrolled_under(stores, model).await?;
+    let (mut found, everybody) = (Vec::new(), EmployeeFilter::default());
     let mut page = Page {
         after: None,
         limit: PAGE,
     };
     loop {
-        let people = runner.stores.employees.list(&everybody, &page).await?;
-        for employee in people.iter().filter(|employee| employee.enrolled()) {
-            if !runner.enrolling.is_present(employee.id).await? {
-                wanted.push(employee.id);
-            }
-        }
+        let people = stores.employees.list(&everybody, &page).await?;
+        let outdated = |one: &&Employee| one.enrolled() && !present.contains(&one.id);
+        found.extend(people.iter().filter(outdated).map(|employee| employee.id));
         let Some(last) = people.last().filter(|_| people.len() == PAGE) else {
-            return Ok(wanted);
+            return Ok(found);
         };
         page.after = Some((last.name.key(), last.id));
     }
@@ -60,21 +99,48 @@ async fn one(
     actor: Actor,
     id: EmployeeId,
 ) -> Result<Reembedded, Left> {
-    loop {
-        match runner.enrolling.reembed(actor, id).await {
-            Ok(done) => return Ok(done),
-            Err(EnrollError::Identify(IdentifyError::Engine(EngineError::Overloaded))) => {
-                turn.pause(BUSY_PAUSE).await?;
-            }
-            Err(EnrollError::Identify(IdentifyError::Engine(EngineError::Stopped))) => {
-                return Err(Left::Stopping);
-            }
-            Err(EnrollError::Store(error)) => return Err(error.into()),
-            // What is wrong with one person is not wrong with the others.
-            Err(cause) => {
-                warn!(employee = %id, %cause, "no template was made from the photos");
-                return Ok(Reembedded::Unusable);
-            }
+    let sealed = |cause: &dyn std::fmt::Display| {
+        Left::Never(format!(
+            "what is kept of employee {id} cannot be opened: {cause}"
+        ))
+    };
+    let cause = match runner.enrolling.reembed(actor, id, turn.stop()).await {
+        Ok(became) => return Ok(became),
+        Err(cause) => cause,
+    };
+    match cause {
+        EnrollError::Store(error)
+        | EnrollError::Identify(
+            IdentifyError::Store(error) | IdentifyError::Reference(ReferenceError::Store(error)),
+        ) => Err(error.into()),
+        EnrollError::Identify(IdentifyError::Engine(EngineError::Stopped)) => Err(Left::Stopping),
+        EnrollError::Identify(IdentifyError::Engine(
+            error @ (EngineError::Overloaded | EngineError::Failed(_)),
+        )) => {
+            warn!(employee = %id, cause = %error, "the face engine failed in a job");
+            Err(Left::Again(format!(
+                "the face engine failed on a photo of employee {id}: see the log"
+            )))
+        }
+        EnrollError::Vault(cause) => Err(sealed(&cause)),
+        EnrollError::Identify(IdentifyError::Reference(ReferenceError::Sealed {
+            cause, ..
+        })) => Err(sealed(&cause)),
+        // What is wrong with one person is not wrong with the others.
+        EnrollError::NotFound | EnrollError::Inactive | EnrollError::NoConsent => {
+            Ok(Reembedded::Unneeded)
+        }
+        EnrollError::PhotoCount
+        | EnrollError::Full
+        | EnrollError::NoUsablePhoto(_)
+        | EnrollError::Duplicate { .. }
+        | EnrollError::Identify(
+            IdentifyError::Engine(EngineError::Sample(_))
+            | IdentifyError::NoCalibration
+            | IdentifyError::NotEnrolled,
+        ) => {
+            warn!(employee = %id, %cause, "no template was made from the photos");
+            Ok(Reembedded::Unusable)
         }
     }
 }
@@ -90,17 +156,12 @@ pub(super) async fn run(runner: &Runner, turn: &Turn<'_>) -> Result<(), Left> {
         reembedded: before.reembedded,
         ..ReembedResult::default()
     };
-    let wanted = wanted(runner).await?;
+    let wanted = outdated(&runner.stores, runner.enrolling.model()).await?;
     let mut done = result.reembedded;
     let total = done + wanted.len() as u64;
     turn.tell(done, total, &result).await?;
     for id in wanted {
-        match one(runner, turn, job.created_by, id).await? {
-            Reembedded::Done => result.reembedded += 1,
-            Reembedded::NoPhotos => result.without_photos += 1,
-            Reembedded::Unusable => result.unusable += 1,
-            Reembedded::Unneeded => {}
-        }
+        result.count(id, one(runner, turn, job.created_by, id).await?);
         done += 1;
         turn.tell(done, total, &result).await?;
     }

@@ -1,6 +1,6 @@
 //! Doing a job: claiming it, keeping the claim, telling how far it is, ending it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use metrics::counter;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::{import, reembed};
 use crate::{
     clock::Clock,
-    domain::jobs::{ATTEMPTS_MOST, Job, JobKind, LEASE},
+    domain::jobs::{ATTEMPTS_MOST, Ability, Job, JobKind, LEASE},
     ports::{StoreError, Stores},
     service::{
         employees::Employees,
@@ -37,6 +37,8 @@ pub(super) enum Left {
     Stopping,
     /// Another attempt may do better; the words are for an admin.
     Again(String),
+    /// Every attempt would fail alike; the words are for an admin.
+    Never(String),
 }
 
 impl From<StoreError> for Left {
@@ -55,7 +57,8 @@ impl From<StoreError> for Left {
 /// A job under way, under its claim.
 pub(super) struct Turn<'a> {
     runner: &'a Runner,
-    stop: &'a CancellationToken,
+    /// Cancelled when the service stops, and when the claim is lost.
+    stop: CancellationToken,
     /// As it is; in the store it may be a little behind.
     job: Mutex<(Job, Instant)>,
 }
@@ -70,8 +73,9 @@ impl Turn<'_> {
     pub async fn tell(&self, done: u64, total: u64, result: &impl Serialize) -> Result<(), Left> {
         let mut held = self.job.lock().await;
         let (job, told) = &mut *held;
-        (job.done, job.total) = (done, total);
-        job.result = serde_json::to_string(result).ok();
+        *job = job
+            .clone()
+            .advanced(done, total, serde_json::to_string(result).ok());
         if self.stop.is_cancelled() {
             return Err(Left::Stopping);
         }
@@ -82,12 +86,9 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Waits; an error when the job is to be left.
-    pub async fn pause(&self, pause: Duration) -> Result<(), Left> {
-        tokio::select! {
-            () = self.stop.cancelled() => Err(Left::Stopping),
-            () = tokio::time::sleep(pause) => Ok(()),
-        }
+    /// Cancelled when the job is to be left: for steps that take long.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// Extends the lease while the work goes on; ends when the claim is lost.
@@ -99,7 +100,7 @@ impl Turn<'_> {
             match self.runner.further(&mut held.0).await {
                 Err(Left::Lost) => return,
                 // Once the store is back it says whether the claim holds.
-                Ok(()) | Err(Left::Again(_) | Left::Stopping) => {}
+                Ok(()) | Err(Left::Again(_) | Left::Never(_) | Left::Stopping) => {}
             }
         }
     }
@@ -132,25 +133,42 @@ impl Runner {
         }
     }
 
-    /// Claims the job that is due and does it, to its end or until `stop`; false when none is.
-    pub async fn step(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
-        let Some(job) = self.stores.jobs.claim(self.clock.now()).await? else {
+    /// What this instance can do of a kind: templates of the model that it runs.
+    fn ability(&self, kind: JobKind) -> Ability {
+        let payload = match kind {
+            JobKind::Import => None,
+            JobKind::Reembed => Some(self.enrolling.model().to_string()),
+        };
+        Ability { kind, payload }
+    }
+
+    /// Claims the job of a kind that is due and does it, to its end or until `stop`; false when
+    /// none is.
+    pub async fn step(&self, kind: JobKind, stop: &CancellationToken) -> Result<bool, StoreError> {
+        let (ability, now) = (self.ability(kind), self.clock.now());
+        let Some(job) = self.stores.jobs.claim(&ability, now).await? else {
             return Ok(false);
         };
-        let (id, kind, attempt) = (job.id, job.kind, job.attempts);
+        let (id, attempt) = (job.id, job.attempts);
         info!(job = %id, kind = kind.as_str(), attempt, "begins a job");
         let turn = Turn {
             runner: self,
-            stop,
+            stop: stop.child_token(),
             job: Mutex::new((job, Instant::now())),
         };
         let left = if attempt > ATTEMPTS_MOST {
             // Whoever began it died of it each time, and so may we.
             Err(Left::Again("whoever did it died each time".to_owned()))
         } else {
+            let mut work = pin!(self.work(kind, &turn));
             tokio::select! {
-                left = self.work(kind, &turn) => left,
-                () = turn.keep() => Err(Left::Lost),
+                left = &mut work => left,
+                () = turn.keep() => {
+                    // A step that has begun to write is not cut short, and no other begins.
+                    turn.stop.cancel();
+                    let _ = work.await;
+                    Err(Left::Lost)
+                }
             }
         };
         let (job, now) = (turn.job.into_inner().0, self.clock.now());
@@ -158,8 +176,9 @@ impl Runner {
             Ok(()) => job.finished(now),
             Err(Left::Stopping) => job.given_back(now),
             Err(Left::Again(words)) => job.failed(words, now),
+            Err(Left::Never(words)) => job.given_up(words, now),
             Err(Left::Lost) => {
-                warn!(job = %id, "somebody else goes on with the job");
+                warn!(job = %id, "the job was cancelled, or somebody else goes on with it");
                 return Ok(true);
             }
         };

@@ -665,6 +665,8 @@ pub(super) struct JobDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     kind: String,
+    /// Left out where nobody needs it.
+    #[serde(default)]
     payload: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     once: Option<String>,

@@ -3,18 +3,20 @@
 //! its protocol.
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use mongodb::bson::{Bson, Document, doc, serialize_to_document};
 
 use super::{
     MongoStore, PATIENCE,
     documents::{Kept, Turn, uuid, when},
+    stores::limit_of,
     within,
 };
 use crate::{
     domain::{
         ids::JobId,
-        jobs::{Job, JobState},
+        jobs::{Ability, Job, JobState},
     },
     ports::{JobStore, Page, StoreError},
     storage::parts,
@@ -28,12 +30,8 @@ const TRIED: usize = 8;
 const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
 
 impl MongoStore {
-    /// Replaces a job while it is in this state and turn.
-    async fn replace_job(
-        &self,
-        job: &Job,
-        (state, turn): (JobState, u32),
-    ) -> Result<bool, StoreError> {
+    /// Replaces a job while it is still so.
+    async fn replace_job(&self, job: &Job, mut still: Document) -> Result<bool, StoreError> {
         const OPTIONAL: [&str; 5] = ["once", "due", "result", "error", "finished_at"];
         let mut set = serialize_to_document(&job.document()?)
             .map_err(|_| parts::damaged("a record that is no document"))?;
@@ -50,21 +48,35 @@ impl MongoStore {
         if !unset.is_empty() {
             change.insert("$unset", unset);
         }
-        let filter = doc! {
-            "_id": uuid(job.id.uuid()), "state": state.as_str(), "turn": i64::from(turn),
-        };
+        still.insert("_id", uuid(job.id.uuid()));
         let link = self.link.clone();
         let call = async move {
             let collection = link.collection::<Job>().await?;
-            let updated = collection.update_one(filter, change).await?;
+            let updated = collection.update_one(still, change).await?;
             Ok(updated.matched_count == 1)
         };
         within(PATIENCE, call).await
     }
 
+    /// Jobs without their payloads, newest first.
+    async fn told(&self, filter: Document, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let link = self.link.clone();
+        let call = async move {
+            let collection = link.collection::<Job>().await?;
+            let find = collection
+                .find(filter)
+                .sort(doc! { "_id": -1 })
+                .limit(limit_of(limit));
+            let found = find.projection(doc! { "payload": 0 }).await?;
+            Ok(found.try_collect::<Vec<_>>().await?)
+        };
+        let documents = within(PATIENCE, call).await?;
+        documents.into_iter().map(Job::record).collect()
+    }
+
     /// Claims one job as it was seen; `None` when somebody else is quicker.
     async fn claim_one(&self, seen: Job, now: Timestamp) -> Result<Option<Job>, StoreError> {
-        let was = (seen.state, seen.turn);
+        let was = in_turn(seen.state, seen.turn);
         let mut job = seen.claimed(now);
         let newest = self
             .select::<Turn>(
@@ -94,14 +106,30 @@ impl MongoStore {
     }
 }
 
+/// In this state and turn.
+fn in_turn(state: JobState, turn: u32) -> Document {
+    doc! { "state": state.as_str(), "turn": i64::from(turn) }
+}
+
+/// Not ended.
+fn open() -> Document {
+    doc! { "due": { "$gte": when(Timestamp::UNIX_EPOCH) } }
+}
+
 #[async_trait]
 impl JobStore for MongoStore {
     async fn insert(&self, job: &Job) -> Result<(), StoreError> {
         self.insert_record(job).await
     }
 
-    async fn claim(&self, now: Timestamp) -> Result<Option<Job>, StoreError> {
-        let due = doc! { "due": { "$lte": when(now) } };
+    async fn claim(&self, ability: &Ability, now: Timestamp) -> Result<Option<Job>, StoreError> {
+        let mut due = doc! { "due": { "$lte": when(now) }, "kind": ability.kind.as_str() };
+        due.extend(
+            ability
+                .payload
+                .as_ref()
+                .map(|payload| ("payload".to_owned(), Bson::from(payload.as_str()))),
+        );
         let order = doc! { "due": 1, "_id": 1 };
         for seen in self.select::<Job>(due, order, Some(TRIED)).await? {
             if let Some(job) = self.claim_one(seen, now).await? {
@@ -112,12 +140,16 @@ impl JobStore for MongoStore {
     }
 
     async fn update(&self, job: &Job) -> Result<bool, StoreError> {
-        self.replace_job(job, (JobState::Running, job.turn)).await
+        self.replace_job(job, in_turn(JobState::Running, job.turn))
+            .await
+    }
+
+    async fn end(&self, job: &Job) -> Result<bool, StoreError> {
+        self.replace_job(job, open()).await
     }
 
     async fn find(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        self.select_one(doc! { "_id": uuid(id.uuid()) }, doc! {})
-            .await
+        Ok(self.told(doc! { "_id": uuid(id.uuid()) }, 1).await?.pop())
     }
 
     async fn list(&self, page: &Page<JobId>) -> Result<Vec<Job>, StoreError> {
@@ -125,16 +157,14 @@ impl JobStore for MongoStore {
             Some(after) => doc! { "_id": { "$lt": uuid(after.uuid()) } },
             None => doc! {},
         };
-        self.select(filter, doc! { "_id": -1 }, Some(page.limit))
-            .await
+        self.told(filter, page.limit).await
     }
 
     async fn unfinished(&self) -> Result<u64, StoreError> {
         let link = self.link.clone();
         let call = async move {
-            let unfinished = doc! { "due": { "$gte": when(Timestamp::UNIX_EPOCH) } };
             let collection = link.collection::<Job>().await?;
-            Ok(collection.count_documents(unfinished).await?)
+            Ok(collection.count_documents(open()).await?)
         };
         within(PATIENCE, call).await
     }

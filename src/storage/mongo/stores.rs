@@ -50,7 +50,7 @@ fn literal(text: &str) -> String {
 }
 
 /// At least one: a limit of 0 means "all" to MongoDB.
-fn limit_of(limit: usize) -> i64 {
+pub(super) fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit.max(1)).unwrap_or(i64::MAX)
 }
 
@@ -381,6 +381,19 @@ impl TemplateStore for MongoStore {
             templates.truncate(page.limit);
             return Ok(templates);
         }
+    }
+
+    async fn keep_models(
+        &self,
+        employee: EmployeeId,
+        models: &[ModelId],
+    ) -> Result<u64, StoreError> {
+        let models: Vec<_> = models.iter().map(ModelId::as_str).collect();
+        // All templates of one enrollment are of one model.
+        let others = doc! { "employee": uuid(employee.uuid()), "models": { "$nin": models } };
+        let found: Vec<Enrollment> = self.select(others.clone(), doc! {}, None).await?;
+        self.delete_where::<Enrollment>(others).await?;
+        Ok(found.iter().map(|found| found.0.len() as u64).sum())
     }
 
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {

@@ -18,7 +18,7 @@ use crate::{
         devices::Device,
         employees::{Consent, Employee},
         ids::{AccountId, DeviceId, EmployeeId, JobId, PunchId, TemplateId},
-        jobs::{Job, JobState},
+        jobs::{Ability, Job, JobState},
         text::{Code, Email, IdempotencyKey},
     },
     ports::*,
@@ -48,8 +48,14 @@ mod hot {
     pub const TEMPLATES_OF: &str =
         "SELECT * FROM templates WHERE employee = ?1 ORDER BY created_at, id";
     pub const PHOTOS_OF: &str = "SELECT * FROM photos WHERE employee = ?1 ORDER BY created_at, id";
-    pub const JOB: &str = "SELECT * FROM jobs WHERE id = ?1";
-    pub const DUE: &str = "SELECT * FROM jobs WHERE due <= ?1 ORDER BY due, id LIMIT 1";
+    pub const JOB: &str = "SELECT id, kind, '' AS payload, once, state, due, turn, attempts, \
+         done, total, result, error, created_by, created_at, finished_at \
+         FROM jobs WHERE id = ?1";
+    pub const JOBS: &str = "SELECT id, kind, '' AS payload, once, state, due, turn, attempts, \
+         done, total, result, error, created_by, created_at, finished_at \
+         FROM jobs WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2";
+    pub const DUE: &str = "SELECT * FROM jobs WHERE due <= ?1 AND kind = ?2 \
+         AND (?3 IS NULL OR payload = ?3) ORDER BY due, id LIMIT 1";
     pub const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
 
     #[cfg(test)]
@@ -356,6 +362,20 @@ impl TemplateStore for SqliteStore {
         self.select_page(wanted, "id", page.limit).await
     }
 
+    async fn keep_models(
+        &self,
+        employee: EmployeeId,
+        models: &[ModelId],
+    ) -> Result<u64, StoreError> {
+        let models: Vec<_> = models.iter().map(ModelId::as_str).collect();
+        self.execute(
+            "DELETE FROM templates WHERE employee = ?1 \
+             AND model NOT IN (SELECT value FROM json_each(?2))",
+            (blob(employee.uuid()), serde_json::json!(models).to_string()),
+        )
+        .await
+    }
+
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
         let employee = blob(employee.uuid());
         self.threads
@@ -591,23 +611,25 @@ impl SessionStore for SqliteStore {
     }
 }
 
-/// Replaces a job while it is in this state and turn.
+/// Replaces a job while it is in this state and turn, or while it has not ended.
 fn replace_job(
     connection: &Connection,
     job: &Job,
-    (state, turn): (JobState, u32),
+    was: Option<(JobState, u32)>,
 ) -> Result<bool, StoreError> {
     let mut sets = compared::<Job>(1, "=").join(", ");
     if job.ended() {
         sets += ", payload = ''";
     }
     let mut values = job.values()?;
-    values.extend([Value::from(state.as_str().to_owned()), turn.into()]);
-    let sql = format!(
-        "UPDATE jobs SET {sets} WHERE id = ?1 AND state = ?{} AND turn = ?{}",
-        values.len() - 1,
-        values.len()
-    );
+    let still = match was {
+        Some((state, turn)) => {
+            values.extend([Value::from(state.as_str().to_owned()), turn.into()]);
+            format!("state = ?{} AND turn = ?{}", values.len() - 1, values.len())
+        }
+        None => "due IS NOT NULL".to_owned(),
+    };
+    let sql = format!("UPDATE jobs SET {sets} WHERE id = ?1 AND {still}");
     let changed = connection
         .prepare_cached(&sql)?
         .execute(params_from_iter(values))?;
@@ -620,25 +642,37 @@ impl JobStore for SqliteStore {
         self.insert_record(job).await
     }
 
-    async fn claim(&self, now: Timestamp) -> Result<Option<Job>, StoreError> {
+    async fn claim(&self, ability: &Ability, now: Timestamp) -> Result<Option<Job>, StoreError> {
+        let wanted = (
+            now.as_millisecond(),
+            ability.kind.as_str(),
+            ability.payload.clone(),
+        );
         // One transaction, and only one writes at a time.
         self.threads
             .write(move |connection| {
-                let due = [now.as_millisecond()];
-                let Some(job) = rows_of(connection, hot::DUE, due, Job::read)?.pop() else {
+                let Some(job) = rows_of(connection, hot::DUE, wanted, Job::read)?.pop() else {
                     return Ok(None);
                 };
                 let was = (job.state, job.turn);
                 let job = job.claimed(now);
-                Ok(replace_job(connection, &job, was)?.then_some(job))
+                Ok(replace_job(connection, &job, Some(was))?.then_some(job))
             })
             .await
     }
 
     async fn update(&self, job: &Job) -> Result<bool, StoreError> {
         let job = job.clone();
+        let running = Some((JobState::Running, job.turn));
         self.threads
-            .write(move |connection| replace_job(connection, &job, (JobState::Running, job.turn)))
+            .write(move |connection| replace_job(connection, &job, running))
+            .await
+    }
+
+    async fn end(&self, job: &Job) -> Result<bool, StoreError> {
+        let job = job.clone();
+        self.threads
+            .write(move |connection| replace_job(connection, &job, None))
             .await
     }
 
@@ -647,9 +681,9 @@ impl JobStore for SqliteStore {
     }
 
     async fn list(&self, page: &Page<JobId>) -> Result<Vec<Job>, StoreError> {
-        let mut wanted = Conditions::default();
-        wanted.and_if("id < ?", page.after.map(|id| blob(id.uuid())));
-        self.select_page(wanted, "id DESC", page.limit).await
+        let after = page.after.map(|id| blob(id.uuid()));
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        self.select(hot::JOBS, (after, limit), Job::read).await
     }
 
     async fn unfinished(&self) -> Result<u64, StoreError> {

@@ -138,6 +138,22 @@ impl TemplateStore for RedisStore {
             .await
     }
 
+    async fn keep_models(
+        &self,
+        employee: EmployeeId,
+        models: &[ModelId],
+    ) -> Result<u64, StoreError> {
+        let mut dropped = 0;
+        let others = self.of_employee(employee).await?.into_iter();
+        for other in others.filter(|template| !models.contains(&template.model)) {
+            let key = record_key::<StoredTemplate>(&self.keys, &Kept::id(&other));
+            dropped += self
+                .script::<u64>(&scripts::DROP_ONE, &[key], &[], false)
+                .await?;
+        }
+        Ok(dropped)
+    }
+
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
         let indexes = [
             (format!("photos_of:{employee}"), StoredPhoto::KIND),

@@ -27,7 +27,7 @@ fn json(value: &impl Serialize, what: &'static str) -> Result<Vec<u8>, StoreErro
     serde_json::to_vec(value).map_err(|_| damaged(what))
 }
 
-fn own<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, StoreError> {
+pub(super) fn own<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, StoreError> {
     serde_json::from_slice(body).map_err(|_| damaged(what))
 }
 
@@ -331,8 +331,12 @@ impl Kept for Job {
 
     fn ties(&self) -> Result<Ties, StoreError> {
         let mut places = vec![("jobs".to_owned(), self.id())];
-        for (index, at) in [(jobs::DUE, self.due), (jobs::FINISHED, self.finished_at)] {
-            let place = at.map(|at| (index.to_owned(), member(&sortable(at), self.id)));
+        for (index, at) in [
+            (jobs::DUE.to_owned(), self.due),
+            (jobs::due_of(self.kind), self.due),
+            (jobs::FINISHED.to_owned(), self.finished_at),
+        ] {
+            let place = at.map(|at| (index, member(&sortable(at), self.id)));
             places.extend(place);
         }
         let once = self.once.as_ref().map(|once| format!("job_once:{once}"));

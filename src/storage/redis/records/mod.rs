@@ -61,6 +61,15 @@ fn flag(on: bool) -> Vec<u8> {
     if on { b"1".to_vec() } else { b"0".to_vec() }
 }
 
+/// How scripts read records of a kind.
+fn form_of<K: Kept>() -> Vec<u8> {
+    if K::BESIDE {
+        flag(K::PLAIN)
+    } else {
+        b"v".to_vec()
+    }
+}
+
 impl RedisStore {
     /// The records of an installation, which has the same prefix as in [`Prefix`]. Connects when
     /// it is first asked for something.
@@ -134,7 +143,7 @@ impl RedisStore {
         is: &K,
     ) -> Result<bool, StoreError> {
         let key = record_key::<K>(&self.keys, id);
-        let arguments = [flag(K::PLAIN), Vec::new()];
+        let arguments = [form_of::<K>(), Vec::new()];
         let rows: Vec<Row> = self
             .script(&scripts::FETCH, &[key], &arguments, true)
             .await?;
@@ -168,7 +177,7 @@ impl RedisStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let arguments = [flag(K::PLAIN), Vec::new()];
+        let arguments = [form_of::<K>(), Vec::new()];
         let rows: Vec<Row> = self
             .script(&scripts::FETCH, &keys, &arguments, true)
             .await?;
@@ -183,7 +192,7 @@ impl RedisStore {
 
     /// The record whose identity a claim holds.
     async fn fetch_by<K: Kept>(&self, claim: &str) -> Result<Option<K>, StoreError> {
-        let arguments = [flag(K::PLAIN), record_key::<K>(&self.keys, "").into_bytes()];
+        let arguments = [form_of::<K>(), record_key::<K>(&self.keys, "").into_bytes()];
         let keys = [self.keys.key(claim)];
         let rows: Vec<Row> = self
             .script(&scripts::FETCH, &keys, &arguments, true)
@@ -211,7 +220,7 @@ impl RedisStore {
             last,
             flag(range.backwards),
             limit.into_bytes(),
-            flag(K::PLAIN),
+            form_of::<K>(),
             record_key::<K>(&self.keys, "").into_bytes(),
         ];
         let keys = [self.keys.key(index)];

@@ -10,6 +10,8 @@ pub(super) trait Kept: Sized + Send + Sync {
     const KIND: &str;
     /// Whether it never changes and is kept as a plain string, not as a hash.
     const PLAIN: bool = false;
+    /// Whether what is beside it is read with it.
+    const BESIDE: bool = true;
 
     /// What ends its key.
     fn id(&self) -> String;

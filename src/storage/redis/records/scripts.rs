@@ -11,10 +11,11 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-/// Reads a record: `{v, e}` of a hash, `{v}` of a string.
+/// Reads a record: `{v, e}` of a hash, `{v}` of a string or where nobody asks for more.
 const READ: &str = r"
 local function read(key, plain)
     if plain == '1' then return {redis.call('GET', key)} end
+    if plain == 'v' then return {redis.call('HGET', key, 'v')} end
     return redis.call('HMGET', key, 'v', 'e')
 end
 ";
