@@ -186,10 +186,10 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         mut stores,
         warnings,
     } = stores::open(settings).await?;
-    let shared = Shared::new(&settings.redis, &*clock)?;
+    let shared = Shared::new(&settings.redis, &clock, Some(stores.cache.clone()))?;
     shared.connect().await;
     // What stays in this process needs no key that outlives it.
-    let vault = Arc::new(match shared.servers.is_empty() {
+    let vault = Arc::new(match shared.keeps_to_itself() {
         true => Vault::new(&Zeroizing::new(clock.secret()), &[]),
         false => vault(settings, &*clock)?,
     });
@@ -665,6 +665,12 @@ fn start_workers(
         "model change",
         jobs::after_model_change(core.app.jobs.clone(), supervisor.token()),
     );
+    if shared.in_store {
+        let (cache, clock) = (stores.cache.clone(), clock.clone());
+        supervisor.keep("cache", move |stop| {
+            retention::sweep(cache.clone(), clock.clone(), stop)
+        });
+    }
     supervisor.keep("retention", move |stop| {
         retention::run(stores.clone(), clock.clone(), stop)
     });

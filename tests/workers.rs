@@ -239,6 +239,12 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
     let (ann, bob) = (world.enroll(1).await, world.enroll(2).await);
     stores.employees.set_enrolled(ann, 1, None).await.unwrap();
     clock.advance(SignedDuration::from_secs(1));
+    let ended = clock.now() - SignedDuration::from_secs(1);
+    let later = clock.now() + SignedDuration::from_secs(1);
+    for (key, until) in [("old", ended), ("new", later)] {
+        let values = [(key.to_owned(), b"1".to_vec())];
+        stores.cache.put(&values, ended, until).await.unwrap();
+    }
 
     let purged = retention::purge(stores, clock).await.unwrap();
     for (id, left) in [(ann, 0), (bob, 1)] {
@@ -254,7 +260,8 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
             sessions: 1,
             answers: 1,
             jobs: 1,
-            faces: 1
+            faces: 1,
+            cached: 1
         }
     );
     for (job, there) in jobs.iter().zip([false, true, true]) {

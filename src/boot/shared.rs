@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    config::{Redis, SessionEngine},
-    ports::{Bus, Cache, Locks, RateLimits},
-    service::{self, feed::Feed},
+    config::{CacheFallback, Redis, SessionEngine},
+    ports::{Bus, Cache, CacheStore, Locks, RateLimits},
+    service::{self, feed::Feed, store_cache::StoreCache},
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
         memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
@@ -47,8 +47,11 @@ pub struct Shared {
     pub cache: Option<Arc<dyn Cache>>,
     /// Cached sessions; `None` where they are only in the store.
     pub sessions: Option<Arc<dyn Cache>>,
-    /// What the application remembers for a while; in this process where there is nothing else.
+    /// What the application remembers for a while; where there is nothing else, in this process
+    /// or in the store.
     pub application: Arc<dyn Cache>,
+    /// Whether it is in the store where there is nothing else.
+    pub in_store: bool,
     /// Rate limits.
     pub limits: Arc<dyn RateLimits>,
     /// Locks.
@@ -63,15 +66,30 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// As the settings say. Nothing is connected yet.
+    /// As the settings say, with what the store keeps of the application cache, if there is one.
+    /// Nothing is connected yet.
     ///
     /// # Errors
     /// A URL of another form; an authority that cannot be read.
-    pub fn new(settings: &Redis, clock: &dyn Clock) -> Result<Self, SharedError> {
-        match settings.connection() {
-            Some(url) => Self::on_redis(settings, &url, clock),
-            None => Ok(Self::alone()),
-        }
+    pub fn new(
+        settings: &Redis,
+        clock: &Arc<dyn Clock>,
+        store: Option<Arc<dyn CacheStore>>,
+    ) -> Result<Self, SharedError> {
+        let store = store.filter(|_| settings.cache_fallback == CacheFallback::Store);
+        let in_store = store.is_some();
+        let fallback: Arc<dyn Cache> = match store {
+            Some(store) => Arc::new(StoreCache::new(store, clock.clone())),
+            None => Arc::new(MemoryCache::new(APPLICATION_BYTES)),
+        };
+        let shared = match settings.connection() {
+            Some(url) => Self::on_redis(settings, &url, &**clock, fallback)?,
+            None => Self {
+                application: fallback,
+                ..Self::alone()
+            },
+        };
+        Ok(Self { in_store, ..shared })
     }
 
     /// For one process.
@@ -80,6 +98,7 @@ impl Shared {
             cache: None,
             sessions: None,
             application: Arc::new(MemoryCache::new(APPLICATION_BYTES)),
+            in_store: false,
             limits: Arc::new(MemoryLimits::default()),
             locks: Arc::new(MemoryLocks::default()),
             bus: Arc::new(MemoryBus::default()),
@@ -93,6 +112,7 @@ impl Shared {
         settings: &Redis,
         url: &SecretString,
         clock: &dyn Clock,
+        fallback: Arc<dyn Cache>,
     ) -> Result<Self, SharedError> {
         let prefix = Prefix::new(&settings.prefix);
         let instance = clock.id().simple().to_string();
@@ -121,11 +141,10 @@ impl Shared {
         let locks = servers.at(main, settings.locks_database)?;
         let bus = servers.at(main, None)?;
 
-        let cached = |server, memory| {
+        let cached = |server, stand_in| {
             let redis = RedisCache::new(server, prefix.clone());
-            Arc::new(DegradingCache::new(redis, memory)) as Arc<dyn Cache>
+            Arc::new(DegradingCache::new(redis, stand_in)) as Arc<dyn Cache>
         };
-        let memory = || Some(MemoryCache::new(APPLICATION_BYTES));
         let sessions = match settings.session_engine {
             SessionEngine::CachedDb => Some(cached(sessions, None)),
             SessionEngine::Cache => Some(cached(sessions, None)),
@@ -134,7 +153,8 @@ impl Shared {
         let bus = RedisBus::new(bus, prefix.clone(), instance.clone());
         let bus = Arc::new(DegradingBus::new(bus));
         Ok(Self {
-            application: cached(cache.clone(), memory()),
+            application: cached(cache.clone(), Some(fallback)),
+            in_store: false,
             cache: Some(cached(cache, None)),
             sessions,
             limits: Arc::new(DegradingLimits::new(RedisLimits::new(
@@ -154,10 +174,15 @@ impl Shared {
         })
     }
 
-    /// How long lists are remembered. Without Redis other instances and commands change what this
-    /// one does not hear of.
+    /// Whether nothing is remembered outside of this process.
+    pub fn keeps_to_itself(&self) -> bool {
+        self.servers.is_empty() && !self.in_store
+    }
+
+    /// How long lists are remembered. By itself this instance does not hear of what others and
+    /// commands change.
     pub fn remembered(&self) -> Duration {
-        Duration::from_secs(if self.servers.is_empty() { 2 } else { 10 })
+        Duration::from_secs(if self.keeps_to_itself() { 2 } else { 10 })
     }
 
     /// Tries each Redis once, so that a start says how it is.
@@ -181,7 +206,11 @@ impl Shared {
     /// What a start says of it.
     pub fn line(&self) -> String {
         if self.servers.is_empty() {
-            return "Running without Redis caching".to_owned();
+            let line = "Running without Redis caching".to_owned();
+            return match self.in_store {
+                true => line + ", the cache is in the store",
+                false => line,
+            };
         }
         let how = |server: &Arc<Server>| match server.standing() {
             Standing::Away(why) => format!("{}, away: {why}", server.address().shown()),

@@ -7,6 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Args;
@@ -230,7 +231,8 @@ fn template_key(settings: &Settings) -> Outcome {
 
 /// Redis is never needed, so that it is away is only a warning.
 async fn redis(settings: &Settings) -> Outcome {
-    let shared = Shared::new(&settings.redis, &SystemClock).map_err(|error| error.to_string())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let shared = Shared::new(&settings.redis, &clock, None).map_err(|error| error.to_string())?;
     if shared.servers.is_empty() {
         return Ok((
             State::Off,

@@ -1,13 +1,13 @@
 //! `rollcall redis`: what Redis is doing, and taking cached things out of it.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Subcommand;
 
 use super::Failure;
 use crate::{
     boot::Shared,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::Settings,
     ports::ServerFacts,
     service::redis::{Redis, RedisView},
@@ -36,7 +36,8 @@ const EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Failure> {
     super::block_on(async {
-        let shared = Shared::new(&settings.redis, &SystemClock).map_err(refused)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let shared = Shared::new(&settings.redis, &clock, None).map_err(refused)?;
         if shared.servers.is_empty() {
             return Err(Failure::Refused(
                 "no Redis is set: REDIS_URL or REDIS_HOST names it".to_owned(),

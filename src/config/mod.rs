@@ -330,6 +330,8 @@ sections! {
             takes "a number, 1 to 100000", "Connections to each Redis; requests share them";
         session_engine: SessionEngine = "SESSION_ENGINE", parse::session_engine, default "cached_db",
             takes "cached_db, cache or db", "Where sessions are: in the store with Redis in front, in Redis alone (who empties it signs everybody out), or in the store";
+        cache_fallback: CacheFallback = "CACHE_FALLBACK", parse::cache_fallback, default "memory",
+            takes "memory or store", "Where lists and pairings are remembered without Redis, and while it is away: by each instance for itself, or in the store by all";
     }
     /// How faces are found and told apart.
     recognition: Recognition {
@@ -569,6 +571,15 @@ pub enum SessionEngine {
     Cache,
     /// In the store.
     Db,
+}
+
+/// Where the application cache is without Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheFallback {
+    /// In each process.
+    Memory,
+    /// In the store.
+    Store,
 }
 
 /// The form of the log.

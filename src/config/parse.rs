@@ -6,7 +6,10 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, tz::TimeZone};
 use secrecy::SecretString;
 
-use super::{CookieSecure, LogFormat, Precision, SameSite, SessionEngine, StoreKind, TemplateKeys};
+use super::{
+    CacheFallback, CookieSecure, LogFormat, Precision, SameSite, SessionEngine, StoreKind,
+    TemplateKeys,
+};
 use crate::domain::{biometrics::ErrorRate, text::Email};
 
 /// Anything that reads itself.
@@ -159,6 +162,14 @@ pub(super) fn millis(text: &str) -> Option<u64> {
 pub(super) fn prefix(text: &str) -> Option<String> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     text.chars().all(plain).then(|| text.to_owned())
+}
+
+pub(super) fn cache_fallback(text: &str) -> Option<CacheFallback> {
+    match text {
+        "memory" => Some(CacheFallback::Memory),
+        "store" => Some(CacheFallback::Store),
+        _ => None,
+    }
 }
 
 pub(super) fn session_engine(text: &str) -> Option<SessionEngine> {

@@ -312,5 +312,8 @@ fn redis_is_named_by_a_url_or_by_its_parts() {
     ]);
     let settings = settings.unwrap();
     assert_eq!(settings.redis.session_engine, SessionEngine::Db);
+    assert_eq!(settings.redis.cache_fallback, CacheFallback::Memory);
+    let settings = Settings::read(&[("CACHE_FALLBACK", "store")]).unwrap();
+    assert_eq!(settings.redis.cache_fallback, CacheFallback::Store);
     assert_eq!(settings.server.session_age, SignedDuration::from_hours(24));
 }

@@ -17,7 +17,7 @@ use crate::domain::{
 /// The kinds of records. Sessions are none of them: people sign in again. Neither are jobs: one
 /// that waits in two stores would be done twice, once for each, so that a site is moved when all
 /// have ended; and what they did is in the records and the audit trail. Nor are leases: they are
-/// of the instances that use the one store.
+/// of the instances that use the one store. Nor is what is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordKind {

@@ -455,6 +455,56 @@ pub trait LeaseStore: Send + Sync {
     async fn let_go(&self, lease: &Lease) -> Result<bool, StoreError>;
 }
 
+/// Cached bytes by key for a while, for instances that share no Redis. They are no records: what
+/// is put in may be gone at any moment. What has ended is not found any more.
+#[async_trait]
+pub trait CacheStore: Send + Sync {
+    /// The values of keys, in their order.
+    async fn get(
+        &self,
+        keys: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// Puts values that end at a moment.
+    async fn put(
+        &self,
+        values: &[(String, Vec<u8>)],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Puts a value only where there is none; whether it was put.
+    async fn add(
+        &self,
+        key: &str,
+        value: &[u8],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Takes values out; how many were there.
+    async fn delete(&self, keys: &[String], now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Takes out every key that begins so; how many there were.
+    async fn clear(&self, prefix: &str, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Adds to a number, which begins at 0 and then ends at a moment; what it is now.
+    async fn increment(
+        &self,
+        key: &str,
+        by: i64,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<i64, StoreError>;
+
+    /// When the value ends; `None` without one.
+    async fn ends(&self, key: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Deletes what ended by a moment, where the store does not do so by itself; how many.
+    async fn purge(&self, by: Timestamp) -> Result<u64, StoreError>;
+}
+
 /// Facts about the whole installation, by name.
 #[async_trait]
 pub trait SettingStore: Send + Sync {
@@ -501,6 +551,8 @@ pub struct Stores {
     pub jobs: Arc<dyn JobStore>,
     /// Leases.
     pub leases: Arc<dyn LeaseStore>,
+    /// What is cached for instances that share no Redis.
+    pub cache: Arc<dyn CacheStore>,
     /// The audit trail.
     pub audit: Arc<dyn AuditStore>,
     /// Facts about the installation.
@@ -523,6 +575,7 @@ impl Stores {
             + SessionStore
             + JobStore
             + LeaseStore
+            + CacheStore
             + AuditStore
             + SettingStore
             + Archive
@@ -538,6 +591,7 @@ impl Stores {
             sessions: store.clone(),
             jobs: store.clone(),
             leases: store.clone(),
+            cache: store.clone(),
             audit: store.clone(),
             settings: store.clone(),
             archive: store.clone(),

@@ -21,4 +21,5 @@ pub mod references;
 pub mod sealed_cache;
 pub mod seen;
 pub mod sessions;
+pub mod store_cache;
 pub mod tokens;

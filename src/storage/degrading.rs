@@ -1,106 +1,115 @@
-//! Redis first, this process alone while Redis is away, Redis again by itself. The breaker in
+//! Redis first, this process or the store while Redis is away, Redis again by itself. The breaker in
 //! [`super::redis::Server`] says which, writes one line in the log for each change, and costs nobody time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    memory::{MemoryBus, MemoryCache, MemoryLimits},
+    memory::{MemoryBus, MemoryLimits},
     redis::{Away, RedisBus, RedisCache, RedisLimits, RedisLocks},
 };
 use crate::ports::{Bus, Cache, Held, Locks, Message, Quota, RateLimits, Verdict};
 
-/// A cache of all instances, else of this one, else none.
+/// A cache in Redis, else in its stand-in, else none.
 pub struct DegradingCache {
     redis: RedisCache,
-    memory: Option<MemoryCache>,
+    stand_in: Option<Arc<dyn Cache>>,
 }
 
 impl DegradingCache {
-    /// Over Redis; `memory` is for values that may be a little old on this instance while Redis
-    /// is away, and left out for those that may not.
-    pub fn new(redis: RedisCache, memory: Option<MemoryCache>) -> Self {
-        Self { redis, memory }
+    /// Over Redis; the stand-in is for values that may be a little old while Redis is away, and
+    /// left out for those that may not.
+    pub fn new(redis: RedisCache, stand_in: Option<Arc<dyn Cache>>) -> Self {
+        Self { redis, stand_in }
     }
 
-    /// Redis's answer, else this process's, else that of an empty cache.
-    async fn either<T: Default>(
-        &self,
+    /// Redis's answer, else the stand-in's, else that of an empty cache.
+    async fn either<'a, T: Default>(
+        &'a self,
         redis: impl Future<Output = Result<T, Away>>,
-        memory: impl AsyncFnOnce(&MemoryCache) -> T,
+        aside: impl FnOnce(&'a dyn Cache) -> BoxFuture<'a, T>,
     ) -> T {
-        match (redis.await, &self.memory) {
+        match (redis.await, &self.stand_in) {
             (Ok(value), _) => value,
-            (Err(_), Some(cache)) => memory(cache).await,
+            (Err(_), Some(cache)) => aside(&**cache).await,
             (Err(_), None) => T::default(),
         }
     }
 
     /// Taken out of both, so that it does not come back with either.
-    async fn both(
-        &self,
+    async fn both<'a>(
+        &'a self,
         redis: impl Future<Output = Result<u64, Away>>,
-        memory: impl AsyncFnOnce(&MemoryCache) -> u64,
+        aside: impl FnOnce(&'a dyn Cache) -> BoxFuture<'a, u64>,
     ) -> u64 {
-        let here = match &self.memory {
-            Some(cache) => memory(cache).await,
+        let aside = match &self.stand_in {
+            Some(cache) => aside(&**cache).await,
             None => 0,
         };
-        redis.await.unwrap_or(0).max(here)
+        redis.await.unwrap_or(0).max(aside)
     }
 }
 
 #[async_trait]
 impl Cache for DegradingCache {
     async fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let memory = async |cache: &MemoryCache| cache.get(key).await;
-        self.either(self.redis.get(key), memory).await
+        self.either(self.redis.get(key), |cache| cache.get(key))
+            .await
     }
 
     async fn get_many(&self, keys: &[String]) -> Vec<Option<Vec<u8>>> {
-        let memory = async |cache: &MemoryCache| cache.get_many(keys).await;
-        let mut values = self.either(self.redis.get_many(keys), memory).await;
+        let mut values = self
+            .either(self.redis.get_many(keys), |cache| cache.get_many(keys))
+            .await;
         values.resize(keys.len(), None);
         values
     }
 
     async fn set(&self, key: &str, value: &[u8], ttl: Duration) {
-        let memory = async |cache: &MemoryCache| cache.set(key, value, ttl).await;
-        self.either(self.redis.set(key, value, ttl), memory).await;
+        self.either(self.redis.set(key, value, ttl), |cache| {
+            cache.set(key, value, ttl)
+        })
+        .await;
     }
 
     async fn set_many(&self, values: &[(String, Vec<u8>)], ttl: Duration) {
-        let memory = async |cache: &MemoryCache| cache.set_many(values, ttl).await;
-        self.either(self.redis.set_many(values, ttl), memory).await;
+        self.either(self.redis.set_many(values, ttl), |cache| {
+            cache.set_many(values, ttl)
+        })
+        .await;
     }
 
     async fn add(&self, key: &str, value: &[u8], ttl: Duration) -> bool {
-        let memory = async |cache: &MemoryCache| cache.add(key, value, ttl).await;
-        self.either(self.redis.add(key, value, ttl), memory).await
+        self.either(self.redis.add(key, value, ttl), |cache| {
+            cache.add(key, value, ttl)
+        })
+        .await
     }
 
     async fn delete(&self, keys: &[String]) -> u64 {
-        let memory = async |cache: &MemoryCache| cache.delete(keys).await;
-        self.both(self.redis.delete(keys), memory).await
-    }
-
-    async fn clear(&self, prefix: &str) -> u64 {
-        let memory = async |cache: &MemoryCache| cache.clear(prefix).await;
-        self.both(self.redis.clear(prefix), memory).await
-    }
-
-    async fn increment(&self, key: &str, by: i64, ttl: Duration) -> i64 {
-        let memory = async |cache: &MemoryCache| cache.increment(key, by, ttl).await;
-        self.either(self.redis.increment(key, by, ttl), memory)
+        self.both(self.redis.delete(keys), |cache| cache.delete(keys))
             .await
     }
 
+    async fn clear(&self, prefix: &str) -> u64 {
+        self.both(self.redis.clear(prefix), |cache| cache.clear(prefix))
+            .await
+    }
+
+    async fn increment(&self, key: &str, by: i64, ttl: Duration) -> i64 {
+        self.either(self.redis.increment(key, by, ttl), |cache| {
+            cache.increment(key, by, ttl)
+        })
+        .await
+    }
+
     async fn ttl(&self, key: &str) -> Option<Duration> {
-        let memory = async |cache: &MemoryCache| cache.ttl(key).await;
-        self.either(self.redis.ttl(key), memory).await
+        self.either(self.redis.ttl(key), |cache| cache.ttl(key))
+            .await
     }
 
     fn shared(&self) -> bool {

@@ -2,6 +2,8 @@
 //! what cannot be what was written is [`StoreError::Corrupt`], never a panic. The messages name
 //! the piece, not its content.
 
+use std::collections::HashMap;
+
 use jiff::{Timestamp, civil::Date};
 use serde::{Serialize, de::DeserializeOwned, de::IntoDeserializer, de::value::Error};
 use uuid::Uuid;
@@ -46,6 +48,31 @@ pub(super) fn text<T: TryFrom<String>>(text: String, what: &'static str) -> Resu
 /// Reads a number that its type checks; also for writing, where the store's range is smaller.
 pub(super) fn number<N, T: TryFrom<N>>(number: N, what: &'static str) -> Result<T, StoreError> {
     T::try_from(number).map_err(|_| damaged(what))
+}
+
+/// The number that a cached value is, as Redis writes them; 0 for anything else.
+pub(super) fn counted(value: &[u8]) -> i64 {
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The values that were found, in the order of the keys.
+pub(super) fn in_order<T>(
+    keys: &[String],
+    found: impl IntoIterator<Item = (String, T)>,
+) -> Vec<Option<T>>
+where
+    T: Clone,
+{
+    let found: HashMap<String, T> = found.into_iter().collect();
+    keys.iter().map(|key| found.get(key).cloned()).collect()
+}
+
+/// What comes after every text that begins so.
+pub(super) fn past(prefix: &str) -> String {
+    format!("{prefix}{}", char::MAX)
 }
 
 /// Reads milliseconds since 1970.

@@ -1,5 +1,6 @@
 //! Deletes what has had its time: ended sessions, kept answers that no retry asks for any more,
-//! jobs that ended long ago, and what a crash left of faces without consent.
+//! jobs that ended long ago, what was cached in the store, and what a crash left of faces without
+//! consent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     clock::Clock,
     domain::employees::Employee,
-    ports::{Lease, RecordKind, StoreError, StoredRecord, Stores},
+    ports::{CacheStore, Lease, RecordKind, StoreError, StoredRecord, Stores},
     service::exclusive::with_lease,
 };
 
@@ -38,6 +39,8 @@ pub struct Purged {
     /// People of whom templates had been left without their consent, by a crash between two
     /// writes.
     pub faces: u64,
+    /// What was cached in the store and had ended.
+    pub cached: u64,
 }
 
 /// How long the lease outlives an instance that dies.
@@ -65,10 +68,33 @@ pub async fn run(stores: Stores, clock: Arc<dyn Clock>, stop: CancellationToken)
                 answers,
                 jobs,
                 faces,
-            }))) => info!(sessions, answers, jobs, faces, "deleted what had its time"),
+                cached,
+            }))) => {
+                info!(
+                    sessions,
+                    answers, jobs, faces, cached, "deleted what had its time"
+                );
+            }
             Ok(Some(Err(cause))) | Err(cause) => {
                 warn!(%cause, "could not delete what had its time; trying again in an hour");
             }
+        }
+    }
+}
+
+/// How often what is cached in the store is looked over: lists are there for seconds.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Deletes what has ended in the store's cache until the token is cancelled. On every instance:
+/// what is deleted twice is deleted.
+pub async fn sweep(cache: Arc<dyn CacheStore>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        if let Err(cause) = cache.purge(clock.now()).await {
+            warn!(%cause, "could not delete what had ended in the store's cache");
         }
     }
 }
@@ -82,11 +108,13 @@ pub async fn purge(stores: &Stores, clock: &dyn Clock) -> Result<Purged, StoreEr
     let kept_since = now.checked_sub(JOBS_KEPT).unwrap_or(now);
     let jobs = stores.jobs.purge(kept_since).await?;
     let faces = forget_leftovers(stores, clock).await?;
+    let cached = stores.cache.purge(now).await?;
     Ok(Purged {
         sessions,
         answers,
         jobs,
         faces,
+        cached,
     })
 }
 

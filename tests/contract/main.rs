@@ -191,6 +191,7 @@ contract! {
     of_many_who_take_a_lease_one_gets_it
     a_lease_has_one_holder_at_any_time
     work_under_a_lease_is_kept_and_ends_with_it
+    a_cache_keeps_its_word_in_the_store
     everything_is_read_once_and_in_order
     records_survive_as_json
     enrollments_that_interleave_are_read_in_order

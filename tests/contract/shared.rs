@@ -8,8 +8,9 @@ use std::{
 
 use futures::future::join_all;
 use rollcall::{
-    ports::{BUS_BEGINS, Bus, Cache, Locks, Message, Quota, RateLimits},
-    service::exclusive::with_lock,
+    clock::{Clock, SystemClock},
+    ports::{BUS_BEGINS, Bus, Cache, Locks, Message, Quota, RateLimits, Stores},
+    service::{exclusive::with_lock, store_cache::StoreCache},
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
         memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
@@ -84,11 +85,11 @@ pub async fn until_up(server: &Server, up: bool) -> Duration {
 pub fn degrading(server: &Arc<Server>) -> DegradingCache {
     DegradingCache::new(
         RedisCache::new(server.clone(), prefix()),
-        Some(MemoryCache::new(1 << 20)),
+        Some(Arc::new(MemoryCache::new(1 << 20))),
     )
 }
 
-const SHORT: Duration = Duration::from_millis(80);
+const SHORT: Duration = Duration::from_millis(150);
 pub const LONG: Duration = Duration::from_secs(60);
 
 pub async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
@@ -132,6 +133,80 @@ pub async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
 #[tokio::test]
 async fn a_cache_keeps_its_word_in_memory() {
     a_cache_keeps_finds_counts_and_forgets(&MemoryCache::new(1 << 20)).await;
+}
+
+/// The cache of an instance in a store.
+fn in_store(stores: &Stores) -> Arc<dyn Cache> {
+    let cache = StoreCache::new(stores.cache.clone(), Arc::new(SystemClock));
+    Arc::new(cache)
+}
+
+/// Two instances on one store share what is cached and what is forgotten. A store that is away is
+/// an empty cache.
+pub async fn a_cache_keeps_its_word_in_the_store(stores: &Stores) {
+    let (here, there) = (in_store(stores), in_store(stores));
+    a_cache_keeps_finds_counts_and_forgets(&*here).await;
+    // That left one value, and one that ends soon.
+    assert!(here.clear("").await >= 1);
+
+    here.set("app:1", b"here", LONG).await;
+    assert_eq!(there.get("app:1").await.as_deref(), Some(&b"here"[..]));
+    assert!(!there.add("app:1", b"there", LONG).await);
+    let at = |number: u8| if number % 2 == 0 { &here } else { &there };
+    let adds = (0..20).map(|number| async move { at(number).add("once", &[number], LONG).await });
+    let added = join_all(adds).await;
+    assert_eq!(added.into_iter().filter(|added| *added).count(), 1);
+    let sets = (0..20).map(|number| async move { at(number).set("often", &[number], LONG).await });
+    join_all(sets).await;
+    let last = here.get("often").await;
+    assert!(last.is_some());
+    assert_eq!(there.get("often").await, last);
+    assert_eq!(there.delete(&["app:1".to_owned()]).await, 1);
+    assert_eq!(here.get("app:1").await, None);
+    assert_eq!(here.increment("n", 2, LONG).await, 2);
+    assert_eq!(there.increment("n", 3, LONG).await, 5);
+    assert_eq!(here.clear("").await, 3, "once, often, n");
+
+    // What ended is deleted for good, what did not is kept.
+    here.set("kept", b"1", LONG).await;
+    here.set("short", b"1", Duration::from_millis(1)).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    stores.cache.purge(SystemClock.now()).await.unwrap();
+    assert_eq!(stores.cache.purge(SystemClock.now()).await, Ok(0));
+    assert!(there.exists("kept").await && !there.exists("short").await);
+
+    stores.health.close().await;
+    assert_eq!(here.get_many(&["kept".to_owned()]).await, [None]);
+    here.set("kept", b"2", LONG).await;
+    assert!(!here.add("new", b"1", LONG).await);
+    assert_eq!(here.increment("n", 4, LONG).await, 4);
+    assert_eq!(here.clear("").await, 0);
+}
+
+/// While Redis is away, instances that fall back on one store still see each other's values.
+#[tokio::test]
+async fn without_redis_a_store_stands_in_for_all_instances() {
+    let Some(mut redis) = redis_server("a store that stands in for Redis") else {
+        return;
+    };
+    let (stores, _folder) = crate::sqlite().await;
+    let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
+    let over = |server: &Arc<Server>| {
+        let redis = RedisCache::new(server.clone(), prefix());
+        DegradingCache::new(redis, Some(in_store(&stores)))
+    };
+    let (here, there) = (over(&one), over(&two));
+    a_cache_keeps_finds_counts_and_forgets(&here).await;
+    assert!(here.shared());
+    redis.kill();
+    until_up(&one, false).await;
+    until_up(&two, false).await;
+    assert!(!here.shared(), "who still sees Redis does not hear of it");
+    here.set("a", b"1", LONG).await;
+    assert_eq!(there.get("a").await.as_deref(), Some(&b"1"[..]));
+    assert_eq!(there.delete(&["a".to_owned()]).await, 1);
+    assert_eq!(here.get("a").await, None);
+    a_cache_keeps_finds_counts_and_forgets(&there).await;
 }
 
 #[tokio::test]
@@ -181,13 +256,22 @@ async fn what_redis_brings_back_of_sessions_is_forgotten_before_it_is_believed()
     };
     let (server, _guard) = watched(&redis).await;
     let cache = DegradingCache::new(RedisCache::new(server.clone(), prefix()), None);
-    cache.set("session:1", b"signed in", LONG).await;
+    // More of them than are taken out at once.
+    let many: Vec<_> = (0..1200)
+        .map(|number| (format!("session:{number}"), b"signed in".to_vec()))
+        .collect();
+    for some in many.chunks(100) {
+        cache.set_many(some, LONG).await;
+    }
+    let there: Vec<String> = redis.ask(&["KEYS", "test:session:*"]);
+    assert_eq!(there.len(), many.len());
     cache.set("embedding:1", b"kept", LONG).await;
     redis.kill();
     until_up(&server, false).await;
     redis.restart();
     until_up(&server, true).await;
-    assert_eq!(cache.get("session:1").await, None);
+    let left: Vec<String> = redis.ask(&["KEYS", "test:session:*"]);
+    assert!(left.is_empty(), "{} are left", left.len());
     assert!(
         cache.exists("embedding:1").await,
         "only sessions are forgotten"

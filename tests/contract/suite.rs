@@ -21,6 +21,7 @@ pub use crate::archive::*;
 pub use crate::jobs::*;
 pub use crate::leases::*;
 use crate::records::*;
+pub use crate::shared::a_cache_keeps_its_word_in_the_store;
 
 /// How many try at once where only one may win.
 const RACERS: usize = 50;

@@ -335,7 +335,43 @@ async fn a_list_is_the_same_everywhere_after_every_change() {
     };
     let one = site.instance(&PATIENT).await;
     let two = site.instance(&PATIENT).await;
-    let (admin, _) = sign_in(&one).await;
+    same_lists(&one, &two).await;
+    let seen: Vec<String> = site.redis.ask(&["KEYS", "rollcall:app:default:*"]);
+    assert!(!seen.is_empty());
+}
+
+/// Without any Redis the store is where instances share lists and pairings.
+#[tokio::test]
+async fn without_redis_lists_and_pairings_are_shared_in_the_store() {
+    let mongo = match MongoServer::start() {
+        Ok(mongo) => mongo,
+        Err(why) => return skip("two instances without Redis", &why),
+    };
+    let mut environment = store(Some(mongo.uri()));
+    environment.push(("TEMPLATE_KEY", TEMPLATE_KEY.to_owned()));
+    environment.push(("CACHE_FALLBACK", "store".to_owned()));
+    let one = Service::with(environment.clone()).await;
+    let two = Service::with(environment).await;
+    let admin = same_lists(&one, &two).await;
+
+    // A kiosk shows the code that one instance gave it, the admin types it at the other.
+    let begun = client().post(one.url("/api/pairings")).json(&json!({}));
+    let begun: Value = begun.send().await.unwrap().json().await.unwrap();
+    let device = json!({"name": "Door", "code": begun["code"]});
+    let added = two.create(&admin, "/api/devices", device).await;
+    let secret = begun["secret"].as_str().unwrap();
+    let paired = client().get(one.url("/api/pairing")).bearer_auth(secret);
+    let paired: Value = paired.send().await.unwrap().json().await.unwrap();
+    assert_eq!(paired["paired"], true, "{paired}");
+    let token = paired["token"].as_str().unwrap();
+    let own = client().get(two.url("/api/device")).bearer_auth(token);
+    let own: Value = own.send().await.unwrap().json().await.unwrap();
+    assert_eq!(own["id"], added["id"]);
+}
+
+/// What either instance changes is at once in the lists of both, which remember them; the admin.
+async fn same_lists(one: &Service, two: &Service) -> Client {
+    let (admin, _) = sign_in(one).await;
     let names = async |at: &Service| {
         let list = json(&admin, at.url("/api/employees")).await;
         let items = list["items"].as_array().unwrap();
@@ -344,9 +380,9 @@ async fn a_list_is_the_same_everywhere_after_every_change() {
     };
     let mut expected: Vec<String> = Vec::new();
     for number in 0..6 {
-        assert_eq!(names(&one).await, expected);
-        assert_eq!(names(&two).await, expected);
-        let at = if number % 2 == 0 { &one } else { &two };
+        assert_eq!(names(one).await, expected);
+        assert_eq!(names(two).await, expected);
+        let at = if number % 2 == 0 { one } else { two };
         let name = format!("Person {number}");
         let body = json!({"name": name, "code": format!("P{number}")});
         let added = admin.post(at.url("/api/employees")).json(&body).send();
@@ -354,9 +390,8 @@ async fn a_list_is_the_same_everywhere_after_every_change() {
         expected.push(name);
     }
     let found = "rollcall_cache_total{cache=\"application\",result=\"hit\"}";
-    assert!(figure(&one, found).await > 0 && figure(&two, found).await > 0);
-    let seen: Vec<String> = site.redis.ask(&["KEYS", "rollcall:app:default:*"]);
-    assert!(!seen.is_empty());
+    assert!(figure(one, found).await > 0 && figure(two, found).await > 0);
+    admin
 }
 
 /// Waits until the instance says so of Redis; it is ready all the time.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use moka::{Expiry, future::Cache as Moka, ops::compute::Op};
 
-use crate::ports::Cache;
+use crate::{ports::Cache, storage::parts};
 
 /// A value and how long it lives from its writing.
 #[derive(Clone)]
@@ -117,7 +117,7 @@ impl Cache for MemoryCache {
             .and_compute_with(|entry| {
                 let (before, until) = entry.map_or((0, Instant::now() + ttl), |entry| {
                     let entry = entry.into_value();
-                    (number(&entry.value), entry.until)
+                    (parts::counted(&entry.value), entry.until)
                 });
                 now = before.saturating_add(by);
                 let value = now.to_string().into_bytes();
@@ -131,12 +131,4 @@ impl Cache for MemoryCache {
         let entry = self.0.get(key).await?;
         Some(entry.until.saturating_duration_since(Instant::now()))
     }
-}
-
-/// The number that a value is, as Redis writes them; 0 for anything else.
-fn number(value: &[u8]) -> i64 {
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
 }

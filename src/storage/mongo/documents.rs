@@ -40,6 +40,14 @@ pub(super) fn uuid(id: uuid::Uuid) -> Uuid {
     Uuid::from_bytes(id.into_bytes())
 }
 
+/// Bytes as they are kept.
+pub(super) fn bytes(value: &[u8]) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: value.to_owned(),
+    }
+}
+
 /// Reads an identity.
 pub(super) fn id<T>(id: Uuid, wrap: fn(uuid::Uuid) -> T) -> T {
     parts::identity(id.bytes(), wrap)
@@ -826,6 +834,46 @@ impl Kept for LeaseChange {
             holder: document.holder,
             fence: parts::number(document.fence, "fence")?,
             until: time(document.until, "end of a lease")?,
+        })
+    }
+}
+
+/// A value that is cached for a while.
+pub(super) struct Cached {
+    /// Its key.
+    pub key: String,
+    /// The bytes.
+    pub value: Vec<u8>,
+    /// When it ends.
+    pub until: jiff::Timestamp,
+}
+
+/// A [`Cached`] value as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CachedDocument {
+    #[serde(rename = "_id")]
+    key: String,
+    value: Binary,
+    until: DateTime,
+}
+
+impl Kept for Cached {
+    const COLLECTION: &str = "cache";
+    type Document = CachedDocument;
+
+    fn document(&self) -> Result<CachedDocument, StoreError> {
+        Ok(CachedDocument {
+            key: self.key.clone(),
+            value: bytes(&self.value),
+            until: when(self.until),
+        })
+    }
+
+    fn record(document: CachedDocument) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: document.key,
+            value: document.value.bytes,
+            until: time(document.until, "end of a cached value")?,
         })
     }
 }

@@ -49,7 +49,7 @@ enum Uniqueness {
 }
 
 /// Every index, by collection. The order of fields is that of the queries in `stores.rs`.
-fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 13] {
+fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 14] {
     use Uniqueness::{Any, IfThere, Unique};
     [
         (
@@ -100,6 +100,7 @@ fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 13] {
             "lease_changes",
             vec![(doc! { "name": 1, "number": -1 }, Any)],
         ),
+        ("cache", vec![(doc! { "until": 1 }, Any)]),
         ("kept_answers", vec![(doc! { "at": 1 }, Any)]),
         ("audit", vec![(doc! { "at": -1, "_id": -1 }, Any)]),
         ("devices", vec![(doc! { "token": 1 }, Unique)]),

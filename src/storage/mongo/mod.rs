@@ -6,6 +6,7 @@
 //! driver finds a server that comes back by itself.
 
 mod archive;
+mod cache;
 mod documents;
 mod indexes;
 mod jobs;

@@ -36,6 +36,9 @@ pub struct Away;
 /// How many commands' times are remembered.
 const REMEMBERED: usize = 1000;
 
+/// How many keys are looked over, or taken out, in one command.
+const TOGETHER: usize = 500;
+
 /// How often an absent server is tried.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -235,7 +238,7 @@ impl Server {
                     .arg("MATCH")
                     .arg(pattern)
                     .arg("COUNT")
-                    .arg(500);
+                    .arg(TOGETHER);
                 let (next, keys): (u64, Vec<String>) =
                     self.judged(ask(link, node.as_ref(), scan)).await?;
                 found.extend(keys);
@@ -281,9 +284,10 @@ impl Server {
     /// Takes out what may have been withdrawn meanwhile.
     async fn clean(&self, link: &mut Link) -> Result<(), Away> {
         for pattern in &self.forget {
-            for key in self.scan_by(link, pattern).await? {
+            for keys in self.scan_by(link, pattern).await?.chunks(TOGETHER) {
                 let mut unlink = redis::cmd("UNLINK");
-                unlink.arg(key);
+                unlink.arg(keys);
+                // In a cluster the driver sends each node its keys.
                 self.judged(ask::<u64>(link, None, unlink)).await?;
             }
         }

@@ -2,6 +2,7 @@
 //! line beside a running service) may use the same file at the same time.
 
 mod archive;
+mod cache;
 mod leases;
 mod rows;
 mod schema;

@@ -10,11 +10,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Every migration, in order; the n-th brings the schema to version n. A migration that has
 /// been released is never changed.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_recorded.sql"),
     include_str!("migrations/0003_jobs.sql"),
     include_str!("migrations/0004_leases.sql"),
+    include_str!("migrations/0005_cache.sql"),
 ];
 
 /// `PRAGMA application_id` of our files: "Roll" in ASCII.

@@ -173,7 +173,7 @@ impl SqliteStore {
             .await
     }
 
-    async fn select<T: Send + 'static>(
+    pub(super) async fn select<T: Send + 'static>(
         &self,
         sql: &'static str,
         params: impl Params + Send + 'static,

@@ -27,7 +27,7 @@ const LOOKED_OVER: usize = 1000;
 
 impl RedisStore {
     /// The ends of all keys that begin so, each once, in the order of their bytes.
-    async fn ends_of(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn ends_of(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
         let (mut ends, mut cursor) = (BTreeSet::new(), "0".to_owned());
         let beginning = format!("{beginning}:");
         loop {

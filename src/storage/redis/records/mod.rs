@@ -3,10 +3,11 @@
 //!
 //! Every key carries the installation's prefix as a hash tag, so that what a script touches is in
 //! one slot of a cluster. No record has an expiry; nothing is ever searched by KEYS or SCAN, but
-//! for reading everything there is.
+//! for reading everything there is, and for clearing what is cached.
 
 mod accounts;
 mod archive;
+mod cache;
 mod durability;
 mod employees;
 mod forms;

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
+use crate::storage::redis::cache;
+
 /// Reads a record: `{v, e}` of a hash, `{v}` of a string or where nobody asks for more.
 const READ: &str = r"
 local function read(key, plain)
@@ -206,3 +208,6 @@ return 1
 "),
     )
 });
+
+/// Adds to a cached number. `KEYS[1]`, `ARGV`: by, life in milliseconds.
+pub(super) static INCREMENT: LazyLock<Script> = LazyLock::new(|| Script::new(cache::INCREMENT));
