@@ -152,7 +152,10 @@ pub async fn a_cache_keeps_its_word_in_the_store(stores: &Stores) {
     here.set("app:1", b"here", LONG).await;
     assert_eq!(there.get("app:1").await.as_deref(), Some(&b"here"[..]));
     assert!(!there.add("app:1", b"there", LONG).await);
-    let at = |number: u8| if number % 2 == 0 { &here } else { &there };
+    let at = |number: u8| match number.is_multiple_of(2) {
+        true => &here,
+        false => &there,
+    };
     let adds = (0..20).map(|number| async move { at(number).add("once", &[number], LONG).await });
     let added = join_all(adds).await;
     assert_eq!(added.into_iter().filter(|added| *added).count(), 1);
