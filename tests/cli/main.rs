@@ -6,6 +6,7 @@ mod records;
 #[path = "../support/redis.rs"]
 #[expect(dead_code, reason = "other tests freeze and restart it")]
 mod redis_server;
+mod redis_store;
 #[path = "../support/servers.rs"]
 #[expect(dead_code, reason = "other tests freeze and restart it")]
 mod servers;

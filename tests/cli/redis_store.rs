@@ -79,7 +79,8 @@ fn a_site_in_redis_is_set_up_served_and_survives_restarts_of_both() {
     drop(service);
     redis.kill();
     redis.restart();
-    let settings = [&settings[..], &[("ADMIN_EMAIL", EMAIL)]].concat();
+    let admin = [("ADMIN_EMAIL", EMAIL), ("ADMIN_PASSWORD", PASSWORD)];
+    let settings = [&settings[..], &admin].concat();
     let service = Service::start(&folder, &settings);
     let all = ask(&service, &cookie, "/api/employees");
     assert_eq!(all["items"][0]["id"], person["id"], "{all}");
