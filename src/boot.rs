@@ -16,7 +16,7 @@ use hyper_util::rt::TokioTimer;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -37,6 +37,7 @@ use crate::{
         devices::Devices,
         employees::Employees,
         enrollment::Enrolling,
+        faces::{self, Census},
         health::Health,
         identification::Identifying,
         jobs::{Jobs, Runner},
@@ -79,6 +80,9 @@ pub enum BootError {
     /// The template key file cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// What the store holds is sealed with a key that is not there.
+    #[error("the store holds faces, and the key that opens them is not there: put {file} back, or set TEMPLATE_KEY to what it held; to start over without these faces run `rollcall employees delete-faces --yes`, then enroll everybody again", file = .0.display())]
+    KeyLost(PathBuf),
     /// The SQLite database cannot be opened.
     #[error(transparent)]
     Sqlite(#[from] sqlite::OpenError),
@@ -191,7 +195,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     // What stays in this process needs no key that outlives it.
     let vault = Arc::new(match shared.keeps_to_itself() {
         true => Vault::new(&Zeroizing::new(clock.secret()), &[]),
-        false => vault(settings, &*clock)?,
+        false => vault(settings, &stores, &*clock).await?,
     });
     let sealed = |name, cache: &Arc<dyn Cache>| {
         SealedCache::new(name, cache.clone(), vault.clone(), clock.clone())
@@ -276,7 +280,7 @@ impl Core {
     /// The first thing that is missing.
     pub async fn start(settings: &Settings) -> Result<Self, BootError> {
         let records = records(settings).await?;
-        let vault = Arc::new(vault(settings, &*records.clock)?);
+        let vault = Arc::new(vault(settings, &records.stores, &*records.clock).await?);
         let (engine, dimensions) = engine(settings).await?;
         let cache = records.shared.cache.clone();
         let cache = cache.map(|cache| {
@@ -396,15 +400,60 @@ impl Core {
     }
 }
 
-fn vault(settings: &Settings, clock: &dyn Clock) -> Result<Vault, BootError> {
-    let keys = match &settings.privacy.template_key {
-        Some(keys) => keys.clone(),
-        None => {
-            make_data_dir(&settings.store.data_dir)?;
-            TemplateKeys::read_or_create(&key_file(settings), clock.secret())?
-        }
-    };
+/// The vault, with a key that is made when there is none and nothing is sealed yet.
+async fn vault(
+    settings: &Settings,
+    stores: &Stores,
+    clock: &dyn Clock,
+) -> Result<Vault, BootError> {
+    if let Some(vault) = present_vault(settings)? {
+        return Ok(vault);
+    }
+    let file = key_file(settings);
+    if faces::any(stores).await? {
+        return Err(BootError::KeyLost(file));
+    }
+    make_data_dir(&settings.store.data_dir)?;
+    let keys = TemplateKeys::read_or_create(&file, clock.secret())?;
     Ok(Vault::new(&keys.sealing, &keys.older))
+}
+
+/// The vault with the keys that there are; `None` when there is none yet.
+///
+/// # Errors
+/// When the key file cannot be used.
+pub fn present_vault(settings: &Settings) -> Result<Option<Vault>, BootError> {
+    let keys = match &settings.privacy.template_key {
+        Some(keys) => Some(keys.clone()),
+        None => TemplateKeys::read(&key_file(settings))?,
+    };
+    Ok(keys.map(|keys| Vault::new(&keys.sealing, &keys.older)))
+}
+
+/// What the store holds of faces, and what of it the present keys open.
+///
+/// # Errors
+/// When the store does not answer, or the key file cannot be used.
+pub async fn census(settings: &Settings) -> Result<Census, BootError> {
+    let vault = present_vault(settings)?;
+    let stores = stores::open(settings).await?.stores;
+    let census = faces::census(&stores, vault.as_ref()).await;
+    stores.health.close().await;
+    Ok(census?)
+}
+
+/// Deletes every enrolled face of a service that does not run, also when no key opens them; of
+/// how many people.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn delete_faces(settings: &Settings) -> Result<usize, BootError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stores = stores::open(settings).await?.stores;
+    let audit = Audit::new(stores.audit.clone(), clock.clone());
+    let deleted = faces::delete_all(&stores, &audit, &*clock).await;
+    stores.health.close().await;
+    Ok(deleted?)
 }
 
 /// Starts the engine off the async threads: reading, checking and timing models takes a while.
@@ -588,6 +637,11 @@ async fn first_account(
 ) -> Result<Option<SecretString>, BootError> {
     let accounts = &records.accounts;
     if !accounts.needs_setup().await? {
+        if settings.admin.email.is_some() {
+            info!(
+                "ADMIN_EMAIL was left alone: there is an account already, `rollcall admin create` makes another"
+            );
+        }
         return Ok(None);
     }
     if let (Some(email), Some(password)) = (&settings.admin.email, &settings.admin.password) {

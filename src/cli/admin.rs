@@ -17,6 +17,7 @@ use crate::{
         accounts::{Actor, Role},
         text::{Email, Name},
     },
+    ports::Page,
     service::accounts::NewAccount,
 };
 
@@ -36,6 +37,8 @@ pub(super) enum Command {
         #[command(flatten)]
         password: PasswordArguments,
     },
+    /// List the accounts
+    List,
     /// Set a new password and end all sessions of the account
     ResetPassword {
         /// E-mail address of the account
@@ -115,6 +118,12 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
                 records.stores.health.close().await;
                 done
             }
+            Command::List => {
+                let records = boot::records(settings).await?;
+                let done = list(&records).await;
+                records.stores.health.close().await;
+                done
+            }
             Command::ResetPassword { email, password } => {
                 let password = password.read()?;
                 let records = boot::records(settings).await?;
@@ -129,6 +138,40 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
             }
         }
     })
+}
+
+/// Accounts in a page of the list.
+const PAGE: usize = 200;
+
+async fn list(records: &Records) -> Result<ExitCode, Failure> {
+    let mut page = Page {
+        after: None,
+        limit: PAGE,
+    };
+    loop {
+        let accounts = records.stores.accounts.list(&page).await?;
+        for account in &accounts {
+            // The newest first; sessions that were ended are not kept.
+            let sessions = records.accounts.sessions(account.id).await?;
+            let signed_in = match sessions.first() {
+                Some(session) => {
+                    format!("signed in {}", session.created_at.strftime("%F %H:%M UTC"))
+                }
+                None => "not signed in".to_owned(),
+            };
+            let state = if account.active { "" } else { ", disabled" };
+            println!(
+                "{}\t{}\t{}{state}\t{signed_in}",
+                account.email,
+                account.name,
+                account.role.as_str()
+            );
+        }
+        page.after = accounts.last().map(|last| last.id);
+        if accounts.len() < PAGE {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
 }
 
 async fn create(records: &Records, new: NewAccount) -> Result<ExitCode, Failure> {

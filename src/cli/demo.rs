@@ -179,6 +179,10 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
         colleague.numbers("Joe Biden, in")
     ));
 
+    println!(
+        "            … waiting for the cooldown, {} s",
+        COOLDOWN.as_secs()
+    );
     std::thread::sleep((COOLDOWN + Duration::from_millis(100)).saturating_sub(begin.elapsed()));
     let left = kiosk.punch(portraits::OBAMA_AT_THE_KIOSK, "evening")?;
     left.expect(201)?

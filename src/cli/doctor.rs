@@ -154,6 +154,10 @@ fn examine(settings: &Settings) -> Result<Vec<Check>, Failure> {
         ),
     ];
     checks.push(check(
+        "faces",
+        super::block_on(async { Ok(faces(settings).await) })?,
+    ));
+    checks.push(check(
         "ONNX Runtime",
         match &runtime {
             Ok(runtime) => Ok((
@@ -268,6 +272,24 @@ async fn store(settings: &Settings) -> Outcome {
         State::Ok
     };
     Ok((state, told.join("; ")))
+}
+
+/// Tries every template with the keys that there are.
+async fn faces(settings: &Settings) -> Outcome {
+    if settings.store.used() == StoreKind::Sqlite && !boot::database(settings).exists() {
+        return Ok((State::Ok, "nobody is enrolled yet".to_owned()));
+    }
+    let census = boot::census(settings)
+        .await
+        .map_err(|error| error.to_string())?;
+    match (census.people, census.unopened) {
+        (0, _) => Ok((State::Ok, "nobody is enrolled yet".to_owned())),
+        (people, 0) => Ok((State::Ok, format!("{people} enrolled, all can be opened"))),
+        (people, unopened) => Err(format!(
+            "{unopened} of {people} enrolled cannot be opened with this key: put {} back, or set TEMPLATE_KEY to what it held",
+            boot::key_file(settings).display()
+        )),
+    }
 }
 
 /// Reads and hashes every file, then starts the models, because only that tells a face model

@@ -1,5 +1,5 @@
-//! `rollcall employees import`: adds people and enrolls their photos, straight to the store, also
-//! beside a running service, which learns of it within seconds.
+//! `rollcall employees`: adds people and enrolls their photos, straight to the store, also beside a
+//! running service, which learns of it within seconds; and deletes every face at once.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::Failure;
 use crate::{
-    boot::Core,
+    boot::{self, Core},
     config::Settings,
     domain::{
         accounts::Actor,
@@ -35,6 +35,17 @@ pub(super) enum Command {
     /// columns folder, name, code, site says better. A code that is there already is enrolled if
     /// nothing is yet, else left alone.
     Import(Import),
+    /// Delete every enrolled face, with photos and consents, when no key opens them any more
+    ///
+    /// Stop the service first. People and punches stay; everybody has to be enrolled again.
+    DeleteFaces(DeleteFaces),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteFaces {
+    /// Yes, all of them, for good
+    #[arg(long, required = true)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -64,11 +75,14 @@ struct Tally {
     enrolled: usize,
     photos: usize,
     present: usize,
-    refused: usize,
+    faceless: usize,
 }
 
 pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Failure> {
-    let Command::Import(import) = command;
+    let import = match command {
+        Command::Import(import) => import,
+        Command::DeleteFaces(DeleteFaces { .. }) => return delete_faces(settings),
+    };
     let people = people(&import.from)?;
     if people.is_empty() {
         return Err(Failure::Refused(format!(
@@ -84,17 +98,23 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
             enrolled,
             photos,
             present,
-            refused,
+            faceless,
         } = tally?;
         println!(
-            "{enrolled} enrolled with {photos} photos, {present} enrolled before, {refused} refused"
+            "{enrolled} enrolled with {photos} photos, {present} enrolled before, added without a face: {faceless}"
         );
-        Ok(if refused == 0 {
+        Ok(if faceless == 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         })
     })
+}
+
+fn delete_faces(settings: &Settings) -> Result<ExitCode, Failure> {
+    let people = super::block_on(async { Ok(boot::delete_faces(settings).await?) })?;
+    println!("the faces of {people} people are deleted; they and their punches stay");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result<Tally, Failure> {
@@ -113,8 +133,8 @@ async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result
                 tally.photos += photos;
             }
             Fate::Present => tally.present += 1,
-            Fate::Refused(reason) => {
-                tally.refused += 1;
+            Fate::Faceless(reason) => {
+                tally.faceless += 1;
                 say(format!("{who}: {reason}"));
             }
         }
@@ -127,7 +147,8 @@ async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result
 enum Fate {
     Enrolled(usize),
     Present,
-    Refused(String),
+    /// They are in the list, without a face; why.
+    Faceless(String),
 }
 
 async fn import_one(
@@ -147,7 +168,7 @@ async fn import_one(
         }
     };
     if person.photos.is_empty() {
-        return Ok(Fate::Refused("has no photos".to_owned()));
+        return Ok(Fate::Faceless("has no photos".to_owned()));
     }
     for left in person.photos.iter().skip(PHOTOS_MOST) {
         say(format!(
@@ -160,18 +181,13 @@ async fn import_one(
     for file in files {
         match fs::read(file) {
             Ok(bytes) => photos.push(Sample::new(bytes)),
-            Err(cause) => return Ok(Fate::Refused(format!("{}: {cause}", file.display()))),
+            Err(cause) => return Ok(Fate::Faceless(format!("{}: {cause}", file.display()))),
         }
     }
     let refused = |verdicts: &[PhotoVerdict]| {
         for verdict in verdicts {
             if let (Some(flaw), Some(file)) = (&verdict.flaw, files.get(verdict.index)) {
-                say(format!(
-                    "{}: {}: {}",
-                    file.display(),
-                    flaw.reason(),
-                    flaw.detail()
-                ));
+                say(format!("{}: {}", file.display(), flaw.detail()));
             }
         }
     };
@@ -193,17 +209,17 @@ async fn import_one(
         }
         Err(EnrollError::NoUsablePhoto(verdicts)) => {
             refused(&verdicts);
-            Ok(Fate::Refused("none of the photos can be used".to_owned()))
+            Ok(Fate::Faceless("no photo that can be used".to_owned()))
         }
         Err(EnrollError::Duplicate { other, photos }) => {
             refused(&photos);
-            Ok(Fate::Refused(format!(
+            Ok(Fate::Faceless(format!(
                 "the face is enrolled for {} ({}) already",
                 other.name, other.code
             )))
         }
         Err(error @ (EnrollError::Inactive | EnrollError::Full)) => {
-            Ok(Fate::Refused(error.to_string()))
+            Ok(Fate::Faceless(error.to_string()))
         }
         Err(error) => Err(error.into()),
     }

@@ -55,5 +55,9 @@ pub struct Consent {
     pub text: String,
 }
 
-/// The version of the consent text that enrollment shows today; see docs/PRIVACY.md.
-pub const CONSENT_TEXT: &str = "2026-11";
+/// What somebody agrees to whose face is enrolled, as every page shows it; docs/PRIVACY.md has
+/// it too, and a test holds the two together.
+pub const CONSENT_TEXT: &str = "I agree that photos of my face are turned into numbers that recognise me, to record when I come and go. The numbers, and the photos where this site keeps them, are stored encrypted on the employer's own system, are used for nothing else, are not passed on, and are deleted when I ask for it or leave. I can withdraw this consent at any time, without giving reasons and without disadvantage, and then punch in another way.";
+
+/// The version of that text: another one whenever the text changes.
+pub const CONSENT_VERSION: &str = "2026-11.2";

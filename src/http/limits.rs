@@ -115,7 +115,10 @@ impl AddressLimit {
         let wait = wait_time + 1;
         Problem::new(
             Code::TooManyRequests,
-            format!("too many requests from this address: try again in {wait} s"),
+            format!(
+                "too many requests from this address: try again in {}",
+                in_words(wait)
+            ),
         )
         .retry_after(wait)
         .header(RATE_LIMIT_POLICY, self.policy())
@@ -163,6 +166,16 @@ impl AddressLimit {
     }
 }
 
+/// A wait as people say it, rounded up.
+fn in_words(seconds: u64) -> String {
+    match seconds {
+        0..=1 => "a second".to_owned(),
+        2..=90 => format!("{seconds} seconds"),
+        91..=5400 => format!("{} minutes", seconds.div_ceil(60)),
+        _ => format!("{} hours", seconds.div_ceil(3600)),
+    }
+}
+
 fn policy(name: &str, quota: u32, window: u64) -> HeaderValue {
     text(format!("\"{name}\";q={quota};w={window}"))
 }
@@ -180,7 +193,7 @@ fn text(value: String) -> HeaderValue {
 pub struct SharedLimit {
     name: &'static str,
     refusal: Code,
-    /// What is limited and which setting says so, to follow a number.
+    /// What is limited, to follow a number; with the setting where only admins read it.
     what: &'static str,
     quota: Option<shared::Quota>,
     limits: Arc<dyn RateLimits>,
@@ -206,7 +219,7 @@ impl SharedLimit {
         Self {
             name: "sign-in",
             refusal: Code::TooManyRequests,
-            what: "attempts a minute are allowed from one address (SIGN_IN_LIMIT)",
+            what: "attempts a minute are allowed from one address",
             quota,
             limits,
         }
@@ -217,7 +230,7 @@ impl SharedLimit {
         Self {
             name: "pair",
             refusal: Code::TooManyRequests,
-            what: "codes a minute are given to one address (PAIRING_LIMIT)",
+            what: "codes a minute are given to one address",
             quota,
             limits,
         }
@@ -244,7 +257,12 @@ impl SharedLimit {
         if verdict.allowed {
             return Ok(headers.into());
         }
-        let detail = format!("{} {}: try again in {reset} s", quota.most, self.what);
+        let detail = format!(
+            "{} {}: try again in {}",
+            quota.most,
+            self.what,
+            in_words(reset)
+        );
         let problem = Problem::new(self.refusal, detail).retry_after(reset);
         Err(headers.into_iter().fold(problem, |problem, (name, value)| {
             problem.header(name, value)

@@ -165,6 +165,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(punches::get_punch))
         .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))
+        .routes(routes!(enroll::get_consent))
         .routes(routes!(redis::get_redis))
         .routes(routes!(jobs::list_jobs, jobs::create_job))
         .routes(routes!(jobs::get_job, jobs::delete_job))

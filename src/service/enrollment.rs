@@ -20,7 +20,7 @@ use crate::{
             Calibration, Embedding, ErrorRate, Fused, ModelId, Probe, Reference, Resultant,
             Similarity, Views,
         },
-        employees::{CONSENT_TEXT, Consent, Employee},
+        employees::{CONSENT_VERSION, Consent, Employee},
         ids::{EmployeeId, PhotoId, TemplateId},
         quality::{Flaw, Quality, QualityLimits},
     },
@@ -458,7 +458,7 @@ impl Enrolling {
         employee.consent = Some(Consent {
             at: now,
             recorded_by: actor,
-            text: CONSENT_TEXT.to_owned(),
+            text: CONSENT_VERSION.to_owned(),
         });
         self.stores
             .employees

@@ -9,6 +9,7 @@ pub mod devices;
 pub mod employees;
 pub mod enrollment;
 pub mod exclusive;
+pub mod faces;
 pub mod feed;
 pub mod health;
 pub mod identification;

@@ -39,7 +39,7 @@ pub enum ReferenceError {
 pub struct Filled {
     /// People who can be identified.
     pub people: usize,
-    /// People whose templates could not be opened: they are not identified, and the log says why.
+    /// People whose templates could not be opened: they are not identified, and the log says why of the first.
     pub damaged: usize,
 }
 
@@ -110,6 +110,7 @@ impl References {
             }
         }
         let mut filled = Filled::default();
+        let mut damage = None;
         let people: Vec<EmployeeId> = templates.keys().copied().collect();
         for chunk in people.chunks(PAGE) {
             let present = self.stores.employees.find_many(chunk).await?;
@@ -121,11 +122,15 @@ impl References {
                     }
                     Ok(None) => {}
                     Err(cause) => {
-                        error!(%cause, "left out of the gallery");
+                        damage.get_or_insert(cause);
                         filled.damaged += 1;
                     }
                 }
             }
+        }
+        if let Some(cause) = damage {
+            let people = filled.damaged;
+            error!(people, %cause, "people are left out of the gallery: their templates cannot be opened");
         }
         Ok(filled)
     }

@@ -134,7 +134,8 @@ export function goToSignIn() {
  */
 export function explain(error) {
   if (error instanceof Problem) {
-    const wait = error.retryAfter && (error.status === 429 || error.status === 503) ? `, try again in ${waitWords(error.retryAfter)}` : '';
+    const told = error.message.includes('try again in ');
+    const wait = !told && error.retryAfter && (error.status === 429 || error.status === 503) ? `, try again in ${waitWords(error.retryAfter)}` : '';
     return error.message + wait;
   }
   if (error instanceof Unreachable) return error.message;

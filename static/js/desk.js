@@ -15,6 +15,8 @@ const FULL_EVERY = 20;
 /** Somebody who came in yesterday evening is still in after midnight, up to this long. */
 const LONGEST_SHIFT_MS = 16 * 3600_000;
 const PAGE = '200';
+/** What stands for a name that is gone. */
+const DELETED = 'Deleted person';
 
 /**
  * @typedef {{id: string, employee: string, name: string, employee_deleted: boolean, kind: 'in' | 'out' | 'break_start' | 'break_end',
@@ -46,7 +48,7 @@ async function fetchPunches(all) {
   do {
     const page = await get('/api/punches', { query: { from, limit: PAGE, cursor } });
     const fresh = page.items.filter((/** @type {Punch} */ punch) => !known.has(punch.id));
-    for (const punch of fresh) known.set(punch.id, { ...punch, name: punch.name ?? 'Deleted person' });
+    for (const punch of fresh) known.set(punch.id, { ...punch, name: punch.name ?? DELETED });
     cursor = fresh.length === page.items.length ? page.next : null;
   } while (cursor);
   punches = known;
@@ -112,6 +114,7 @@ function placeRows(list, today) {
 function punchRow(punch) {
   const kind = KINDS[punch.kind];
   const where = [punch.device_name, punch.site].filter(Boolean).join(', ');
+  const name = punch.employee_deleted && punch.name !== DELETED ? `${punch.name} (deleted)` : punch.name;
   return el(
     'li',
     { dataset: { punch: punch.id } },
@@ -123,7 +126,7 @@ function punchRow(punch) {
         { class: 'row' },
         el('time', { datetime: punch.at, text: clockTime(punch.at) }),
         avatar(punch.name),
-        el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: punch.name }), el('span', { class: 'row-note', text: where })),
+        el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where })),
         el('span', { class: `badge ${kind.tone}`, text: kind.word }),
         icon('chevron'),
       ),
@@ -135,17 +138,17 @@ function punchRow(punch) {
 /** @param {Punch} punch */
 function facts(punch) {
   const known = [
-    ['Similarity', number(punch.similarity)],
-    ['Threshold', number(punch.threshold)],
-    ['Margin over the next person', number(punch.margin)],
-    ['Liveness', number(punch.liveness)],
-    ['Frames', punch.frames],
-    ['Look', punch.look],
-    ['Model', punch.model],
-    ['Clock', punch.clock === 'device' ? 'the device’s, saved offline' : 'the server’s'],
-    ['Recorded', dateTime(punch.recorded_at)],
+    ['How alike', number(punch.similarity), 'similarity: 1 is the same picture, 0 is nobody in particular'],
+    ['Needed', number(punch.threshold), 'threshold: how alike it had to be at least'],
+    ['Ahead of the next person', number(punch.margin), 'margin: similarity over that of the second best'],
+    ['A live person', number(punch.liveness), 'liveness: probability, 0 to 1'],
+    ['Pictures', punch.frames, 'frames that were looked at together'],
+    ['Attempt', punch.look, 'look: which one at this person it was'],
+    ['Recognised by', punch.model, 'model: the embedding model'],
+    ['Time from', punch.clock === 'device' ? 'the device, saved offline' : 'the server', 'clock: whose time counts'],
+    ['Written', dateTime(punch.recorded_at), 'recorded_at: when the server wrote it'],
   ].filter(([, value]) => value != null && value !== '');
-  return el('dl', { class: 'facts' }, ...known.map(([name, value]) => el('div', {}, el('dt', { text: name }), el('dd', { class: 'number', text: value }))));
+  return el('dl', { class: 'facts' }, ...known.map(([name, value, title]) => el('div', { title }, el('dt', { text: name }), el('dd', { class: 'number', text: value }))));
 }
 
 /** @param {number | null | undefined} value */
@@ -221,7 +224,7 @@ async function refresh() {
     byId('trouble').replaceChildren();
     say('live', 'Live');
   } catch (error) {
-    say('lost', 'Not up to date');
+    say('lost', 'Reconnecting…');
     const words = sentence(explain(error));
     if (byId('trouble').textContent !== words) byId('trouble').replaceChildren(notice('bad', words));
     refreshes = 0;
@@ -237,7 +240,9 @@ function follow() {
   feed = new EventSource('/api/events');
   // Who was renamed or deleted shows in punches that are here already.
   feed.addEventListener('employee', () => (refreshes = 0));
-  for (const name of ['punch', 'employee', 'device', 'reset', 'open']) feed.addEventListener(name, () => wake());
+  // Before anything is asked, and whatever it would say: what is shown may be old from now on.
+  feed.addEventListener('error', () => say('lost', 'Reconnecting…'));
+  for (const name of ['punch', 'employee', 'device', 'reset', 'open', 'error']) feed.addEventListener(name, () => wake());
 }
 
 /** Stops following, so that no connection is held for a page that nobody sees. */

@@ -95,9 +95,15 @@ function showToken({ name, token }) {
   byId('token-link').value = link.href;
   byId('token-value').value = token;
   byId('token-open').href = link.href;
-  byId('token-insecure').hidden = window.isSecureContext;
+  byId('token-insecure').hidden = location.protocol === 'https:' && !isThisMachine(location.hostname);
   tokenDialog.showModal();
 }
+
+/**
+ * Whether a link with this host leads every machine to itself.
+ * @param {string} host
+ */
+const isThisMachine = (host) => host === 'localhost' || host.endsWith('.localhost') || host.startsWith('127.') || host === '[::1]';
 
 tokenDialog.addEventListener('click', async (event) => {
   const pressed = /** @type {Element} */ (event.target).closest('button');

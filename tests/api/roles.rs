@@ -28,6 +28,7 @@ const ROUTES: &[(&str, &str, [bool; 4])] = &[
         "/api/employees/{id}/templates",
         [true, false, false, false],
     ),
+    ("GET", "/api/consent", [true, true, true, false]),
     ("POST", "/api/enroll", [true, false, false, false]),
     ("POST", "/api/identify", [true, true, false, true]),
     ("POST", "/api/verify", [true, true, false, true]),

@@ -89,8 +89,8 @@ test('a person is enrolled, walks up to the kiosk, and the punch is on the desk'
   await office.locator('#count-in', { hasText: /^1$/u }).waitFor();
   await row.locator('summary').click();
   const facts = await row.locator('dl').innerText();
-  assert.match(facts, /Similarity\s+0\.\d{3}/u);
-  assert.match(facts, /Threshold\s+0\.\d{3}/u);
+  assert.match(facts, /How alike\s+0\.\d{3}/u);
+  assert.match(facts, /Needed\s+0\.\d{3}/u);
   await picture(office, 'desk-punch');
 
   // The kiosk stays paired when it is loaded again, without the token in its address.

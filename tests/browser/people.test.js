@@ -34,18 +34,21 @@ test('each refused photo shows its reason beside it', async () => {
 
   // Nothing usable: the reasons, and the photos stay for another try.
   await files.setInputFiles([two]);
+  await sheet.getByText('I agree that photos of my face').waitFor();
+  await sheet.getByText('Three to five different photos are best').waitFor();
   await sheet.getByLabel('Barack Obama agrees').check();
   await sheet.getByRole('button', { name: 'Enroll with 1 photo' }).click();
   await sheet.locator('.shot.bad', { hasText: 'Two faces: only one person may be in the picture' }).waitFor({ timeout: 60_000 });
   await sheet.getByRole('alert').waitFor();
+  assert.ok(await sheet.getByRole('button', { name: 'Enroll', exact: true }).isDisabled(), 'what was refused is not sent again');
   await picture(page, 'photos-unusable');
 
   // Something usable among them.
   await files.setInputFiles([tiny, text, good]);
-  await sheet.getByRole('button', { name: 'Enroll with 4 photos' }).click();
+  await sheet.getByRole('button', { name: 'Enroll with 3 photos' }).click();
   await sheet.getByText('Barack Obama is enrolled').waitFor({ timeout: 60_000 });
   await sheet.locator('.shot.bad', { hasText: /Too small: \d+ px, needs 80/u }).waitFor();
-  await sheet.locator('.shot.bad', { hasText: 'notes.jpg' }).waitFor();
+  await sheet.locator('.shot.bad', { hasText: 'notes.jpg' }).locator('.shot-unreadable').waitFor();
   await sheet.locator('.shot.good', { hasText: 'obama.jpg' }).waitFor();
   await picture(page, 'photos-judged');
   assertClean(page);

@@ -17,6 +17,21 @@ after(async () => {
   await server?.end();
 });
 
+test('the desk says at once that it lost the service, and comes back by itself', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/');
+  const live = page.locator('#live');
+  await live.filter({ hasText: /^Live$/u }).waitFor();
+  // The stream is open by then: from now on the desk asks only every half a minute.
+  await page.waitForTimeout(2000);
+  await server.stop();
+  await live.filter({ hasText: 'Reconnecting…' }).waitFor({ timeout: 5000 });
+  await server.resume();
+  await live.filter({ hasText: /^Live$/u }).waitFor({ timeout: 30_000 });
+  await page.getByText('The server cannot be reached').waitFor({ state: 'hidden' });
+  assertClean(page);
+});
+
 test('an admin is told that the service runs without Redis, and nothing fails', async () => {
   const page = await browser.page({ server });
   await page.goto('/sign-in');

@@ -398,8 +398,16 @@ fn the_first_start_prints_a_link_and_accounts_made_by_command_sign_in() {
     );
     let (code, _, err) = with_input(rollcall(data.path(), &create), "the first password\n");
     assert!(code == 1 && err.contains("has an account already"), "{err}");
+    let list = || run(&mut rollcall(data.path(), &["admin", "list"]));
+    let (code, out, err) = list();
+    assert_eq!(
+        (code, &*out),
+        (0, "a@example.org\tAdmin\tadmin\tnot signed in\n"),
+        "{err}"
+    );
     let (status, cookie) = service.sign_in("a@example.org", "the first password");
     assert_eq!(status, 200);
+    assert!(list().1.contains("\tsigned in 20"), "{}", list().1);
 
     let reset = [
         "admin",
@@ -458,11 +466,11 @@ fn importing_beside_a_running_service_reaches_its_gallery_and_can_be_run_again()
     let import = ["employees", "import", from, "--consent"];
     let (code, out, err) = run(&mut rollcall(data.path(), &import));
     assert!(
-        out.contains("1 enrolled with 2 photos, 0 enrolled before, 1 refused"),
+        out.contains("1 enrolled with 2 photos, 0 enrolled before, added without a face: 1"),
         "{out}{err}"
     );
-    assert!(err.contains("9 Nobody/1.jpg: several_faces"), "{err}");
-    assert_eq!(code, 1, "somebody was refused");
+    assert!(err.contains("9 Nobody/1.jpg: two faces"), "{err}");
+    assert_eq!(code, 1, "somebody has no face");
 
     let begin = Instant::now();
     while !service.get("/readyz").1.contains("1 people") {
@@ -484,6 +492,87 @@ fn importing_beside_a_running_service_reaches_its_gallery_and_can_be_run_again()
 }
 
 #[test]
+fn a_key_that_is_lost_is_not_replaced_while_it_seals_faces() {
+    let data = tempfile::tempdir().unwrap();
+    let photos = photos();
+    fs::remove_dir_all(photos.path().join("9 Nobody")).unwrap();
+    let from = photos.path().to_str().unwrap();
+    let import = ["employees", "import", from, "--consent"];
+    let (code, _, err) = run(&mut rollcall(data.path(), &import));
+    assert_eq!(code, 0, "{err}");
+    let key = data.path().join("template.key");
+    fs::remove_file(&key).unwrap();
+
+    let serve = || run(rollcall(data.path(), &["serve"]).env("PORT", "0"));
+    let (code, _, err) = serve();
+    assert_eq!(code, 1, "{err}");
+    for part in ["template.key", "TEMPLATE_KEY", "employees delete-faces"] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    assert!(!key.exists());
+    let doctor = |key: Option<&str>| {
+        let mut command = rollcall(data.path(), &["doctor"]);
+        command.envs(key.map(|key| ("TEMPLATE_KEY", key)));
+        let (code, out, _) = run(command.env("PORT", "0"));
+        (code, out)
+    };
+    let other = "ab".repeat(32);
+    for key in [None, Some(&*other)] {
+        let (code, out) = doctor(key);
+        assert!(
+            code == 1 && out.contains("FAILED  faces        1 of 1 enrolled cannot be opened"),
+            "{out}"
+        );
+    }
+
+    let (code, _, err) = run(&mut rollcall(data.path(), &["employees", "delete-faces"]));
+    assert!(code == 2 && err.contains("--yes"), "{err}");
+    let delete = ["employees", "delete-faces", "--yes"];
+    let (code, out, err) = run(&mut rollcall(data.path(), &delete));
+    assert!(code == 0 && out.contains("faces of 1 people"), "{out}{err}");
+    let (code, out) = doctor(None);
+    assert!(code == 0 && out.contains("nobody is enrolled"), "{out}");
+    let (code, out, err) = run(&mut rollcall(data.path(), &import));
+    assert!(
+        code == 0 && out.contains("1 enrolled with 2 photos"),
+        "{out}{err}"
+    );
+    let (code, out) = doctor(None);
+    assert!(
+        code == 0 && out.contains("1 enrolled, all can be opened"),
+        "{out}"
+    );
+}
+
+#[test]
+fn many_faces_that_cannot_be_opened_are_one_line_of_the_log() {
+    let data = tempfile::tempdir().unwrap();
+    let photos = photos();
+    let (from, two) = ("44 Barack Obama", "46 Joe Biden/1.jpg");
+    fs::create_dir(photos.path().join("46 Joe Biden")).unwrap();
+    fs::copy("tests/fixtures/faces/biden.jpg", photos.path().join(two)).unwrap();
+    assert!(photos.path().join(from).is_dir());
+    let from = photos.path().to_str().unwrap().to_owned();
+    let import = ["employees", "import", &from, "--consent"];
+    let key = |digit: &str| ("TEMPLATE_KEY", digit.repeat(64));
+    let with = |digit| run(rollcall(data.path(), &import).envs([key(digit)]));
+    let (_, out, err) = with("1");
+    assert!(out.contains("2 enrolled with 3 photos"), "{out}{err}");
+    let (_, out, err) = with("2");
+    assert!(out.contains("2 enrolled before"), "{out}{err}");
+    assert_eq!(err.matches("ERROR").count(), 1, "{err}");
+    assert!(err.contains("people=2"), "{err}");
+}
+
+#[test]
+fn the_consent_text_of_the_documents_is_what_enrollment_shows() {
+    use rollcall::domain::employees::{CONSENT_TEXT, CONSENT_VERSION};
+    let privacy = fs::read_to_string("docs/PRIVACY.md").unwrap();
+    assert!(privacy.contains(&format!("\n> {CONSENT_TEXT}\n")));
+    assert!(privacy.contains(&format!("The version today is `{CONSENT_VERSION}`:")));
+}
+
+#[test]
 fn the_demo_goes_as_told_and_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let (code, out, err) =
@@ -494,6 +583,7 @@ fn the_demo_goes_as_told_and_leaves_nothing_behind() {
         "{out}"
     );
     assert!(out.contains("not enrolled: nobody"), "{out}");
+    assert!(out.contains("waiting for the cooldown"), "{out}");
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 

@@ -12,10 +12,14 @@ use utoipa::ToSchema;
 
 use super::{employees::EmployeeView, number};
 use crate::{
-    domain::{accounts::Permission, quality::Quality},
+    domain::{
+        accounts::Permission,
+        employees::{CONSENT_TEXT, CONSENT_VERSION},
+        quality::Quality,
+    },
     http::{
         HttpState,
-        auth::{Allowed, Enrolling as EnrollPermit},
+        auth::{Allowed, Enrolling as EnrollPermit, Reading},
         limits::{also, with_headers},
         problem::{Code, Problem},
         upload::{Shape, Upload},
@@ -143,6 +147,30 @@ pub struct EnrollForm {
     photo: Vec<Vec<u8>>,
     /// `true`: enroll even if the face belongs to somebody else; for admins, audited.
     r#override: Option<bool>,
+}
+
+/// What people agree to.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "ConsentText")]
+pub struct ConsentTextView {
+    /// Which text it is; kept with every consent.
+    #[schema(example = "2026-11.2")]
+    version: &'static str,
+    /// The text, to be shown before somebody is enrolled.
+    text: &'static str,
+}
+
+/// What people agree to whose face is enrolled.
+#[utoipa::path(
+    get, path = "/api/consent", tag = "enrollment",
+    responses((status = 200, description = "The text and its version", body = ConsentTextView)),
+    security(("session" = [])),
+)]
+pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
+    axum::Json(ConsentTextView {
+        version: CONSENT_VERSION,
+        text: CONSENT_TEXT,
+    })
 }
 
 /// Enrolls photos of an employee who consented.

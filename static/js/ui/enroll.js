@@ -1,7 +1,7 @@
 // `<rollcall-enroll>`: photos of one person, from the camera or from files, sent with their consent;
 // each photo's verdict stands beside it. Fires `enrolled` when templates were made.
 
-import { Problem, explain, request } from '../api.js';
+import { Problem, explain, get, request } from '../api.js';
 import { CameraError, closeCamera, grabFrame, openCamera, toJpeg } from './camera.js';
 import { ask } from './dialog.js';
 import { el, icon, notice, plural } from './dom.js';
@@ -22,13 +22,19 @@ const POSES = [
   'Turn your head a little to the left',
   'Turn your head a little to the right',
 ];
+/** Fewer different photos than this are worth a word. */
+const GOOD_COUNT = 3;
 const EXTRA_POSE = 'One more, if you like: with another expression';
+
+/** What the server says to somebody before a camera, for a photo. @type {Record<string, string>} */
+const IN_A_PHOTO = { no_face: 'no face found: choose a photo with the face from the front, large enough' };
 
 /**
  * @typedef {object} Shot
  * @property {Blob} blob
  * @property {string} name
  * @property {HTMLElement} node
+ * @property {boolean} refused the server could not use it
  */
 
 class RollcallEnroll extends HTMLElement {
@@ -47,6 +53,7 @@ class RollcallEnroll extends HTMLElement {
   connectedCallback() {
     this.#build();
     this.#update();
+    this.#askConsentText();
   }
 
   disconnectedCallback() {
@@ -80,10 +87,12 @@ class RollcallEnroll extends HTMLElement {
 
     this.message = el('div', {});
     this.tray = el('ul', { class: 'tray', 'aria-label': 'Photos' });
-    this.consent = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', name: 'consent' }));
+    this.consent = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', name: 'consent', disabled: true }));
+    this.consentText = el('span', { class: 'consent-text' });
     this.consent.addEventListener('change', () => this.#update());
     this.button = /** @type {HTMLButtonElement} */ (el('button', { class: 'button primary', type: 'button', onclick: () => this.#send(false) }, 'Enroll'));
-    this.finish = el('div', { class: 'section' }, this.#consentBox(), el('div', { class: 'actions' }, this.button));
+    this.hint = el('p', { class: 'hint', text: 'Three to five different photos are best: straight, a little left, a little right.' });
+    this.finish = el('div', { class: 'section' }, this.hint, this.#consentBox(), el('div', { class: 'actions' }, this.button));
     this.replaceChildren(this.sources, this.studio, this.message, this.tray, this.finish);
   }
 
@@ -96,22 +105,37 @@ class RollcallEnroll extends HTMLElement {
         'span',
         {},
         el('strong', { text: `${this.person.name} agrees` }),
-        el('span', {
-          class: 'consent-text',
-          text:
-            'Rollcall may compute numbers from photos of my face (templates) and compare them with what the camera sees, only to record when I come and go. ' +
-            'Templates, and photos where this site keeps them, are stored encrypted. I can take this back at any time; then all of it is deleted.',
-        }),
+        this.consentText,
       ),
     );
+  }
+
+  /** Shows what is agreed to, which the server alone knows; until then nobody can agree. */
+  async #askConsentText() {
+    try {
+      const { text, version } = await get('/api/consent');
+      this.consentText.textContent = text;
+      this.consentText.title = `Version ${version}`;
+      this.consent.disabled = false;
+    } catch (error) {
+      this.consentText.textContent = sentence(explain(error));
+    }
+    this.#update();
+  }
+
+  /** What is worth sending. */
+  get #usable() {
+    return this.#shots.filter((shot) => !shot.refused);
   }
 
   #update() {
     const fresh = this.#shots.length > 0 && !this.#judged;
     this.finish.hidden = !fresh;
     this.tray.classList.toggle('judged', this.#judged);
-    this.button.disabled = !this.consent.checked;
-    this.button.textContent = `Enroll with ${plural(this.#shots.length, 'photo')}`;
+    const usable = this.#usable.length;
+    this.button.disabled = !this.consent.checked || usable === 0;
+    this.button.textContent = usable === 0 ? 'Enroll' : `Enroll with ${plural(usable, 'photo')}`;
+    this.hint.hidden = usable >= GOOD_COUNT;
     this.sources.hidden = this.#stream !== null;
     if (this.#stream) this.coach.textContent = POSES[this.#captured] ?? EXTRA_POSE;
   }
@@ -187,6 +211,10 @@ class RollcallEnroll extends HTMLElement {
       return false;
     }
     const thumbnail = /** @type {HTMLImageElement} */ (el('img', { src: URL.createObjectURL(blob), alt: '', width: 72, height: 72 }));
+    thumbnail.addEventListener('error', () => {
+      URL.revokeObjectURL(thumbnail.src);
+      thumbnail.replaceWith(el('span', { class: 'shot-unreadable' }, icon('image')));
+    });
     const drop = el('button', { class: 'button plain', type: 'button', 'aria-label': `Take out ${name}` }, icon('close'));
     const node = el(
       'li',
@@ -195,7 +223,7 @@ class RollcallEnroll extends HTMLElement {
       el('div', { class: 'shot-main' }, el('span', { class: 'shot-name', text: name }), el('span', { class: 'shot-verdict', role: 'status' })),
       drop,
     );
-    const shot = { blob, name, node };
+    const shot = { blob, name, node, refused: false };
     drop.addEventListener('click', () => {
       this.#shots = this.#shots.filter((other) => other !== shot);
       discard(shot);
@@ -223,20 +251,24 @@ class RollcallEnroll extends HTMLElement {
     body.append('employee', this.person.id);
     body.append('consent', 'true');
     if (override) body.append('override', 'true');
-    for (const { blob, name } of this.#shots) body.append('photo', blob, fileName(name));
+    const sent = this.#usable;
+    for (const { blob, name } of sent) body.append('photo', blob, fileName(name));
     try {
       const answer = await busy(this.button, () => request('POST', '/api/enroll', { body, timeout: 120_000 }));
-      this.#enrolled(answer);
+      this.#enrolled(answer, sent);
     } catch (error) {
-      this.#refused(error);
+      this.#refused(error, sent);
     }
     this.#update();
     this.message.scrollIntoView({ block: 'nearest' });
   }
 
-  /** @param {{photos: any[], templates: number}} answer */
-  #enrolled({ photos, templates }) {
-    this.#judge(photos);
+  /**
+   * @param {{photos: any[], templates: number}} answer
+   * @param {Shot[]} sent
+   */
+  #enrolled({ photos, templates }, sent) {
+    this.#judge(photos, sent);
     this.#judged = true;
     this.consent.checked = false;
     this.#stopCamera();
@@ -247,9 +279,12 @@ class RollcallEnroll extends HTMLElement {
     this.dispatchEvent(new CustomEvent('enrolled', { bubbles: true }));
   }
 
-  /** @param {unknown} error */
-  #refused(error) {
-    if (error instanceof Problem && Array.isArray(error.body.photos)) this.#judge(error.body.photos);
+  /**
+   * @param {unknown} error
+   * @param {Shot[]} sent
+   */
+  #refused(error, sent) {
+    if (error instanceof Problem && Array.isArray(error.body.photos)) this.#judge(error.body.photos, sent);
     if (error instanceof Problem && error.code === 'duplicate_person') return this.#duplicate(error.body.other);
     this.message.replaceChildren(notice('bad', sentence(explain(error))));
   }
@@ -280,14 +315,16 @@ class RollcallEnroll extends HTMLElement {
   /**
    * Shows each photo's verdict beside it.
    * @param {{index: number, accepted: boolean, reason?: string, detail?: string}[]} verdicts
+   * @param {Shot[]} sent
    */
-  #judge(verdicts) {
+  #judge(verdicts, sent) {
     for (const { index, accepted, reason, detail } of verdicts) {
-      const shot = this.#shots[index];
+      const shot = sent[index];
       if (!shot) continue;
+      shot.refused = !accepted;
       shot.node.classList.toggle('good', accepted);
       shot.node.classList.toggle('bad', !accepted);
-      const words = accepted ? 'Good' : sentence(detail ?? reason ?? 'not usable');
+      const words = accepted ? 'Good' : sentence(IN_A_PHOTO[reason ?? ''] ?? detail ?? reason ?? 'not usable');
       const verdict = shot.node.querySelector('.shot-verdict');
       if (verdict) verdict.textContent = words;
     }

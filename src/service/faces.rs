@@ -1,0 +1,99 @@
+//! All sealed faces of a site at once: whether there are any, whether they can be opened, and
+//! deleting them when nobody can open them any more.
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+
+use super::{audit::Audit, references::later};
+use crate::{
+    clock::Clock,
+    domain::{accounts::Actor, ids::EmployeeId},
+    ports::{RecordKind, StoreError, StoredRecord, Stores},
+    vault::Vault,
+};
+
+/// What is enrolled, and what of it a key opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// People with templates of any model.
+    pub people: usize,
+    /// Those of them with a template that cannot be opened.
+    pub unopened: usize,
+}
+
+/// Whether the store holds templates.
+pub async fn any(stores: &Stores) -> Result<bool, StoreError> {
+    let mut pages = stores.archive.records(RecordKind::Template);
+    while let Some(page) = pages.try_next().await? {
+        if !page.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Tries every template; without a vault none can be opened.
+pub async fn census(stores: &Stores, vault: Option<&Vault>) -> Result<Census, StoreError> {
+    let (mut people, mut unopened) = (BTreeSet::new(), BTreeSet::new());
+    let mut pages = stores.archive.records(RecordKind::Template);
+    while let Some(page) = pages.try_next().await? {
+        for record in page {
+            let StoredRecord::Template(template) = record else {
+                continue;
+            };
+            people.insert(template.employee);
+            let opened = vault.is_some_and(|vault| {
+                vault
+                    .open_embedding(&template.sealed, template.employee, &template.model)
+                    .is_ok()
+            });
+            if !opened {
+                unopened.insert(template.employee);
+            }
+        }
+    }
+    Ok(Census {
+        people: people.len(),
+        unopened: unopened.len(),
+    })
+}
+
+/// Deletes every template, photo and consent for good, without opening any; how many people had
+/// some. Only while no instance runs: nobody's gallery is told.
+pub async fn delete_all(
+    stores: &Stores,
+    audit: &Audit,
+    clock: &dyn Clock,
+) -> Result<usize, StoreError> {
+    let mut people: BTreeSet<EmployeeId> = BTreeSet::new();
+    for kind in [
+        RecordKind::Template,
+        RecordKind::Photo,
+        RecordKind::Employee,
+    ] {
+        let mut pages = stores.archive.records(kind);
+        while let Some(page) = pages.try_next().await? {
+            people.extend(page.iter().filter_map(|record| match record {
+                StoredRecord::Template(template) => Some(template.employee),
+                StoredRecord::Photo(photo) => Some(photo.employee),
+                StoredRecord::Employee(employee) => {
+                    (employee.enrolled() || employee.consent.is_some()).then_some(employee.id)
+                }
+                _ => None,
+            }));
+        }
+    }
+    for id in &people {
+        audit
+            .record(Actor::Operator, "templates.delete", id, None)
+            .await?;
+        let before = clock.now();
+        stores.templates.mark_changed(*id, before).await?;
+        stores.templates.delete_of(*id).await?;
+        stores.employees.set_enrolled(*id, 0, None).await?;
+        let after = later(clock.now(), before);
+        stores.templates.mark_changed(*id, after).await?;
+    }
+    Ok(people.len())
+}
