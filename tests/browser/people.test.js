@@ -35,7 +35,7 @@ test('each refused photo shows its reason beside it', async () => {
   // Nothing usable: the reasons, and the photos stay for another try.
   await files.setInputFiles([two]);
   await sheet.getByText('I agree that photos of my face').waitFor();
-  await sheet.getByText('Three to five different photos are best').waitFor();
+  await sheet.getByText('Three to five photos that differ are best').waitFor();
   await sheet.getByLabel('Barack Obama agrees').check();
   await sheet.getByRole('button', { name: 'Enroll with 1 photo' }).click();
   await sheet.locator('.shot.bad', { hasText: 'Two faces: only one person may be in the picture' }).waitFor({ timeout: 60_000 });

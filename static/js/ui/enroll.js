@@ -91,7 +91,7 @@ class RollcallEnroll extends HTMLElement {
     this.consentText = el('span', { class: 'consent-text' });
     this.consent.addEventListener('change', () => this.#update());
     this.button = /** @type {HTMLButtonElement} */ (el('button', { class: 'button primary', type: 'button', onclick: () => this.#send(false) }, 'Enroll'));
-    this.hint = el('p', { class: 'hint', text: 'Three to five different photos are best: straight, a little left, a little right.' });
+    this.hint = el('p', { class: 'hint', text: 'Three to five photos that differ are best.' });
     this.finish = el('div', { class: 'section' }, this.hint, this.#consentBox(), el('div', { class: 'actions' }, this.button));
     this.replaceChildren(this.sources, this.studio, this.message, this.tray, this.finish);
   }
