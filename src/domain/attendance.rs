@@ -69,6 +69,8 @@ pub enum ClockSource {
 pub enum PunchSource {
     /// A registered device posted a sample.
     Device,
+    /// A camera that the service watches saw somebody.
+    Camera,
 }
 
 /// An immutable clock event.
@@ -94,7 +96,7 @@ pub struct Punch {
     pub site: Option<SiteName>,
     /// Where it came from.
     pub source: PunchSource,
-    /// The device that posted it.
+    /// The device that posted it, or the camera that saw it, under the camera's identity.
     pub device: DeviceId,
     /// Why the face was taken for this employee.
     pub evidence: Evidence,

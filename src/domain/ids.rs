@@ -51,6 +51,8 @@ id! {
     AccountId,
     /// Names an entry of the audit trail.
     AuditId,
+    /// Names a camera. It also stands where a punch names its device.
+    CameraId,
     /// Names a device.
     DeviceId,
     /// Names an employee.

@@ -108,6 +108,13 @@ text! {
         }) && !text.contains(char::is_whitespace);
         if valid { Ok(text) } else { Err(TextError::Form("must be an e-mail address")) }
     };
+    /// The name of a go2rtc stream; 1 to 64 letters, digits, `_` and `-` of ASCII. go2rtc dials
+    /// whatever else it is asked for, so nothing else is ever asked for.
+    StreamName => |text| {
+        let text = clean(text, 64)?;
+        if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') { Ok(text) }
+        else { Err(TextError::Form("must be 1 to 64 letters, digits, - and _")) }
+    };
     /// A client's idempotency key; 1 to 128 printable ASCII characters.
     IdempotencyKey => |text| {
         let text = clean(text, 128)?;

@@ -10,8 +10,8 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 use super::{KeptAnswer, StoreError, StoredPhoto, StoredTemplate, Stores};
 use crate::domain::{
-    accounts::Account, attendance::Punch, audit::AuditEntry, devices::Device, employees::Employee,
-    ids::EmployeeId,
+    accounts::Account, attendance::Punch, audit::AuditEntry, cameras::Camera, devices::Device,
+    employees::Employee, ids::EmployeeId,
 };
 
 /// The kinds of records. Sessions are none of them: people sign in again. Neither are jobs: one
@@ -25,6 +25,8 @@ pub enum RecordKind {
     Account,
     /// Devices, revoked ones too.
     Device,
+    /// Cameras, removed ones too.
+    Camera,
     /// Employees, deleted ones too.
     Employee,
     /// Sealed templates.
@@ -46,9 +48,10 @@ pub enum RecordKind {
 impl RecordKind {
     /// Every kind, in an order in which they may be written. The audit trail comes last: what it
     /// tells of was written before.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Account,
         Self::Device,
+        Self::Camera,
         Self::Employee,
         Self::Template,
         Self::Photo,
@@ -64,6 +67,7 @@ impl RecordKind {
         match self {
             Self::Account => "accounts",
             Self::Device => "devices",
+            Self::Camera => "cameras",
             Self::Employee => "employees",
             Self::Template => "templates",
             Self::Photo => "photos",
@@ -110,6 +114,7 @@ pub struct Setting {
 pub enum StoredRecord {
     Account(Account),
     Device(Device),
+    Camera(Camera),
     Employee(Employee),
     Template(StoredTemplate),
     Photo(StoredPhoto),
@@ -126,6 +131,7 @@ impl StoredRecord {
         match self {
             Self::Account(_) => RecordKind::Account,
             Self::Device(_) => RecordKind::Device,
+            Self::Camera(_) => RecordKind::Camera,
             Self::Employee(_) => RecordKind::Employee,
             Self::Template(_) => RecordKind::Template,
             Self::Photo(_) => RecordKind::Photo,
@@ -142,6 +148,7 @@ impl StoredRecord {
         match self {
             Self::Account(account) => account.id.to_string(),
             Self::Device(device) => device.id.to_string(),
+            Self::Camera(camera) => camera.id.to_string(),
             Self::Employee(employee) => employee.id.to_string(),
             Self::Template(template) => template.id.to_string(),
             Self::Photo(photo) => photo.id.to_string(),
@@ -200,6 +207,7 @@ macro_rules! from {
 from! {
     Account(Account),
     Device(Device),
+    Camera(Camera),
     Employee(Employee),
     Template(StoredTemplate),
     Photo(StoredPhoto),
@@ -238,6 +246,7 @@ impl Stores {
         match record {
             StoredRecord::Account(account) => self.accounts.insert(account).await,
             StoredRecord::Device(device) => self.devices.insert(device).await,
+            StoredRecord::Camera(camera) => self.cameras.insert(camera).await,
             StoredRecord::Employee(employee) => self.employees.insert(employee).await,
             StoredRecord::Template(template) => {
                 let templates = std::slice::from_ref(template);

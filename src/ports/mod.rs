@@ -1,11 +1,13 @@
 //! What the services need of the outside: small, object-safe traits that know no backend.
 
 mod archive;
+mod cameras;
 mod shared;
 mod stores;
 mod vision;
 
 pub use archive::*;
+pub use cameras::*;
 pub use shared::*;
 pub use stores::*;
 pub use vision::*;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Archive;
+use super::{Archive, CameraStore};
 use crate::domain::{
     accounts::{Account, Session, TokenHash},
     attendance::{Punch, RequestKey},
@@ -543,6 +543,8 @@ pub struct Stores {
     pub punches: Arc<dyn PunchStore>,
     /// Devices.
     pub devices: Arc<dyn DeviceStore>,
+    /// Cameras.
+    pub cameras: Arc<dyn CameraStore>,
     /// Accounts.
     pub accounts: Arc<dyn AccountStore>,
     /// Sessions.
@@ -571,6 +573,7 @@ impl Stores {
             + TemplateStore
             + PunchStore
             + DeviceStore
+            + CameraStore
             + AccountStore
             + SessionStore
             + JobStore
@@ -587,6 +590,7 @@ impl Stores {
             templates: store.clone(),
             punches: store.clone(),
             devices: store.clone(),
+            cameras: store.clone(),
             accounts: store.clone(),
             sessions: store.clone(),
             jobs: store.clone(),

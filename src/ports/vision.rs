@@ -9,6 +9,8 @@ use crate::domain::{
     quality::Quality,
 };
 
+pub use crate::domain::tracking::FaceBox;
+
 /// An image as it was captured, still encoded. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sample(Bytes);
@@ -28,26 +30,6 @@ impl Sample {
 impl std::fmt::Debug for Sample {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sample({} bytes)", self.0.len())
-    }
-}
-
-/// A rectangle in pixels of the upright image; may reach beyond it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FaceBox {
-    /// Left edge.
-    pub x: f32,
-    /// Upper edge.
-    pub y: f32,
-    /// Width.
-    pub width: f32,
-    /// Height.
-    pub height: f32,
-}
-
-impl FaceBox {
-    /// Width times height, square pixels.
-    pub fn area(&self) -> f32 {
-        self.width * self.height
     }
 }
 

@@ -387,9 +387,10 @@ fn decide(found: Found) -> Result<Plan, Refusal> {
     let mut differing = Vec::new();
     for (record, at) in found.differing {
         let newer = match &record {
-            StoredRecord::Account(_) | StoredRecord::Device(_) | StoredRecord::Employee(_) => {
-                found.news.contains(&record.subject())
-            }
+            StoredRecord::Account(_)
+            | StoredRecord::Device(_)
+            | StoredRecord::Camera(_)
+            | StoredRecord::Employee(_) => found.news.contains(&record.subject()),
             StoredRecord::GalleryChange(change) => at.is_some_and(|at| at < change.at),
             _ => false,
         };
@@ -518,6 +519,12 @@ async fn replace_one(target: &Stores, record: &StoredRecord) -> Result<(), Store
     match record {
         StoredRecord::Account(account) => target.accounts.update(account).await.map(drop),
         StoredRecord::Device(device) => target.devices.update(device).await.map(drop),
+        StoredRecord::Camera(camera) => {
+            if let Some(was) = target.cameras.find(camera.id).await? {
+                target.cameras.update(&was, camera).await?;
+            }
+            Ok(())
+        }
         StoredRecord::Employee(employee) => {
             let (id, consent) = (employee.id, employee.consent.as_ref());
             if let Some(was) = target.employees.find(id).await? {

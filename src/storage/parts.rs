@@ -9,7 +9,10 @@ use serde::{Serialize, de::DeserializeOwned, de::IntoDeserializer, de::value::Er
 use uuid::Uuid;
 
 use crate::{
-    domain::accounts::{Actor, TokenHash},
+    domain::{
+        accounts::{Actor, TokenHash},
+        cameras::WatchHours,
+    },
     ports::StoreError,
 };
 
@@ -100,6 +103,12 @@ pub(super) fn actor(text: &str, what: &'static str) -> Result<Actor, StoreError>
         _ => None,
     };
     known(read, what)
+}
+
+/// Reads when a camera is watched.
+pub(super) fn hours(hours: WatchHours) -> Result<WatchHours, StoreError> {
+    let valid = hours.valid();
+    known(valid.then_some(hours), "camera hours")
 }
 
 /// Reads a 16-byte identity.

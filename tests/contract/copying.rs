@@ -126,6 +126,15 @@ async fn news_come_over(target: &Stores) {
     kiosk.revoked_at = Some(at(50));
     trail("device.revoke", kiosk.id.to_string()).await;
     source.devices.update(&kiosk).await.unwrap();
+    // The camera's stream goes to another one.
+    let mut removed = site.camera.clone();
+    removed.removed_at = Some(at(50));
+    trail("camera.remove", removed.id.to_string()).await;
+    let changed = source.cameras.update(&site.camera, &removed).await;
+    assert_eq!(changed, Ok(true));
+    let anew = camera("door");
+    trail("camera.add", anew.id.to_string()).await;
+    source.cameras.insert(&anew).await.unwrap();
     // Ann's face is deleted and enrolled again; she gets a new code, and somebody new her old one.
     let mut ann = site.ann.clone();
     ann.code = code("E70");
@@ -151,6 +160,7 @@ async fn news_come_over(target: &Stores) {
     for (kind, expected) in [
         (RecordKind::Account, (0, 1, 0)),
         (RecordKind::Device, (0, 1, 0)),
+        (RecordKind::Camera, (1, 1, 0)),
         (RecordKind::Employee, (1, 1, 0)),
         (RecordKind::Template, (1, 0, 25)),
         (RecordKind::Photo, (1, 0, 0)),
@@ -158,7 +168,7 @@ async fn news_come_over(target: &Stores) {
         (RecordKind::Punch, (1, 0, 0)),
         (RecordKind::Answer, (0, 0, 2)),
         (RecordKind::Setting, (0, 0, 0)),
-        (RecordKind::Audit, (4, 0, 0)),
+        (RecordKind::Audit, (6, 0, 0)),
     ] {
         let one = of(kind);
         assert_eq!((one.added, one.replaced, one.removed), expected, "{kind:?}");

@@ -1,6 +1,7 @@
 //! The contract of the systems of record: one suite, run on every adapter.
 
 mod archive;
+mod cameras;
 mod copying;
 mod crashes;
 mod jobs;
@@ -178,6 +179,12 @@ contract! {
     sessions_end_one_by_one_by_account_and_by_time
     the_audit_trail_is_read_newest_first
     of_many_claims_one_wins_until_released
+    cameras_come_back_as_they_were
+    a_stream_belongs_to_one_camera_until_removal
+    of_many_who_want_a_stream_one_gets_it
+    a_camera_is_changed_only_as_it_was
+    cameras_are_listed_page_by_page_until_removed
+    what_is_noted_of_a_camera_replaces_what_was
     jobs_come_back_as_they_were
     a_job_is_claimed_when_it_is_due_the_longest_due_first
     of_many_who_claim_a_job_one_gets_it

@@ -6,11 +6,12 @@ use rollcall::{
         accounts::{Account, Actor, Role, Session, TokenHash},
         attendance::{ClockSource, Evidence, Punch, PunchKind, PunchSource, RequestKey},
         biometrics::{ModelId, Similarity, Threshold, Views},
+        cameras::{Camera, Direction, LookEvery, VisitGap},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+        ids::{AccountId, CameraId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
         quality::Quality,
-        text::{Code, Email, IdempotencyKey, Name, SiteName},
+        text::{Code, Email, IdempotencyKey, Name, SiteName, StreamName},
     },
     ports::{KeptAnswer, Page, Sealed, StoredPhoto, StoredTemplate},
 };
@@ -43,6 +44,10 @@ pub fn employee_id() -> EmployeeId {
 
 pub fn device_id() -> DeviceId {
     DeviceId::new(Uuid::now_v7())
+}
+
+pub fn camera_id() -> CameraId {
+    CameraId::new(Uuid::now_v7())
 }
 
 pub fn first<C>(limit: usize) -> Page<C> {
@@ -172,6 +177,22 @@ pub fn device(text: &str, seed: u8) -> Device {
         token: token(seed),
         created_at: at(0),
         revoked_at: None,
+    }
+}
+
+pub fn camera(stream: &str) -> Camera {
+    Camera {
+        id: camera_id(),
+        name: name("Front door"),
+        stream: StreamName::parse(stream).unwrap(),
+        site: None,
+        direction: Direction::default(),
+        hours: None,
+        every: LookEvery::default(),
+        visit: VisitGap::default(),
+        active: true,
+        created_at: at(0),
+        removed_at: None,
     }
 }
 

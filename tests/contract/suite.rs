@@ -18,6 +18,7 @@ use rollcall::{
 use uuid::Uuid;
 
 pub use crate::archive::*;
+pub use crate::cameras::*;
 pub use crate::jobs::*;
 pub use crate::leases::*;
 use crate::records::*;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
-        accounts::Account, attendance::Punch, audit::AuditEntry, devices::Device,
+        accounts::Account, attendance::Punch, audit::AuditEntry, cameras::Camera, devices::Device,
         employees::Employee,
     },
     ports::{
@@ -78,6 +78,7 @@ impl Archive for MongoStore {
         match kind {
             RecordKind::Account => self.walk::<Account>(kind, |one| uuid(one.id.uuid()).into()),
             RecordKind::Device => self.walk::<Device>(kind, |one| uuid(one.id.uuid()).into()),
+            RecordKind::Camera => self.walk::<Camera>(kind, |one| uuid(one.id.uuid()).into()),
             RecordKind::Employee => self.walk::<Employee>(kind, |one| uuid(one.id.uuid()).into()),
             RecordKind::Template => self.walk_templates(),
             RecordKind::Photo => self.walk::<StoredPhoto>(kind, |one| uuid(one.id.uuid()).into()),

@@ -10,9 +10,12 @@ use crate::{
         attendance::{Evidence, Punch, RequestKey},
         audit::AuditEntry,
         biometrics::{ModelId, Similarity, Threshold},
+        cameras::{Camera, CameraStatus, WatchHours},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
+        ids::{
+            AccountId, AuditId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId,
+        },
         jobs::Job,
         quality::Quality,
         text::{IdempotencyKey, SiteName},
@@ -664,6 +667,108 @@ impl Kept for AuditEntry {
             subject: document.subject,
             detail: document.detail,
         })
+    }
+}
+
+/// A camera.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CameraDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    name: String,
+    stream: String,
+    /// The stream; missing once removed, which frees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stream_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
+    direction: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hours: Option<WatchHours>,
+    every_ms: i64,
+    visit_s: i64,
+    active: bool,
+    created_at: DateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    removed_at: Option<DateTime>,
+}
+
+impl Kept for Camera {
+    const COLLECTION: &str = "cameras";
+    type Document = CameraDocument;
+
+    fn document(&self) -> Result<CameraDocument, StoreError> {
+        let stream = self.stream.as_str().to_owned();
+        Ok(CameraDocument {
+            id: uuid(self.id.uuid()),
+            name: self.name.as_str().to_owned(),
+            stream_key: self.removed_at.is_none().then(|| stream.clone()),
+            stream,
+            site: self.site.clone().map(String::from),
+            direction: parts::word(self.direction),
+            hours: self.hours.clone(),
+            every_ms: self.every.value().into(),
+            visit_s: self.visit.value().into(),
+            active: self.active,
+            created_at: when(self.created_at),
+            removed_at: self.removed_at.map(when),
+        })
+    }
+
+    fn record(document: CameraDocument) -> Result<Self, StoreError> {
+        let every: u32 = parts::number(document.every_ms, "camera rate")?;
+        let visit: u32 = parts::number(document.visit_s, "camera visit")?;
+        Ok(Self {
+            id: id(document.id, CameraId::new),
+            name: parts::text(document.name, "camera name")?,
+            stream: parts::text(document.stream, "camera stream")?,
+            site: optional_site(document.site, "camera site")?,
+            direction: parts::from_word(&document.direction, "camera direction")?,
+            hours: document.hours.map(parts::hours).transpose()?,
+            every: parts::number(every, "camera rate")?,
+            visit: parts::number(visit, "camera visit")?,
+            active: document.active,
+            created_at: time(document.created_at, "camera creation time")?,
+            removed_at: optional_time(document.removed_at, "camera removal time")?,
+        })
+    }
+}
+
+/// How a camera is.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CameraStateDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    since: DateTime,
+    told_at: DateTime,
+}
+
+impl Kept for (CameraId, CameraStatus) {
+    const COLLECTION: &str = "camera_states";
+    type Document = CameraStateDocument;
+
+    fn document(&self) -> Result<CameraStateDocument, StoreError> {
+        let (id, status) = self;
+        Ok(CameraStateDocument {
+            id: uuid(id.uuid()),
+            state: parts::word(status.state),
+            cause: status.cause.clone(),
+            since: when(status.since),
+            told_at: when(status.told_at),
+        })
+    }
+
+    fn record(document: CameraStateDocument) -> Result<Self, StoreError> {
+        let status = CameraStatus {
+            state: parts::from_word(&document.state, "camera state")?,
+            cause: document.cause,
+            since: time(document.since, "camera state time")?,
+            told_at: time(document.told_at, "camera state time")?,
+        };
+        Ok((id(document.id, CameraId::new), status))
     }
 }
 

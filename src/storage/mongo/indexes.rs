@@ -49,7 +49,7 @@ enum Uniqueness {
 }
 
 /// Every index, by collection. The order of fields is that of the queries in `stores.rs`.
-fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 14] {
+fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 15] {
     use Uniqueness::{Any, IfThere, Unique};
     [
         (
@@ -104,6 +104,7 @@ fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 14] {
         ("kept_answers", vec![(doc! { "at": 1 }, Any)]),
         ("audit", vec![(doc! { "at": -1, "_id": -1 }, Any)]),
         ("devices", vec![(doc! { "token": 1 }, Unique)]),
+        ("cameras", vec![(doc! { "stream_key": 1 }, IfThere)]),
         ("accounts", vec![(doc! { "email": 1 }, Unique)]),
         (
             "sessions",

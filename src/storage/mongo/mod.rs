@@ -7,6 +7,7 @@
 
 mod archive;
 mod cache;
+mod cameras;
 mod documents;
 mod indexes;
 mod jobs;

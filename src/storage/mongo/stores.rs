@@ -68,7 +68,7 @@ fn range(bounds: [(&str, Option<Timestamp>); 2]) -> Option<Document> {
 const INTERNAL_ERROR: i32 = 1;
 
 /// Finds another record than `id` with the same unique value.
-fn rival_of(id: Uuid, field: &str, value: impl Into<Bson>) -> Document {
+pub(super) fn rival_of(id: Uuid, field: &str, value: impl Into<Bson>) -> Document {
     doc! { "_id": { "$ne": id }, field: value.into() }
 }
 
@@ -117,9 +117,9 @@ impl MongoStore {
         within(PATIENCE, call).await
     }
 
-    /// Changes the employee whom the filter finds; `rival` finds another one with the unique value
+    /// Changes the record that the filter finds; `rival` finds another one with the unique value
     /// that is set.
-    async fn change_employee(
+    async fn change_record<K: Kept>(
         &self,
         filter: Document,
         rival: Document,
@@ -127,11 +127,44 @@ impl MongoStore {
     ) -> Result<bool, StoreError> {
         let link = self.link.clone();
         let call = async move {
-            let collection = link.collection::<Employee>().await?;
+            let collection = link.collection::<K>().await?;
             let updated = collection.update_one(filter, change).await;
             matched(&collection, rival, updated).await
         };
         within(PATIENCE, call).await
+    }
+
+    /// Replaces what is still as it was, but for the fields in `kept`; those in `optional` may
+    /// be missing.
+    pub(super) async fn exchange_record<K: Kept>(
+        &self,
+        (was, is): (&K, &K),
+        (kept, optional): (&[&str], &[&str]),
+        rival: Document,
+    ) -> Result<bool, StoreError> {
+        let replaced = |record: &K| {
+            let mut document = serialize_to_document(&record.document()?).map_err(unkept)?;
+            let id = document.remove("_id");
+            for kept in kept {
+                document.remove(kept);
+            }
+            Ok::<_, StoreError>((id, document))
+        };
+        let ((id, mut still), (_, set)) = (replaced(was)?, replaced(is)?);
+        let mut unset = Document::new();
+        for optional in optional {
+            if !set.contains_key(optional) {
+                unset.insert(*optional, "");
+            }
+            // What is missing equals null.
+            still.entry((*optional).to_owned()).or_insert(Bson::Null);
+        }
+        still.insert("_id", id);
+        let mut change = doc! { "$set": set };
+        if !unset.is_empty() {
+            change.insert("$unset", unset);
+        }
+        self.change_record::<K>(still, rival, change).await
     }
 
     pub(super) async fn select<K: Kept>(
@@ -162,7 +195,7 @@ impl MongoStore {
     }
 
     /// All records with one of the identities.
-    async fn select_among<K: Kept>(
+    pub(super) async fn select_among<K: Kept>(
         &self,
         ids: impl Iterator<Item = uuid::Uuid>,
     ) -> Result<Vec<K>, StoreError> {
@@ -188,30 +221,12 @@ impl EmployeeStore for MongoStore {
     }
 
     async fn update(&self, was: &Employee, is: &Employee) -> Result<bool, StoreError> {
-        const OPTIONAL: [&str; 3] = ["code_key", "site", "deleted_at"];
-        let replaced = |employee: &Employee| {
-            let mut document = serialize_to_document(&employee.document()?).map_err(unkept)?;
-            for kept in ["_id", "templates", "consent"] {
-                document.remove(kept);
-            }
-            Ok::<_, StoreError>(document)
-        };
-        let (mut still, set) = (replaced(was)?, replaced(is)?);
-        let mut unset = Document::new();
-        for optional in OPTIONAL {
-            if !set.contains_key(optional) {
-                unset.insert(optional, "");
-            }
-            // What is missing equals null.
-            still.entry(optional.to_owned()).or_insert(Bson::Null);
-        }
-        still.insert("_id", uuid(was.id.uuid()));
-        let mut change = doc! { "$set": set };
-        if !unset.is_empty() {
-            change.insert("$unset", unset);
-        }
         let rival = rival_of(uuid(is.id.uuid()), "code_key", is.code.key());
-        self.change_employee(still, rival, change).await
+        let fields: (&[_], &[_]) = (
+            &["templates", "consent"],
+            &["code_key", "site", "deleted_at"],
+        );
+        self.exchange_record((was, is), fields, rival).await
     }
 
     async fn set_enrolled(
@@ -231,7 +246,7 @@ impl EmployeeStore for MongoStore {
         };
         // Nothing unique is set, so there is no rival.
         let filter = doc! { "_id": uuid(id.uuid()) };
-        self.change_employee(filter, doc! { "_id": Bson::Null }, change)
+        self.change_record::<Employee>(filter, doc! { "_id": Bson::Null }, change)
             .await
     }
 

@@ -6,7 +6,7 @@ use rusqlite::{params_from_iter, types::Value};
 use super::{SqliteStore, rows::Record, rows_of};
 use crate::{
     domain::{
-        accounts::Account, attendance::Punch, audit::AuditEntry, devices::Device,
+        accounts::Account, attendance::Punch, audit::AuditEntry, cameras::Camera, devices::Device,
         employees::Employee,
     },
     ports::{
@@ -62,6 +62,7 @@ impl Archive for SqliteStore {
         match kind {
             RecordKind::Account => self.walk::<Account>(kind),
             RecordKind::Device => self.walk::<Device>(kind),
+            RecordKind::Camera => self.walk::<Camera>(kind),
             RecordKind::Employee => self.walk::<Employee>(kind),
             RecordKind::Template => self.walk::<StoredTemplate>(kind),
             RecordKind::Photo => self.walk::<StoredPhoto>(kind),

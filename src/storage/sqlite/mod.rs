@@ -3,6 +3,7 @@
 
 mod archive;
 mod cache;
+mod cameras;
 mod leases;
 mod rows;
 mod schema;

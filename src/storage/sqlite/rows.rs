@@ -8,9 +8,12 @@ use crate::{
         attendance::{Evidence, Punch, RequestKey},
         audit::AuditEntry,
         biometrics::{ModelId, Similarity, Threshold},
+        cameras::{Camera, CameraStatus, LookEvery, VisitGap},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
+        ids::{
+            AccountId, AuditId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId,
+        },
         jobs::Job,
         quality::Quality,
         text::{IdempotencyKey, Name, SiteName},
@@ -376,6 +379,86 @@ impl Record for Device {
             created_at: parts::time(row.get("created_at")?, "device creation time")?,
             revoked_at: optional_time(row, "revoked_at", "device revocation time")?,
         })
+    }
+}
+
+impl Record for Camera {
+    const TABLE: &str = "cameras";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "name",
+        "stream",
+        "site",
+        "direction",
+        "hours",
+        "every_ms",
+        "visit_s",
+        "active",
+        "created_at",
+        "removed_at",
+    ];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        let hours = self.hours.as_ref().map(serde_json::to_string).transpose();
+        values![
+            blob(self.id.uuid()),
+            self.name.as_str().to_owned(),
+            self.stream.as_str().to_owned(),
+            site_text(&self.site),
+            self.direction.as_str().to_owned(),
+            hours.map_err(|_| parts::damaged("camera hours"))?,
+            self.every.value(),
+            self.visit.value(),
+            self.active,
+            self.created_at.as_millisecond(),
+            self.removed_at.map(jiff::Timestamp::as_millisecond),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let hours = row.get::<_, Option<String>>("hours")?.map(|hours| {
+            let hours = serde_json::from_str(&hours);
+            parts::hours(hours.map_err(|_| parts::damaged("camera hours"))?)
+        });
+        Ok(Self {
+            id: id(row, "id", CameraId::new)?,
+            name: parts::text(row.get("name")?, "camera name")?,
+            stream: parts::text(row.get("stream")?, "camera stream")?,
+            site: optional_site(row, "camera site")?,
+            direction: parts::from_word(&row.get::<_, String>("direction")?, "camera direction")?,
+            hours: hours.transpose()?,
+            every: parts::known(LookEvery::new(row.get("every_ms")?), "camera rate")?,
+            visit: parts::known(VisitGap::new(row.get("visit_s")?), "camera visit")?,
+            active: row.get("active")?,
+            created_at: parts::time(row.get("created_at")?, "camera creation time")?,
+            removed_at: optional_time(row, "removed_at", "camera removal time")?,
+        })
+    }
+}
+
+impl Record for (CameraId, CameraStatus) {
+    const TABLE: &str = "camera_states";
+    const COLUMNS: &[&str] = &["id", "state", "cause", "since", "told_at"];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        let (id, status) = self;
+        values![
+            blob(id.uuid()),
+            status.state.as_str().to_owned(),
+            status.cause.clone(),
+            status.since.as_millisecond(),
+            status.told_at.as_millisecond(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let status = CameraStatus {
+            state: parts::from_word(&row.get::<_, String>("state")?, "camera state")?,
+            cause: row.get("cause")?,
+            since: parts::time(row.get("since")?, "camera state time")?,
+            told_at: parts::time(row.get("told_at")?, "camera state time")?,
+        };
+        Ok((id(row, "id", CameraId::new)?, status))
     }
 }
 

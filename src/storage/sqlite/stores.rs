@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The queries of every request; a test holds each to an index.
-mod hot {
+pub(super) mod hot {
     pub const PUNCH: &str = "SELECT * FROM punches WHERE id = ?1";
     pub const PUNCH_BY_REQUEST: &str =
         "SELECT * FROM punches WHERE device = ?1 AND request_key = ?2";
@@ -38,6 +38,7 @@ mod hot {
         "SELECT max(at) FROM punches WHERE device = ?1 AND clock = ?2";
     pub const ANSWER: &str = "SELECT * FROM kept_answers WHERE device = ?1 AND request_key = ?2";
     pub const DEVICE: &str = "SELECT * FROM devices WHERE id = ?1";
+    pub const CAMERA: &str = "SELECT * FROM cameras WHERE id = ?1";
     pub const DEVICE_BY_TOKEN: &str = "SELECT * FROM devices WHERE token = ?1";
     pub const SESSION: &str = "SELECT * FROM sessions WHERE hash = ?1";
     pub const ACCOUNT: &str = "SELECT * FROM accounts WHERE id = ?1";
@@ -59,7 +60,7 @@ mod hot {
     pub const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
 
     #[cfg(test)]
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 20] = [
         PUNCH,
         PUNCH_BY_REQUEST,
         LAST_WRITTEN,
@@ -68,6 +69,7 @@ mod hot {
         ANSWER,
         DEVICE,
         DEVICE_BY_TOKEN,
+        CAMERA,
         SESSION,
         ACCOUNT,
         ACCOUNT_BY_EMAIL,
@@ -83,11 +85,27 @@ mod hot {
 }
 
 fn insert<R: Record>(connection: &Connection, values: Vec<Value>) -> Result<(), StoreError> {
+    add::<R>(connection, "INSERT", values)
+}
+
+/// Writes a row that takes the place of the one with its identity, if there is one.
+pub(super) fn put<R: Record>(
+    connection: &Connection,
+    values: Vec<Value>,
+) -> Result<(), StoreError> {
+    add::<R>(connection, "INSERT OR REPLACE", values)
+}
+
+fn add<R: Record>(
+    connection: &Connection,
+    verb: &str,
+    values: Vec<Value>,
+) -> Result<(), StoreError> {
     let places: Vec<_> = (1..=values.len())
         .map(|place| format!("?{place}"))
         .collect();
     let sql = format!(
-        "INSERT INTO {} ({}) VALUES ({})",
+        "{verb} INTO {} ({}) VALUES ({})",
         R::TABLE,
         R::COLUMNS.join(", "),
         places.join(", ")
@@ -117,7 +135,7 @@ fn replace<R: Record>(connection: &Connection, values: Vec<Value>) -> Result<boo
 }
 
 /// Replaces what is still as it was.
-fn exchange<R: Record>(
+pub(super) fn exchange<R: Record>(
     connection: &Connection,
     was: Vec<Value>,
     is: Vec<Value>,
@@ -133,14 +151,14 @@ fn exchange<R: Record>(
 
 /// Conditions of a query that depend on what is asked, with their values.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     sql: String,
     values: Vec<Value>,
 }
 
 impl Conditions {
     /// Adds a condition; each `?` in it takes one of the values.
-    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+    pub fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
         self.sql.push_str(if self.sql.is_empty() {
             " WHERE "
         } else {
@@ -151,7 +169,7 @@ impl Conditions {
     }
 
     /// Adds a condition on a value, if there is one.
-    fn and_if(&mut self, condition: &str, value: Option<impl Into<Value>>) {
+    pub fn and_if(&mut self, condition: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.and(condition, [value.into()]);
         }
@@ -159,7 +177,7 @@ impl Conditions {
 }
 
 impl SqliteStore {
-    async fn insert_record<R: Record>(&self, record: &R) -> Result<(), StoreError> {
+    pub(super) async fn insert_record<R: Record>(&self, record: &R) -> Result<(), StoreError> {
         let values = record.values()?;
         self.threads
             .write(move |connection| insert::<R>(connection, values))
@@ -184,7 +202,7 @@ impl SqliteStore {
             .await
     }
 
-    async fn select_one<R: Record + Send + 'static>(
+    pub(super) async fn select_one<R: Record + Send + 'static>(
         &self,
         sql: &'static str,
         params: impl Params + Send + 'static,
@@ -193,7 +211,7 @@ impl SqliteStore {
     }
 
     /// All records of a table with one of the identities.
-    async fn select_among<R: Record + Send + 'static>(
+    pub(super) async fn select_among<R: Record + Send + 'static>(
         &self,
         ids: impl Iterator<Item = uuid::Uuid>,
     ) -> Result<Vec<R>, StoreError> {
@@ -209,7 +227,7 @@ impl SqliteStore {
             .await
     }
 
-    async fn select_page<R: Record + Send + 'static>(
+    pub(super) async fn select_page<R: Record + Send + 'static>(
         &self,
         conditions: Conditions,
         order: &str,

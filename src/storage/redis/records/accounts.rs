@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-fn page_after(id: Option<impl ToString>) -> Range {
+pub(super) fn page_after(id: Option<impl ToString>) -> Range {
     match id {
         Some(after) => Range::all().after(&after.to_string()),
         None => Range::all(),

@@ -1,5 +1,5 @@
 //! Reading everything: the one place that looks over all keys, because no index has deleted
-//! employees, revoked devices and settings.
+//! employees, revoked devices, removed cameras and settings.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use redis::cmd;
 use super::{RedisStore, plan::Kept, scripts};
 use crate::{
     domain::{
-        accounts::Account, attendance::Punch, audit::AuditEntry, devices::Device,
+        accounts::Account, attendance::Punch, audit::AuditEntry, cameras::Camera, devices::Device,
         employees::Employee,
     },
     ports::{
@@ -100,6 +100,7 @@ impl Archive for RedisStore {
         match kind {
             RecordKind::Account => self.walk::<Account>(kind),
             RecordKind::Device => self.walk::<Device>(kind),
+            RecordKind::Camera => self.walk::<Camera>(kind),
             RecordKind::Employee => self.walk::<Employee>(kind),
             RecordKind::Template => self.walk::<StoredTemplate>(kind),
             RecordKind::Photo => self.walk::<StoredPhoto>(kind),

@@ -12,9 +12,10 @@ use crate::{
         attendance::{ClockSource, Punch},
         audit::AuditEntry,
         biometrics::{Similarity, Threshold},
+        cameras::{Camera, CameraStatus},
         devices::Device,
         employees::{Consent, Employee},
-        ids::DeviceId,
+        ids::{CameraId, DeviceId},
         jobs::Job,
         text::IdempotencyKey,
     },
@@ -264,6 +265,57 @@ impl Kept for Device {
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
         own(body, "device")
+    }
+}
+
+impl Kept for Camera {
+    const KIND: &str = "camera";
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn ties(&self) -> Result<Ties, StoreError> {
+        if self.removed_at.is_some() {
+            return Ok(Ties::default());
+        }
+        Ok(Ties {
+            claims: vec![format!("camera_stream:{}", self.stream)],
+            places: vec![("cameras".to_owned(), self.id())],
+            ..Ties::default()
+        })
+    }
+
+    fn body(&self) -> Result<Vec<u8>, StoreError> {
+        json(self, "camera")
+    }
+
+    fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
+        let camera: Self = own(body, "camera")?;
+        camera.hours.clone().map(parts::hours).transpose()?;
+        Ok(camera)
+    }
+}
+
+/// What was last said of a camera; nothing points to it.
+impl Kept for (CameraId, CameraStatus) {
+    const KIND: &str = "camera_state";
+    const PLAIN: bool = true;
+
+    fn id(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn ties(&self) -> Result<Ties, StoreError> {
+        Ok(Ties::default())
+    }
+
+    fn body(&self) -> Result<Vec<u8>, StoreError> {
+        json(self, "camera state")
+    }
+
+    fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
+        own(body, "camera state")
     }
 }
 

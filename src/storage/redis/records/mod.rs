@@ -8,6 +8,7 @@
 mod accounts;
 mod archive;
 mod cache;
+mod cameras;
 mod durability;
 mod employees;
 mod forms;

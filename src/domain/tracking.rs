@@ -1,0 +1,561 @@
+//! Following faces from one picture of a camera to the next, so that one person who passes is
+//! one track, and picking the pictures of a track that tell the most together.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    biometrics::{Embedding, Fused, Look, Similarity, Threshold},
+    ids::EmployeeId,
+    quality::Quality,
+};
+
+/// A rectangle in pixels of the upright image; may reach beyond it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FaceBox {
+    /// Left edge.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// Width.
+    pub width: f32,
+    /// Height.
+    pub height: f32,
+}
+
+impl FaceBox {
+    /// Width times height, square pixels.
+    pub fn area(&self) -> f32 {
+        self.width * self.height
+    }
+
+    /// Intersection over union, 0..1.
+    pub fn overlap(&self, other: &Self) -> f32 {
+        let shared = |a: f32, a_size: f32, b: f32, b_size: f32| {
+            ((a + a_size).min(b + b_size) - a.max(b)).max(0.0)
+        };
+        let both = shared(self.x, self.width, other.x, other.width)
+            * shared(self.y, self.height, other.y, other.height);
+        let either = self.area() + other.area() - both;
+        if either > 0.0 { both / either } else { 0.0 }
+    }
+}
+
+/// A face in one picture.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// Where.
+    pub bounds: FaceBox,
+    /// What was measured on it.
+    pub quality: Quality,
+    /// Its embedding, when it is good enough to be compared.
+    pub embedding: Option<Embedding>,
+    /// Probability of a live person, 0..1; `None` without a liveness model.
+    pub liveness: Option<f32>,
+}
+
+/// A face in one picture, good enough to be compared.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Its embedding.
+    pub embedding: Embedding,
+    /// What was measured on it.
+    pub quality: Quality,
+    /// Probability of a live person, 0..1; `None` without a liveness model.
+    pub liveness: Option<f32>,
+}
+
+/// Names a track among those of one camera since it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TrackId(u64);
+
+/// One person who passes a camera.
+#[derive(Debug, Clone)]
+pub struct Track {
+    /// Identity.
+    pub id: TrackId,
+    /// Where the face was last.
+    pub bounds: FaceBox,
+    /// Who it is, once that is known.
+    pub employee: Option<EmployeeId>,
+    last: Timestamp,
+    picks: Vec<Frame>,
+    /// Pictures good enough to be compared, picked or not.
+    usable: u32,
+    /// Looks taken.
+    looks: u8,
+    /// What was known at the last look: when, and how many usable pictures.
+    looked: Option<(Timestamp, u32)>,
+    first_usable: Option<Timestamp>,
+}
+
+/// A track whose pictures are to be held against the gallery.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// Which.
+    pub track: TrackId,
+    /// Which look it is.
+    pub look: Look,
+    /// What was picked of it, the best first.
+    pub frames: Vec<Frame>,
+}
+
+/// Follows the faces of one camera.
+///
+/// Every track is looked at up to [`Look::LAST`] times, each held to its share of the wanted
+/// FPIR, so that however long a stranger stays, the rate holds for the track.
+#[derive(Debug, Clone)]
+pub struct Follower {
+    tracks: Vec<Track>,
+    next: u64,
+    /// How alike two pictures of one person within a second are at least.
+    same: Option<Threshold>,
+}
+
+/// How many pictures of a track are kept.
+pub const PICKS: usize = 5;
+/// How many usable pictures the first look waits for.
+const FIRST_LOOK: u32 = 3;
+/// How long the first look waits for them.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_millis(800);
+/// How much later than the one before another look is.
+const NEXT_LOOK: SignedDuration = SignedDuration::from_millis(1_000);
+/// How many usable pictures more it takes.
+const NEXT_PICTURES: u32 = 3;
+/// How much two pictures overlap at least that are of one face by place alone.
+const PLACE: f32 = 0.3;
+/// How long after it was last seen a face is still followed: somebody who looks away for a
+/// moment is no new person.
+pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(2);
+
+impl Follower {
+    /// Without tracks. Two pictures of one person within a second are at least as alike as
+    /// `same`; without it only the place tells.
+    pub fn new(same: Option<Threshold>) -> Self {
+        Self {
+            tracks: Vec::new(),
+            next: 0,
+            same,
+        }
+    }
+
+    /// The tracks.
+    pub fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    /// Whether somebody is followed whom nobody knows yet.
+    pub fn curious(&self) -> bool {
+        self.tracks
+            .iter()
+            .any(|track| track.employee.is_none() && track.looks < Look::LAST.number())
+    }
+
+    /// Takes in the faces of a picture. Each goes to the track it fits best, or begins one.
+    pub fn see(&mut self, at: Timestamp, sightings: Vec<Sighting>) {
+        let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
+        for (number, sighting) in sightings.iter().enumerate() {
+            for (index, track) in self.tracks.iter().enumerate() {
+                if let Some(fit) = self.fit(track, sighting) {
+                    pairs.push((fit, number, index));
+                }
+            }
+        }
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut of: Vec<Option<usize>> = vec![None; sightings.len()];
+        let mut taken = vec![false; self.tracks.len()];
+        for (_, number, index) in pairs {
+            if of[number].is_none() && !taken[index] {
+                of[number] = Some(index);
+                taken[index] = true;
+            }
+        }
+        for (sighting, of) in sightings.into_iter().zip(of) {
+            let index = of.unwrap_or_else(|| {
+                self.next += 1;
+                self.tracks
+                    .push(Track::new(TrackId(self.next), at, sighting.bounds));
+                self.tracks.len() - 1
+            });
+            self.tracks[index].add(at, sighting);
+        }
+    }
+
+    /// The tracks that are to be held against the gallery now. Those that were lost from sight
+    /// are given for a last time, if nothing was made of them yet, and are over.
+    pub fn due(&mut self, at: Timestamp) -> Vec<Due> {
+        let due = self
+            .tracks
+            .iter_mut()
+            .filter_map(|track| track.due(at))
+            .collect();
+        self.tracks
+            .retain(|track| at.duration_since(track.last) < LOST_AFTER);
+        due
+    }
+
+    /// Notes who a track is of.
+    pub fn known(&mut self, id: TrackId, employee: EmployeeId) {
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) {
+            track.employee = Some(employee);
+        }
+    }
+
+    /// Takes a look back that could not be made, so that it is made at the next chance.
+    pub fn not_looked(&mut self, id: TrackId) {
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) {
+            track.looks = track.looks.saturating_sub(1);
+            track.looked = None;
+        }
+    }
+
+    /// How well a face fits a track; `None` when it is another person's, or somewhere else.
+    fn fit(&self, track: &Track, sighting: &Sighting) -> Option<f32> {
+        let overlap = track.bounds.overlap(&sighting.bounds);
+        let alike = match (&sighting.embedding, self.same) {
+            (Some(embedding), Some(same)) => {
+                track.likeness(embedding).map(|found| found - same.value())
+            }
+            _ => None,
+        };
+        match alike {
+            Some(over) if over >= 0.0 => Some(1.0 + overlap + over),
+            // Another face at the same place: the next in the queue.
+            Some(_) if overlap < SURELY => None,
+            _ => (overlap >= PLACE).then_some(overlap),
+        }
+    }
+}
+
+/// How much two pictures overlap that are of one face even if they are hardly alike, as when
+/// somebody turns: nobody else can be there within a fraction of a second.
+const SURELY: f32 = 0.7;
+
+impl Track {
+    fn new(id: TrackId, at: Timestamp, bounds: FaceBox) -> Self {
+        Self {
+            id,
+            bounds,
+            employee: None,
+            last: at,
+            picks: Vec::new(),
+            usable: 0,
+            looks: 0,
+            looked: None,
+            first_usable: None,
+        }
+    }
+
+    /// Whether it was in the picture of that moment.
+    pub fn seen_at(&self, at: Timestamp) -> bool {
+        self.last == at
+    }
+
+    /// How alike a face is to the most similar picture of this track.
+    fn likeness(&self, embedding: &Embedding) -> Option<f32> {
+        self.picks
+            .iter()
+            .filter_map(|pick| pick.embedding.similarity(embedding))
+            .map(Similarity::value)
+            .reduce(f32::max)
+    }
+
+    fn add(&mut self, at: Timestamp, sighting: Sighting) {
+        self.last = at;
+        self.bounds = sighting.bounds;
+        let Some(embedding) = sighting.embedding else {
+            return;
+        };
+        self.usable += 1;
+        self.first_usable.get_or_insert(at);
+        self.pick(Frame {
+            embedding,
+            quality: sighting.quality,
+            liveness: sighting.liveness,
+        });
+    }
+
+    /// Keeps the pictures that differ most from each other, which tell most of who it is (their
+    /// mean has the lowest R), among those that are half as good as the best or better.
+    fn pick(&mut self, pick: Frame) {
+        self.picks.push(pick);
+        if self.picks.len() <= PICKS {
+            return;
+        }
+        let rank = |pick: &Frame| pick.quality.rank();
+        let best = self.picks.iter().map(rank).fold(0.0, f32::max);
+        let worst = (0..self.picks.len())
+            .min_by(|&a, &b| rank(&self.picks[a]).total_cmp(&rank(&self.picks[b])));
+        let poor = worst.filter(|&index| rank(&self.picks[index]) < best / 2.0);
+        let leave = poor.or_else(|| {
+            (0..self.picks.len()).min_by(|&a, &b| self.without(a).total_cmp(&self.without(b)))
+        });
+        if let Some(index) = leave {
+            self.picks.remove(index);
+        }
+    }
+
+    /// R of the pictures but one.
+    fn without(&self, index: usize) -> f32 {
+        let rest: Vec<Embedding> = self
+            .picks
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| *number != index)
+            .map(|(_, pick)| pick.embedding.clone())
+            .collect();
+        Fused::of(&rest).map_or(1.0, |fused| fused.resultant.value())
+    }
+
+    fn due(&mut self, at: Timestamp) -> Option<Due> {
+        if self.employee.is_some() || self.picks.is_empty() {
+            return None;
+        }
+        let look = Look::new(self.looks + 1)?;
+        let over = at.duration_since(self.last) >= LOST_AFTER;
+        let waited = self
+            .first_usable
+            .is_some_and(|first| at.duration_since(first) >= FIRST_WAIT);
+        let ready = match self.looked {
+            None => over || waited || self.usable >= FIRST_LOOK,
+            Some((then, usable)) => {
+                let more = self.usable - usable;
+                let later = at.duration_since(then) >= NEXT_LOOK;
+                more >= NEXT_PICTURES && later || more > 0 && over
+            }
+        };
+        if !ready {
+            return None;
+        }
+        self.looks += 1;
+        self.looked = Some((at, self.usable));
+        let mut frames = self.picks.clone();
+        frames.sort_by(|a, b| b.quality.rank().total_cmp(&a.quality.rank()));
+        Some(Due {
+            track: self.id,
+            look,
+            frames,
+        })
+    }
+}
+
+/// Who was seen by a camera, and when last: what a visit is told by.
+#[derive(Debug, Clone, Default)]
+pub struct Visits(std::collections::HashMap<EmployeeId, Timestamp>);
+
+impl Visits {
+    /// Notes that somebody is there; whether that is a new visit, because they were not there
+    /// for so long.
+    pub fn seen(&mut self, employee: EmployeeId, at: Timestamp, gap: SignedDuration) -> bool {
+        self.0.retain(|_, last| at.duration_since(*last) < gap);
+        self.0.insert(employee, at).is_none()
+    }
+}
+
+/// How long until another try after so many that failed in a row: doubled each time from half a
+/// second up to 30 s, and then spread by `jitter` (0..1) between half of that and all of it, so
+/// that cameras which died together do not come back together.
+pub fn back_off(failures: u32, jitter: f64) -> Duration {
+    let longest = Duration::from_millis(500 << failures.saturating_sub(1).min(6));
+    longest
+        .min(Duration::from_secs(30))
+        .mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(milliseconds: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_800_000_000_000 + milliseconds).unwrap()
+    }
+
+    fn bounds(x: f32, width: f32) -> FaceBox {
+        FaceBox {
+            x,
+            y: 100.0,
+            width,
+            height: width,
+        }
+    }
+
+    /// Of a person, told by an axis, a little different in each picture.
+    fn embedding(person: usize, picture: usize) -> Embedding {
+        let mut values = vec![0.0; 16];
+        values[person] = 1.0;
+        values[8 + picture % 8] = 0.15;
+        Embedding::normalise(values).unwrap()
+    }
+
+    fn quality() -> Quality {
+        Quality {
+            width: 100.0,
+            yaw: 0.0,
+            pitch: 0.0,
+            roll: 0.0,
+            sharpness: 100.0,
+            brightness: 120.0,
+            contrast: 40.0,
+            inside: 1.0,
+            score: 0.9,
+        }
+    }
+
+    fn sighting(x: f32, embedding: Option<Embedding>) -> Sighting {
+        Sighting {
+            bounds: bounds(x, 100.0),
+            quality: quality(),
+            embedding,
+            liveness: None,
+        }
+    }
+
+    fn follower() -> Follower {
+        Follower::new(Threshold::new(0.9))
+    }
+
+    #[test]
+    fn somebody_who_walks_is_one_track_however_fast() {
+        let mut follower = follower();
+        for picture in 0..10 {
+            let x = picture as f32 * 150.0;
+            follower.see(
+                at(picture * 200),
+                vec![sighting(x, Some(embedding(0, picture as usize)))],
+            );
+        }
+        assert_eq!(follower.tracks().len(), 1);
+        // Turned away, seen no better than that somebody is there.
+        follower.see(at(2_000), vec![sighting(1_360.0, None)]);
+        assert_eq!(follower.tracks().len(), 1);
+        assert!(follower.tracks()[0].seen_at(at(2_000)));
+    }
+
+    #[test]
+    fn people_who_cross_stay_who_they_are_and_the_next_in_the_queue_is_new() {
+        let mut follower = follower();
+        for picture in 0..10i64 {
+            let one = sighting(picture as f32 * 50.0, Some(embedding(0, picture as usize)));
+            let two = sighting(
+                500.0 - picture as f32 * 50.0,
+                Some(embedding(1, picture as usize)),
+            );
+            follower.see(at(picture * 200), vec![one, two]);
+        }
+        let ids: Vec<_> = follower.tracks().iter().map(|track| track.id).collect();
+        assert_eq!(ids.len(), 2);
+        assert!(follower.tracks()[0].bounds.x > follower.tracks()[1].bounds.x);
+        // Somebody else comes to stand half where the first one stood.
+        follower.see(at(2_000), vec![sighting(480.0, Some(embedding(2, 0)))]);
+        assert_eq!(follower.tracks().len(), 3);
+    }
+
+    #[test]
+    fn a_track_is_looked_at_three_times_at_most_however_long_it_lasts() {
+        let mut follower = follower();
+        let mut looks = Vec::new();
+        for picture in 0..100i64 {
+            let now = at(picture * 200);
+            follower.see(
+                now,
+                vec![sighting(0.0, Some(embedding(0, picture as usize)))],
+            );
+            for due in follower.due(now) {
+                looks.push((picture * 200, due.look.number(), due.frames.len()));
+            }
+        }
+        assert_eq!(looks, [(400, 1, 3), (1_400, 2, 5), (2_400, 3, 5)]);
+        assert!(!follower.curious());
+    }
+
+    #[test]
+    fn whoever_passes_quickly_is_looked_at_once_gone_and_forgotten_then() {
+        let mut follower = follower();
+        follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
+        assert!(follower.due(at(200)).is_empty());
+        let due = follower.due(at(800));
+        assert_eq!((due.len(), due[0].frames.len()), (1, 1));
+        assert!(follower.due(at(2_000)).is_empty());
+        assert!(follower.tracks().is_empty());
+    }
+
+    #[test]
+    fn whoever_is_known_is_asked_for_no_more_and_a_look_can_be_given_back() {
+        let mut follower = follower();
+        for picture in 0..3 {
+            let seen = sighting(0.0, Some(embedding(0, picture as usize)));
+            follower.see(at(picture * 200), vec![seen]);
+        }
+        let due = follower.due(at(400)).remove(0);
+        follower.not_looked(due.track);
+        let again = follower.due(at(401)).remove(0);
+        assert_eq!(again.look, Look::FIRST);
+        let employee = EmployeeId::new(uuid::Uuid::from_u128(1));
+        follower.known(again.track, employee);
+        for picture in 3..30i64 {
+            let seen = sighting(0.0, Some(embedding(0, picture as usize)));
+            follower.see(at(picture * 200), vec![seen]);
+            assert!(follower.due(at(picture * 200)).is_empty());
+        }
+        assert_eq!(follower.tracks()[0].employee, Some(employee));
+    }
+
+    #[test]
+    fn the_pictures_that_differ_most_are_kept_and_poor_ones_left() {
+        let mut track = Track::new(TrackId(1), at(0), bounds(0.0, 100.0));
+        let frame = |picture: usize, sharpness: f32| Frame {
+            embedding: embedding(0, picture),
+            quality: Quality {
+                sharpness,
+                ..quality()
+            },
+            liveness: None,
+        };
+        for picture in [0, 0, 0, 0, 0, 1, 2, 3] {
+            track.pick(frame(picture, 100.0));
+        }
+        let kept: Vec<_> = track.picks.iter().map(|pick| &pick.embedding).collect();
+        assert_eq!(kept.len(), PICKS);
+        for picture in [1, 2, 3] {
+            assert!(kept.contains(&&embedding(0, picture)), "{picture}");
+        }
+        track.pick(frame(4, 1.0));
+        assert!(track.picks.iter().all(|pick| pick.quality.sharpness > 1.0));
+    }
+
+    #[test]
+    fn a_visit_goes_on_while_somebody_is_seen_and_ends_with_the_gap() {
+        let gap = SignedDuration::from_secs(300);
+        let who = EmployeeId::new(uuid::Uuid::from_u128(1));
+        let mut visits = Visits::default();
+        assert!(visits.seen(who, at(0), gap));
+        for minute in 1..20 {
+            assert!(!visits.seen(who, at(minute * 60_000), gap));
+        }
+        assert!(visits.seen(who, at(19 * 60_000 + 300_000), gap));
+    }
+
+    proptest! {
+        #[test]
+        fn overlap_is_a_share_and_knows_no_first_and_second(
+            a in (0f32..500.0, 1f32..300.0), b in (0f32..500.0, 1f32..300.0),
+        ) {
+            let (a, b) = (bounds(a.0, a.1), bounds(b.0, b.1));
+            let overlap = a.overlap(&b);
+            // Edges are sums of numbers of very different size.
+            prop_assert!((0.0..=1.001).contains(&overlap));
+            prop_assert!((overlap - b.overlap(&a)).abs() < 1e-3);
+            prop_assert!((a.overlap(&a) - 1.0).abs() < 1e-3);
+        }
+
+        #[test]
+        fn pauses_grow_and_stay_bounded(failures in 0u32..1_000, jitter in 0.0f64..1.0) {
+            let pause = back_off(failures, jitter);
+            prop_assert!(pause >= Duration::from_millis(250) && pause <= Duration::from_secs(30));
+            prop_assert!(back_off(failures + 1, jitter) >= pause);
+        }
+    }
+}
