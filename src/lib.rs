@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod boot;
+pub mod cameras;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "boot",
         &[
             "app",
+            "cameras",
             "clock",
             "config",
             "domain",
@@ -71,6 +72,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["domain", "ports"]),
     ("vision", &["domain", "ports", "telemetry"]),
     ("gallery", &["domain", "ports"]),
+    ("cameras", &["domain", "ports"]),
     ("vault", &["domain", "ports"]),
     ("ports", &["domain"]),
     ("domain", &[]),
@@ -89,6 +91,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("service", "storage"),
     ("service", "vision"),
     ("service", "gallery"),
+    ("service", "cameras"),
     ("service", "http"),
     ("service", "config"),
     ("service", "workers"),
@@ -102,12 +105,14 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("http", "storage"),
     ("http", "vision"),
     ("http", "gallery"),
+    ("http", "cameras"),
     ("http", "workers"),
     ("http", "boot"),
     ("http", "config"),
     ("workers", "http"),
     ("workers", "storage"),
     ("workers", "vision"),
+    ("workers", "cameras"),
     ("workers", "boot"),
     ("app", "http"),
 ];
@@ -120,8 +125,11 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("mongodb", &["storage"]),
     ("rusqlite", &["storage"]),
     ("ort", &["vision"]),
+    ("reqwest", &["cameras"]),
     ("clap", &["cli", "main"]),
     ("aes_gcm", &["vault"]),
+    ("rustls", &["boot"]),
+    ("rcgen", &["cli"]),
 ];
 
 /// The text without comments, strings and test modules, so that only code is judged.

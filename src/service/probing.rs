@@ -6,8 +6,9 @@ use futures::future::try_join_all;
 
 use crate::{
     domain::{
-        biometrics::{Embedding, ErrorRate, Fused, Probe, Resultant, Views},
+        biometrics::{Embedding, ErrorRate, Fused, Probe, Resultant, Threshold, Views},
         quality::{Flaw, Quality, QualityLimits},
+        tracking::Frame,
     },
     ports::{EngineError, Face, FaceEngine, Sample, Work},
 };
@@ -32,13 +33,6 @@ pub struct ReadyProbe {
     pub liveness: Option<f32>,
     /// How many frames it is made of.
     pub frames: u8,
-}
-
-/// One frame that can be used.
-struct Frame {
-    embedding: Embedding,
-    quality: Quality,
-    liveness: Option<f32>,
 }
 
 impl Probing {
@@ -103,16 +97,21 @@ impl Probing {
         if usable > 1 && frames.len() * 2 <= usable {
             return Ok(Err(Flaw::SeveralFaces { faces: 2 }));
         }
+        Ok(self.fuse(&frames, flaw.unwrap_or(Flaw::NoFace)))
+    }
+
+    /// Fuses frames of one person, the best first; `none` is the flaw when there are none.
+    pub fn fuse(&self, frames: &[Frame], none: Flaw) -> Result<ReadyProbe, Flaw> {
         let embeddings: Vec<Embedding> =
             frames.iter().map(|frame| frame.embedding.clone()).collect();
         let (Some(best), Some(fused)) = (frames.first(), Fused::of(&embeddings)) else {
-            return Ok(Err(flaw.unwrap_or(Flaw::NoFace)));
+            return Err(none);
         };
         let liveness = mean(frames.iter().filter_map(|frame| frame.liveness));
         if self.is_attack(liveness) {
-            return Ok(Err(Flaw::Attack));
+            return Err(Flaw::Attack);
         }
-        Ok(Ok(ReadyProbe {
+        Ok(ReadyProbe {
             probe: Probe {
                 fused,
                 views: Views::Pair,
@@ -120,19 +119,24 @@ impl Probing {
             quality: best.quality,
             liveness,
             frames: frames.len() as u8,
-        }))
+        })
+    }
+
+    /// How alike two frames of one person within a moment are at least; `None` without a
+    /// calibration.
+    pub fn same_moment(&self) -> Option<Threshold> {
+        let calibration = self.engine.calibration()?;
+        let point = calibration.at(SAME_MOMENT, Views::Pair, Views::Pair);
+        Some(point.threshold(Resultant::ONE, Resultant::ONE))
     }
 
     /// Sorts frames by quality and drops those that are not of the person in the best one.
     fn keep_one_person(&self, frames: &mut Vec<Frame>) {
         frames.sort_by(|a, b| b.quality.rank().total_cmp(&a.quality.rank()));
-        let (Some(calibration), Some(best)) = (self.engine.calibration(), frames.first()) else {
+        let (Some(same), Some(best)) = (self.same_moment(), frames.first()) else {
             return;
         };
         let anchor = best.embedding.clone();
-        let same = calibration
-            .at(SAME_MOMENT, Views::Pair, Views::Pair)
-            .threshold(Resultant::ONE, Resultant::ONE);
         frames.retain(|frame| {
             frame
                 .embedding
@@ -147,7 +151,7 @@ impl Probing {
 const SAME_MOMENT: ErrorRate = ErrorRate::ONE_IN_HUNDRED;
 
 /// A face that is good enough to be compared, or what is wrong with it.
-fn usable(face: Face) -> Result<Frame, Flaw> {
+pub(super) fn usable(face: Face) -> Result<Frame, Flaw> {
     match face.quality.flaw(&QualityLimits::PROBE) {
         Some(flaw) => Err(flaw),
         None => {

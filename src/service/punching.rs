@@ -20,11 +20,12 @@ use crate::{
             RequestKey, WorkdayRule,
         },
         biometrics::{Candidate, Identification, Look, ModelId, Similarity, Threshold},
+        cameras::Camera,
         devices::Device,
         employees::Employee,
-        ids::{EmployeeId, PunchId},
+        ids::{DeviceId, EmployeeId, PunchId},
         quality::Flaw,
-        text::IdempotencyKey,
+        text::{IdempotencyKey, SiteName},
     },
     ports::{EngineError, KeptAnswer, Page, PunchFilter, Sample, StoreError, Stores},
     telemetry,
@@ -184,6 +185,58 @@ pub struct Punching {
 /// How often a punch is decided anew because another one of the same employee was faster.
 const TURNS: usize = 8;
 
+/// Where a punch comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    id: DeviceId,
+    site: Option<SiteName>,
+    source: PunchSource,
+    /// Least time between two punches of one person, when it is more than the rules'.
+    cooldown: SignedDuration,
+}
+
+impl From<&Device> for Origin {
+    fn from(device: &Device) -> Self {
+        Self {
+            id: device.id,
+            site: device.site.clone(),
+            source: PunchSource::Device,
+            cooldown: SignedDuration::ZERO,
+        }
+    }
+}
+
+impl From<&Camera> for Origin {
+    fn from(camera: &Camera) -> Self {
+        Self {
+            id: DeviceId::new(camera.id.uuid()),
+            site: camera.site.clone(),
+            source: PunchSource::Camera,
+            cooldown: camera.visit.duration(),
+        }
+    }
+}
+
+/// Somebody whom the gallery knows.
+#[derive(Debug, Clone)]
+pub struct Recognised {
+    /// Who.
+    pub employee: EmployeeId,
+    /// Why.
+    pub evidence: Evidence,
+}
+
+/// What the gallery says of a probe.
+#[derive(Debug, Clone)]
+pub struct Recognition {
+    /// Somebody, or nobody.
+    pub recognised: Option<Recognised>,
+    /// The best candidate's numbers, when there was one.
+    pub numbers: Option<Numbers>,
+    /// Nobody, but close: different frames may settle it.
+    pub close: bool,
+}
+
 /// Who was seen, and the numbers.
 struct Seen {
     employee: Employee,
@@ -229,7 +282,7 @@ impl Punching {
             fingerprint: request.fingerprint(),
         });
         if let Some(key) = &key
-            && let Some(answer) = self.first_answer(device, key).await?
+            && let Some(answer) = self.first_answer(device.id, key).await?
         {
             return Ok(answer);
         }
@@ -238,7 +291,10 @@ impl Punching {
             Ok(seen) => {
                 let start = Instant::now();
                 let moment = self.moment(device, now, captured_at).await?;
-                let answer = self.write(device, seen, moment, kind, key.as_ref()).await?;
+                let origin = device.into();
+                let answer = self
+                    .write(&origin, seen, moment, kind, key.as_ref())
+                    .await?;
                 telemetry::stage("write", start.elapsed());
                 answer
             }
@@ -285,6 +341,20 @@ impl Punching {
             Ok(ready) => ready,
             Err(flaw) => return Ok(Err(PunchAnswer::of(unusable(flaw), None))),
         };
+        let recognition = self.recognise(&ready, look)?;
+        let numbers = recognition.numbers;
+        let seen = match recognition.recognised {
+            Some(recognised) => self.present(recognised, numbers).await?,
+            None => None,
+        };
+        Ok(seen.ok_or_else(|| {
+            let more = recognition.close && look != Look::LAST;
+            PunchAnswer::of(Outcome::Nobody { more }, numbers)
+        }))
+    }
+
+    /// Who a probe is of, held to a look's share of the wanted FPIR.
+    pub fn recognise(&self, ready: &ReadyProbe, look: Look) -> Result<Recognition, IdentifyError> {
         let policy = self.identifying.policy().for_look(look);
         let start = Instant::now();
         let identification = self.identifying.decide(&ready.probe, policy)?;
@@ -292,30 +362,48 @@ impl Punching {
         let numbers = identification
             .best
             .map(|best| Numbers::of(best, &identification));
-        let employee = match identification.identified {
-            Some(id) => self.present(id).await?,
-            None => None,
+        let recognised = identification.identified.zip(numbers);
+        Ok(Recognition {
+            recognised: recognised.map(|(employee, numbers)| Recognised {
+                employee,
+                evidence: self.evidence(ready, numbers, look),
+            }),
+            numbers,
+            close: identification.close,
+        })
+    }
+
+    /// Punches somebody who was recognised at a moment that the server's clock told, now or a
+    /// while ago when the store was away. Nobody when they are no more in the store, or may not
+    /// punch.
+    pub async fn punch_recognised(
+        &self,
+        origin: &Origin,
+        recognised: Recognised,
+        at: Timestamp,
+        kind: Option<PunchKind>,
+    ) -> Result<Outcome, PunchError> {
+        let Some(seen) = self.present(recognised, None).await? else {
+            return Ok(Outcome::Nobody { more: false });
         };
-        let (Some(employee), Some(numbers)) = (employee, numbers) else {
-            let more = identification.close && look != Look::LAST;
-            return Ok(Err(PunchAnswer::of(Outcome::Nobody { more }, numbers)));
-        };
-        let evidence = self.evidence(&ready, numbers, look);
-        Ok(Ok(Seen {
-            employee,
-            evidence,
-            numbers: Some(numbers),
-        }))
+        let moment = Moment::of(at, None, None);
+        Ok(self.write(origin, seen, moment, kind, None).await?.outcome)
     }
 
     /// The gallery of this instance may lag behind the store for a moment; the store decides.
-    async fn present(&self, id: EmployeeId) -> Result<Option<Employee>, StoreError> {
-        Ok(self
-            .stores
-            .employees
-            .find(id)
-            .await?
-            .filter(|employee| employee.present() && employee.enrolled()))
+    async fn present(
+        &self,
+        recognised: Recognised,
+        numbers: Option<Numbers>,
+    ) -> Result<Option<Seen>, StoreError> {
+        let Recognised { employee, evidence } = recognised;
+        let found = self.stores.employees.find(employee).await?;
+        let present = found.filter(|employee| employee.present() && employee.enrolled());
+        Ok(present.map(|employee| Seen {
+            employee,
+            evidence,
+            numbers,
+        }))
     }
 
     fn evidence(&self, ready: &ReadyProbe, numbers: Numbers, look: Look) -> Evidence {
@@ -347,12 +435,13 @@ impl Punching {
     /// employee or request in between, the unique indexes say so, and it is decided anew.
     async fn write(
         &self,
-        device: &Device,
+        origin: &Origin,
         seen: Seen,
         moment: Moment,
         kind: Option<PunchKind>,
         key: Option<&RequestKey>,
     ) -> Result<PunchAnswer, PunchError> {
+        let cooldown = self.rules.cooldown.max(origin.cooldown);
         let workday = self.rules.workday.workday(moment.at);
         for _ in 0..TURNS {
             let last_written = self.stores.punches.last_written(seen.employee.id).await?;
@@ -361,21 +450,15 @@ impl Punching {
                 Some(last) if last.at <= moment.at && last.clock == ClockSource::Server => {
                     last_written.clone()
                 }
-                Some(_) => self.neighbour(seen.employee.id, moment).await?,
+                Some(_) => self.neighbour(seen.employee.id, moment, cooldown).await?,
                 None => None,
             };
-            let decision = attendance::decide(
-                last.as_ref(),
-                moment,
-                device.id,
-                workday,
-                kind,
-                self.rules.cooldown,
-            );
+            let decision =
+                attendance::decide(last.as_ref(), moment, origin.id, workday, kind, cooldown);
             let kind = match (decision, last) {
                 (PunchDecision::Accept(kind), _) => kind,
                 (PunchDecision::Duplicate { .. }, Some(punch)) => {
-                    if key.is_some() && punch.device == device.id && punch.request.as_ref() == key {
+                    if key.is_some() && punch.device == origin.id && punch.request.as_ref() == key {
                         return Ok(PunchAnswer::replay(punch));
                     }
                     return Ok(PunchAnswer::of(
@@ -396,9 +479,9 @@ impl Punching {
                 clock: moment.clock,
                 captured_at: moment.captured_at,
                 workday,
-                site: device.site.clone().or_else(|| seen.employee.site.clone()),
-                source: PunchSource::Device,
-                device: device.id,
+                site: origin.site.clone().or_else(|| seen.employee.site.clone()),
+                source: origin.source,
+                device: origin.id,
                 evidence: seen.evidence.clone(),
                 request: key.cloned(),
                 sequence: last_written.map_or(1, |last| last.sequence + 1),
@@ -416,7 +499,7 @@ impl Punching {
                 }
                 Err(StoreError::Conflict) => {
                     if let Some(key) = key
-                        && let Some(answer) = self.first_answer(device, key).await?
+                        && let Some(answer) = self.first_answer(origin.id, key).await?
                     {
                         return Ok(answer);
                     }
@@ -433,16 +516,17 @@ impl Punching {
         &self,
         employee: EmployeeId,
         moment: Moment,
+        cooldown: SignedDuration,
     ) -> Result<Option<Punch>, StoreError> {
         let before = self.stores.punches.last_before(employee, moment.at).await?;
-        let close = |punch: &Punch| moment.at.duration_since(punch.at).abs() < self.rules.cooldown;
+        let close = |punch: &Punch| moment.at.duration_since(punch.at).abs() < cooldown;
         if before.as_ref().is_some_and(close) {
             return Ok(before);
         }
         let filter = PunchFilter {
             employee: Some(employee),
             from: Some(moment.at),
-            to: moment.at.checked_add(self.rules.cooldown).ok(),
+            to: moment.at.checked_add(cooldown).ok(),
             ..PunchFilter::default()
         };
         let after = self
@@ -463,13 +547,13 @@ impl Punching {
     /// The first answer to a request with this key.
     async fn first_answer(
         &self,
-        device: &Device,
+        device: DeviceId,
         key: &RequestKey,
     ) -> Result<Option<PunchAnswer>, PunchError> {
         if let Some(punch) = self
             .stores
             .punches
-            .find_by_request(device.id, &key.key)
+            .find_by_request(device, &key.key)
             .await?
         {
             if punch.request.as_ref() != Some(key) {
@@ -477,7 +561,7 @@ impl Punching {
             }
             return Ok(Some(PunchAnswer::replay(punch)));
         }
-        let Some(kept) = self.stores.punches.kept_answer(device.id, &key.key).await? else {
+        let Some(kept) = self.stores.punches.kept_answer(device, &key.key).await? else {
             return Ok(None);
         };
         if kept.request != *key {
@@ -510,7 +594,7 @@ impl Punching {
         match self.stores.punches.keep_answer(&kept).await {
             Ok(()) => Ok(answer),
             Err(StoreError::Conflict) => Ok(self
-                .first_answer(device, &kept.request)
+                .first_answer(device.id, &kept.request)
                 .await?
                 .unwrap_or(answer)),
             Err(error) => Err(error.into()),

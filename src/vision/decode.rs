@@ -35,7 +35,7 @@ impl Default for SampleLimits {
 const LEAST_SIDE: u32 = 16;
 
 impl SampleLimits {
-    fn check(self, width: u32, height: u32) -> Result<(), SampleError> {
+    pub(super) fn check(self, width: u32, height: u32) -> Result<(), SampleError> {
         if u64::from(width) * u64::from(height) > u64::from(self.megapixels) * 1_000_000 {
             return Err(SampleError::TooManyPixels {
                 width,

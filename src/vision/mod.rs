@@ -11,6 +11,7 @@ pub mod decode;
 pub mod detect;
 pub mod embed;
 pub mod engine;
+pub mod glance;
 pub mod liveness;
 pub mod measure;
 pub mod pack;
@@ -19,5 +20,6 @@ pub mod runtime;
 mod tensor;
 
 pub use engine::{Engine, EngineOptions, EngineStartError, PrecisionChoice, cpu_quota};
+pub use glance::Glancer;
 pub use pack::{Pack, PackError};
 pub use runtime::{Runtime, RuntimeError};
