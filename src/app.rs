@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::service::{
-    accounts::Accounts, devices::Devices, employees::Employees, enrollment::Enrolling,
-    health::Health, identification::Identifying, jobs::Jobs, pairing::Pairing, punching::Punching,
+    accounts::Accounts, cameras::Cameras, devices::Devices, employees::Employees,
+    enrollment::Enrolling, health::Health, identification::Identifying, jobs::Jobs,
+    pairing::Pairing, punching::Punching,
 };
 
 /// Every use case that somebody outside can ask for.
@@ -14,7 +15,9 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// People and what is enrolled of them.
     pub employees: Arc<Employees>,
-    /// Kiosks and cameras.
+    /// Cameras that the service watches.
+    pub cameras: Arc<Cameras>,
+    /// Kiosks and pushing cameras.
     pub devices: Arc<Devices>,
     /// Pairing kiosks by a code.
     pub pairing: Arc<Pairing>,

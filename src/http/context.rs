@@ -52,7 +52,7 @@ impl RequestId {
 pub struct Client {
     /// The address, behind trusted proxies the one that they vouch for.
     pub address: IpAddr,
-    /// Whether they came over TLS, as a trusted proxy says.
+    /// Whether they came over TLS, to here or to a trusted proxy that says so.
     pub tls: bool,
 }
 
@@ -146,11 +146,10 @@ pub async fn describe(
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(Client::UNKNOWN, |ConnectInfo(peer)| {
-            Client::resolve(
-                peer.ip(),
-                request.headers(),
-                &state.settings.trusted_proxies,
-            )
+            let trusted = &state.settings.trusted_proxies;
+            let client = Client::resolve(peer.ip(), request.headers(), trusted);
+            let tls = client.tls || state.settings.tls;
+            Client { tls, ..client }
         });
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(client);

@@ -38,8 +38,11 @@ use limits::SharedLimit;
 pub struct Settings {
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether the session cookie is for TLS only; `None`: when a trusted proxy says that the
-    /// request came over TLS.
+    /// Whether the service speaks TLS itself.
+    pub tls: bool,
+    /// How long browsers shall come back over TLS only; they are told over TLS.
+    pub hsts: Option<Duration>,
+    /// Whether the session cookie is for TLS only; `None`: when the request came over TLS.
     pub secure_cookies: Option<bool>,
     /// Whether the session cookie stays away when another site links here.
     pub strict_cookies: bool,
@@ -65,6 +68,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            tls: false,
+            hsts: None,
             secure_cookies: None,
             strict_cookies: false,
             cookies_end_with_browser: false,
@@ -126,6 +131,7 @@ macro_rules! services {
 services! {
     accounts: service::accounts::Accounts,
     employees: service::employees::Employees,
+    cameras: service::cameras::Cameras,
     devices: service::devices::Devices,
     enrolling: service::enrollment::Enrolling,
     identifying: service::identification::Identifying,

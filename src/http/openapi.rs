@@ -39,6 +39,7 @@ use super::{
         (name = "recognition", description = "Who is this, is this them; nothing is recorded"),
         (name = "punches", description = "Clock events"),
         (name = "devices", description = "Kiosks and pushing cameras"),
+        (name = "cameras", description = "Streams of go2rtc that the service watches itself"),
         (name = "jobs", description = "What is done in the background"),
         (name = "service", description = "The service itself"),
     ),

@@ -24,11 +24,12 @@ use utoipa::ToSchema;
 
 use super::{context::RequestId, routes::enroll::photo_views};
 use crate::{
-    ports::{EngineError, SampleError, StoreError},
+    domain::cameras::StreamFault,
+    ports::{EngineError, SampleError, StoreError, StreamError},
     service::{
-        accounts::AccountError, employees::EmployeeError, enrollment::EnrollError,
-        identification::IdentifyError, jobs::JobError, pairing::PairingError, punching::PunchError,
-        references::ReferenceError,
+        accounts::AccountError, cameras::CameraError, employees::EmployeeError,
+        enrollment::EnrollError, identification::IdentifyError, jobs::JobError,
+        pairing::PairingError, punching::PunchError, references::ReferenceError,
     },
     vault::VaultError,
 };
@@ -84,6 +85,8 @@ codes! {
     AlreadySetUp = "already_set_up", CONFLICT, "Already set up";
     /// The employee code is taken.
     CodeTaken = "code_taken", CONFLICT, "The code is taken";
+    /// Another camera has the stream.
+    StreamTaken = "stream_taken", CONFLICT, "Another camera has the stream";
     /// The face belongs to somebody else.
     DuplicatePerson = "duplicate_person", CONFLICT, "This face belongs to somebody else";
     /// Two requests changed the same thing at once.
@@ -114,6 +117,10 @@ codes! {
     TooManyJobs = "too_many_jobs", TOO_MANY_REQUESTS, "Too many jobs";
     /// A fault of the service.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
+    /// No picture comes from the camera, or go2rtc does not answer.
+    CameraUnreachable = "camera_unreachable", BAD_GATEWAY, "No picture comes from the camera";
+    /// go2rtc does not give pictures of the camera.
+    CameraRefused = "camera_refused", BAD_GATEWAY, "go2rtc refuses pictures of the camera";
     /// The store does not answer.
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer";
     /// The face engine has all the work it can take.
@@ -122,6 +129,8 @@ codes! {
     NotReady = "not_ready", SERVICE_UNAVAILABLE, "Not ready to serve this";
     /// Others punched for the same employee at the same moment.
     Contended = "contended", SERVICE_UNAVAILABLE, "Too many punches at the same moment";
+    /// As many look at pictures of cameras as may.
+    TooManyViewers = "too_many_viewers", SERVICE_UNAVAILABLE, "Too many look at once";
     /// It took too long.
     TimedOut = "timed_out", SERVICE_UNAVAILABLE, "It took too long";
 }
@@ -565,6 +574,31 @@ impl From<EmployeeError> for Problem {
             EmployeeError::Raced => StoreError::Conflict.into(),
             EmployeeError::Reference(error) => error.into(),
             EmployeeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StreamError> for Problem {
+    fn from(error: StreamError) -> Self {
+        let code = match error.fault {
+            StreamFault::Unreachable => Code::CameraUnreachable,
+            StreamFault::Refused => Code::CameraRefused,
+        };
+        Self::new(code, error.cause)
+    }
+}
+
+impl From<CameraError> for Problem {
+    fn from(error: CameraError) -> Self {
+        let text = error.to_string();
+        match error {
+            CameraError::NotFound => Self::not_found("camera"),
+            CameraError::StreamTaken => Self::new(Code::StreamTaken, text),
+            CameraError::UnknownStream => Self::field("stream", text),
+            CameraError::Raced => StoreError::Conflict.into(),
+            CameraError::TooManyViewers => Self::new(Code::TooManyViewers, text).retry_after(10),
+            CameraError::Stream(error) => error.into(),
+            CameraError::Store(error) => error.into(),
         }
     }
 }

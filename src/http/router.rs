@@ -29,8 +29,8 @@ use super::{
     openapi,
     problem::{self, Code, Problem},
     routes::{
-        devices, employees, enroll, events, health, identify, jobs, pairings, punches, redis,
-        session, setup, status, templates,
+        cameras, devices, employees, enroll, events, health, identify, jobs, pairings, punches,
+        redis, session, setup, status, templates,
     },
 };
 use crate::{
@@ -160,6 +160,16 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(devices::list_devices, devices::create_device))
         .routes(routes!(devices::delete_device))
         .routes(routes!(devices::get_own_device))
+        .routes(routes!(cameras::list_cameras, cameras::create_camera))
+        .routes(routes!(
+            cameras::get_camera,
+            cameras::update_camera,
+            cameras::delete_camera
+        ))
+        .routes(routes!(cameras::get_picture))
+        .routes(routes!(cameras::follow_camera))
+        .routes(routes!(cameras::get_faces))
+        .routes(routes!(cameras::list_streams))
         .routes(routes!(pairings::create_pairing))
         .routes(routes!(pairings::get_pairing))
         .routes(routes!(punches::get_punch))
@@ -212,11 +222,13 @@ fn general_quota(settings: &Settings) -> Option<Quota> {
     })
 }
 
-/// Text shrinks; images and what is tiny does not.
+/// Text shrinks; images, live ones too, and what is tiny does not.
 fn compression() -> CompressionLayer<impl Predicate> {
-    CompressionLayer::new()
-        .gzip(true)
-        .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("font/")))
+    CompressionLayer::new().gzip(true).compress_when(
+        DefaultPredicate::new()
+            .and(NotForContentType::const_new("font/"))
+            .and(NotForContentType::const_new("multipart/")),
+    )
 }
 
 /// Ends a request that takes too long.
@@ -270,11 +282,8 @@ const SECURITY_HEADERS: &[(&str, &str)] = &[
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-/// Two years, as browsers' preload lists ask for.
-const TRANSPORT_SECURITY: &str = "max-age=63072000";
-
 async fn secure(State(state): State<HttpState>, request: Request, next: Next) -> Response {
-    let tls = Client::of(request.extensions()).tls || state.settings.secure_cookies == Some(true);
+    let tls = Client::of(request.extensions()).tls;
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for &(name, value) in SECURITY_HEADERS {
@@ -283,11 +292,10 @@ async fn secure(State(state): State<HttpState>, request: Request, next: Next) ->
             HeaderValue::from_static(value),
         );
     }
-    if tls {
-        headers.insert(
-            header::STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static(TRANSPORT_SECURITY),
-        );
+    if let (true, Some(age)) = (tls, state.settings.hsts)
+        && let Ok(value) = HeaderValue::try_from(format!("max-age={}", age.as_secs()))
+    {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
     // Answers of the API are for whoever asked, now.
     headers

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{DeviceId, EmployeeId, JobId, PunchId},
+    domain::ids::{CameraId, DeviceId, EmployeeId, JobId, PunchId},
     ports::{BUS_BEGINS, Bus, Message},
 };
 
@@ -20,6 +20,8 @@ pub enum News {
     Employee(EmployeeId),
     /// A device was registered or withdrawn.
     Device(DeviceId),
+    /// A camera was added, changed or removed, or is in another state.
+    Camera(CameraId),
     /// A job was queued, or given back.
     Job(JobId),
     /// Some news were missed: whoever follows reads the store.
@@ -42,6 +44,7 @@ impl Feed {
             News::Punch(id) => ("punch", id.uuid()),
             News::Employee(id) => ("employee", id.uuid()),
             News::Device(id) => ("device", id.uuid()),
+            News::Camera(id) => ("camera", id.uuid()),
             News::Job(id) => ("job", id.uuid()),
             News::Missed => return,
         };
@@ -81,6 +84,7 @@ fn read(message: &Message) -> Option<News> {
         "punch" => Some(News::Punch(PunchId::new(id))),
         "employee" => Some(News::Employee(EmployeeId::new(id))),
         "device" => Some(News::Device(DeviceId::new(id))),
+        "camera" => Some(News::Camera(CameraId::new(id))),
         "job" => Some(News::Job(JobId::new(id))),
         BUS_BEGINS => Some(News::Missed),
         _ => None,

@@ -5,6 +5,7 @@ import { explain, get } from './api.js';
 import { currentAccount } from './session.js';
 import { avatar, byId, el, icon, notice } from './ui/dom.js';
 import { sentence } from './ui/form.js';
+import { kindBadge } from './ui/kinds.js';
 import { clockTime, dateTime, dayName, startOfDay } from './ui/time.js';
 
 const REFRESH_MS = 3000;
@@ -24,13 +25,6 @@ const DELETED = 'Deleted person';
  *   similarity: number | null, threshold: number | null, margin: number | null, liveness: number | null,
  *   model: string | null, frames: number | null, look: number | null}} Punch
  */
-
-const KINDS = {
-  in: { word: 'In', tone: 'in' },
-  out: { word: 'Out', tone: 'out' },
-  break_start: { word: 'Break', tone: 'warn' },
-  break_end: { word: 'Back', tone: 'in' },
-};
 
 /** @type {Map<string, Punch>} */
 let punches = new Map();
@@ -112,7 +106,6 @@ function placeRows(list, today) {
 
 /** @param {Punch} punch */
 function punchRow(punch) {
-  const kind = KINDS[punch.kind];
   const where = [punch.device_name, punch.site].filter(Boolean).join(', ');
   const name = punch.employee_deleted && punch.name !== DELETED ? `${punch.name} (deleted)` : punch.name;
   return el(
@@ -127,7 +120,7 @@ function punchRow(punch) {
         el('time', { datetime: punch.at, text: clockTime(punch.at) }),
         avatar(punch.name),
         el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where })),
-        el('span', { class: `badge ${kind.tone}`, text: kind.word }),
+        kindBadge(punch.kind),
         icon('chevron'),
       ),
       facts(punch),

@@ -107,7 +107,11 @@ async fn signing_in_again_ends_the_session_before() {
 #[tokio::test]
 async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
     let proxy = "127.0.0.0/8".parse().unwrap();
-    let app = TestApp::with(|options| options.settings.trusted_proxies = vec![proxy]).await;
+    let app = TestApp::with(|options| {
+        options.settings.trusted_proxies = vec![proxy];
+        options.settings.hsts = Some(std::time::Duration::from_hours(1));
+    })
+    .await;
     let admin = app.admin().await;
     let me = admin.get("/api/session").await.expect(200);
     let email = me["account"]["email"].as_str().unwrap();
@@ -123,11 +127,7 @@ async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
     let tls = app.anybody().with("x-forwarded-proto", "https");
     let behind = tls.sign_in(email, PASSWORD).await;
     assert!(behind.header("set-cookie").contains("Secure"));
-    assert!(
-        behind
-            .header("strict-transport-security")
-            .contains("max-age=")
-    );
+    assert_eq!(behind.header("strict-transport-security"), "max-age=3600");
 
     let stranger = TestApp::start().await;
     stranger.admin().await;
@@ -151,6 +151,15 @@ async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
         cookie.contains("SameSite=Strict") && !cookie.contains("Max-Age"),
         "{cookie}"
     );
+
+    let itself = TestApp::with(|options| options.settings.tls = true).await;
+    itself.admin().await;
+    let answer = itself
+        .anybody()
+        .sign_in("admin0@example.com", PASSWORD)
+        .await;
+    assert!(answer.header("set-cookie").contains("Secure"));
+    assert_eq!(answer.header("strict-transport-security"), "", "not asked");
 
     let forced = TestApp::with(|options| options.settings.secure_cookies = Some(true)).await;
     let token = forced.app.accounts.offer_setup().unwrap();

@@ -8,7 +8,9 @@ use crate::app::{TestApp, project};
 async fn pages_are_served_by_name_and_nothing_else_of_the_disk() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
-    for page in ["/", "/kiosk", "/setup", "/people", "/devices", "/sign-in"] {
+    for page in [
+        "/", "/kiosk", "/setup", "/people", "/cameras", "/devices", "/sign-in",
+    ] {
         let answer = anybody.get(page).await;
         assert_eq!(answer.status, 200, "{page}");
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");

@@ -1,6 +1,9 @@
 //! TestApp: the real services and routes over SQLite in a temporary folder and the built-in
 //! model pack, on a loopback port, with clients that know the API.
 
+#[path = "streams.rs"]
+pub mod streams;
+
 use std::{
     collections::HashMap,
     future::Future,
@@ -10,8 +13,10 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
+use self::streams::FakeStreams;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
@@ -36,6 +41,7 @@ use rollcall::{
         accounts::{Accounts, NewAccount},
         application_cache::AppCache,
         audit::Audit,
+        cameras::{Cameras, Overlays},
         devices::Devices,
         employees::Employees,
         enrollment::Enrolling,
@@ -134,6 +140,12 @@ pub struct TestApp {
     pub runner: Runner,
     pub clock: Arc<TestClock>,
     pub health: Arc<telemetry::Health>,
+    /// What cameras do.
+    pub streams: FakeStreams,
+    /// Faces that cameras see.
+    pub overlays: Overlays,
+    /// Cancelled to end streams.
+    pub stopping: CancellationToken,
     accounts: AtomicU32,
     _folder: tempfile::TempDir,
 }
@@ -166,7 +178,22 @@ impl TestApp {
         let clock = Arc::new(TestClock::default());
         let devices = options.devices.take();
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
-        let mut app = compose(&stores, clock.clone(), Feed::new(bus.clone()), &options);
+        let (streams, stopping) = (FakeStreams::default(), CancellationToken::new());
+        let memory = Arc::new(MemoryCache::new(1 << 20));
+        let overlays = Overlays::new(remembered(
+            "overlay",
+            memory,
+            clock.clone(),
+            Overlays::LIVES,
+        ));
+        let eyes = (streams.clone(), overlays.clone());
+        let mut app = compose(
+            &stores,
+            clock.clone(),
+            Feed::new(bus.clone()),
+            &options,
+            eyes,
+        );
         let runner = Runner::new(
             stores.clone(),
             app.employees.clone(),
@@ -186,7 +213,7 @@ impl TestApp {
             limits: Arc::new(limits),
             feed: Feed::new(bus),
             redis: Shared::alone().redis(),
-            stopping: CancellationToken::new(),
+            stopping: stopping.clone(),
             clock: clock.clone(),
             health: health.clone(),
             metrics: Arc::new(|| "rollcall_up 1\n".to_owned()),
@@ -202,6 +229,9 @@ impl TestApp {
             runner,
             clock,
             health,
+            streams,
+            overlays,
+            stopping,
             accounts: AtomicU32::new(0),
             _folder: folder,
         }
@@ -268,7 +298,25 @@ impl TestApp {
     }
 }
 
-fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options) -> App {
+/// Values that this process remembers for a while.
+fn remembered(
+    alias: &'static str,
+    memory: Arc<MemoryCache>,
+    clock: Arc<dyn Clock>,
+    time_out: Duration,
+) -> AppCache {
+    let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
+    let sealed = SealedCache::new(alias, memory, vault, clock.clone());
+    AppCache::new(alias, sealed, clock, time_out)
+}
+
+fn compose(
+    stores: &Stores,
+    clock: Arc<dyn Clock>,
+    feed: Feed,
+    options: &Options,
+    (streams, overlays): (FakeStreams, Overlays),
+) -> App {
     let (engine, dimensions) = &*ENGINE;
     let engine: Arc<dyn FaceEngine> = engine.clone();
     let model = engine.model().clone();
@@ -307,8 +355,7 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options
         feed.clone(),
     ));
     let memory = Arc::new(MemoryCache::new(1 << 20));
-    let sealed = SealedCache::new("pairings", memory, vault.clone(), clock.clone());
-    let pairings = AppCache::new("pairing", sealed, clock.clone(), PAIRING);
+    let pairings = remembered("pairing", memory, clock.clone(), PAIRING);
     App {
         jobs: Arc::new(Jobs::new(
             stores.clone(),
@@ -322,6 +369,14 @@ fn compose(stores: &Stores, clock: Arc<dyn Clock>, feed: Feed, options: &Options
             audit.clone(),
             clock.clone(),
             SignedDuration::from_hours(24),
+        )),
+        cameras: Arc::new(Cameras::new(
+            stores.cameras.clone(),
+            Arc::new(streams),
+            overlays,
+            audit.clone(),
+            clock.clone(),
+            feed.clone(),
         )),
         pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
         devices,

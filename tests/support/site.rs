@@ -5,6 +5,7 @@ use rollcall::{
     domain::{
         accounts::{Account, Actor, Role},
         audit::AuditEntry,
+        cameras::{Camera, Direction, WatchHours},
         devices::Device,
         employees::Employee,
         ids::AuditId,
@@ -14,7 +15,8 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, at, consent, device, employee, photo, punch, request, site, template, token,
+    account, answer, at, camera, consent, device, employee, photo, punch, request, site, template,
+    token,
 };
 
 /// More than the store reads at once of what is small.
@@ -26,6 +28,7 @@ pub struct Site {
     pub admin: Account,
     pub ann: Employee,
     pub kiosk: Device,
+    pub camera: Camera,
 }
 
 /// What somebody did to something.
@@ -51,6 +54,18 @@ pub fn site_with(punches: u64) -> Site {
     revoked.site = Some(site("north"));
     revoked.revoked_at = Some(at(9));
 
+    let mut door = camera("door");
+    door.site = Some(site("north"));
+    door.direction = Direction::In;
+    door.hours = Some(WatchHours {
+        from: jiff::civil::time(22, 0, 0, 0),
+        to: jiff::civil::time(6, 30, 0, 0),
+        days: vec![1, 5],
+    });
+    // Removed, with the stream that another one has now.
+    let mut unwatched = camera("door");
+    unwatched.removed_at = Some(at(9));
+
     let mut ann = employee("Ann", "E7");
     ann.consent = Some(consent(Actor::Account(admin.id)));
     ann.templates = 5;
@@ -66,6 +81,8 @@ pub fn site_with(punches: u64) -> Site {
         gone.into(),
         kiosk.clone().into(),
         revoked.clone().into(),
+        door.clone().into(),
+        unwatched.into(),
         ann.clone().into(),
         bob.clone().into(),
         cid.clone().into(),
@@ -107,6 +124,7 @@ pub fn site_with(punches: u64) -> Site {
         admin,
         ann,
         kiosk,
+        camera: door,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use axum::{
-    extract::State,
+    extract::{FromRef, State},
     http::HeaderMap,
     response::{
         Sse,
@@ -16,9 +16,16 @@ use futures::Stream;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::punches::Names;
+use super::{
+    cameras::StateView,
+    punches::{Namers, Names},
+};
 use crate::{
-    domain::{accounts::Permission, attendance::Punch, ids::PunchId},
+    domain::{
+        accounts::Permission,
+        attendance::Punch,
+        ids::{CameraId, PunchId},
+    },
     http::{
         HttpState,
         auth::{Allowed, Reading},
@@ -27,8 +34,7 @@ use crate::{
     },
     service::{
         accounts::Accounts,
-        devices::Devices,
-        employees::Employees,
+        cameras::{CameraError, Cameras},
         feed::{Feed, News},
         punching::Punching,
     },
@@ -45,20 +51,20 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How often is looked whether the follower may still follow.
-const CHECK: Duration = Duration::from_secs(15);
+pub(super) const CHECK: Duration = Duration::from_secs(15);
 
-/// What is needed to tell of a punch.
+/// What is needed to tell of punches and cameras.
 #[derive(Clone)]
 struct Teller {
     punching: Arc<Punching>,
-    employees: Arc<Employees>,
-    devices: Arc<Devices>,
+    cameras: Arc<Cameras>,
+    namers: Namers,
 }
 
 impl Teller {
     async fn punches(&self, punches: &[Punch]) -> Result<Vec<Event>, Problem> {
         let behind = punches.iter().collect::<Vec<_>>();
-        let names = Names::behind(&behind, &self.employees, &self.devices).await?;
+        let names = Names::behind(&behind, &self.namers).await?;
         Ok(punches
             .iter()
             .filter_map(|punch| {
@@ -72,6 +78,17 @@ impl Teller {
     async fn punch(&self, id: PunchId) -> Result<Vec<Event>, Problem> {
         let found = self.punching.find(id).await?;
         self.punches(found.as_slice()).await
+    }
+
+    /// How a camera is now; that it is removed is no state.
+    async fn camera(&self, id: CameraId) -> Result<Vec<Event>, Problem> {
+        let state = match self.cameras.watched(id).await {
+            Ok(watched) => StateView::of(&watched),
+            Err(CameraError::NotFound) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let data = json!({ "id": id.to_string(), "state": state });
+        Ok(vec![plain("camera", &data)])
     }
 
     /// What was recorded since an event, oldest first; `None` when that is too much.
@@ -98,7 +115,7 @@ fn read_event_id(text: &str) -> Option<(Timestamp, PunchId)> {
 }
 
 /// Whether the session is still one that may read. No, too, while the store cannot say.
-async fn may_follow(accounts: &Accounts, token: Option<&str>) -> bool {
+pub(super) async fn may_follow(accounts: &Accounts, token: Option<&str>) -> bool {
     let Some(token) = token else {
         return false;
     };
@@ -113,8 +130,8 @@ fn plain(name: &str, data: &serde_json::Value) -> Event {
 /// Follows what happens, as it happens.
 ///
 /// Events are `punch` (the punch, as `GET /api/punches/{id}` answers it), `employee` and
-/// `device` (`{"id"}`: read it again), and `reset` (something was missed: read the lists
-/// again). A punch may come twice; its `id` tells. Whoever comes back with `Last-Event-ID`
+/// `device` (`{"id"}`: read it again), `camera` (`{"id", "state"}`: it was changed, or is in
+/// another state; read it again), and `reset` (something was missed: read the lists again). A punch may come twice; its `id` tells. Whoever comes back with `Last-Event-ID`
 /// first gets the punches recorded meanwhile.
 #[utoipa::path(
     get, path = "/api/events", tag = "punches",
@@ -144,8 +161,8 @@ pub async fn follow_events(
     };
     let teller = Teller {
         punching: state.app.punching.clone(),
-        employees: state.app.employees.clone(),
-        devices: state.app.devices.clone(),
+        cameras: state.app.cameras.clone(),
+        namers: Namers::from_ref(&state),
     };
     // Followed before the store is read, so that nothing falls between the two.
     let mut following = feed.follow();
@@ -184,6 +201,7 @@ pub async fn follow_events(
                 Some(News::Punch(id)) => teller.punch(id).await,
                 Some(News::Employee(id)) => Ok(vec![plain("employee", &json!({"id": id.to_string()}))]),
                 Some(News::Device(id)) => Ok(vec![plain("device", &json!({"id": id.to_string()}))]),
+                Some(News::Camera(id)) => teller.camera(id).await,
                 // Not everybody who follows may see those.
                 Some(News::Job(_)) => Ok(Vec::new()),
                 Some(News::Missed) => Ok(vec![plain("reset", &json!({}))]),

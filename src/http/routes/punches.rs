@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
+    extract::{FromRef, Request, State},
     http::{HeaderMap, StatusCode},
 };
 use jiff::Timestamp;
@@ -16,11 +16,12 @@ use crate::{
         attendance::{ClockSource, Punch, PunchKind, PunchSource},
         biometrics::Look,
         employees::Employee,
-        ids::{DeviceId, EmployeeId, PunchId},
+        ids::{CameraId, DeviceId, EmployeeId, PunchId},
         quality::Flaw,
         text::IdempotencyKey,
     },
     http::{
+        HttpState,
         auth::{Allowed, PunchingDevice, Reading},
         extract::{Path, Query},
         page::{List, PageQuery},
@@ -29,6 +30,7 @@ use crate::{
     },
     ports::PunchFilter,
     service::{
+        cameras::Cameras,
         devices::Devices,
         employees::Employees,
         probing::BURST_MOST,
@@ -79,13 +81,13 @@ pub struct PunchView {
     workday: String,
     /// Where the device stands.
     site: Option<String>,
-    /// Where it came from.
+    /// Where it came from: a `device`, or a `camera` that the service watches.
     #[schema(example = "device")]
     source: &'static str,
-    /// The device's id.
+    /// The id of the device or camera.
     #[schema(format = "uuid")]
     device: String,
-    /// The device's name.
+    /// Its name.
     #[schema(example = "Front door")]
     device_name: Option<String>,
     /// How alike, −1 to 1.
@@ -104,31 +106,57 @@ pub struct PunchView {
     look: u8,
 }
 
+/// Those who know the names behind punches.
+#[derive(Clone)]
+pub(in crate::http) struct Namers {
+    employees: Arc<Employees>,
+    devices: Arc<Devices>,
+    cameras: Arc<Cameras>,
+}
+
+impl FromRef<HttpState> for Namers {
+    fn from_ref(state: &HttpState) -> Self {
+        Self {
+            employees: state.app.employees.clone(),
+            devices: state.app.devices.clone(),
+            cameras: state.app.cameras.clone(),
+        }
+    }
+}
+
 /// The names behind punches.
 pub(super) struct Names {
     employees: HashMap<EmployeeId, Employee>,
+    /// Of devices and cameras, which stand in the same place.
     devices: HashMap<DeviceId, String>,
 }
 
 impl Names {
-    pub(super) async fn behind(
-        punches: &[&Punch],
-        employees: &Employees,
-        devices: &Devices,
-    ) -> Result<Self, Problem> {
+    pub(super) async fn behind(punches: &[&Punch], namers: &Namers) -> Result<Self, Problem> {
         let mut people: Vec<_> = punches.iter().map(|punch| punch.employee).collect();
         people.sort_unstable();
         people.dedup();
-        let mut kiosks: Vec<_> = punches.iter().map(|punch| punch.device).collect();
-        kiosks.sort_unstable();
-        kiosks.dedup();
-        let kiosks = devices.find_many(&kiosks).await?.into_iter();
-        let people = employees.find_many(&people).await?.into_iter();
+        let of = |source| {
+            let punches = punches.iter().filter(move |punch| punch.source == source);
+            let mut ids: Vec<_> = punches.map(|punch| punch.device).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let cameras = of(PunchSource::Camera);
+        let cameras: Vec<_> = cameras.iter().map(|id| CameraId::new(id.uuid())).collect();
+        let kiosks = namers.devices.find_many(&of(PunchSource::Device)).await?;
+        let cameras = namers.cameras.find_many(&cameras).await?;
+        let people = namers.employees.find_many(&people).await?.into_iter();
+        let cameras = cameras
+            .into_iter()
+            .map(|camera| (DeviceId::new(camera.id.uuid()), camera.name.into()));
+        let kiosks = kiosks
+            .into_iter()
+            .map(|device| (device.id, device.name.into()));
         Ok(Self {
             employees: people.map(|employee| (employee.id, employee)).collect(),
-            devices: kiosks
-                .map(|device| (device.id, device.name.into()))
-                .collect(),
+            devices: kiosks.chain(cameras).collect(),
         })
     }
 
@@ -152,6 +180,7 @@ impl Names {
             site: punch.site.as_ref().map(ToString::to_string),
             source: match punch.source {
                 PunchSource::Device => "device",
+                PunchSource::Camera => "camera",
             },
             device: punch.device.to_string(),
             device_name: self.devices.get(&punch.device).cloned(),
@@ -280,8 +309,7 @@ pub struct PunchForm {
 pub async fn create_punch(
     PunchingDevice(device): PunchingDevice,
     State(punching): State<Arc<Punching>>,
-    State(employees): State<Arc<Employees>>,
-    State(devices): State<Arc<Devices>>,
+    State(namers): State<Namers>,
     Query(query): Query<PunchQuery>,
     headers: HeaderMap,
     request: Request,
@@ -318,7 +346,7 @@ pub async fn create_punch(
     };
     metrics::counter!("rollcall_punches_total", "outcome" => answer.outcome.name()).increment(1);
     let punches: Vec<&Punch> = answer.outcome.punch().into_iter().collect();
-    let names = Names::behind(&punches, &employees, &devices).await?;
+    let names = Names::behind(&punches, &namers).await?;
     Ok((status, axum::Json(AnswerView::of(&answer, &names))))
 }
 
@@ -362,7 +390,7 @@ fn read_headers(headers: &HeaderMap) -> Result<(Option<IdempotencyKey>, Look), P
 pub struct PunchesQuery {
     /// One employee's.
     employee: Option<String>,
-    /// One device's.
+    /// One device's or camera's.
     device: Option<String>,
     /// At or after this time, RFC 3339.
     from: Option<String>,
@@ -380,8 +408,7 @@ pub struct PunchesQuery {
 pub async fn list_punches(
     _: Allowed<Reading>,
     State(punching): State<Arc<Punching>>,
-    State(employees): State<Arc<Employees>>,
-    State(devices): State<Arc<Devices>>,
+    State(namers): State<Namers>,
     Query(query): Query<PunchesQuery>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<PunchView>>, Problem> {
@@ -389,7 +416,7 @@ pub async fn list_punches(
     let wanted = page.page()?;
     let found = punching.list(&filter, &wanted.page).await?;
     let (found, next) = wanted.cut(found, |last| (last.at, last.id))?;
-    let names = Names::behind(&found.iter().collect::<Vec<_>>(), &employees, &devices).await?;
+    let names = Names::behind(&found.iter().collect::<Vec<_>>(), &namers).await?;
     let items = found.iter().map(|punch| names.view(punch)).collect();
     Ok(axum::Json(List { items, next }))
 }
@@ -435,14 +462,13 @@ fn parse<T: std::str::FromStr>(
 pub async fn get_punch(
     _: Allowed<Reading>,
     State(punching): State<Arc<Punching>>,
-    State(employees): State<Arc<Employees>>,
-    State(devices): State<Arc<Devices>>,
+    State(namers): State<Namers>,
     Path(id): Path<PunchId>,
 ) -> Result<axum::Json<PunchView>, Problem> {
     let punch = punching
         .find(id)
         .await?
         .ok_or_else(|| Problem::not_found("punch"))?;
-    let names = Names::behind(&[&punch], &employees, &devices).await?;
+    let names = Names::behind(&[&punch], &namers).await?;
     Ok(axum::Json(names.view(&punch)))
 }

@@ -9,6 +9,7 @@ import { toast } from './toast.js';
 const ROOMS = [
   ['/', 'Desk'],
   ['/people', 'People'],
+  ['/cameras', 'Cameras'],
   ['/devices', 'Devices'],
 ];
 

@@ -1,0 +1,380 @@
+// Cameras: the list with how each is, the live picture and last punches of the one that is open, adding, changing,
+// pausing and removing. The live feed says when something is new.
+
+import { explain, get, patch, post, readAnswer, remove, send } from './api.js';
+import './cameras/live.js';
+import { abilities, currentAccount } from './session.js';
+import { ask, closable } from './ui/dialog.js';
+import { byId, el, icon, notice } from './ui/dom.js';
+import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
+import { kindBadge } from './ui/kinds.js';
+import { clockTime, dateTime } from './ui/time.js';
+import { toast } from './ui/toast.js';
+
+/**
+ * @typedef {{from: string, to: string, days: number[]}} Hours
+ * @typedef {{id: string, name: string, stream: string, site: string | null, direction: 'in' | 'out' | 'auto',
+ *   hours: Hours | null, every_ms: number, visit_s: number, active: boolean, created_at: string,
+ *   state: null | {state: string, cause: string | null, since: string, watched: boolean}}} Camera
+ * @typedef {{id: string, kind: string, at: string, name: string | null, device: string}} Punch
+ */
+
+/** Nobody tells the feed when a camera is watched no more, so the list is read now and then. */
+const REFRESH_MS = 15_000;
+const LAST_PUNCHES = '8';
+const USUAL = { every_ms: 200, visit_s: 300 };
+const DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
+const DIRECTIONS = { auto: 'both ways', in: 'way in', out: 'way out' };
+
+/** @type {Record<string, [string, string]>} */
+const STATES = {
+  live: ['Live', 'in'],
+  stale: ['No new pictures', 'warn'],
+  dark: ['Dark', 'warn'],
+  unreachable: ['Unreachable', 'bad'],
+  refused: ['Refused', 'bad'],
+};
+
+const list = byId('cameras');
+const dialog = /** @type {HTMLDialogElement} */ (closable(byId('camera-dialog')));
+const trial = /** @type {HTMLDialogElement} */ (closable(byId('trial-dialog')));
+const form = byId('camera-form');
+let mayChange = false;
+
+/** @param {string} id */
+const address = (id) => `/api/cameras/${encodeURIComponent(id)}`;
+
+/* One camera in the list */
+
+/** @type {Map<string, Card>} */
+const cards = new Map();
+
+class Card {
+  #title = el('span', { class: 'row-title' });
+  #note = el('span', { class: 'row-note' });
+  #state = el('span', {});
+  #body = el('div', { class: 'camera-body' });
+  #side = el('div', { class: 'camera-side' });
+  #about = el('div', { role: 'status' });
+  #last = el('ol', { class: 'last' });
+  #actions = el('div', { class: 'actions' });
+  #buttonsOf = '';
+
+  /** @param {Camera} camera */
+  constructor(camera) {
+    this.camera = camera;
+    const summary = el('summary', { class: 'row' }, el('span', { class: 'avatar' }, icon('camera')), el('span', { class: 'row-main' }, this.#title, this.#note), this.#state, icon('chevron'));
+    this.details = /** @type {HTMLDetailsElement} */ (el('details', { class: 'camera', dataset: { camera: camera.id } }, summary, this.#body));
+    this.item = el('li', {}, this.details);
+    this.details.addEventListener('toggle', () => this.#toggle());
+    this.update(camera);
+  }
+
+  /** @param {Camera} camera */
+  update(camera) {
+    this.camera = camera;
+    this.#title.textContent = camera.name;
+    this.#note.textContent = [camera.site, DIRECTIONS[camera.direction], hoursWords(camera.hours)].filter(Boolean).join(' · ');
+    const [word, tone] = stateOf(camera);
+    this.#state.className = `badge ${tone}`;
+    this.#state.textContent = word;
+    const about = aboutState(camera);
+    // Read out by screen readers only when it says something new.
+    if (this.#about.textContent !== about.join('')) this.#about.replaceChildren(...about.map((text) => el('p', { text })));
+    // What has the focus keeps it while nothing changes.
+    const buttonsOf = `${camera.active} ${camera.name}`;
+    if (mayChange && this.#buttonsOf !== buttonsOf) this.#actions.replaceChildren(...this.#buttons());
+    this.#buttonsOf = buttonsOf;
+  }
+
+  #buttons() {
+    const { name, active } = this.camera;
+    const button = (/** @type {string} */ text, /** @type {string} */ tone, /** @type {(button: HTMLButtonElement) => void} */ press) => {
+      const made = /** @type {HTMLButtonElement} */ (el('button', { class: `button ${tone}`, type: 'button', text, 'aria-label': `${text} ${name}` }));
+      made.addEventListener('click', () => press(made));
+      return made;
+    };
+    return [
+      button('Change', '', () => openForm(this.camera)),
+      button(active ? 'Pause' : 'Watch again', '', (pressed) => this.#change(pressed, { active: !active })),
+      button('Remove', 'danger', (pressed) => this.#remove(pressed)),
+    ];
+  }
+
+  /** What an open camera shows costs: it is there only while it is open, and only one is. */
+  #toggle() {
+    if (!this.details.open) {
+      this.#body.replaceChildren();
+      return;
+    }
+    for (const other of cards.values()) if (other !== this) other.details.open = false;
+    const { id, name, every_ms: every } = this.camera;
+    const live = Object.assign(document.createElement('rollcall-live'), { camera: id, label: `Live picture of ${name}`, every });
+    this.#side.replaceChildren(this.#about, el('section', { class: 'section' }, el('h3', { text: 'Last punches' }), this.#last), this.#actions);
+    this.#body.replaceChildren(live, this.#side);
+    this.showPunches();
+  }
+
+  async showPunches() {
+    try {
+      const { items } = await get('/api/punches', { query: { device: this.camera.id, limit: LAST_PUNCHES } });
+      this.#last.replaceChildren(...(items.length > 0 ? items.map(punchItem) : [el('li', { class: 'soft', text: 'None yet' })]));
+    } catch (error) {
+      this.#last.replaceChildren(el('li', { class: 'soft', text: sentence(explain(error)) }));
+    }
+  }
+
+  /**
+   * @param {HTMLButtonElement} pressed
+   * @param {Partial<Camera>} change
+   */
+  async #change(pressed, change) {
+    try {
+      this.update(await busy(pressed, () => patch(address(this.camera.id), change)));
+    } catch (error) {
+      toast(sentence(explain(error)));
+    }
+  }
+
+  /** @param {HTMLButtonElement} pressed */
+  async #remove(pressed) {
+    const { id, name } = this.camera;
+    const sure = await ask({ title: `Remove ${name}?`, text: 'It is watched no more. Its punches stay, with the name.', action: 'Remove' });
+    if (!sure) return;
+    try {
+      await busy(pressed, () => remove(address(id)));
+      toast(`${name} is removed`);
+      await load();
+    } catch (error) {
+      toast(sentence(explain(error)));
+    }
+  }
+}
+
+/**
+ * A word and a colour for how a camera is.
+ * @param {Camera} camera
+ * @returns {[string, string]}
+ */
+function stateOf({ active, state }) {
+  if (!active) return ['Paused', ''];
+  if (!state?.watched) return ['Not watched now', ''];
+  return STATES[state.state] ?? [state.state, ''];
+}
+
+/**
+ * @param {Camera} camera
+ * @returns {string[]}
+ */
+function aboutState({ active, state, hours }) {
+  if (!active) return ['Nobody watches it until you say so.'];
+  if (!state?.watched) return [hours ? 'Nobody watches it now: outside its hours, or not yet.' : 'Nobody watches it yet: that takes some seconds.'];
+  const since = `Since ${dateTime(state.since)}`;
+  return state.cause ? [sentence(state.cause), since] : [since];
+}
+
+/** @param {Hours | null} hours */
+function hoursWords(hours) {
+  if (!hours) return '';
+  const days = [...hours.days].sort().map((day) => DAYS[day - 1]);
+  return [`${hours.from}–${hours.to}`, days.join(', ')].filter(Boolean).join(' ');
+}
+
+/** @param {Punch} punch */
+function punchItem({ at, name, kind }) {
+  return el('li', {}, el('time', { datetime: at, title: dateTime(at), text: clockTime(at) }), el('span', { class: 'row-title', text: name ?? 'Deleted person' }), kindBadge(kind));
+}
+
+/* The list */
+
+async function load() {
+  try {
+    /** @type {Camera[]} */
+    const cameras = [];
+    let cursor;
+    do {
+      const page = await get('/api/cameras', { query: { cursor } });
+      cameras.push(...page.items);
+      cursor = page.next;
+    } while (cursor);
+    place(cameras);
+    byId('trouble').replaceChildren();
+  } catch (error) {
+    const words = sentence(explain(error));
+    if (byId('trouble').textContent !== words) byId('trouble').replaceChildren(notice('bad', words));
+  }
+  list.querySelectorAll('.skeleton').forEach((/** @type {Element} */ row) => row.remove());
+  list.removeAttribute('aria-busy');
+}
+
+/**
+ * One row for each camera; what is open stays open.
+ * @param {Camera[]} cameras
+ */
+function place(cameras) {
+  const wanted = new Set(cameras.map((camera) => camera.id));
+  for (const [id, card] of cards) {
+    if (wanted.has(id)) continue;
+    card.item.remove();
+    cards.delete(id);
+  }
+  for (const camera of cameras) {
+    const card = cards.get(camera.id);
+    if (card) {
+      card.update(camera);
+      continue;
+    }
+    const added = new Card(camera);
+    cards.set(camera.id, added);
+    list.append(added.item);
+  }
+  byId('empty').hidden = cameras.length > 0;
+  if (cameras.length > 0) return;
+  byId('empty').replaceChildren(
+    icon('camera'),
+    el('h3', { text: 'No cameras yet' }),
+    el('p', { text: 'Add a stream to go2rtc’s configuration, then add it here: whoever passes the camera punches without stopping.' }),
+  );
+}
+
+/* The feed */
+
+/** @type {EventSource | null} */
+let feed = null;
+
+/** Follows what is new while somebody looks, and holds no connection while nobody does. */
+function follow() {
+  feed?.close();
+  feed = null;
+  if (document.hidden) return;
+  feed = new EventSource('/api/events');
+  for (const name of ['open', 'reset', 'camera']) feed.addEventListener(name, load);
+  feed.addEventListener('punch', ({ data }) => {
+    const card = cards.get(JSON.parse(data).device);
+    if (card?.details.open) card.showPunches();
+  });
+}
+
+document.addEventListener('visibilitychange', follow);
+setInterval(() => {
+  if (document.hidden) return;
+  // Ended by the service, as when the session ended: once more, and asking says why.
+  if (feed?.readyState === EventSource.CLOSED) follow();
+  load();
+}, REFRESH_MS);
+
+/* Adding and changing */
+
+/** @type {Camera | null} */
+let changed = null;
+
+/** @param {Camera | null} camera */
+function openForm(camera) {
+  changed = camera;
+  form.reset();
+  clearErrors(form);
+  byId('camera-title').textContent = camera ? 'Change the camera' : 'Add a camera';
+  byId('camera-submit').textContent = camera ? 'Save' : 'Add';
+  byId('camera-name').value = camera?.name ?? '';
+  byId('camera-stream').value = camera?.stream ?? '';
+  byId('camera-site').value = camera?.site ?? '';
+  byId('camera-direction').value = camera?.direction ?? 'auto';
+  byId('camera-every').value = String(camera?.every_ms ?? USUAL.every_ms);
+  byId('camera-visit').value = String(camera?.visit_s ?? USUAL.visit_s);
+  showHours(camera?.hours ?? null);
+  dialog.showModal();
+  offerStreams();
+}
+
+/** The streams that no camera uses yet. */
+async function offerStreams() {
+  const hint = byId('camera-stream-hint');
+  hint.textContent = '';
+  try {
+    /** @type {{items: {name: string, camera: string | null}[]}} */
+    const { items } = await get('/api/camera-streams');
+    const free = items.filter(({ camera }) => !camera || camera === changed?.id);
+    byId('streams').replaceChildren(...free.map(({ name }) => el('option', { value: name })));
+    if (items.length === 0) hint.textContent = 'go2rtc has no streams: add one to its configuration.';
+    else if (free.length === 0) hint.textContent = 'Each of go2rtc’s streams has its camera.';
+    else hint.textContent = `Free: ${free.map(({ name }) => name).join(', ')}`;
+  } catch (error) {
+    hint.textContent = sentence(explain(error));
+  }
+}
+
+/** @param {Hours | null} hours */
+function showHours(hours) {
+  byId('camera-timed').checked = hours !== null;
+  byId('hours').hidden = hours === null;
+  if (hours) {
+    byId('camera-from').value = hours.from;
+    byId('camera-to').value = hours.to;
+  }
+  for (const box of byId('days').querySelectorAll('input')) box.checked = hours?.days.includes(Number(box.value)) ?? false;
+}
+
+/** @returns {Hours | null} */
+function readHours() {
+  if (!byId('camera-timed').checked) return null;
+  const days = [...byId('days').querySelectorAll('input:checked')].map((box) => Number(/** @type {HTMLInputElement} */ (box).value));
+  return { from: byId('camera-from').value, to: byId('camera-to').value, days };
+}
+
+onSubmit(form, async ({ name, stream, site, direction, every_ms: every, visit_s: visit }) => {
+  const body = {
+    name: name.trim(),
+    stream: stream.trim(),
+    site: site.trim() || null,
+    direction,
+    hours: readHours(),
+    every_ms: Number(every),
+    visit_s: Number(visit),
+  };
+  const camera = changed ? await patch(address(changed.id), body) : await post('/api/cameras', body);
+  const look = !changed || changed.stream !== camera.stream;
+  dialog.close();
+  await load();
+  if (look) tryCamera(camera);
+  else toast('Saved');
+});
+
+/**
+ * Shows what the camera sees, or why nothing.
+ * @param {Camera} camera
+ */
+async function tryCamera({ id, name }) {
+  byId('trial-title').textContent = name;
+  byId('trial').replaceChildren(el('p', { class: 'soft', text: 'Waiting for the first picture…' }));
+  trial.showModal();
+  try {
+    const response = await send('GET', `${address(id)}/picture`);
+    if (!response.ok) await readAnswer(response);
+    const picture = URL.createObjectURL(await response.blob());
+    byId('trial').replaceChildren(el('div', { class: 'picture' }, el('img', { src: picture, alt: `What ${name} sees` })));
+    trial.addEventListener('close', () => URL.revokeObjectURL(picture), { once: true });
+  } catch (error) {
+    const words = `${name} shows nothing yet: ${explain(error)}`;
+    byId('trial').replaceChildren(notice('warn', words), el('p', { class: 'soft', text: 'Rollcall keeps trying.' }));
+  }
+}
+
+/* Wiring */
+
+byId('days').replaceChildren(...DAYS.map((day, index) => el('label', { class: 'check' }, el('input', { type: 'checkbox', value: index + 1 }), el('span', { text: day }))));
+byId('camera-timed').addEventListener('change', () => {
+  byId('hours').hidden = !byId('camera-timed').checked;
+});
+// What is wrong in there must be seen.
+form.addEventListener('submit', () => (byId('advanced').open ||= byId('advanced').querySelector(':invalid') !== null), { capture: true });
+byId('add').addEventListener('click', () => openForm(null));
+
+list.replaceChildren(...Array.from({ length: 2 }, () => el('li', { class: 'skeleton' })));
+try {
+  mayChange = abilities(await currentAccount()).administer;
+  byId('add').hidden = !mayChange;
+  await load();
+  follow();
+} catch (error) {
+  byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));
+}

@@ -1,0 +1,570 @@
+//! Cameras: adding, changing, removing, how they are, looking through them.
+
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use reqwest::{Method, Response};
+use rollcall::{
+    clock::Clock,
+    domain::{
+        accounts::Role,
+        attendance::{Punch, PunchSource},
+        cameras::{CameraState, CameraStatus, StreamFault},
+        ids::{CameraId, DeviceId, EmployeeId, PunchId},
+    },
+    ports::Page,
+    service::cameras::{Overlay, OverlayFace},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::{
+    Client, TestApp, photo,
+    streams::{Does, fault, picture},
+};
+
+const FAST: Does = Does::Sends(Duration::from_millis(1));
+
+/// A service whose go2rtc has these streams.
+async fn with_streams<const N: usize>(streams: [(&str, Does); N]) -> TestApp {
+    let app = TestApp::start().await;
+    for (name, does) in streams {
+        app.streams.has(name, does);
+    }
+    app
+}
+
+/// Adds a camera of a stream; its address.
+async fn add(admin: &Client, stream: &str) -> String {
+    let body = json!({ "name": format!("Camera {stream}"), "stream": stream });
+    let answer = admin.post("/api/cameras", body).await;
+    let camera = answer.expect(201);
+    let address = format!("/api/cameras/{}", camera["id"].as_str().unwrap());
+    assert_eq!(answer.header("location"), address);
+    address
+}
+
+fn id_in(address: &str) -> CameraId {
+    address.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+async fn trail(app: &TestApp) -> Vec<(String, String)> {
+    let entries = app.stores.audit.latest(50).await.unwrap();
+    let entries = entries.into_iter().rev();
+    entries
+        .filter(|entry| entry.action.starts_with("camera."))
+        .map(|entry| (entry.action, entry.subject))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_camera_is_added_changed_and_removed() {
+    let app = with_streams([("yard", FAST), ("gate", FAST)]).await;
+    let admin = app.admin().await;
+    let new = json!({
+        "name": "Yard gate", "stream": "yard", "site": "Harbour", "direction": "in",
+        "hours": { "from": "22:00", "to": "06:30", "days": [1, 5] }, "every_ms": 500, "visit_s": 60,
+    });
+    let added = admin.post("/api/cameras", new).await.expect(201);
+    let id = added["id"].as_str().unwrap().to_owned();
+    let mut expected = json!({
+        "id": id, "name": "Yard gate", "stream": "yard", "site": "Harbour", "direction": "in",
+        "hours": { "from": "22:00", "to": "06:30", "days": [1, 5] }, "every_ms": 500,
+        "visit_s": 60, "active": true, "state": null, "created_at": added["created_at"],
+    });
+    assert_eq!(added, expected);
+    let address = format!("/api/cameras/{id}");
+    assert_eq!(admin.get(&address).await.expect(200), expected);
+
+    let patch = json!({
+        "name": "Gate", "stream": "gate", "site": null, "direction": "auto", "hours": null,
+        "every_ms": 100, "visit_s": 10, "active": false,
+    });
+    let changed = admin.patch(&address, patch.clone()).await.expect(200);
+    for (name, value) in patch.as_object().unwrap() {
+        expected[name] = value.clone();
+    }
+    assert_eq!(changed, expected);
+    // What is left out stays.
+    let same = admin.patch(&address, json!({})).await.expect(200);
+    assert_eq!(same, expected);
+    let viewer = app.role(Role::Viewer).await;
+    let list = viewer.get("/api/cameras").await.expect(200);
+    assert_eq!(list, json!({ "items": [expected], "next": null }));
+
+    assert_eq!(admin.delete(&address).await.status, 204);
+    for answer in [
+        admin.get(&address).await,
+        admin.patch(&address, json!({})).await,
+        admin.delete(&address).await,
+        admin.get(&format!("{address}/picture")).await,
+        admin.get(&format!("{address}/live")).await,
+        admin.get(&format!("{address}/faces")).await,
+    ] {
+        answer.problem(404, "not_found");
+    }
+    let list = viewer.get("/api/cameras").await.expect(200);
+    assert_eq!(list["items"], json!([]));
+    let did = |action: &str| (action.to_owned(), id.clone());
+    let expected = [
+        "camera.add",
+        "camera.change",
+        "camera.change",
+        "camera.remove",
+    ];
+    assert_eq!(trail(&app).await, expected.map(did));
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_as_usual() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "yard").await;
+    let camera = admin.get(&address).await.expect(200);
+    assert_eq!(camera["direction"], "auto");
+    assert_eq!(camera["hours"], Value::Null);
+    assert_eq!(
+        (&camera["every_ms"], &camera["visit_s"]),
+        (&json!(200), &json!(300))
+    );
+}
+
+#[tokio::test]
+async fn every_field_that_is_no_good_is_named() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "yard").await;
+    let hours = |from: &str, to: &str, days: Value| json!({ "from": from, "to": to, "days": days });
+    let bad = [
+        ("name", json!(" ")),
+        ("stream", json!("rtsp://10.0.0.1/")),
+        ("stream", json!("../yard")),
+        ("stream", json!("")),
+        ("site", json!("")),
+        ("direction", json!("up")),
+        ("hours", hours("06:00", "06:00", json!([]))),
+        ("hours", hours("6 o'clock", "07:00", json!([]))),
+        ("hours", hours("06:00", "24:00", json!([]))),
+        ("hours", hours("06:00", "07:00", json!([0]))),
+        ("hours", hours("06:00", "07:00", json!([8]))),
+        ("every_ms", json!(99)),
+        ("every_ms", json!(10_001)),
+        ("visit_s", json!(9)),
+        ("visit_s", json!(86_401)),
+    ];
+    for (field, value) in bad {
+        let mut new = json!({ "name": "Gate", "stream": "yard" });
+        new[field] = value.clone();
+        for answer in [
+            admin.post("/api/cameras", new).await,
+            admin.patch(&address, json!({ field: value })).await,
+        ] {
+            answer.problem(422, "invalid");
+            assert_eq!(answer.fields(), [field], "{value}");
+        }
+    }
+    let many = json!({ "name": "", "stream": "a b", "every_ms": 1 });
+    let answer = admin.post("/api/cameras", many).await;
+    assert_eq!(answer.fields(), ["name", "stream", "every_ms"]);
+}
+
+#[tokio::test]
+async fn only_streams_that_go2rtc_is_configured_with_are_taken_each_once() {
+    let app = with_streams([("yard", FAST), ("gate", FAST)]).await;
+    let admin = app.admin().await;
+    let yard = add(&admin, "yard").await;
+    let gate = add(&admin, "gate").await;
+    let unknown = json!({ "name": "Roof", "stream": "roof" });
+    for answer in [
+        admin.post("/api/cameras", unknown.clone()).await,
+        admin.patch(&yard, json!({ "stream": "roof" })).await,
+    ] {
+        answer.problem(422, "invalid");
+        assert_eq!(answer.fields(), ["stream"]);
+    }
+    for answer in [
+        admin
+            .post("/api/cameras", json!({ "name": "Twin", "stream": "yard" }))
+            .await,
+        admin.patch(&gate, json!({ "stream": "yard" })).await,
+    ] {
+        answer.problem(409, "stream_taken");
+    }
+    assert_eq!(admin.delete(&yard).await.status, 204);
+    admin
+        .patch(&gate, json!({ "stream": "yard" }))
+        .await
+        .expect(200);
+
+    // While go2rtc does not say, nobody is kept from adding a camera.
+    app.streams
+        .away(Some(fault(StreamFault::Unreachable, "go2rtc is away")));
+    admin.post("/api/cameras", unknown).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_streams_of_go2rtc_are_listed_with_their_cameras() {
+    let app = with_streams([("yard", FAST), ("gate", FAST)]).await;
+    let admin = app.admin().await;
+    let yard = add(&admin, "yard").await;
+    let listed = admin.get("/api/camera-streams").await.expect(200);
+    let expected = json!({ "items": [
+        { "name": "gate", "camera": null, "camera_name": null },
+        { "name": "yard", "camera": id_in(&yard).to_string(), "camera_name": "Camera yard" },
+    ], "next": null });
+    assert_eq!(listed, expected);
+    for (kind, code) in [
+        (StreamFault::Unreachable, "camera_unreachable"),
+        (StreamFault::Refused, "camera_refused"),
+    ] {
+        app.streams
+            .away(Some(fault(kind, "go2rtc wants another password")));
+        let problem = admin.get("/api/camera-streams").await.problem(502, code);
+        assert_eq!(problem["detail"], "go2rtc wants another password");
+    }
+}
+
+#[tokio::test]
+async fn how_a_camera_is_is_told_until_nobody_says_so_any_more() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "yard").await;
+    let now = app.clock.now();
+    let status = CameraStatus {
+        state: CameraState::Dark,
+        cause: Some("all pictures are black".to_owned()),
+        since: now,
+        told_at: now,
+    };
+    app.stores
+        .cameras
+        .note(id_in(&address), &status)
+        .await
+        .unwrap();
+    let state = admin.get(&address).await.expect(200)["state"].clone();
+    assert_eq!(state["state"], "dark");
+    assert_eq!(state["cause"], "all pictures are black");
+    assert_eq!(state["since"], format!("{now:.3}"));
+    assert_eq!(state["watched"], true);
+    app.clock.advance(SignedDuration::from_mins(2));
+    let list = admin.get("/api/cameras").await.expect(200);
+    assert_eq!(list["items"][0]["state"]["watched"], false);
+}
+
+#[tokio::test]
+async fn a_picture_is_shown_or_the_reason_why_not() {
+    let refused = fault(StreamFault::Refused, "go2rtc wants another password");
+    let app = with_streams([
+        ("yard", FAST),
+        (
+            "dead",
+            Does::Fails(fault(StreamFault::Unreachable, "no picture")),
+        ),
+        ("shut", Does::Fails(refused)),
+    ])
+    .await;
+    let admin = app.admin().await;
+    let picture_of = async |stream: &str| {
+        let address = add(&admin, stream).await;
+        let request = admin.request(Method::GET, &format!("{address}/picture"));
+        request.send().await.unwrap()
+    };
+    let shown = picture_of("yard").await;
+    assert_eq!(shown.status(), 200);
+    assert_eq!(shown.headers()["content-type"], "image/jpeg");
+    assert_eq!(shown.headers()["cache-control"], "no-store");
+    assert_eq!(shown.bytes().await.unwrap(), picture(1));
+    for (stream, code, cause) in [
+        ("dead", "camera_unreachable", "no picture"),
+        ("shut", "camera_refused", "go2rtc wants another password"),
+    ] {
+        let failed = picture_of(stream).await;
+        assert_eq!(failed.status(), 502);
+        let problem: Value = failed.json().await.unwrap();
+        assert_eq!(
+            (&problem["code"], &problem["detail"]),
+            (&json!(code), &json!(cause))
+        );
+    }
+    assert_eq!(app.streams.open_now(), 0);
+}
+
+#[tokio::test]
+async fn a_camera_that_says_nothing_is_waited_for_ten_seconds() {
+    let app = with_streams([("mute", Does::Nothing)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "mute").await;
+    let begin = Instant::now();
+    let (picture, live) = (format!("{address}/picture"), format!("{address}/live"));
+    let (picture, live) = tokio::join!(admin.get(&picture), admin.get(&live));
+    for answer in [picture, live] {
+        let problem = answer.problem(502, "camera_unreachable");
+        assert_eq!(problem["detail"], "no picture came within 10 s");
+    }
+    let waited = begin.elapsed().as_secs_f64();
+    assert!((10.0..15.0).contains(&waited), "{waited}");
+    assert_eq!(app.streams.open_now(), 0);
+}
+
+async fn follow(client: &Client, address: &str) -> Response {
+    let request = client.request(Method::GET, &format!("{address}/live"));
+    request
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .unwrap()
+}
+
+/// Reads until so many bytes are there.
+async fn read(response: &mut Response, bytes: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < bytes {
+        let chunk = tokio::time::timeout(Duration::from_secs(5), response.chunk());
+        all.extend(chunk.await.unwrap().unwrap().expect("the stream goes on"));
+    }
+    all
+}
+
+/// How one picture of the live view is sent, up to the boundary after it.
+fn part(number: u32) -> Vec<u8> {
+    let jpeg = picture(number);
+    let head = format!(
+        "Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+        jpeg.len()
+    );
+    [head.as_bytes(), &jpeg, b"\r\n--rollcall-picture\r\n"].concat()
+}
+
+#[tokio::test]
+async fn live_pictures_come_one_after_the_other_at_most_ten_a_second() {
+    let app = with_streams([("yard", FAST)]).await;
+    let address = add(&app.admin().await, "yard").await;
+    let viewer = app.role(Role::Viewer).await;
+    let mut live = follow(&viewer, &address).await;
+    assert_eq!(live.status(), 200);
+    let kind = "multipart/x-mixed-replace; boundary=rollcall-picture";
+    assert_eq!(live.headers()["content-type"], kind);
+    assert_eq!(live.headers()["cache-control"], "no-store");
+    assert!(!live.headers().contains_key("content-encoding"));
+    let begin = Instant::now();
+    let mut expected = b"--rollcall-picture\r\n".to_vec();
+    for number in 1..=11 {
+        expected.extend(part(number));
+    }
+    assert_eq!(read(&mut live, expected.len()).await, expected);
+    let took = begin.elapsed().as_secs_f64();
+    assert!((0.95..3.0).contains(&took), "{took}");
+}
+
+/// Waits until so many streams are open.
+async fn until_open(app: &TestApp, count: usize) {
+    let waiting = async {
+        while app.streams.open_now() != count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let open = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    open.unwrap_or_else(|_| panic!("{} are open", app.streams.open_now()));
+}
+
+#[tokio::test]
+async fn eight_may_look_at_once_and_who_leaves_makes_room() {
+    let app = with_streams([("yard", FAST), ("gate", FAST)]).await;
+    let admin = app.admin().await;
+    let (yard, gate) = (add(&admin, "yard").await, add(&admin, "gate").await);
+    let mut viewers = Vec::new();
+    for number in 0..8 {
+        let address = if number % 2 == 0 { &yard } else { &gate };
+        let mut live = follow(&admin, address).await;
+        read(&mut live, 1).await;
+        viewers.push(live);
+    }
+    let refused = admin.get(&format!("{yard}/live")).await;
+    refused.problem(503, "too_many_viewers");
+    assert_eq!(refused.header("retry-after"), "10");
+    // A single picture is no live view.
+    let single = admin.get(&format!("{yard}/picture")).await;
+    assert_eq!(single.status, 200);
+
+    viewers.pop();
+    until_open(&app, 7).await;
+    let mut live = follow(&admin, &yard).await;
+    assert_eq!(live.status(), 200);
+    read(&mut live, 1).await;
+    drop((live, viewers));
+    until_open(&app, 0).await;
+}
+
+#[tokio::test]
+async fn eight_may_wait_for_single_pictures() {
+    let app = with_streams([("mute", Does::Nothing)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "mute").await + "/picture";
+    let waiting = (0..8).map(|_| admin.get(&address));
+    let waiting = futures::future::join_all(waiting);
+    let ninth = async {
+        until_open(&app, 8).await;
+        let refused = admin.get(&address).await;
+        refused.problem(503, "too_many_viewers");
+    };
+    tokio::select! {
+        answers = waiting => panic!("{answers:?}"),
+        () = ninth => {}
+    }
+    until_open(&app, 0).await;
+    app.streams.has("mute", FAST);
+    assert_eq!(admin.get(&address).await.status, 200);
+}
+
+#[tokio::test]
+async fn live_pictures_end_when_the_service_stops() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "yard").await;
+    let live = follow(&admin, &address).await;
+    app.stopping.cancel();
+    let rest = tokio::time::timeout(Duration::from_secs(5), live.bytes());
+    rest.await.expect("it ends").unwrap();
+    until_open(&app, 0).await;
+}
+
+#[tokio::test]
+async fn faces_over_the_live_picture_have_the_names_of_those_who_are_known() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "yard").await;
+    let faces = format!("{address}/faces");
+    let nothing = json!({ "at": null, "width": 0, "height": 0, "faces": [] });
+    assert_eq!(admin.get(&faces).await.expect(200), nothing);
+
+    let ann = admin.add_employee("Ann", "E1").await;
+    let face = |x: f32, employee: Option<EmployeeId>| OverlayFace {
+        x,
+        y: 20.5,
+        width: 100.0,
+        height: 120.0,
+        employee,
+    };
+    let gone = EmployeeId::new(Uuid::now_v7());
+    let overlay = Overlay {
+        at: app.clock.now(),
+        width: 640,
+        height: 480,
+        faces: vec![
+            face(10.0, ann.parse().ok()),
+            face(300.0, None),
+            face(500.0, Some(gone)),
+        ],
+    };
+    app.overlays.show(id_in(&address), &overlay).await;
+    let seen = app.role(Role::Viewer).await.get(&faces).await.expect(200);
+    let bounds = |x: f64| json!({ "x": x, "y": 20.5, "width": 100.0, "height": 120.0 });
+    let expected = json!({
+        "at": format!("{:.3}", overlay.at), "width": 640, "height": 480,
+        "faces": [
+            { "box": bounds(10.0), "known": true, "employee": { "id": ann, "name": "Ann" } },
+            { "box": bounds(300.0), "known": false },
+            { "box": bounds(500.0), "known": false },
+        ],
+    });
+    assert_eq!(seen, expected);
+}
+
+/// The same punch as if a camera had seen it.
+fn by_camera(of: &Punch, camera: CameraId) -> Punch {
+    Punch {
+        id: PunchId::new(Uuid::now_v7()),
+        device: DeviceId::new(camera.uuid()),
+        source: PunchSource::Camera,
+        request: None,
+        sequence: of.sequence + 1,
+        ..of.clone()
+    }
+}
+
+#[tokio::test]
+async fn punches_of_a_camera_have_its_name_after_it_was_removed_too() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    kiosk.punch(&photo("obama3")).await.expect(201);
+    let address = add(&admin, "yard").await;
+    let page = Page {
+        after: None,
+        limit: 1,
+    };
+    let punches = app.stores.punches.list(&Default::default(), &page).await;
+    let seen = by_camera(&punches.unwrap()[0], id_in(&address));
+    app.stores.punches.append(&seen).await.unwrap();
+    assert_eq!(admin.delete(&address).await.status, 204);
+
+    let list = admin.get("/api/punches").await.expect(200);
+    let names: Vec<_> = list["items"].as_array().unwrap().iter().collect();
+    let mut told: Vec<_> = names
+        .iter()
+        .map(|one| {
+            (
+                one["source"].as_str().unwrap(),
+                one["device_name"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [("camera", "Camera yard"), ("device", "Front door")]);
+    let one = admin
+        .get(&format!("/api/punches/{}", seen.id))
+        .await
+        .expect(200);
+    assert_eq!(one["device_name"], "Camera yard");
+    let query = format!("/api/punches?device={}", id_in(&address));
+    let list = admin.get(&query).await.expect(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_follows_hears_of_cameras() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let viewer = app.role(Role::Viewer).await;
+    let mut events = viewer
+        .request(Method::GET, "/api/events")
+        .send()
+        .await
+        .unwrap();
+    let mut next = async || {
+        let mut text = String::new();
+        while !(text.contains("event: camera") && text.ends_with("\n\n")) {
+            let chunk = tokio::time::timeout(Duration::from_secs(5), events.chunk()).await;
+            let chunk = chunk.expect("an event comes").unwrap().unwrap();
+            text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        let data = text.lines().find_map(|line| line.strip_prefix("data: "));
+        serde_json::from_str::<Value>(data.unwrap()).unwrap()
+    };
+    let address = add(&admin, "yard").await;
+    let id = id_in(&address).to_string();
+    assert_eq!(next().await, json!({ "id": id, "state": null }));
+
+    let now = app.clock.now();
+    let status = CameraStatus {
+        state: CameraState::Live,
+        cause: None,
+        since: now,
+        told_at: now,
+    };
+    app.stores
+        .cameras
+        .note(id_in(&address), &status)
+        .await
+        .unwrap();
+    admin
+        .patch(&address, json!({ "name": "Gate" }))
+        .await
+        .expect(200);
+    let told = next().await;
+    assert_eq!(told["id"], id);
+    assert_eq!(told["state"]["state"], "live");
+    assert_eq!(admin.delete(&address).await.status, 204);
+    assert_eq!(next().await, json!({ "id": id, "state": null }));
+}

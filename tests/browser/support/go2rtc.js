@@ -1,0 +1,63 @@
+// A stand-in for go2rtc, as far as Rollcall asks it: streams by name, each a film that plays until it is stopped.
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const FRAME_MS = 100;
+
+export class Go2rtc {
+  /** Films by stream: JPEGs that are played round and round; none for a camera that is down. @type {Map<string, Buffer[]>} */
+  films = new Map();
+  #frames = 0;
+
+  static async start() {
+    const go2rtc = new Go2rtc();
+    go2rtc.server = createServer((request, response) => go2rtc.#answer(request, response)).listen(0, '127.0.0.1');
+    await once(go2rtc.server, 'listening');
+    go2rtc.origin = `http://127.0.0.1:${go2rtc.server.address().port}`;
+    return go2rtc;
+  }
+
+  async end() {
+    this.server.closeAllConnections();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+
+  async #answer(request, response) {
+    const url = new URL(request.url, this.origin);
+    const name = url.searchParams.get('src');
+    if (url.pathname === '/api/streams') {
+      const streams = Object.fromEntries([...this.films.keys()].map((stream) => [stream, { producers: [], consumers: [] }]));
+      response.setHeader('Content-Type', 'application/json').end(JSON.stringify(streams));
+    } else if (url.pathname === '/api/stream.mjpeg' && this.films.has(name)) {
+      await this.#play(name, response);
+    } else if (url.pathname === '/api/frame.jpeg' && this.films.has(name)) {
+      // What go2rtc answers for a camera that is down: nothing, and that everything is fine.
+      response.setHeader('Content-Type', 'image/jpeg').end(this.#frame(name));
+    } else {
+      response.writeHead(404).end();
+    }
+  }
+
+  async #play(name, response) {
+    response.writeHead(200, { 'Content-Type': 'multipart/x-mixed-replace; boundary=frame' });
+    response.flushHeaders();
+    for (let frame = this.#frame(name); frame && !response.destroyed; frame = this.#frame(name)) {
+      response.write(`--frame\r\nContent-Type: image/jpeg\r\nContent-Length: ${frame.length}\r\n\r\n`);
+      response.write(frame);
+      response.write('\r\n');
+      await sleep(FRAME_MS);
+    }
+    response.end();
+  }
+
+  /** The next frame; no two are the same, as of a real sensor: what follows the picture is not shown. */
+  #frame(name) {
+    const film = this.films.get(name);
+    if (film.length === 0) return undefined;
+    this.#frames += 1;
+    return Buffer.concat([film[this.#frames % film.length], Buffer.from(String(this.#frames))]);
+  }
+}
