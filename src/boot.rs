@@ -2,17 +2,22 @@
 
 mod shared;
 mod stores;
+mod tls;
 
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
-use axum_server::accept::NoDelayAcceptor;
-use hyper_util::rt::TokioTimer;
+use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsAcceptor};
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto::Builder,
+};
+use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     app::App,
+    cameras::{Access, Go2rtc, UrlError},
     clock::{Clock, SystemClock},
     config::{self, KeyFileError, SessionEngine, Settings, StoreKind, TemplateKeys},
     domain::{
@@ -28,12 +34,13 @@ use crate::{
     },
     gallery::MemoryGallery,
     http,
-    ports::{Cache, FaceEngine, Gallery, Quota, StoreError, Stores},
+    ports::{Cache, FaceEngine, Gallery, Quota, StoreError, Stores, Streams},
     service::{
         accounts::{AccountError, Accounts, NewAccount},
         application_cache::AppCache,
         audit::Audit,
         cached_lists::{CachedEmployees, CachedPunches},
+        cameras::{Cameras, Overlays},
         devices::Devices,
         employees::Employees,
         enrollment::Enrolling,
@@ -48,16 +55,17 @@ use crate::{
         sealed_cache::SealedCache,
         seen::Remembering,
         sessions::{CacheSessions, CachedSessions},
+        watching::Watching,
     },
     storage::{mongo, sqlite},
     telemetry,
     vault::Vault,
     vision::{
-        self, Engine, EngineOptions, EngineStartError, Pack, PackError, PrecisionChoice, Runtime,
-        RuntimeError,
+        self, Engine, EngineOptions, EngineStartError, Glancer, Pack, PackError, PrecisionChoice,
+        Runtime, RuntimeError,
     },
     workers::{
-        Supervisor,
+        Supervisor, cameras,
         gallery_sync::{self, GallerySync},
         jobs, retention,
     },
@@ -65,6 +73,7 @@ use crate::{
 
 pub use shared::{Shared, SharedError};
 pub use stores::{Opened, open_url};
+pub use tls::{Tls, TlsError};
 
 /// Why the service cannot start; the messages say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +138,12 @@ pub enum BootError {
     /// What instances share cannot be set up.
     #[error(transparent)]
     Shared(#[from] SharedError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// go2rtc's address is none.
+    #[error(transparent)]
+    Go2rtc(#[from] UrlError),
     /// The metrics recorder cannot be installed.
     #[error("metrics cannot be collected: {0}")]
     Metrics(String),
@@ -153,6 +168,8 @@ pub struct Records {
     pub accounts: Arc<Accounts>,
     /// Pairings that are under way.
     pub pairings: AppCache,
+    /// Faces that cameras see.
+    pub overlays: Overlays,
     /// What instances share for a while.
     pub shared: Shared,
     /// What somebody should know who keeps records in this store.
@@ -218,6 +235,8 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     stores.punches = Arc::new(CachedPunches::new(stores.punches, application));
     let pairings = sealed("pairings", &shared.application);
     let pairings = AppCache::new("pairing", pairings, clock.clone(), PAIRING);
+    let overlays = sealed("overlays", &shared.application);
+    let overlays = AppCache::new("overlay", overlays, clock.clone(), Overlays::LIVES);
     let audit = Audit::new(stores.audit.clone(), clock.clone());
     let accounts = Accounts::new(
         stores.clone(),
@@ -231,6 +250,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         audit,
         accounts: Arc::new(accounts),
         pairings,
+        overlays: Overlays::new(overlays),
         shared,
         warnings,
     })
@@ -265,6 +285,10 @@ pub struct Core {
     pub app: App,
     /// The face engine.
     pub engine: Arc<Engine>,
+    /// go2rtc.
+    pub streams: Arc<dyn Streams>,
+    /// Watches cameras.
+    pub watching: Arc<Watching>,
     /// Keeps the gallery in step.
     pub references: Arc<References>,
     /// Who is in the gallery.
@@ -305,8 +329,9 @@ impl Core {
             feed.clone(),
         ));
         let least_liveness = Some(settings.recognition.min_liveness).filter(|least| *least > 0.0);
+        let probing = Arc::new(Probing::new(face_engine.clone(), least_liveness));
         let identifying = Arc::new(Identifying::new(
-            Arc::new(Probing::new(face_engine.clone(), least_liveness)),
+            probing.clone(),
             gallery.clone(),
             references.clone(),
             Policy {
@@ -332,8 +357,17 @@ impl Core {
             clock.clone(),
             feed.clone(),
         ));
+        let streams: Arc<dyn Streams> = Arc::new(Go2rtc::new(access(settings))?);
         let app = App {
             accounts,
+            cameras: Arc::new(Cameras::new(
+                stores.cameras.clone(),
+                streams.clone(),
+                records.overlays.clone(),
+                audit.clone(),
+                clock.clone(),
+                feed.clone(),
+            )),
             employees: Arc::new(Employees::new(
                 stores.clone(),
                 references.clone(),
@@ -375,12 +409,21 @@ impl Core {
             jobs,
             health,
         };
+        let watching = Arc::new(Watching::new(
+            engine.clone(),
+            Arc::new(Glancer::default()),
+            probing,
+            app.punching.clone(),
+            clock.clone(),
+        ));
         let filled_at = clock.now();
         let filled = references.fill().await?;
         Ok(Self {
             records,
             app,
             engine,
+            streams,
+            watching,
             references,
             filled,
             filled_at,
@@ -397,6 +440,14 @@ impl Core {
             warn!("the face engine did not stop cleanly");
         }
         self.records.stores.health.close().await;
+    }
+}
+
+fn access(settings: &Settings) -> Access {
+    let cameras = &settings.cameras;
+    Access {
+        url: cameras.url.clone(),
+        user: cameras.user.clone().zip(cameras.password.clone()),
     }
 }
 
@@ -501,11 +552,15 @@ pub struct Running {
     stopping: CancellationToken,
     router: axum::Router,
     listener: TcpListener,
+    tls: Option<Tls>,
 }
 
 /// How long a client may take to send the head of a request, and to send another one on a
 /// connection that it keeps.
 const HEADERS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a client may take to agree on TLS, and to say that it is still there.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long requests that are under way may take once the service stops.
 pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
@@ -520,6 +575,7 @@ impl Running {
     pub async fn start(settings: &Settings) -> Result<Self, BootError> {
         let listener = listen(settings.server.host, settings.server.port).await?;
         let address = listener.local_addr().map_err(BootError::Serve)?;
+        let tls = tls(settings)?;
         let metrics =
             telemetry::start_metrics().map_err(|error| BootError::Metrics(error.to_string()))?;
         let core = Core::start(settings).await?;
@@ -531,6 +587,7 @@ impl Running {
         parts.note(gallery_sync::PART, telemetry::Condition::Fine);
         let (supervisor, stopping) = (Supervisor::new(), CancellationToken::new());
         start_workers(&supervisor, &core, &parts, metrics.clone());
+        watch_cameras(&supervisor, &core, settings);
         let render = move || metrics.render();
         let router = http::router(http::Parts {
             app: core.app.clone(),
@@ -543,6 +600,10 @@ impl Running {
             health: parts,
             metrics: Arc::new(render),
         });
+        if let Some(tls) = &tls {
+            let tls = tls.clone();
+            supervisor.keep("tls", move |stop| tls.clone().follow(stop));
+        }
         let lines = lines(settings, &core, address);
         Ok(Self {
             address,
@@ -553,6 +614,7 @@ impl Running {
             stopping,
             router,
             listener,
+            tls,
         })
     }
 
@@ -562,7 +624,7 @@ impl Running {
         let token = self.setup_token.as_ref()?;
         Some(format!(
             "{}/setup#{}",
-            url(self.address),
+            url(self.address, self.tls.is_some()),
             token.expose_secret()
         ))
     }
@@ -582,18 +644,33 @@ impl Running {
             .into_make_service_with_connect_info::<SocketAddr>();
         let listener = self.listener.into_std().map_err(BootError::Serve)?;
         let handle = axum_server::Handle::new();
-        let mut server = axum_server::from_tcp(listener)
+        // An answer is small and complete: waiting for more to send only costs time.
+        let plain = axum_server::from_tcp(listener)
             .map_err(BootError::Serve)?
             .handle(handle.clone())
-            // An answer is small and complete: waiting for more to send only costs time.
             .acceptor(NoDelayAcceptor::new());
-        // Nobody speaks HTTP/2 without TLS; whoever would be waited for until they say so.
-        let http = server.http_builder();
-        *http = http.clone().http1_only();
-        http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADERS_PATIENCE);
-        let server = server.serve(service);
+        let server = async {
+            match &self.tls {
+                None => {
+                    let mut server = plain;
+                    // Nobody speaks HTTP/2 without TLS; whoever would be waited for until they
+                    // say so.
+                    let http = server.http_builder();
+                    *http = http.clone().http1_only();
+                    bound(http);
+                    server.serve(service).await
+                }
+                Some(tls) => {
+                    let mut server = plain.map(|plain| {
+                        RustlsAcceptor::new(tls.serving())
+                            .handshake_timeout(HANDSHAKE_PATIENCE)
+                            .acceptor(plain)
+                    });
+                    bound(server.http_builder());
+                    server.serve(service).await
+                }
+            }
+        };
         let patience = async {
             stop.cancelled().await;
             // Streams would go on for ever: they end with the word to stop.
@@ -617,6 +694,25 @@ impl Running {
         self.core.stop().await;
         served
     }
+}
+
+/// Bounds what a silent client costs.
+fn bound(http: &mut Builder<TokioExecutor>) {
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_PATIENCE);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADERS_PATIENCE)
+        .keep_alive_timeout(HANDSHAKE_PATIENCE);
+}
+
+fn tls(settings: &Settings) -> Result<Option<Tls>, TlsError> {
+    let server = &settings.server;
+    let files = server.tls_cert.as_ref().zip(server.tls_key.as_ref());
+    files
+        .map(|(certificate, key)| Tls::open(certificate, key))
+        .transpose()
 }
 
 async fn listen(host: IpAddr, port: u16) -> Result<TcpListener, BootError> {
@@ -733,6 +829,30 @@ fn start_workers(
     });
 }
 
+fn watch_cameras(supervisor: &Supervisor, core: &Core, settings: &Settings) {
+    let Records { stores, clock, .. } = &core.records;
+    let deck = Arc::new(cameras::Deck {
+        store: stores.cameras.clone(),
+        leases: stores.leases.clone(),
+        streams: core.streams.clone(),
+        watching: core.watching.clone(),
+        overlays: core.records.overlays.clone(),
+        feed: core.records.shared.feed(),
+        zone: settings.attendance.time_zone.clone(),
+        clock: clock.clone(),
+        instance: clock.id().to_string(),
+        held: AtomicU32::new(0),
+    });
+    let parent = supervisor.clone();
+    supervisor.keep("cameras", move |stop| {
+        cameras::run(deck.clone(), parent.clone(), stop)
+    });
+    let watching = core.watching.clone();
+    supervisor.keep("punches of cameras", move |stop| {
+        cameras::write_waiting(watching.clone(), stop)
+    });
+}
+
 fn a_minute(most: u32) -> Option<Quota> {
     let window = Duration::from_mins(1);
     (most > 0).then_some(Quota { most, window })
@@ -742,6 +862,8 @@ fn http_settings(settings: &Settings) -> http::Settings {
     let server = &settings.server;
     http::Settings {
         trusted_proxies: server.trusted_proxies.clone(),
+        tls: server.tls_cert.is_some(),
+        hsts: server.hsts.map(SignedDuration::unsigned_abs),
         secure_cookies: match server.cookie_secure {
             config::CookieSecure::Auto => None,
             config::CookieSecure::On => Some(true),
@@ -760,12 +882,13 @@ fn http_settings(settings: &Settings) -> http::Settings {
 }
 
 /// The address as people type it. Browsers give pages from `localhost` the camera without TLS.
-fn url(address: SocketAddr) -> String {
+fn url(address: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
     match address.ip() {
         ip if ip.is_loopback() || ip.is_unspecified() => {
-            format!("http://localhost:{}", address.port())
+            format!("{scheme}://localhost:{}", address.port())
         }
-        _ => format!("http://{address}"),
+        _ => format!("{scheme}://{address}"),
     }
 }
 
@@ -809,6 +932,6 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
         ),
         ("templates", key),
         ("people", people),
-        ("address", url(address)),
+        ("address", url(address, settings.server.tls_cert.is_some())),
     ]
 }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use ureq::tls::TlsConfig;
+
 use super::Failure;
 use crate::config::Server;
 
@@ -26,10 +28,17 @@ pub(super) fn answers(server: &Server) -> bool {
         .timeout_global(Some(PATIENCE))
         // An HTTP_PROXY of the environment is for the world outside.
         .proxy(None)
+        // The certificate is for the names that others know this machine by.
+        .tls_config(TlsConfig::builder().disable_verification(true).build())
         .build()
         .new_agent();
+    let scheme = if server.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     agent
-        .get(format!("http://{}/healthz", address(server)))
+        .get(format!("{scheme}://{}/healthz", address(server)))
         .call()
         .is_ok_and(|answer| answer.headers().contains_key("x-request-id"))
 }

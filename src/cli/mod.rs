@@ -10,6 +10,7 @@ mod models;
 mod redis;
 mod serve;
 mod store;
+mod tls;
 
 use std::{error::Error, fmt, process::ExitCode};
 
@@ -56,6 +57,9 @@ enum Command {
     /// Move a whole site from one store to another
     #[command(subcommand)]
     Store(store::Command),
+    /// Make certificates, so that tablets give the kiosk their camera
+    #[command(subcommand)]
+    Tls(tls::Command),
 }
 
 /// Why a command failed.
@@ -131,6 +135,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Models(command) => models::run(&settings("warn")?, command),
         Command::Redis(command) => redis::run(&settings("error")?, command),
         Command::Store(command) => store::run(&settings("warn")?, command),
+        Command::Tls(command) => tls::run(&settings("warn")?, command),
     }
 }
 

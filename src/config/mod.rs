@@ -245,6 +245,12 @@ sections! {
             takes "an IP address", "Address to listen on; `0.0.0.0` for every interface";
         port: u16 = "PORT", parse::any, default "10000",
             takes "a port number, 0 to 65535", "Port to listen on; 0 takes a free one";
+        tls_cert: PathBuf = "TLS_CERT", parse::path,
+            takes "the path of a PEM file", "Certificate, with those of its authorities after it, to speak TLS without a proxy; read again when it changes. `rollcall tls init` makes one";
+        tls_key: PathBuf = "TLS_KEY", parse::path,
+            takes "the path of a PEM file", "The certificate's private key";
+        hsts: Option<SignedDuration> = "HSTS", parse::hsts, default "off",
+            takes "off, or a duration such as 720h", "How long browsers shall come back over TLS only, told to those who come over TLS; hard to take back";
         trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", parse::networks, default "none",
             takes "none, or addresses or networks such as 10.0.0.0/8, separated by commas",
             "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed";
@@ -372,6 +378,15 @@ sections! {
         workday_starts: SignedDuration = "WORKDAY_STARTS", parse::time_of_day, default "04:00",
             takes "a time of day such as 04:00", "When a workday begins, so that a late shift's end belongs to its beginning";
     }
+    /// Where the cameras come from.
+    cameras: Cameras {
+        url: String = "GO2RTC_URL", parse::http_url, default "http://localhost:1984",
+            takes "http://host:port", "Where go2rtc's API is, which brings in the cameras; nothing is asked of it without a camera";
+        user: String = "GO2RTC_USERNAME", parse::text,
+            takes "a user name", "User of go2rtc";
+        password: SecretString = "GO2RTC_PASSWORD", parse::secret, secret true,
+            takes "a password", "Password of go2rtc";
+    }
     /// The first account, for installations without anybody at a keyboard.
     admin: Admin {
         email: Email = "ADMIN_EMAIL", parse::email,
@@ -429,6 +444,18 @@ impl Settings {
             reader.problem(
                 "MONGODB_USER",
                 "and MONGODB_PASSWORD need each other: set both or none".to_owned(),
+            );
+        }
+        if self.cameras.user.is_some() != self.cameras.password.is_some() {
+            reader.problem(
+                "GO2RTC_USERNAME",
+                "and GO2RTC_PASSWORD need each other: set both or none".to_owned(),
+            );
+        }
+        if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
+            reader.problem(
+                "TLS_CERT",
+                "and TLS_KEY need each other: set both or none".to_owned(),
             );
         }
         if self.admin.email.is_some() != self.admin.password.is_some() {

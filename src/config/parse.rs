@@ -68,6 +68,14 @@ pub(super) fn age(text: &str) -> Option<SignedDuration> {
     age.is_positive().then_some(age)
 }
 
+/// `None` for off.
+pub(super) fn hsts(text: &str) -> Option<Option<SignedDuration>> {
+    match text {
+        "off" | "0" => Some(None),
+        text => age(text).map(Some),
+    }
+}
+
 /// `04:00`: how long after midnight.
 pub(super) fn time_of_day(text: &str) -> Option<SignedDuration> {
     let (hours, minutes) = text.split_once(':')?;
@@ -230,4 +238,11 @@ pub(super) fn log_level(text: &str) -> Option<String> {
 
 pub(super) fn template_keys(text: &str) -> Option<TemplateKeys> {
     TemplateKeys::parse(text)
+}
+
+/// Without user and password, which have settings of their own that are not shown.
+pub(super) fn http_url(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("http://")?;
+    let fits = !rest.is_empty() && !rest.contains(['@', '?', '#']);
+    (fits && !rest.contains(char::is_whitespace)).then(|| text.trim_end_matches('/').to_owned())
 }

@@ -63,6 +63,10 @@ fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
         "REDIS_USER",
         "REDIS_PASSWORD",
         "REDIS_CA",
+        "TLS_CERT",
+        "TLS_KEY",
+        "GO2RTC_USERNAME",
+        "GO2RTC_PASSWORD",
         "MODEL_PACK",
         "LIVENESS_PACK",
         "MODELS_DIR",
@@ -143,6 +147,7 @@ fn values_are_read_in_the_forms_that_the_table_promises() {
 #[test]
 fn what_belongs_together_is_asked_for_together() {
     assert!(problems([("ADMIN_EMAIL", "a@example.org")])[0].contains("ADMIN_PASSWORD"));
+    assert!(problems([("GO2RTC_USERNAME", "u")])[0].contains("GO2RTC_PASSWORD"));
     assert!(problems([("STORE", "mongodb")])[0].contains("MONGODB_URI"));
     assert!(problems([("STORE", "redis")])[0].contains("REDIS_URL"));
     assert!(problems([("PRESIS_NO_FSDB", "True")])[0].starts_with("PRESIS_NO_FSDB"));
@@ -316,4 +321,19 @@ fn redis_is_named_by_a_url_or_by_its_parts() {
     let settings = Settings::read(&[("CACHE_FALLBACK", "store")]).unwrap();
     assert_eq!(settings.redis.cache_fallback, CacheFallback::Store);
     assert_eq!(settings.server.session_age, SignedDuration::from_hours(24));
+}
+
+#[test]
+fn go2rtc_is_where_plain_http_is_and_its_password_is_not_in_the_address() {
+    let url = |url| Settings::read(&[("GO2RTC_URL", url)]).map(|read| read.cameras.url);
+    assert_eq!(url("").unwrap(), "http://localhost:1984");
+    assert_eq!(url("http://go2rtc:1984/").unwrap(), "http://go2rtc:1984");
+    for bad in [
+        "go2rtc:1984",
+        "https://go2rtc",
+        "http://",
+        "http://u:p@go2rtc",
+    ] {
+        assert!(url(bad).is_err(), "{bad}");
+    }
 }

@@ -16,6 +16,7 @@ mod site;
 #[path = "../support/skip.rs"]
 mod skip;
 mod store;
+mod tls;
 
 use std::{
     fs,

@@ -23,8 +23,11 @@ const DEFAULT_CHROMIUM = '/usr/bin/chromium';
 const REFUSED_REQUEST = /^Failed to load resource/u;
 
 export class Browser {
-  /** Starts Chromium; the camera shows this portrait, with `away` in turn with so many seconds of a bare wall. */
-  static async start(shown, { away = 0 } = {}) {
+  /**
+   * Starts Chromium, with more arguments; the camera shows this portrait, with `away` in turn with so many seconds of a
+   * bare wall.
+   */
+  static async start(shown, { away = 0, more = [] } = {}) {
     const browser = new Browser();
     browser.folder = await mkdtemp(path.join(tmpdir(), 'rollcall-film-'));
     const film = path.join(browser.folder, 'camera.mjpeg');
@@ -42,6 +45,7 @@ export class Browser {
         '--disable-sync',
         '--no-first-run',
         '--disable-quic',
+        ...more,
       ],
     });
     return browser;

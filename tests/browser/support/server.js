@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 export const ADMIN = { name: 'Ada Admin', email: 'ada@example.org', password: 'twelve quiet herons' };
 
-const BINARY = path.resolve(ROOT, process.env.ROLLCALL_TEST_BINARY ?? 'target/debug/rollcall');
+export const BINARY = path.resolve(ROOT, process.env.ROLLCALL_TEST_BINARY ?? 'target/debug/rollcall');
 const READY_MS = 120_000;
 const STOP_MS = 20_000;
 
@@ -31,7 +31,7 @@ export class Server {
     const server = new Server();
     server.data = await mkdtemp(path.join(tmpdir(), 'rollcall-browser-'));
     server.port = await freePort();
-    server.origin = `http://localhost:${server.port}`;
+    server.origin = `${env.TLS_CERT ? 'https' : 'http'}://localhost:${server.port}`;
     server.env = { ENROLL_LIMIT: '1000', RATE_LIMIT: '0', ENGINE_THREADS: '1', ...env };
     await server.resume();
     return server;

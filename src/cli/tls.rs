@@ -1,0 +1,236 @@
+//! `rollcall tls init`: a local authority and a certificate for this host, so that tablets give
+//! the kiosk their camera.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    net::{IpAddr, UdpSocket},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+
+use super::Failure;
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Settings,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a local authority and a certificate for this host's names, and say how tablets trust it
+    Init(Init),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Names and addresses that tablets reach this host by; its own are found without
+    names: Vec<String>,
+    /// Folder for the files
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<PathBuf>,
+}
+
+/// How long the authority lasts, years: trusting it anew on every tablet is work.
+const AUTHORITY_YEARS: i64 = 10;
+/// How long a certificate lasts, days: Apple's devices take none that lasts more than 825, even
+/// of an authority that its user trusts.
+const CERTIFICATE_DAYS: i64 = 820;
+
+/// The files of a folder.
+struct Files {
+    authority: PathBuf,
+    authority_key: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    fn of(folder: &Path) -> Self {
+        Self {
+            authority: folder.join("authority.crt"),
+            authority_key: folder.join("authority.key"),
+            certificate: folder.join("server.crt"),
+            key: folder.join("server.key"),
+        }
+    }
+}
+
+pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Failure> {
+    let Command::Init(Init { names, into }) = command;
+    let folder = into.unwrap_or_else(|| settings.store.data_dir.join("tls"));
+    let names: BTreeSet<String> = if names.is_empty() {
+        names_of_this_host()
+    } else {
+        names.into_iter().collect()
+    };
+    fs::create_dir_all(&folder)?;
+    let files = Files::of(&folder);
+    let now = SystemClock.now();
+    let made = !files.authority.exists();
+    if made {
+        make_authority(&files, now)?;
+    }
+    make_certificate(&files, &names, now)?;
+    tell(&mut std::io::stdout().lock(), &files, &names, made)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `localhost`, the host's name, with `.local` as tablets find it by, and the address that the
+/// host has in its network.
+fn names_of_this_host() -> BTreeSet<String> {
+    let mut names = BTreeSet::from(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    if !host.is_empty() {
+        names.insert(host.to_owned());
+        names.insert(format!("{host}.local"));
+    }
+    // Nothing is sent: connecting a datagram socket only chooses the address. TEST-NET-1.
+    let address = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    if let Ok(address) = address {
+        names.insert(address.ip().to_string());
+    }
+    names
+}
+
+fn make_authority(files: &Files, now: Timestamp) -> Result<(), Failure> {
+    let key = KeyPair::generate()?;
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.distinguished_name = called("Rollcall local authority");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    lasts(
+        &mut authority,
+        now,
+        &(now
+            .to_zoned(TimeZone::UTC)
+            .checked_add(AUTHORITY_YEARS.years())?),
+    );
+    let certificate = authority.self_signed(&key)?;
+    write(&files.authority_key, &key.serialize_pem(), 0o600)?;
+    write(&files.authority, &certificate.pem(), 0o644)
+}
+
+fn make_certificate(
+    files: &Files,
+    names: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let authority_key = KeyPair::from_pem(&fs::read_to_string(&files.authority_key)?)?;
+    let authority = fs::read_to_string(&files.authority)?;
+    let issuer = Issuer::from_ca_cert_pem(&authority, authority_key)?;
+    let key = KeyPair::generate()?;
+    let mut server = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
+    server.distinguished_name = called("Rollcall");
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.use_authority_key_identifier_extension = true;
+    lasts(
+        &mut server,
+        now,
+        &now.to_zoned(TimeZone::UTC)
+            .checked_add(CERTIFICATE_DAYS.days())?,
+    );
+    let certificate = server.signed_by(&key, &issuer)?;
+    write(&files.key, &key.serialize_pem(), 0o600)?;
+    write(&files.certificate, &(certificate.pem() + &authority), 0o644)
+}
+
+fn called(name: &str) -> DistinguishedName {
+    let mut called = DistinguishedName::new();
+    called.push(DnType::CommonName, name);
+    called
+}
+
+/// From the day before, since clocks of tablets differ.
+fn lasts(certificate: &mut CertificateParams, now: Timestamp, to: &Zoned) {
+    let day = |at: &Zoned| {
+        date_time_ymd(
+            at.year().into(),
+            at.month().unsigned_abs(),
+            at.day().unsigned_abs(),
+        )
+    };
+    let from = now.to_zoned(TimeZone::UTC);
+    certificate.not_before = day(&from.yesterday().unwrap_or(from));
+    certificate.not_after = day(to);
+}
+
+/// Writes a file anew, readable as `mode` says from its first moment.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new();
+    #[cfg(unix)]
+    file.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    let mut file = file.tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn tell(
+    out: &mut impl Write,
+    files: &Files,
+    names: &BTreeSet<String>,
+    made: bool,
+) -> std::io::Result<()> {
+    let Files {
+        authority,
+        certificate,
+        key,
+        ..
+    } = files;
+    let shown: Vec<&str> = names.iter().map(String::as_str).collect();
+    let first = names
+        .iter()
+        .find(|name| name.ends_with(".local"))
+        .or_else(|| names.iter().find(|name| name.parse::<IpAddr>().is_err()))
+        .map_or("localhost", String::as_str);
+    writeln!(out, "certificate for {}\n", shown.join(", "))?;
+    writeln!(out, "Start Rollcall with it:\n")?;
+    writeln!(
+        out,
+        "    HOST=0.0.0.0 TLS_CERT={} TLS_KEY={} rollcall serve\n",
+        certificate.display(),
+        key.display()
+    )?;
+    if !made {
+        writeln!(
+            out,
+            "The authority is the one that was there: tablets that trust it go on as they are."
+        )?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "Each tablet has to trust the authority once. Copy {} to it, then:\n",
+        authority.display()
+    )?;
+    for line in [
+        "  Android   Settings, Security, Encryption & credentials, Install a certificate, CA certificate",
+        "  iPad      open the file, Settings, Profile Downloaded, Install; then General, About,",
+        "            Certificate Trust Settings, switch it on",
+        "  Windows   open the file, Install Certificate, Local Machine, Trusted Root Certification Authorities",
+        "  macOS     open the file in Keychain Access, then Trust, Always Trust",
+        "  Linux     chrome://certificate-manager, Custom, Installed by you, Trusted Certificates, Import",
+    ] {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(
+        out,
+        "\nThen open https://{first}:PORT/kiosk there. Keep {} to yourself: whoever has it can pass for any site on those tablets.",
+        files.authority_key.display()
+    )
+}
