@@ -24,9 +24,6 @@ use std::{
 use rollcall::config::Settings;
 use serde_json::Value;
 
-/// Settings that the files name and the program does not read yet. Empty is how it should be.
-const NOT_YET: &[&str] = &["GO2RTC_URL", "GO2RTC_USERNAME", "GO2RTC_PASSWORD"];
-
 /// Variables of Compose's interpolation that are no settings of the program.
 const COMPOSE_OWN: &[&str] = &["ROLLCALL_DOMAIN"];
 
@@ -67,10 +64,6 @@ fn read_by_the_program() -> BTreeSet<String> {
         .collect()
 }
 
-fn not_yet(name: &str) -> bool {
-    NOT_YET.contains(&name.trim_end_matches("_FILE"))
-}
-
 /// Holds an environment to the settings: `doctor --json`, the real program, knows each name and
 /// finds no value unfit. Secrets' files are made; nothing has to be running.
 fn assert_settings(of: &str, environment: &BTreeMap<String, String>) {
@@ -80,7 +73,7 @@ fn assert_settings(of: &str, environment: &BTreeMap<String, String>) {
     let known = read_by_the_program();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
     command.args(["doctor", "--json"]).env_clear();
-    for (name, value) in environment.iter().filter(|(name, _)| !not_yet(name)) {
+    for (name, value) in environment {
         assert!(known.contains(name), "{of} sets {name}, which nobody reads");
         let path = secret.to_str().unwrap();
         let of_file = name.ends_with("_FILE");
@@ -97,21 +90,11 @@ fn assert_settings(of: &str, environment: &BTreeMap<String, String>) {
     let Output { status, stdout, .. } = command.output().unwrap();
     let report: Value = serde_json::from_slice(&stdout).unwrap();
     assert_ne!(status.code(), Some(2), "{of}: {:#}", report["checks"]);
-    for name in environment.keys().filter(|name| !not_yet(name)) {
+    for name in environment.keys() {
         let name = name.trim_end_matches("_FILE");
         let shown = items(&report["settings"]).find(|setting| setting["name"] == name);
         assert_eq!(shown.unwrap()["set"], true, "{of}: {name}");
     }
-}
-
-#[test]
-fn what_the_program_does_not_read_yet_is_still_not_read() {
-    let known = read_by_the_program();
-    let read: Vec<_> = NOT_YET
-        .iter()
-        .filter(|name| known.contains(**name))
-        .collect();
-    assert!(read.is_empty(), "take out of NOT_YET: {read:?}");
 }
 
 /// A process that ends with the test.

@@ -1,5 +1,8 @@
 //! The real program when things die: it is killed among punches, its store goes away.
 
+mod cameras;
+#[path = "../support/go2rtc.rs"]
+mod go2rtc;
 mod instances;
 mod jobs;
 #[path = "../support/redis.rs"]
