@@ -56,6 +56,19 @@ impl MongoServer {
     /// Freezes it: connections stay, nothing is answered.
     pub fn freeze(&self) {
         self.signal("STOP");
+        // The signal is sent, and taken a little later.
+        let stat = format!("/proc/{}/stat", self.child.id());
+        for _ in 0..100 {
+            let facts = std::fs::read_to_string(&stat).unwrap_or_default();
+            if facts
+                .rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('T'))
+            {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 
     /// Lets it go on.
