@@ -12,11 +12,8 @@ use std::{
     time::Duration,
 };
 
-use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsAcceptor};
-use hyper_util::{
-    rt::{TokioExecutor, TokioTimer},
-    server::conn::auto::Builder,
-};
+use axum_server::{Address, Server, accept::NoDelayAcceptor, tls_rustls::RustlsAcceptor};
+use hyper_util::rt::TokioTimer;
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
@@ -559,7 +556,7 @@ pub struct Running {
 /// connection that it keeps.
 const HEADERS_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a client may take to agree on TLS, and to say that it is still there.
+/// How long a client may take to agree on TLS.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long requests that are under way may take once the service stops.
@@ -651,30 +648,22 @@ impl Running {
             .acceptor(NoDelayAcceptor::new());
         let server = async {
             match &self.tls {
-                None => {
-                    let mut server = plain;
-                    // Nobody speaks HTTP/2 without TLS; whoever would be waited for until they
-                    // say so.
-                    let http = server.http_builder();
-                    *http = http.clone().http1_only();
-                    bound(http);
-                    server.serve(service).await
-                }
+                None => bounded(plain).serve(service).await,
                 Some(tls) => {
-                    let mut server = plain.map(|plain| {
+                    let tls = plain.map(|plain| {
                         RustlsAcceptor::new(tls.serving())
                             .handshake_timeout(HANDSHAKE_PATIENCE)
                             .acceptor(plain)
                     });
-                    bound(server.http_builder());
-                    server.serve(service).await
+                    bounded(tls).serve(service).await
                 }
             }
         };
         let patience = async {
             stop.cancelled().await;
-            // Streams would go on for ever: they end with the word to stop.
+            // Streams would go on for ever: they end with the word to stop. Tasks end meanwhile.
             self.stopping.cancel();
+            self.supervisor.token().cancel();
             handle.graceful_shutdown(None);
             tokio::select! {
                 () = tokio::time::sleep(REQUESTS_PATIENCE) => {}
@@ -696,15 +685,16 @@ impl Running {
     }
 }
 
-/// Bounds what a silent client costs.
-fn bound(http: &mut Builder<TokioExecutor>) {
-    http.http1()
+/// Bounds what a silent client costs. HTTP/1 alone: whoever might speak HTTP/2 is waited for,
+/// without end, until they say so.
+fn bounded<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
+    let mut server = server.http1_only();
+    server
+        .http_builder()
+        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_PATIENCE);
-    http.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEADERS_PATIENCE)
-        .keep_alive_timeout(HANDSHAKE_PATIENCE);
+    server
 }
 
 fn tls(settings: &Settings) -> Result<Option<Tls>, TlsError> {

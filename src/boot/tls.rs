@@ -1,7 +1,6 @@
 //! TLS without a proxy: the certificate and key of the settings, read again when they change.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -49,6 +48,8 @@ pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     serving: RustlsConfig,
+    /// When the files that are served were last changed.
+    changed: [Option<SystemTime>; 2],
 }
 
 impl Tls {
@@ -57,7 +58,10 @@ impl Tls {
     /// # Errors
     /// When one of them cannot be used.
     pub fn open(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        // Asked before they are read, so that no change falls between the two.
+        let changed = [changed(certificate), changed(key)];
         Ok(Self {
+            changed,
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             serving: RustlsConfig::from_config(read(certificate, key)?),
@@ -72,41 +76,38 @@ impl Tls {
     /// Reads the files again whenever one of them changes, until the token is cancelled. What
     /// cannot be used, as when only one of them is there yet, leaves the old ones in place.
     pub async fn follow(self, stop: CancellationToken) {
-        let mut seen = self.changed_at().await;
+        let mut seen = self.changed;
+        let mut told = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let now = self.changed_at().await;
-            if now == seen {
-                continue;
-            }
-            seen = now;
             let (certificate, key) = (self.certificate.clone(), self.key.clone());
-            let read = tokio::task::spawn_blocking(move || read(&certificate, &key)).await;
-            match read {
-                Ok(Ok(new)) => {
+            let look = move || {
+                let now = [changed(&certificate), changed(&key)];
+                (now != seen).then(|| (now, read(&certificate, &key)))
+            };
+            match tokio::task::spawn_blocking(look).await {
+                Ok(Some((now, Ok(new)))) => {
+                    (seen, told) = (now, None);
                     self.serving.reload_from_config(new);
                     info!("the TLS certificate changed: new connections get the new one");
                 }
-                Ok(Err(cause)) => warn!(%cause, "the old TLS certificate stays"),
-                Err(_) => {}
+                // Tried again: half of it may be written still. Told once.
+                Ok(Some((now, Err(cause)))) if told != Some(now) => {
+                    told = Some(now);
+                    warn!(%cause, "the old TLS certificate stays");
+                }
+                Ok(_) | Err(_) => {}
             }
         }
     }
-
-    /// When each file was last changed, as far as that can be told.
-    async fn changed_at(&self) -> [Option<SystemTime>; 2] {
-        [
-            changed(&self.certificate).await.ok(),
-            changed(&self.key).await.ok(),
-        ]
-    }
 }
 
-async fn changed(path: &Path) -> io::Result<SystemTime> {
-    tokio::fs::metadata(path).await?.modified()
+/// When a file was last changed, as far as that can be told.
+fn changed(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|facts| facts.modified()).ok()
 }
 
 fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
@@ -128,7 +129,6 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(TlsError::Pair)?;
-    // HTTP/2 first: a desk with a live feed and several live pictures takes one connection.
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
