@@ -8,7 +8,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use futures::FutureExt;
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::IgnoredAny;
@@ -50,6 +49,8 @@ const ANSWER: Duration = Duration::from_secs(3);
 const FIRST_PICTURE: Duration = Duration::from_secs(15);
 /// How long any other may take before the stream is given up: it stalls.
 const NEXT_PICTURE: Duration = Duration::from_secs(8);
+/// How long nothing may come for a picture to be the newest.
+const DRAIN: Duration = Duration::from_millis(2);
 /// Least time between two pictures that are asked for one by one: each may cost a transcoding.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Longest list of streams, bytes.
@@ -276,9 +277,10 @@ async fn held(answer: &mut Response, parts: &mut Parts) -> Result<Option<Sample>
         }
         let chunk = match &newest {
             None => answer.chunk().await,
-            Some(picture) => match answer.chunk().now_or_never() {
-                Some(chunk) => chunk,
-                None => return Ok(Some(Sample::new(picture.clone()))),
+            // What waits comes piece by piece, each only once the one before was taken.
+            Some(picture) => match timeout(DRAIN, answer.chunk()).await {
+                Ok(chunk) => chunk,
+                Err(_) => return Ok(Some(Sample::new(picture.clone()))),
             },
         };
         match (chunk, newest.take()) {

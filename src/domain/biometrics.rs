@@ -217,6 +217,8 @@ pub struct ErrorRate(f64);
 impl ErrorRate {
     /// 1 %.
     pub const ONE_IN_HUNDRED: Self = Self(0.01);
+    /// 0.01 %.
+    pub const ONE_IN_TEN_THOUSAND: Self = Self(0.0001);
     /// 5 %.
     pub const ONE_IN_TWENTY: Self = Self(0.05);
 

@@ -79,15 +79,32 @@ pub struct Track {
     pub bounds: FaceBox,
     /// Who it is, once that is known.
     pub employee: Option<EmployeeId>,
+    /// When it was last in a picture.
     last: Timestamp,
+    /// The same, moved on by the time in which nobody looked.
+    alive: Timestamp,
+    /// How many times in a row a face unlike all its pictures was in its place.
+    unlike: u32,
     picks: Vec<Frame>,
     /// Pictures good enough to be compared, picked or not.
     usable: u32,
     /// Looks taken.
     looks: u8,
-    /// What was known at the last look: when, and how many usable pictures.
-    looked: Option<(Timestamp, u32)>,
+    /// What was known at the last look.
+    looked: Option<Known>,
     first_usable: Option<Timestamp>,
+}
+
+/// What was known of a track at a look.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    at: Timestamp,
+    /// Usable pictures.
+    usable: u32,
+    /// Rank of the best picture.
+    rank: f32,
+    /// R of all that were picked.
+    resultant: f32,
 }
 
 /// A track whose pictures are to be held against the gallery.
@@ -95,6 +112,8 @@ pub struct Track {
 pub struct Due {
     /// Which.
     pub track: TrackId,
+    /// When it was last seen: the time that counts.
+    pub at: Timestamp,
     /// Which look it is.
     pub look: Look,
     /// What was picked of it, the best first.
@@ -109,8 +128,11 @@ pub struct Due {
 pub struct Follower {
     tracks: Vec<Track>,
     next: u64,
-    /// How alike two pictures of one person within a second are at least.
-    same: Option<Threshold>,
+    /// How alike two pictures of one person within a second are at least: at the same place, and
+    /// anywhere.
+    same: Option<(Threshold, Threshold)>,
+    /// When faces were last looked for.
+    looked: Option<Timestamp>,
 }
 
 /// How many pictures of a track are kept.
@@ -123,6 +145,18 @@ const FIRST_WAIT: SignedDuration = SignedDuration::from_millis(800);
 const NEXT_LOOK: SignedDuration = SignedDuration::from_millis(1_000);
 /// How many usable pictures more it takes.
 const NEXT_PICTURES: u32 = 3;
+/// The same before the last one.
+const LAST_LOOK: SignedDuration = SignedDuration::from_millis(4_000);
+/// How much lower R has to be for another look at pictures of no better quality: they differ more.
+const MORE_DIFFERENT: f32 = 0.001;
+/// How much better the best picture has to be, as a factor of its rank.
+const BETTER: f32 = 1.15;
+/// How long the place alone tells who somebody is; after that another one may stand there.
+const PLACE_TELLS: SignedDuration = SignedDuration::from_millis(600);
+/// How long nobody may have looked for those who were there to be there still.
+const BLIND_MOST: SignedDuration = SignedDuration::from_secs(10);
+/// How many faces in a row at one place and unlike the track's are somebody else's.
+const UNLIKE_MOST: u32 = 2;
 /// How much two pictures overlap at least that are of one face by place alone.
 const PLACE: f32 = 0.3;
 /// How long after it was last seen a face is still followed: somebody who looks away for a
@@ -130,13 +164,15 @@ const PLACE: f32 = 0.3;
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
 impl Follower {
-    /// Without tracks. Two pictures of one person within a second are at least as alike as
-    /// `same`; without it only the place tells.
-    pub fn new(same: Option<Threshold>) -> Self {
+    /// Without tracks. Two pictures of one person within a second are at least as alike as the
+    /// first of `same` at one place, and as the second, stricter one anywhere; without it only the
+    /// place tells.
+    pub fn new(same: Option<(Threshold, Threshold)>) -> Self {
         Self {
             tracks: Vec::new(),
             next: 0,
             same,
+            looked: None,
         }
     }
 
@@ -152,12 +188,25 @@ impl Follower {
             .any(|track| track.employee.is_none() && track.looks < Look::LAST.number())
     }
 
+    /// Begins a look. Time in which nobody looked, because others came first, makes nobody leave
+    /// as long as it is short.
+    pub fn begin(&mut self, at: Timestamp) {
+        let blind = self.looked.map(|before| at.duration_since(before));
+        self.looked = Some(at);
+        let Some(blind) = blind.filter(|blind| *blind > NEXT_LOOK && *blind <= BLIND_MOST) else {
+            return;
+        };
+        for track in &mut self.tracks {
+            track.alive = track.alive.checked_add(blind).unwrap_or(at).min(at);
+        }
+    }
+
     /// Takes in the faces of a picture. Each goes to the track it fits best, or begins one.
     pub fn see(&mut self, at: Timestamp, sightings: Vec<Sighting>) {
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
         for (number, sighting) in sightings.iter().enumerate() {
             for (index, track) in self.tracks.iter().enumerate() {
-                if let Some(fit) = self.fit(track, sighting) {
+                if let Some(fit) = self.fit(at, track, sighting) {
                     pairs.push((fit, number, index));
                 }
             }
@@ -178,8 +227,18 @@ impl Follower {
                     .push(Track::new(TrackId(self.next), at, sighting.bounds));
                 self.tracks.len() - 1
             });
-            self.tracks[index].add(at, sighting);
+            let alike = self.alike(&self.tracks[index], &sighting);
+            self.tracks[index].add(at, sighting, alike.is_none_or(|over| over >= 0.0));
         }
+    }
+
+    /// Ends all tracks, as when the camera is lost; those that something is still to be made of.
+    pub fn end(&mut self) -> Vec<Due> {
+        self.looked = None;
+        std::mem::take(&mut self.tracks)
+            .into_iter()
+            .filter_map(|mut track| track.due(track.last, true))
+            .collect()
     }
 
     /// The tracks that are to be held against the gallery now. Those that were lost from sight
@@ -188,10 +247,13 @@ impl Follower {
         let due = self
             .tracks
             .iter_mut()
-            .filter_map(|track| track.due(at))
+            .filter_map(|track| {
+                let over = at.duration_since(track.alive) >= LOST_AFTER;
+                track.due(at, over)
+            })
             .collect();
         self.tracks
-            .retain(|track| at.duration_since(track.last) < LOST_AFTER);
+            .retain(|track| at.duration_since(track.alive) < LOST_AFTER);
         due
     }
 
@@ -210,21 +272,31 @@ impl Follower {
         }
     }
 
+    /// How much more alike a face is to a track's pictures than those of one person at one place
+    /// are at least; `None` when that cannot be told.
+    fn alike(&self, track: &Track, sighting: &Sighting) -> Option<f32> {
+        let (near, _) = self.same?;
+        let found = track.likeness(sighting.embedding.as_ref()?)?;
+        Some(found - near.value())
+    }
+
     /// How well a face fits a track; `None` when it is another person's, or somewhere else.
-    fn fit(&self, track: &Track, sighting: &Sighting) -> Option<f32> {
+    fn fit(&self, at: Timestamp, track: &Track, sighting: &Sighting) -> Option<f32> {
         let overlap = track.bounds.overlap(&sighting.bounds);
-        let alike = match (&sighting.embedding, self.same) {
-            (Some(embedding), Some(same)) => {
-                track.likeness(embedding).map(|found| found - same.value())
-            }
-            _ => None,
+        let soon = at.duration_since(track.alive) <= PLACE_TELLS;
+        let Some(over) = self.alike(track, sighting) else {
+            return (soon && overlap >= PLACE).then_some(overlap);
         };
-        match alike {
-            Some(over) if over >= 0.0 => Some(1.0 + overlap + over),
-            // Another face at the same place: the next in the queue.
-            Some(_) if overlap < SURELY => None,
-            _ => (overlap >= PLACE).then_some(overlap),
+        let stricter = self
+            .same
+            .map_or(0.0, |(near, far)| far.value() - near.value());
+        let enough = if soon && overlap > 0.0 { 0.0 } else { stricter };
+        if over >= enough {
+            return Some(1.0 + overlap + over);
         }
+        // Somebody turns; or another face is at the same place, the next in the queue.
+        let turns = soon && overlap >= SURELY && track.unlike + 1 < UNLIKE_MOST;
+        turns.then_some(overlap)
     }
 }
 
@@ -239,6 +311,8 @@ impl Track {
             bounds,
             employee: None,
             last: at,
+            alive: at,
+            unlike: 0,
             picks: Vec::new(),
             usable: 0,
             looks: 0,
@@ -261,12 +335,18 @@ impl Track {
             .reduce(f32::max)
     }
 
-    fn add(&mut self, at: Timestamp, sighting: Sighting) {
-        self.last = at;
+    /// Takes in a face; one that is not `alike` tells only where somebody is.
+    fn add(&mut self, at: Timestamp, sighting: Sighting, alike: bool) {
+        (self.last, self.alive) = (at, at);
         self.bounds = sighting.bounds;
         let Some(embedding) = sighting.embedding else {
             return;
         };
+        if !alike {
+            self.unlike += 1;
+            return;
+        }
+        self.unlike = 0;
         self.usable += 1;
         self.first_usable.get_or_insert(at);
         self.pick(Frame {
@@ -296,7 +376,7 @@ impl Track {
         }
     }
 
-    /// R of the pictures but one.
+    /// R of the pictures but one; of all with a number that none has.
     fn without(&self, index: usize) -> f32 {
         let rest: Vec<Embedding> = self
             .picks
@@ -308,32 +388,48 @@ impl Track {
         Fused::of(&rest).map_or(1.0, |fused| fused.resultant.value())
     }
 
-    fn due(&mut self, at: Timestamp) -> Option<Due> {
+    /// What was picked, when it is to be held against the gallery: as soon as there is enough,
+    /// again when it got clearly better, and before it is over.
+    fn due(&mut self, at: Timestamp, over: bool) -> Option<Due> {
         if self.employee.is_some() || self.picks.is_empty() {
             return None;
         }
         let look = Look::new(self.looks + 1)?;
-        let over = at.duration_since(self.last) >= LOST_AFTER;
+        let ranks = self.picks.iter().map(|pick| pick.quality.rank());
+        let now = Known {
+            at,
+            usable: self.usable,
+            rank: ranks.fold(0.0, f32::max),
+            resultant: self.without(usize::MAX),
+        };
         let waited = self
             .first_usable
             .is_some_and(|first| at.duration_since(first) >= FIRST_WAIT);
         let ready = match self.looked {
             None => over || waited || self.usable >= FIRST_LOOK,
-            Some((then, usable)) => {
-                let more = self.usable - usable;
-                let later = at.duration_since(then) >= NEXT_LOOK;
-                more >= NEXT_PICTURES && later || more > 0 && over
+            Some(then) => {
+                let pause = if look == Look::LAST {
+                    LAST_LOOK
+                } else {
+                    NEXT_LOOK
+                };
+                let later = at.duration_since(then.at) >= pause;
+                let better = now.rank >= then.rank * BETTER
+                    || now.resultant <= then.resultant - MORE_DIFFERENT;
+                let more = now.usable - then.usable;
+                better && (later && more >= NEXT_PICTURES || over && more > 0)
             }
         };
         if !ready {
             return None;
         }
         self.looks += 1;
-        self.looked = Some((at, self.usable));
+        self.looked = Some(now);
         let mut frames = self.picks.clone();
         frames.sort_by(|a, b| b.quality.rank().total_cmp(&a.quality.rank()));
         Some(Due {
             track: self.id,
+            at: self.last,
             look,
             frames,
         })
@@ -414,7 +510,7 @@ mod tests {
     }
 
     fn follower() -> Follower {
-        Follower::new(Threshold::new(0.9))
+        Follower::new(Threshold::new(0.9).zip(Threshold::new(0.95)))
     }
 
     #[test]
@@ -467,7 +563,21 @@ mod tests {
                 looks.push((picture * 200, due.look.number(), due.frames.len()));
             }
         }
-        assert_eq!(looks, [(400, 1, 3), (1_400, 2, 5), (2_400, 3, 5)]);
+        assert_eq!(looks, [(400, 1, 3), (1_400, 2, 5)], "no better since");
+        // Closer at last.
+        for picture in 100..200i64 {
+            let now = at(picture * 200);
+            let mut seen = sighting(0.0, Some(embedding(0, picture as usize)));
+            seen.quality.sharpness = 1_000.0;
+            follower.see(now, vec![seen]);
+            looks.extend(
+                follower
+                    .due(now)
+                    .iter()
+                    .map(|due| (picture * 200, due.look.number(), due.frames.len())),
+            );
+        }
+        assert_eq!(looks.len(), 3, "{looks:?}");
         assert!(!follower.curious());
     }
 
@@ -480,6 +590,60 @@ mod tests {
         assert_eq!((due.len(), due[0].frames.len()), (1, 1));
         assert!(follower.due(at(2_000)).is_empty());
         assert!(follower.tracks().is_empty());
+    }
+
+    #[test]
+    fn the_next_in_the_queue_is_not_taken_for_the_one_before() {
+        let mut follower = follower();
+        for picture in 0..5 {
+            let seen = sighting(0.0, Some(embedding(0, picture as usize)));
+            follower.see(at(picture * 200), vec![seen]);
+        }
+        let first = follower.tracks()[0].id;
+        follower.known(first, EmployeeId::new(uuid::Uuid::from_u128(1)));
+        // At the same place, blurred at first.
+        follower.see(at(1_000), vec![sighting(5.0, None)]);
+        for picture in 6..12 {
+            let seen = sighting(5.0, Some(embedding(1, picture as usize)));
+            follower.see(at(picture * 200), vec![seen]);
+        }
+        let new = follower.tracks().iter().find(|track| track.id != first);
+        let due = follower.clone().due(at(2_200));
+        assert!(new.is_some_and(|track| track.employee.is_none()));
+        assert!(due[0].frames.iter().all(|frame| {
+            let alike = frame.embedding.similarity(&embedding(1, 0));
+            alike.unwrap().value() > 0.9
+        }));
+        // Somebody comes to where the first one stood a second ago, and cannot be seen well.
+        let mut late = Follower::new(Threshold::new(0.9).zip(Threshold::new(0.95)));
+        late.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
+        late.see(at(1_000), vec![sighting(0.0, None)]);
+        assert_eq!(late.tracks().len(), 2);
+    }
+
+    #[test]
+    fn what_was_seen_before_the_camera_was_lost_counts_at_its_own_time() {
+        let mut follower = follower();
+        follower.begin(at(0));
+        follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
+        let due = follower.clone().end();
+        assert_eq!((due.len(), due[0].at), (1, at(0)));
+        // Nobody looked for hours.
+        follower.begin(at(14_400_000));
+        let due = follower.due(at(14_400_000));
+        assert_eq!((due.len(), due[0].at), (1, at(0)));
+        assert!(follower.tracks().is_empty());
+    }
+
+    #[test]
+    fn nobody_leaves_while_others_are_looked_at_first() {
+        let mut follower = follower();
+        follower.begin(at(0));
+        follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
+        follower.begin(at(8_000));
+        let _ = follower.due(at(8_000));
+        follower.see(at(8_000), vec![sighting(0.0, Some(embedding(0, 1)))]);
+        assert_eq!(follower.tracks().len(), 1);
     }
 
     #[test]

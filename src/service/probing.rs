@@ -125,13 +125,21 @@ impl Probing {
     /// How alike two frames of one person within a moment are at least; `None` without a
     /// calibration.
     pub fn same_moment(&self) -> Option<Threshold> {
-        let calibration = self.engine.calibration()?;
-        let point = calibration.at(SAME_MOMENT, Views::Pair, Views::Pair);
+        self.alike(SAME_MOMENT)
+    }
+
+    /// The same where not even the place tells that it is one person.
+    pub fn same_anywhere(&self) -> Option<Threshold> {
+        self.alike(SAME_ANYWHERE)
+    }
+
+    fn alike(&self, fmr: ErrorRate) -> Option<Threshold> {
+        let point = self.engine.calibration()?.at(fmr, Views::Pair, Views::Pair);
         Some(point.threshold(Resultant::ONE, Resultant::ONE))
     }
 
     /// Sorts frames by quality and drops those that are not of the person in the best one.
-    fn keep_one_person(&self, frames: &mut Vec<Frame>) {
+    pub(super) fn keep_one_person(&self, frames: &mut Vec<Frame>) {
         frames.sort_by(|a, b| b.quality.rank().total_cmp(&a.quality.rank()));
         let (Some(same), Some(best)) = (self.same_moment(), frames.first()) else {
             return;
@@ -149,6 +157,9 @@ impl Probing {
 /// The false match rate at which two frames of one burst count as one person's: lax, because
 /// they were taken within a second before one camera.
 const SAME_MOMENT: ErrorRate = ErrorRate::ONE_IN_HUNDRED;
+
+/// As many faces are compared with as a few people have pictures.
+const SAME_ANYWHERE: ErrorRate = ErrorRate::ONE_IN_TEN_THOUSAND;
 
 /// A face that is good enough to be compared, or what is wrong with it.
 pub(super) fn usable(face: Face) -> Result<Frame, Flaw> {

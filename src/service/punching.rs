@@ -441,7 +441,7 @@ impl Punching {
         kind: Option<PunchKind>,
         key: Option<&RequestKey>,
     ) -> Result<PunchAnswer, PunchError> {
-        let cooldown = self.rules.cooldown.max(origin.cooldown);
+        let longest = self.rules.cooldown.max(origin.cooldown);
         let workday = self.rules.workday.workday(moment.at);
         for _ in 0..TURNS {
             let last_written = self.stores.punches.last_written(seen.employee.id).await?;
@@ -450,8 +450,13 @@ impl Punching {
                 Some(last) if last.at <= moment.at && last.clock == ClockSource::Server => {
                     last_written.clone()
                 }
-                Some(_) => self.neighbour(seen.employee.id, moment, cooldown).await?,
+                Some(_) => self.neighbour(seen.employee.id, moment, longest).await?,
                 None => None,
+            };
+            // A visit is one to this camera: at another door, or at a kiosk, the rules count.
+            let cooldown = match &last {
+                Some(last) if last.device == origin.id => longest,
+                _ => self.rules.cooldown,
             };
             let decision =
                 attendance::decide(last.as_ref(), moment, origin.id, workday, kind, cooldown);

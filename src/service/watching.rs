@@ -6,14 +6,14 @@
 //! a while is punched.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::{SignedDuration, Timestamp};
 use metrics::counter;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     identification::IdentifyError,
@@ -26,11 +26,11 @@ use crate::{
     domain::{
         attendance::PunchKind,
         cameras::{Camera, Glance},
-        ids::EmployeeId,
+        ids::{CameraId, EmployeeId},
         quality::Flaw,
         tracking::{Due, FaceBox, Follower, Sighting, Visits},
     },
-    ports::{Analysis, EngineError, Face, FaceEngine, Glancing, Sample, Work},
+    ports::{Analysis, EngineError, Face, FaceEngine, Glancing, Sample, StoreError, Work},
 };
 
 /// How many faces of one picture are compared, the largest first.
@@ -50,6 +50,8 @@ pub struct Watching {
     probing: Arc<Probing>,
     punching: Arc<Punching>,
     unwritten: Unwritten,
+    /// Who is there, by camera: a watch that begins anew goes on with it.
+    visits: Mutex<HashMap<CameraId, Arc<Mutex<Visits>>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -59,7 +61,7 @@ pub struct Watch {
     camera: Camera,
     origin: Origin,
     follower: Follower,
-    visits: Visits,
+    visits: Arc<Mutex<Visits>>,
     /// What the last picture looked like in which faces were looked for, and when.
     looked: Option<(Glance, Timestamp)>,
 }
@@ -114,6 +116,7 @@ impl Watching {
             probing,
             punching,
             unwritten: Unwritten::default(),
+            visits: Mutex::default(),
             clock,
         }
     }
@@ -125,13 +128,23 @@ impl Watching {
 
     /// Begins to watch a camera.
     pub fn begin(&self, camera: Camera) -> Watch {
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = self.probing.same_moment();
         Watch {
             origin: Origin::from(&camera),
-            follower: Follower::new(self.probing.same_moment()),
-            visits: Visits::default(),
+            follower: Follower::new(same.zip(self.probing.same_anywhere())),
+            visits: visits.entry(camera.id).or_default().clone(),
             looked: None,
             camera,
         }
+    }
+
+    /// Makes what can be made of those who were seen last, when no more pictures come.
+    pub fn lost(&self, watch: &mut Watch) {
+        for due in watch.follower.end() {
+            self.settle(watch, due);
+        }
+        watch.looked = None;
     }
 
     /// Looks at a picture that came just now.
@@ -151,10 +164,6 @@ impl Watching {
             (Looked::Still, "still")
         };
         counter!("rollcall_camera_pictures_total", "became" => became).increment(1);
-        // Also of those who are no more to be seen.
-        for due in watch.follower.due(now) {
-            self.settle(watch, due, now).await;
-        }
         let looked = match looked {
             Looked::Faces(mut view) => {
                 view.faces = watch.faces(now);
@@ -184,8 +193,12 @@ impl Watching {
             }) => {
                 watch.looked = Some((glance, now));
                 let sightings = faces.into_iter().map(sighting).collect();
+                watch.follower.begin(now);
+                // Those who are no more to be seen go before others come to their place.
+                self.settle_due(watch, now);
                 watch.follower.see(now, sightings);
-                self.extend_visits(watch, now);
+                watch.extend_visits(now);
+                self.settle_due(watch, now);
                 let view = View {
                     at: now,
                     width,
@@ -203,19 +216,23 @@ impl Watching {
         }
     }
 
-    /// Whoever is known and still there goes on with their visit.
-    fn extend_visits(&self, watch: &mut Watch, now: Timestamp) {
-        let gap = watch.camera.visit.duration();
-        for track in watch.follower.tracks() {
-            if let (Some(employee), true) = (track.employee, track.seen_at(now)) {
-                watch.visits.seen(employee, now, gap);
-            }
+    fn settle_due(&self, watch: &mut Watch, now: Timestamp) {
+        for due in watch.follower.due(now) {
+            self.settle(watch, due);
         }
     }
 
-    /// Finds out whose a track is; of a new visit, a punch is written.
-    async fn settle(&self, watch: &mut Watch, due: Due, now: Timestamp) {
-        let ready = match self.probing.fuse(&due.frames, Flaw::NoFace) {
+    /// Finds out whose a track is; of a new visit, a punch is to be written. Nothing is waited for
+    /// here: what was seen is kept from this moment on, whatever becomes of the watch.
+    fn settle(&self, watch: &mut Watch, due: Due) {
+        let mut frames = due.frames;
+        let all = frames.len();
+        self.probing.keep_one_person(&mut frames);
+        let flaw = match frames.len() * 2 <= all && all > 1 {
+            true => Err(Flaw::SeveralFaces { faces: 2 }),
+            false => self.probing.fuse(&frames, Flaw::NoFace),
+        };
+        let ready = match flaw {
             Ok(ready) => ready,
             Err(flaw) => {
                 info!(camera = %watch.camera.id, flaw = flaw.reason(), "somebody is not taken");
@@ -239,57 +256,54 @@ impl Watching {
         };
         let employee = recognised.employee;
         watch.follower.known(due.track, employee);
-        if !watch
-            .visits
-            .seen(employee, now, watch.camera.visit.duration())
-        {
-            return;
-        }
-        let punch = Waiting {
-            origin: watch.origin.clone(),
-            recognised,
-            at: now,
-            kind: watch.camera.direction.kind(),
-        };
-        if let Err(punch) = self.write(punch).await {
-            // The visit is recorded as soon as the store takes it.
-            self.unwritten.add(punch);
+        if watch.visit(employee, due.at) {
+            self.unwritten.add(Waiting {
+                origin: watch.origin.clone(),
+                recognised,
+                at: due.at,
+                kind: watch.camera.direction.kind(),
+            });
         }
     }
 
-    /// Writes a punch; gives it back when the store does not take it now.
-    async fn write(&self, punch: Waiting) -> Result<(), Waiting> {
+    /// Writes a punch; false when it has to wait on.
+    async fn write(&self, punch: Waiting) -> bool {
         let Waiting {
             origin,
             recognised,
             at,
             kind,
-        } = punch.clone();
+        } = punch;
         let employee = recognised.employee;
-        match self
+        let written = self
             .punching
             .punch_recognised(&origin, recognised, at, kind)
-            .await
-        {
+            .await;
+        match written {
             Ok(Outcome::Punched { .. }) => {}
             Ok(outcome) => info!(%employee, outcome = outcome.name(), "seen by a camera"),
-            Err(PunchError::Store(cause)) => {
+            Err(PunchError::Store(
+                cause @ (StoreError::Unavailable(_) | StoreError::Refused(_)),
+            )) => {
                 warn!(%employee, %cause, "a punch waits for the store");
-                return Err(punch);
-            }
-            Err(PunchError::Contended) => return Err(punch),
-            Err(cause) => warn!(%employee, %cause, "a punch could not be written"),
-        }
-        Ok(())
-    }
-
-    /// Writes the punches that wait, the oldest first; false when some have to wait on.
-    pub async fn write_waiting(&self) -> bool {
-        while let Some(punch) = self.unwritten.take() {
-            if let Err(punch) = self.write(punch).await {
-                self.unwritten.put_back(punch);
                 return false;
             }
+            Err(PunchError::Contended) => return false,
+            // Waiting would help nobody, and hold up all others.
+            Err(cause) => error!(%employee, %at, %cause, "a punch could not be written"),
+        }
+        true
+    }
+
+    /// Writes the punches that wait, the oldest first; false when some have to wait on. A punch
+    /// waits until it is written, so nothing is lost when this is dropped half-way: it is written
+    /// again then, and found to be there.
+    pub async fn write_waiting(&self) -> bool {
+        while let Some((number, punch)) = self.unwritten.first() {
+            if !self.write(punch).await {
+                return false;
+            }
+            self.unwritten.done(number);
         }
         true
     }
@@ -299,6 +313,21 @@ impl Watch {
     /// The camera.
     pub fn camera(&self) -> &Camera {
         &self.camera
+    }
+
+    /// Notes that somebody was there at a moment; whether that is a new visit.
+    fn visit(&self, employee: EmployeeId, at: Timestamp) -> bool {
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        visits.seen(employee, at, self.camera.visit.duration())
+    }
+
+    /// Whoever is known and still there goes on with their visit.
+    fn extend_visits(&self, now: Timestamp) {
+        for track in self.follower.tracks() {
+            if let (Some(employee), true) = (track.employee, track.seen_at(now)) {
+                self.visit(employee, now);
+            }
+        }
     }
 
     /// Whether faces are looked for in a picture.
@@ -344,37 +373,51 @@ struct Waiting {
     kind: Option<PunchKind>,
 }
 
-/// Punches that the store did not take yet. They outlive the watch that made them, so that
-/// nobody's is lost while the store is away.
+/// Punches that are to be written. They outlive the watch that made them, so that nobody's is
+/// lost while the store is away.
 #[derive(Debug, Clone, Default)]
-pub struct Unwritten(Arc<(Mutex<VecDeque<Waiting>>, Notify)>);
+pub struct Unwritten(Arc<(Mutex<Queue>, Notify)>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// How many were taken out of it: the number of the first.
+    first: u64,
+    waiting: VecDeque<Waiting>,
+}
 
 impl Unwritten {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, punch: Waiting) {
-        let mut waiting = self.waiting();
-        if waiting.len() >= WAITING_MOST {
-            warn!("the store was away for so long that the oldest punch that waited is lost");
-            waiting.pop_front();
+        let mut queue = self.queue();
+        if queue.waiting.len() >= WAITING_MOST {
+            error!("the store was away for so long that the oldest punch that waited is lost");
+            queue.waiting.pop_front();
+            queue.first += 1;
         }
-        waiting.push_back(punch);
+        queue.waiting.push_back(punch);
         self.0.1.notify_one();
     }
 
-    fn take(&self) -> Option<Waiting> {
-        self.waiting().pop_front()
+    /// The first with its number; it stays.
+    fn first(&self) -> Option<(u64, Waiting)> {
+        let queue = self.queue();
+        Some((queue.first, queue.waiting.front()?.clone()))
     }
 
-    fn put_back(&self, punch: Waiting) {
-        self.waiting().push_front(punch);
+    /// Takes out the first, if it has this number still.
+    fn done(&self, number: u64) {
+        let mut queue = self.queue();
+        if queue.first == number && queue.waiting.pop_front().is_some() {
+            queue.first += 1;
+        }
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.waiting().len()
+        self.queue().waiting.len()
     }
 
     /// Whether none waits.

@@ -41,10 +41,14 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 /// How much longer an instance waits before each try for every camera it has, so that instances
 /// share them.
 const WAIT_FOR_EACH: Duration = Duration::from_millis(400);
+/// The most of it, however many it has.
+const WAIT_MOST: Duration = Duration::from_secs(2);
 /// How often the store is asked which cameras there are; word of a change comes sooner.
 const LIST_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether a camera stands still.
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
+/// How long what was seen last may take to be told, once all is to stop.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How many cameras there may be.
 const CAMERAS: usize = 1_000;
 
@@ -155,6 +159,8 @@ pub async fn write_waiting(watching: Arc<Watching>, stop: CancellationToken) {
             () = again => {}
         }
     }
+    // Cameras that stop at the same moment say their last.
+    sleep(LAST_WORDS).await;
     if !watching.write_waiting().await {
         warn!(
             punches = unwritten.len(),
@@ -188,7 +194,7 @@ async fn attend(deck: &Deck, camera: &Camera, stop: &CancellationToken) {
     let name = format!("camera:{}", camera.id);
     while !stop.is_cancelled() {
         let held = deck.held.load(Ordering::Relaxed);
-        let pause = TRY_EVERY.mul_f64(jitter(&*deck.clock)) + WAIT_FOR_EACH * held;
+        let pause = TRY_EVERY.mul_f64(jitter(&*deck.clock)) + (WAIT_FOR_EACH * held).min(WAIT_MOST);
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(pause) => {}
@@ -232,6 +238,15 @@ impl Drop for Count<'_> {
     }
 }
 
+impl Drop for Shift<'_> {
+    /// Whoever watches next tells.
+    fn drop(&mut self) {
+        for state in CameraState::ALL {
+            self.gauge(state).set(0.0);
+        }
+    }
+}
+
 fn overlay(view: &View) -> Overlay {
     let face = |(bounds, employee): &_| OverlayFace::new(*bounds, *employee);
     Overlay {
@@ -259,14 +274,16 @@ async fn watch(deck: &Deck, camera: &Camera) {
     let mut failures = 0u32;
     while camera.watched_at(deck.clock.now(), &deck.zone) {
         let Err(error) = shift.follow_stream(&mut failures).await else {
-            return;
+            break;
         };
+        deck.watching.lost(&mut shift.watch);
         shift.judge.failed(error.fault);
         shift.cause = Some(error.cause);
         shift.tell().await;
         failures = failures.saturating_add(1);
         sleep(back_off(failures, jitter(&*deck.clock))).await;
     }
+    deck.watching.lost(&mut shift.watch);
 }
 
 /// One camera while this instance watches it.
@@ -287,6 +304,7 @@ impl Shift<'_> {
     async fn follow_stream(&mut self, failures: &mut u32) -> Result<(), StreamError> {
         let (deck, camera) = (self.deck, self.watch.camera().clone());
         let mut stream = deck.streams.open(&camera.stream).await?;
+        let mut before = None;
         while camera.watched_at(deck.clock.now(), &deck.zone) {
             if stream.asked() {
                 tokio::time::sleep_until(self.next_look).await;
@@ -295,13 +313,18 @@ impl Shift<'_> {
             *failures = 0;
             let mut hash = DefaultHasher::new();
             picture.bytes().hash(&mut hash);
+            let fingerprint = hash.finish();
+            // The first picture of a stream may be an old one, and one that never changes is: only
+            // what follows another picture is of now.
+            let fresh = before.is_some_and(|before| before != fingerprint);
+            before = Some(fingerprint);
             let mut dark = None;
-            if Instant::now() >= self.next_look {
+            if fresh && Instant::now() >= self.next_look {
                 let every = Duration::from_millis(camera.every.value().into());
                 self.next_look = Instant::now() + every;
                 dark = self.look(picture).await;
             }
-            self.judge.picture(deck.clock.now(), hash.finish(), dark);
+            self.judge.picture(deck.clock.now(), fingerprint, dark);
             self.tell().await;
         }
         Ok(())
@@ -357,8 +380,7 @@ impl Shift<'_> {
                 _ => warn!(camera = %id, %state, cause, "the camera"),
             }
             for each in CameraState::ALL {
-                metrics::gauge!("rollcall_camera_state", "camera" => id.to_string(), "state" => each.as_str())
-                    .set(if each == state { 1.0 } else { 0.0 });
+                self.gauge(each).set(if each == state { 1.0 } else { 0.0 });
             }
         }
         let changed = same.is_none();
@@ -367,6 +389,11 @@ impl Shift<'_> {
         if self.deck.store.note(id, &status).await.is_ok() && changed {
             self.deck.feed.tell(News::Camera(id)).await;
         }
+    }
+
+    fn gauge(&self, state: CameraState) -> metrics::Gauge {
+        let id = self.watch.camera().id.to_string();
+        metrics::gauge!("rollcall_camera_state", "camera" => id, "state" => state.as_str())
     }
 
     fn cause_of(&self, state: CameraState) -> Option<String> {

@@ -263,3 +263,40 @@ async fn when_the_owner_is_killed_another_instance_watches_and_punches_nobody_tw
     until_punched(other, &admin, &biden, 1).await;
     assert_eq!(punches(other, &admin, &obama).await, ["in"]);
 }
+
+#[tokio::test]
+async fn who_passes_while_the_store_is_away_is_punched_at_that_time_once_it_is_back() {
+    let door = TestCamera::new(Scene::empty());
+    let test = "a camera while the store is away";
+    let Some(go2rtc) = go2rtc(test, &[("door", door.source())]) else {
+        return;
+    };
+    let mongo = match MongoServer::start() {
+        Ok(mongo) => mongo,
+        Err(why) => return skip(test, &why),
+    };
+    let service = Service::with(environment(&go2rtc, Some(mongo.uri()))).await;
+    let admin = service.admin().await;
+    let obama = service.enroll(&admin, "E1", &["obama", "obama2"]).await;
+    let camera = add(&service, &admin, "door", "in").await;
+    until_state(&service, &admin, &camera, "live").await;
+
+    mongo.freeze();
+    let before = pictures(&service, "looked").await;
+    door.show(scene(&["obama3"]));
+    let begin = Instant::now();
+    while pictures(&service, "looked").await < before + 5 {
+        assert!(begin.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    door.show(Scene::empty());
+    // Longer than a lease: nobody watches any more, and what was seen is kept.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let back = jiff::Timestamp::now();
+    mongo.thaw();
+    until_punched(&service, &admin, &obama, 1).await;
+    let all = get(&service, &admin, "/api/punches").await;
+    let at: jiff::Timestamp = all["items"][0]["at"].as_str().unwrap().parse().unwrap();
+    assert!(at < back, "{at} and back at {back}");
+    until_state(&service, &admin, &camera, "live").await;
+}
