@@ -405,6 +405,18 @@ sections! {
     }
 }
 
+/// Variables that are worth nothing without each other.
+const TOGETHER: [(&str, &str); 4] = [
+    ("MONGODB_USER", "MONGODB_PASSWORD"),
+    ("GO2RTC_USERNAME", "GO2RTC_PASSWORD"),
+    ("TLS_CERT", "TLS_KEY"),
+    ("ADMIN_EMAIL", "ADMIN_PASSWORD"),
+];
+
+fn is_set(shown: &[Shown], name: &str) -> bool {
+    shown.iter().any(|shown| shown.name == name && shown.set)
+}
+
 impl Settings {
     /// All settings as they stand, secrets hidden, in the order of their declaration.
     pub fn shown(&self) -> &[Shown] {
@@ -413,9 +425,7 @@ impl Settings {
 
     /// Whether a variable was set, and does not just have its default.
     pub fn is_set(&self, name: &str) -> bool {
-        self.shown
-            .iter()
-            .any(|shown| shown.name == name && shown.set)
+        is_set(&self.shown, name)
     }
 
     /// What one section cannot see by itself.
@@ -440,29 +450,13 @@ impl Settings {
                 "keeps everything in redis, but neither REDIS_URL nor REDIS_HOST is set".to_owned(),
             );
         }
-        if store.mongodb_user.is_some() != store.mongodb_password.is_some() {
-            reader.problem(
-                "MONGODB_USER",
-                "and MONGODB_PASSWORD need each other: set both or none".to_owned(),
-            );
-        }
-        if self.cameras.user.is_some() != self.cameras.password.is_some() {
-            reader.problem(
-                "GO2RTC_USERNAME",
-                "and GO2RTC_PASSWORD need each other: set both or none".to_owned(),
-            );
-        }
-        if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
-            reader.problem(
-                "TLS_CERT",
-                "and TLS_KEY need each other: set both or none".to_owned(),
-            );
-        }
-        if self.admin.email.is_some() != self.admin.password.is_some() {
-            reader.problem(
-                "ADMIN_EMAIL",
-                "and ADMIN_PASSWORD need each other: set both or none".to_owned(),
-            );
+        for (one, other) in TOGETHER {
+            if is_set(&reader.shown, one) != is_set(&reader.shown, other) {
+                reader.problem(
+                    one,
+                    format!("and {other} need each other: set both or none"),
+                );
+            }
         }
     }
 }
