@@ -61,6 +61,18 @@ impl Feed {
 pub struct Following(Receiver<Message>);
 
 impl Following {
+    /// Waits for news that are wanted, or for word that some were missed. Without anybody who tells
+    /// any more it waits for ever: whoever follows asks the store as well.
+    pub async fn until(&mut self, wanted: impl Fn(News) -> bool) {
+        loop {
+            match self.next().await {
+                Some(news) if news == News::Missed || wanted(news) => return,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// The next news; `None` when there will be no more.
     pub async fn next(&mut self) -> Option<News> {
         loop {

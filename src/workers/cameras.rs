@@ -29,7 +29,7 @@ use crate::{
     service::{
         cameras::{Overlay, OverlayFace, Overlays},
         exclusive::with_lease,
-        feed::{Feed, Following, News},
+        feed::{Feed, News},
         watching::{Looked, View, Watch, Watching},
     },
 };
@@ -98,7 +98,7 @@ pub async fn run(deck: Arc<Deck>, supervisor: Supervisor, stop: CancellationToke
         tokio::select! {
             () = stop.cancelled() => break,
             () = sleep(LIST_EVERY) => {}
-            () = changed(&mut news) => {}
+            () = news.until(|news| matches!(news, News::Camera(_))) => {}
         }
     }
     tasks.values().for_each(|(_, stop)| stop.cancel());
@@ -175,17 +175,6 @@ async fn all(store: &dyn CameraStore) -> Result<Vec<Camera>, StoreError> {
         limit: CAMERAS,
     };
     store.list(&page).await
-}
-
-async fn changed(news: &mut Following) {
-    loop {
-        match news.next().await {
-            Some(News::Camera(_) | News::Missed) => return,
-            Some(_) => {}
-            // Nobody tells any more: asking goes on.
-            None => std::future::pending().await,
-        }
-    }
 }
 
 /// Watches a camera whenever it is to be watched and nobody else does, until the token is

@@ -66,7 +66,7 @@ impl GallerySync {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
-                () = change(&mut news) => {}
+                () = news.until(|news| matches!(news, News::Employee(_))) => {}
             }
             let condition = match self.step().await {
                 Ok(_) => Condition::Fine,
@@ -104,18 +104,6 @@ impl GallerySync {
         let forget = reach(begin);
         self.seen.retain(|_, at| *at >= forget);
         Ok(refreshed)
-    }
-}
-
-/// Waits for word of a change of an employee.
-async fn change(news: &mut Following) {
-    loop {
-        match news.next().await {
-            Some(News::Employee(_) | News::Missed) => return,
-            Some(_) => {}
-            // Nobody tells any more: asking goes on.
-            None => std::future::pending().await,
-        }
     }
 }
 

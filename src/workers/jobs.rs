@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::{
     domain::jobs::JobKind,
     service::{
-        feed::{Feed, Following, News},
+        feed::{Feed, News},
         jobs::{Jobs, Runner},
     },
 };
@@ -47,7 +47,7 @@ pub async fn run(kind: JobKind, runner: Arc<Runner>, feed: Feed, stop: Cancellat
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
-            () = job(&mut news) => {}
+            () = news.until(|news| matches!(news, News::Job(_))) => {}
         }
     }
 }
@@ -67,18 +67,6 @@ pub async fn after_model_change(jobs: Arc<Jobs>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(AGAIN) => {}
-        }
-    }
-}
-
-/// Waits for word of a job.
-async fn job(news: &mut Following) {
-    loop {
-        match news.next().await {
-            Some(News::Job(_) | News::Missed) => return,
-            Some(_) => {}
-            // Nobody tells any more: asking goes on.
-            None => std::future::pending().await,
         }
     }
 }
