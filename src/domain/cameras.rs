@@ -380,11 +380,6 @@ impl PictureJudge {
         self.fault = Some(fault);
     }
 
-    /// Whether the pictures tell something now.
-    pub fn live(&self, now: Timestamp) -> bool {
-        self.state(now) == Some(CameraState::Live)
-    }
-
     /// How the camera is; `None` while nothing is known yet.
     pub fn state(&self, now: Timestamp) -> Option<CameraState> {
         match self.fault {
@@ -419,6 +414,10 @@ mod tests {
         Timestamp::from_millisecond(1_800_000_000_000 + milliseconds).unwrap()
     }
 
+    fn live(judge: &PictureJudge, now: Timestamp) -> bool {
+        judge.state(now) == Some(CameraState::Live)
+    }
+
     fn judge() -> PictureJudge {
         PictureJudge::new(LookEvery::default(), at(0))
     }
@@ -429,7 +428,7 @@ mod tests {
         assert_eq!(judge.state(at(100)), None);
         for frame in 0..200 {
             judge.picture(at(frame * 200), frame.unsigned_abs(), Some(false));
-            assert!(judge.live(at(frame * 200)));
+            assert!(live(&judge, at(frame * 200)));
         }
     }
 
@@ -438,16 +437,16 @@ mod tests {
         let mut judge = judge();
         assert_eq!(judge.state(at(4_000)), Some(CameraState::Stale));
         judge.picture(at(4_100), 1, Some(false));
-        assert!(judge.live(at(8_000)));
+        assert!(live(&judge, at(8_000)));
         assert_eq!(judge.state(at(8_100)), Some(CameraState::Stale));
         for frame in 0..50 {
             judge.picture(at(10_000 + frame * 200), 7, Some(false));
         }
-        assert!(judge.live(at(19_900)));
+        assert!(live(&judge, at(19_900)));
         judge.picture(at(20_000), 7, Some(false));
         assert_eq!(judge.state(at(20_000)), Some(CameraState::Stale));
         judge.picture(at(20_200), 8, Some(false));
-        assert!(judge.live(at(20_200)));
+        assert!(live(&judge, at(20_200)));
     }
 
     #[test]
@@ -455,7 +454,7 @@ mod tests {
         let slow = LookEvery::new(5_000).unwrap();
         let mut judge = PictureJudge::new(slow, at(0));
         judge.picture(at(0), 1, None);
-        assert!(judge.live(at(14_999).min(at(9_999))));
+        assert!(live(&judge, at(14_999).min(at(9_999))));
         assert_eq!(judge.state(at(15_000)), Some(CameraState::Stale));
     }
 
@@ -464,7 +463,7 @@ mod tests {
         let mut judge = judge();
         for frame in 0..15 {
             judge.picture(at(frame * 200), frame.unsigned_abs(), Some(true));
-            assert!(judge.live(at(frame * 200)));
+            assert!(live(&judge, at(frame * 200)));
         }
         judge.picture(at(3_000), 99, None);
         assert_eq!(judge.state(at(3_000)), Some(CameraState::Dark));
@@ -473,7 +472,7 @@ mod tests {
         judge.failed(StreamFault::Unreachable);
         assert_eq!(judge.state(at(3_002)), Some(CameraState::Unreachable));
         judge.picture(at(3_200), 100, Some(false));
-        assert!(judge.live(at(3_200)));
+        assert!(live(&judge, at(3_200)));
     }
 
     #[test]

@@ -47,12 +47,8 @@ impl FaceBox {
 pub struct Sighting {
     /// Where.
     pub bounds: FaceBox,
-    /// What was measured on it.
-    pub quality: Quality,
-    /// Its embedding, when it is good enough to be compared.
-    pub embedding: Option<Embedding>,
-    /// Probability of a live person, 0..1; `None` without a liveness model.
-    pub liveness: Option<f32>,
+    /// What can be compared of it, when it is good enough for that.
+    pub frame: Option<Frame>,
 }
 
 /// A face in one picture, good enough to be compared.
@@ -276,7 +272,7 @@ impl Follower {
     /// are at least; `None` when that cannot be told.
     fn alike(&self, track: &Track, sighting: &Sighting) -> Option<f32> {
         let (near, _) = self.same?;
-        let found = track.likeness(sighting.embedding.as_ref()?)?;
+        let found = track.likeness(&sighting.frame.as_ref()?.embedding)?;
         Some(found - near.value())
     }
 
@@ -339,7 +335,7 @@ impl Track {
     fn add(&mut self, at: Timestamp, sighting: Sighting, alike: bool) {
         (self.last, self.alive) = (at, at);
         self.bounds = sighting.bounds;
-        let Some(embedding) = sighting.embedding else {
+        let Some(frame) = sighting.frame else {
             return;
         };
         if !alike {
@@ -349,11 +345,7 @@ impl Track {
         self.unlike = 0;
         self.usable += 1;
         self.first_usable.get_or_insert(at);
-        self.pick(Frame {
-            embedding,
-            quality: sighting.quality,
-            liveness: sighting.liveness,
-        });
+        self.pick(frame);
     }
 
     /// Keeps the pictures that differ most from each other, which tell most of who it is (their
@@ -376,16 +368,10 @@ impl Track {
         }
     }
 
-    /// R of the pictures but one; of all with a number that none has.
+    /// R of the pictures without one of them.
     fn without(&self, index: usize) -> f32 {
-        let rest: Vec<Embedding> = self
-            .picks
-            .iter()
-            .enumerate()
-            .filter(|(number, _)| *number != index)
-            .map(|(_, pick)| pick.embedding.clone())
-            .collect();
-        Fused::of(&rest).map_or(1.0, |fused| fused.resultant.value())
+        let (before, after) = (&self.picks[..index], &self.picks[index + 1..]);
+        resultant(before.iter().chain(after))
     }
 
     /// What was picked, when it is to be held against the gallery: as soon as there is enough,
@@ -400,7 +386,7 @@ impl Track {
             at,
             usable: self.usable,
             rank: ranks.fold(0.0, f32::max),
-            resultant: self.without(usize::MAX),
+            resultant: resultant(&self.picks),
         };
         let waited = self
             .first_usable
@@ -434,6 +420,15 @@ impl Track {
             frames,
         })
     }
+}
+
+/// R of some pictures; 1 of none.
+fn resultant<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> f32 {
+    let embeddings: Vec<Embedding> = frames
+        .into_iter()
+        .map(|frame| frame.embedding.clone())
+        .collect();
+    Fused::of(&embeddings).map_or(1.0, |fused| fused.resultant.value())
 }
 
 /// Who was seen by a camera, and when last: what a visit is told by.
@@ -503,9 +498,11 @@ mod tests {
     fn sighting(x: f32, embedding: Option<Embedding>) -> Sighting {
         Sighting {
             bounds: bounds(x, 100.0),
-            quality: quality(),
-            embedding,
-            liveness: None,
+            frame: embedding.map(|embedding| Frame {
+                embedding,
+                quality: quality(),
+                liveness: None,
+            }),
         }
     }
 
@@ -568,7 +565,7 @@ mod tests {
         for picture in 100..200i64 {
             let now = at(picture * 200);
             let mut seen = sighting(0.0, Some(embedding(0, picture as usize)));
-            seen.quality.sharpness = 1_000.0;
+            seen.frame.as_mut().unwrap().quality.sharpness = 1_000.0;
             follower.see(now, vec![seen]);
             looks.extend(
                 follower

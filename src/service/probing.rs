@@ -91,17 +91,18 @@ impl Probing {
                 Err(_) => {}
             }
         }
+        Ok(self.fuse(frames, flaw.unwrap_or(Flaw::NoFace)))
+    }
+
+    /// Fuses frames of one moment, in any order; those of others than the one in the best are left
+    /// out, unless they are half or more. `none` is the flaw when there are no frames.
+    pub fn fuse(&self, mut frames: Vec<Frame>, none: Flaw) -> Result<ReadyProbe, Flaw> {
         let usable = frames.len();
         self.keep_one_person(&mut frames);
         // As many of others as of the one: nobody can say who was meant.
         if usable > 1 && frames.len() * 2 <= usable {
-            return Ok(Err(Flaw::SeveralFaces { faces: 2 }));
+            return Err(Flaw::SeveralFaces { faces: 2 });
         }
-        Ok(self.fuse(&frames, flaw.unwrap_or(Flaw::NoFace)))
-    }
-
-    /// Fuses frames of one person, the best first; `none` is the flaw when there are none.
-    pub fn fuse(&self, frames: &[Frame], none: Flaw) -> Result<ReadyProbe, Flaw> {
         let embeddings: Vec<Embedding> =
             frames.iter().map(|frame| frame.embedding.clone()).collect();
         let (Some(best), Some(fused)) = (frames.first(), Fused::of(&embeddings)) else {
@@ -139,7 +140,7 @@ impl Probing {
     }
 
     /// Sorts frames by quality and drops those that are not of the person in the best one.
-    pub(super) fn keep_one_person(&self, frames: &mut Vec<Frame>) {
+    fn keep_one_person(&self, frames: &mut Vec<Frame>) {
         frames.sort_by(|a, b| b.quality.rank().total_cmp(&a.quality.rank()));
         let (Some(same), Some(best)) = (self.same_moment(), frames.first()) else {
             return;

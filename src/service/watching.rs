@@ -22,15 +22,15 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::biometrics::Views,
     domain::{
         attendance::PunchKind,
+        biometrics::Views,
         cameras::{Camera, Glance},
         ids::{CameraId, EmployeeId},
         quality::Flaw,
         tracking::{Due, FaceBox, Follower, Sighting, Visits},
     },
-    ports::{Analysis, EngineError, Face, FaceEngine, Glancing, Sample, StoreError, Work},
+    ports::{EngineError, Face, FaceEngine, Glancing, Sample, StoreError, Work},
 };
 
 /// How many faces of one picture are compared, the largest first.
@@ -77,6 +77,18 @@ pub enum Looked {
     Busy,
     /// Faces were looked for.
     Faces(Box<View>),
+}
+
+impl Looked {
+    /// The word in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Still => "still",
+            Self::Busy => "busy",
+            Self::Faces(_) => "looked",
+        }
+    }
 }
 
 /// A picture that was looked at.
@@ -150,28 +162,21 @@ impl Watching {
     /// Looks at a picture that came just now.
     pub async fn look(&self, watch: &mut Watch, picture: Sample) -> Seen {
         let now = self.clock.now();
-        let Ok(glance) = self.glancing.glance(picture.clone()).await else {
-            counter!("rollcall_camera_pictures_total", "became" => "broken").increment(1);
-            return Seen {
+        let seen = match self.glancing.glance(picture.clone()).await {
+            Err(_) => Seen {
                 dark: None,
                 looked: Looked::Broken,
-            };
+            },
+            Ok(glance) => Seen {
+                dark: Some(glance.dark()),
+                looked: match watch.worth_a_look(&glance, now) {
+                    true => self.faces(watch, glance, picture, now).await,
+                    false => Looked::Still,
+                },
+            },
         };
-        let dark = Some(glance.dark());
-        let (looked, became) = if watch.worth_a_look(&glance, now) {
-            self.faces(watch, glance, picture, now).await
-        } else {
-            (Looked::Still, "still")
-        };
-        counter!("rollcall_camera_pictures_total", "became" => became).increment(1);
-        let looked = match looked {
-            Looked::Faces(mut view) => {
-                view.faces = watch.faces(now);
-                Looked::Faces(view)
-            }
-            looked => looked,
-        };
-        Seen { dark, looked }
+        counter!("rollcall_camera_pictures_total", "became" => seen.looked.name()).increment(1);
+        seen
     }
 
     async fn faces(
@@ -180,40 +185,34 @@ impl Watching {
         glance: Glance,
         picture: Sample,
         now: Timestamp,
-    ) -> (Looked, &'static str) {
+    ) -> Looked {
         let work = Work {
             views: Views::Pair,
             embed: FACES,
         };
-        match self.engine.analyse_if_idle(picture, work).await {
-            Ok(Analysis {
-                width,
-                height,
-                faces,
-            }) => {
-                watch.looked = Some((glance, now));
-                let sightings = faces.into_iter().map(sighting).collect();
-                watch.follower.begin(now);
-                // Those who are no more to be seen go before others come to their place.
-                self.settle_due(watch, now);
-                watch.follower.see(now, sightings);
-                watch.extend_visits(now);
-                self.settle_due(watch, now);
-                let view = View {
-                    at: now,
-                    width,
-                    height,
-                    faces: Vec::new(),
-                };
-                (Looked::Faces(Box::new(view)), "looked")
-            }
-            Err(EngineError::Overloaded | EngineError::Stopped) => (Looked::Busy, "busy"),
-            Err(EngineError::Sample(_)) => (Looked::Broken, "broken"),
+        let analysis = match self.engine.analyse_if_idle(picture, work).await {
+            Ok(analysis) => analysis,
+            Err(EngineError::Overloaded | EngineError::Stopped) => return Looked::Busy,
+            Err(EngineError::Sample(_)) => return Looked::Broken,
             Err(EngineError::Failed(cause)) => {
                 warn!(camera = %watch.camera.id, %cause, "a picture could not be looked at");
-                (Looked::Broken, "broken")
+                return Looked::Broken;
             }
-        }
+        };
+        watch.looked = Some((glance, now));
+        let sightings = analysis.faces.into_iter().map(sighting).collect();
+        watch.follower.begin(now);
+        // Those who are no more to be seen go before others come to their place.
+        self.settle_due(watch, now);
+        watch.follower.see(now, sightings);
+        watch.extend_visits(now);
+        self.settle_due(watch, now);
+        Looked::Faces(Box::new(View {
+            at: now,
+            width: analysis.width,
+            height: analysis.height,
+            faces: watch.faces(now),
+        }))
     }
 
     fn settle_due(&self, watch: &mut Watch, now: Timestamp) {
@@ -225,14 +224,7 @@ impl Watching {
     /// Finds out whose a track is; of a new visit, a punch is to be written. Nothing is waited for
     /// here: what was seen is kept from this moment on, whatever becomes of the watch.
     fn settle(&self, watch: &mut Watch, due: Due) {
-        let mut frames = due.frames;
-        let all = frames.len();
-        self.probing.keep_one_person(&mut frames);
-        let flaw = match frames.len() * 2 <= all && all > 1 {
-            true => Err(Flaw::SeveralFaces { faces: 2 }),
-            false => self.probing.fuse(&frames, Flaw::NoFace),
-        };
-        let ready = match flaw {
+        let ready = match self.probing.fuse(due.frames, Flaw::NoFace) {
             Ok(ready) => ready,
             Err(flaw) => {
                 info!(camera = %watch.camera.id, flaw = flaw.reason(), "somebody is not taken");
@@ -354,13 +346,9 @@ impl Watch {
 }
 
 fn sighting(face: Face) -> Sighting {
-    let (bounds, quality) = (face.bounds, face.quality);
-    let frame = usable(face).ok();
     Sighting {
-        bounds,
-        quality,
-        liveness: frame.as_ref().and_then(|frame| frame.liveness),
-        embedding: frame.map(|frame| frame.embedding),
+        bounds: face.bounds,
+        frame: usable(face).ok(),
     }
 }
 
