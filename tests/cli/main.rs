@@ -1,5 +1,7 @@
 //! The real program: its commands, messages and exit codes.
 
+#[path = "../support/frozen.rs"]
+mod frozen;
 #[path = "../contract/records.rs"]
 #[expect(dead_code, reason = "other tests make more of them")]
 mod records;

@@ -4,6 +4,8 @@ mod archive;
 mod cameras;
 mod copying;
 mod crashes;
+#[path = "../support/frozen.rs"]
+mod frozen;
 mod jobs;
 mod leases;
 mod locks;

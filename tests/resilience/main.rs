@@ -1,6 +1,8 @@
 //! The real program when things die: it is killed among punches, its store goes away.
 
 mod cameras;
+#[path = "../support/frozen.rs"]
+mod frozen;
 #[path = "../support/go2rtc.rs"]
 mod go2rtc;
 mod instances;

@@ -55,31 +55,12 @@ impl MongoServer {
 
     /// Freezes it: connections stay, nothing is answered.
     pub fn freeze(&self) {
-        self.signal("STOP");
-        // The signal is sent, and taken a little later.
-        let stat = format!("/proc/{}/stat", self.child.id());
-        for _ in 0..100 {
-            let facts = std::fs::read_to_string(&stat).unwrap_or_default();
-            if facts
-                .rsplit(") ")
-                .next()
-                .is_some_and(|rest| rest.starts_with('T'))
-            {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        crate::frozen::freeze(self.child.id());
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let kill = format!("kill -{signal} {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(sent.success());
+        crate::frozen::thaw(self.child.id());
     }
 }
 
