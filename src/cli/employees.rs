@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
-use super::Failure;
+use super::{Failure, personal_data};
 use crate::{
     boot::{self, Core},
     config::Settings,
@@ -39,6 +39,15 @@ pub(super) enum Command {
     ///
     /// Stop the service first. People and punches stay; everybody has to be enrolled again.
     DeleteFaces(DeleteFaces),
+    /// Copy everything that is kept about somebody into a folder, for them
+    ///
+    /// person.json has every record, punches.csv the punches once more, beside them are the
+    /// photos that were kept, and receipt.json has the SHA-256 of each file.
+    Export(personal_data::Export),
+    /// Delete somebody's face, name and code for good, and print a receipt
+    ///
+    /// Their punches stay under a number, unless --punches deletes them too. Can be run again.
+    Erase(personal_data::Erase),
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +91,8 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
     let import = match command {
         Command::Import(import) => import,
         Command::DeleteFaces(DeleteFaces { .. }) => return delete_faces(settings),
+        Command::Export(arguments) => return personal_data::export(settings, &arguments),
+        Command::Erase(arguments) => return personal_data::erase(settings, &arguments),
     };
     let people = people(&import.from)?;
     if people.is_empty() {

@@ -7,6 +7,7 @@ mod doctor;
 mod employees;
 mod health;
 mod models;
+mod personal_data;
 mod redis;
 mod serve;
 mod store;
@@ -46,7 +47,7 @@ enum Command {
     #[command(subcommand)]
     Admin(admin::Command),
     /// Manage employees
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "people")]
     Employees(employees::Command),
     /// Manage model packs
     #[command(subcommand)]

@@ -297,6 +297,17 @@ pub trait PunchStore: Send + Sync {
 
     /// Forgets kept answers given before a moment; how many.
     async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Forgets the answer that was kept for a device's key; false when there is none.
+    async fn forget_answer(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<bool, StoreError>;
+
+    /// Deletes all punches of an employee for good; how many. The one exception to their being
+    /// append-only: somebody who is erased.
+    async fn erase_of(&self, employee: EmployeeId) -> Result<u64, StoreError>;
 }
 
 /// Devices.

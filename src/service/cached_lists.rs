@@ -175,4 +175,18 @@ impl PunchStore for CachedPunches {
     async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.store.forget_answers(before).await
     }
+
+    async fn forget_answer(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<bool, StoreError> {
+        self.store.forget_answer(device, key).await
+    }
+
+    async fn erase_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
+        let erased = self.store.erase_of(employee).await;
+        self.cache.forget(PUNCHES).await;
+        erased
+    }
 }

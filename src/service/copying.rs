@@ -13,9 +13,10 @@ use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::personal_data;
 use crate::{
     domain::ids::EmployeeId,
-    ports::{RecordKind, StoreError, StoredRecord, Stores},
+    ports::{KeptAnswer, RecordKind, StoreError, StoredRecord, Stores},
 };
 
 /// How many records are written at the same time, so that they share commits and round trips.
@@ -297,6 +298,8 @@ struct Found {
     extra: Vec<StoredRecord>,
     /// What the source's trail has news of.
     news: HashSet<String>,
+    /// Employees of whom that news is that they were erased.
+    erased: HashSet<String>,
     /// The time of the source's oldest kept answer.
     oldest_answer: Option<Timestamp>,
     any: bool,
@@ -312,6 +315,11 @@ struct Plan {
     /// Kept answers from before this moment are forgotten.
     forget: Option<Timestamp>,
     forget_records: u64,
+    /// Those whose punches are deleted, because they were erased in the source.
+    erase: HashSet<EmployeeId>,
+    erase_records: u64,
+    /// Answers that name somebody erased.
+    erase_answers: Vec<KeptAnswer>,
 }
 
 async fn look(source: &Stores, target: &Stores) -> Result<Found, CopyError> {
@@ -329,6 +337,9 @@ async fn look(source: &Stores, target: &Stores) -> Result<Found, CopyError> {
             match pair {
                 (Some(one), None) => {
                     if let StoredRecord::Audit(entry) = one.record {
+                        if entry.action == personal_data::ERASED {
+                            found.erased.insert(entry.subject.clone());
+                        }
                         found.news.insert(entry.subject);
                     }
                 }
@@ -346,7 +357,7 @@ async fn look(source: &Stores, target: &Stores) -> Result<Found, CopyError> {
         // Of other kinds nothing may be left over, and reading on would not change the answer.
         let explained = matches!(
             kind,
-            RecordKind::Template | RecordKind::Photo | RecordKind::Answer
+            RecordKind::Template | RecordKind::Photo | RecordKind::Punch | RecordKind::Answer
         );
         let foreign = found.extra.last().is_some_and(|extra| extra.kind() == kind);
         if foreign && !explained && found.any {
@@ -377,6 +388,15 @@ fn decide(found: Found) -> Result<Plan, Refusal> {
             {
                 plan.forget = Some(found.oldest_answer.unwrap_or(Timestamp::MAX));
                 plan.forget_records += 1;
+            }
+            StoredRecord::Answer(answer)
+                if found.erased.iter().any(|id| answer.answer.contains(id)) =>
+            {
+                plan.erase_answers.push(answer.clone());
+            }
+            StoredRecord::Punch(punch) if found.erased.contains(&punch.employee.to_string()) => {
+                plan.erase.insert(punch.employee);
+                plan.erase_records += 1;
             }
             _ => foreign.push(record),
         }
@@ -443,6 +463,15 @@ pub async fn copy(
         let forgotten = target.punches.forget_answers(before).await;
         forgotten.map_err(CopyError::Target)?;
     }
+    for answer in &plan.erase_answers {
+        let key = &answer.request.key;
+        let forgotten = target.punches.forget_answer(answer.device, key).await;
+        forgotten.map_err(CopyError::Target)?;
+    }
+    for employee in &plan.erase {
+        let erased = target.punches.erase_of(*employee).await;
+        erased.map_err(CopyError::Target)?;
+    }
     for kind in RecordKind::ALL {
         let changed: Vec<_> = plan
             .replace
@@ -454,7 +483,8 @@ pub async fn copy(
         let added = add_missing(source, target, kind).await?;
         let removed = match kind {
             RecordKind::Template => plan.clear_records,
-            RecordKind::Answer => plan.forget_records,
+            RecordKind::Answer => plan.forget_records + plan.erase_answers.len() as u64,
+            RecordKind::Punch => plan.erase_records,
             _ => 0,
         };
         done(Copied {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     audit::Audit,
+    faces,
     identification::Identifying,
     references::{ReferenceError, References, later},
 };
@@ -301,17 +302,9 @@ impl Employees {
         self.forget_face(id).await
     }
 
-    /// Word of the change goes out before and after: an instance that crashes in between has
-    /// told the others, who look again within their overlap. Consent goes first, so that nobody
-    /// enrolls under it any more, and again at the end: somebody who counted the templates
-    /// meanwhile may have written it back.
     async fn forget_face(&self, id: EmployeeId) -> Result<(), EmployeeError> {
-        let before = self.clock.now();
-        self.stores.templates.mark_changed(id, before).await?;
-        self.stores.employees.set_enrolled(id, 0, None).await?;
-        self.stores.templates.delete_of(id).await?;
-        self.stores.employees.set_enrolled(id, 0, None).await?;
-        self.tell(id, before).await
+        faces::forget(&self.stores, &*self.clock, id).await?;
+        Ok(self.references.changed(id).await?)
     }
 
     /// Word that what is known of a face changed, later than what was told before it did.

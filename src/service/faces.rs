@@ -88,12 +88,21 @@ pub async fn delete_all(
         audit
             .record(Actor::Operator, "templates.delete", id, None)
             .await?;
-        let before = clock.now();
-        stores.templates.mark_changed(*id, before).await?;
-        stores.templates.delete_of(*id).await?;
-        stores.employees.set_enrolled(*id, 0, None).await?;
-        let after = later(clock.now(), before);
-        stores.templates.mark_changed(*id, after).await?;
+        forget(stores, clock, *id).await?;
     }
     Ok(people.len())
+}
+
+/// Deletes the templates, photos and consent of one for good. Word of the change goes out before
+/// and after: an instance that crashes in between has told the others, who look again within
+/// their overlap. Consent goes first, so that nobody enrolls under it any more, and again at the
+/// end: somebody who counted the templates meanwhile may have written it back.
+pub async fn forget(stores: &Stores, clock: &dyn Clock, id: EmployeeId) -> Result<(), StoreError> {
+    let before = clock.now();
+    stores.templates.mark_changed(id, before).await?;
+    stores.employees.set_enrolled(id, 0, None).await?;
+    stores.templates.delete_of(id).await?;
+    stores.employees.set_enrolled(id, 0, None).await?;
+    let after = later(clock.now(), before);
+    stores.templates.mark_changed(id, after).await
 }

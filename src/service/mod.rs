@@ -16,6 +16,7 @@ pub mod health;
 pub mod identification;
 pub mod jobs;
 pub mod pairing;
+pub mod personal_data;
 pub mod probing;
 pub mod punching;
 pub mod redis;

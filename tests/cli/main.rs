@@ -2,6 +2,7 @@
 
 #[path = "../support/frozen.rs"]
 mod frozen;
+mod personal_data;
 #[path = "../contract/records.rs"]
 #[expect(dead_code, reason = "other tests make more of them")]
 mod records;
@@ -181,6 +182,22 @@ impl Service {
         (answer.status().as_u16(), cookie)
     }
 
+    /// What asks as whoever has the cookie.
+    fn signed(&self, cookie: &str) -> Asking<'_> {
+        Asking {
+            service: self,
+            header: ("cookie", cookie.to_owned()),
+        }
+    }
+
+    /// What asks as the device that has the token.
+    fn bearer(&self, token: &str) -> Asking<'_> {
+        Asking {
+            service: self,
+            header: ("authorization", format!("Bearer {token}")),
+        }
+    }
+
     fn stop(mut self) -> i32 {
         let pid = self.child.id().to_string();
         assert!(
@@ -195,6 +212,40 @@ impl Service {
             .unwrap()
             .code()
             .expect("it ends by itself, not by the signal")
+    }
+}
+
+fn read(mut answer: ureq::http::Response<ureq::Body>) -> Value {
+    let text = answer.body_mut().read_to_string().unwrap();
+    serde_json::from_str(&text).expect(&text)
+}
+
+/// Asks a service as somebody.
+struct Asking<'a> {
+    service: &'a Service,
+    header: (&'static str, String),
+}
+
+impl Asking<'_> {
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.service.port)
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let asked = Service::agent()
+            .get(self.url(path))
+            .header(self.header.0, &self.header.1)
+            .call();
+        read(asked.unwrap())
+    }
+
+    fn post(&self, path: &str, form: &str, body: &[u8]) -> Value {
+        let asked = Service::agent()
+            .post(self.url(path))
+            .header(self.header.0, &self.header.1)
+            .header("content-type", form)
+            .send(body);
+        read(asked.unwrap())
     }
 }
 

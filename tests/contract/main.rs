@@ -4,6 +4,7 @@ mod archive;
 mod cameras;
 mod copying;
 mod crashes;
+mod erasure;
 #[path = "../support/frozen.rs"]
 mod frozen;
 mod jobs;
@@ -175,6 +176,8 @@ contract! {
     of_many_punches_decided_on_one_past_one_is_written
     the_last_punches_are_found
     punches_are_listed_newest_first_page_by_page
+    the_punches_of_somebody_erased_are_gone
+    somebody_is_erased_and_everybody_else_stays
     answers_are_kept_once_and_forgotten
     devices_are_found_by_token_and_listed_until_revoked
     an_email_address_belongs_to_one_account

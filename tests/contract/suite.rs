@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures::future::join_all;
+use futures::{TryStreamExt, future::join_all};
 use jiff::Timestamp;
 use rollcall::{
     domain::{
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 pub use crate::archive::*;
 pub use crate::cameras::*;
+pub use crate::erasure::*;
 pub use crate::jobs::*;
 pub use crate::leases::*;
 use crate::records::*;
@@ -762,6 +763,43 @@ pub async fn punches_are_listed_newest_first_page_by_page(stores: &Stores) {
     }
 }
 
+pub async fn the_punches_of_somebody_erased_are_gone(stores: &Stores) {
+    let (ann, bob, kiosk) = (employee_id(), employee_id(), device_id());
+    let punches = &stores.punches;
+    let mut of_ann = Vec::new();
+    for number in 0..7 {
+        let mut one = punch(ann, kiosk, number + 1, number as i64 * 10);
+        one.request = (number % 2 == 0).then(|| request(&format!("ann-{number}")));
+        punches.append(&one).await.unwrap();
+        of_ann.push(one);
+    }
+    let of_bob = punch(bob, kiosk, 1, 30);
+    punches.append(&of_bob).await.unwrap();
+
+    assert_eq!(punches.erase_of(ann).await, Ok(7));
+    assert_eq!(punches.erase_of(ann).await, Ok(0));
+    for one in &of_ann {
+        assert_eq!(punches.find(one.id).await, Ok(None));
+        if let Some(request) = &one.request {
+            let found = punches.find_by_request(kiosk, &request.key).await;
+            assert_eq!(found, Ok(None));
+        }
+    }
+    assert_eq!(punches.last_written(ann).await, Ok(None));
+    assert_eq!(punches.last_before(ann, at(1000)).await, Ok(None));
+    let recorded = punches.recorded_since(at(-1_000_000), 100).await.unwrap();
+    assert_eq!(recorded, [of_bob.clone()]);
+    let all = punches.list(&PunchFilter::default(), &first(100)).await;
+    assert_eq!(all, Ok(vec![of_bob]));
+    let archived: Vec<_> = stores
+        .archive
+        .records(RecordKind::Punch)
+        .try_concat()
+        .await
+        .unwrap();
+    assert_eq!(archived.len(), 1);
+}
+
 pub async fn answers_are_kept_once_and_forgotten(stores: &Stores) {
     let (kiosk, gate) = (device_id(), device_id());
     let punches = &stores.punches;
@@ -781,7 +819,20 @@ pub async fn answers_are_kept_once_and_forgotten(stores: &Stores) {
     assert_eq!(punches.forget_answers(at(20)).await, Ok(1));
     assert_eq!(punches.kept_answer(kiosk, &key("a")).await, Ok(None));
     let found = punches.kept_answer(gate, &big.request.key).await;
-    assert_eq!(found, Ok(Some(big)));
+    assert_eq!(found, Ok(Some(big.clone())));
+    assert_eq!(
+        punches.forget_answer(kiosk, &big.request.key).await,
+        Ok(false)
+    );
+    assert_eq!(
+        punches.forget_answer(gate, &big.request.key).await,
+        Ok(true)
+    );
+    assert_eq!(
+        punches.forget_answer(gate, &big.request.key).await,
+        Ok(false)
+    );
+    assert_eq!(punches.kept_answer(gate, &big.request.key).await, Ok(None));
 
     let tries = (0..RACERS).map(|_| {
         let (punches, answer) = (punches.clone(), answer(kiosk, "raced", 0));

@@ -559,6 +559,20 @@ impl PunchStore for MongoStore {
         self.delete_where::<KeptAnswer>(doc! { "at": { "$lt": when(before) } })
             .await
     }
+
+    async fn forget_answer(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<bool, StoreError> {
+        let kept = doc! { "_id": request_of(device, key) };
+        Ok(self.delete_where::<KeptAnswer>(kept).await? > 0)
+    }
+
+    async fn erase_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
+        self.delete_where::<Punch>(doc! { "employee": uuid(employee.uuid()) })
+            .await
+    }
 }
 
 #[async_trait]

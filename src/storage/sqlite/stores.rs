@@ -527,6 +527,22 @@ impl PunchStore for SqliteStore {
         )
         .await
     }
+
+    async fn forget_answer(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<bool, StoreError> {
+        let params = (blob(device.uuid()), key.as_str().to_owned());
+        let delete = "DELETE FROM kept_answers WHERE device = ?1 AND request_key = ?2";
+        Ok(self.execute(delete, params).await? > 0)
+    }
+
+    async fn erase_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
+        let params = [blob(employee.uuid())];
+        self.execute("DELETE FROM punches WHERE employee = ?1", params)
+            .await
+    }
 }
 
 #[async_trait]

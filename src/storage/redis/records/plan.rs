@@ -125,10 +125,7 @@ impl Plan {
         } else {
             fields.extend(["v", "x"]);
             self.values.push(record.body()?);
-            self.values.push(json(&Had {
-                c: &claims,
-                z: &places,
-            }));
+            self.values.push(had(keys, record)?);
             let beside = match replaces {
                 true => record.beside_anew(),
                 false => record.beside()?,
@@ -174,6 +171,21 @@ impl Plan {
 
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("texts serialise")
+}
+
+/// Everything that points to a record, as the scripts understand it: of plain records, which do
+/// not have it with them.
+pub(super) fn had<K: Kept>(keys: &Prefix, record: &K) -> Result<Vec<u8>, StoreError> {
+    let ties = record.ties()?;
+    let claims: Vec<_> = ties.claims.iter().map(|key| keys.key(key)).collect();
+    let places = ties.places.into_iter();
+    let places: Vec<_> = places
+        .map(|(key, member)| (keys.key(&key), member))
+        .collect();
+    Ok(json(&Had {
+        c: &claims,
+        z: &places,
+    }))
 }
 
 /// The key of a record.

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use redis::cmd;
 
 use super::{
-    RedisStore,
+    BATCH, RedisStore,
     forms::request_of,
-    plan::{Range, member, sortable},
+    plan::{Kept, Range, had, member, record_key, sortable},
+    scripts,
 };
 use crate::{
     domain::{
@@ -123,5 +124,35 @@ impl PunchStore for RedisStore {
 
     async fn forget_answers(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.drop_before::<KeptAnswer>("answers", before).await
+    }
+
+    async fn forget_answer(
+        &self,
+        device: DeviceId,
+        key: &IdempotencyKey,
+    ) -> Result<bool, StoreError> {
+        let keys = [record_key::<KeptAnswer>(
+            &self.keys,
+            &request_of(device, key),
+        )];
+        self.script(&scripts::DROP_ONE, &keys, &[], false).await
+    }
+
+    async fn erase_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
+        let index = format!("punches_of:{employee}");
+        let mut erased = 0;
+        loop {
+            let found: Vec<Punch> = self.select(&index, &Range::all(), BATCH).await?;
+            if found.is_empty() {
+                return Ok(erased);
+            }
+            for punch in found {
+                let keys = [record_key::<Punch>(&self.keys, &Kept::id(&punch))];
+                let had = [had(&self.keys, &punch)?];
+                erased += self
+                    .script::<u64>(&scripts::DROP_ONE, &keys, &had, false)
+                    .await?;
+            }
+        }
     }
 }

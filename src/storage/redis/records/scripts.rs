@@ -148,12 +148,13 @@ return count
     )
 });
 
-/// Deletes the record of `KEYS[1]` with everything that points to it; how many there were.
+/// Deletes the record of `KEYS[1]` with everything that points to it; how many there were. What
+/// points to a plain record is not kept with it: `ARGV[1]` says it then.
 pub(super) static DROP_ONE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         &(LEAVE.to_owned()
             + r"
-leave(had_by(KEYS[1]))
+leave(ARGV[1] and cjson.decode(ARGV[1]) or had_by(KEYS[1]))
 return redis.call('DEL', KEYS[1])
 "),
     )

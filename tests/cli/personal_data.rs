@@ -1,0 +1,183 @@
+//! `rollcall people export` and `rollcall people erase`, beside a running service.
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+
+const ADMIN: [(&str, &str); 3] = [
+    ("ADMIN_EMAIL", "a@example.org"),
+    ("ADMIN_PASSWORD", "the first password"),
+    ("KEEP_PHOTOS", "on"),
+];
+
+/// A service with one enrolled person, who has punched once, and that person's id.
+fn service_with_a_punch(data: &Path) -> (Service, String) {
+    let service = Service::start(data, &ADMIN);
+    let photos = photos();
+    fs::remove_dir_all(photos.path().join("9 Nobody")).unwrap();
+    let from = photos.path().to_str().unwrap();
+    let import = ["employees", "import", from, "--consent", "--site", "Berlin"];
+    let (code, out, err) = run(rollcall(data, &import).env("KEEP_PHOTOS", "on"));
+    assert_eq!(code, 0, "{out}{err}");
+    let until = |what: &str, wanted: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        while !wanted() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    until("in the gallery", &|| {
+        service.get("/readyz").1.contains("1 people")
+    });
+    let (status, cookie) = service.sign_in(ADMIN[0].1, ADMIN[1].1);
+    assert_eq!(status, 200);
+    let signed = service.signed(&cookie);
+    let device = signed.post("/api/devices", "application/json", br#"{"name":"Door"}"#);
+    let token = device["token"].as_str().unwrap().to_owned();
+    let photo = fs::read("tests/fixtures/faces/obama.jpg").unwrap();
+    let answer = service
+        .bearer(&token)
+        .post("/api/punches", "image/jpeg", &photo);
+    assert_eq!(answer["outcome"], "punched", "{answer}");
+    let id = answer["punch"]["employee"].as_str().unwrap().to_owned();
+    (service, id)
+}
+
+#[test]
+fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
+    let data = tempfile::tempdir().unwrap();
+    let (service, id) = service_with_a_punch(data.path());
+    let to = data.path().join("copy");
+    let to_text = to.to_str().unwrap();
+    let people = |arguments: &[&str]| {
+        run(&mut rollcall(
+            data.path(),
+            &[&["people"], arguments].concat(),
+        ))
+    };
+
+    let (code, out, err) = people(&["export", "44", "--to", to_text]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(
+        fs::metadata(&to).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let person: Value = serde_json::from_slice(&fs::read(to.join("person.json")).unwrap()).unwrap();
+    assert_eq!(person["employees"][0]["id"], *id);
+    assert_eq!(person["employees"][0]["name"], "Barack Obama");
+    let templates = person["templates"].as_array().unwrap();
+    assert_eq!(templates.len(), 2);
+    assert!(
+        templates
+            .iter()
+            .all(|one| one["numbers"].as_array().unwrap().len() > 100)
+    );
+    assert!(!person.to_string().contains("ciphertext"));
+    assert_eq!(person["punches"][0]["kind"], "in");
+    let csv = fs::read_to_string(to.join("punches.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    // The photos are the files that were enrolled.
+    let mut kept: Vec<_> = person["photos"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|photo| fs::read(to.join(photo["file"].as_str().unwrap())).unwrap())
+        .collect();
+    let mut enrolled: Vec<_> = ["obama.jpg", "obama2.jpg"]
+        .iter()
+        .map(|name| fs::read(Path::new("tests/fixtures/faces").join(name)).unwrap())
+        .collect();
+    kept.sort();
+    enrolled.sort();
+    assert!(kept == enrolled);
+    let receipt: Value =
+        serde_json::from_slice(&fs::read(to.join("receipt.json")).unwrap()).unwrap();
+    let files = receipt["files"].as_array().unwrap();
+    assert_eq!(files.len(), 4);
+    for file in files {
+        let path = to.join(file["name"].as_str().unwrap());
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(file["sha256"], hex::encode(Sha256::digest(&bytes)));
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+    let (code, _, err) = people(&["export", "44", "--to", to_text]);
+    assert!(
+        code == 1 && err.contains(to_text),
+        "nothing is written over: {err}"
+    );
+
+    let (code, _, err) = people(&["erase", "44"]);
+    assert!(code == 2 && err.contains("--yes"), "{err}");
+    let (code, _, err) = people(&["erase", "45", "--yes"]);
+    assert!(
+        code == 1 && err.contains("nobody with the id or code"),
+        "{err}"
+    );
+    let (code, out, err) = people(&["erase", "44", "--yes"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let receipt: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(receipt["employee"], *id);
+    assert_eq!(receipt["deleted"]["templates"], 2);
+    assert_eq!(receipt["deleted"]["photos"], 2);
+    assert_eq!(receipt["stays"]["punches"], 1);
+    let sum = hex::encode(Sha256::digest(out.as_bytes()));
+
+    // The service that runs beside it knows the face no more, and shows the punch without a name.
+    let begin = Instant::now();
+    while !service.get("/readyz").1.contains("0 people") {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (_, cookie) = service.sign_in(ADMIN[0].1, ADMIN[1].1);
+    let punches = service
+        .signed(&cookie)
+        .get(&format!("/api/punches?employee={id}"));
+    assert_eq!(punches["items"][0]["name"], "Erased", "{punches}");
+
+    // Everything that is left, the trail's word of the receipt with it.
+    let again = data.path().join("again");
+    let (code, out, err) = people(&["export", &id, "--to", again.to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}{err}");
+    let person = fs::read_to_string(again.join("person.json")).unwrap();
+    assert!(person.contains(&sum), "{person}");
+    for gone in [
+        "Obama",
+        "Berlin\",\n      \"active",
+        "numbers",
+        "\"photos\"",
+    ] {
+        assert!(!person.contains(gone), "{gone}: {person}");
+    }
+
+    let (code, out, err) = people(&["erase", &id, "--yes", "--punches"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let receipt: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(receipt["deleted"]["punches"], 1);
+    assert_eq!(receipt["stays"].get("punches"), None);
+    let punches = service
+        .signed(&cookie)
+        .get(&format!("/api/punches?employee={id}"));
+    assert_eq!(punches["items"], serde_json::json!([]), "{punches}");
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
+fn a_copy_without_the_key_says_what_is_missing() {
+    let data = tempfile::tempdir().unwrap();
+    let (service, id) = service_with_a_punch(data.path());
+    assert_eq!(service.stop(), 0);
+    fs::remove_file(data.path().join("template.key")).unwrap();
+    let to = data.path().join("copy");
+    let export = ["people", "export", &id, "--to", to.to_str().unwrap()];
+    let (code, _, err) = run(&mut rollcall(data.path(), &export));
+    assert!(
+        code == 1 && err.contains("4 templates or photos could not be opened"),
+        "{err}"
+    );
+    let person: Value = serde_json::from_slice(&fs::read(to.join("person.json")).unwrap()).unwrap();
+    assert_eq!(person["templates"][0]["numbers"], Value::Null);
+    assert_eq!(person["punches"].as_array().unwrap().len(), 1);
+}
