@@ -360,7 +360,7 @@ async fn two_instances_count_together_and_exactly() {
 }
 
 pub async fn a_lock_has_one_holder(locks: &dyn Locks) {
-    let lease = Duration::from_millis(150);
+    let lease = Duration::from_millis(500);
     let first = locks.acquire("import", lease).await.unwrap();
     assert_eq!(locks.acquire("import", lease).await, None);
     assert!(locks.acquire("other", lease).await.is_some());
@@ -445,7 +445,7 @@ async fn no_two_holders_act() {
         StrictLocks::new(RedisLocks::new(server.clone(), prefix(), name.to_owned()))
     };
     let (here, there) = (locks(&one, "one"), locks(&two, "two"));
-    let lease = Duration::from_millis(150);
+    let lease = Duration::from_millis(500);
     let acting = std::sync::atomic::AtomicUsize::new(0);
     let act = async || {
         let others = acting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
