@@ -123,7 +123,7 @@ async fn who_is_erased_is_erased_in_an_older_copy_by_the_next() {
     erase_ann(&source, &site, true).await.unwrap();
     let mut removed = Vec::new();
     copy(&source, &target, |one| {
-        removed.push((one.kind, one.removed))
+        removed.push((one.kind, one.removed));
     })
     .await
     .unwrap();
