@@ -56,7 +56,7 @@ use crate::{
 
 pub use running::{REQUESTS_PATIENCE, Running};
 pub use shared::{Shared, SharedError};
-pub use stores::{Opened, open_url};
+pub use stores::{Opened, in_use, open as open_store, open_present, open_url};
 pub use tls::{Tls, TlsError};
 
 /// Why the service cannot start; the messages say what to do.
@@ -458,11 +458,19 @@ async fn vault(
 /// # Errors
 /// When the key file cannot be used.
 pub fn present_vault(settings: &Settings) -> Result<Option<Vault>, BootError> {
-    let keys = match &settings.privacy.template_key {
-        Some(keys) => Some(keys.clone()),
-        None => TemplateKeys::read(&key_file(settings))?,
-    };
+    let keys = present_keys(settings)?;
     Ok(keys.map(|keys| Vault::new(&keys.sealing, &keys.older)))
+}
+
+/// The keys that there are: those of the settings, else of the key file.
+///
+/// # Errors
+/// When the key file cannot be used.
+pub fn present_keys(settings: &Settings) -> Result<Option<TemplateKeys>, KeyFileError> {
+    match &settings.privacy.template_key {
+        Some(keys) => Ok(Some(keys.clone())),
+        None => TemplateKeys::read(&key_file(settings)),
+    }
 }
 
 /// What the store holds of faces, and what of it the present keys open.

@@ -70,6 +70,11 @@ impl Vault {
         &self.sealing
     }
 
+    /// Whether it has the key of an id.
+    pub fn has(&self, key_id: &str) -> bool {
+        self.keys.contains_key(key_id)
+    }
+
     /// Seals an embedding for one employee and model.
     pub fn seal_embedding(
         &self,

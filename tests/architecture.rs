@@ -130,6 +130,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("aes_gcm", &["vault"]),
     ("rustls", &["boot"]),
     ("rcgen", &["cli"]),
+    ("age", &["cli"]),
 ];
 
 /// The text without comments, strings and test modules, so that only code is judged.

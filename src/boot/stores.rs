@@ -41,7 +41,10 @@ impl From<Stores> for Opened {
 }
 
 /// Opens the store that the settings name.
-pub(super) async fn open(settings: &Settings) -> Result<Opened, BootError> {
+///
+/// # Errors
+/// When it cannot be opened or does not answer.
+pub async fn open(settings: &Settings) -> Result<Opened, BootError> {
     match settings.store.used() {
         StoreKind::Redis => match settings.redis.connection() {
             Some(url) => {
@@ -64,6 +67,30 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, BootError> {
             make_data_dir(&settings.store.data_dir)?;
             sqlite(&database(settings)).await
         }
+    }
+}
+
+/// Whether somebody uses the store that the settings name, as far as that can be seen: another
+/// process that has a SQLite file open.
+///
+/// # Errors
+/// When the file cannot be used.
+pub fn in_use(settings: &Settings) -> Result<bool, BootError> {
+    let file = database(settings);
+    let sqlite = matches!(settings.store.used(), StoreKind::Sqlite | StoreKind::Auto);
+    Ok(sqlite && file.is_file() && SqliteStore::in_use(&file)?)
+}
+
+/// Opens the store that the settings name, which is made only where a server makes it by itself.
+///
+/// # Errors
+/// As for [`open`], and when there is no SQLite file.
+pub async fn open_present(settings: &Settings) -> Result<Opened, BootError> {
+    match settings.store.used() {
+        StoreKind::Sqlite | StoreKind::Auto if !database(settings).is_file() => {
+            Err(BootError::NoDatabase(database(settings)))
+        }
+        _ => open(settings).await,
     }
 }
 

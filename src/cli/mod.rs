@@ -2,6 +2,7 @@
 //! turns errors into messages and exit codes.
 
 mod admin;
+mod backup;
 mod demo;
 mod doctor;
 mod employees;
@@ -16,6 +17,7 @@ mod tls;
 use std::{error::Error, fmt, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     config::{ConfigError, Environment, Settings},
@@ -55,6 +57,17 @@ enum Command {
     /// Look at Redis, and clear what is cached there
     #[command(subcommand)]
     Redis(redis::Command),
+    /// Make one encrypted archive of a whole site, from any store; the service may go on meanwhile
+    ///
+    /// In it are accounts, devices, cameras, employees, sealed templates and photos, punches, kept
+    /// answers, settings, the audit trail, and the template key. Not in it are sessions and jobs.
+    /// The passphrase comes from BACKUP_PASSPHRASE, or is asked for. Format: gzip in age 1.
+    Backup(backup::Backup),
+    /// Bring a store, of any kind, to what an archive holds; stop the service first
+    ///
+    /// All of the archive is read and held to its digests before anything is written. The store
+    /// may be empty, or an earlier state of the same site. Can be run again.
+    Restore(backup::Restore),
     /// Move a whole site from one store to another
     #[command(subcommand)]
     Store(store::Command),
@@ -135,6 +148,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Employees(command) => employees::run(&settings("warn")?, command),
         Command::Models(command) => models::run(&settings("warn")?, command),
         Command::Redis(command) => redis::run(&settings("error")?, command),
+        Command::Backup(arguments) => backup::backup(&settings("warn")?, &arguments),
+        Command::Restore(arguments) => backup::restore(&settings("warn")?, &arguments),
         Command::Store(command) => store::run(&settings("warn")?, command),
         Command::Tls(command) => tls::run(&settings("warn")?, command),
     }
@@ -156,4 +171,37 @@ fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         .enable_all()
         .build()?
         .block_on(task)
+}
+
+/// The same, given up and cleared away when the process is told to end.
+fn block_on_until_told<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            done = task => done,
+            () = signals.next() => Err(Failure::Refused("stopped before the end".to_owned())),
+        }
+    })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::Failure;
+use super::{Failure, Signals};
 use crate::{
     boot::Running,
     config::{LogFormat, Settings},
@@ -55,27 +54,5 @@ fn announce(settings: &Settings, running: &Running) {
         println!(
             "\nNobody has an account yet. Open this link once to become the first admin:\n\n    {link}\n"
         );
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

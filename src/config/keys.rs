@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A key for AES-256-GCM.
@@ -38,6 +39,48 @@ impl TemplateKeys {
         Some(Self {
             sealing: keys.next()?,
             older: keys.collect(),
+        })
+    }
+
+    /// All of them, that which seals first.
+    fn all(&self) -> impl Iterator<Item = &TemplateKey> {
+        std::iter::once(&self.sealing).chain(&self.older)
+    }
+
+    /// Whether these open whatever the other keys seal.
+    pub fn open_all_of(&self, other: &Self) -> bool {
+        other.all().all(|key| self.all().any(|mine| mine == key))
+    }
+
+    /// As [`parse`](Self::parse) reads them.
+    pub fn text(&self) -> SecretString {
+        let all: Vec<_> = self
+            .all()
+            .map(|key| Zeroizing::new(BASE64_STANDARD.encode(**key)))
+            .collect();
+        let mut text = String::with_capacity(all.len() * 45);
+        for key in &all {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(key);
+        }
+        text.into()
+    }
+
+    /// Makes the key file, which must not be there yet.
+    ///
+    /// # Errors
+    /// When it is, or cannot be written.
+    pub fn create(&self, file: &Path) -> Result<(), KeyFileError> {
+        let text = Zeroizing::new(format!("{}\n", self.text().expose_secret()));
+        let made = create(file, text.as_bytes()).and_then(|made| match made {
+            true => Ok(()),
+            false => Err(io::ErrorKind::AlreadyExists.into()),
+        });
+        made.map_err(|cause| KeyFileError {
+            file: file.to_owned(),
+            kind: KeyFileProblem::Io(cause),
         })
     }
 
@@ -94,8 +137,8 @@ fn one_key(text: &str) -> Option<TemplateKey> {
 }
 
 /// Writes a file beside the wanted one, private from the start, and links it into place: a link,
-/// unlike a rename, never replaces what is there.
-fn create(file: &Path, contents: &[u8]) -> io::Result<()> {
+/// unlike a rename, never replaces what is there. False when there was a file.
+fn create(file: &Path, contents: &[u8]) -> io::Result<bool> {
     let draft = file.with_extension(format!("key-{}", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -106,12 +149,16 @@ fn create(file: &Path, contents: &[u8]) -> io::Result<()> {
         draft.sync_all()
     });
     let linked = written.and_then(|()| match fs::hard_link(&draft, file) {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(cause),
-        _ => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        linked => linked.map(|()| true),
     });
     fs::remove_file(&draft)?;
-    linked?;
-    fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    let made = linked?;
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(made)
 }
 
 #[cfg(unix)]

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use secrecy::SecretString;
 
 pub use keys::{KeyFileError, KeyFileProblem, TemplateKey, TemplateKeys};
+pub use parse::passphrase as parse_passphrase;
 pub use source::{Environment, NotUnicode, Source};
 
 use crate::domain::{biometrics::ErrorRate, text::Email};
@@ -368,6 +369,8 @@ sections! {
             takes "32 bytes in base64 or hexadecimal, older keys after commas", "Key that seals templates and photos, then older keys that still open; without it `DATA_DIR/template.key` is made";
         keep_photos: bool = "KEEP_PHOTOS", parse::switch, default "off",
             takes "on or off", "Whether enrollment photos are kept, sealed like templates";
+        backup_passphrase: SecretString = "BACKUP_PASSPHRASE", parse::passphrase, secret true,
+            takes "12 characters or more", "Passphrase of backups; without it `rollcall backup` and `restore` ask for it";
     }
     /// What punches mean.
     attendance: Attendance {

@@ -36,6 +36,11 @@ pub(super) fn password(text: &str) -> Option<SecretString> {
         .then(|| text.to_owned().into())
 }
 
+/// 12 characters or more: fewer can be guessed by whoever has a backup.
+pub fn passphrase(text: &str) -> Option<SecretString> {
+    (text.chars().count() >= 12).then(|| text.to_owned().into())
+}
+
 pub(super) fn email(text: &str) -> Option<Email> {
     Email::parse(text).ok()
 }

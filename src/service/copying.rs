@@ -11,6 +11,7 @@ use std::{collections::HashSet, pin::Pin, time::Duration};
 use async_stream::try_stream;
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::personal_data;
@@ -20,10 +21,13 @@ use crate::{
 };
 
 /// How many records are written at the same time, so that they share commits and round trips.
-const AT_ONCE: usize = 16;
-
-/// The same for photos, which are large.
-const PHOTOS_AT_ONCE: usize = 2;
+/// Photos are large.
+pub(super) fn at_once(kind: RecordKind) -> usize {
+    match kind {
+        RecordKind::Photo => 2,
+        _ => 16,
+    }
+}
 
 /// How often, and how long apart, a store is asked again that does not answer: what is copied is
 /// more than a store is used to, and a server may be starting again.
@@ -103,7 +107,7 @@ fn named(ids: &[String], count: &usize) -> String {
 }
 
 /// How many records of a kind a store has, and what they are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// How many.
     pub count: u64,
@@ -144,10 +148,10 @@ pub struct Copied {
 }
 
 /// A record with its identity and its JSON, by which it is compared.
-struct Item {
-    id: String,
-    json: Vec<u8>,
-    record: StoredRecord,
+pub(super) struct Item {
+    pub(super) id: String,
+    pub(super) json: Vec<u8>,
+    pub(super) record: StoredRecord,
 }
 
 /// Whether something is worth another try, after a pause that grows.
@@ -163,7 +167,7 @@ async fn again(error: &StoreError, tries: &mut u32) -> bool {
 /// The records of a kind one by one; an error where a store breaks the promised order, because a
 /// comparison would go wrong without a word. A store that fails in between is read again from the
 /// start, up to where it was.
-fn items(stores: &Stores, kind: RecordKind) -> BoxStream<'_, Result<Item, StoreError>> {
+pub(super) fn items(stores: &Stores, kind: RecordKind) -> BoxStream<'_, Result<Item, StoreError>> {
     let items = try_stream! {
         let (mut told, mut tries): (Option<String>, _) = (None, 0);
         'reading: loop {
@@ -193,20 +197,15 @@ fn items(stores: &Stores, kind: RecordKind) -> BoxStream<'_, Result<Item, StoreE
     items.boxed()
 }
 
-/// Adds a record. After a call that got no answer it may be there already, which the comparison
-/// at the end makes sure of.
-async fn add(target: &Stores, item: &Item) -> Result<(), CopyError> {
+/// Adds a record, however often that takes. After a call that got no answer it may be there
+/// already, which a comparison at the end makes sure of.
+pub(super) async fn add(target: &Stores, record: &StoredRecord) -> Result<(), StoreError> {
     let mut tries = 0;
     loop {
-        match target.add(&item.record).await {
-            Ok(()) => return Ok(()),
+        match target.add(record).await {
             Err(StoreError::Conflict) if tries > 0 => return Ok(()),
-            Err(StoreError::Conflict) => {
-                let (kind, id) = (item.record.kind(), item.id.clone());
-                return Err(CopyError::Taken { kind, id });
-            }
             Err(error) if again(&error, &mut tries).await => {}
-            Err(error) => return Err(CopyError::Target(error)),
+            added => return added,
         }
     }
 }
@@ -240,21 +239,21 @@ fn pairs<'a>(
     pairs.boxed()
 }
 
+/// Counts and digests records of a kind in the order in which they are added.
 #[derive(Default)]
-struct Tallying {
+pub(super) struct Tallying {
     count: u64,
     hash: Sha256,
 }
 
 impl Tallying {
-    fn add(&mut self, item: Option<&Item>) {
-        let Some(item) = item else { return };
+    pub(super) fn add(&mut self, json: &[u8]) {
         self.count += 1;
-        self.hash.update((item.json.len() as u64).to_le_bytes());
-        self.hash.update(&item.json);
+        self.hash.update((json.len() as u64).to_le_bytes());
+        self.hash.update(json);
     }
 
-    fn end(self) -> Tally {
+    pub(super) fn end(self) -> Tally {
         Tally {
             count: self.count,
             digest: hex::encode(self.hash.finalize()),
@@ -272,8 +271,11 @@ pub async fn compare(source: &Stores, target: &Stores) -> Result<Vec<Compared>, 
         let (mut here, mut there) = (Tallying::default(), Tallying::default());
         let mut pairs = pairs(source, target, kind);
         while let Some(pair) = pairs.try_next().await? {
-            here.add(pair.0.as_ref());
-            there.add(pair.1.as_ref());
+            for (tallying, item) in [(&mut here, pair.0), (&mut there, pair.1)] {
+                if let Some(item) = item {
+                    tallying.add(&item.json);
+                }
+            }
         }
         let (source, target) = (here.end(), there.end());
         compared.push(Compared {
@@ -500,19 +502,20 @@ pub async fn copy(
 /// Writes those records of a kind that the target lacks; how many. They are read while they are
 /// written, which the order allows: whatever is added comes before what is read next.
 async fn add_missing(source: &Stores, target: &Stores, kind: RecordKind) -> Result<u64, CopyError> {
-    let at_once = if kind == RecordKind::Photo {
-        PHOTOS_AT_ONCE
-    } else {
-        AT_ONCE
-    };
     let missing = pairs(source, target, kind).try_filter_map(|pair| async move {
         Ok(match pair {
             (Some(one), None) => Some(one),
             _ => None,
         })
     });
-    let writes = missing.map_ok(|one| async move { add(target, &one).await });
-    let written = writes.try_buffer_unordered(at_once);
+    let writes = missing.map_ok(|one| async move {
+        let added = add(target, &one.record).await;
+        added.map_err(|error| match error {
+            StoreError::Conflict => CopyError::Taken { kind, id: one.id },
+            error => CopyError::Target(error),
+        })
+    });
+    let written = writes.try_buffer_unordered(at_once(kind));
     written
         .try_fold(0, |count, ()| async move { Ok(count + 1) })
         .await

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod application_cache;
 pub mod audit;
+pub mod backup;
 pub mod cached_lists;
 pub mod cameras;
 pub mod copying;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Works on the stores of a folder, which are closed afterwards.
-async fn on_sqlite(folder: &Path, work: impl AsyncFnOnce(&Stores)) {
+pub async fn on_sqlite(folder: &Path, work: impl AsyncFnOnce(&Stores)) {
     let store = SqliteStore::open(&folder.join("rollcall.db")).await;
     let stores = Stores::of(Arc::new(store.unwrap()));
     work(&stores).await;
@@ -22,7 +22,7 @@ async fn on_sqlite(folder: &Path, work: impl AsyncFnOnce(&Stores)) {
 }
 
 /// A folder with a site of so many punches.
-async fn filled(punches: u64) -> (TempDir, Site) {
+pub async fn filled(punches: u64) -> (TempDir, Site) {
     let folder = tempfile::tempdir().unwrap();
     let site = site_with(punches);
     on_sqlite(folder.path(), async |stores| {
@@ -36,7 +36,7 @@ fn sqlite(folder: &TempDir) -> String {
     format!("sqlite://{}", folder.path().display())
 }
 
-fn copy(from: &str, to: &str, more: &[&str]) -> Command {
+pub fn copy(from: &str, to: &str, more: &[&str]) -> Command {
     let mut arguments = vec!["store", "copy", "--from", from, "--to", to];
     arguments.extend(more);
     rollcall(Path::new("never made"), &arguments)
@@ -61,7 +61,7 @@ fn digests(out: &str) -> Vec<&str> {
     digests
 }
 
-fn redis() -> Result<RedisServer, String> {
+pub fn redis() -> Result<RedisServer, String> {
     RedisServer::with(&["--appendonly", "yes"])
 }
 

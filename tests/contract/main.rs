@@ -1,6 +1,7 @@
 //! The contract of the systems of record: one suite, run on every adapter.
 
 mod archive;
+mod backup;
 mod cameras;
 mod copying;
 mod crashes;
@@ -205,6 +206,7 @@ contract! {
     work_under_a_lease_is_kept_and_ends_with_it
     a_cache_keeps_its_word_in_the_store
     everything_is_read_once_and_in_order
+    a_backup_of_a_store_in_use_fits_together
     records_survive_as_json
     enrollments_that_interleave_are_read_in_order
     a_record_is_added_once_and_as_it_is

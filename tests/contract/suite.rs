@@ -18,6 +18,7 @@ use rollcall::{
 use uuid::Uuid;
 
 pub use crate::archive::*;
+pub use crate::backup::a_backup_of_a_store_in_use_fits_together;
 pub use crate::cameras::*;
 pub use crate::erasure::*;
 pub use crate::jobs::*;

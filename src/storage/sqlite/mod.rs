@@ -33,6 +33,11 @@ impl SqliteStore {
             threads: Threads::start(path).await?,
         })
     }
+
+    /// Whether any process has the file open, which is there.
+    pub fn in_use(path: &Path) -> Result<bool, OpenError> {
+        schema::in_use(path)
+    }
 }
 
 impl std::fmt::Debug for SqliteStore {

@@ -102,6 +102,25 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Whether anybody has the file open: the journal mode can be left only by the one who is alone.
+/// Whoever opens it next enters it again.
+pub(super) fn in_use(path: &Path) -> Result<bool, OpenError> {
+    let alone = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        let ours =
+            connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))?;
+        if ours == APPLICATION {
+            connection.pragma_update(None, "journal_mode", "DELETE")?;
+        }
+        Ok(())
+    };
+    match alone() {
+        Err(cause) if busy(&cause) => Ok(true),
+        alone => alone.map(|()| false).map_err(|cause| unusable(path, cause)),
+    }
+}
+
 fn unusable(path: &Path, cause: rusqlite::Error) -> OpenError {
     OpenError::Database {
         path: path.to_owned(),
@@ -238,6 +257,27 @@ mod tests {
                     .get::<_, String>(0)),
             Ok("b".to_owned())
         );
+    }
+
+    #[test]
+    fn whoever_has_the_file_open_is_seen_and_not_disturbed() {
+        let (_folder, path) = fresh();
+        let writer = open_writer(&path).unwrap();
+        let insert = "INSERT INTO settings VALUES ('a', 'b')";
+        writer.execute(insert, []).unwrap();
+        let reader = open_reader(&path).unwrap();
+        assert!(in_use(&path).unwrap());
+        drop(writer);
+        assert!(in_use(&path).unwrap(), "a reader is somebody, too");
+        let count = "SELECT count(*) FROM settings";
+        let count = |connection: &Connection| connection.query_row(count, [], |row| row.get(0));
+        assert_eq!(count(&reader), Ok(1));
+        drop(reader);
+        assert!(!in_use(&path).unwrap());
+        let writer = open_writer(&path).unwrap();
+        assert_eq!(count(&writer), Ok(1));
+        let mode = writer.pragma_query_value(None, "journal_mode", |row| row.get(0));
+        assert_eq!(mode, Ok("wal".to_owned()));
     }
 
     #[test]

@@ -1,0 +1,410 @@
+//! `rollcall backup` and `rollcall restore`, between real stores.
+
+use std::io::Read;
+
+use age::{Decryptor, Encryptor, scrypt};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use rollcall::config::TemplateKeys;
+
+use super::{store::*, *};
+use crate::{servers::MongoServer, skip::skip};
+
+const PASSPHRASE: &str = "a fence of nine willows";
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// A command on the SQLite store of a folder, told a passphrase.
+fn on(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = rollcall(folder.path(), arguments);
+    command.env("BACKUP_PASSPHRASE", PASSPHRASE);
+    command
+}
+
+/// A site with its key, and an archive of it.
+struct BackedUp {
+    site: TempDir,
+    folder: TempDir,
+    archive: String,
+}
+
+async fn backed_up(punches: u64, more: &[&str]) -> BackedUp {
+    let (site, _) = filled(punches).await;
+    let key = site.path().join("template.key");
+    fs::write(&key, format!("{KEY}\n")).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("site.age").to_str().unwrap().to_owned();
+    let (code, out, err) = run(&mut on(&site, &[&["backup", &archive], more].concat()));
+    assert_eq!(code, 0, "{out}{err}");
+    let told = out.contains(&format!("punches  {punches}")) && out.contains("is whole");
+    assert!(told, "{out}");
+    BackedUp {
+        site,
+        folder,
+        archive,
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    let mut names: Vec<_> = entries
+        .map(|entry| name(entry).into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn key_in(folder: &TempDir) -> TemplateKeys {
+    let text = fs::read_to_string(folder.path().join("template.key")).unwrap();
+    TemplateKeys::parse(text.trim()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_brings_a_site_into_any_store_with_its_key() {
+    let (redis, mongo) = match (redis(), MongoServer::start()) {
+        (Ok(redis), Ok(mongo)) => (redis, mongo),
+        (Err(why), _) | (_, Err(why)) => return skip("a backup into any store", &why),
+    };
+    let first = backed_up(60, &[]).await;
+    let (sqlite, folder) = (tempfile::tempdir().unwrap(), first.folder.path());
+    let place = |folder: &TempDir| format!("sqlite://{}", folder.path().display());
+    let stores = [
+        ("sqlite", None, place(&sqlite)),
+        ("redis", Some(("REDIS_URL", redis.url())), redis.url()),
+        (
+            "mongodb",
+            Some(("MONGODB_URI", mongo.uri())),
+            format!("{}rollcall", mongo.uri()),
+        ),
+    ];
+    let mut archive = first.archive.clone();
+    // Each store is restored from a backup of the one before.
+    for (store, address, place_of_it) in stores {
+        let mode = fs::metadata(&archive).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let bytes = fs::read(&archive).unwrap();
+        assert!(bytes.starts_with(b"age-encryption.org/v1\n"));
+        let other = tempfile::tempdir().unwrap();
+        let target = if store == "sqlite" { &sqlite } else { &other };
+        let told = |arguments: &[&str]| {
+            let mut command = on(target, arguments);
+            command.env("STORE", store).envs(address.clone());
+            run(&mut command)
+        };
+        let (code, out, err) = told(&["restore", &archive, "--check"]);
+        assert!(code == 0 && out.contains("punches  60"), "{out}{err}");
+        assert_eq!(names(target.path()), [""; 0], "only read");
+        // The second time there is nothing to do.
+        for _ in 0..2 {
+            let (code, out, err) = told(&["restore", &archive]);
+            assert_eq!(code, 0, "{store}: {out}{err}");
+            assert!(out.contains("holds what the backup holds"), "{out}");
+        }
+        assert!(key_in(target).open_all_of(&TemplateKeys::parse(KEY).unwrap()));
+        let (code, out, err) = run(&mut copy(&place(&first.site), &place_of_it, &["--check"]));
+        assert_eq!(code, 0, "{store}: {out}{err}");
+        archive = folder.join(store).to_str().unwrap().to_owned();
+        let (code, out, err) = told(&["backup", &archive]);
+        assert_eq!(code, 0, "{store}: {out}{err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_whole_archive_writes_nothing() {
+    let BackedUp {
+        site: _site,
+        folder,
+        archive,
+    } = backed_up(60, &[]).await;
+    let bytes = fs::read(&archive).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let refused = |bytes: &[u8], passphrase: &str| {
+        let path = folder.path().join("other.age");
+        fs::write(&path, bytes).unwrap();
+        let mut command = on(&target, &["restore", path.to_str().unwrap()]);
+        let (code, out, err) = run(command.env("BACKUP_PASSPHRASE", passphrase));
+        assert_eq!(code, 1, "{out}");
+        assert_eq!(names(target.path()), [""; 0], "nothing is written, or left");
+        err
+    };
+    let wrong = refused(&bytes, "a fence of ten willows");
+    assert!(wrong.contains("another passphrase"), "{wrong}");
+    for place in [40, bytes.len() / 2, bytes.len() - 1] {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 1;
+        refused(&flipped, PASSPHRASE);
+    }
+    for length in [0, 100, bytes.len() / 2, bytes.len() - 1] {
+        refused(&bytes[..length], PASSPHRASE);
+    }
+    let longer = [&bytes[..], b"more"].concat();
+    refused(&longer, PASSPHRASE);
+    refused(b"{}", PASSPHRASE);
+
+    // Sealed with the right passphrase, and not what was written.
+    let lines = lines_of(&bytes);
+    let changed = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut lines = lines.clone();
+        change(&mut lines);
+        refused(&sealed(&lines), PASSPHRASE)
+    };
+    let newer = changed(&|lines| lines[0] = lines[0].replace("\"form\":1", "\"form\":2"));
+    assert!(newer.contains("another form"), "{newer}");
+    let lost = changed(&|lines| {
+        let person = lines
+            .iter_mut()
+            .find(|line| line.contains("\"employee\",\"record\""));
+        let person = person.unwrap();
+        *person = person.replace("\"name\":", "\"badge\":7,\"name\":");
+    });
+    assert!(lost.contains("would lose some of its employees"), "{lost}");
+    let kinds = changed(&|lines| lines[1] = r#"{"kind":"planet","record":{}}"#.to_owned());
+    assert!(kinds.contains("another form"), "{kinds}");
+    let fewer = changed(&|lines| {
+        let punch = lines
+            .iter()
+            .position(|line| line.contains("\"kind\":\"punch\""));
+        lines.remove(punch.unwrap());
+    });
+    assert!(
+        fewer.contains("the punches of the backup are not"),
+        "{fewer}"
+    );
+    let twice = changed(&|lines| lines.insert(1, lines[1].clone()));
+    assert!(twice.contains("the same twice"), "{twice}");
+    let early = changed(&|lines| drop(lines.pop()));
+    assert!(early.contains("ends too early"), "{early}");
+    changed(&|lines| lines.push("{}".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_of_an_older_version_is_restored() {
+    let BackedUp {
+        site: _site,
+        folder: _folder,
+        archive,
+    } = backed_up(3, &[]).await;
+    let mut lines = lines_of(&fs::read(&archive).unwrap());
+    // A kind of record that did not exist yet.
+    let cameras = lines
+        .iter()
+        .filter(|line| line.starts_with(r#"{"kind":"camera""#));
+    assert_eq!(cameras.count(), 2);
+    lines.retain(|line| !line.starts_with(r#"{"kind":"camera""#));
+    let end: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    let mut end = end;
+    assert!(
+        end["end"]
+            .as_object_mut()
+            .unwrap()
+            .remove("camera")
+            .is_some()
+    );
+    *lines.last_mut().unwrap() = end.to_string();
+    fs::write(&archive, sealed(&lines)).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let (code, out, err) = run(&mut on(&target, &["restore", &archive]));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("punches  3") && !out.contains("cameras"),
+        "{out}"
+    );
+}
+
+fn lines_of(archive: &[u8]) -> Vec<String> {
+    let identity = scrypt::Identity::new(PASSPHRASE.to_owned().into());
+    let sealed = Decryptor::new_buffered(archive).unwrap();
+    let plain = sealed.decrypt(std::iter::once(&identity as &dyn age::Identity));
+    let mut text = String::new();
+    GzDecoder::new(plain.unwrap())
+        .read_to_string(&mut text)
+        .unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn sealed(lines: &[String]) -> Vec<u8> {
+    let mut recipient = scrypt::Recipient::new(PASSPHRASE.to_owned().into());
+    recipient.set_work_factor(2);
+    let sealed = Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient));
+    let sealed = sealed.unwrap().wrap_output(Vec::new()).unwrap();
+    let mut out = GzEncoder::new(sealed, Compression::fast());
+    for line in lines {
+        writeln!(out, "{line}").unwrap();
+    }
+    out.finish().unwrap().finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_overwrites_nothing_and_needs_a_passphrase() {
+    let BackedUp {
+        site,
+        folder,
+        archive,
+    } = backed_up(3, &[]).await;
+    let (code, _, err) = run(&mut on(&site, &["backup", &archive]));
+    assert!(code == 1 && err.contains("is there already"), "{err}");
+
+    let other = folder.path().join("b");
+    let other = other.to_str().unwrap();
+    let (code, _, err) = run(on(&site, &["backup", other]).env("BACKUP_PASSPHRASE", "too short"));
+    assert!(code == 2 && err.contains("12 characters"), "{err}");
+    for command in ["backup", "restore"] {
+        let (code, _, err) = run(&mut rollcall(site.path(), &[command, other]));
+        assert!(code == 1 && err.contains("BACKUP_PASSPHRASE"), "{err}");
+    }
+    let (code, _, err) = run(&mut on(&site, &["backup", "none/such/folder/b"]));
+    assert!(code == 1 && err.contains("cannot be written"), "{err}");
+    let empty = tempfile::tempdir().unwrap();
+    let (code, _, err) = run(&mut on(&empty, &["backup", other]));
+    assert!(code == 1 && err.contains("no database"), "{err}");
+    assert_eq!(names(empty.path()), [""; 0]);
+
+    // A passphrase in a file, as editors end one.
+    let secret = folder.path().join("passphrase");
+    fs::write(&secret, format!("{PASSPHRASE}\n")).unwrap();
+    let mut checked = rollcall(empty.path(), &["restore", &archive, "--check"]);
+    let (code, out, err) = run(checked.env("BACKUP_PASSPHRASE_FILE", &secret));
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(names(folder.path()), ["passphrase", "site.age"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_key_is_kept_and_that_of_the_archive_can_be_had() {
+    let BackedUp {
+        site: _site,
+        folder: _folder,
+        archive,
+    } = backed_up(3, &[]).await;
+    let target = tempfile::tempdir().unwrap();
+    let with = |key: &str, arguments: &[&str]| {
+        let mut command = on(&target, &[&["restore", &archive], arguments].concat());
+        run(command.env("TEMPLATE_KEY", key))
+    };
+    let other = "ff".repeat(32);
+    let (code, _, err) = with(&other, &[]);
+    assert!(code == 1 && err.contains("nothing was restored"), "{err}");
+    assert_eq!(names(target.path()), [""; 0]);
+    let (code, key, err) = with(&other, &["--show-key"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(names(target.path()), [""; 0], "only read");
+    let (code, out, err) = with(&format!("{other},{}", key.trim()), &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(!target.path().join("template.key").exists());
+
+    let bare = backed_up(3, &["--without-key"]).await;
+    let target = tempfile::tempdir().unwrap();
+    let (code, _, err) = run(&mut on(&target, &["restore", &bare.archive, "--show-key"]));
+    assert!(code == 1 && err.contains("not in it"), "{err}");
+    let (code, out, err) = run(&mut on(&target, &["restore", &bare.archive]));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("put the template key back"), "{out}");
+    assert!(!target.path().join("template.key").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_runs_is_backed_up_and_not_restored_over() {
+    let (site, _) = filled(3).await;
+    let key = [("TEMPLATE_KEY", KEY), ("ADMIN_EMAIL", "")];
+    let service = Service::start(site.path(), &key);
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("site.age");
+    let archive = archive.to_str().unwrap();
+    let told = |arguments: &[&str]| run(on(&site, arguments).envs(key));
+    let (code, out, err) = told(&["backup", archive]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, out, err) = told(&["restore", archive]);
+    assert!(code == 1 && err.contains("stop the service"), "{out}{err}");
+    assert_eq!(service.get("/readyz").0, 200);
+    assert_eq!(service.stop(), 0);
+
+    // What came after the backup is not undone: that would be for an empty store.
+    let news = on_sqlite(site.path(), async |stores| {
+        let entry = site::audit("employee.add", 7, 7);
+        stores.audit.append(&entry).await.unwrap();
+    });
+    news.await;
+    let (code, out, err) = told(&["restore", archive]);
+    assert!(
+        code == 1 && err.contains("nothing was written"),
+        "{out}{err}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_is_killed_goes_on_where_it_was() {
+    let redis = match redis() {
+        Ok(redis) => redis,
+        Err(why) => return skip("a_restore_that_is_killed", &why),
+    };
+    let BackedUp {
+        site,
+        folder: _folder,
+        archive,
+    } = backed_up(4000, &[]).await;
+    let target = tempfile::tempdir().unwrap();
+    let restore = || {
+        let mut command = on(&target, &["restore", &archive]);
+        command.env("STORE", "redis").env("REDIS_URL", redis.url());
+        command
+    };
+    let written = || {
+        let keys: Vec<String> = redis.ask(&["KEYS", "{rollcall}:punch:*"]);
+        keys.len()
+    };
+    let mut child = restore().stdout(Stdio::null()).spawn().unwrap();
+    while written() < 300 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(written() < 4000);
+    let (code, out, err) = run(&mut restore());
+    assert_eq!(code, 0, "{out}{err}");
+    let place = format!("sqlite://{}", site.path().display());
+    let (code, out, err) = run(&mut copy(&place, &redis.url(), &["--check"]));
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_what_cannot_be_finished() {
+    let BackedUp { site, folder, .. } = backed_up(4000, &[]).await;
+    let other = folder.path().join("b");
+    // As much as a full disk takes.
+    let full = format!(
+        "trap '' XFSZ; ulimit -f 100; exec {} backup {}",
+        env!("CARGO_BIN_EXE_rollcall"),
+        other.display()
+    );
+    let mut shell = Command::new("sh");
+    shell.env_clear().args(["-c", &full]);
+    shell.env("DATA_DIR", site.path());
+    let (code, out, err) = run(shell.env("BACKUP_PASSPHRASE", PASSPHRASE));
+    assert!(code == 1 && err.contains("cannot be written"), "{out}{err}");
+    assert_eq!(names(folder.path()), ["site.age"]);
+
+    // Told to end at any moment.
+    let target = tempfile::tempdir().unwrap();
+    for (folder, command) in [
+        (&folder, on(&site, &["backup", other.to_str().unwrap()])),
+        (&target, {
+            let archive = folder.path().join("site.age");
+            on(&target, &["restore", archive.to_str().unwrap(), "--check"])
+        }),
+    ] {
+        let mut command = command;
+        let before = names(folder.path());
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while names(folder.path()) == before {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        }
+        let kill = ["-TERM", &child.id().to_string()];
+        assert!(Command::new("kill").args(kill).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert_eq!(names(folder.path()), before);
+    }
+}
