@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::service::{
     accounts::Accounts, cameras::Cameras, devices::Devices, employees::Employees,
     enrollment::Enrolling, health::Health, identification::Identifying, jobs::Jobs,
-    pairing::Pairing, punching::Punching,
+    pairing::Pairing, pictures::Pictures, punching::Punching,
 };
 
 /// Every use case that somebody outside can ask for.
@@ -27,6 +27,8 @@ pub struct App {
     pub identifying: Arc<Identifying>,
     /// Recording punches.
     pub punching: Arc<Punching>,
+    /// Pictures of punches and of unknown faces.
+    pub pictures: Arc<Pictures>,
     /// Background jobs.
     pub jobs: Arc<Jobs>,
     /// How the service and what it stands on are.

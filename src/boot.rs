@@ -38,6 +38,7 @@ use crate::{
         identification::Identifying,
         jobs::Jobs,
         pairing::{PAIRING, Pairing},
+        pictures::{Keeps, Pictures},
         probing::Probing,
         punching::{PunchRules, Punching},
         references::{Filled, References},
@@ -49,8 +50,8 @@ use crate::{
     storage::{mongo, sqlite},
     vault::Vault,
     vision::{
-        self, Engine, EngineOptions, EngineStartError, Glancer, Pack, PackError, PrecisionChoice,
-        Runtime, RuntimeError,
+        self, Cutter, Engine, EngineOptions, EngineStartError, Glancer, Pack, PackError,
+        PrecisionChoice, Runtime, RuntimeError,
     },
 };
 
@@ -313,7 +314,21 @@ impl Core {
             feed.clone(),
         ));
         let least_liveness = Some(settings.recognition.min_liveness).filter(|least| *least > 0.0);
-        let probing = Arc::new(Probing::new(face_engine.clone(), least_liveness));
+        let keeps = Keeps {
+            punches: settings.privacy.keep_punch_pictures.is_some(),
+            unknown: settings.privacy.keep_unknown_faces.is_some(),
+        };
+        let probing = Probing::new(face_engine.clone(), least_liveness).with_stills(keeps.any());
+        let probing = Arc::new(probing);
+        let pictures = Arc::new(Pictures::new(
+            stores.clone(),
+            vault.clone(),
+            Arc::new(Cutter::default()),
+            records.shared.limits.clone(),
+            audit.clone(),
+            clock.clone(),
+            keeps,
+        ));
         let identifying = Arc::new(Identifying::new(
             probing.clone(),
             gallery.clone(),
@@ -388,7 +403,9 @@ impl Core {
                     },
                 },
                 feed,
+                pictures.clone(),
             )),
+            pictures,
             identifying,
             jobs,
             health,

@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 use crate::{
     domain::{
         biometrics::{Embedding, ModelId},
-        ids::EmployeeId,
+        ids::{EmployeeId, PictureId},
     },
-    ports::Sealed,
+    ports::{Pictured, Sealed, StoredPicture},
 };
 
 /// Why something could not be opened. A blob that fails to authenticate is never returned.
@@ -131,6 +131,22 @@ impl Vault {
         self.open(sealed, &photo_binding(employee))
     }
 
+    /// Seals a picture for its identity and whom it shows.
+    pub fn seal_picture(
+        &self,
+        nonce: [u8; 12],
+        id: PictureId,
+        of: Pictured,
+        picture: &[u8],
+    ) -> Result<Sealed, VaultError> {
+        self.seal(nonce, picture, &picture_binding(id, of))
+    }
+
+    /// Opens what [`seal_picture`](Self::seal_picture) sealed, if its record is as it was.
+    pub fn open_picture(&self, picture: &StoredPicture) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        self.open(&picture.sealed, &picture_binding(picture.id, picture.of))
+    }
+
     /// Seals something that is cached under a key, and is worth nothing under another.
     pub fn seal_cached(
         &self,
@@ -202,6 +218,13 @@ fn photo_binding(employee: EmployeeId) -> String {
     format!("photo:{employee}")
 }
 
+fn picture_binding(id: PictureId, of: Pictured) -> String {
+    match of {
+        Pictured::Punch { punch, employee } => format!("picture:{id}:{punch}:{employee}"),
+        Pictured::Unknown => format!("picture:{id}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,5 +286,38 @@ mod tests {
             vault.open_photo(&sealed, employee(2)).unwrap_err(),
             VaultError::Forged
         );
+    }
+
+    #[test]
+    fn a_picture_opens_for_whom_it_shows_only() {
+        use crate::domain::{
+            attendance::PunchSource,
+            ids::{DeviceId, PunchId},
+        };
+        let vault = Vault::new(&Zeroizing::new([7; 32]), &[]);
+        let number = uuid::Uuid::from_u128;
+        let punch = |who| Pictured::Punch {
+            punch: PunchId::new(number(5)),
+            employee: employee(who),
+        };
+        let id = PictureId::new(number(1));
+        let sealed = vault.seal_picture([2; 12], id, punch(1), b"jpeg").unwrap();
+        let stored = |id, of| StoredPicture {
+            id,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            of,
+            source: PunchSource::Device,
+            device: DeviceId::new(number(9)),
+            sealed: sealed.clone(),
+        };
+        let opened = |id, of| vault.open_picture(&stored(id, of));
+        assert_eq!(opened(id, punch(1)).unwrap().as_slice(), b"jpeg");
+        for forged in [
+            stored(id, punch(2)),
+            stored(id, Pictured::Unknown),
+            stored(PictureId::new(number(2)), punch(1)),
+        ] {
+            assert_eq!(vault.open_picture(&forged).unwrap_err(), VaultError::Forged);
+        }
     }
 }

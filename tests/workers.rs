@@ -11,23 +11,24 @@ use rollcall::{
     clock::{Clock, SystemClock},
     domain::{
         accounts::{Actor, Session, TokenHash},
-        attendance::RequestKey,
+        attendance::{PunchSource, RequestKey},
+        audit::AuditEntry,
         biometrics::{Embedding, ModelId, Views},
         employees::{Consent, Employee},
-        ids::{AccountId, DeviceId, EmployeeId, JobId, TemplateId},
+        ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PictureId, PunchId, TemplateId},
         jobs::{Job, JobKind, JobState},
         quality::Quality,
         text::{Code, IdempotencyKey, Name},
     },
     gallery::MemoryGallery,
-    ports::{Gallery, KeptAnswer, StoredTemplate, Stores},
+    ports::{Gallery, KeptAnswer, Pictured, StoredPicture, StoredTemplate, Stores},
     service::{feed::Feed, references::References},
     storage::{memory::MemoryBus, sqlite::SqliteStore},
     telemetry::Health,
     vault::Vault,
     workers::{
         gallery_sync::{GallerySync, OVERLAP},
-        retention::{self, Purged},
+        retention::{self, Ages, Purged},
     },
 };
 use uuid::Uuid;
@@ -246,7 +247,46 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         stores.cache.put(&values, ended, until).await.unwrap();
     }
 
-    let purged = retention::purge(stores, clock).await.unwrap();
+    let entry = |days: i64| AuditEntry {
+        id: AuditId::new(clock.id()),
+        at: clock.now() - SignedDuration::from_hours(days * 24),
+        actor: Actor::System,
+        action: "templates.delete".to_owned(),
+        subject: ann.to_string(),
+        detail: None,
+    };
+    for entry in [entry(31), entry(29)] {
+        stores.audit.append(&entry).await.unwrap();
+    }
+
+    let picture = |of, hours: i64| StoredPicture {
+        id: PictureId::new(clock.id()),
+        at: clock.now() - SignedDuration::from_hours(hours),
+        of,
+        source: PunchSource::Device,
+        device,
+        sealed: world.vault.seal_cached([1; 12], "", b"").unwrap(),
+    };
+    let of = |employee| Pictured::Punch {
+        punch: PunchId::new(clock.id()),
+        employee,
+    };
+    let kept = [picture(of(bob), 23), picture(Pictured::Unknown, 47)];
+    let gone = [
+        picture(of(bob), 25),
+        picture(of(ann), 1),
+        picture(Pictured::Unknown, 49),
+    ];
+    for picture in kept.iter().chain(&gone) {
+        stores.pictures.insert(picture).await.unwrap();
+    }
+
+    let ages = Ages {
+        audit: Some(SignedDuration::from_hours(30 * 24)),
+        punch_pictures: Some(SignedDuration::from_hours(24)),
+        unknown_faces: Some(SignedDuration::from_hours(48)),
+    };
+    let purged = retention::purge(stores, clock, ages).await.unwrap();
     for (id, left) in [(ann, 0), (bob, 1)] {
         let templates = stores.templates.of_employee(id).await.unwrap();
         let employee = stores.employees.find(id).await.unwrap().unwrap();
@@ -261,9 +301,28 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
             answers: 1,
             jobs: 1,
             faces: 1,
-            cached: 1
+            cached: 1,
+            audit: 1,
+            punch_pictures: 1,
+            unknown_faces: 1,
         }
     );
+    for (picture, there) in kept
+        .iter()
+        .map(|one| (one, true))
+        .chain(gone.iter().map(|one| (one, false)))
+    {
+        let found = stores.pictures.find(picture.id).await.unwrap();
+        assert_eq!(found.is_some(), there, "{:?}", picture.of);
+    }
+    // Switched off, what was kept until then goes at once.
+    let off = Ages {
+        unknown_faces: None,
+        ..ages
+    };
+    let purged = retention::purge(stores, clock, off).await.unwrap();
+    assert_eq!((purged.punch_pictures, purged.unknown_faces), (0, 1));
+    assert_eq!(stores.audit.latest(9).await.unwrap().len(), 1);
     for (job, there) in jobs.iter().zip([false, true, true]) {
         assert_eq!(stores.jobs.find(job.id).await.unwrap().is_some(), there);
     }
@@ -294,5 +353,15 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
                 .is_some(),
             there
         );
+    }
+    // Kept for ever, and for longer than there has been time.
+    clock.advance(SignedDuration::from_hours(1_000_000));
+    for audit in [None, Some(SignedDuration::from_hours(1 << 40))] {
+        let ages = Ages {
+            audit,
+            ..Ages::default()
+        };
+        let purged = retention::purge(stores, clock, ages).await;
+        assert_eq!(purged.unwrap().audit, 0);
     }
 }

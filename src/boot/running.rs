@@ -26,7 +26,8 @@ use crate::{
     workers::{
         Supervisor, cameras,
         gallery_sync::{self, GallerySync},
-        jobs, retention,
+        jobs,
+        retention::{self, Ages},
     },
 };
 
@@ -77,7 +78,12 @@ impl Running {
         let parts = Arc::new(telemetry::Health::default());
         parts.note(gallery_sync::PART, telemetry::Condition::Fine);
         let (supervisor, stopping) = (Supervisor::new(), CancellationToken::new());
-        start_workers(&supervisor, &core, &parts, metrics.clone());
+        let ages = Ages {
+            audit: settings.privacy.keep_audit,
+            punch_pictures: settings.privacy.keep_punch_pictures,
+            unknown_faces: settings.privacy.keep_unknown_faces,
+        };
+        start_workers(&supervisor, &core, &parts, metrics.clone(), ages);
         watch_cameras(&supervisor, &core, settings);
         let render = move || metrics.render();
         let router = http::router(http::Parts {
@@ -246,6 +252,7 @@ fn start_workers(
     core: &Core,
     parts: &Arc<telemetry::Health>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
+    ages: Ages,
 ) {
     let Records { stores, clock, .. } = core.records.clone();
     let (references, since) = (core.references.clone(), core.filled_at);
@@ -295,6 +302,11 @@ fn start_workers(
             jobs::run(kind, runner.clone(), feed.clone(), stop)
         });
     }
+    let pictures = core.app.pictures.clone();
+    supervisor.keep("pictures", move |stop| {
+        let pictures = pictures.clone();
+        async move { pictures.work(stop).await }
+    });
     supervisor.spawn(
         "model change",
         jobs::after_model_change(core.app.jobs.clone(), supervisor.token()),
@@ -306,7 +318,7 @@ fn start_workers(
         });
     }
     supervisor.keep("retention", move |stop| {
-        retention::run(stores.clone(), clock.clone(), stop)
+        retention::run(stores.clone(), clock.clone(), ages, stop)
     });
     supervisor.keep("metrics", move |stop| {
         telemetry::keep_metrics(metrics.clone(), stop)

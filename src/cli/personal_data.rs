@@ -12,6 +12,7 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::{
@@ -88,7 +89,7 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
         );
         if copy.unopened > 0 {
             return Err(Failure::Refused(format!(
-                "{} templates or photos could not be opened with the present TEMPLATE_KEY and are left out",
+                "{} templates, photos or pictures could not be opened with the present TEMPLATE_KEY and are left out",
                 copy.unopened
             )));
         }
@@ -110,6 +111,7 @@ pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, 
         let Erased {
             templates,
             photos,
+            pictures,
             answers,
             punches,
         } = erased;
@@ -123,6 +125,7 @@ pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, 
             "deleted": {
                 "templates": templates,
                 "photos": photos,
+                "pictures": pictures,
                 "kept_answers": answers,
                 "punches": punches,
             },
@@ -201,7 +204,7 @@ struct CopiedFile {
 struct Copy {
     folder: PathBuf,
     files: Vec<CopiedFile>,
-    /// Templates and photos that no present key opens.
+    /// Templates, photos and pictures that no present key opens.
     unopened: usize,
 }
 
@@ -223,7 +226,8 @@ impl Copy {
         Ok(())
     }
 
-    /// `person.json` with all records, `punches.csv` once more for spreadsheets, and the photos.
+    /// `person.json` with all records, `punches.csv` once more for spreadsheets, the photos and
+    /// pictures.
     fn write(&mut self, about: &[StoredRecord], vault: Option<&Vault>) -> Result<(), Failure> {
         let mut kinds: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for record in about {
@@ -252,8 +256,20 @@ impl Copy {
         self.file("punches.csv", &punches.into_inner()?)
     }
 
-    /// A record as JSON, with the numbers of a template and the file of a photo in the place of
-    /// what is sealed.
+    /// Writes an image, if it could be opened; what its file is called.
+    fn image(
+        &mut self,
+        name: &str,
+        opened: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Option<Value>, Failure> {
+        let Some(bytes) = opened else { return Ok(None) };
+        let name = format!("{name}.{}", extension(&bytes));
+        self.file(&name, &bytes)?;
+        Ok(Some(name.into()))
+    }
+
+    /// A record as JSON, with the numbers of a template and the file of a photo or picture in the
+    /// place of what is sealed.
     fn opened(&mut self, record: &StoredRecord, vault: Option<&Vault>) -> Result<Value, Failure> {
         let tagged = serde_json::to_value(record)?;
         let mut value = tagged.get("record").cloned().unwrap_or_default();
@@ -270,14 +286,14 @@ impl Copy {
             StoredRecord::Photo(photo) => {
                 let opened =
                     vault.and_then(|vault| vault.open_photo(&photo.sealed, photo.employee).ok());
-                let name = opened.as_ref().map(|bytes| {
-                    let id = photo.id;
-                    format!("photo-{id}.{}", extension(bytes))
-                });
-                if let (Some(bytes), Some(name)) = (opened, &name) {
-                    self.file(name, &bytes)?;
-                }
-                ("file", name.map(Value::from))
+                ("file", self.image(&format!("photo-{}", photo.id), opened)?)
+            }
+            StoredRecord::Picture(picture) => {
+                let opened = vault.and_then(|vault| vault.open_picture(picture).ok());
+                (
+                    "file",
+                    self.image(&format!("picture-{}", picture.id), opened)?,
+                )
             }
             _ => return Ok(value),
         };

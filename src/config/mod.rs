@@ -250,7 +250,7 @@ sections! {
             takes "the path of a PEM file", "Certificate, with those of its authorities after it, to speak TLS without a proxy; read again when it changes. `rollcall tls init` makes one";
         tls_key: PathBuf = "TLS_KEY", parse::path,
             takes "the path of a PEM file", "The certificate's private key";
-        hsts: Option<SignedDuration> = "HSTS", parse::hsts, default "off",
+        hsts: Option<SignedDuration> = "HSTS", parse::off_or_age, default "off",
             takes "off, or a duration such as 720h", "How long browsers shall come back over TLS only, told to those who come over TLS; hard to take back";
         trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", parse::networks, default "none",
             takes "none, or addresses or networks such as 10.0.0.0/8, separated by commas",
@@ -369,6 +369,12 @@ sections! {
             takes "32 bytes in base64 or hexadecimal, older keys after commas", "Key that seals templates and photos, then older keys that still open; without it `DATA_DIR/template.key` is made";
         keep_photos: bool = "KEEP_PHOTOS", parse::switch, default "off",
             takes "on or off", "Whether enrollment photos are kept, sealed like templates";
+        keep_audit: Option<SignedDuration> = "KEEP_AUDIT", parse::forever_or_age, default "forever",
+            takes "forever, or a duration such as 1095d or 26280h", "How long the entries of the audit trail are kept";
+        keep_punch_pictures: Option<SignedDuration> = "KEEP_PUNCH_PICTURES", parse::off_or_age, default "off",
+            takes "off, or a duration such as 30d or 12h", "How long a small picture of each punch is kept, sealed like templates; see docs/PRIVACY.md";
+        keep_unknown_faces: Option<SignedDuration> = "KEEP_UNKNOWN_FACES", parse::off_or_age, default "off",
+            takes "off, or a duration such as 30d or 12h", "How long a small picture of each face that nobody knows is kept, sealed like templates; see docs/PRIVACY.md";
         backup_passphrase: SecretString = "BACKUP_PASSPHRASE", parse::passphrase, secret true,
             takes "12 characters or more", "Passphrase of backups; without it `rollcall backup` and `restore` ask for it";
     }

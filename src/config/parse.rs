@@ -53,10 +53,14 @@ pub(super) fn switch(text: &str) -> Option<bool> {
     }
 }
 
-/// `500ms`, `60s`, `5m`, `12h`, `1h 30m`; a bare 0 needs no unit.
+/// `500ms`, `60s`, `5m`, `12h`, `1h 30m`, `30d`; a bare 0 needs no unit. A day is 24 hours.
 pub(super) fn duration(text: &str) -> Option<SignedDuration> {
     if text == "0" {
         return Some(SignedDuration::ZERO);
+    }
+    let days = text.strip_suffix('d').map(str::trim_end);
+    if let Some(days) = days.and_then(|days| days.parse::<u16>().ok()) {
+        return Some(SignedDuration::from_hours(24 * i64::from(days)));
     }
     let duration: SignedDuration = text.parse().ok()?;
     (!duration.is_negative()).then_some(duration)
@@ -74,9 +78,17 @@ pub(super) fn age(text: &str) -> Option<SignedDuration> {
 }
 
 /// `None` for off.
-pub(super) fn hsts(text: &str) -> Option<Option<SignedDuration>> {
+pub(super) fn off_or_age(text: &str) -> Option<Option<SignedDuration>> {
     match text {
         "off" | "0" => Some(None),
+        text => age(text).map(Some),
+    }
+}
+
+/// `None` for ever.
+pub(super) fn forever_or_age(text: &str) -> Option<Option<SignedDuration>> {
+    match text {
+        "forever" => Some(None),
         text => age(text).map(Some),
     }
 }

@@ -32,6 +32,21 @@ fn every_default_is_a_value_that_its_variable_takes() {
 }
 
 #[test]
+fn ages_are_given_in_days_too_and_for_ever() {
+    let kept = |text: &str| Settings::read(&[("KEEP_AUDIT", text)]).map(|s| s.privacy.keep_audit);
+    let hours = |hours| Ok(Some(SignedDuration::from_hours(hours)));
+    assert_eq!(kept("forever"), Ok(None));
+    assert_eq!(kept(""), Ok(None));
+    assert_eq!(kept("1095d"), hours(26_280));
+    assert_eq!(kept("30 d"), hours(720));
+    assert_eq!(kept("26280h"), hours(26_280));
+    assert_eq!(kept("1 second"), Ok(Some(SignedDuration::from_secs(1))));
+    for bad in ["0", "0d", "-1d", "off", "d", "1.5d", "a while"] {
+        assert!(kept(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn an_empty_value_counts_as_unset() {
     let settings = Settings::read(&[("PORT", ""), ("MONGODB_HOST", "  ")]).unwrap();
     assert_eq!(settings.server.port, 10000);

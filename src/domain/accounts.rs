@@ -63,6 +63,8 @@ pub enum Permission {
     Administer,
     /// Identify and verify without a punch.
     Identify,
+    /// Look at pictures of punches and of unknown faces, delete the latter.
+    Look,
     /// Punch with a face.
     Punch,
 }
@@ -72,7 +74,7 @@ impl Role {
     pub fn permits(self, permission: Permission) -> bool {
         match permission {
             Permission::Read => true,
-            Permission::Correct | Permission::Identify => {
+            Permission::Correct | Permission::Identify | Permission::Look => {
                 matches!(self, Role::Admin | Role::Manager)
             }
             Permission::Enroll | Permission::Administer => self == Role::Admin,

@@ -61,6 +61,8 @@ id! {
     JobId,
     /// Names a kept enrollment photo.
     PhotoId,
+    /// Names a picture of a punch or of an unknown face.
+    PictureId,
     /// Names a punch.
     PunchId,
     /// Names a stored template.

@@ -10,5 +10,6 @@ pub mod employees;
 pub mod ids;
 pub mod jobs;
 pub mod quality;
+pub mod samples;
 pub mod text;
 pub mod tracking;

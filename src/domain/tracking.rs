@@ -9,6 +9,7 @@ use super::{
     biometrics::{Embedding, Fused, Look, Similarity, Threshold},
     ids::EmployeeId,
     quality::Quality,
+    samples::Still,
 };
 
 /// A rectangle in pixels of the upright image; may reach beyond it.
@@ -60,6 +61,8 @@ pub struct Frame {
     pub quality: Quality,
     /// Probability of a live person, 0..1; `None` without a liveness model.
     pub liveness: Option<f32>,
+    /// What it was seen in, when pictures are kept.
+    pub still: Option<Still>,
 }
 
 /// Names a track among those of one camera since it is watched.
@@ -502,6 +505,7 @@ mod tests {
                 embedding,
                 quality: quality(),
                 liveness: None,
+                still: None,
             }),
         }
     }
@@ -674,6 +678,7 @@ mod tests {
                 ..quality()
             },
             liveness: None,
+            still: None,
         };
         for picture in [0, 0, 0, 0, 0, 1, 2, 3] {
             track.pick(frame(picture, 100.0));

@@ -47,6 +47,8 @@ permits! {
     Administering => Administer;
     /// Identify and verify without a punch.
     Identifying => Identify;
+    /// Look at pictures of punches and of unknown faces.
+    Looking => Look;
     /// Punch with a face.
     Punching => Punch;
 }

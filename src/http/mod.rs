@@ -138,5 +138,6 @@ services! {
     punching: service::punching::Punching,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,
+    pictures: service::pictures::Pictures,
     health: service::health::Health,
 }

@@ -29,7 +29,8 @@ use crate::{
     service::{
         accounts::AccountError, cameras::CameraError, employees::EmployeeError,
         enrollment::EnrollError, identification::IdentifyError, jobs::JobError,
-        pairing::PairingError, punching::PunchError, references::ReferenceError,
+        pairing::PairingError, pictures::PictureError, punching::PunchError,
+        references::ReferenceError,
     },
     vault::VaultError,
 };
@@ -659,6 +660,16 @@ impl From<JobError> for Problem {
             JobError::Pending | JobError::Ended => Self::new(Code::Conflict, text),
             JobError::List(_) => Self::new(Code::Invalid, text),
             JobError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PictureError> for Problem {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::Sample(error) => error.into(),
+            PictureError::Vault(error) => error.into(),
+            PictureError::Store(error) => error.into(),
         }
     }
 }

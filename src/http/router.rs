@@ -29,8 +29,8 @@ use super::{
     openapi,
     problem::{self, Code, Problem},
     routes::{
-        cameras, devices, employees, enroll, events, health, identify, jobs, pairings, punches,
-        redis, session, setup, status, templates,
+        cameras, devices, employees, enroll, events, health, identify, jobs, pairings, pictures,
+        punches, redis, session, setup, status, templates,
     },
 };
 use crate::{
@@ -173,6 +173,10 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(pairings::create_pairing))
         .routes(routes!(pairings::get_pairing))
         .routes(routes!(punches::get_punch))
+        .routes(routes!(pictures::get_punch_picture))
+        .routes(routes!(pictures::list_unknown_faces))
+        .routes(routes!(pictures::get_unknown_face_picture))
+        .routes(routes!(pictures::delete_unknown_face))
         .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))
         .routes(routes!(enroll::get_consent))

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use super::{KeptAnswer, StoreError, StoredPhoto, StoredTemplate, Stores};
+use super::{KeptAnswer, Pictured, StoreError, StoredPhoto, StoredPicture, StoredTemplate, Stores};
 use crate::domain::{
     accounts::Account, attendance::Punch, audit::AuditEntry, cameras::Camera, devices::Device,
     employees::Employee, ids::EmployeeId,
@@ -37,6 +37,8 @@ pub enum RecordKind {
     GalleryChange,
     /// Punches.
     Punch,
+    /// Sealed pictures that the site keeps of punches and of unknown faces.
+    Picture,
     /// Answers kept for retries.
     Answer,
     /// Facts about the installation.
@@ -48,7 +50,7 @@ pub enum RecordKind {
 impl RecordKind {
     /// Every kind, in an order in which they may be written. The audit trail comes last: what it
     /// tells of was written before.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Account,
         Self::Device,
         Self::Camera,
@@ -57,6 +59,7 @@ impl RecordKind {
         Self::Photo,
         Self::GalleryChange,
         Self::Punch,
+        Self::Picture,
         Self::Answer,
         Self::Setting,
         Self::Audit,
@@ -73,6 +76,7 @@ impl RecordKind {
             Self::Photo => "photos",
             Self::GalleryChange => "gallery changes",
             Self::Punch => "punches",
+            Self::Picture => "pictures",
             Self::Answer => "kept answers",
             Self::Setting => "settings",
             Self::Audit => "audit entries",
@@ -120,6 +124,7 @@ pub enum StoredRecord {
     Photo(StoredPhoto),
     GalleryChange(GalleryChange),
     Punch(Box<Punch>),
+    Picture(StoredPicture),
     Answer(KeptAnswer),
     Setting(Setting),
     Audit(AuditEntry),
@@ -137,6 +142,7 @@ impl StoredRecord {
             Self::Photo(_) => RecordKind::Photo,
             Self::GalleryChange(_) => RecordKind::GalleryChange,
             Self::Punch(_) => RecordKind::Punch,
+            Self::Picture(_) => RecordKind::Picture,
             Self::Answer(_) => RecordKind::Answer,
             Self::Setting(_) => RecordKind::Setting,
             Self::Audit(_) => RecordKind::Audit,
@@ -154,6 +160,7 @@ impl StoredRecord {
             Self::Photo(photo) => photo.id.to_string(),
             Self::GalleryChange(change) => change.employee.to_string(),
             Self::Punch(punch) => punch.id.to_string(),
+            Self::Picture(picture) => picture.id.to_string(),
             Self::Answer(answer) => format!("{}:{}", answer.device, answer.request.key),
             Self::Setting(setting) => setting.name.clone(),
             Self::Audit(entry) => entry.id.to_string(),
@@ -180,6 +187,10 @@ impl StoredRecord {
         match self {
             Self::Template(template) => template.employee.to_string(),
             Self::Photo(photo) => photo.employee.to_string(),
+            Self::Picture(StoredPicture {
+                of: Pictured::Punch { employee, .. },
+                ..
+            }) => employee.to_string(),
             record => record.id(),
         }
     }
@@ -213,6 +224,7 @@ from! {
     Photo(StoredPhoto),
     GalleryChange(GalleryChange),
     Punch(Punch),
+    Picture(StoredPicture),
     Answer(KeptAnswer),
     Setting(Setting),
     Audit(AuditEntry),
@@ -231,6 +243,7 @@ pub trait Archive: Send + Sync {
 pub fn records_in_page(kind: RecordKind) -> usize {
     match kind {
         RecordKind::Photo => 2,
+        RecordKind::Picture => 50,
         _ => 500,
     }
 }
@@ -262,6 +275,7 @@ impl Stores {
                     .await
             }
             StoredRecord::Punch(punch) => self.punches.append(punch).await,
+            StoredRecord::Picture(picture) => self.pictures.insert(picture).await,
             StoredRecord::Answer(answer) => self.punches.keep_answer(answer).await,
             StoredRecord::Setting(setting) => {
                 let claimed = self.settings.claim(&setting.name, &setting.value).await?;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Archive, CameraStore};
+use super::{Archive, CameraStore, PictureStore};
 use crate::domain::{
     accounts::{Account, Session, TokenHash},
     attendance::{Punch, RequestKey},
@@ -381,6 +381,9 @@ pub trait AuditStore: Send + Sync {
 
     /// The newest entries, newest first.
     async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// Deletes those from before a moment; how many.
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
 
 /// Background jobs: queued, claimed by one at a time, never lost.
@@ -556,6 +559,8 @@ pub struct Stores {
     pub devices: Arc<dyn DeviceStore>,
     /// Cameras.
     pub cameras: Arc<dyn CameraStore>,
+    /// Pictures of punches and of unknown faces.
+    pub pictures: Arc<dyn PictureStore>,
     /// Accounts.
     pub accounts: Arc<dyn AccountStore>,
     /// Sessions.
@@ -585,6 +590,7 @@ impl Stores {
             + PunchStore
             + DeviceStore
             + CameraStore
+            + PictureStore
             + AccountStore
             + SessionStore
             + JobStore
@@ -602,6 +608,7 @@ impl Stores {
             punches: store.clone(),
             devices: store.clone(),
             cameras: store.clone(),
+            pictures: store.clone(),
             accounts: store.clone(),
             sessions: store.clone(),
             jobs: store.clone(),

@@ -1,7 +1,6 @@
 //! Ports to the eyes: the face engine and the gallery.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::domain::{
     biometrics::{Calibration, Embedding, Match, ModelId, Reference, Views},
@@ -9,29 +8,7 @@ use crate::domain::{
     quality::Quality,
 };
 
-pub use crate::domain::tracking::FaceBox;
-
-/// An image as it was captured, still encoded. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sample(Bytes);
-
-impl Sample {
-    /// Wraps the bytes of an encoded image; nothing is checked yet.
-    pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The encoded image.
-    pub fn bytes(&self) -> &Bytes {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Sample {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sample({} bytes)", self.0.len())
-    }
-}
+pub use crate::domain::{samples::Sample, tracking::FaceBox};
 
 /// A face that the engine found.
 #[derive(Debug, Clone)]

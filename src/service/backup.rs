@@ -148,7 +148,7 @@ struct End {
 pub struct Contents {
     /// How many records of each kind there are.
     pub counts: Vec<(RecordKind, u64)>,
-    /// The ids of the keys with which its templates and photos are sealed.
+    /// The ids of the keys with which its templates, photos and pictures are sealed.
     pub sealed_with: BTreeSet<String>,
 }
 
@@ -157,6 +157,7 @@ impl Contents {
         let sealed = match record {
             StoredRecord::Template(template) => &template.sealed,
             StoredRecord::Photo(photo) => &photo.sealed,
+            StoredRecord::Picture(picture) => &picture.sealed,
             _ => return,
         };
         if !self.sealed_with.contains(&sealed.key_id) {

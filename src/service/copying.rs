@@ -6,7 +6,11 @@
 //! all its punches and audit entries from the source, it was not in use by itself; and of what
 //! differs, or is only in the target, the source's trail must have news.
 
-use std::{collections::HashSet, pin::Pin, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    pin::Pin,
+    time::Duration,
+};
 
 use async_stream::try_stream;
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
@@ -16,8 +20,8 @@ use sha2::{Digest, Sha256};
 
 use super::personal_data;
 use crate::{
-    domain::ids::EmployeeId,
-    ports::{KeptAnswer, RecordKind, StoreError, StoredRecord, Stores},
+    domain::ids::{EmployeeId, PictureId},
+    ports::{KeptAnswer, PictureKind, RecordKind, StoreError, StoredRecord, Stores},
 };
 
 /// How many records are written at the same time, so that they share commits and round trips.
@@ -302,8 +306,8 @@ struct Found {
     news: HashSet<String>,
     /// Employees of whom that news is that they were erased.
     erased: HashSet<String>,
-    /// The time of the source's oldest kept answer.
-    oldest_answer: Option<Timestamp>,
+    /// The time of the source's oldest record of everything that retention takes out.
+    oldest: HashMap<Aged, Timestamp>,
     any: bool,
 }
 
@@ -314,9 +318,12 @@ struct Plan {
     /// Those whose templates and photos are deleted; what the source has of them is added again.
     clear: HashSet<EmployeeId>,
     clear_records: u64,
-    /// Kept answers from before this moment are forgotten.
-    forget: Option<Timestamp>,
-    forget_records: u64,
+    /// What is from before this moment is forgotten, as in the source.
+    forget: HashMap<Aged, Timestamp>,
+    /// Pictures that were deleted in the source.
+    pictures: Vec<PictureId>,
+    /// How many pictures, kept answers and audit entries that makes.
+    forget_records: HashMap<RecordKind, u64>,
     /// Those whose punches are deleted, because they were erased in the source.
     erase: HashSet<EmployeeId>,
     erase_records: u64,
@@ -331,9 +338,9 @@ async fn look(source: &Stores, target: &Stores) -> Result<Found, CopyError> {
         while let Some(pair) = pairs.try_next().await? {
             if let (Some(one), _) = &pair {
                 found.any = true;
-                if let StoredRecord::Answer(answer) = &one.record {
-                    let oldest = found.oldest_answer.get_or_insert(answer.at);
-                    *oldest = (*oldest).min(answer.at);
+                if let Some((aged, at)) = aged(&one.record) {
+                    let oldest = found.oldest.entry(aged).or_insert(at);
+                    *oldest = (*oldest).min(at);
                 }
             }
             match pair {
@@ -359,7 +366,12 @@ async fn look(source: &Stores, target: &Stores) -> Result<Found, CopyError> {
         // Of other kinds nothing may be left over, and reading on would not change the answer.
         let explained = matches!(
             kind,
-            RecordKind::Template | RecordKind::Photo | RecordKind::Punch | RecordKind::Answer
+            RecordKind::Template
+                | RecordKind::Photo
+                | RecordKind::Punch
+                | RecordKind::Picture
+                | RecordKind::Answer
+                | RecordKind::Audit
         );
         let foreign = found.extra.last().is_some_and(|extra| extra.kind() == kind);
         if foreign && !explained && found.any {
@@ -367,6 +379,20 @@ async fn look(source: &Stores, target: &Stores) -> Result<Found, CopyError> {
         }
     }
     Ok(found)
+}
+
+/// What retention takes out when it is old; pictures of each kind have an age of their own.
+type Aged = (RecordKind, Option<PictureKind>);
+
+/// What a record is to retention, and its time.
+fn aged(record: &StoredRecord) -> Option<(Aged, Timestamp)> {
+    let (of, at) = match record {
+        StoredRecord::Picture(picture) => (Some(picture.of.kind()), picture.at),
+        StoredRecord::Answer(answer) => (None, answer.at),
+        StoredRecord::Audit(entry) => (None, entry.at),
+        _ => return None,
+    };
+    Some(((record.kind(), of), at))
 }
 
 /// Whether the target is an earlier state of the source, and how it is brought up to date.
@@ -384,12 +410,9 @@ fn decide(found: Found) -> Result<Plan, Refusal> {
                 plan.clear.insert(photo.employee);
                 plan.clear_records += 1;
             }
-            // Retention has taken it out of the source.
-            StoredRecord::Answer(answer)
-                if found.oldest_answer.is_none_or(|oldest| answer.at < oldest) =>
-            {
-                plan.forget = Some(found.oldest_answer.unwrap_or(Timestamp::MAX));
-                plan.forget_records += 1;
+            StoredRecord::Picture(picture) if told => {
+                plan.pictures.push(picture.id);
+                *plan.forget_records.entry(record.kind()).or_default() += 1;
             }
             StoredRecord::Answer(answer)
                 if found.erased.iter().any(|id| answer.answer.contains(id)) =>
@@ -400,7 +423,24 @@ fn decide(found: Found) -> Result<Plan, Refusal> {
                 plan.erase.insert(punch.employee);
                 plan.erase_records += 1;
             }
-            _ => foreign.push(record),
+            _ => {
+                let oldest = |aged: &Aged| {
+                    // Where none is left all were old; a trail without any entry is no trail.
+                    let none = (record.kind() != RecordKind::Audit).then_some(Timestamp::MAX);
+                    found.oldest.get(aged).copied().or(none)
+                };
+                let old = aged(&record)
+                    .and_then(|(aged, at)| Some((aged, at, oldest(&aged)?)))
+                    .filter(|(_, at, oldest)| at < oldest);
+                match old {
+                    // Retention has taken it out of the source.
+                    Some((aged, _, oldest)) => {
+                        plan.forget.insert(aged, oldest);
+                        *plan.forget_records.entry(record.kind()).or_default() += 1;
+                    }
+                    None => foreign.push(record),
+                }
+            }
         }
     }
     if let Some((kind, count, ids)) = first_kind(&foreign) {
@@ -461,8 +501,16 @@ pub async fn copy(
         let cleared = target.templates.delete_of(*employee).await;
         cleared.map_err(CopyError::Target)?;
     }
-    if let Some(before) = plan.forget {
-        let forgotten = target.punches.forget_answers(before).await;
+    for id in &plan.pictures {
+        let deleted = target.pictures.delete(*id).await;
+        deleted.map_err(CopyError::Target)?;
+    }
+    for (aged, before) in &plan.forget {
+        let forgotten = match aged {
+            (_, Some(kind)) => target.pictures.purge(*kind, *before).await,
+            (RecordKind::Audit, None) => target.audit.purge(*before).await,
+            (_, None) => target.punches.forget_answers(*before).await,
+        };
         forgotten.map_err(CopyError::Target)?;
     }
     for answer in &plan.erase_answers {
@@ -483,11 +531,12 @@ pub async fn copy(
         let replaced = changed.len() as u64;
         replace(target, changed).await?;
         let added = add_missing(source, target, kind).await?;
+        let forgotten = |kind| plan.forget_records.get(&kind).copied().unwrap_or(0);
         let removed = match kind {
             RecordKind::Template => plan.clear_records,
-            RecordKind::Answer => plan.forget_records + plan.erase_answers.len() as u64,
+            RecordKind::Answer => forgotten(kind) + plan.erase_answers.len() as u64,
             RecordKind::Punch => plan.erase_records,
-            _ => 0,
+            kind => forgotten(kind),
         };
         done(Copied {
             kind,

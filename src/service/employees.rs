@@ -293,7 +293,8 @@ impl Employees {
         })
     }
 
-    /// Deletes the templates and photos of one for good, and with them the consent.
+    /// Deletes the templates and photos of one and the pictures of their punches for good, and
+    /// with them the consent.
     pub async fn delete_face(&self, actor: Actor, id: EmployeeId) -> Result<(), EmployeeError> {
         self.find(id).await?;
         self.audit

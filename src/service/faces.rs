@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
+use jiff::Timestamp;
 
 use super::{audit::Audit, references::later};
 use crate::{
     clock::Clock,
     domain::{accounts::Actor, ids::EmployeeId},
-    ports::{RecordKind, StoreError, StoredRecord, Stores},
+    ports::{PictureKind, RecordKind, StoreError, StoredRecord, Stores},
     vault::Vault,
 };
 
@@ -59,7 +60,7 @@ pub async fn census(stores: &Stores, vault: Option<&Vault>) -> Result<Census, St
     })
 }
 
-/// Deletes every template, photo and consent for good, without opening any; how many people had
+/// Deletes every template, photo, picture and consent for good, without opening any; how many people had
 /// some. Only while no instance runs: nobody's gallery is told.
 pub async fn delete_all(
     stores: &Stores,
@@ -90,11 +91,14 @@ pub async fn delete_all(
             .await?;
         forget(stores, clock, *id).await?;
     }
+    for kind in PictureKind::ALL {
+        stores.pictures.purge(kind, Timestamp::MAX).await?;
+    }
     Ok(people.len())
 }
 
-/// Deletes the templates, photos and consent of one for good. Word of the change goes out before
-/// and after: an instance that crashes in between has told the others, who look again within
+/// Deletes the templates, photos, consent and pictures of one for good. Word of the change goes
+/// out before and after: an instance that crashes in between has told the others, who look again within
 /// their overlap. Consent goes first, so that nobody enrolls under it any more, and again at the
 /// end: somebody who counted the templates meanwhile may have written it back.
 pub async fn forget(stores: &Stores, clock: &dyn Clock, id: EmployeeId) -> Result<(), StoreError> {
@@ -103,6 +107,8 @@ pub async fn forget(stores: &Stores, clock: &dyn Clock, id: EmployeeId) -> Resul
     stores.employees.set_enrolled(id, 0, None).await?;
     stores.templates.delete_of(id).await?;
     stores.employees.set_enrolled(id, 0, None).await?;
+    // After the consent: a picture that is being made finds it gone and is taken back.
+    stores.pictures.delete_of(id).await?;
     let after = later(clock.now(), before);
     stores.templates.mark_changed(id, after).await
 }

@@ -18,6 +18,7 @@ pub mod identification;
 pub mod jobs;
 pub mod pairing;
 pub mod personal_data;
+pub mod pictures;
 pub mod probing;
 pub mod punching;
 pub mod redis;

@@ -40,6 +40,8 @@ pub struct Erased {
     pub templates: u64,
     /// Kept photos.
     pub photos: u64,
+    /// Pictures of their punches.
+    pub pictures: u64,
     /// Answers kept for retries that named them.
     pub answers: u64,
     /// Punches.
@@ -83,6 +85,7 @@ pub async fn records_of(stores: &Stores, id: EmployeeId) -> Result<Vec<StoredRec
     }
     for kind in [
         RecordKind::GalleryChange,
+        RecordKind::Picture,
         RecordKind::Answer,
         RecordKind::Audit,
     ] {
@@ -99,6 +102,7 @@ fn mentions(record: &StoredRecord, id: EmployeeId) -> bool {
     let name = id.to_string();
     match record {
         StoredRecord::GalleryChange(change) => change.employee == id,
+        StoredRecord::Picture(picture) => picture.of.employee() == Some(id),
         StoredRecord::Answer(answer) => answer.answer.contains(&name),
         StoredRecord::Audit(entry) => {
             let detail = entry.detail.as_ref();
@@ -132,6 +136,7 @@ pub async fn erase(
     let mut erased = Erased {
         templates: stores.templates.of_employee(id).await?.len() as u64,
         photos: stores.templates.photos_of(id).await?.len() as u64,
+        pictures: stores.pictures.delete_of(id).await?,
         ..Erased::default()
     };
     faces::forget(stores, clock, id).await?;
@@ -162,7 +167,7 @@ pub async fn erase(
         }
     }
     let late = |record: &StoredRecord| match record.kind() {
-        RecordKind::Template | RecordKind::Photo => true,
+        RecordKind::Template | RecordKind::Photo | RecordKind::Picture => true,
         RecordKind::Punch => with_punches,
         _ => false,
     };

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         biometrics::{Embedding, ErrorRate, Fused, Probe, Resultant, Threshold, Views},
         quality::{Flaw, Quality, QualityLimits},
+        samples::Still,
         tracking::Frame,
     },
     ports::{EngineError, Face, FaceEngine, Sample, Work},
@@ -20,6 +21,7 @@ pub const BURST_MOST: usize = 5;
 pub struct Probing {
     engine: Arc<dyn FaceEngine>,
     least_liveness: Option<f32>,
+    stills: bool,
 }
 
 /// A probe with what is known of the frames behind it.
@@ -33,6 +35,8 @@ pub struct ReadyProbe {
     pub liveness: Option<f32>,
     /// How many frames it is made of.
     pub frames: u8,
+    /// What the best frame was seen in, when pictures are kept.
+    pub still: Option<Still>,
 }
 
 impl Probing {
@@ -42,7 +46,13 @@ impl Probing {
         Self {
             engine,
             least_liveness,
+            stills: false,
         }
+    }
+
+    /// Whether frames keep what they were seen in, for pictures.
+    pub fn with_stills(self, stills: bool) -> Self {
+        Self { stills, ..self }
     }
 
     /// The engine behind it.
@@ -70,21 +80,15 @@ impl Probing {
             views: Views::Pair,
             embed: 1,
         };
-        let analyses = try_join_all(
-            samples
-                .into_iter()
-                .map(|sample| self.engine.analyse(sample, work)),
-        )
-        .await?;
+        let analyses = samples
+            .iter()
+            .map(|sample| self.engine.analyse(sample.clone(), work));
+        let analyses = try_join_all(analyses).await?;
         let mut flaw = None;
         let mut frames: Vec<Frame> = Vec::with_capacity(analyses.len());
-        for analysis in analyses {
-            match analysis
-                .faces
-                .into_iter()
-                .next()
-                .map_or(Err(Flaw::NoFace), usable)
-            {
+        for (analysis, sample) in analyses.into_iter().zip(&samples) {
+            let face = analysis.faces.into_iter().next().ok_or(Flaw::NoFace);
+            match face.and_then(|face| self.usable(face, sample)) {
                 Ok(frame) => frames.push(frame),
                 // Somebody's flaw says more than an empty frame before or after.
                 Err(found) if flaw.is_none() || flaw == Some(Flaw::NoFace) => flaw = Some(found),
@@ -120,6 +124,23 @@ impl Probing {
             quality: best.quality,
             liveness,
             frames: frames.len() as u8,
+            still: best.still.clone(),
+        })
+    }
+
+    /// A face of a sample that is good enough to be compared, or what is wrong with it.
+    pub(super) fn usable(&self, face: Face, sample: &Sample) -> Result<Frame, Flaw> {
+        if let Some(flaw) = face.quality.flaw(&QualityLimits::PROBE) {
+            return Err(flaw);
+        }
+        Ok(Frame {
+            embedding: face.embedding.ok_or(Flaw::NoFace)?,
+            quality: face.quality,
+            liveness: face.liveness,
+            still: self.stills.then(|| Still {
+                sample: sample.clone(),
+                face: face.bounds,
+            }),
         })
     }
 
@@ -161,21 +182,6 @@ const SAME_MOMENT: ErrorRate = ErrorRate::ONE_IN_HUNDRED;
 
 /// As many faces are compared with as a few people have pictures.
 const SAME_ANYWHERE: ErrorRate = ErrorRate::ONE_IN_TEN_THOUSAND;
-
-/// A face that is good enough to be compared, or what is wrong with it.
-pub(super) fn usable(face: Face) -> Result<Frame, Flaw> {
-    match face.quality.flaw(&QualityLimits::PROBE) {
-        Some(flaw) => Err(flaw),
-        None => {
-            let embedding = face.embedding.ok_or(Flaw::NoFace)?;
-            Ok(Frame {
-                embedding,
-                quality: face.quality,
-                liveness: face.liveness,
-            })
-        }
-    }
-}
 
 /// The mean; `None` of nothing.
 pub(super) fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {

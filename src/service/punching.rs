@@ -10,6 +10,7 @@ use tracing::info;
 use super::{
     feed::{Feed, News},
     identification::{IdentifyError, Identifying},
+    pictures::Pictures,
     probing::ReadyProbe,
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
         employees::Employee,
         ids::{DeviceId, EmployeeId, PunchId},
         quality::Flaw,
+        samples::Still,
         text::{IdempotencyKey, SiteName},
     },
     ports::{EngineError, KeptAnswer, Page, PunchFilter, Sample, StoreError, Stores},
@@ -180,6 +182,7 @@ pub struct Punching {
     model: ModelId,
     rules: PunchRules,
     feed: Feed,
+    pictures: Arc<Pictures>,
 }
 
 /// How often a punch is decided anew because another one of the same employee was faster.
@@ -224,6 +227,8 @@ pub struct Recognised {
     pub employee: EmployeeId,
     /// Why.
     pub evidence: Evidence,
+    /// What the best frame was seen in, when pictures are kept.
+    pub still: Option<Still>,
 }
 
 /// What the gallery says of a probe.
@@ -242,6 +247,7 @@ struct Seen {
     employee: Employee,
     evidence: Evidence,
     numbers: Option<Numbers>,
+    still: Option<Still>,
 }
 
 impl Punching {
@@ -253,6 +259,7 @@ impl Punching {
         model: ModelId,
         rules: PunchRules,
         feed: Feed,
+        pictures: Arc<Pictures>,
     ) -> Self {
         Self {
             stores,
@@ -261,6 +268,7 @@ impl Punching {
             model,
             rules,
             feed,
+            pictures,
         }
     }
 
@@ -287,11 +295,11 @@ impl Punching {
             return Ok(answer);
         }
         let (kind, captured_at, look) = (request.kind, request.captured_at, request.look);
-        let answer = match self.see(request.samples, look).await? {
+        let origin = Origin::from(device);
+        let answer = match self.see(&origin, now, request.samples, look).await? {
             Ok(seen) => {
                 let start = Instant::now();
                 let moment = self.moment(device, now, captured_at).await?;
-                let origin = device.into();
                 let answer = self
                     .write(&origin, seen, moment, kind, key.as_ref())
                     .await?;
@@ -334,6 +342,8 @@ impl Punching {
     /// Who is in the samples; the answer when that is nobody who may punch.
     async fn see(
         &self,
+        origin: &Origin,
+        now: Timestamp,
         samples: Vec<Sample>,
         look: Look,
     ) -> Result<Result<Seen, PunchAnswer>, PunchError> {
@@ -343,14 +353,16 @@ impl Punching {
         };
         let recognition = self.recognise(&ready, look)?;
         let numbers = recognition.numbers;
+        let more = recognition.close && look != Look::LAST;
         let seen = match recognition.recognised {
             Some(recognised) => self.present(recognised, numbers).await?,
-            None => None,
+            None if more => None,
+            None => {
+                self.nobody(origin, now, ready.still);
+                None
+            }
         };
-        Ok(seen.ok_or_else(|| {
-            let more = recognition.close && look != Look::LAST;
-            PunchAnswer::of(Outcome::Nobody { more }, numbers)
-        }))
+        Ok(seen.ok_or_else(|| PunchAnswer::of(Outcome::Nobody { more }, numbers)))
     }
 
     /// Who a probe is of, held to a look's share of the wanted FPIR.
@@ -367,10 +379,16 @@ impl Punching {
             recognised: recognised.map(|(employee, numbers)| Recognised {
                 employee,
                 evidence: self.evidence(ready, numbers, look),
+                still: ready.still.clone(),
             }),
             numbers,
             close: identification.close,
         })
+    }
+
+    /// Tells of a face that nobody knows: a picture of it may be kept.
+    pub fn nobody(&self, origin: &Origin, at: Timestamp, still: Option<Still>) {
+        self.pictures.unknown((origin.source, origin.id), at, still);
     }
 
     /// Punches somebody who was recognised at a moment that the server's clock told, now or a
@@ -396,13 +414,18 @@ impl Punching {
         recognised: Recognised,
         numbers: Option<Numbers>,
     ) -> Result<Option<Seen>, StoreError> {
-        let Recognised { employee, evidence } = recognised;
+        let Recognised {
+            employee,
+            evidence,
+            still,
+        } = recognised;
         let found = self.stores.employees.find(employee).await?;
         let present = found.filter(|employee| employee.present() && employee.enrolled());
         Ok(present.map(|employee| Seen {
             employee,
             evidence,
             numbers,
+            still,
         }))
     }
 
@@ -494,6 +517,7 @@ impl Punching {
             match self.stores.punches.append(&punch).await {
                 Ok(()) => {
                     info!(punch = %punch.id, employee = %punch.employee, kind = kind.as_str(), "punched");
+                    self.pictures.punched(&punch, &seen.employee, seen.still);
                     self.feed.tell(News::Punch(punch.id)).await;
                     return Ok(PunchAnswer::of(
                         Outcome::Punched {

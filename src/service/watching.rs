@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use super::{
     identification::IdentifyError,
-    probing::{Probing, usable},
+    probing::Probing,
     punching::{Origin, Outcome, PunchError, Punching, Recognised},
 };
 use crate::{
@@ -28,7 +28,8 @@ use crate::{
         cameras::{Camera, Glance},
         ids::{CameraId, EmployeeId},
         quality::Flaw,
-        tracking::{Due, FaceBox, Follower, Sighting, Visits},
+        samples::Still,
+        tracking::{Due, FaceBox, Follower, Sighting, TrackId, Visits},
     },
     ports::{EngineError, Face, FaceEngine, Glancing, Sample, StoreError, Work},
 };
@@ -42,6 +43,9 @@ const KNOWN_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// How many punches wait for the store at most; beyond, the oldest are given up, and the log
 /// tells.
 const WAITING_MOST: usize = 10_000;
+
+/// How many of them keep what their picture is made of, which is large.
+const STILLS_MOST: usize = 100;
 
 /// Watches cameras.
 pub struct Watching {
@@ -64,6 +68,9 @@ pub struct Watch {
     visits: Arc<Mutex<Visits>>,
     /// What the last picture looked like in which faces were looked for, and when.
     looked: Option<(Glance, Timestamp)>,
+    /// Those who are followed and were not known when they were looked at, when pictures are
+    /// kept: the last look may know them.
+    strangers: HashMap<TrackId, (Still, Timestamp)>,
 }
 
 /// What became of a picture.
@@ -147,6 +154,7 @@ impl Watching {
             follower: Follower::new(same.zip(self.probing.same_anywhere())),
             visits: visits.entry(camera.id).or_default().clone(),
             looked: None,
+            strangers: HashMap::new(),
             camera,
         }
     }
@@ -156,6 +164,7 @@ impl Watching {
         for due in watch.follower.end() {
             self.settle(watch, due);
         }
+        self.strangers_gone(watch);
         watch.looked = None;
     }
 
@@ -190,6 +199,7 @@ impl Watching {
             views: Views::Pair,
             embed: FACES,
         };
+        let sample = picture.clone();
         let analysis = match self.engine.analyse_if_idle(picture, work).await {
             Ok(analysis) => analysis,
             Err(EngineError::Overloaded | EngineError::Stopped) => return Looked::Busy,
@@ -200,6 +210,10 @@ impl Watching {
             }
         };
         watch.looked = Some((glance, now));
+        let sighting = |face: Face| Sighting {
+            bounds: face.bounds,
+            frame: self.probing.usable(face, &sample).ok(),
+        };
         let sightings = analysis.faces.into_iter().map(sighting).collect();
         watch.follower.begin(now);
         // Those who are no more to be seen go before others come to their place.
@@ -219,6 +233,18 @@ impl Watching {
         for due in watch.follower.due(now) {
             self.settle(watch, due);
         }
+        self.strangers_gone(watch);
+    }
+
+    /// Tells of those who are followed no more and were known by nobody, whatever was looked at.
+    fn strangers_gone(&self, watch: &mut Watch) {
+        let there: Vec<_> = watch.follower.tracks().iter().map(|one| one.id).collect();
+        let gone = watch
+            .strangers
+            .extract_if(|track, _| !there.contains(track));
+        for (_, (still, at)) in gone {
+            self.punching.nobody(&watch.origin, at, Some(still));
+        }
     }
 
     /// Finds out whose a track is; of a new visit, a punch is to be written. Nothing is waited for
@@ -235,7 +261,7 @@ impl Watching {
             Ok(recognition) => recognition.recognised,
             Err(cause @ IdentifyError::NoCalibration) => {
                 warn!(%cause);
-                None
+                return;
             }
             Err(cause) => {
                 warn!(camera = %watch.camera.id, %cause, "nobody could be recognised");
@@ -244,8 +270,12 @@ impl Watching {
             }
         };
         let Some(recognised) = recognised else {
+            if let Some(still) = ready.still {
+                watch.strangers.insert(due.track, (still, due.at));
+            }
             return;
         };
+        watch.strangers.remove(&due.track);
         let employee = recognised.employee;
         watch.follower.known(due.track, employee);
         if watch.visit(employee, due.at) {
@@ -345,13 +375,6 @@ impl Watch {
     }
 }
 
-fn sighting(face: Face) -> Sighting {
-    Sighting {
-        bounds: face.bounds,
-        frame: usable(face).ok(),
-    }
-}
-
 /// A punch that is to be written.
 #[derive(Debug, Clone)]
 struct Waiting {
@@ -378,8 +401,11 @@ impl Unwritten {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, punch: Waiting) {
+    fn add(&self, mut punch: Waiting) {
         let mut queue = self.queue();
+        if queue.waiting.len() >= STILLS_MOST {
+            punch.recognised.still = None;
+        }
         if queue.waiting.len() >= WAITING_MOST {
             error!("the store was away for so long that the oldest punch that waited is lost");
             queue.waiting.pop_front();

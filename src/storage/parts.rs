@@ -12,8 +12,9 @@ use crate::{
     domain::{
         accounts::{Actor, TokenHash},
         cameras::WatchHours,
+        ids::{EmployeeId, PunchId},
     },
-    ports::StoreError,
+    ports::{Pictured, StoreError},
 };
 
 /// The error for a piece that cannot be what was written.
@@ -109,6 +110,14 @@ pub(super) fn actor(text: &str, what: &'static str) -> Result<Actor, StoreError>
 pub(super) fn hours(hours: WatchHours) -> Result<WatchHours, StoreError> {
     let valid = hours.valid();
     known(valid.then_some(hours), "camera hours")
+}
+
+/// The punch that a picture is of, and whose it is.
+pub(super) fn of_punch(of: Pictured) -> Option<(PunchId, EmployeeId)> {
+    match of {
+        Pictured::Punch { punch, employee } => Some((punch, employee)),
+        Pictured::Unknown => None,
+    }
 }
 
 /// Reads a 16-byte identity.

@@ -7,6 +7,7 @@
 pub mod align;
 pub mod calibrate;
 pub mod catalogue;
+pub mod cut;
 pub mod decode;
 pub mod detect;
 pub mod embed;
@@ -19,6 +20,7 @@ pub mod pipeline;
 pub mod runtime;
 mod tensor;
 
+pub use cut::Cutter;
 pub use engine::{Engine, EngineOptions, EngineStartError, PrecisionChoice, cpu_quota};
 pub use glance::Glancer;
 pub use pack::{Pack, PackError};

@@ -2,7 +2,7 @@
 // every few seconds. Nothing is done while nobody looks.
 
 import { explain, get } from './api.js';
-import { currentAccount } from './session.js';
+import { abilities, currentAccount } from './session.js';
 import { avatar, byId, el, icon, notice } from './ui/dom.js';
 import { sentence } from './ui/form.js';
 import { kindBadge } from './ui/kinds.js';
@@ -33,6 +33,8 @@ const rows = new Map();
 let day = startOfDay();
 let refreshes = 0;
 let loaded = false;
+/** Whether punches have pictures that may be looked at here. */
+let pictures = false;
 
 /** Asks for what is new; for everything when `all`. */
 async function fetchPunches(all) {
@@ -108,25 +110,44 @@ function placeRows(list, today) {
 function punchRow(punch) {
   const where = [punch.device_name, punch.site].filter(Boolean).join(', ');
   const name = punch.employee_deleted && punch.name !== DELETED ? `${punch.name} (deleted)` : punch.name;
-  return el(
-    'li',
-    { dataset: { punch: punch.id } },
+  const details = el(
+    'details',
+    { class: 'punch' },
     el(
-      'details',
-      { class: 'punch' },
-      el(
-        'summary',
-        { class: 'row' },
-        el('time', { datetime: punch.at, text: clockTime(punch.at) }),
-        avatar(punch.name),
-        el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where })),
-        kindBadge(punch.kind),
-        icon('chevron'),
-      ),
-      facts(punch),
+      'summary',
+      { class: 'row' },
+      el('time', { datetime: punch.at, text: clockTime(punch.at) }),
+      avatar(punch.name),
+      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where })),
+      kindBadge(punch.kind),
+      icon('chevron'),
     ),
+    facts(punch),
   );
+  if (pictures) details.addEventListener('toggle', () => showPicture(details, punch), { once: true });
+  return el('li', { dataset: { punch: punch.id } }, details);
 }
+
+/**
+ * Asks for the picture only when somebody opens the punch: every look is noted. Not every punch has one.
+ * @param {HTMLElement} details
+ * @param {Punch} punch
+ */
+function showPicture(details, punch) {
+  const picture = el('img', { class: 'punch-picture', src: `/api/punches/${encodeURIComponent(punch.id)}/picture`, alt: `Who punched at ${clockTime(punch.at)}`, width: 160, height: 160 });
+  picture.addEventListener('error', () => picture.remove());
+  details.append(picture);
+}
+
+/** Offers what this site keeps to those who may look at it. */
+async function offerPictures() {
+  const { look } = abilities(await currentAccount());
+  if (!look) return;
+  const status = await get('/api/status');
+  pictures = status.punch_pictures;
+  byId('unknown-faces').hidden = !status.unknown_faces;
+}
+
 
 /** @param {Punch} punch */
 function facts(punch) {
@@ -275,4 +296,4 @@ async function keepFresh() {
 
 byId('punches').replaceChildren(...Array.from({ length: 4 }, () => el('li', { class: 'skeleton' })));
 // Nothing is asked for by a page that leaves for the sign-in page.
-currentAccount().then(keepFresh, (error) => error.code === 'unauthenticated' || keepFresh());
+offerPictures().catch(() => {}).then(currentAccount).then(keepFresh, (error) => error.code === 'unauthenticated' || keepFresh());

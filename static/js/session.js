@@ -24,6 +24,7 @@ export function currentAccount() {
 export function abilities({ role }) {
   return {
     edit: role === 'admin' || role === 'manager',
+    look: role === 'admin' || role === 'manager',
     enroll: role === 'admin',
     administer: role === 'admin',
   };

@@ -13,6 +13,7 @@ mod limits;
 mod openapi;
 mod origins;
 mod pages;
+mod pictures;
 mod problems;
 mod punches;
 mod recognition;

@@ -35,6 +35,22 @@ const ROUTES: &[(&str, &str, [bool; 4])] = &[
     ("GET", "/api/punches", [true, true, true, false]),
     ("POST", "/api/punches", [false, false, false, true]),
     ("GET", "/api/punches/{id}", [true, true, true, false]),
+    (
+        "GET",
+        "/api/punches/{id}/picture",
+        [true, true, false, false],
+    ),
+    ("GET", "/api/unknown-faces", [true, true, false, false]),
+    (
+        "GET",
+        "/api/unknown-faces/{id}/picture",
+        [true, true, false, false],
+    ),
+    (
+        "DELETE",
+        "/api/unknown-faces/{id}",
+        [true, true, false, false],
+    ),
     ("GET", "/api/cameras", [true, true, true, false]),
     ("POST", "/api/cameras", [true, false, false, false]),
     ("GET", "/api/cameras/{id}", [true, true, true, false]),

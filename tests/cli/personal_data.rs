@@ -4,10 +4,11 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-const ADMIN: [(&str, &str); 3] = [
+const ADMIN: [(&str, &str); 4] = [
     ("ADMIN_EMAIL", "a@example.org"),
     ("ADMIN_PASSWORD", "the first password"),
     ("KEEP_PHOTOS", "on"),
+    ("KEEP_PUNCH_PICTURES", "30d"),
 ];
 
 /// A service with one enrolled person, who has punched once, and that person's id.
@@ -40,6 +41,12 @@ fn service_with_a_punch(data: &Path) -> (Service, String) {
         .post("/api/punches", "image/jpeg", &photo);
     assert_eq!(answer["outcome"], "punched", "{answer}");
     let id = answer["punch"]["employee"].as_str().unwrap().to_owned();
+    let punch = answer["punch"]["id"].as_str().unwrap();
+    let picture = signed.url(&format!("/api/punches/{punch}/picture"));
+    until("its picture", &|| {
+        let asked = Service::agent().get(&picture).header("cookie", &cookie);
+        asked.call().is_ok_and(|answer| answer.status() == 200)
+    });
     (service, id)
 }
 
@@ -90,10 +97,13 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
     kept.sort();
     enrolled.sort();
     assert!(kept == enrolled);
+    let picture = person["pictures"][0]["file"].as_str().unwrap();
+    let picture = fs::read(to.join(picture)).unwrap();
+    assert!(picture.starts_with(&[0xff, 0xd8]) && picture.len() < 60_000);
     let receipt: Value =
         serde_json::from_slice(&fs::read(to.join("receipt.json")).unwrap()).unwrap();
     let files = receipt["files"].as_array().unwrap();
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 5);
     for file in files {
         let path = to.join(file["name"].as_str().unwrap());
         let bytes = fs::read(&path).unwrap();
@@ -122,6 +132,7 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
     assert_eq!(receipt["employee"], *id);
     assert_eq!(receipt["deleted"]["templates"], 2);
     assert_eq!(receipt["deleted"]["photos"], 2);
+    assert_eq!(receipt["deleted"]["pictures"], 1);
     assert_eq!(receipt["stays"]["punches"], 1);
     let sum = hex::encode(Sha256::digest(out.as_bytes()));
 
@@ -148,6 +159,7 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
         "Berlin\",\n      \"active",
         "numbers",
         "\"photos\"",
+        "\"pictures\"",
     ] {
         assert!(!person.contains(gone), "{gone}: {person}");
     }
@@ -174,7 +186,7 @@ fn a_copy_without_the_key_says_what_is_missing() {
     let export = ["people", "export", &id, "--to", to.to_str().unwrap()];
     let (code, _, err) = run(&mut rollcall(data.path(), &export));
     assert!(
-        code == 1 && err.contains("4 templates or photos could not be opened"),
+        code == 1 && err.contains("5 templates, photos or pictures could not be opened"),
         "{err}"
     );
     let person: Value = serde_json::from_slice(&fs::read(to.join("person.json")).unwrap()).unwrap();

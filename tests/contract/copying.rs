@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rollcall::{
     domain::attendance::Punch,
-    ports::{RecordKind, StoredRecord, Stores},
+    ports::{PictureKind, RecordKind, StoredRecord, Stores},
     service::copying::{Compared, Copied, CopyError, Refusal, compare, copy},
 };
 
@@ -140,6 +140,7 @@ async fn news_come_over(target: &Stores) {
     ann.code = code("E70");
     trail("templates.delete", ann.id.to_string()).await;
     source.templates.delete_of(ann.id).await.unwrap();
+    assert_eq!(source.pictures.delete_of(ann.id).await, Ok(3));
     let (anew, picture) = (template(ann.id, 60), photo(ann.id, 60, 100));
     source.templates.insert(&[anew], &[picture]).await.unwrap();
     source.templates.mark_changed(ann.id, at(61)).await.unwrap();
@@ -152,8 +153,16 @@ async fn news_come_over(target: &Stores) {
     let dora = employee("Dora", "E7");
     source.employees.insert(&dora).await.unwrap();
     trail("employee.add", dora.id.to_string()).await;
-    // Retention forgets the oldest answers.
+    // An unknown face is deleted by hand, and the oldest one by retention.
+    let faces = source.pictures.list(PictureKind::Unknown, &first(9)).await;
+    let face = faces.unwrap()[0].id;
+    trail("unknown_face.delete", face.to_string()).await;
+    assert_eq!(source.pictures.delete(face).await, Ok(true));
+    let old = source.pictures.purge(PictureKind::Unknown, at(2)).await;
+    assert_eq!(old, Ok(1));
+    // Retention forgets the oldest answers, and the oldest entry of the trail.
     source.punches.forget_answers(at(1)).await.unwrap();
+    assert_eq!(source.audit.purge(at(2)).await, Ok(1));
 
     let written = copied(&source, target).await;
     let of = |kind| written.iter().find(|one| one.kind == kind).unwrap();
@@ -166,9 +175,10 @@ async fn news_come_over(target: &Stores) {
         (RecordKind::Photo, (1, 0, 0)),
         (RecordKind::GalleryChange, (0, 1, 0)),
         (RecordKind::Punch, (1, 0, 0)),
+        (RecordKind::Picture, (0, 0, 5)),
         (RecordKind::Answer, (0, 0, 2)),
         (RecordKind::Setting, (0, 0, 0)),
-        (RecordKind::Audit, (6, 0, 0)),
+        (RecordKind::Audit, (7, 0, 1)),
     ] {
         let one = of(kind);
         assert_eq!((one.added, one.replaced, one.removed), expected, "{kind:?}");

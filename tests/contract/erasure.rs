@@ -53,6 +53,7 @@ pub async fn somebody_is_erased_and_everybody_else_stays(stores: &Stores) {
         (RecordKind::Photo, 20),
         (RecordKind::Punch, 7),
         (RecordKind::GalleryChange, 1),
+        (RecordKind::Picture, 3),
         (RecordKind::Answer, 1),
         (RecordKind::Audit, 1),
     ];
@@ -63,6 +64,7 @@ pub async fn somebody_is_erased_and_everybody_else_stays(stores: &Stores) {
     let wanted = Erased {
         templates: 5,
         photos: 20,
+        pictures: 3,
         answers: 1,
         punches: 0,
     };
@@ -71,7 +73,7 @@ pub async fn somebody_is_erased_and_everybody_else_stays(stores: &Stores) {
     expected.retain(|(kind, _)| {
         !matches!(
             kind,
-            RecordKind::Template | RecordKind::Photo | RecordKind::Answer
+            RecordKind::Template | RecordKind::Photo | RecordKind::Picture | RecordKind::Answer
         )
     });
     expected.last_mut().unwrap().1 = 2;
@@ -103,6 +105,7 @@ pub async fn somebody_is_erased_and_everybody_else_stays(stores: &Stores) {
     for (kind, count) in [
         (RecordKind::Template, 5),
         (RecordKind::Photo, 0),
+        (RecordKind::Picture, 5),
         (RecordKind::Answer, 6),
         (RecordKind::Employee, 3),
     ] {
@@ -131,6 +134,7 @@ async fn who_is_erased_is_erased_in_an_older_copy_by_the_next() {
     let expected = [
         (RecordKind::Template, 25),
         (RecordKind::Punch, 7),
+        (RecordKind::Picture, 3),
         (RecordKind::Answer, 1),
     ];
     assert_eq!(removed, expected);

@@ -12,6 +12,7 @@ mod jobs;
 mod leases;
 mod locks;
 mod outages;
+mod pictures;
 mod records;
 mod redis_forms;
 #[path = "../support/redis.rs"]
@@ -191,6 +192,9 @@ contract! {
     a_camera_is_changed_only_as_it_was
     cameras_are_listed_page_by_page_until_removed
     what_is_noted_of_a_camera_replaces_what_was
+    pictures_come_back_until_deleted
+    pictures_are_listed_by_kind_newest_first
+    pictures_of_a_kind_go_when_they_are_old
     jobs_come_back_as_they_were
     a_job_is_claimed_when_it_is_due_the_longest_due_first
     of_many_who_claim_a_job_one_gets_it

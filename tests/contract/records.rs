@@ -9,11 +9,11 @@ use rollcall::{
         cameras::{Camera, Direction, LookEvery, VisitGap},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, CameraId, DeviceId, EmployeeId, PhotoId, PunchId, TemplateId},
+        ids::{AccountId, CameraId, DeviceId, EmployeeId, PhotoId, PictureId, PunchId, TemplateId},
         quality::Quality,
         text::{Code, Email, IdempotencyKey, Name, SiteName, StreamName},
     },
-    ports::{KeptAnswer, Page, Sealed, StoredPhoto, StoredTemplate},
+    ports::{KeptAnswer, Page, Pictured, Sealed, StoredPhoto, StoredPicture, StoredTemplate},
 };
 use uuid::Uuid;
 
@@ -119,6 +119,17 @@ pub fn photo(employee: EmployeeId, created: i64, size: usize) -> StoredPhoto {
         employee,
         sealed: sealed(created as u8, size),
         created_at: at(created),
+    }
+}
+
+pub fn picture(of: Pictured, taken: i64) -> StoredPicture {
+    StoredPicture {
+        id: PictureId::new(Uuid::now_v7()),
+        at: at(taken),
+        of,
+        source: PunchSource::Device,
+        device: device_id(),
+        sealed: sealed(taken as u8, 15_000),
     }
 }
 

@@ -23,6 +23,7 @@ pub use crate::cameras::*;
 pub use crate::erasure::*;
 pub use crate::jobs::*;
 pub use crate::leases::*;
+pub use crate::pictures::*;
 use crate::records::*;
 pub use crate::shared::a_cache_keeps_its_word_in_the_store;
 
@@ -1000,6 +1001,13 @@ pub async fn the_audit_trail_is_read_newest_first(stores: &Stores) {
     entries.reverse();
     assert_eq!(stores.audit.latest(100).await.as_ref(), Ok(&entries));
     assert_eq!(stores.audit.latest(4).await, Ok(entries[..4].to_vec()));
+    // What is from before a moment goes for good, from the trail and from the archive.
+    assert_eq!(stores.audit.purge(at(0)).await, Ok(0));
+    assert_eq!(stores.audit.purge(at(2)).await, Ok(6));
+    assert_eq!(stores.audit.latest(100).await, Ok(entries[..3].to_vec()));
+    let left = crate::site::all(stores, RecordKind::Audit).await;
+    assert_eq!(left.len(), 3);
+    assert_eq!(stores.audit.purge(at(2)).await, Ok(0));
 }
 
 pub async fn of_many_claims_one_wins_until_released(stores: &Stores) {

@@ -5,6 +5,7 @@ mod caching;
 mod employees;
 mod enrollment;
 mod jobs;
+mod pictures;
 mod punching;
 mod seen;
 mod world;

@@ -23,11 +23,12 @@ use rollcall::{
         employees::Employee,
         ids::EmployeeId,
         quality::Quality,
+        samples::Still,
         text::{Code, Name},
     },
     ports::{
-        Analysis, EngineError, Face, FaceBox, FaceEngine, Gallery, Sample, SampleError, Stores,
-        Work,
+        Analysis, Cutting, EngineError, Face, FaceBox, FaceEngine, Gallery, Sample, SampleError,
+        Stores, Work,
     },
     service::{
         accounts::Accounts,
@@ -36,6 +37,7 @@ use rollcall::{
         employees::Employees,
         enrollment::{EnrollError, EnrollRequest, Enrolling, Enrollment},
         identification::Identifying,
+        pictures::{Keeps, Pictures},
         probing::Probing,
         punching::{PunchAnswer, PunchError, PunchRequest, PunchRules, Punching},
         references::References,
@@ -43,7 +45,10 @@ use rollcall::{
     storage::sqlite::SqliteStore,
     vault::Vault,
 };
-use rollcall::{service::feed::Feed, storage::memory::MemoryBus};
+use rollcall::{
+    service::feed::Feed,
+    storage::memory::{MemoryBus, MemoryLimits},
+};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -215,6 +220,16 @@ impl FaceEngine for ScriptedEngine {
     }
 }
 
+/// Takes the whole sample for a picture.
+struct WholeSample;
+
+#[async_trait]
+impl Cutting for WholeSample {
+    async fn cut(&self, still: Still) -> Result<Vec<u8>, SampleError> {
+        Ok(still.sample.bytes().to_vec())
+    }
+}
+
 /// Searches everybody one by one.
 #[derive(Default)]
 pub struct PlainGallery(Mutex<BTreeMap<EmployeeId, Reference>>);
@@ -263,7 +278,8 @@ pub struct Instance {
     pub employees: Arc<Employees>,
     pub enrolling: Arc<Enrolling>,
     pub identifying: Arc<Identifying>,
-    pub punching: Punching,
+    pub punching: Arc<Punching>,
+    pub pictures: Arc<Pictures>,
     pub references: Arc<References>,
     /// What the engine is, and how often it says that it is busy.
     pub engine: Arc<ScriptedEngine>,
@@ -290,10 +306,10 @@ pub async fn instance() -> Instance {
 
 impl Instance {
     fn over(stores: Stores, held: Arc<HeldClock>) -> Self {
-        Self::with(stores, held, ScriptedEngine::default())
+        Self::with(stores, held, ScriptedEngine::default(), Keeps::default())
     }
 
-    fn with(stores: Stores, held: Arc<HeldClock>, engine: ScriptedEngine) -> Self {
+    fn with(stores: Stores, held: Arc<HeldClock>, engine: ScriptedEngine, keeps: Keeps) -> Self {
         let clock: Arc<dyn Clock> = held.clone();
         let scripted = Arc::new(engine);
         let engine: Arc<dyn FaceEngine> = scripted.clone();
@@ -313,7 +329,22 @@ impl Instance {
             fpir: ErrorRate::new(0.001).unwrap(),
             least_margin: 0.0,
         };
-        let probing = Arc::new(Probing::new(engine.clone(), Some(0.5)));
+        let probing = Probing::new(engine.clone(), Some(0.5)).with_stills(keeps.any());
+        let probing = Arc::new(probing);
+        let passing = held.clone();
+        let limits = MemoryLimits::by(move || {
+            let since = passing.now().duration_since(Timestamp::UNIX_EPOCH);
+            since.unsigned_abs()
+        });
+        let pictures = Arc::new(Pictures::new(
+            stores.clone(),
+            vault.clone(),
+            Arc::new(WholeSample),
+            Arc::new(limits),
+            audit.clone(),
+            clock.clone(),
+            keeps,
+        ));
         let identifying = Arc::new(Identifying::new(
             probing,
             gallery.clone(),
@@ -357,14 +388,16 @@ impl Instance {
                 clock.clone(),
                 true,
             )),
-            punching: Punching::new(
+            punching: Arc::new(Punching::new(
                 stores.clone(),
                 identifying.clone(),
                 clock,
                 model,
                 rules,
                 feed,
-            ),
+                pictures.clone(),
+            )),
+            pictures,
             identifying,
             references,
             gallery,
@@ -386,12 +419,26 @@ impl Instance {
             model: ModelId::new(model),
             ..ScriptedEngine::default()
         };
-        Self::with(self.stores.clone(), self.clock.clone(), engine)
+        Self::with(
+            self.stores.clone(),
+            self.clock.clone(),
+            engine,
+            Keeps::default(),
+        )
     }
 
     /// The same on stores that are made otherwise.
     pub fn on(&self, stores: Stores) -> Self {
         Self::over(stores, self.clock.clone())
+    }
+
+    /// The same, with pictures; the first instance's folder goes over.
+    pub fn keeping(self, keeps: Keeps) -> Self {
+        let engine = ScriptedEngine::default();
+        Self {
+            _folder: self._folder,
+            ..Self::with(self.stores, self.clock, engine, keeps)
+        }
     }
 
     pub async fn person(&self, name: &str) -> Employee {

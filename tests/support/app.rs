@@ -36,7 +36,7 @@ use rollcall::{
     },
     gallery::MemoryGallery,
     http::{self, Settings},
-    ports::{Bus, FaceEngine, Gallery, Stores},
+    ports::{Bus, FaceEngine, Gallery, RateLimits, Stores},
     service::{
         accounts::{Accounts, NewAccount},
         application_cache::AppCache,
@@ -50,6 +50,7 @@ use rollcall::{
         identification::Identifying,
         jobs::{Jobs, Runner},
         pairing::{PAIRING, Pairing},
+        pictures::{Keeps, Pictures},
         probing::Probing,
         punching::{PunchRules, Punching},
         references::References,
@@ -61,7 +62,7 @@ use rollcall::{
     },
     telemetry,
     vault::Vault,
-    vision::{Engine, EngineOptions, Pack, Runtime},
+    vision::{Cutter, Engine, EngineOptions, Pack, Runtime},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -129,6 +130,7 @@ pub struct Options {
     pub settings: Settings,
     pub cooldown: SignedDuration,
     pub keep_photos: bool,
+    pub keeps: Keeps,
 }
 
 /// A running service.
@@ -168,6 +170,7 @@ impl TestApp {
             },
             cooldown: SignedDuration::from_secs(60),
             keep_photos: false,
+            keeps: Keeps::default(),
         };
         change(&mut options);
         let folder = tempfile::tempdir().unwrap();
@@ -187,13 +190,18 @@ impl TestApp {
             Overlays::LIVES,
         ));
         let eyes = (streams.clone(), overlays.clone());
+        let (begin, passing) = (clock.now(), clock.clone());
+        let limits = MemoryLimits::by(move || passing.now().duration_since(begin).unsigned_abs());
+        let limits: Arc<dyn RateLimits> = Arc::new(limits);
         let mut app = compose(
             &stores,
             clock.clone(),
             Feed::new(bus.clone()),
             &options,
-            eyes,
+            (eyes, limits.clone()),
         );
+        let (pictures, stop) = (app.pictures.clone(), stopping.clone());
+        tokio::spawn(async move { pictures.work(stop).await });
         let runner = Runner::new(
             stores.clone(),
             app.employees.clone(),
@@ -205,12 +213,10 @@ impl TestApp {
             app.devices = Arc::new(make(&stores, clock.clone()));
         }
         let health = Arc::new(telemetry::Health::default());
-        let (begin, passing) = (clock.now(), clock.clone());
-        let limits = MemoryLimits::by(move || passing.now().duration_since(begin).unsigned_abs());
         let router = http::router(http::Parts {
             app: app.clone(),
             settings: options.settings,
-            limits: Arc::new(limits),
+            limits,
             feed: Feed::new(bus),
             redis: Shared::alone().redis(),
             stopping: stopping.clone(),
@@ -315,7 +321,7 @@ fn compose(
     clock: Arc<dyn Clock>,
     feed: Feed,
     options: &Options,
-    (streams, overlays): (FakeStreams, Overlays),
+    ((streams, overlays), limits): ((FakeStreams, Overlays), Arc<dyn RateLimits>),
 ) -> App {
     let (engine, dimensions) = &*ENGINE;
     let engine: Arc<dyn FaceEngine> = engine.clone();
@@ -334,7 +340,17 @@ fn compose(
         fpir: ErrorRate::new(0.001).unwrap(),
         least_margin: 0.0,
     };
-    let probing = Arc::new(Probing::new(engine.clone(), Some(0.5)));
+    let probing = Probing::new(engine.clone(), Some(0.5)).with_stills(options.keeps.any());
+    let probing = Arc::new(probing);
+    let pictures = Arc::new(Pictures::new(
+        stores.clone(),
+        vault.clone(),
+        Arc::new(Cutter::default()),
+        limits,
+        audit.clone(),
+        clock.clone(),
+        options.keeps,
+    ));
     let identifying = Arc::new(Identifying::new(
         probing,
         gallery.clone(),
@@ -404,7 +420,9 @@ fn compose(
             model,
             rules,
             feed,
+            pictures.clone(),
         )),
+        pictures,
         identifying,
         health: Arc::new(Health::new(stores.health.clone(), engine, gallery)),
     }

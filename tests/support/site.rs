@@ -10,13 +10,13 @@ use rollcall::{
         employees::Employee,
         ids::AuditId,
     },
-    ports::{GalleryChange, RecordKind, Setting, StoredRecord, Stores},
+    ports::{GalleryChange, Pictured, RecordKind, Setting, StoredRecord, Stores},
 };
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, at, camera, consent, device, employee, photo, punch, request, site, template,
-    token,
+    account, answer, at, camera, consent, device, employee, photo, picture, punch, request, site,
+    template, token,
 };
 
 /// More than the store reads at once of what is small.
@@ -105,6 +105,12 @@ pub fn site_with(punches: u64) -> Site {
         let mut one = punch(who, place, number, number as i64);
         one.evidence.margin = Some(0.123_456_79);
         one.request = (number % 2 == 0).then(|| request(&format!("key-{number}")));
+        if number <= 4 {
+            let (punch, employee) = (one.id, one.employee);
+            let of = Pictured::Punch { punch, employee };
+            records.push(picture(of, number as i64).into());
+            records.push(picture(Pictured::Unknown, number as i64).into());
+        }
         records.push(one.into());
     }
     for number in 0..3 {

@@ -154,7 +154,7 @@ pub struct EnrollForm {
 #[schema(title = "ConsentText")]
 pub struct ConsentTextView {
     /// Which text it is; kept with every consent.
-    #[schema(example = "2026-11.2")]
+    #[schema(example = "2026-11.3")]
     version: &'static str,
     /// The text, to be shown before somebody is enrolled.
     text: &'static str,

@@ -13,6 +13,7 @@ pub mod health;
 pub mod identify;
 pub mod jobs;
 pub mod pairings;
+pub mod pictures;
 pub mod punches;
 pub mod redis;
 pub mod session;

@@ -124,6 +124,33 @@ impl FromRef<HttpState> for Namers {
     }
 }
 
+impl Namers {
+    /// The names of devices and cameras.
+    pub(super) async fn places(
+        &self,
+        places: &[(PunchSource, DeviceId)],
+    ) -> Result<HashMap<DeviceId, String>, Problem> {
+        let of = |wanted| {
+            let places = places.iter().filter(move |(source, _)| *source == wanted);
+            let mut ids: Vec<_> = places.map(|(_, id)| *id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let cameras = of(PunchSource::Camera);
+        let cameras: Vec<_> = cameras.iter().map(|id| CameraId::new(id.uuid())).collect();
+        let kiosks = self.devices.find_many(&of(PunchSource::Device)).await?;
+        let cameras = self.cameras.find_many(&cameras).await?;
+        let cameras = cameras
+            .into_iter()
+            .map(|camera| (DeviceId::new(camera.id.uuid()), camera.name.into()));
+        let kiosks = kiosks
+            .into_iter()
+            .map(|device| (device.id, device.name.into()));
+        Ok(kiosks.chain(cameras).collect())
+    }
+}
+
 /// The names behind punches.
 pub(super) struct Names {
     employees: HashMap<EmployeeId, Employee>,
@@ -136,27 +163,12 @@ impl Names {
         let mut people: Vec<_> = punches.iter().map(|punch| punch.employee).collect();
         people.sort_unstable();
         people.dedup();
-        let of = |source| {
-            let punches = punches.iter().filter(move |punch| punch.source == source);
-            let mut ids: Vec<_> = punches.map(|punch| punch.device).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
-        };
-        let cameras = of(PunchSource::Camera);
-        let cameras: Vec<_> = cameras.iter().map(|id| CameraId::new(id.uuid())).collect();
-        let kiosks = namers.devices.find_many(&of(PunchSource::Device)).await?;
-        let cameras = namers.cameras.find_many(&cameras).await?;
+        let places: Vec<_> = punches.iter().map(|one| (one.source, one.device)).collect();
+        let devices = namers.places(&places).await?;
         let people = namers.employees.find_many(&people).await?.into_iter();
-        let cameras = cameras
-            .into_iter()
-            .map(|camera| (DeviceId::new(camera.id.uuid()), camera.name.into()));
-        let kiosks = kiosks
-            .into_iter()
-            .map(|device| (device.id, device.name.into()));
         Ok(Self {
             employees: people.map(|employee| (employee.id, employee)).collect(),
-            devices: kiosks.chain(cameras).collect(),
+            devices,
         })
     }
 

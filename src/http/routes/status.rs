@@ -12,7 +12,7 @@ use crate::{
         HttpState,
         auth::{Allowed, Reading},
     },
-    service::health::Health,
+    service::{health::Health, pictures::Pictures},
     telemetry::Condition,
 };
 
@@ -30,6 +30,10 @@ pub struct StatusView {
     model: String,
     /// How many people can be identified.
     people: usize,
+    /// Whether pictures of punches are kept.
+    punch_pictures: bool,
+    /// Whether pictures of faces that nobody knows are kept.
+    unknown_faces: bool,
     /// For admins: what the service does without, or cannot do, in words.
     #[schema(example = json!(["redis: running without Redis caching: connection refused"]))]
     troubles: Vec<String>,
@@ -44,9 +48,10 @@ pub struct StatusView {
 pub async fn get_status(
     allowed: Allowed<Reading>,
     State(health): State<Arc<Health>>,
+    State(pictures): State<Arc<Pictures>>,
     State(state): State<HttpState>,
 ) -> axum::Json<StatusView> {
-    let facts = health.facts();
+    let (facts, keeps) = (health.facts(), pictures.keeps());
     let mut troubles = Vec::new();
     if allowed.permits(Permission::Administer) {
         if let Err(why) = health.store().await {
@@ -68,6 +73,8 @@ pub async fn get_status(
         store: facts.store,
         model: facts.model,
         people: facts.people,
+        punch_pictures: keeps.punches,
+        unknown_faces: keeps.unknown,
         troubles,
     })
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     ports::{
         Archive, GalleryChange, KeptAnswer, RecordKind, Setting, StoreError, StoredPhoto,
-        StoredRecord, records_in_page,
+        StoredPicture, StoredRecord, records_in_page,
     },
 };
 
@@ -86,6 +86,9 @@ impl Archive for MongoStore {
                 self.walk::<GalleryChange>(kind, |one| uuid(one.employee.uuid()).into())
             }
             RecordKind::Punch => self.walk::<Punch>(kind, |one| uuid(one.id.uuid()).into()),
+            RecordKind::Picture => {
+                self.walk::<StoredPicture>(kind, |one| uuid(one.id.uuid()).into())
+            }
             RecordKind::Answer => {
                 self.walk::<KeptAnswer>(kind, |one| request_of(one.device, &one.request.key).into())
             }

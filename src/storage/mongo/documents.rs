@@ -14,13 +14,17 @@ use crate::{
         devices::Device,
         employees::{Consent, Employee},
         ids::{
-            AccountId, AuditId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId,
+            AccountId, AuditId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId,
+            TemplateId,
         },
         jobs::Job,
         quality::Quality,
         text::{IdempotencyKey, SiteName},
     },
-    ports::{GalleryChange, KeptAnswer, Sealed, Setting, StoreError, StoredPhoto, StoredTemplate},
+    ports::{
+        GalleryChange, KeptAnswer, PictureKind, Pictured, Sealed, Setting, StoreError, StoredPhoto,
+        StoredPicture, StoredTemplate,
+    },
     storage::parts,
 };
 
@@ -319,6 +323,62 @@ impl Kept for StoredPhoto {
             employee: id(document.employee, EmployeeId::new),
             sealed: document.sealed.record("photo nonce")?,
             created_at: time(document.created_at, "photo creation time")?,
+        })
+    }
+}
+
+/// A picture of a punch or of an unknown face.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PictureDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    at: DateTime,
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    punch: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    employee: Option<Uuid>,
+    source: String,
+    device: Uuid,
+    sealed: SealedDocument,
+}
+
+impl Kept for StoredPicture {
+    const COLLECTION: &str = "pictures";
+    type Document = PictureDocument;
+
+    fn document(&self) -> Result<PictureDocument, StoreError> {
+        let (punch, employee) = parts::of_punch(self.of).unzip();
+        Ok(PictureDocument {
+            id: uuid(self.id.uuid()),
+            at: when(self.at),
+            kind: self.of.kind().as_str().to_owned(),
+            punch: punch.map(|punch| uuid(punch.uuid())),
+            employee: employee.map(|employee| uuid(employee.uuid())),
+            source: parts::word(self.source),
+            device: uuid(self.device.uuid()),
+            sealed: SealedDocument::of(&self.sealed),
+        })
+    }
+
+    fn record(document: PictureDocument) -> Result<Self, StoreError> {
+        let of = match parts::from_word(&document.kind, "picture kind")? {
+            PictureKind::Unknown => Pictured::Unknown,
+            PictureKind::Punch => Pictured::Punch {
+                punch: id(parts::known(document.punch, "picture punch")?, PunchId::new),
+                employee: id(
+                    parts::known(document.employee, "picture employee")?,
+                    EmployeeId::new,
+                ),
+            },
+        };
+        Ok(Self {
+            id: id(document.id, PictureId::new),
+            at: time(document.at, "picture time")?,
+            of,
+            source: parts::from_word(&document.source, "picture source")?,
+            device: id(document.device, DeviceId::new),
+            sealed: document.sealed.record("picture nonce")?,
         })
     }
 }

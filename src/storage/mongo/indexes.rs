@@ -49,7 +49,7 @@ enum Uniqueness {
 }
 
 /// Every index, by collection. The order of fields is that of the queries in `stores.rs`.
-fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 15] {
+fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 16] {
     use Uniqueness::{Any, IfThere, Unique};
     [
         (
@@ -79,6 +79,14 @@ fn indexes() -> [(&'static str, Vec<(Document, Uniqueness)>); 15] {
                 (doc! { "device": 1, "clock": 1, "at": -1 }, Any),
                 (doc! { "at": -1, "_id": -1 }, Any),
                 (doc! { "recorded_at": 1, "_id": 1 }, Any),
+            ],
+        ),
+        (
+            "pictures",
+            vec![
+                (doc! { "punch": 1 }, IfThere),
+                (doc! { "kind": 1, "at": -1, "_id": -1 }, Any),
+                (doc! { "employee": 1 }, Any),
             ],
         ),
         (

@@ -12,6 +12,7 @@ mod documents;
 mod indexes;
 mod jobs;
 mod leases;
+mod pictures;
 mod stores;
 
 use std::{

@@ -89,6 +89,15 @@ async fn matched<D: DeserializeOwned + Send + Sync>(
     }
 }
 
+/// What comes after a record of this time and identity in a list that begins with the newest.
+pub(super) fn older_than(at: Timestamp, id: uuid::Uuid) -> Vec<Document> {
+    let at = when(at);
+    vec![
+        doc! { "at": { "$lt": at } },
+        doc! { "at": at, "_id": { "$lt": uuid(id) } },
+    ]
+}
+
 impl MongoStore {
     pub(super) async fn insert_record<K: Kept + Sync>(&self, record: &K) -> Result<(), StoreError> {
         let document = record.document()?;
@@ -515,14 +524,7 @@ impl PunchStore for MongoStore {
             wanted.insert("at", range);
         }
         if let Some((at, id)) = page.after {
-            let at = when(at);
-            wanted.insert(
-                "$or",
-                vec![
-                    doc! { "at": { "$lt": at } },
-                    doc! { "at": at, "_id": { "$lt": uuid(id.uuid()) } },
-                ],
-            );
+            wanted.insert("$or", older_than(at, id.uuid()));
         }
         let order = doc! { "at": -1, "_id": -1 };
         self.select(wanted, order, Some(page.limit)).await
@@ -686,6 +688,11 @@ impl AuditStore for MongoStore {
 
     async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.select(doc! {}, doc! { "at": -1, "_id": -1 }, Some(limit))
+            .await
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.delete_where::<AuditEntry>(doc! { "at": { "$lt": when(before) } })
             .await
     }
 }

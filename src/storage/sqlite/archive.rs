@@ -11,7 +11,7 @@ use crate::{
     },
     ports::{
         Archive, GalleryChange, KeptAnswer, RecordKind, Setting, StoreError, StoredPhoto,
-        StoredRecord, StoredTemplate, records_in_page,
+        StoredPicture, StoredRecord, StoredTemplate, records_in_page,
     },
 };
 
@@ -68,6 +68,7 @@ impl Archive for SqliteStore {
             RecordKind::Photo => self.walk::<StoredPhoto>(kind),
             RecordKind::GalleryChange => self.walk::<GalleryChange>(kind),
             RecordKind::Punch => self.walk::<Punch>(kind),
+            RecordKind::Picture => self.walk::<StoredPicture>(kind),
             RecordKind::Answer => self.walk::<KeptAnswer>(kind),
             RecordKind::Setting => self.walk::<Setting>(kind),
             RecordKind::Audit => self.walk::<AuditEntry>(kind),

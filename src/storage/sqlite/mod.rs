@@ -5,6 +5,7 @@ mod archive;
 mod cache;
 mod cameras;
 mod leases;
+mod pictures;
 mod rows;
 mod schema;
 mod stores;

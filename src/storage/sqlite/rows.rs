@@ -12,13 +12,17 @@ use crate::{
         devices::Device,
         employees::{Consent, Employee},
         ids::{
-            AccountId, AuditId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId,
+            AccountId, AuditId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId,
+            TemplateId,
         },
         jobs::Job,
         quality::Quality,
         text::{IdempotencyKey, Name, SiteName},
     },
-    ports::{GalleryChange, KeptAnswer, Sealed, Setting, StoreError, StoredPhoto, StoredTemplate},
+    ports::{
+        GalleryChange, KeptAnswer, PictureKind, Pictured, Sealed, Setting, StoreError, StoredPhoto,
+        StoredPicture, StoredTemplate,
+    },
     storage::parts,
 };
 
@@ -232,6 +236,56 @@ impl Record for StoredPhoto {
             employee: id(row, "employee", EmployeeId::new)?,
             sealed: sealed(row)?,
             created_at: parts::time(row.get("created_at")?, "photo creation time")?,
+        })
+    }
+}
+
+impl Record for StoredPicture {
+    const TABLE: &str = "pictures";
+    const COLUMNS: &[&str] = &[
+        "id",
+        "at",
+        "kind",
+        "punch",
+        "employee",
+        "source",
+        "device",
+        "key_id",
+        "nonce",
+        "ciphertext",
+    ];
+
+    fn values(&self) -> Result<Vec<Value>, StoreError> {
+        let (punch, employee) = parts::of_punch(self.of).unzip();
+        values![
+            blob(self.id.uuid()),
+            self.at.as_millisecond(),
+            self.of.kind().as_str().to_owned(),
+            punch.map(|punch| blob(punch.uuid())),
+            employee.map(|employee| blob(employee.uuid())),
+            parts::word(self.source),
+            blob(self.device.uuid()),
+            self.sealed.key_id.clone(),
+            self.sealed.nonce.to_vec(),
+            self.sealed.ciphertext.clone(),
+        ]
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let of = match parts::from_word(&row.get::<_, String>("kind")?, "picture kind")? {
+            PictureKind::Unknown => Pictured::Unknown,
+            PictureKind::Punch => Pictured::Punch {
+                punch: id(row, "punch", PunchId::new)?,
+                employee: id(row, "employee", EmployeeId::new)?,
+            },
+        };
+        Ok(Self {
+            id: id(row, "id", PictureId::new)?,
+            at: parts::time(row.get("at")?, "picture time")?,
+            of,
+            source: parts::from_word(&row.get::<_, String>("source")?, "picture source")?,
+            device: id(row, "device", DeviceId::new)?,
+            sealed: sealed(row)?,
         })
     }
 }

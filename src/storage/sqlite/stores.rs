@@ -57,10 +57,12 @@ pub(super) mod hot {
          FROM jobs WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2";
     pub const DUE: &str = "SELECT * FROM jobs WHERE due <= ?1 AND kind = ?2 \
          AND (?3 IS NULL OR payload = ?3) ORDER BY due, id LIMIT 1";
+    pub const PICTURE: &str = "SELECT * FROM pictures WHERE id = ?1";
+    pub const PICTURE_OF_PUNCH: &str = "SELECT * FROM pictures WHERE punch = ?1";
     pub const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
 
     #[cfg(test)]
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 22] = [
         PUNCH,
         PUNCH_BY_REQUEST,
         LAST_WRITTEN,
@@ -80,6 +82,8 @@ pub(super) mod hot {
         PHOTOS_OF,
         JOB,
         DUE,
+        PICTURE,
+        PICTURE_OF_PUNCH,
         SETTING,
     ];
 }
@@ -748,6 +752,11 @@ impl AuditStore for SqliteStore {
 
     async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.select_page(Conditions::default(), "at DESC, id DESC", limit)
+            .await
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM audit WHERE at < ?1", [before.as_millisecond()])
             .await
     }
 }

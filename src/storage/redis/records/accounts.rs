@@ -124,6 +124,10 @@ impl AuditStore for RedisStore {
     async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.select("audit_trail", &Range::back(), limit).await
     }
+
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.drop_before::<AuditEntry>("audit_trail", before).await
+    }
 }
 
 impl RedisStore {

@@ -16,7 +16,7 @@ use crate::{
     },
     ports::{
         Archive, GalleryChange, KeptAnswer, RecordKind, Setting, StoreError, StoredPhoto,
-        StoredRecord, StoredTemplate, TemplateStore, records_in_page,
+        StoredPicture, StoredRecord, StoredTemplate, TemplateStore, records_in_page,
     },
 };
 
@@ -106,6 +106,7 @@ impl Archive for RedisStore {
             RecordKind::Photo => self.walk::<StoredPhoto>(kind),
             RecordKind::GalleryChange => self.walk_changes(),
             RecordKind::Punch => self.walk::<Punch>(kind),
+            RecordKind::Picture => self.walk::<StoredPicture>(kind),
             RecordKind::Answer => self.walk::<KeptAnswer>(kind),
             RecordKind::Setting => self.walk_settings(),
             RecordKind::Audit => self.walk::<AuditEntry>(kind),

@@ -15,11 +15,11 @@ use crate::{
         cameras::{Camera, CameraStatus},
         devices::Device,
         employees::{Consent, Employee},
-        ids::{CameraId, DeviceId},
+        ids::{CameraId, DeviceId, EmployeeId},
         jobs::Job,
         text::IdempotencyKey,
     },
-    ports::{KeptAnswer, StoreError, StoredPhoto, StoredTemplate},
+    ports::{KeptAnswer, StoreError, StoredPhoto, StoredPicture, StoredTemplate},
     storage::parts::{self, damaged},
 };
 
@@ -149,6 +149,41 @@ impl Kept for StoredPhoto {
 
     fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
         own(body, "photo")
+    }
+}
+
+/// The index of an employee's pictures.
+pub(super) fn pictures_of(employee: EmployeeId) -> String {
+    format!("pictures_of:{employee}")
+}
+
+impl Kept for StoredPicture {
+    const KIND: &str = "picture";
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn ties(&self) -> Result<Ties, StoreError> {
+        let place = member(&sortable(self.at), self.id);
+        let kind = self.of.kind().as_str();
+        let mut ties = Ties {
+            places: vec![(format!("pictures:{kind}"), place.clone())],
+            ..Ties::default()
+        };
+        if let Some((punch, employee)) = parts::of_punch(self.of) {
+            ties.claims.push(format!("picture_of_punch:{punch}"));
+            ties.places.push((pictures_of(employee), place));
+        }
+        Ok(ties)
+    }
+
+    fn body(&self) -> Result<Vec<u8>, StoreError> {
+        json(self, "picture")
+    }
+
+    fn read(body: &[u8], _: Option<&[u8]>) -> Result<Self, StoreError> {
+        own(body, "picture")
     }
 }
 

@@ -15,6 +15,7 @@ mod forms;
 mod jobs;
 mod leases;
 mod link;
+mod pictures;
 mod plan;
 mod punches;
 mod scripts;

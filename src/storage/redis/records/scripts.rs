@@ -22,9 +22,11 @@ local function read(key, plain)
 end
 ";
 
-/// What a record claims and where it is, and giving that up.
+/// What a record claims and where it is, and giving that up. Of a plain string nothing is known:
+/// whoever deletes one knows the index that it is in.
 const LEAVE: &str = r"
 local function had_by(key)
+    if redis.call('TYPE', key).ok ~= 'hash' then return nil end
     local x = redis.call('HGET', key, 'x')
     return x and cjson.decode(x)
 end
