@@ -9,7 +9,14 @@ async fn pages_are_served_by_name_and_nothing_else_of_the_disk() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     for page in [
-        "/", "/kiosk", "/setup", "/people", "/cameras", "/devices", "/sign-in",
+        "/",
+        "/kiosk",
+        "/setup",
+        "/people",
+        "/cameras",
+        "/devices",
+        "/unknown-faces",
+        "/sign-in",
     ] {
         let answer = anybody.get(page).await;
         assert_eq!(answer.status, 200, "{page}");

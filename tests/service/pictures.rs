@@ -257,9 +257,9 @@ async fn a_stranger_who_stands_there_is_kept_once_a_minute_and_device() {
         Ok(false)
     );
     assert_eq!(unknown(&world).await, faces[1..]);
-    let id = faces[0].id.to_string();
-    assert_eq!(trail(&world, "unknown_face.look").await, [id.clone()]);
-    assert_eq!(trail(&world, "unknown_face.delete").await, [id]);
+    let id = [faces[0].id.to_string()];
+    assert_eq!(trail(&world, "unknown_face.look").await, id);
+    assert_eq!(trail(&world, "unknown_face.delete").await, id);
 }
 
 /// Sees nothing move.

@@ -147,6 +147,18 @@ export class Server {
 
   revokeDevice = ({ id }) => this.#ask('DELETE', `/api/devices/${id}`);
 
+  /** Punches at a device with a portrait; what it is answered. */
+  async punch({ token }, name) {
+    const response = await fetch(`${this.origin}/api/punches`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'image/jpeg' },
+      body: await readFile(portrait(name)),
+    });
+    return response.json();
+  }
+
+  unknownFaces = async () => (await this.#ask('GET', '/api/unknown-faces')).items;
+
   punches = async () => (await this.#ask('GET', '/api/punches')).items;
 }
 

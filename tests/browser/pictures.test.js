@@ -1,0 +1,86 @@
+// Pictures that a site keeps: of a punch on the desk, and the list of unknown faces.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Browser, assertClean, picture } from './support/browser.js';
+import { Server } from './support/server.js';
+
+const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true };
+
+let server;
+let browser;
+before(async () => {
+  server = await Server.startWithAdmin({ KEEP_PUNCH_PICTURES: '30d', KEEP_UNKNOWN_FACES: '30d' });
+  browser = await Browser.start('biden');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+/** Whether the browser shows an image with something in it. */
+const shown = (image) => image.evaluate((node) => node.complete && node.naturalWidth > 100);
+
+/** Waits until something holds. */
+async function until(what, holds) {
+  for (let tries = 0; tries < 100; tries++) {
+    if (await holds()) return;
+    await sleep(100);
+  }
+  assert.fail(what);
+}
+
+test('a punch shows its picture, strangers are listed and deleted', async () => {
+  await server.addFace('Barack Obama', 'P44', 'obama', 'obama2');
+  const doors = await Promise.all(['Front door', 'Back door', 'Gate'].map((name) => server.addDevice(name)));
+  assert.equal((await server.punch(doors[0], 'obama3')).outcome, 'punched');
+  for (const [index, name] of ['biden', 'hopper', 'collins'].entries()) assert.equal((await server.punch(doors[index], name)).outcome, 'nobody');
+  await until('three faces are kept', async () => (await server.unknownFaces()).length === 3);
+
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/');
+  await page.locator('.punch summary').click();
+  const image = page.getByAltText(/^Who punched at/u);
+  await image.waitFor();
+  await until('the picture of the punch is shown', () => shown(image));
+  await picture(page, 'desk-picture');
+  await page.getByRole('link', { name: 'Unknown faces' }).click();
+  await page.waitForURL('**/unknown-faces');
+
+  const phone = await browser.page({ server, signedIn: true, ...PHONE });
+  await phone.goto('/unknown-faces');
+  for (const [each, name] of [
+    [page, 'unknown-faces'],
+    [phone, 'unknown-faces-phone'],
+  ]) {
+    await until('three pictures are shown', async () => (await each.locator('#faces img').count()) === 3);
+    await each.getByAltText(/^Somebody at Gate/u).waitFor();
+    await until('with something in them', () => shown(each.locator('#faces img').first()));
+    await picture(each, name);
+  }
+
+  await page.locator('#faces li').first().getByRole('button').click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await page.getByText('The face is deleted').waitFor();
+  assert.equal(await page.locator('#faces li').count(), 2);
+  assert.equal((await server.unknownFaces()).length, 2);
+  assertClean(page, phone);
+});
+
+test('where none are kept, none are offered', async () => {
+  const other = await Server.startWithAdmin();
+  try {
+    const page = await browser.page({ server: other, signedIn: true });
+    await page.goto('/');
+    await page.getByText('Three steps to the first punch').waitFor();
+    assert.ok(await page.getByRole('link', { name: 'Unknown faces' }).isHidden());
+    await page.goto('/unknown-faces');
+    await page.getByText('None are kept').waitFor();
+    await picture(page, 'unknown-faces-off');
+    assertClean(page);
+  } finally {
+    await other.end();
+  }
+});
