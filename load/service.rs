@@ -12,10 +12,11 @@
 //! It stops by itself after a bounded number of requests. Nothing is asserted: machines differ,
 //! so read the ratios.
 
+#[path = "support.rs"]
+mod support;
+
 use std::{
     collections::BTreeMap,
-    error::Error,
-    io::{BufRead, BufReader, Cursor},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -25,11 +26,13 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use image::{ImageFormat, Rgb, RgbImage, imageops};
-use reqwest::{Client, multipart};
-use serde_json::{Value, json};
+use reqwest::Client;
+use serde_json::json;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use support::{
+    Admin, EMAIL, Kiosk, Outcome, PASSWORD, Service, fixture, free_port, numbered, percentiles,
+    photo, ready,
+};
 
 /// Requests before anything is timed.
 const WARM: usize = 20;
@@ -39,21 +42,6 @@ const ALONE: usize = 300;
 const TOGETHER: usize = 600;
 /// Punches after which memory is read.
 const MEMORY: [usize; 2] = [500, 10_000];
-const EMAIL: &str = "bench@rollcall.example";
-const PASSWORD: &str = "only for this bench";
-
-/// The service, ended when dropped.
-struct Service {
-    process: Child,
-    base: String,
-    folder: Arc<tempfile::TempDir>,
-}
-
-fn free_port() -> Outcome<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    Ok(listener.local_addr()?.port())
-}
-
 /// A Redis that keeps nothing, ended when dropped.
 struct Redis {
     process: Child,
@@ -81,204 +69,34 @@ impl Drop for Redis {
     }
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Service {
-    /// With these environment variables besides; in the folder of another one, or its own.
-    fn start(variables: &[(&str, &str)], beside: Option<&Self>) -> Outcome<Self> {
-        let folder = match beside {
-            Some(other) => other.folder.clone(),
-            None => Arc::new(tempfile::tempdir()?),
-        };
-        let port = free_port()?;
-        let process = Command::new(env!("CARGO_BIN_EXE_rollcall"))
-            .arg("serve")
-            .envs(variables.iter().copied())
-            .env("DATA_DIR", folder.path())
-            .env("PORT", port.to_string())
-            .env("ADMIN_EMAIL", EMAIL)
-            .env("ADMIN_PASSWORD", PASSWORD)
-            .env("RATE_LIMIT", "0")
-            .env("ENROLL_LIMIT", "0")
-            .env("COOLDOWN", "0s")
-            .env("LOG_LEVEL", "warn")
-            .stdout(Stdio::null())
-            .spawn()?;
-        Ok(Self {
-            process,
-            base: format!("http://127.0.0.1:{port}"),
-            folder,
-        })
-    }
-
-    /// Resident memory in MiB, from `/proc`.
-    fn memory(&self) -> Outcome<f64> {
-        let status = std::fs::File::open(format!("/proc/{}/status", self.process.id()))?;
-        for line in BufReader::new(status).lines() {
-            if let Some(rest) = line?.strip_prefix("VmRSS:") {
-                let kib: f64 = rest.trim().trim_end_matches("kB").trim().parse()?;
-                return Ok(kib / 1024.0);
-            }
-        }
-        Err("no VmRSS".into())
-    }
-}
-
-/// The fixture scaled to the height of 480 pixels, in the middle of a grey 640×480 picture.
-fn photo(path: &str) -> Outcome<Vec<u8>> {
-    let face = image::open(path)?.into_rgb8();
-    let width = face.width() * 480 / face.height();
-    let face = imageops::resize(&face, width.min(640), 480, imageops::FilterType::Triangle);
-    let mut picture = RgbImage::from_pixel(640, 480, Rgb([128; 3]));
-    imageops::overlay(&mut picture, &face, i64::from((640 - face.width()) / 2), 0);
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Jpeg)?;
-    Ok(bytes.into_inner())
-}
-
-struct Kiosk {
-    client: Client,
-    base: String,
-    token: String,
-    photo: Vec<u8>,
-    posted: AtomicU64,
-}
-
-impl Kiosk {
-    /// A photo that nobody has seen.
-    fn fresh(&self) -> Vec<u8> {
-        self.numbered(self.posted.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The same picture in other bytes: with a comment behind the JPEG's first marker.
-    fn numbered(&self, number: u64) -> Vec<u8> {
-        let mut bytes = self.photo[..2].to_vec();
-        bytes.extend([0xff, 0xfe, 0, 10]);
-        bytes.extend(number.to_be_bytes());
-        bytes.extend(&self.photo[2..]);
-        bytes
-    }
-
-    async fn post(&self, path: &str) -> Outcome<Value> {
-        self.send(path, self.fresh()).await
-    }
-
-    async fn send(&self, path: &str, photo: Vec<u8>) -> Outcome<Value> {
-        let answer = self
-            .client
-            .post(format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
-            .header("content-type", "image/jpeg")
-            .body(photo)
-            .send()
-            .await?;
-        let status = answer.status();
-        let body: Value = answer.json().await?;
-        if status.is_success() {
-            Ok(body)
-        } else {
-            Err(format!("{status}: {body}").into())
-        }
-    }
-
-    async fn punch(&self) -> Outcome<()> {
-        let answer = self.post("/api/punches").await?;
-        match answer["outcome"].as_str() {
-            Some("punched") => Ok(()),
-            _ => Err(format!("not a punch: {answer}").into()),
-        }
-    }
-
-    /// Seconds that each stage has taken in all, as `/metrics` tells.
-    async fn stages(&self) -> Outcome<BTreeMap<String, f64>> {
-        let text = self
-            .client
-            .get(format!("{}/metrics", self.base))
-            .send()
-            .await?
-            .text()
-            .await?;
-        let mut stages = BTreeMap::new();
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("rollcall_stage_seconds_sum{stage=\"")
-                && let Some((stage, sum)) = rest.split_once("\"} ")
-            {
-                stages.insert(stage.to_owned(), sum.parse()?);
-            }
-        }
-        Ok(stages)
-    }
-}
-
-async fn ready(client: &Client, base: &str) -> Outcome<()> {
-    for _ in 0..300 {
-        if let Ok(answer) = client.get(format!("{base}/readyz")).send().await
-            && answer.status().is_success()
+/// Seconds that each stage has taken in all, as `/metrics` tells.
+async fn stages(kiosk: &Kiosk) -> Outcome<BTreeMap<String, f64>> {
+    let text = kiosk
+        .client
+        .get(format!("{}/metrics", kiosk.base))
+        .send()
+        .await?
+        .text()
+        .await?;
+    let mut stages = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("rollcall_stage_seconds_sum{stage=\"")
+            && let Some((stage, sum)) = rest.split_once("\"} ")
         {
-            return Ok(());
+            stages.insert(stage.to_owned(), sum.parse()?);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Err("the service was not ready within 30 s".into())
+    Ok(stages)
 }
 
 async fn set_up(service: &Service) -> Outcome<Kiosk> {
-    let client = Client::builder().cookie_store(true).build()?;
-    let base = service.base.clone();
-    ready(&client, &base).await?;
-    let post = async |path: &str, body: Value| -> Outcome<Value> {
-        let answer = client
-            .post(format!("{base}{path}"))
-            .json(&body)
-            .send()
-            .await?;
-        Ok(answer.error_for_status()?.json().await?)
-    };
-    post(
-        "/api/session",
-        json!({"email": EMAIL, "password": PASSWORD}),
-    )
-    .await?;
-    let person = post("/api/employees", json!({"name": "Bench", "code": "B1"})).await?;
-    let device = post("/api/devices", json!({"name": "Bench"})).await?;
-    let fixture = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/faces/obama.jpg"
-    );
-    let form = multipart::Form::new()
-        .text("employee", person["id"].as_str().ok_or("no id")?.to_owned())
-        .text("consent", "true")
-        .part(
-            "photo",
-            multipart::Part::bytes(std::fs::read(fixture)?).mime_str("image/jpeg")?,
-        );
-    let enrolled = client
-        .post(format!("{base}/api/enroll"))
-        .multipart(form)
-        .send()
-        .await?;
-    enrolled.error_for_status()?;
-    let token = device["token"].as_str().ok_or("no token")?.to_owned();
-    Ok(Kiosk {
-        client: Client::new(),
-        base,
-        token,
-        photo: photo(fixture)?,
-        posted: AtomicU64::new(0),
-    })
-}
-
-/// The median and the 95th percentile, milliseconds.
-fn percentiles(times: &mut [Duration]) -> (f64, f64) {
-    times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    (at(0.5), at(0.95))
+    let admin = Admin::of(service).await?;
+    admin.enroll("obama").await?;
+    Ok(Kiosk::new(
+        service,
+        admin.device().await?,
+        photo(&fixture("obama"))?,
+    ))
 }
 
 /// Sends `count` requests, so many at a time, and tells how many a second were answered.
@@ -301,14 +119,14 @@ async fn alone(kiosk: &Kiosk) -> Outcome<()> {
     for _ in 0..WARM {
         kiosk.punch().await?;
     }
-    let before = kiosk.stages().await?;
+    let before = stages(kiosk).await?;
     let mut times = Vec::with_capacity(ALONE);
     for _ in 0..ALONE {
         let start = Instant::now();
         kiosk.punch().await?;
         times.push(start.elapsed());
     }
-    let after = kiosk.stages().await?;
+    let after = stages(kiosk).await?;
     let mean = times.iter().sum::<Duration>().as_secs_f64() * 1e3 / ALONE as f64;
     let (median, high) = percentiles(&mut times);
     println!(
@@ -355,15 +173,9 @@ async fn remembered() -> Outcome<()> {
     let cores = std::thread::available_parallelism()?.get();
     let identify = async |base: &str| {
         let number = AtomicU64::new(1 << 32);
-        let kiosk = Kiosk {
-            client: one.client.clone(),
-            base: base.to_owned(),
-            token: one.token.clone(),
-            photo: one.photo.clone(),
-            posted: AtomicU64::new(0),
-        };
+        let kiosk = one.at(base);
         let look = async || {
-            let photo = kiosk.numbered(number.fetch_add(1, Ordering::Relaxed));
+            let photo = numbered(&kiosk.photo, number.fetch_add(1, Ordering::Relaxed));
             kiosk.send("/api/identify", photo).await.map(drop)
         };
         together(SEEN, cores * 2, look).await

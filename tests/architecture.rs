@@ -129,6 +129,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("aes_gcm", &["vault"]),
     ("rustls", &["boot"]),
+    ("socket2", &["boot"]),
     ("rcgen", &["cli"]),
     ("age", &["cli"]),
 ];

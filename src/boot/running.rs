@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Shutdown, SocketAddr},
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -11,9 +11,10 @@ use axum_server::{Address, Server, accept::NoDelayAcceptor, tls_rustls::RustlsAc
 use hyper_util::rt::TokioTimer;
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{BootError, Core, Records, Tls, TlsError, database, shared};
 use crate::{
@@ -54,10 +55,17 @@ const HEADERS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long requests that are under way may take once the service stops.
-pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
-/// How long background tasks may take to stop.
-const TASKS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long connections are still taken once the service stops. Every answer says meanwhile that
+/// its connection ends with it, and `/readyz` that the service is not ready: so clients that ask
+/// one request after the other, and balancers, go elsewhere before anything is closed on them.
+const TURNING_AWAY: Duration = Duration::from_millis(500);
+/// How long connections that were taken last have for their request, once none is taken any more.
+const LAST_CALL: Duration = Duration::from_millis(500);
+/// How long requests that are under way may take once the service stops. With the rest it is
+/// less than the 10 seconds after which most supervisors kill.
+pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(8);
+/// How much longer than requests background tasks may take to stop.
+const TASKS_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Running {
     /// Starts everything, first of all the port, so that a second start is told at once.
@@ -140,6 +148,7 @@ impl Running {
             .router
             .into_make_service_with_connect_info::<SocketAddr>();
         let listener = self.listener.into_std().map_err(BootError::Serve)?;
+        let door = listener.try_clone().map_err(BootError::Serve)?;
         let handle = axum_server::Handle::new();
         // An answer is small and complete: waiting for more to send only costs time.
         let plain = axum_server::from_tcp(listener)
@@ -164,9 +173,19 @@ impl Running {
             // Streams would go on for ever: they end with the word to stop. Tasks end meanwhile.
             self.stopping.cancel();
             self.supervisor.token().cancel();
-            handle.graceful_shutdown(None);
+            let requests = async {
+                tokio::time::sleep(TURNING_AWAY).await;
+                // From now on nobody is let in, and those who just were get their answer: what
+                // closes below are connections on which nothing is asked.
+                if let Err(cause) = SockRef::from(&door).shutdown(Shutdown::Both) {
+                    debug!(%cause, "connections are taken until the end");
+                }
+                tokio::time::sleep(LAST_CALL).await;
+                handle.graceful_shutdown(None);
+                tokio::time::sleep(REQUESTS_PATIENCE - TURNING_AWAY - LAST_CALL).await;
+            };
             tokio::select! {
-                () = tokio::time::sleep(REQUESTS_PATIENCE) => {}
+                () = requests => {}
                 () = hurry.cancelled() => {}
             }
         };

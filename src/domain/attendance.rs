@@ -73,6 +73,16 @@ pub enum PunchSource {
     Camera,
 }
 
+impl PunchSource {
+    /// The word in the API and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Camera => "camera",
+        }
+    }
+}
+
 /// An immutable clock event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Punch {

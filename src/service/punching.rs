@@ -132,6 +132,13 @@ impl Outcome {
         }
     }
 
+    /// Counts it among the answers to samples, of devices or of cameras.
+    pub fn count(&self, source: PunchSource) {
+        let (outcome, source) = (self.name(), source.as_str());
+        metrics::counter!("rollcall_punches_total", "outcome" => outcome, "source" => source)
+            .increment(1);
+    }
+
     /// The punch that it is about.
     pub fn punch(&self) -> Option<&Punch> {
         match self {
@@ -405,7 +412,9 @@ impl Punching {
             return Ok(Outcome::Nobody { more: false });
         };
         let moment = Moment::of(at, None, None);
-        Ok(self.write(origin, seen, moment, kind, None).await?.outcome)
+        let outcome = self.write(origin, seen, moment, kind, None).await?.outcome;
+        outcome.count(PunchSource::Camera);
+        Ok(outcome)
     }
 
     /// The gallery of this instance may lag behind the store for a moment; the store decides.

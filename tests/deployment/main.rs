@@ -9,6 +9,7 @@ mod blueprint;
 mod compose;
 mod go2rtc;
 mod image;
+mod monitoring;
 mod parts;
 #[path = "../support/skip.rs"]
 mod skip;

@@ -4,6 +4,7 @@ mod cameras;
 #[path = "../support/frozen.rs"]
 mod frozen;
 #[path = "../support/go2rtc.rs"]
+#[expect(dead_code, reason = "a benchmark asks more of it")]
 mod go2rtc;
 mod instances;
 mod jobs;
@@ -13,6 +14,7 @@ mod redis_server;
 mod servers;
 #[path = "../support/skip.rs"]
 mod skip;
+mod stopping;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -254,6 +256,24 @@ async fn punch(
     panic!("punch {number} was never answered");
 }
 
+/// The ids of all punches that a service has.
+async fn stored_punches(service: &Service) -> Vec<String> {
+    let admin = service.admin().await;
+    let (mut stored, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/punches?limit=200&cursor={cursor}");
+        let answer = admin.get(service.url(&path)).send().await.unwrap();
+        let list: Value = answer.json().await.unwrap();
+        for item in list["items"].as_array().unwrap() {
+            stored.push(item["id"].as_str().unwrap().to_owned());
+        }
+        let Some(next) = list["next"].as_str() else {
+            return stored;
+        };
+        cursor = next.to_owned();
+    }
+}
+
 /// Many punches with retries, a kill in the middle: every acknowledged one there, once.
 async fn many_punches(mongo: Option<String>, punches: usize) {
     let mut service = Service::start(mongo).await;
@@ -298,20 +318,8 @@ async fn many_punches(mongo: Option<String>, punches: usize) {
     assert_eq!(ids.len(), acknowledged.values().flatten().count());
     assert!(ids.len() > punches * 9 / 10, "only {} were new", ids.len());
 
+    let stored = stored_punches(&service).await;
     let admin = service.admin().await;
-    let (mut stored, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/api/punches?limit=200&cursor={cursor}");
-        let answer = admin.get(service.url(&path)).send().await.unwrap();
-        let list: Value = answer.json().await.unwrap();
-        for item in list["items"].as_array().unwrap() {
-            stored.push(item["id"].as_str().unwrap().to_owned());
-        }
-        let Some(next) = list["next"].as_str() else {
-            break;
-        };
-        cursor = next.to_owned();
-    }
     let unique: BTreeSet<&String> = stored.iter().collect();
     assert_eq!(unique.len(), stored.len(), "no punch is listed twice");
     assert_eq!(unique, ids, "what was acknowledged is what is there");

@@ -75,6 +75,11 @@ impl Go2rtc {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -173,12 +178,22 @@ impl Scene {
         Self { pictures, rate: 8 }
     }
 
+    /// Its pictures, JPEG, and how many of them there are a second.
+    pub fn pictures(&self) -> (&[Vec<u8>], u32) {
+        (&self.pictures, self.rate)
+    }
+
     /// A lens cap.
     pub fn black() -> Self {
         let pictures = (0..LOOP)
             .map(|number| jpeg(noisy(RgbImage::new(640, 480), number)))
             .collect();
         Self { pictures, rate: 8 }
+    }
+
+    /// At so many pictures a second.
+    pub fn at(self, rate: u32) -> Self {
+        Self { rate, ..self }
     }
 
     /// Always the very same picture.

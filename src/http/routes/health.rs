@@ -40,7 +40,7 @@ pub struct DependencyView {
 #[schema(title = "Readiness")]
 pub struct ReadinessView {
     ready: bool,
-    /// By name: `store`, `engine`, `gallery`, `redis`.
+    /// By name: `store`, `engine`, `gallery`, `redis`; `service` once it stops.
     checks: BTreeMap<&'static str, DependencyView>,
 }
 
@@ -70,6 +70,10 @@ pub async fn get_readiness(
         ("store", answered(health.store().await)),
         ("engine", answered(health.engine())),
     ]);
+    if state.stopping.is_cancelled() {
+        let why = "stopping".to_owned();
+        checks.insert("service", DependencyView::of("down", Some(why)));
+    }
     let people = format!("{} people", health.people());
     checks.insert("gallery", DependencyView::of("ok", Some(people)));
     for (part, condition) in state.health.parts() {
@@ -116,6 +120,7 @@ impl DependencyView {
 )]
 pub async fn get_metrics(
     State(state): State<HttpState>,
+    State(health): State<Arc<Health>>,
     headers: HeaderMap,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
     if let Some(wanted) = &state.settings.metrics_token {
@@ -132,6 +137,11 @@ pub async fn get_metrics(
             ));
         }
     }
+    let store = f64::from(u8::from(health.store().await.is_ok()));
+    metrics::gauge!("rollcall_store_up").set(store);
+    metrics::gauge!("rollcall_gallery_people").set(health.people() as f64);
+    let version = env!("CARGO_PKG_VERSION");
+    metrics::gauge!("rollcall_build_info", "version" => version).set(1.0);
     let text = (state.metrics)();
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))

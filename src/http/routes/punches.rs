@@ -190,10 +190,7 @@ impl Names {
             captured_at: punch.captured_at.map(time),
             workday: punch.workday.to_string(),
             site: punch.site.as_ref().map(ToString::to_string),
-            source: match punch.source {
-                PunchSource::Device => "device",
-                PunchSource::Camera => "camera",
-            },
+            source: punch.source.as_str(),
             device: punch.device.to_string(),
             device_name: self.devices.get(&punch.device).cloned(),
             similarity: number(evidence.similarity.value()),
@@ -356,7 +353,7 @@ pub async fn create_punch(
     } else {
         StatusCode::OK
     };
-    metrics::counter!("rollcall_punches_total", "outcome" => answer.outcome.name()).increment(1);
+    answer.outcome.count(PunchSource::Device);
     let punches: Vec<&Punch> = answer.outcome.punch().into_iter().collect();
     let names = Names::behind(&punches, &namers).await?;
     Ok((status, axum::Json(AnswerView::of(&answer, &names))))
