@@ -355,7 +355,6 @@ fn watch_cameras(supervisor: &Supervisor, core: &Core, settings: &Settings) {
         feed: core.records.shared.feed(),
         zone: settings.attendance.time_zone.clone(),
         clock: clock.clone(),
-        instance: clock.id().to_string(),
         held: AtomicU32::new(0),
     });
     let parent = supervisor.clone();

@@ -215,6 +215,21 @@ const LIVE_EVERY: Duration = Duration::from_millis(100);
 /// How many cameras are read at once.
 const PAGE: usize = 200;
 
+/// All that are not removed, however many.
+pub async fn every_camera(store: &dyn CameraStore) -> Result<Vec<Camera>, StoreError> {
+    let (mut cameras, mut after) = (Vec::new(), None);
+    loop {
+        let page = Page { after, limit: PAGE };
+        let found = store.list(&page).await?;
+        after = found.last().map(|last| last.id);
+        let more = found.len() == PAGE;
+        cameras.extend(found);
+        if !more {
+            return Ok(cameras);
+        }
+    }
+}
+
 /// Cameras.
 pub struct Cameras {
     store: Arc<dyn CameraStore>,
@@ -387,17 +402,7 @@ impl Cameras {
     /// The streams that go2rtc is configured with, and which camera uses each.
     pub async fn streams(&self) -> Result<Vec<Configured>, CameraError> {
         let names = self.streams.names().await?;
-        let (mut cameras, mut after) = (Vec::new(), None);
-        loop {
-            let page = Page { after, limit: PAGE };
-            let found = self.store.list(&page).await?;
-            after = found.last().map(|last| last.id);
-            let more = found.len() == PAGE;
-            cameras.extend(found);
-            if !more {
-                break;
-            }
-        }
+        let cameras = every_camera(&*self.store).await?;
         let configured = names.into_iter().map(|stream| Configured {
             camera: cameras.iter().find(|one| one.stream == stream).cloned(),
             stream,

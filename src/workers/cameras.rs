@@ -23,11 +23,9 @@ use crate::{
         ids::CameraId,
         tracking::back_off,
     },
-    ports::{
-        CameraStore, LeaseStore, Page, PictureStream, Sample, StoreError, StreamError, Streams,
-    },
+    ports::{CameraStore, LeaseStore, PictureStream, Sample, StreamError, Streams},
     service::{
-        cameras::{Overlay, OverlayFace, Overlays},
+        cameras::{Overlay, OverlayFace, Overlays, every_camera},
         exclusive::with_lease,
         feed::{Feed, News},
         watching::{Looked, View, Watch, Watching},
@@ -49,9 +47,6 @@ const LIST_EVERY: Duration = Duration::from_secs(5);
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
 /// How long what was seen last may take to be told, once all is to stop.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How many cameras there may be.
-const CAMERAS: usize = 1_000;
-
 /// Everything that watching needs.
 pub struct Deck {
     /// The records of cameras.
@@ -70,8 +65,6 @@ pub struct Deck {
     pub zone: TimeZone,
     /// Time and entropy.
     pub clock: Arc<dyn Clock>,
-    /// This instance, among all.
-    pub instance: String,
     /// How many cameras this instance has.
     pub held: AtomicU32,
 }
@@ -79,15 +72,18 @@ pub struct Deck {
 /// Keeps a task for every camera until the token is cancelled.
 pub async fn run(deck: Arc<Deck>, supervisor: Supervisor, stop: CancellationToken) {
     let mut news = deck.feed.follow();
+    // Whatever ends this ends its tasks: those of the next start would watch beside them.
+    let all = stop.child_token();
+    let _ends = all.clone().drop_guard();
     let mut tasks: HashMap<CameraId, (Camera, CancellationToken)> = HashMap::new();
     let mut away = false;
     loop {
-        match all(&*deck.store).await {
+        match every_camera(&*deck.store).await {
             Ok(cameras) => {
                 if std::mem::take(&mut away) {
                     info!("the store tells of cameras again");
                 }
-                follow(&deck, &supervisor, &stop, &mut tasks, cameras);
+                follow(&deck, &supervisor, &all, &mut tasks, cameras);
             }
             // What is watched is watched on.
             Err(cause) if !std::mem::replace(&mut away, true) => {
@@ -101,7 +97,6 @@ pub async fn run(deck: Arc<Deck>, supervisor: Supervisor, stop: CancellationToke
             () = news.until(|news| matches!(news, News::Camera(_))) => {}
         }
     }
-    tasks.values().for_each(|(_, stop)| stop.cancel());
 }
 
 /// Starts a task for each camera that is new or was changed, and stops those of the others.
@@ -127,11 +122,15 @@ fn follow(
     for (id, camera) in wanted {
         tasks.entry(id).or_insert_with(|| {
             let stop = stop.child_token();
-            let (deck, until) = (deck.clone(), stop.clone());
-            let of = camera.clone();
+            let task = Arc::new(Task {
+                deck: deck.clone(),
+                camera: camera.clone(),
+                holder: deck.clock.id().to_string(),
+                stop: stop.clone(),
+            });
             supervisor.keep("camera", move |_| {
-                let (deck, camera, until) = (deck.clone(), of.clone(), until.clone());
-                async move { attend(&deck, &camera, &until).await }
+                let task = task.clone();
+                async move { task.attend().await }
             });
             (camera, stop)
         });
@@ -169,44 +168,51 @@ pub async fn write_waiting(watching: Arc<Watching>, stop: CancellationToken) {
     }
 }
 
-async fn all(store: &dyn CameraStore) -> Result<Vec<Camera>, StoreError> {
-    let page = Page {
-        after: None,
-        limit: CAMERAS,
-    };
-    store.list(&page).await
+/// What watches one camera as it is now; another one follows when it is changed.
+struct Task {
+    deck: Arc<Deck>,
+    camera: Camera,
+    /// Who it is among all tasks of all instances: the task before it on this instance is
+    /// somebody else, whose lease has to be let go first.
+    holder: String,
+    stop: CancellationToken,
 }
 
-/// Watches a camera whenever it is to be watched and nobody else does, until the token is
-/// cancelled.
-async fn attend(deck: &Deck, camera: &Camera, stop: &CancellationToken) {
-    let name = format!("camera:{}", camera.id);
-    while !stop.is_cancelled() {
-        let held = deck.held.load(Ordering::Relaxed);
-        let pause = TRY_EVERY.mul_f64(jitter(&*deck.clock)) + (WAIT_FOR_EACH * held).min(WAIT_MOST);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(pause) => {}
-        }
-        if !camera.watched_at(deck.clock.now(), &deck.zone) {
-            continue;
-        }
-        let watched = with_lease(
-            (&*deck.leases, &*deck.clock),
-            (&name, &deck.instance),
-            LEASE,
-            async |_| {
-                let _held = Count::up(&deck.held);
-                info!(camera = %camera.id, "watching");
-                // Left from inside, so that the lease is let go.
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = watch(deck, camera) => {}
-                }
-            },
-        );
-        if let Err(cause) = watched.await {
-            tracing::debug!(camera = %camera.id, %cause, "the store does not tell who watches");
+impl Task {
+    /// Watches whenever the camera is to be watched and nobody else does, until it is stopped.
+    async fn attend(&self) {
+        let Self {
+            deck, camera, stop, ..
+        } = self;
+        let name = format!("camera:{}", camera.id);
+        while !stop.is_cancelled() {
+            let held = deck.held.load(Ordering::Relaxed);
+            let pause =
+                TRY_EVERY.mul_f64(jitter(&*deck.clock)) + (WAIT_FOR_EACH * held).min(WAIT_MOST);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+            if !camera.watched_at(deck.clock.now(), &deck.zone) {
+                continue;
+            }
+            let watched = with_lease(
+                (&*deck.leases, &*deck.clock),
+                (&name, &self.holder),
+                LEASE,
+                async |_| {
+                    let _held = Count::up(&deck.held);
+                    info!(camera = %camera.id, "watching");
+                    // Left from inside, so that the lease is let go.
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = watch(deck, camera) => {}
+                    }
+                },
+            );
+            if let Err(cause) = watched.await {
+                tracing::debug!(camera = %camera.id, %cause, "the store does not tell who watches");
+            }
         }
     }
 }

@@ -8,4 +8,5 @@ mod jobs;
 mod pictures;
 mod punching;
 mod seen;
+mod watching;
 mod world;
