@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attendance::PunchKind,
-    ids::CameraId,
+    ids::{CameraId, EmployeeId},
     text::{Name, SiteName, StreamName},
 };
 
@@ -249,6 +249,18 @@ pub struct CameraStatus {
     pub since: Timestamp,
     /// When whoever watches it last said so; long ago means that nobody does.
     pub told_at: Timestamp,
+    /// Whose visit lasts: whoever watches next goes on with it.
+    #[serde(default)]
+    pub present: Vec<Presence>,
+}
+
+/// Somebody whom a camera saw, and when last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Who.
+    pub employee: EmployeeId,
+    /// When they were last seen.
+    pub last: Timestamp,
 }
 
 impl CameraStatus {

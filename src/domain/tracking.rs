@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     biometrics::{Embedding, Fused, Look, Similarity, Threshold},
+    cameras::Presence,
     ids::EmployeeId,
     quality::Quality,
     samples::Still,
@@ -445,7 +446,32 @@ impl Visits {
         self.0.retain(|_, last| at.duration_since(*last) < gap);
         self.0.insert(employee, at).is_none()
     }
+
+    /// Goes on with visits that somebody else noted.
+    pub fn resume(&mut self, present: &[Presence]) {
+        for noted in present {
+            let last = self.0.entry(noted.employee).or_insert(noted.last);
+            *last = noted.last.max(*last);
+        }
+    }
+
+    /// Those whose visit lasts, the last seen first, [`PRESENT_MOST`] at most.
+    pub fn present(&self, at: Timestamp, gap: SignedDuration) -> Vec<Presence> {
+        let mut present: Vec<_> = self
+            .0
+            .iter()
+            .map(|(&employee, &last)| Presence { employee, last })
+            .filter(|noted| at.duration_since(noted.last) < gap)
+            .collect();
+        present.sort_by(|a, b| (b.last, b.employee).cmp(&(a.last, a.employee)));
+        present.truncate(PRESENT_MOST);
+        present
+    }
 }
+
+/// How many visits are noted at most. Of whom a camera has not seen for so long, their punch is
+/// all that there is to know.
+const PRESENT_MOST: usize = 200;
 
 /// How long until another try after so many that failed in a row: doubled each time from half a
 /// second up to 30 s, and then spread by `jitter` (0..1) between half of that and all of it, so
@@ -702,6 +728,32 @@ mod tests {
             assert!(!visits.seen(who, at(minute * 60_000), gap));
         }
         assert!(visits.seen(who, at(19 * 60_000 + 300_000), gap));
+    }
+
+    #[test]
+    fn visits_are_gone_on_with_by_whoever_watches_next() {
+        let gap = SignedDuration::from_secs(300);
+        let who = |number| EmployeeId::new(uuid::Uuid::from_u128(number));
+        let mut first = Visits::default();
+        for number in 0..300 {
+            first.seen(who(number), at(number as i64), gap);
+        }
+        first.seen(who(7), at(200_000), gap);
+        let noted = first.present(at(299_999), gap);
+        assert_eq!(noted.len(), PRESENT_MOST);
+        assert_eq!((noted[0].employee, noted[0].last), (who(7), at(200_000)));
+        assert_eq!(noted[1].employee, who(299));
+        assert_eq!(first.present(at(400_000), gap).len(), 1);
+
+        let mut next = Visits::default();
+        next.seen(who(7), at(210_000), gap);
+        next.resume(&noted);
+        assert!(
+            !next.seen(who(7), at(509_000), gap),
+            "its own word is newer"
+        );
+        next.resume(&noted);
+        assert!(next.seen(who(7), at(900_000), gap));
     }
 
     proptest! {

@@ -75,6 +75,54 @@ pub async fn with_lease<T>(
     Ok(done)
 }
 
+/// Does the work under a lease of the store until somebody else is known to have it: for what
+/// goes on while the store is away, because nobody can begin it then, and is settled where it is
+/// written should two do it after all. `None` when somebody else has it, or took it on the way,
+/// and the work was dropped where it stood.
+///
+/// # Errors
+/// When the store cannot say who has it at first; then nothing was done.
+pub async fn until_taken<T>(
+    (leases, clock): (&dyn LeaseStore, &dyn Clock),
+    (name, holder): (&str, &str),
+    length: Duration,
+    work: impl AsyncFnOnce() -> T,
+) -> Result<Option<T>, StoreError> {
+    let take = async || {
+        let now = clock.now();
+        leases.take(name, holder, now, now + length).await
+    };
+    let Some(mut lease) = take().await? else {
+        return Ok(None);
+    };
+    let lost = async {
+        let (mut pause, mut away) = (length / 3, false);
+        loop {
+            tokio::time::sleep(pause).await;
+            // It is had again when it was over and nobody took it meanwhile.
+            match timeout(length / 3, take()).await {
+                Ok(Ok(Some(again))) => {
+                    (lease, pause) = (again, length / 3);
+                    if std::mem::take(&mut away) {
+                        tracing::info!(name, "the store is back, and nobody took over");
+                    }
+                }
+                Ok(Ok(None)) => return,
+                // Soon again: others wait for a moment when the store is back.
+                Ok(Err(_)) | Err(_) => {
+                    pause = length / 12;
+                    if !std::mem::replace(&mut away, true) {
+                        tracing::warn!(name, "the store is away: the work goes on");
+                    }
+                }
+            }
+        }
+    };
+    let done = unless_lost(name, work(), lost).await;
+    let _ = leases.let_go(&lease).await;
+    Ok(done)
+}
+
 /// How long it is until a moment; nothing once it has come.
 fn left(clock: &dyn Clock, until: jiff::Timestamp) -> Duration {
     let left = until.duration_since(clock.now());

@@ -25,7 +25,7 @@ use crate::{
     domain::{
         attendance::PunchKind,
         biometrics::Views,
-        cameras::{Camera, Glance},
+        cameras::{Camera, Glance, Presence},
         ids::{CameraId, EmployeeId},
         quality::Flaw,
         samples::Still,
@@ -145,14 +145,19 @@ impl Watching {
         self.unwritten.clone()
     }
 
-    /// Begins to watch a camera.
-    pub fn begin(&self, camera: Camera) -> Watch {
+    /// Begins to watch a camera where others left off: with those whose visit lasts.
+    pub fn begin(&self, camera: Camera, present: &[Presence]) -> Watch {
         let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let visits = visits.entry(camera.id).or_default().clone();
+        visits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .resume(present);
         let same = self.probing.same_moment();
         Watch {
             origin: Origin::from(&camera),
             follower: Follower::new(same.zip(self.probing.same_anywhere())),
-            visits: visits.entry(camera.id).or_default().clone(),
+            visits,
             looked: None,
             strangers: HashMap::new(),
             camera,
@@ -335,6 +340,12 @@ impl Watch {
     /// The camera.
     pub fn camera(&self) -> &Camera {
         &self.camera
+    }
+
+    /// Those whose visit lasts.
+    pub fn present(&self, now: Timestamp) -> Vec<Presence> {
+        let visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        visits.present(now, self.camera.visit.duration())
     }
 
     /// Notes that somebody was there at a moment; whether that is a new visit.

@@ -11,7 +11,10 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use tokio::time::{Instant, MissedTickBehavior, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -23,10 +26,10 @@ use crate::{
         ids::CameraId,
         tracking::back_off,
     },
-    ports::{CameraStore, LeaseStore, PictureStream, Sample, StreamError, Streams},
+    ports::{CameraStore, LeaseStore, PictureStream, Sample, StoreError, StreamError, Streams},
     service::{
         cameras::{Overlay, OverlayFace, Overlays, every_camera},
-        exclusive::with_lease,
+        exclusive::until_taken,
         feed::{Feed, News},
         watching::{Looked, View, Watch, Watching},
     },
@@ -43,6 +46,9 @@ const WAIT_FOR_EACH: Duration = Duration::from_millis(400);
 const WAIT_MOST: Duration = Duration::from_secs(2);
 /// How often the store is asked which cameras there are; word of a change comes sooner.
 const LIST_EVERY: Duration = Duration::from_secs(5);
+/// How long others wait when the store is back before they try: whoever watched meanwhile gets
+/// the first chance, so that nobody changes without need.
+const FIRST_CHANCE: Duration = Duration::from_secs(3);
 /// How often it is looked whether a camera stands still.
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
 /// How long what was seen last may take to be told, once all is to stop.
@@ -185,33 +191,36 @@ impl Task {
             deck, camera, stop, ..
         } = self;
         let name = format!("camera:{}", camera.id);
+        let (mut away, mut first_chance) = (false, Duration::ZERO);
         while !stop.is_cancelled() {
             let held = deck.held.load(Ordering::Relaxed);
             let pause =
                 TRY_EVERY.mul_f64(jitter(&*deck.clock)) + (WAIT_FOR_EACH * held).min(WAIT_MOST);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(pause) => {}
+                () = sleep(pause + std::mem::take(&mut first_chance)) => {}
+            }
+            if away {
+                away = deck.store.find(camera.id).await.is_err();
+                first_chance = FIRST_CHANCE;
+                continue;
             }
             if !camera.watched_at(deck.clock.now(), &deck.zone) {
                 continue;
             }
-            let watched = with_lease(
+            let watched = until_taken(
                 (&*deck.leases, &*deck.clock),
                 (&name, &self.holder),
                 LEASE,
-                async |_| {
+                async || {
                     let _held = Count::up(&deck.held);
                     info!(camera = %camera.id, "watching");
-                    // Left from inside, so that the lease is let go.
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = watch(deck, camera) => {}
-                    }
+                    watch(deck, camera, stop).await
                 },
             );
-            if let Err(cause) = watched.await {
+            if let Err(cause) = watched.await.and_then(|ended| ended.unwrap_or(Ok(()))) {
                 tracing::debug!(camera = %camera.id, %cause, "the store does not tell who watches");
+                away = true;
             }
         }
     }
@@ -256,29 +265,58 @@ fn jitter(clock: &dyn Clock) -> f64 {
     f64::from(clock.secret()[0]) / 255.0
 }
 
-/// Watches until the camera's hours are over.
-async fn watch(deck: &Deck, camera: &Camera) {
+/// Watches until the camera's hours are over, or the token is cancelled: from inside the lease,
+/// so that the last word is said before it is let go.
+async fn watch(deck: &Deck, camera: &Camera, stop: &CancellationToken) -> Result<(), StoreError> {
+    let present = match deck.store.statuses(&[camera.id]).await {
+        Ok(told) => told
+            .into_iter()
+            .flat_map(|(_, told)| told.present)
+            .collect(),
+        Err(StoreError::Corrupt(_)) => Vec::new(),
+        Err(cause) => return Err(cause),
+    };
+    let (says, said) = watch::channel(None);
     let mut shift = Shift {
         deck,
-        watch: deck.watching.begin(camera.clone()),
+        watch: deck.watching.begin(camera.clone(), &present),
         judge: PictureJudge::new(camera.every, deck.clock.now()),
-        told: None,
+        said: None,
+        says,
         cause: None,
         next_look: Instant::now(),
     };
-    let mut failures = 0u32;
-    while camera.watched_at(deck.clock.now(), &deck.zone) {
-        let Err(error) = shift.follow_stream(&mut failures).await else {
-            break;
-        };
-        deck.watching.lost(&mut shift.watch);
-        shift.judge.failed(error.fault);
-        shift.cause = Some(error.cause);
-        shift.tell().await;
-        failures = failures.saturating_add(1);
-        sleep(back_off(failures, jitter(&*deck.clock))).await;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = shift.run() => {}
+        () = pass_on(deck, camera.id, said) => {}
     }
     deck.watching.lost(&mut shift.watch);
+    shift.leave().await;
+    Ok(())
+}
+
+/// Writes what is said of a camera, the last of it, until the store has it. Beside watching, which
+/// a store that is away does not hold up.
+async fn pass_on(deck: &Deck, id: CameraId, mut said: watch::Receiver<Option<CameraStatus>>) {
+    let mut known = None;
+    while said.changed().await.is_ok() {
+        let mut failures = 0u32;
+        loop {
+            let Some(mut status) = said.borrow_and_update().clone() else {
+                break;
+            };
+            status.told_at = deck.clock.now();
+            if deck.store.note(id, &status).await.is_ok() {
+                if known.replace(status.state) != Some(status.state) {
+                    deck.feed.tell(News::Camera(id)).await;
+                }
+                break;
+            }
+            failures = failures.saturating_add(1);
+            sleep(back_off(failures, jitter(&*deck.clock))).await;
+        }
+    }
 }
 
 /// One camera while this instance watches it.
@@ -286,14 +324,49 @@ struct Shift<'a> {
     deck: &'a Deck,
     watch: Watch,
     judge: PictureJudge,
-    /// What was told last.
-    told: Option<CameraStatus>,
+    /// What was said last.
+    said: Option<CameraStatus>,
+    /// Where it is said.
+    says: watch::Sender<Option<CameraStatus>>,
     /// What was wrong last.
     cause: Option<String>,
     next_look: Instant,
 }
 
 impl Shift<'_> {
+    /// Watches until the camera's hours are over.
+    async fn run(&mut self) {
+        let (deck, camera) = (self.deck, self.watch.camera().clone());
+        let mut failures = 0u32;
+        while camera.watched_at(deck.clock.now(), &deck.zone) {
+            let Err(error) = self.follow_stream(&mut failures).await else {
+                break;
+            };
+            deck.watching.lost(&mut self.watch);
+            self.judge.failed(error.fault);
+            self.cause = Some(error.cause);
+            self.tell();
+            failures = failures.saturating_add(1);
+            sleep(back_off(failures, jitter(&*deck.clock))).await;
+        }
+    }
+
+    /// Notes once more who is there, for whoever watches next.
+    async fn leave(&mut self) {
+        let now = self.deck.clock.now();
+        let Some(said) = self.said.take() else {
+            return;
+        };
+        let last = CameraStatus {
+            told_at: now,
+            present: self.watch.present(now),
+            ..said
+        };
+        if let Err(cause) = self.deck.store.note(self.watch.camera().id, &last).await {
+            tracing::debug!(%cause, "who is in view was not noted");
+        }
+    }
+
     /// Follows the stream until it breaks, or until the camera's hours are over. A picture ends
     /// the row of failures.
     async fn follow_stream(&mut self, failures: &mut u32) -> Result<(), StreamError> {
@@ -320,7 +393,7 @@ impl Shift<'_> {
                 dark = self.look(picture).await;
             }
             self.judge.picture(deck.clock.now(), fingerprint, dark);
-            self.tell().await;
+            self.tell();
         }
         Ok(())
     }
@@ -334,7 +407,7 @@ impl Shift<'_> {
         loop {
             tokio::select! {
                 next = &mut next => return next,
-                _ = tick.tick() => self.tell().await,
+                _ = tick.tick() => self.tell(),
             }
         }
     }
@@ -349,41 +422,45 @@ impl Shift<'_> {
         seen.dark
     }
 
-    /// Tells how the camera is, when that changed, or was last told a while ago.
-    async fn tell(&mut self) {
+    /// Says how the camera is and who is there, when it is another state, or was last said a
+    /// while ago.
+    fn tell(&mut self) {
         let now = self.deck.clock.now();
         let Some(state) = self.judge.state(now) else {
             return;
         };
-        let same = self.told.as_ref().filter(|told| told.state == state);
-        let soon =
-            |told: &&CameraStatus| now.duration_since(told.told_at) < CameraStatus::TOLD_EVERY;
-        if same.is_some_and(|told| soon(&told)) {
-            return;
+        let same = self.said.as_ref().filter(|said| said.state == state);
+        let since = same.map_or(now, |said| said.since);
+        let camera = self.watch.camera();
+        if let Some(said) = same {
+            let age = now.duration_since(said.told_at);
+            // Whoever watches next has to know in time who was there all the while.
+            let soon = (camera.visit.duration() / 3).min(CameraStatus::TOLD_EVERY);
+            let due = age >= CameraStatus::TOLD_EVERY
+                || age >= soon && self.watch.present(now).first() != said.present.first();
+            if !due {
+                return;
+            }
         }
         let status = CameraStatus {
             state,
             cause: self.cause_of(state),
-            since: same.map_or(now, |told| told.since),
+            since,
             told_at: now,
+            present: self.watch.present(now),
         };
-        let id = self.watch.camera().id;
         if same.is_none() {
             let cause = status.cause.as_deref().unwrap_or("all is well");
             match state {
-                CameraState::Live => info!(camera = %id, %state, "the camera"),
-                _ => warn!(camera = %id, %state, cause, "the camera"),
+                CameraState::Live => info!(camera = %camera.id, %state, "the camera"),
+                _ => warn!(camera = %camera.id, %state, cause, "the camera"),
             }
             for each in CameraState::ALL {
                 self.gauge(each).set(if each == state { 1.0 } else { 0.0 });
             }
         }
-        let changed = same.is_none();
-        self.told = Some(status.clone());
-        // What is not written now is written with the next word.
-        if self.deck.store.note(id, &status).await.is_ok() && changed {
-            self.deck.feed.tell(News::Camera(id)).await;
-        }
+        self.says.send_replace(Some(status.clone()));
+        self.said = Some(status);
     }
 
     fn gauge(&self, state: CameraState) -> metrics::Gauge {

@@ -235,6 +235,7 @@ async fn how_a_camera_is_is_told_until_nobody_says_so_any_more() {
         cause: Some("all pictures are black".to_owned()),
         since: now,
         told_at: now,
+        present: Vec::new(),
     };
     app.stores
         .cameras
@@ -552,6 +553,7 @@ async fn whoever_follows_hears_of_cameras() {
         cause: None,
         since: now,
         told_at: now,
+        present: Vec::new(),
     };
     app.stores
         .cameras

@@ -5,7 +5,9 @@ use futures::future::join_all;
 use jiff::civil::time;
 use rollcall::{
     domain::{
-        cameras::{Camera, CameraState, CameraStatus, Direction, LookEvery, VisitGap, WatchHours},
+        cameras::{
+            Camera, CameraState, CameraStatus, Direction, LookEvery, Presence, VisitGap, WatchHours,
+        },
         ids::CameraId,
         text::StreamName,
     },
@@ -14,9 +16,16 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::{
-    records::{after, at, camera, camera_id, first, name, site},
+    records::{after, at, camera, camera_id, employee_id, first, name, site},
     site::all,
 };
+
+fn presence(moment: i64) -> Presence {
+    Presence {
+        employee: employee_id(),
+        last: at(moment + 3),
+    }
+}
 
 fn status(state: CameraState, cause: Option<&str>, moment: i64) -> CameraStatus {
     CameraStatus {
@@ -24,6 +33,7 @@ fn status(state: CameraState, cause: Option<&str>, moment: i64) -> CameraStatus 
         cause: cause.map(str::to_owned),
         since: at(moment),
         told_at: at(moment + 7),
+        present: cause.map(|_| presence(moment)).into_iter().collect(),
     }
 }
 

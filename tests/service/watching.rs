@@ -19,12 +19,13 @@ use rollcall::{
         text::{Name, StreamName},
     },
     ports::{
-        CameraStore, Glancing, Lease, LeaseStore, Page, PictureStream, Sample, SampleError,
-        StoreError, StreamError, Streams,
+        CameraStore, Glancing, Lease, LeaseStore, Page, PictureStream, PunchFilter, Sample,
+        SampleError, StoreError, StreamError, Streams,
     },
     service::{
         application_cache::AppCache,
-        cameras::Overlays,
+        audit::Audit,
+        cameras::{CameraError, Cameras, NewCamera, Overlay, Overlays},
         feed::{Feed, News},
         probing::Probing,
         sealed_cache::SealedCache,
@@ -37,7 +38,7 @@ use rollcall::{
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::world::{HeldClock, Instance, instance};
+use crate::world::{ADMIN, HeldClock, Instance, instance};
 
 /// How long anything may take that happens by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,6 +60,8 @@ struct Records {
     deaf: AtomicU32,
     /// Whether the next list is one too much.
     shaky: AtomicBool,
+    /// Whether nothing answers.
+    away: Arc<AtomicBool>,
 }
 
 impl Records {
@@ -67,14 +70,26 @@ impl Records {
         self.cameras.lock().unwrap().insert(camera.id, camera);
     }
 
+    fn answers(&self) -> Result<(), StoreError> {
+        answers(&self.away)
+    }
+
     fn state(&self, id: CameraId) -> Option<CameraState> {
         Some(self.noted.lock().unwrap().get(&id)?.state)
+    }
+}
+
+fn answers(away: &AtomicBool) -> Result<(), StoreError> {
+    match away.load(Ordering::SeqCst) {
+        true => Err(StoreError::Unavailable("as the test wants".to_owned())),
+        false => Ok(()),
     }
 }
 
 #[async_trait]
 impl CameraStore for Records {
     async fn insert(&self, camera: &Camera) -> Result<(), StoreError> {
+        self.answers()?;
         self.put(camera);
         Ok(())
     }
@@ -85,6 +100,7 @@ impl CameraStore for Records {
     }
 
     async fn find(&self, id: CameraId) -> Result<Option<Camera>, StoreError> {
+        self.answers()?;
         Ok(self.cameras.lock().unwrap().get(&id).cloned())
     }
 
@@ -93,6 +109,7 @@ impl CameraStore for Records {
     }
 
     async fn list(&self, page: &Page<CameraId>) -> Result<Vec<Camera>, StoreError> {
+        self.answers()?;
         assert!(
             !self.shaky.swap(false, Ordering::SeqCst),
             "as the test wants"
@@ -104,6 +121,7 @@ impl CameraStore for Records {
     }
 
     async fn note(&self, id: CameraId, status: &CameraStatus) -> Result<(), StoreError> {
+        self.answers()?;
         let less = |left: u32| left.checked_sub(1);
         let fails = self
             .deaf
@@ -119,6 +137,7 @@ impl CameraStore for Records {
         &self,
         ids: &[CameraId],
     ) -> Result<Vec<(CameraId, CameraStatus)>, StoreError> {
+        self.answers()?;
         let noted = self.noted.lock().unwrap();
         let of = |id: &CameraId| Some((*id, noted.get(id)?.clone()));
         Ok(ids.iter().filter_map(of).collect())
@@ -158,19 +177,73 @@ impl LeaseStore for SlowToLetGo {
     }
 }
 
+/// Leases of a store that is away when a test says so.
+struct SometimesAway(Arc<dyn LeaseStore>, Arc<AtomicBool>);
+
+#[async_trait]
+impl LeaseStore for SometimesAway {
+    async fn take(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        answers(&self.1)?;
+        self.0.take(name, holder, now, until).await
+    }
+
+    async fn keep(
+        &self,
+        lease: &Lease,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        answers(&self.1)?;
+        self.0.keep(lease, now, until).await
+    }
+
+    async fn let_go(&self, lease: &Lease) -> Result<bool, StoreError> {
+        answers(&self.1)?;
+        self.0.let_go(lease).await
+    }
+}
+
 /// Streams of one scene: what the engine of these tests sees in its text, in pictures that
 /// differ.
 #[derive(Clone, Default)]
 struct Scene {
     shows: Arc<Mutex<String>>,
+    configured: Arc<Mutex<Vec<StreamName>>>,
     number: Arc<AtomicU64>,
     open: Arc<AtomicUsize>,
+    opened: Arc<AtomicUsize>,
     most_open: Arc<AtomicUsize>,
 }
 
 impl Scene {
     fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
+    }
+
+    /// How often a stream was opened.
+    fn opened(&self) -> usize {
+        self.opened.load(Ordering::SeqCst)
+    }
+
+    fn configure(&self, stream: &StreamName) {
+        self.configured.lock().unwrap().push(stream.clone());
+    }
+
+    fn show(&self, who: &str) {
+        *self.shows.lock().unwrap() = who.to_owned();
+    }
+
+    /// Waits until so many pictures more were given.
+    async fn pictures(&self, more: u64) {
+        let wanted = self.number.load(Ordering::SeqCst) + more;
+        let given = || self.number.load(Ordering::SeqCst);
+        until("pictures come", async || given() >= wanted).await;
     }
 }
 
@@ -179,11 +252,12 @@ struct Opened(Scene);
 #[async_trait]
 impl Streams for Scene {
     async fn names(&self) -> Result<Vec<StreamName>, StreamError> {
-        Ok(Vec::new())
+        Ok(self.configured.lock().unwrap().clone())
     }
 
     async fn open(&self, _: &StreamName) -> Result<Box<dyn PictureStream>, StreamError> {
         let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+        self.opened.fetch_add(1, Ordering::SeqCst);
         self.most_open.fetch_max(open, Ordering::SeqCst);
         Ok(Box::new(Opened(self.clone())))
     }
@@ -287,9 +361,7 @@ impl Rig {
     /// Starts to watch as one more instance would.
     fn watch(&self, of: &Instance) -> Watcher {
         let clock: Arc<dyn Clock> = of.clock.clone();
-        let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
         let memory = Arc::new(MemoryCache::new(1 << 20));
-        let sealed = SealedCache::new("overlays", memory, vault, clock.clone());
         let watching = Watching::new(
             of.engine.clone(),
             Arc::new(Moving::default()),
@@ -302,24 +374,48 @@ impl Rig {
             leases: self.leases.clone(),
             streams: Arc::new(self.scene.clone()),
             watching: Arc::new(watching),
-            overlays: Overlays::new(AppCache::new(
-                "overlay",
-                sealed,
-                clock.clone(),
-                Overlays::LIVES,
-            )),
+            overlays: Overlays::new(remembered(&memory, clock.clone())),
             feed: self.feed.clone(),
             zone: TimeZone::UTC,
             clock,
             held: AtomicU32::new(0),
         });
         let supervisor = Supervisor::new();
+        let watching = deck.watching.clone();
+        supervisor.keep("punches of cameras", move |stop| {
+            cameras::write_waiting(watching.clone(), stop)
+        });
         let parent = supervisor.clone();
         supervisor.keep("cameras", move |stop| {
             cameras::run(deck.clone(), parent.clone(), stop)
         });
         Watcher { supervisor }
     }
+
+    /// How many punches there are.
+    async fn punches(&self) -> usize {
+        let page = Page {
+            after: None,
+            limit: 100,
+        };
+        let all = PunchFilter::default();
+        let punches = self.instance.stores.punches.list(&all, &page);
+        punches.await.unwrap().len()
+    }
+
+    /// Makes the store be away when it is said.
+    fn with_outages(&mut self) -> Arc<AtomicBool> {
+        let away = self.records.away.clone();
+        self.leases = Arc::new(SometimesAway(self.leases.clone(), away.clone()));
+        away
+    }
+}
+
+/// What is remembered of overlays.
+fn remembered(memory: &Arc<MemoryCache>, clock: Arc<dyn Clock>) -> AppCache {
+    let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
+    let sealed = SealedCache::new("overlays", memory.clone(), vault, clock.clone());
+    AppCache::new("overlay", sealed, clock, Overlays::LIVES)
 }
 
 impl Drop for Rig {
@@ -404,4 +500,115 @@ async fn the_last_of_very_many_cameras_is_watched_too() {
     let watcher = rig.watch(&rig.instance);
     until("somebody watches", async || rig.scene.open() == 1).await;
     watcher.supervisor.shutdown(PATIENCE).await;
+}
+#[tokio::test]
+async fn how_a_camera_is_is_told_as_soon_as_the_store_takes_it() {
+    let rig = Rig::new().await;
+    let camera = rig.has("door");
+    rig.records.deaf.store(3, Ordering::SeqCst);
+    let mut news = rig.feed.follow();
+    let watcher = rig.watch(&rig.instance);
+    let told = news.until(|news| news == News::Camera(camera.id));
+    let told = tokio::time::timeout(CameraStatus::TOLD_EVERY.unsigned_abs() / 2, told);
+    told.await.expect("the change is told");
+    assert_eq!(rig.records.state(camera.id), Some(CameraState::Live));
+    watcher.supervisor.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_whoever_watches_goes_on_and_nobody_else_begins() {
+    let mut rig = Rig::new().await;
+    let away = rig.with_outages();
+    rig.has("door");
+    let watchers = [rig.watch(&rig.instance), rig.watch(&rig.instance)];
+    until("somebody watches", async || rig.scene.open() == 1).await;
+    away.store(true, Ordering::SeqCst);
+    // Far longer than a lease.
+    rig.instance.clock.advance(SignedDuration::from_secs(30));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    rig.scene.pictures(5).await;
+    away.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!((rig.scene.open(), rig.scene.opened()), (1, 1));
+    for watcher in watchers {
+        watcher.supervisor.shutdown(PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_was_cut_off_leaves_a_camera_to_whoever_took_it_meanwhile() {
+    let mut rig = Rig::new().await;
+    let shared = rig.leases.clone();
+    let away = rig.with_outages();
+    let camera = rig.has("door");
+    let watcher = rig.watch(&rig.instance);
+    until("somebody watches", async || rig.scene.open() == 1).await;
+    away.store(true, Ordering::SeqCst);
+    rig.instance.clock.advance(SignedDuration::from_secs(30));
+    let (name, now) = (format!("camera:{}", camera.id), rig.instance.clock.now());
+    let taken = shared.take(&name, "rival", now, now + PATIENCE * 3).await;
+    assert!(taken.unwrap().is_some());
+    away.store(false, Ordering::SeqCst);
+    until("it is left", async || rig.scene.open() == 0).await;
+    watcher.supervisor.shutdown(PATIENCE).await;
+}
+
+/// Somebody who stands before a camera for longer than a visit's gap is still there when
+/// `takes_over` has made another instance watch, and is not punched again.
+async fn lingers(takes_over: impl AsyncFnOnce(&Rig)) {
+    let rig = Rig::new().await;
+    for name in ["ann", "ben"] {
+        rig.instance.enrolled(name).await;
+    }
+    rig.has("door");
+    rig.scene.show("ann");
+    takes_over(&rig).await;
+
+    let other = rig.instance.another();
+    other.references.fill().await.unwrap();
+    let before = rig.scene.opened();
+    let watcher = rig.watch(&other);
+    until("another one watches", async || rig.scene.opened() > before).await;
+    rig.scene.pictures(100).await;
+    assert_eq!(rig.punches().await, 1, "a new visit");
+    // It does see who comes.
+    rig.scene.show("ben");
+    until("the next one is punched", async || rig.punches().await == 2).await;
+    watcher.supervisor.shutdown(PATIENCE).await;
+}
+
+/// Somebody comes and stays for long.
+async fn stays(rig: &Rig) {
+    until("who comes is punched", async || rig.punches().await == 1).await;
+    for _ in 0..25 {
+        rig.instance.clock.advance(SignedDuration::from_secs(4));
+        rig.scene.pictures(12).await;
+    }
+    assert_eq!(rig.punches().await, 1);
+}
+
+#[tokio::test]
+async fn whoever_lingers_is_no_new_visit_for_an_instance_that_takes_over() {
+    lingers(async |rig| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let dies = {
+            let _inside = runtime.enter();
+            rig.watch(&rig.instance)
+        };
+        stays(rig).await;
+        // All at once: nothing more is said or let go.
+        runtime.shutdown_background();
+        drop(dies);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_lingers_is_no_new_visit_after_a_restart() {
+    lingers(async |rig| {
+        let stops = rig.watch(&rig.instance);
+        stays(rig).await;
+        assert!(stops.supervisor.shutdown(PATIENCE).await.is_empty());
+    })
+    .await;
 }

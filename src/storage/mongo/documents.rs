@@ -10,7 +10,7 @@ use crate::{
         attendance::{Evidence, Punch, RequestKey},
         audit::AuditEntry,
         biometrics::{ModelId, Similarity, Threshold},
-        cameras::{Camera, CameraStatus, WatchHours},
+        cameras::{Camera, CameraStatus, Presence, WatchHours},
         devices::Device,
         employees::{Consent, Employee},
         ids::{
@@ -804,6 +804,22 @@ pub(super) struct CameraStateDocument {
     cause: Option<String>,
     since: DateTime,
     told_at: DateTime,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    present: Vec<PresenceDocument>,
+}
+
+/// Somebody whom a camera saw.
+#[derive(Serialize, Deserialize)]
+struct PresenceDocument {
+    employee: Uuid,
+    last: DateTime,
+}
+
+fn present(noted: &Presence) -> PresenceDocument {
+    PresenceDocument {
+        employee: uuid(noted.employee.uuid()),
+        last: when(noted.last),
+    }
 }
 
 impl Kept for (CameraId, CameraStatus) {
@@ -818,15 +834,23 @@ impl Kept for (CameraId, CameraStatus) {
             cause: status.cause.clone(),
             since: when(status.since),
             told_at: when(status.told_at),
+            present: status.present.iter().map(present).collect(),
         })
     }
 
     fn record(document: CameraStateDocument) -> Result<Self, StoreError> {
+        let present = document.present.into_iter().map(|noted| {
+            Ok(Presence {
+                employee: id(noted.employee, EmployeeId::new),
+                last: time(noted.last, "camera presence time")?,
+            })
+        });
         let status = CameraStatus {
             state: parts::from_word(&document.state, "camera state")?,
             cause: document.cause,
             since: time(document.since, "camera state time")?,
             told_at: time(document.told_at, "camera state time")?,
+            present: present.collect::<Result<_, StoreError>>()?,
         };
         Ok((id(document.id, CameraId::new), status))
     }

@@ -492,25 +492,32 @@ impl Record for Camera {
 
 impl Record for (CameraId, CameraStatus) {
     const TABLE: &str = "camera_states";
-    const COLUMNS: &[&str] = &["id", "state", "cause", "since", "told_at"];
+    const COLUMNS: &[&str] = &["id", "state", "cause", "since", "told_at", "present"];
 
     fn values(&self) -> Result<Vec<Value>, StoreError> {
         let (id, status) = self;
+        let present = serde_json::to_string(&status.present);
         values![
             blob(id.uuid()),
             status.state.as_str().to_owned(),
             status.cause.clone(),
             status.since.as_millisecond(),
             status.told_at.as_millisecond(),
+            present.map_err(|_| parts::damaged("camera presence"))?,
         ]
     }
 
     fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let present: Option<String> = row.get("present")?;
+        let present = present
+            .as_deref()
+            .map_or(Ok(Vec::new()), serde_json::from_str);
         let status = CameraStatus {
             state: parts::from_word(&row.get::<_, String>("state")?, "camera state")?,
             cause: row.get("cause")?,
             since: parts::time(row.get("since")?, "camera state time")?,
             told_at: parts::time(row.get("told_at")?, "camera state time")?,
+            present: present.map_err(|_| parts::damaged("camera presence"))?,
         };
         Ok((id(row, "id", CameraId::new)?, status))
     }
