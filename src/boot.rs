@@ -2,6 +2,7 @@
 
 mod running;
 mod shared;
+mod stalls;
 mod stores;
 mod tls;
 

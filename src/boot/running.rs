@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum_server::{Address, Server, accept::NoDelayAcceptor, tls_rustls::RustlsAcceptor};
+use axum_server::{Address, Server, tls_rustls::RustlsAcceptor};
 use hyper_util::rt::TokioTimer;
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{BootError, Core, Records, Tls, TlsError, database, shared};
+use super::{BootError, Core, Records, Tls, TlsError, database, shared, stalls::Patient};
 use crate::{
     config::{self, Settings, StoreKind},
     domain::{accounts::Role, jobs::JobKind, text::Name},
@@ -150,11 +150,10 @@ impl Running {
         let listener = self.listener.into_std().map_err(BootError::Serve)?;
         let door = listener.try_clone().map_err(BootError::Serve)?;
         let handle = axum_server::Handle::new();
-        // An answer is small and complete: waiting for more to send only costs time.
         let plain = axum_server::from_tcp(listener)
             .map_err(BootError::Serve)?
             .handle(handle.clone())
-            .acceptor(NoDelayAcceptor::new());
+            .acceptor(Patient::until(self.stopping.clone()));
         let server = async {
             match &self.tls {
                 None => bounded(plain).serve(service).await,
