@@ -123,10 +123,14 @@ pub struct Due {
 /// Follows the faces of one camera.
 ///
 /// Every track is looked at up to [`Look::LAST`] times, each held to its share of the wanted
-/// FPIR, so that however long a stranger stays, the rate holds for the track.
+/// FPIR, so that however long a stranger stays, or how often they come back within
+/// [`REMEMBERED`], the rate holds.
 #[derive(Debug, Clone)]
 pub struct Follower {
     tracks: Vec<Track>,
+    /// Those who left and were looked at in vain: when they come back soon they go on with the
+    /// looks that they have left.
+    gone: Vec<Track>,
     next: u64,
     /// How alike two pictures of one person within a second are at least: at the same place, and
     /// anywhere.
@@ -162,6 +166,10 @@ const PLACE: f32 = 0.3;
 /// How long after it was last seen a face is still followed: somebody who looks away for a
 /// moment is no new person.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(2);
+/// How long after they were last seen whoever was looked at in vain gets no new looks.
+pub const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
+/// How many of them are remembered.
+const GONE_MOST: usize = 32;
 
 impl Follower {
     /// Without tracks. Two pictures of one person within a second are at least as alike as the
@@ -170,6 +178,7 @@ impl Follower {
     pub fn new(same: Option<(Threshold, Threshold)>) -> Self {
         Self {
             tracks: Vec::new(),
+            gone: Vec::new(),
             next: 0,
             same,
             looked: None,
@@ -203,6 +212,8 @@ impl Follower {
 
     /// Takes in the faces of a picture. Each goes to the track it fits best, or begins one.
     pub fn see(&mut self, at: Timestamp, sightings: Vec<Sighting>) {
+        self.gone
+            .retain(|track| at.duration_since(track.last) < REMEMBERED);
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
         for (number, sighting) in sightings.iter().enumerate() {
             for (index, track) in self.tracks.iter().enumerate() {
@@ -227,6 +238,9 @@ impl Follower {
                     .push(Track::new(TrackId(self.next), at, sighting.bounds));
                 self.tracks.len() - 1
             });
+            if self.tracks[index].picks.is_empty() {
+                self.resume(index, &sighting);
+            }
             let alike = self.alike(&self.tracks[index], &sighting);
             self.tracks[index].add(at, sighting, alike.is_none_or(|over| over >= 0.0));
         }
@@ -235,10 +249,50 @@ impl Follower {
     /// Ends all tracks, as when the camera is lost; those that something is still to be made of.
     pub fn end(&mut self) -> Vec<Due> {
         self.looked = None;
-        std::mem::take(&mut self.tracks)
-            .into_iter()
-            .filter_map(|mut track| track.due(track.last, true))
-            .collect()
+        let mut ended = std::mem::take(&mut self.tracks);
+        let due = ended
+            .iter_mut()
+            .filter_map(|track| track.due(track.last, true))
+            .collect();
+        ended.into_iter().for_each(|track| self.leave(track));
+        due
+    }
+
+    /// Remembers a track that is over, if it was looked at in vain.
+    fn leave(&mut self, track: Track) {
+        if track.employee.is_some() || track.looks == 0 {
+            return;
+        }
+        if self.gone.len() == GONE_MOST {
+            self.gone.remove(0);
+        }
+        self.gone.push(track);
+    }
+
+    /// Goes on with somebody's track that was over, when a face at the beginning of another one
+    /// is theirs.
+    fn resume(&mut self, index: usize, sighting: &Sighting) {
+        let (Some((_, far)), Some(frame)) = (self.same, &sighting.frame) else {
+            return;
+        };
+        let likeness = |track: &Track| track.likeness(&frame.embedding);
+        let alike = self.gone.iter().map(likeness).enumerate();
+        let best = alike
+            .filter_map(|(place, alike)| Some((place, alike?)))
+            .filter(|(_, alike)| *alike >= far.value())
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((place, _)) = best else {
+            return;
+        };
+        let before = self.gone.remove(place);
+        let track = &mut self.tracks[index];
+        *track = Track {
+            bounds: track.bounds,
+            last: track.last,
+            alive: track.alive,
+            unlike: 0,
+            ..before
+        };
     }
 
     /// The tracks that are to be held against the gallery now. Those that were lost from sight
@@ -252,8 +306,9 @@ impl Follower {
                 track.due(at, over)
             })
             .collect();
-        self.tracks
-            .retain(|track| at.duration_since(track.alive) < LOST_AFTER);
+        let over = |track: &mut Track| at.duration_since(track.alive) >= LOST_AFTER;
+        let over: Vec<_> = self.tracks.extract_if(.., over).collect();
+        over.into_iter().for_each(|track| self.leave(track));
         due
     }
 
@@ -262,11 +317,13 @@ impl Follower {
         if let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) {
             track.employee = Some(employee);
         }
+        self.gone.retain(|track| track.id != id);
     }
 
     /// Takes a look back that could not be made, so that it is made at the next chance.
     pub fn not_looked(&mut self, id: TrackId) {
-        if let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) {
+        let mut all = self.tracks.iter_mut().chain(&mut self.gone);
+        if let Some(track) = all.find(|track| track.id == id) {
             track.looks = track.looks.saturating_sub(1);
             track.looked = None;
         }
@@ -606,6 +663,66 @@ mod tests {
         }
         assert_eq!(looks.len(), 3, "{looks:?}");
         assert!(!follower.curious());
+    }
+
+    #[test]
+    fn whoever_comes_back_soon_has_no_new_looks() {
+        let mut follower = follower();
+        let mut looks = Vec::new();
+        let mut now = 0i64;
+        let mut stay = |follower: &mut Follower, person: usize, for_ms: i64, away_ms: i64| {
+            let begin = looks.len();
+            let end = now + for_ms;
+            while now < end {
+                let picture = (now / 200) as usize;
+                let seen = sighting(0.0, Some(embedding(person, picture)));
+                follower.begin(at(now));
+                looks.extend(follower.due(at(now)));
+                follower.see(at(now), vec![seen]);
+                looks.extend(follower.due(at(now)));
+                now += 200;
+            }
+            while now < end + away_ms {
+                follower.begin(at(now));
+                looks.extend(follower.due(at(now)));
+                follower.see(at(now), Vec::new());
+                now += 1_000;
+            }
+            assert!(looks.iter().all(|due: &Due| due.look.number() <= 2));
+            looks.len() - begin
+        };
+        assert_eq!(stay(&mut follower, 0, 20_000, 5_000), 2, "no better since");
+        for _ in 0..10 {
+            // The same face: nothing more is to be learned of it.
+            assert_eq!(stay(&mut follower, 0, 3_000, 5_000), 0);
+        }
+        // Somebody else is somebody else.
+        assert_eq!(stay(&mut follower, 1, 3_000, 5_000), 2);
+        assert_eq!(stay(&mut follower, 0, 1_000, 61_000), 0);
+        assert_eq!(stay(&mut follower, 0, 3_000, 5_000), 2, "long ago");
+        // When the camera is lost it is the same.
+        assert!(follower.end().is_empty());
+        assert_eq!(stay(&mut follower, 0, 3_000, 5_000), 0);
+    }
+
+    #[test]
+    fn whoever_is_known_at_last_is_not_remembered_as_a_stranger() {
+        let mut follower = follower();
+        let pass = |follower: &mut Follower, from: i64| {
+            for picture in 0..2 {
+                let seen = sighting(0.0, Some(embedding(0, picture as usize)));
+                follower.see(at(from + picture * 200), vec![seen]);
+            }
+            follower.due(at(from + 2_300)).remove(0)
+        };
+        let due = pass(&mut follower, 0);
+        follower.known(due.track, EmployeeId::new(uuid::Uuid::from_u128(1)));
+        let again = pass(&mut follower, 5_000);
+        assert_ne!(again.track, due.track);
+        // A look that could not be made is made when they come back.
+        follower.not_looked(again.track);
+        let back = pass(&mut follower, 10_000);
+        assert_eq!((back.track, back.look), (again.track, Look::FIRST));
     }
 
     #[test]
