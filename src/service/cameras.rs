@@ -1,6 +1,10 @@
 //! Cameras: adding, changing and removing them, how they are, and looking through one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -170,9 +174,18 @@ impl OverlayFace {
 }
 
 /// Where whoever watches a camera leaves the faces that it sees, for whoever looks at the live
-/// picture on any instance. No record: gone in a moment.
+/// picture on any instance. No record: gone in a moment, and left only while somebody asks.
 #[derive(Clone)]
-pub struct Overlays(AppCache);
+pub struct Overlays {
+    cache: AppCache,
+    /// By camera, until when it is known whether somebody asks, and whether.
+    asked: Arc<Mutex<HashMap<CameraId, (Instant, bool)>>>,
+}
+
+/// How long after somebody asked what a camera sees is left for them.
+const ASKED: Duration = Duration::from_secs(12);
+/// How often whoever watches looks whether somebody asks, and whoever asks says so.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 
 impl Overlays {
     /// How long they are good for: whoever watches a camera looks more often.
@@ -180,22 +193,59 @@ impl Overlays {
 
     /// Over a cache.
     pub fn new(cache: AppCache) -> Self {
-        Self(cache)
+        Self {
+            cache,
+            asked: Arc::default(),
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<CameraId, (Instant, bool)>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of whether somebody asks.
+    fn known(&self, camera: CameraId) -> Option<bool> {
+        let (until, asked) = *self.asked().get(&camera)?;
+        (Instant::now() < until).then_some(asked)
+    }
+
+    fn know(&self, camera: CameraId, asked: bool) {
+        let until = Instant::now() + ASK_EVERY;
+        self.asked().insert(camera, (until, asked));
+    }
+
+    fn asked_key(camera: CameraId) -> String {
+        format!("asked:{camera}")
     }
 
     fn key(camera: CameraId) -> String {
         format!("faces:{camera}")
     }
 
-    /// Leaves what is seen now.
+    /// Leaves what is seen now, if somebody asks.
     pub async fn show(&self, camera: CameraId, overlay: &Overlay) {
-        let key = Self::key(camera);
-        self.0.set_for(&key, overlay, Self::LIVES).await;
+        let asked = match self.known(camera) {
+            Some(asked) => asked,
+            None => {
+                let asked = self.cache.get(&Self::asked_key(camera)).await;
+                self.know(camera, asked.unwrap_or(false));
+                asked.unwrap_or(false)
+            }
+        };
+        if asked {
+            let key = Self::key(camera);
+            self.cache.set_for(&key, overlay, Self::LIVES).await;
+        }
     }
 
-    /// What was seen last; `None` when that is long ago.
+    /// What was seen last; `None` when that is long ago, or nobody asked until now.
     pub async fn of(&self, camera: CameraId) -> Option<Overlay> {
-        self.0.get(&Self::key(camera)).await
+        if self.known(camera) != Some(true) {
+            let key = Self::asked_key(camera);
+            self.cache.set_for(&key, &true, ASKED).await;
+            self.know(camera, true);
+        }
+        self.cache.get(&Self::key(camera)).await
     }
 }
 

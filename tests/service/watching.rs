@@ -612,3 +612,33 @@ async fn whoever_lingers_is_no_new_visit_after_a_restart() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_a_camera_sees_is_left_for_others_only_while_somebody_asks() {
+    let rig = Rig::new().await;
+    let clock: Arc<dyn Clock> = rig.instance.clock.clone();
+    let memory = Arc::new(MemoryCache::new(1 << 20));
+    let cache = remembered(&memory, clock.clone());
+    // Of two instances, over what they share.
+    let watches = Overlays::new(cache.clone());
+    let asks = Overlays::new(cache.clone());
+    let camera = rig.has("door").id;
+    let overlay = Overlay {
+        at: clock.now(),
+        width: 640,
+        height: 480,
+        faces: Vec::new(),
+    };
+    for _ in 0..10 {
+        watches.show(camera, &overlay).await;
+    }
+    assert!(!cache.exists(&format!("faces:{camera}")).await);
+    let mut seen = None;
+    until("it is left", async || {
+        seen = asks.of(camera).await;
+        watches.show(camera, &overlay).await;
+        seen.is_some()
+    })
+    .await;
+    assert_eq!(seen, Some(overlay));
+}
