@@ -333,14 +333,15 @@ impl Cameras {
             created_at: self.clock.now(),
             removed_at: None,
         };
+        // First, as everywhere: no camera is there of which the trail does not tell.
+        self.audit
+            .record(actor, "camera.add", camera.id, None)
+            .await?;
         match self.store.insert(&camera).await {
             Ok(()) => {}
             Err(StoreError::Conflict) => return Err(CameraError::StreamTaken),
             Err(error) => return Err(error.into()),
         }
-        self.audit
-            .record(actor, "camera.add", camera.id, None)
-            .await?;
         self.feed.tell(News::Camera(camera.id)).await;
         Ok(camera)
     }

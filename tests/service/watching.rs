@@ -642,3 +642,37 @@ async fn what_a_camera_sees_is_left_for_others_only_while_somebody_asks() {
     .await;
     assert_eq!(seen, Some(overlay));
 }
+
+#[tokio::test]
+async fn no_camera_is_added_of_which_the_audit_trail_does_not_tell() {
+    let mut rig = Rig::new().await;
+    let away = rig.with_outages();
+    let clock: Arc<dyn Clock> = rig.instance.clock.clone();
+    let trail = rig.instance.stores.audit.clone();
+    let memory = Arc::new(MemoryCache::new(1 << 20));
+    let cameras = Cameras::new(
+        rig.records.clone(),
+        Arc::new(rig.scene.clone()),
+        Overlays::new(remembered(&memory, clock.clone())),
+        Audit::new(trail.clone(), clock.clone()),
+        clock,
+        rig.feed.clone(),
+    );
+    let wanted = rig.camera("door");
+    rig.scene.configure(&wanted.stream);
+    let new = NewCamera {
+        name: wanted.name,
+        stream: wanted.stream,
+        site: None,
+        direction: wanted.direction,
+        hours: None,
+        every: wanted.every,
+        visit: wanted.visit,
+    };
+    // Cut off half-way.
+    away.store(true, Ordering::SeqCst);
+    let added = cameras.add(ADMIN, new).await;
+    assert!(matches!(added, Err(CameraError::Store(_))), "{added:?}");
+    let entries = trail.latest(10).await.unwrap();
+    assert_eq!(entries[0].action, "camera.add");
+}
