@@ -59,7 +59,7 @@ use crate::{
 pub use running::{REQUESTS_PATIENCE, Running};
 pub use shared::{Shared, SharedError};
 pub use stores::{Opened, in_use, open as open_store, open_present, open_url};
-pub use tls::{Tls, TlsError};
+pub use tls::{EXPIRES_SOON, Tls, TlsError, certificate_ends};
 
 /// Why the service cannot start; the messages say what to do.
 #[derive(Debug, thiserror::Error)]

@@ -132,6 +132,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("socket2", &["boot"]),
     ("rcgen", &["cli"]),
     ("age", &["cli"]),
+    ("x509_parser", &["boot"]),
 ];
 
 /// The text without comments, strings and test modules, so that only code is judged.

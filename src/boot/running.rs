@@ -106,8 +106,8 @@ impl Running {
             metrics: Arc::new(render),
         });
         if let Some(tls) = &tls {
-            let tls = tls.clone();
-            supervisor.keep("tls", move |stop| tls.clone().follow(stop));
+            let (tls, clock) = (tls.clone(), core.records.clock.clone());
+            supervisor.keep("tls", move |stop| tls.clone().follow(clock.clone(), stop));
         }
         let lines = lines(settings, &core, address);
         Ok(Self {

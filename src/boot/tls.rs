@@ -7,6 +7,8 @@ use std::{
 };
 
 use axum_server::tls_rustls::RustlsConfig;
+use jiff::{SignedDuration, Timestamp};
+use metrics::gauge;
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -14,6 +16,8 @@ use rustls::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+use crate::clock::Clock;
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,11 @@ pub enum TlsError {
     #[error("TLS_CERT and TLS_KEY cannot be used together: {0}")]
     Pair(rustls::Error),
 }
+
+/// How long before its end a certificate is warned of: time enough to make another one.
+pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// How often.
+const WARN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// How often it is looked whether the files changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -74,11 +83,14 @@ impl Tls {
     }
 
     /// Reads the files again whenever one of them changes, until the token is cancelled. What
-    /// cannot be used, as when only one of them is there yet, leaves the old ones in place.
-    pub async fn follow(self, stop: CancellationToken) {
+    /// cannot be used, as when only one of them is there yet, leaves the old ones in place. Tells
+    /// when what is served ends, and warns of it.
+    pub async fn follow(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
         let mut seen = self.changed;
         let mut told = None;
+        let mut end = End::of(&self.certificate);
         loop {
+            end.tell(clock.now());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -92,6 +104,7 @@ impl Tls {
                 Ok(Some((now, Ok(new)))) => {
                     (seen, told) = (now, None);
                     self.serving.reload_from_config(new);
+                    end = End::of(&self.certificate);
                     info!("the TLS certificate changed: new connections get the new one");
                 }
                 // Tried again: half of it may be written still. Told once.
@@ -105,21 +118,83 @@ impl Tls {
     }
 }
 
+/// When the certificates that are served end.
+struct End {
+    at: Option<Timestamp>,
+    warned: Option<Timestamp>,
+}
+
+impl End {
+    fn of(certificate: &Path) -> Self {
+        let at = certificate_ends(certificate);
+        if let Err(cause) = &at {
+            warn!(%cause, "nobody will be warned of the end of the TLS certificate");
+        }
+        Self {
+            at: at.ok(),
+            warned: None,
+        }
+    }
+
+    fn tell(&mut self, now: Timestamp) {
+        let Some(at) = self.at else {
+            return;
+        };
+        // Unix seconds are exact in a float for the next hundred million years.
+        gauge!("rollcall_tls_certificate_ends_seconds").set(at.as_second() as f64);
+        let lately = |warned| now.duration_since(warned) < WARN_EVERY;
+        if now.duration_until(at) < EXPIRES_SOON && !self.warned.is_some_and(lately) {
+            self.warned = Some(now);
+            match at > now {
+                true => warn!(%at, "the TLS certificate ends soon: put a new one in its place"),
+                false => warn!(%at, "the TLS certificate has ended: browsers refuse it"),
+            }
+        }
+    }
+}
+
+/// When the first of the certificates of a PEM file ends that is served.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn certificate_ends(path: &Path) -> Result<Timestamp, TlsError> {
+    let bad = |cause: String| TlsError::Certificate {
+        path: path.to_owned(),
+        cause,
+    };
+    let ends = chain(path)?.into_iter().map(|certificate| {
+        let (_, read) = x509_parser::parse_x509_certificate(&certificate)
+            .map_err(|cause| bad(cause.to_string()))?;
+        Timestamp::from_second(read.validity().not_after.timestamp())
+            .map_err(|cause| bad(cause.to_string()))
+    });
+    let ends: Vec<_> = ends.collect::<Result<_, _>>()?;
+    let first = ends.into_iter().min();
+    first.ok_or_else(|| bad("there is no certificate in it".to_owned()))
+}
+
+/// The certificates of a PEM file.
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|cause| TlsError::Certificate {
+            path: path.to_owned(),
+            cause: cause.to_string(),
+        })
+}
+
 /// When a file was last changed, as far as that can be told.
 fn changed(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|facts| facts.modified()).ok()
 }
 
 fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let bad_certificate = |cause: String| TlsError::Certificate {
-        path: certificate.to_owned(),
-        cause,
-    };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|cause| bad_certificate(cause.to_string()))?;
+    let chain = chain(certificate)?;
     if chain.is_empty() {
-        return Err(bad_certificate("there is no certificate in it".to_owned()));
+        return Err(TlsError::Certificate {
+            path: certificate.to_owned(),
+            cause: "there is no certificate in it".to_owned(),
+        });
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(|cause| TlsError::Key {
         path: key.to_owned(),
@@ -131,4 +206,51 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .map_err(TlsError::Pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(year: i32) -> String {
+        let key = KeyPair::generate().unwrap();
+        let mut made = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        made.not_after = date_time_ymd(year, 3, 1);
+        made.self_signed(&key).unwrap().pem()
+    }
+
+    #[test]
+    fn the_first_end_of_a_chain_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.crt");
+        let ends = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            certificate_ends(&path)
+        };
+        let first: Timestamp = "2031-03-01T00:00:00Z".parse().unwrap();
+        assert_eq!(ends(certificate(2040) + &certificate(2031)).unwrap(), first);
+        assert!(matches!(
+            ends(String::new()),
+            Err(TlsError::Certificate { .. })
+        ));
+    }
+
+    #[test]
+    fn the_end_is_warned_of_once_a_day_and_a_new_certificate_starts_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.crt");
+        std::fs::write(&path, certificate(2031)).unwrap();
+        let mut end = End::of(&path);
+        let now: Timestamp = "2031-02-10T00:00:00Z".parse().unwrap();
+        let mut warned = |hours| {
+            let now = now + SignedDuration::from_hours(hours);
+            end.tell(now);
+            end.warned == Some(now)
+        };
+        // 19 days before; 14; soon again; a day later; after the end.
+        let told = [0, 121, 130, 146, 600].map(&mut warned);
+        assert_eq!(told, [false, true, false, true, true]);
+    }
 }

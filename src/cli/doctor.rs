@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Args;
-use jiff::Zoned;
+use jiff::{SignedDuration, Zoned};
 use serde::Serialize;
 
 use super::{Failure, health};
@@ -172,6 +172,7 @@ fn examine(settings: &Settings) -> Result<Vec<Check>, Failure> {
         model_pack(settings, runtime.as_ref().ok()),
     ));
     checks.push(check("port", port(settings)));
+    checks.push(check("tls", tls(settings)));
     checks.push(check("time zone", time_zone(settings)));
     checks.push(check(
         "redis",
@@ -347,6 +348,29 @@ fn port(settings: &Settings) -> Outcome {
             "cannot listen on {address}: {error}; set HOST or PORT"
         )),
     }
+}
+
+/// Whether the certificate can be read, and how long it lasts.
+fn tls(settings: &Settings) -> Outcome {
+    let Some(path) = &settings.server.tls_cert else {
+        return Ok((State::Off, "no TLS_CERT: a proxy's, or none".to_owned()));
+    };
+    let ends = boot::certificate_ends(path).map_err(|error| error.to_string())?;
+    let left = SystemClock.now().duration_until(ends);
+    if left <= SignedDuration::ZERO {
+        return Err(format!(
+            "the certificate ended at {ends}: browsers refuse it"
+        ));
+    }
+    let (state, detail) = match left < boot::EXPIRES_SOON {
+        true => (State::Warning, "put a new one in its place"),
+        false => (State::Ok, "new ones are taken while serving"),
+    };
+    let days = left.as_hours() / 24;
+    Ok((
+        state,
+        format!("the certificate ends at {ends}, in {days} days: {detail}"),
+    ))
 }
 
 fn time_zone(settings: &Settings) -> Outcome {
