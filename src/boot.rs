@@ -361,7 +361,7 @@ impl Core {
         let app = App {
             accounts,
             cameras: Arc::new(Cameras::new(
-                stores.cameras.clone(),
+                (stores.cameras.clone(), stores.accounts.clone()),
                 streams.clone(),
                 records.overlays.clone(),
                 audit.clone(),

@@ -11,9 +11,10 @@ use jiff::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    accounts::{Account, Permission},
     attendance::PunchKind,
     ids::{CameraId, EmployeeId},
-    text::{Name, SiteName, StreamName},
+    text::{Email, Name, SiteName, StreamName},
 };
 
 /// A go2rtc stream that the service watches.
@@ -42,9 +43,21 @@ pub struct Camera {
     pub created_at: Timestamp,
     /// When it was taken out; its name stays behind old punches.
     pub removed_at: Option<Timestamp>,
+    /// Who may look through it besides admins; everybody who signs in without.
+    #[serde(default)]
+    pub viewers: Option<Vec<Email>>,
 }
 
 impl Camera {
+    /// How many viewers it has at most.
+    pub const VIEWERS_MOST: usize = 200;
+
+    /// Whether somebody may know of it, look through it, and see whom it sees.
+    pub fn shown_to(&self, account: &Account) -> bool {
+        let given = |viewers: &Vec<Email>| viewers.contains(&account.email);
+        account.role.permits(Permission::Administer) || self.viewers.as_ref().is_none_or(given)
+    }
+
     /// Whether it is to be watched at a moment.
     pub fn watched_at(&self, now: Timestamp, zone: &TimeZone) -> bool {
         let open = |hours: &WatchHours| hours.hold(now, zone);

@@ -118,6 +118,11 @@ pub fn unauthenticated(detail: &str, refused: bool) -> Problem {
     )
 }
 
+/// What a device is told that wants more.
+fn only_punches() -> Problem {
+    Problem::new(Code::Forbidden, "devices may only punch and identify")
+}
+
 /// Proof that the caller has a permission.
 pub struct Allowed<P> {
     caller: Caller,
@@ -128,6 +133,17 @@ impl<P> Allowed<P> {
     /// Whether the caller may do something else besides.
     pub fn permits(&self, permission: Permission) -> bool {
         self.caller.permits(permission)
+    }
+
+    /// Who is signed in.
+    ///
+    /// # Errors
+    /// When it is a device.
+    pub fn account(&self) -> Result<&Account, Problem> {
+        match &self.caller {
+            Caller::Account(account) => Ok(account),
+            Caller::Device(_) => Err(only_punches()),
+        }
     }
 
     /// Who, for the audit trail.
@@ -175,10 +191,7 @@ impl FromRequestParts<HttpState> for SignedIn {
     ) -> Result<Self, Self::Rejection> {
         match caller(parts, state).await? {
             Caller::Account(account) => Ok(Self(account)),
-            Caller::Device(_) => Err(Problem::new(
-                Code::Forbidden,
-                "devices may only punch and identify",
-            )),
+            Caller::Device(_) => Err(only_punches()),
         }
     }
 }

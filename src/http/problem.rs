@@ -595,6 +595,7 @@ impl From<CameraError> for Problem {
         match error {
             CameraError::NotFound => Self::not_found("camera"),
             CameraError::StreamTaken => Self::new(Code::StreamTaken, text),
+            CameraError::NoAccount(_) => Self::field("viewers", text),
             CameraError::UnknownStream => Self::field("stream", text),
             CameraError::Raced => StoreError::Conflict.into(),
             CameraError::TooManyViewers => Self::new(Code::TooManyViewers, text).retry_after(10),

@@ -21,12 +21,15 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        accounts::Actor,
+        accounts::{Account, Actor},
         cameras::{Camera, CameraStatus, Direction, LookEvery, StreamFault, VisitGap, WatchHours},
         ids::{CameraId, EmployeeId},
-        text::{Name, SiteName, StreamName},
+        text::{Email, Name, SiteName, StreamName},
     },
-    ports::{CameraStore, FaceBox, Page, PictureStream, Sample, StoreError, StreamError, Streams},
+    ports::{
+        AccountStore, CameraStore, FaceBox, Page, PictureStream, Sample, StoreError, StreamError,
+        Streams,
+    },
 };
 
 /// Why something could not be done with a camera.
@@ -38,6 +41,9 @@ pub enum CameraError {
     /// Another camera has the stream.
     #[error("another camera has this stream")]
     StreamTaken,
+    /// No account has the address of somebody who is to look.
+    #[error("nobody signs in with {0}: make an account for them first")]
+    NoAccount(Email),
     /// go2rtc is not configured with the stream.
     #[error("go2rtc has no stream of this name: add it to its configuration first")]
     UnknownStream,
@@ -72,6 +78,8 @@ pub struct NewCamera {
     pub every: LookEvery,
     /// What a new visit is.
     pub visit: VisitGap,
+    /// Who may look besides admins; everybody who signs in without.
+    pub viewers: Option<Vec<Email>>,
 }
 
 /// What to change of a camera; what is `None` stays.
@@ -93,6 +101,8 @@ pub struct CameraChange {
     pub visit: Option<VisitGap>,
     /// Whether it is watched.
     pub active: Option<bool>,
+    /// Who may look besides admins, or everybody.
+    pub viewers: Option<Option<Vec<Email>>>,
 }
 
 impl CameraChange {
@@ -107,6 +117,7 @@ impl CameraChange {
             every: change.every.unwrap_or(camera.every),
             visit: change.visit.unwrap_or(camera.visit),
             active: change.active.unwrap_or(camera.active),
+            viewers: change.viewers.unwrap_or_else(|| camera.viewers.clone()),
             ..camera.clone()
         }
     }
@@ -265,6 +276,18 @@ const LIVE_EVERY: Duration = Duration::from_millis(100);
 /// How many cameras are read at once.
 const PAGE: usize = 200;
 
+/// Who may look through a camera, in words of the audit trail.
+fn who_may_look(camera: &Camera) -> String {
+    match camera.viewers.as_deref() {
+        None => "viewers: everybody".to_owned(),
+        Some([]) => "viewers: admins".to_owned(),
+        Some(some) => {
+            let some: Vec<&str> = some.iter().map(Email::as_str).collect();
+            format!("viewers: admins, {}", some.join(", "))
+        }
+    }
+}
+
 /// All that are not removed, however many.
 pub async fn every_camera(store: &dyn CameraStore) -> Result<Vec<Camera>, StoreError> {
     let (mut cameras, mut after) = (Vec::new(), None);
@@ -283,6 +306,7 @@ pub async fn every_camera(store: &dyn CameraStore) -> Result<Vec<Camera>, StoreE
 /// Cameras.
 pub struct Cameras {
     store: Arc<dyn CameraStore>,
+    accounts: Arc<dyn AccountStore>,
     streams: Arc<dyn Streams>,
     overlays: Overlays,
     audit: Audit,
@@ -295,9 +319,9 @@ pub struct Cameras {
 }
 
 impl Cameras {
-    /// Over a store and the server that brings in the pictures.
+    /// Over stores and the server that brings in the pictures.
     pub fn new(
-        store: Arc<dyn CameraStore>,
+        (store, accounts): (Arc<dyn CameraStore>, Arc<dyn AccountStore>),
         streams: Arc<dyn Streams>,
         overlays: Overlays,
         audit: Audit,
@@ -306,6 +330,7 @@ impl Cameras {
     ) -> Self {
         Self {
             store,
+            accounts,
             streams,
             overlays,
             audit,
@@ -320,6 +345,7 @@ impl Cameras {
     /// the camera is added all the same, and its state tells.
     pub async fn add(&self, actor: Actor, new: NewCamera) -> Result<Camera, CameraError> {
         self.check_stream(&new.stream).await?;
+        self.check_viewers(new.viewers.as_deref()).await?;
         let camera = Camera {
             id: CameraId::new(self.clock.id()),
             name: new.name,
@@ -332,10 +358,11 @@ impl Cameras {
             active: true,
             created_at: self.clock.now(),
             removed_at: None,
+            viewers: new.viewers,
         };
         // First, as everywhere: no camera is there of which the trail does not tell.
         self.audit
-            .record(actor, "camera.add", camera.id, None)
+            .record(actor, "camera.add", camera.id, Some(who_may_look(&camera)))
             .await?;
         match self.store.insert(&camera).await {
             Ok(()) => {}
@@ -353,25 +380,62 @@ impl Cameras {
         }
     }
 
+    /// Nobody is to look who cannot sign in: a wrong address would be found out too late.
+    async fn check_viewers(&self, viewers: Option<&[Email]>) -> Result<(), CameraError> {
+        for email in viewers.unwrap_or_default() {
+            if self.accounts.find_by_email(email).await?.is_none() {
+                return Err(CameraError::NoAccount(email.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may hear of a camera, removed or not.
+    pub async fn concerns(&self, id: CameraId, by: &Account) -> Result<bool, StoreError> {
+        let camera = self.store.find(id).await?;
+        Ok(camera.is_none_or(|camera| camera.shown_to(by)))
+    }
+
+    /// One that is not removed and that somebody may see: of others they do not even know.
+    pub async fn seen_by(&self, id: CameraId, by: &Account) -> Result<Camera, CameraError> {
+        let camera = self.find(id).await?;
+        let shown = camera.shown_to(by);
+        shown.then_some(camera).ok_or(CameraError::NotFound)
+    }
+
     /// One that is not removed.
-    pub async fn find(&self, id: CameraId) -> Result<Camera, CameraError> {
+    async fn find(&self, id: CameraId) -> Result<Camera, CameraError> {
         let camera = self.store.find(id).await?;
         camera
             .filter(|camera| camera.removed_at.is_none())
             .ok_or(CameraError::NotFound)
     }
 
-    /// One that is not removed, and how it is.
-    pub async fn watched(&self, id: CameraId) -> Result<Watched, CameraError> {
-        let camera = self.find(id).await?;
+    /// One that somebody may see, and how it is.
+    pub async fn watched(&self, id: CameraId, by: &Account) -> Result<Watched, CameraError> {
+        let camera = self.seen_by(id, by).await?;
         let watched = self.with_statuses(vec![camera]).await?.pop();
         watched.ok_or(CameraError::NotFound)
     }
 
-    /// A page of those not removed, and how they are.
-    pub async fn list(&self, page: &Page<CameraId>) -> Result<Vec<Watched>, StoreError> {
-        let cameras = self.store.list(page).await?;
-        self.with_statuses(cameras).await
+    /// A page of those not removed that somebody may see, and how they are.
+    pub async fn list(
+        &self,
+        page: &Page<CameraId>,
+        by: &Account,
+    ) -> Result<Vec<Watched>, StoreError> {
+        let (mut shown, mut after, limit) = (Vec::new(), page.after, page.limit);
+        while shown.len() < limit {
+            let found = self.store.list(&Page { after, limit }).await?;
+            after = found.last().map(|last| last.id);
+            let more = found.len() == limit;
+            shown.extend(found.into_iter().filter(|camera| camera.shown_to(by)));
+            if !more {
+                break;
+            }
+        }
+        shown.truncate(limit);
+        self.with_statuses(shown).await
     }
 
     async fn with_statuses(&self, cameras: Vec<Camera>) -> Result<Vec<Watched>, StoreError> {
@@ -410,7 +474,13 @@ impl Cameras {
         if let Some(stream) = change.stream.as_ref().filter(|new| **new != camera.stream) {
             self.check_stream(stream).await?;
         }
-        self.audit.record(actor, "camera.change", id, None).await?;
+        let is = change.apply(&camera);
+        let others = is.viewers != camera.viewers;
+        if others {
+            self.check_viewers(is.viewers.as_deref()).await?;
+        }
+        let who = others.then(|| who_may_look(&is));
+        self.audit.record(actor, "camera.change", id, who).await?;
         self.exchange(id, |was| change.apply(was)).await
     }
 
@@ -462,16 +532,16 @@ impl Cameras {
     }
 
     /// One picture, as it comes now.
-    pub async fn picture(&self, id: CameraId) -> Result<Sample, CameraError> {
-        let camera = self.find(id).await?;
+    pub async fn picture(&self, id: CameraId, by: &Account) -> Result<Sample, CameraError> {
+        let camera = self.seen_by(id, by).await?;
         let seat = self.glances.try_acquire();
         let _seat = seat.map_err(|_| CameraError::TooManyViewers)?;
         Ok(self.open(&camera).await?.1)
     }
 
     /// Live pictures, once the first one is there.
-    pub async fn live(&self, id: CameraId) -> Result<Live, CameraError> {
-        let camera = self.find(id).await?;
+    pub async fn live(&self, id: CameraId, by: &Account) -> Result<Live, CameraError> {
+        let camera = self.seen_by(id, by).await?;
         let seat = self.seats.clone().try_acquire_owned();
         let seat = seat.map_err(|_| CameraError::TooManyViewers)?;
         let (stream, first) = self.open(&camera).await?;
@@ -500,8 +570,8 @@ impl Cameras {
     }
 
     /// The faces in the last picture of a camera that was looked at; `None` when that is long ago.
-    pub async fn faces(&self, id: CameraId) -> Result<Option<Overlay>, CameraError> {
-        self.find(id).await?;
+    pub async fn faces(&self, id: CameraId, by: &Account) -> Result<Option<Overlay>, CameraError> {
+        self.seen_by(id, by).await?;
         Ok(self.overlays.of(id).await)
     }
 }

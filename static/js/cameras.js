@@ -14,7 +14,7 @@ import { toast } from './ui/toast.js';
 /**
  * @typedef {{from: string, to: string, days: number[]}} Hours
  * @typedef {{id: string, name: string, stream: string, site: string | null, direction: 'in' | 'out' | 'auto',
- *   hours: Hours | null, every_ms: number, visit_s: number, active: boolean, created_at: string,
+ *   hours: Hours | null, every_ms: number, visit_s: number, active: boolean, created_at: string, viewers?: string[] | null,
  *   state: null | {state: string, cause: string | null, since: string, watched: boolean}}} Camera
  * @typedef {{id: string, kind: string, at: string, name: string | null, device: string}} Punch
  */
@@ -232,8 +232,12 @@ function place(cameras) {
   if (cameras.length > 0) return;
   byId('empty').replaceChildren(
     icon('camera'),
-    el('h3', { text: 'No cameras yet' }),
-    el('p', { text: 'Add a stream to go2rtc’s configuration, then add it here: whoever passes the camera punches without stopping.' }),
+    el('h3', { text: mayChange ? 'No cameras yet' : 'No cameras for you' }),
+    el('p', {
+      text: mayChange
+        ? 'Add a stream to go2rtc’s configuration, then add it here: whoever passes the camera punches without stopping.'
+        : 'An admin says who may look through which camera.',
+    }),
   );
 }
 
@@ -282,6 +286,7 @@ function openForm(camera) {
   byId('camera-every').value = String(camera?.every_ms ?? USUAL.every_ms);
   byId('camera-visit').value = String(camera?.visit_s ?? USUAL.visit_s);
   showHours(camera?.hours ?? null);
+  showViewers(camera ? (camera.viewers ?? null) : []);
   dialog.showModal();
   offerStreams();
 }
@@ -321,6 +326,20 @@ function readHours() {
   return { from: byId('camera-from').value, to: byId('camera-to').value, days };
 }
 
+/** @param {string[] | null} viewers */
+function showViewers(viewers) {
+  byId('camera-who').value = viewers === null ? 'everybody' : viewers.length > 0 ? 'some' : 'nobody';
+  byId('camera-viewers').value = viewers?.join('\n') ?? '';
+  byId('viewers').hidden = byId('camera-who').value !== 'some';
+}
+
+/** @returns {string[] | null} */
+function readViewers() {
+  const who = byId('camera-who').value;
+  if (who === 'everybody') return null;
+  return who === 'some' ? byId('camera-viewers').value.split(/[\s,;]+/).filter(Boolean) : [];
+}
+
 onSubmit(form, async ({ name, stream, site, direction, every_ms: every, visit_s: visit }) => {
   const body = {
     name: name.trim(),
@@ -330,6 +349,7 @@ onSubmit(form, async ({ name, stream, site, direction, every_ms: every, visit_s:
     hours: readHours(),
     every_ms: Number(every),
     visit_s: Number(visit),
+    viewers: readViewers(),
   };
   const camera = changed ? await patch(address(changed.id), body) : await post('/api/cameras', body);
   const look = !changed || changed.stream !== camera.stream;
@@ -364,6 +384,9 @@ async function tryCamera({ id, name }) {
 byId('days').replaceChildren(...DAYS.map((day, index) => el('label', { class: 'check' }, el('input', { type: 'checkbox', value: index + 1 }), el('span', { text: day }))));
 byId('camera-timed').addEventListener('change', () => {
   byId('hours').hidden = !byId('camera-timed').checked;
+});
+byId('camera-who').addEventListener('change', () => {
+  byId('viewers').hidden = byId('camera-who').value !== 'some';
 });
 // What is wrong in there must be seen.
 form.addEventListener('submit', () => (byId('advanced').open ||= byId('advanced').querySelector(':invalid') !== null), { capture: true });

@@ -36,7 +36,8 @@ async fn with_streams<const N: usize>(streams: [(&str, Does); N]) -> TestApp {
 
 /// Adds a camera of a stream; its address.
 async fn add(admin: &Client, stream: &str) -> String {
-    let body = json!({ "name": format!("Camera {stream}"), "stream": stream });
+    let name = format!("Camera {stream}");
+    let body = json!({ "name": name, "stream": stream, "viewers": null });
     let answer = admin.post("/api/cameras", body).await;
     let camera = answer.expect(201);
     let address = format!("/api/cameras/{}", camera["id"].as_str().unwrap());
@@ -71,6 +72,7 @@ async fn a_camera_is_added_changed_and_removed() {
         "id": id, "name": "Yard gate", "stream": "yard", "site": "Harbour", "direction": "in",
         "hours": { "from": "22:00", "to": "06:30", "days": [1, 5] }, "every_ms": 500,
         "visit_s": 60, "active": true, "state": null, "created_at": added["created_at"],
+        "viewers": [],
     });
     assert_eq!(added, expected);
     let address = format!("/api/cameras/{id}");
@@ -78,7 +80,7 @@ async fn a_camera_is_added_changed_and_removed() {
 
     let patch = json!({
         "name": "Gate", "stream": "gate", "site": null, "direction": "auto", "hours": null,
-        "every_ms": 100, "visit_s": 10, "active": false,
+        "every_ms": 100, "visit_s": 10, "active": false, "viewers": null,
     });
     let changed = admin.patch(&address, patch.clone()).await.expect(200);
     for (name, value) in patch.as_object().unwrap() {
@@ -90,6 +92,8 @@ async fn a_camera_is_added_changed_and_removed() {
     assert_eq!(same, expected);
     let viewer = app.role(Role::Viewer).await;
     let list = viewer.get("/api/cameras").await.expect(200);
+    // Who else may look is none of their business.
+    expected.as_object_mut().unwrap().remove("viewers");
     assert_eq!(list, json!({ "items": [expected], "next": null }));
 
     assert_eq!(admin.delete(&address).await.status, 204);
@@ -569,4 +573,147 @@ async fn whoever_follows_hears_of_cameras() {
     assert_eq!(told["state"]["state"], "live");
     assert_eq!(admin.delete(&address).await.status, 204);
     assert_eq!(next().await, json!({ "id": id, "state": null }));
+}
+
+/// What anybody is answered who must not know that there is a camera.
+async fn hidden_from(client: &Client, address: &str) {
+    for path in ["", "/picture", "/live", "/faces"] {
+        let answer = client.get(&format!("{address}{path}")).await;
+        answer.problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_no_admin_sees_the_cameras_that_were_given_to_them() {
+    let app = with_streams([("yard", FAST), ("gate", FAST), ("safe", FAST)]).await;
+    let admin = app.admin().await;
+    let manager = app.role(Role::Manager).await;
+    let viewer = app.role(Role::Viewer).await;
+    // Nobody but admins unless it is said.
+    let new = json!({ "name": "Safe", "stream": "safe" });
+    let safe = admin.post("/api/cameras", new).await.expect(201);
+    assert_eq!(safe["viewers"], json!([]));
+    let safe = format!("/api/cameras/{}", safe["id"].as_str().unwrap());
+    let (yard, gate) = (add(&admin, "yard").await, add(&admin, "gate").await);
+    let given = json!({ "viewers": [" Viewer2@example.com ", "viewer2@example.com"] });
+    let changed = admin.patch(&gate, given).await.expect(200);
+    assert_eq!(changed["viewers"], json!(["viewer2@example.com"]));
+
+    hidden_from(&viewer, &safe).await;
+    hidden_from(&manager, &safe).await;
+    hidden_from(&manager, &gate).await;
+    for address in [&yard, &gate] {
+        for path in ["", "/picture", "/faces"] {
+            let answer = viewer.get(&format!("{address}{path}")).await;
+            assert_eq!(answer.status, 200, "{address}{path}");
+        }
+        read(&mut follow(&viewer, address).await, 100).await;
+    }
+    // Pages are full although what is hidden lies between.
+    let names = async |client: &Client| {
+        let (mut names, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/cameras?limit=1&cursor={cursor}");
+            let page = client.get(&path).await.expect(200);
+            let items = page["items"].as_array().unwrap();
+            names.extend(
+                items
+                    .iter()
+                    .map(|one| one["name"].as_str().unwrap().to_owned()),
+            );
+            match page["next"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => return names,
+            }
+            assert_eq!(items.len(), 1);
+        }
+    };
+    assert_eq!(names(&admin).await, ["Safe", "Camera yard", "Camera gate"]);
+    assert_eq!(names(&viewer).await, ["Camera yard", "Camera gate"]);
+    assert_eq!(names(&manager).await, ["Camera yard"]);
+
+    // Taken back, it holds at once.
+    admin
+        .patch(&yard, json!({ "viewers": [] }))
+        .await
+        .expect(200);
+    hidden_from(&viewer, &yard).await;
+    let entries = app.stores.audit.latest(3).await.unwrap();
+    let details: Vec<_> = entries.into_iter().map(|entry| entry.detail).collect();
+    let told = |who: &str| Some(format!("viewers: {who}"));
+    let expected = [
+        told("admins"),
+        told("admins, viewer2@example.com"),
+        told("everybody"),
+    ];
+    assert_eq!(details, expected);
+}
+
+#[tokio::test]
+async fn only_who_has_an_account_is_given_a_camera() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "yard").await;
+    let many: Vec<_> = (0..201)
+        .map(|number| format!("a{number}@example.com"))
+        .collect();
+    for viewers in [json!(["nobody@example.com"]), json!(["x"]), json!(many)] {
+        let new = json!({ "name": "Gate", "stream": "yard", "viewers": viewers.clone() });
+        for answer in [
+            admin.patch(&address, json!({ "viewers": viewers })).await,
+            admin.post("/api/cameras", new).await,
+        ] {
+            answer.problem(422, "invalid");
+            assert_eq!(answer.fields(), ["viewers"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn live_pictures_end_when_a_camera_is_taken_back() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let address = add(&admin, "yard").await;
+    let viewer = app.role(Role::Viewer).await;
+    let mut live = follow(&viewer, &address).await;
+    read(&mut live, 1).await;
+    admin
+        .patch(&address, json!({ "viewers": [] }))
+        .await
+        .expect(200);
+    let rest = tokio::time::timeout(Duration::from_secs(20), live.bytes());
+    rest.await.expect("it ends").unwrap();
+    until_open(&app, 0).await;
+}
+
+#[tokio::test]
+async fn the_feed_tells_of_no_camera_that_is_not_shown() {
+    let app = with_streams([("yard", FAST), ("safe", FAST)]).await;
+    let admin = app.admin().await;
+    let yard = add(&admin, "yard").await;
+    let new = json!({ "name": "Safe", "stream": "safe" });
+    let safe = admin.post("/api/cameras", new).await.expect(201);
+    let safe = format!("/api/cameras/{}", safe["id"].as_str().unwrap());
+    let viewer = app.role(Role::Viewer).await;
+    let events = viewer.request(Method::GET, "/api/events");
+    let mut events = events.send().await.unwrap();
+    for address in [&safe, &yard] {
+        admin
+            .patch(address, json!({ "every_ms": 300 }))
+            .await
+            .expect(200);
+    }
+    assert_eq!(admin.delete(&safe).await.status, 204);
+    admin
+        .patch(&yard, json!({ "name": "Last" }))
+        .await
+        .expect(200);
+    let mut text = String::new();
+    while text.matches("event: camera").count() < 2 || !text.ends_with("\n\n") {
+        let chunk = tokio::time::timeout(Duration::from_secs(5), events.chunk()).await;
+        let chunk = chunk.expect("an event comes").unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    assert_eq!(text.matches(&id_in(&yard).to_string()).count(), 2, "{text}");
+    assert!(!text.contains(&id_in(&safe).to_string()), "{text}");
 }

@@ -9,7 +9,7 @@ use rollcall::{
             Camera, CameraState, CameraStatus, Direction, LookEvery, Presence, VisitGap, WatchHours,
         },
         ids::CameraId,
-        text::StreamName,
+        text::{Email, StreamName},
     },
     ports::*,
 };
@@ -19,6 +19,10 @@ use crate::{
     records::{after, at, camera, camera_id, employee_id, first, name, site},
     site::all,
 };
+
+fn email(text: &str) -> Email {
+    Email::parse(text).unwrap()
+}
 
 fn presence(moment: i64) -> Presence {
     Presence {
@@ -51,6 +55,7 @@ fn peculiar(stream: &str) -> Camera {
         every: LookEvery::new(10_000).unwrap(),
         visit: VisitGap::new(86_400).unwrap(),
         active: false,
+        viewers: Some(vec![email("ann@example.org"), email("ben@example.org")]),
         ..camera(stream)
     }
 }
@@ -136,7 +141,7 @@ pub async fn a_camera_is_changed_only_as_it_was(stores: &Stores) {
 
     let mut was = peculiar("door");
     cameras.insert(&was).await.unwrap();
-    let changes: [fn(&mut Camera); 11] = [
+    let changes: [fn(&mut Camera); 14] = [
         |one| one.name = name("Door"),
         |one| one.stream = StreamName::parse("door_2").unwrap(),
         |one| one.site = None,
@@ -147,6 +152,9 @@ pub async fn a_camera_is_changed_only_as_it_was(stores: &Stores) {
         |one| one.every = LookEvery::default(),
         |one| one.visit = VisitGap::default(),
         |one| one.active = true,
+        |one| one.viewers.as_mut().unwrap().truncate(1),
+        |one| one.viewers = Some(Vec::new()),
+        |one| one.viewers = None,
         |one| one.removed_at = Some(at(5)),
     ];
     for (number, change) in changes.into_iter().enumerate() {

@@ -204,6 +204,7 @@ pub fn camera(stream: &str) -> Camera {
         active: true,
         created_at: at(0),
         removed_at: None,
+        viewers: None,
     }
 }
 

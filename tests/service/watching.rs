@@ -340,6 +340,7 @@ impl Rig {
             active: true,
             created_at: self.instance.clock.now(),
             removed_at: None,
+            viewers: None,
         }
     }
 
@@ -651,7 +652,7 @@ async fn no_camera_is_added_of_which_the_audit_trail_does_not_tell() {
     let trail = rig.instance.stores.audit.clone();
     let memory = Arc::new(MemoryCache::new(1 << 20));
     let cameras = Cameras::new(
-        rig.records.clone(),
+        (rig.records.clone(), rig.instance.stores.accounts.clone()),
         Arc::new(rig.scene.clone()),
         Overlays::new(remembered(&memory, clock.clone())),
         Audit::new(trail.clone(), clock.clone()),
@@ -668,6 +669,7 @@ async fn no_camera_is_added_of_which_the_audit_trail_does_not_tell() {
         hours: None,
         every: wanted.every,
         visit: wanted.visit,
+        viewers: None,
     };
     // Cut off half-way.
     away.store(true, Ordering::SeqCst);

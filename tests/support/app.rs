@@ -387,7 +387,7 @@ fn compose(
             SignedDuration::from_hours(24),
         )),
         cameras: Arc::new(Cameras::new(
-            stores.cameras.clone(),
+            (stores.cameras.clone(), stores.accounts.clone()),
             Arc::new(streams),
             overlays,
             audit.clone(),

@@ -1,6 +1,6 @@
 //! Cameras that the service watches.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use axum::{
@@ -16,15 +16,16 @@ use utoipa::ToSchema;
 
 use super::{
     employees::{Created, given, parse_site},
-    events::{CHECK, may_follow},
+    events::{CHECK, follower},
     number, time,
 };
 use crate::{
     domain::{
-        cameras::{Direction, LookEvery, VisitGap, WatchHours},
+        accounts::{Account, Permission},
+        cameras::{Camera, Direction, LookEvery, VisitGap, WatchHours},
         employees::Employee,
         ids::CameraId,
-        text::{Name, StreamName},
+        text::{Email, Name, StreamName},
     },
     http::{
         HttpState,
@@ -135,11 +136,19 @@ pub struct CameraView {
     /// When it was added.
     #[schema(format = "date-time")]
     created_at: String,
+    /// Who may look through it besides admins: e-mail addresses of accounts; null for everybody
+    /// who signs in. For admins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, example = json!(["ada@example.com"]))]
+    viewers: Option<Option<Vec<String>>>,
 }
 
-impl From<&Watched> for CameraView {
-    fn from(watched: &Watched) -> Self {
+impl CameraView {
+    /// As somebody may see it.
+    fn of(watched: &Watched, by: &Account) -> Self {
         let camera = &watched.camera;
+        let emails = |viewers: &Vec<Email>| viewers.iter().map(ToString::to_string).collect();
+        let administers = by.role.permits(Permission::Administer);
         Self {
             id: camera.id.to_string(),
             name: camera.name.to_string(),
@@ -152,6 +161,7 @@ impl From<&Watched> for CameraView {
             active: camera.active,
             state: StateView::of(watched),
             created_at: time(camera.created_at),
+            viewers: administers.then(|| camera.viewers.as_ref().map(emails)),
         }
     }
 }
@@ -169,7 +179,7 @@ impl StateView {
     }
 }
 
-/// Lists cameras.
+/// Lists the cameras that one may look through.
 #[utoipa::path(
     get, path = "/api/cameras", tag = "cameras",
     params(PageQuery),
@@ -177,14 +187,15 @@ impl StateView {
     security(("session" = [])),
 )]
 pub async fn list_cameras(
-    _: Allowed<Reading>,
+    allowed: Allowed<Reading>,
     State(cameras): State<Arc<Cameras>>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<CameraView>>, Problem> {
     let wanted = page.page()?;
-    let found = cameras.list(&wanted.page).await?;
+    let by = allowed.account()?;
+    let found = cameras.list(&wanted.page, by).await?;
     let (found, next) = wanted.cut(found, |last| last.camera.id)?;
-    let items = found.iter().map(Into::into).collect();
+    let items = found.iter().map(|one| CameraView::of(one, by)).collect();
     Ok(axum::Json(List { items, next }))
 }
 
@@ -213,6 +224,27 @@ pub struct NewCameraBody {
     /// How long somebody must have been away for a new visit, 10 to 86400 seconds; 300 when left out.
     #[schema(minimum = 10, maximum = 86400, default = 300)]
     visit_s: Option<u32>,
+    /// Who may look through it besides admins: e-mail addresses of at most 200 accounts; null for
+    /// everybody who signs in; nobody else when left out.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>, example = json!(["ada@example.com"]))]
+    viewers: Option<Option<Vec<String>>>,
+}
+
+/// Each address once.
+fn parse_viewers(viewers: Option<Vec<String>>) -> Result<Option<Vec<Email>>, String> {
+    let Some(viewers) = viewers else {
+        return Ok(None);
+    };
+    let viewers = viewers.iter().map(|email| {
+        let wrong = |cause| format!("{email:?} {cause}");
+        Email::parse(email).map_err(wrong)
+    });
+    let viewers: BTreeSet<Email> = viewers.collect::<Result<_, _>>()?;
+    match viewers.len() {
+        0..=Camera::VIEWERS_MOST => Ok(Some(viewers.into_iter().collect())),
+        _ => Err(format!("must be {} at most", Camera::VIEWERS_MOST)),
+    }
 }
 
 fn parse_direction(text: Option<&str>) -> Result<Option<Direction>, &'static str> {
@@ -249,6 +281,10 @@ pub async fn create_camera(
     let every = fields.take("every_ms", every);
     let visit = new.visit_s.map(VisitGap::try_from).transpose();
     let visit = fields.take("visit_s", visit);
+    let viewers = fields.take(
+        "viewers",
+        parse_viewers(new.viewers.unwrap_or_else(|| Some(Vec::new()))),
+    );
     let (Some(name), Some(stream)) = (name, stream) else {
         return Err(fields.problem());
     };
@@ -261,6 +297,7 @@ pub async fn create_camera(
         hours: hours.flatten(),
         every: every.flatten().unwrap_or_default(),
         visit: visit.flatten().unwrap_or_default(),
+        viewers: viewers.unwrap_or_else(|| Some(Vec::new())),
     };
     let camera = cameras.add(allowed.actor(), new).await?;
     let location = format!("/api/cameras/{}", camera.id);
@@ -272,7 +309,7 @@ pub async fn create_camera(
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],
-        axum::Json((&added).into()),
+        axum::Json(CameraView::of(&added, allowed.account()?)),
     ))
 }
 
@@ -287,12 +324,13 @@ pub async fn create_camera(
     security(("session" = [])),
 )]
 pub async fn get_camera(
-    _: Allowed<Reading>,
+    allowed: Allowed<Reading>,
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<CameraId>,
 ) -> Result<axum::Json<CameraView>, Problem> {
-    let camera = cameras.watched(id).await?;
-    Ok(axum::Json((&camera).into()))
+    let by = allowed.account()?;
+    let camera = cameras.watched(id, by).await?;
+    Ok(axum::Json(CameraView::of(&camera, by)))
 }
 
 /// What to change: fields that are left out stay as they are.
@@ -321,6 +359,10 @@ pub struct CameraPatch {
     visit_s: Option<u32>,
     /// Whether it is watched.
     active: Option<bool>,
+    /// Others who may look through it besides admins; null for everybody who signs in.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>)]
+    viewers: Option<Option<Vec<String>>>,
 }
 
 impl CameraPatch {
@@ -346,6 +388,9 @@ impl CameraPatch {
             every: fields.take("every_ms", every).flatten(),
             visit: fields.take("visit_s", visit).flatten(),
             active: self.active,
+            viewers: fields
+                .take("viewers", self.viewers.map(parse_viewers).transpose())
+                .flatten(),
         };
         fields.check()?;
         Ok(change)
@@ -371,8 +416,9 @@ pub async fn update_camera(
     Json(patch): Json<CameraPatch>,
 ) -> Result<axum::Json<CameraView>, Problem> {
     cameras.change(allowed.actor(), id, patch.read()?).await?;
-    let camera = cameras.watched(id).await?;
-    Ok(axum::Json((&camera).into()))
+    let by = allowed.account()?;
+    let camera = cameras.watched(id, by).await?;
+    Ok(axum::Json(CameraView::of(&camera, by)))
 }
 
 /// Takes a camera out. Its name stays behind old punches, its stream is free for another one.
@@ -407,11 +453,11 @@ pub async fn delete_camera(
     security(("session" = [])),
 )]
 pub async fn get_picture(
-    _: Allowed<Reading>,
+    allowed: Allowed<Reading>,
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<CameraId>,
 ) -> Result<Response, Problem> {
-    let picture = cameras.picture(id).await?;
+    let picture = cameras.picture(id, allowed.account()?).await?;
     let kind = [(header::CONTENT_TYPE, "image/jpeg")];
     Ok((kind, picture.bytes().clone()).into_response())
 }
@@ -449,12 +495,13 @@ fn part(picture: &Sample) -> Bytes {
     security(("session" = [])),
 )]
 pub async fn follow_camera(
-    _: Allowed<Reading>,
+    allowed: Allowed<Reading>,
     State(state): State<HttpState>,
     Path(id): Path<CameraId>,
     jar: CookieJar,
 ) -> Result<Response, Problem> {
-    let mut live = state.app.cameras.live(id).await?;
+    let cameras = state.app.cameras.clone();
+    let mut live = cameras.live(id, allowed.account()?).await?;
     let stopping = state.stopping.clone();
     let accounts = state.app.accounts.clone();
     let token = session::token(&jar).map(str::to_owned);
@@ -466,11 +513,13 @@ pub async fn follow_camera(
             let picture = tokio::select! {
                 picture = live.next() => picture,
                 _ = check.tick() => {
-                    // Signed out, disabled or of another role meanwhile.
-                    if may_follow(&accounts, token.as_deref()).await {
-                        continue;
+                    // Signed out, disabled, of another role, or not to look any more.
+                    let by = follower(&accounts, token.as_deref()).await;
+                    let Some(by) = by else { break };
+                    if cameras.seen_by(id, &by).await.is_err() {
+                        break;
                     }
-                    break;
+                    continue;
                 }
                 () = stopping.cancelled() => break,
                 () = tokio::time::sleep_until(end) => break,
@@ -576,12 +625,12 @@ impl FacesView {
     security(("session" = [])),
 )]
 pub async fn get_faces(
-    _: Allowed<Reading>,
+    allowed: Allowed<Reading>,
     State(cameras): State<Arc<Cameras>>,
     State(employees): State<Arc<Employees>>,
     Path(id): Path<CameraId>,
 ) -> Result<axum::Json<FacesView>, Problem> {
-    let Some(overlay) = cameras.faces(id).await? else {
+    let Some(overlay) = cameras.faces(id, allowed.account()?).await? else {
         return Ok(axum::Json(FacesView {
             at: None,
             width: 0,

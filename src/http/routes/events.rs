@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     domain::{
-        accounts::Permission,
+        accounts::{Account, Permission},
         attendance::Punch,
         ids::{CameraId, PunchId},
     },
@@ -80,9 +80,12 @@ impl Teller {
         self.punches(found.as_slice()).await
     }
 
-    /// How a camera is now; that it is removed is no state.
-    async fn camera(&self, id: CameraId) -> Result<Vec<Event>, Problem> {
-        let state = match self.cameras.watched(id).await {
+    /// How a camera is now, for those who may see it; that it is removed is no state.
+    async fn camera(&self, id: CameraId, by: &Account) -> Result<Vec<Event>, Problem> {
+        if !self.cameras.concerns(id, by).await? {
+            return Ok(Vec::new());
+        }
+        let state = match self.cameras.watched(id, by).await {
             Ok(watched) => StateView::of(&watched),
             Err(CameraError::NotFound) => None,
             Err(error) => return Err(error.into()),
@@ -114,13 +117,11 @@ fn read_event_id(text: &str) -> Option<(Timestamp, PunchId)> {
     Some((at, id.parse().ok()?))
 }
 
-/// Whether the session is still one that may read. No, too, while the store cannot say.
-pub(super) async fn may_follow(accounts: &Accounts, token: Option<&str>) -> bool {
-    let Some(token) = token else {
-        return false;
-    };
-    let account = accounts.authenticate(token).await;
-    matches!(account, Ok(Some(account)) if account.role.permits(Permission::Read))
+/// Whose session it is, if it is still one that may read. Nobody's, too, while the store cannot
+/// say.
+pub(super) async fn follower(accounts: &Accounts, token: Option<&str>) -> Option<Account> {
+    let account = accounts.authenticate(token?).await.ok().flatten()?;
+    account.role.permits(Permission::Read).then_some(account)
 }
 
 fn plain(name: &str, data: &serde_json::Value) -> Event {
@@ -143,7 +144,7 @@ fn plain(name: &str, data: &serde_json::Value) -> Event {
     security(("session" = [])),
 )]
 pub async fn follow_events(
-    _: Allowed<Reading>,
+    allowed: Allowed<Reading>,
     State(state): State<HttpState>,
     State(feed): State<Feed>,
     jar: CookieJar,
@@ -173,6 +174,7 @@ pub async fn follow_events(
     let stopping = state.stopping.clone();
     let accounts = state.app.accounts.clone();
     let token = session::token(&jar).map(str::to_owned);
+    let mut account = allowed.account()?.clone();
     let events = stream! {
         match missed {
             Some(events) => {
@@ -191,17 +193,18 @@ pub async fn follow_events(
                 () = stopping.cancelled() => break,
                 _ = check.tick() => {
                     // Signed out, disabled or of another role meanwhile.
-                    if may_follow(&accounts, token.as_deref()).await {
-                        continue;
+                    match follower(&accounts, token.as_deref()).await {
+                        Some(now) => account = now,
+                        None => break,
                     }
-                    break;
+                    continue;
                 }
             };
             let events = match news {
                 Some(News::Punch(id)) => teller.punch(id).await,
                 Some(News::Employee(id)) => Ok(vec![plain("employee", &json!({"id": id.to_string()}))]),
                 Some(News::Device(id)) => Ok(vec![plain("device", &json!({"id": id.to_string()}))]),
-                Some(News::Camera(id)) => teller.camera(id).await,
+                Some(News::Camera(id)) => teller.camera(id, &account).await,
                 // Not everybody who follows may see those.
                 Some(News::Job(_)) => Ok(Vec::new()),
                 Some(News::Missed) => Ok(vec![plain("reset", &json!({}))]),

@@ -25,7 +25,7 @@ impl CameraStore for MongoStore {
 
     async fn update(&self, was: &Camera, is: &Camera) -> Result<bool, StoreError> {
         let rival = rival_of(uuid(is.id.uuid()), "stream_key", is.stream.as_str());
-        let optional: &[_] = &["stream_key", "site", "hours", "removed_at"];
+        let optional: &[_] = &["stream_key", "site", "hours", "removed_at", "viewers"];
         self.exchange_record((was, is), (&[], optional), rival)
             .await
     }

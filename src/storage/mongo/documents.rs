@@ -19,7 +19,7 @@ use crate::{
         },
         jobs::Job,
         quality::Quality,
-        text::{IdempotencyKey, SiteName},
+        text::{Email, IdempotencyKey, SiteName},
     },
     ports::{
         GalleryChange, KeptAnswer, PictureKind, Pictured, Sealed, Setting, StoreError, StoredPhoto,
@@ -751,6 +751,8 @@ pub(super) struct CameraDocument {
     created_at: DateTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     removed_at: Option<DateTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    viewers: Option<Vec<Email>>,
 }
 
 impl Kept for Camera {
@@ -772,6 +774,7 @@ impl Kept for Camera {
             active: self.active,
             created_at: when(self.created_at),
             removed_at: self.removed_at.map(when),
+            viewers: self.viewers.clone(),
         })
     }
 
@@ -790,6 +793,7 @@ impl Kept for Camera {
             active: document.active,
             created_at: time(document.created_at, "camera creation time")?,
             removed_at: optional_time(document.removed_at, "camera removal time")?,
+            viewers: document.viewers,
         })
     }
 }

@@ -450,9 +450,11 @@ impl Record for Camera {
         "active",
         "created_at",
         "removed_at",
+        "viewers",
     ];
 
     fn values(&self) -> Result<Vec<Value>, StoreError> {
+        let viewers = self.viewers.as_ref().map(serde_json::to_string).transpose();
         let hours = self.hours.as_ref().map(serde_json::to_string).transpose();
         values![
             blob(self.id.uuid()),
@@ -466,10 +468,13 @@ impl Record for Camera {
             self.active,
             self.created_at.as_millisecond(),
             self.removed_at.map(jiff::Timestamp::as_millisecond),
+            viewers.map_err(|_| parts::damaged("camera viewers"))?,
         ]
     }
 
     fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let viewers: Option<String> = row.get("viewers")?;
+        let viewers = viewers.as_deref().map(serde_json::from_str).transpose();
         let hours = row.get::<_, Option<String>>("hours")?.map(|hours| {
             let hours = serde_json::from_str(&hours);
             parts::hours(hours.map_err(|_| parts::damaged("camera hours"))?)
@@ -486,6 +491,7 @@ impl Record for Camera {
             active: row.get("active")?,
             created_at: parts::time(row.get("created_at")?, "camera creation time")?,
             removed_at: optional_time(row, "removed_at", "camera removal time")?,
+            viewers: viewers.map_err(|_| parts::damaged("camera viewers"))?,
         })
     }
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Every migration, in order; the n-th brings the schema to version n. A migration that has
 /// been released is never changed.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_recorded.sql"),
     include_str!("migrations/0003_jobs.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0006_cameras.sql"),
     include_str!("migrations/0007_pictures.sql"),
     include_str!("migrations/0008_present.sql"),
+    include_str!("migrations/0009_viewers.sql"),
 ];
 
 /// `PRAGMA application_id` of our files: "Roll" in ASCII.
