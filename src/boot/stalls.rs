@@ -201,7 +201,7 @@ mod tests {
             let stop = async {
                 stopping.cancelled().await;
                 ends.graceful_shutdown(None);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 served = server.serve(router.into_make_service()) => served.unwrap(),

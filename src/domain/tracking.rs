@@ -520,7 +520,7 @@ impl Visits {
             .map(|(&employee, &last)| Presence { employee, last })
             .filter(|noted| at.duration_since(noted.last) < gap)
             .collect();
-        present.sort_by(|a, b| (b.last, b.employee).cmp(&(a.last, a.employee)));
+        present.sort_by_key(|noted| std::cmp::Reverse((noted.last, noted.employee)));
         present.truncate(PRESENT_MOST);
         present
     }

@@ -158,6 +158,7 @@ pub async fn erase(
     if with_punches {
         erased.punches = stores.punches.erase_of(id).await?;
     }
+    forget_visits(stores, id).await?;
     let left = records_of(stores, id).await?;
     for record in &left {
         if let StoredRecord::Answer(answer) = record {
@@ -175,6 +176,29 @@ pub async fn erase(
         true => Err(EraseError::Raced),
         false => Ok(erased),
     }
+}
+
+/// Takes somebody out of what is noted of cameras: of one that nobody watches any more it would
+/// stay.
+async fn forget_visits(stores: &Stores, id: EmployeeId) -> Result<(), StoreError> {
+    let mut pages = stores.archive.records(RecordKind::Camera);
+    while let Some(page) = pages.try_next().await? {
+        let cameras: Vec<_> = page
+            .iter()
+            .filter_map(|record| match record {
+                StoredRecord::Camera(camera) => Some(camera.id),
+                _ => None,
+            })
+            .collect();
+        for (camera, mut status) in stores.cameras.statuses(&cameras).await? {
+            let before = status.present.len();
+            status.present.retain(|noted| noted.employee != id);
+            if status.present.len() < before {
+                stores.cameras.note(camera, &status).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Hexadecimal SHA-256, as receipts and the audit trail quote it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rollcall::{
     clock::SystemClock,
+    domain::cameras::{CameraState, CameraStatus, Presence},
     ports::{RecordKind, StoredRecord, Stores},
     service::{
         audit::Audit,
@@ -60,7 +61,25 @@ pub async fn somebody_is_erased_and_everybody_else_stays(stores: &Stores) {
     assert_eq!(kinds(&about), expected);
     let before = all(stores, RecordKind::Punch).await;
 
+    let seen = |employee| Presence {
+        employee,
+        last: at(4),
+    };
+    let other = employee_id();
+    let mut status = CameraStatus {
+        state: CameraState::Live,
+        cause: None,
+        since: at(3),
+        told_at: at(4),
+        present: vec![seen(id), seen(other)],
+    };
+    let camera = site.camera.id;
+    stores.cameras.note(camera, &status).await.unwrap();
+
     let erased = erase_ann(stores, &site, false).await.unwrap();
+    status.present.remove(0);
+    let noted = stores.cameras.statuses(&[camera]).await;
+    assert_eq!(noted, Ok(vec![(camera, status)]));
     let wanted = Erased {
         templates: 5,
         photos: 20,

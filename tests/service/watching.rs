@@ -292,7 +292,7 @@ impl Glancing for Moving {
     async fn glance(&self, _: Sample) -> Result<Glance, SampleError> {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
         let mut cells = [100; Glance::CELLS];
-        cells[..Glance::CELLS / 4].fill(if number % 2 == 0 { 50 } else { 200 });
+        cells[..Glance::CELLS / 4].fill(if number.is_multiple_of(2) { 50 } else { 200 });
         Ok(Glance::new(cells))
     }
 }
@@ -444,7 +444,7 @@ async fn a_changed_camera_is_never_free_while_it_is_watched() {
     let watcher = rig.watch(&rig.instance);
     until("somebody watches", async || rig.scene.open() == 1).await;
     rig.change(&camera, |camera| {
-        camera.every = LookEvery::new(500).unwrap()
+        camera.every = LookEvery::new(500).unwrap();
     })
     .await;
     // Somebody who wants it all the time gets it only while nobody looks.

@@ -57,6 +57,7 @@ pub fn site_with(punches: u64) -> Site {
     let mut door = camera("door");
     door.site = Some(site("north"));
     door.direction = Direction::In;
+    door.viewers = Some(vec![admin.email.clone()]);
     door.hours = Some(WatchHours {
         from: jiff::civil::time(22, 0, 0, 0),
         to: jiff::civil::time(6, 30, 0, 0),
