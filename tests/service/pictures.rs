@@ -283,19 +283,23 @@ async fn a_camera_keeps_one_picture_of_a_stranger_who_passed_and_none_of_who_is_
         world.punching.clone(),
         world.clock.clone(),
     );
-    let mut watch = watching.begin(Camera {
-        id: CameraId::new(Uuid::now_v7()),
-        name: Name::parse("Hall").unwrap(),
-        stream: StreamName::parse("hall").unwrap(),
-        site: None,
-        direction: Direction::default(),
-        hours: None,
-        every: LookEvery::default(),
-        visit: VisitGap::default(),
-        active: true,
-        created_at: world.clock.now(),
-        removed_at: None,
-    });
+    let mut watch = watching.begin(
+        Camera {
+            id: CameraId::new(Uuid::now_v7()),
+            name: Name::parse("Hall").unwrap(),
+            stream: StreamName::parse("hall").unwrap(),
+            site: None,
+            direction: Direction::default(),
+            hours: None,
+            every: LookEvery::default(),
+            visit: VisitGap::default(),
+            active: true,
+            created_at: world.clock.now(),
+            removed_at: None,
+            viewers: None,
+        },
+        &[],
+    );
     for (who, pictures) in [("eve", 30), ("", 20), ("ann", 30), ("", 20)] {
         for number in 0..pictures {
             let text = match who {
