@@ -12,7 +12,6 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::{
@@ -20,8 +19,7 @@ use crate::{
     config::Settings,
     domain::{accounts::Actor, ids::EmployeeId, text::Code},
     ports::StoredRecord,
-    service::personal_data::{self, Erased, digest},
-    vault::Vault,
+    service::personal_data::{self, Erased, Inside, digest},
 };
 
 #[derive(Debug, Args)]
@@ -68,7 +66,9 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
             files: Vec::new(),
             unopened: 0,
         };
-        copy.write(&about, vault.as_ref())?;
+        copy.write(&about, |record| {
+            personal_data::inside(record, vault.as_ref())
+        })?;
         let receipt = json!({
             "receipt": "export",
             "employee": id.to_string(),
@@ -228,11 +228,15 @@ impl Copy {
 
     /// `person.json` with all records, `punches.csv` once more for spreadsheets, the photos and
     /// pictures.
-    fn write(&mut self, about: &[StoredRecord], vault: Option<&Vault>) -> Result<(), Failure> {
+    fn write(
+        &mut self,
+        about: &[StoredRecord],
+        inside: impl Fn(&StoredRecord) -> Inside,
+    ) -> Result<(), Failure> {
         let mut kinds: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for record in about {
             let kind = record.kind().plural().replace(' ', "_");
-            let opened = self.opened(record, vault)?;
+            let opened = self.opened(record, inside(record))?;
             kinds.entry(kind).or_default().push(opened);
         }
         self.file("person.json", &pretty(&json!(kinds))?)?;
@@ -256,52 +260,28 @@ impl Copy {
         self.file("punches.csv", &punches.into_inner()?)
     }
 
-    /// Writes an image, if it could be opened; what its file is called.
-    fn image(
-        &mut self,
-        name: &str,
-        opened: Option<Zeroizing<Vec<u8>>>,
-    ) -> Result<Option<Value>, Failure> {
-        let Some(bytes) = opened else { return Ok(None) };
-        let name = format!("{name}.{}", extension(&bytes));
-        self.file(&name, &bytes)?;
-        Ok(Some(name.into()))
-    }
-
     /// A record as JSON, with the numbers of a template and the file of a photo or picture in the
     /// place of what is sealed.
-    fn opened(&mut self, record: &StoredRecord, vault: Option<&Vault>) -> Result<Value, Failure> {
+    fn opened(&mut self, record: &StoredRecord, inside: Inside) -> Result<Value, Failure> {
         let tagged = serde_json::to_value(record)?;
         let mut value = tagged.get("record").cloned().unwrap_or_default();
-        let inside = match record {
-            StoredRecord::Template(template) => {
-                let (sealed, model) = (&template.sealed, &template.model);
-                let opened = vault
-                    .and_then(|vault| vault.open_embedding(sealed, template.employee, model).ok());
-                (
-                    "numbers",
-                    opened.map(|embedding| json!(embedding.as_slice())),
-                )
+        let (member, opened) = match inside {
+            Inside::Nothing => return Ok(value),
+            Inside::Unopened => {
+                self.unopened += 1;
+                ("opened", Value::Bool(false))
             }
-            StoredRecord::Photo(photo) => {
-                let opened =
-                    vault.and_then(|vault| vault.open_photo(&photo.sealed, photo.employee).ok());
-                ("file", self.image(&format!("photo-{}", photo.id), opened)?)
+            Inside::Numbers(numbers) => ("numbers", json!(numbers)),
+            Inside::Image(bytes) => {
+                let kind = record.kind().singular();
+                let name = format!("{kind}-{}.{}", record.id(), extension(&bytes));
+                self.file(&name, &bytes)?;
+                ("file", name.into())
             }
-            StoredRecord::Picture(picture) => {
-                let opened = vault.and_then(|vault| vault.open_picture(picture).ok());
-                (
-                    "file",
-                    self.image(&format!("picture-{}", picture.id), opened)?,
-                )
-            }
-            _ => return Ok(value),
         };
-        let (name, opened) = inside;
-        self.unopened += usize::from(opened.is_none());
         if let Some(fields) = value.as_object_mut() {
             fields.remove("sealed");
-            fields.insert(name.to_owned(), opened.unwrap_or_default());
+            fields.insert(member.to_owned(), opened);
         }
         Ok(value)
     }

@@ -3,6 +3,7 @@
 
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::{audit::Audit, faces};
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         text::{Code, Name, TextError},
     },
     ports::{Page, PunchFilter, RecordKind, StoreError, StoredRecord, Stores},
+    vault::Vault,
 };
 
 /// Why somebody could not be erased.
@@ -199,6 +201,40 @@ async fn forget_visits(stores: &Stores, id: EmployeeId) -> Result<(), StoreError
         }
     }
     Ok(())
+}
+
+/// What is sealed in a record.
+pub enum Inside {
+    /// Nothing is.
+    Nothing,
+    /// A template's embedding.
+    Numbers(Vec<f32>),
+    /// The file of a photo or picture.
+    Image(Zeroizing<Vec<u8>>),
+    /// Something that no present key opens.
+    Unopened,
+}
+
+/// Opens what is sealed in a record, with the keys that there are.
+pub fn inside(record: &StoredRecord, vault: Option<&Vault>) -> Inside {
+    let image = |opened: Option<_>| opened.map_or(Inside::Unopened, Inside::Image);
+    match record {
+        StoredRecord::Template(template) => {
+            let (sealed, model) = (&template.sealed, &template.model);
+            let opened =
+                vault.and_then(|vault| vault.open_embedding(sealed, template.employee, model).ok());
+            opened.map_or(Inside::Unopened, |embedding| {
+                Inside::Numbers(embedding.as_slice().to_vec())
+            })
+        }
+        StoredRecord::Photo(photo) => {
+            image(vault.and_then(|vault| vault.open_photo(&photo.sealed, photo.employee).ok()))
+        }
+        StoredRecord::Picture(picture) => {
+            image(vault.and_then(|vault| vault.open_picture(picture).ok()))
+        }
+        _ => Inside::Nothing,
+    }
 }
 
 /// Hexadecimal SHA-256, as receipts and the audit trail quote it.

@@ -190,6 +190,7 @@ fn a_copy_without_the_key_says_what_is_missing() {
         "{err}"
     );
     let person: Value = serde_json::from_slice(&fs::read(to.join("person.json")).unwrap()).unwrap();
-    assert_eq!(person["templates"][0]["numbers"], Value::Null);
+    assert_eq!(person["templates"][0]["opened"], false);
+    assert_eq!(person["photos"][0]["opened"], false);
     assert_eq!(person["punches"].as_array().unwrap().len(), 1);
 }
