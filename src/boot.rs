@@ -277,6 +277,8 @@ pub struct Core {
     pub watching: Arc<Watching>,
     /// Keeps the gallery in step.
     pub references: Arc<References>,
+    /// The id of the key that seals here.
+    pub key_id: String,
     /// Who is in the gallery.
     pub filled: Filled,
     /// What the gallery was filled from is no older than this.
@@ -291,6 +293,7 @@ impl Core {
     pub async fn start(settings: &Settings) -> Result<Self, BootError> {
         let records = records(settings).await?;
         let vault = Arc::new(vault(settings, &records.stores, &*records.clock).await?);
+        let key_id = vault.key_id().to_owned();
         let (engine, dimensions) = engine(settings).await?;
         let cache = records.shared.cache.clone();
         let cache = cache.map(|cache| {
@@ -427,6 +430,7 @@ impl Core {
             streams,
             watching,
             references,
+            key_id,
             filled,
             filled_at,
         })
@@ -489,6 +493,15 @@ pub fn present_keys(settings: &Settings) -> Result<Option<TemplateKeys>, KeyFile
         Some(keys) => Ok(Some(keys.clone())),
         None => TemplateKeys::read(&key_file(settings)),
     }
+}
+
+/// Makes a new key, puts it before those in the key file, and keeps these to open with.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn add_key(settings: &Settings, keys: &TemplateKeys) -> Result<(), KeyFileError> {
+    let new = Zeroizing::new(SystemClock.secret());
+    keys.preceded_by(new).replace(&key_file(settings))
 }
 
 /// What the store holds of faces, and what of it the present keys open.

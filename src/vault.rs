@@ -14,7 +14,7 @@ use crate::{
         biometrics::{Embedding, ModelId},
         ids::{EmployeeId, PictureId},
     },
-    ports::{Pictured, Sealed, StoredPicture},
+    ports::{Pictured, Sealed, StoredPicture, StoredRecord},
 };
 
 /// Why something could not be opened. A blob that fails to authenticate is never returned.
@@ -68,6 +68,12 @@ impl Vault {
     /// The id of the key that seals.
     pub fn key_id(&self) -> &str {
         &self.sealing
+    }
+
+    /// The ids of the keys that only open.
+    pub fn older_ids(&self) -> Vec<&str> {
+        let ids = self.keys.keys().map(String::as_str);
+        ids.filter(|id| *id != self.sealing).collect()
     }
 
     /// Whether it has the key of an id.
@@ -145,6 +151,25 @@ impl Vault {
     /// Opens what [`seal_picture`](Self::seal_picture) sealed, if its record is as it was.
     pub fn open_picture(&self, picture: &StoredPicture) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         self.open(&picture.sealed, &picture_binding(picture.id, picture.of))
+    }
+
+    /// Seals anew, with the first key, what another one sealed in a record; `None` when there is
+    /// no such thing in it.
+    pub fn reseal(
+        &self,
+        nonce: [u8; 12],
+        record: &StoredRecord,
+    ) -> Option<Result<Sealed, VaultError>> {
+        let (sealed, binding) = match record {
+            StoredRecord::Template(one) => {
+                (&one.sealed, template_binding(one.employee, &one.model))
+            }
+            StoredRecord::Photo(one) => (&one.sealed, photo_binding(one.employee)),
+            StoredRecord::Picture(one) => (&one.sealed, picture_binding(one.id, one.of)),
+            _ => return None,
+        };
+        let anew = |plain: Zeroizing<Vec<u8>>| self.seal(nonce, &plain, &binding);
+        (sealed.key_id != self.sealing).then(|| self.open(sealed, &binding).and_then(anew))
     }
 
     /// Seals something that is cached under a key, and is worth nothing under another.

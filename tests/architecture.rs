@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "service",
             "storage",
             "telemetry",
+            "vault",
             "vision",
             "workers",
         ],

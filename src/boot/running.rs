@@ -22,7 +22,7 @@ use crate::{
     domain::{accounts::Role, jobs::JobKind, text::Name},
     http,
     ports::Quota,
-    service::{accounts::NewAccount, jobs::Runner},
+    service::{accounts::NewAccount, jobs::Runner, sealing},
     telemetry,
     workers::{
         Supervisor, cameras,
@@ -307,6 +307,12 @@ fn start_workers(
             async move { bus.listen(stop).await }
         });
     }
+    let (leases, sealing_clock) = (stores.leases.clone(), clock.clone());
+    let key_id = core.key_id.clone();
+    supervisor.keep("sealing", move |stop| {
+        let (leases, clock, key_id) = (leases.clone(), sealing_clock.clone(), key_id.clone());
+        async move { sealing::hold(&*leases, &*clock, &key_id, &stop).await }
+    });
     let runner = Arc::new(Runner::new(
         stores.clone(),
         core.app.employees.clone(),

@@ -285,7 +285,16 @@ async fn faces(settings: &Settings) -> Outcome {
         .map_err(|error| error.to_string())?;
     match (census.people, census.unopened) {
         (0, _) => Ok((State::Ok, "nobody is enrolled yet".to_owned())),
-        (people, 0) => Ok((State::Ok, format!("{people} enrolled, all can be opened"))),
+        (people, 0) => {
+            let mut told = format!("{people} enrolled, all can be opened");
+            if census.older > 0 {
+                let older = census.older;
+                told += &format!(
+                    "; {older} templates are sealed with an older key: run `rollcall keys rotate`"
+                );
+            }
+            Ok((State::Ok, told))
+        }
         (people, unopened) => Err(format!(
             "{unopened} of {people} enrolled cannot be opened with this key: put {} back, or set TEMPLATE_KEY to what it held",
             boot::key_file(settings).display()

@@ -11,17 +11,21 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{Failure, personal_data};
 use crate::{
-    boot::{self, Core},
+    boot::{self, Core, Records},
     config::Settings,
     domain::{
         accounts::Actor,
         text::{Code, Name, SiteName},
     },
     ports::Sample,
-    service::enrollment::{EnrollError, EnrollRequest, PHOTOS_MOST, PhotoVerdict},
+    service::{
+        enrollment::{EnrollError, EnrollRequest, PHOTOS_MOST, PhotoVerdict},
+        sealing,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -103,7 +107,14 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
     }
     super::block_on(async {
         let core = Core::start(settings).await?;
-        let tally = import_all(&core, people, &import).await;
+        let Records { stores, clock, .. } = &core.records;
+        let told = CancellationToken::new();
+        let tally = tokio::select! {
+            tally = import_all(&core, people, &import) => tally,
+            () = sealing::hold(&*stores.leases, &**clock, &core.key_id, &told) => {
+                Err(Failure::Refused("stopped before the end".to_owned()))
+            }
+        };
         core.stop().await;
         let Tally {
             enrolled,

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod employees;
 mod health;
+mod keys;
 mod models;
 mod personal_data;
 mod redis;
@@ -57,6 +58,9 @@ enum Command {
     /// Look at Redis, and clear what is cached there
     #[command(subcommand)]
     Redis(redis::Command),
+    /// Change the template key while the service runs
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Make one encrypted archive of a whole site, from any store; the service may go on meanwhile
     ///
     /// In it are accounts, devices, cameras, employees, sealed templates and photos, punches, kept
@@ -148,6 +152,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Employees(command) => employees::run(&settings("warn")?, command),
         Command::Models(command) => models::run(&settings("warn")?, command),
         Command::Redis(command) => redis::run(&settings("error")?, command),
+        Command::Keys(command) => keys::run(&settings("warn")?, command),
         Command::Backup(arguments) => backup::backup(&settings("warn")?, &arguments),
         Command::Restore(arguments) => backup::restore(&settings("warn")?, &arguments),
         Command::Store(command) => store::run(&settings("warn")?, command),

@@ -68,6 +68,35 @@ impl TemplateKeys {
         text.into()
     }
 
+    /// The same with a new key before them, which seals.
+    pub fn preceded_by(&self, key: TemplateKey) -> Self {
+        Self {
+            sealing: key,
+            older: self.all().cloned().collect(),
+        }
+    }
+
+    /// The one that seals, alone.
+    pub fn first(&self) -> Self {
+        Self {
+            sealing: self.sealing.clone(),
+            older: Vec::new(),
+        }
+    }
+
+    /// Puts these in the place of what the key file holds, at once: whoever reads it finds all
+    /// of what was there, or all of these. It stays its owner's.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be written.
+    pub fn replace(&self, file: &Path) -> Result<(), KeyFileError> {
+        let text = Zeroizing::new(format!("{}\n", self.text().expose_secret()));
+        replace(file, text.as_bytes()).map_err(|cause| KeyFileError {
+            file: file.to_owned(),
+            kind: KeyFileProblem::Io(cause),
+        })
+    }
+
     /// Makes the key file, which must not be there yet.
     ///
     /// # Errors
@@ -139,6 +168,39 @@ fn one_key(text: &str) -> Option<TemplateKey> {
 /// Writes a file beside the wanted one, private from the start, and links it into place: a link,
 /// unlike a rename, never replaces what is there. False when there was a file.
 fn create(file: &Path, contents: &[u8]) -> io::Result<bool> {
+    let (draft, written) = draft(file, contents);
+    let linked = written.and_then(|()| match fs::hard_link(&draft, file) {
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        linked => linked.map(|()| true),
+    });
+    fs::remove_file(&draft)?;
+    let made = linked?;
+    sync_folder_of(file)?;
+    Ok(made)
+}
+
+/// Writes a file beside the wanted one, and renames it.
+fn replace(file: &Path, contents: &[u8]) -> io::Result<()> {
+    let (draft, written) = draft(file, contents);
+    let renamed = written.and_then(|()| {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt, chown};
+            let owner = fs::metadata(file)?;
+            chown(&draft, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        fs::rename(&draft, file)
+    });
+    if renamed.is_err() {
+        // It may never have been made.
+        let _ = fs::remove_file(&draft);
+    }
+    renamed?;
+    sync_folder_of(file)
+}
+
+/// A file beside the wanted one, private from the start and on the disk.
+fn draft(file: &Path, contents: &[u8]) -> (PathBuf, io::Result<()>) {
     let draft = file.with_extension(format!("key-{}", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -148,17 +210,14 @@ fn create(file: &Path, contents: &[u8]) -> io::Result<bool> {
         draft.write_all(contents)?;
         draft.sync_all()
     });
-    let linked = written.and_then(|()| match fs::hard_link(&draft, file) {
-        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        linked => linked.map(|()| true),
-    });
-    fs::remove_file(&draft)?;
-    let made = linked?;
+    (draft, written)
+}
+
+fn sync_folder_of(file: &Path) -> io::Result<()> {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(made)
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(unix)]

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use super::{KeptAnswer, Pictured, StoreError, StoredPhoto, StoredPicture, StoredTemplate, Stores};
+use super::{
+    KeptAnswer, Pictured, Sealed, StoreError, StoredPhoto, StoredPicture, StoredTemplate, Stores,
+};
 use crate::domain::{
     accounts::Account, attendance::Punch, audit::AuditEntry, cameras::Camera, devices::Device,
     employees::Employee, ids::EmployeeId,
@@ -249,6 +251,21 @@ pub fn records_in_page(kind: RecordKind) -> usize {
 }
 
 impl Stores {
+    /// Replaces what is sealed in a record, while that is sealed as it `was`; false when it is
+    /// not, because the record was deleted or sealed anew meanwhile, or has nothing sealed in it.
+    /// Then nothing is done.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn reseal(&self, was: &StoredRecord, sealed: &Sealed) -> Result<bool, StoreError> {
+        match was {
+            StoredRecord::Template(was) => self.templates.reseal(was, sealed).await,
+            StoredRecord::Photo(was) => self.templates.reseal_photo(was, sealed).await,
+            StoredRecord::Picture(was) => self.pictures.reseal(was, sealed).await,
+            _ => Ok(false),
+        }
+    }
+
     /// Adds a record exactly as it is, with its identity and times.
     ///
     /// # Errors

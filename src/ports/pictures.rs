@@ -104,6 +104,10 @@ pub trait PictureStore: Send + Sync {
         page: &Page<(Timestamp, PictureId)>,
     ) -> Result<Vec<StoredPicture>, StoreError>;
 
+    /// Replaces what is sealed in one, while that is sealed as it `was`; false when it is not, and
+    /// nothing is done.
+    async fn reseal(&self, was: &StoredPicture, sealed: &Sealed) -> Result<bool, StoreError>;
+
     /// Deletes one for good; false when it was not there.
     async fn delete(&self, id: PictureId) -> Result<bool, StoreError>;
 

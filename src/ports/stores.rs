@@ -205,6 +205,13 @@ pub trait TemplateStore: Send + Sync {
         models: &[ModelId],
     ) -> Result<u64, StoreError>;
 
+    /// Replaces what is sealed in a template, while that is sealed as it `was`; false when it is
+    /// not, because the template was deleted or sealed anew meanwhile, and nothing is done.
+    async fn reseal(&self, was: &StoredTemplate, sealed: &Sealed) -> Result<bool, StoreError>;
+
+    /// The same of a photo.
+    async fn reseal_photo(&self, was: &StoredPhoto, sealed: &Sealed) -> Result<bool, StoreError>;
+
     /// Deletes all templates and photos of an employee for good; how many templates there were.
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError>;
 

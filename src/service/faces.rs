@@ -21,6 +21,8 @@ pub struct Census {
     pub people: usize,
     /// Those of them with a template that cannot be opened.
     pub unopened: usize,
+    /// Templates that the first key did not seal.
+    pub older: usize,
 }
 
 /// Whether the store holds templates.
@@ -36,7 +38,7 @@ pub async fn any(stores: &Stores) -> Result<bool, StoreError> {
 
 /// Tries every template; without a vault none can be opened.
 pub async fn census(stores: &Stores, vault: Option<&Vault>) -> Result<Census, StoreError> {
-    let (mut people, mut unopened) = (BTreeSet::new(), BTreeSet::new());
+    let (mut people, mut unopened, mut older) = (BTreeSet::new(), BTreeSet::new(), 0);
     let mut pages = stores.archive.records(RecordKind::Template);
     while let Some(page) = pages.try_next().await? {
         for record in page {
@@ -44,6 +46,7 @@ pub async fn census(stores: &Stores, vault: Option<&Vault>) -> Result<Census, St
                 continue;
             };
             people.insert(template.employee);
+            older += usize::from(vault.is_some_and(|v| v.key_id() != template.sealed.key_id));
             let opened = vault.is_some_and(|vault| {
                 vault
                     .open_embedding(&template.sealed, template.employee, &template.model)
@@ -57,6 +60,7 @@ pub async fn census(stores: &Stores, vault: Option<&Vault>) -> Result<Census, St
     Ok(Census {
         people: people.len(),
         unopened: unopened.len(),
+        older,
     })
 }
 

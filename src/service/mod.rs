@@ -24,6 +24,7 @@ pub mod punching;
 pub mod redis;
 pub mod references;
 pub mod sealed_cache;
+pub mod sealing;
 pub mod seen;
 pub mod sessions;
 pub mod store_cache;

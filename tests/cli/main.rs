@@ -3,6 +3,7 @@
 mod backup;
 #[path = "../support/frozen.rs"]
 mod frozen;
+mod keys;
 mod personal_data;
 #[path = "../contract/records.rs"]
 #[expect(dead_code, reason = "other tests make more of them")]

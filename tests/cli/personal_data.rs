@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-const ADMIN: [(&str, &str); 4] = [
+pub const ADMIN: [(&str, &str); 4] = [
     ("ADMIN_EMAIL", "a@example.org"),
     ("ADMIN_PASSWORD", "the first password"),
     ("KEEP_PHOTOS", "on"),
@@ -12,7 +12,7 @@ const ADMIN: [(&str, &str); 4] = [
 ];
 
 /// A service with one enrolled person, who has punched once, and that person's id.
-fn service_with_a_punch(data: &Path) -> (Service, String) {
+pub fn service_with_a_punch(data: &Path) -> (Service, String) {
     let service = Service::start(data, &ADMIN);
     let photos = photos();
     fs::remove_dir_all(photos.path().join("9 Nobody")).unwrap();

@@ -18,6 +18,7 @@ mod redis_forms;
 #[path = "../support/redis.rs"]
 mod redis_server;
 mod redis_store;
+mod sealing;
 #[path = "../support/servers.rs"]
 mod servers;
 mod shared;
@@ -211,6 +212,8 @@ contract! {
     a_cache_keeps_its_word_in_the_store
     everything_is_read_once_and_in_order
     a_backup_of_a_store_in_use_fits_together
+    what_is_sealed_is_replaced_only_as_it_was
+    everything_is_sealed_anew_and_opens
     records_survive_as_json
     enrollments_that_interleave_are_read_in_order
     a_record_is_added_once_and_as_it_is

@@ -25,6 +25,7 @@ pub use crate::jobs::*;
 pub use crate::leases::*;
 pub use crate::pictures::*;
 use crate::records::*;
+pub use crate::sealing::*;
 pub use crate::shared::a_cache_keeps_its_word_in_the_store;
 
 /// How many try at once where only one may win.

@@ -173,14 +173,14 @@ impl Kept for Employee {
 
 /// What the vault sealed, inside a template or photo.
 #[derive(Serialize, Deserialize)]
-struct SealedDocument {
+pub(super) struct SealedDocument {
     key_id: String,
     nonce: Binary,
     ciphertext: Binary,
 }
 
 impl SealedDocument {
-    fn of(sealed: &Sealed) -> Self {
+    pub fn of(sealed: &Sealed) -> Self {
         let binary = |bytes: &[u8]| Binary {
             subtype: BinarySubtype::Generic,
             bytes: bytes.to_vec(),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::ids::{EmployeeId, PictureId, PunchId},
-    ports::{Page, PictureKind, PictureStore, StoreError, StoredPicture},
+    ports::{Page, PictureKind, PictureStore, Sealed, StoreError, StoredPicture},
 };
 
 #[async_trait]
@@ -41,6 +41,12 @@ impl PictureStore for MongoStore {
         }
         let order = doc! { "at": -1, "_id": -1 };
         self.select(wanted, order, Some(page.limit)).await
+    }
+
+    async fn reseal(&self, was: &StoredPicture, sealed: &Sealed) -> Result<bool, StoreError> {
+        let filter = doc! { "_id": uuid(was.id.uuid()) };
+        self.exchange_sealed::<StoredPicture>(filter, "sealed", (&was.sealed, sealed))
+            .await
     }
 
     async fn delete(&self, id: PictureId) -> Result<bool, StoreError> {

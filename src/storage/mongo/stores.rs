@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     MongoStore, PATIENCE,
-    documents::{ConsentDocument, Enrollment, Kept, request_of, uuid, when},
+    documents::{ConsentDocument, Enrollment, Kept, SealedDocument, request_of, uuid, when},
     within,
 };
 use crate::{
@@ -141,6 +141,24 @@ impl MongoStore {
             matched(&collection, rival, updated).await
         };
         within(PATIENCE, call).await
+    }
+
+    /// Replaces the sealing at a path of a document while it is as it was. No two have the same
+    /// nonce.
+    pub(super) async fn exchange_sealed<K: Kept>(
+        &self,
+        mut filter: Document,
+        path: &str,
+        (was, is): (&Sealed, &Sealed),
+    ) -> Result<bool, StoreError> {
+        let sealed = |sealed| serialize_to_document(&SealedDocument::of(sealed)).map_err(unkept);
+        filter.insert(format!("{path}.nonce"), sealed(was)?.get("nonce").cloned());
+        let mut change = Document::new();
+        change.insert(path, sealed(is)?);
+        // Nothing unique is set, so there is no rival.
+        let rival = doc! { "_id": Bson::Null };
+        self.change_record::<K>(filter, rival, doc! { "$set": change })
+            .await
     }
 
     /// Replaces what is still as it was, but for the fields in `kept`; those in `optional` may
@@ -418,6 +436,29 @@ impl TemplateStore for MongoStore {
         let found: Vec<Enrollment> = self.select(others.clone(), doc! {}, None).await?;
         self.delete_where::<Enrollment>(others).await?;
         Ok(found.iter().map(|found| found.0.len() as u64).sum())
+    }
+
+    async fn reseal(&self, was: &StoredTemplate, sealed: &Sealed) -> Result<bool, StoreError> {
+        let of_employee = doc! { "employee": uuid(was.employee.uuid()) };
+        let found: Vec<Enrollment> = self.select(of_employee, doc! {}, None).await?;
+        let place = found.iter().find_map(|found| {
+            let same = |one: &StoredTemplate| one.id == was.id && one.sealed == was.sealed;
+            Some((found.first()?, found.0.iter().position(same)?))
+        });
+        let Some((first, place)) = place else {
+            return Ok(false);
+        };
+        // An enrollment is never written again: its templates stay where they are in it.
+        let path = format!("templates.{place}.sealed");
+        let filter = doc! { "_id": uuid(first.uuid()) };
+        self.exchange_sealed::<Enrollment>(filter, &path, (&was.sealed, sealed))
+            .await
+    }
+
+    async fn reseal_photo(&self, was: &StoredPhoto, sealed: &Sealed) -> Result<bool, StoreError> {
+        let filter = doc! { "_id": uuid(was.id.uuid()) };
+        self.exchange_sealed::<StoredPhoto>(filter, "sealed", (&was.sealed, sealed))
+            .await
     }
 
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {

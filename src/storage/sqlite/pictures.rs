@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::ids::{EmployeeId, PictureId, PunchId},
-    ports::{Page, PictureKind, PictureStore, StoreError, StoredPicture},
+    ports::{Page, PictureKind, PictureStore, Sealed, StoreError, StoredPicture},
 };
 
 #[async_trait]
@@ -43,6 +43,15 @@ impl PictureStore for SqliteStore {
         }
         self.select_page(wanted, "at DESC, id DESC", page.limit)
             .await
+    }
+
+    async fn reseal(&self, was: &StoredPicture, sealed: &Sealed) -> Result<bool, StoreError> {
+        self.exchange_sealed(
+            "UPDATE pictures SET key_id = ?4, nonce = ?5, ciphertext = ?6 \
+             WHERE id = ?1 AND key_id = ?2 AND nonce = ?3",
+            (blob(was.id.uuid()), &was.sealed, sealed),
+        )
+        .await
     }
 
     async fn delete(&self, id: PictureId) -> Result<bool, StoreError> {

@@ -266,6 +266,19 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Replaces a sealing by its identity, that which was and that which is.
+    pub(super) async fn exchange_sealed(
+        &self,
+        sql: &'static str,
+        (id, was, is): (Vec<u8>, &Sealed, &Sealed),
+    ) -> Result<bool, StoreError> {
+        let is = (is.key_id.clone(), is.nonce, is.ciphertext.clone());
+        let params = (id, was.key_id.clone(), was.nonce, is.0, is.1, is.2);
+        Ok(self.execute(sql, params).await? == 1)
+    }
+}
+
 #[async_trait]
 impl EmployeeStore for SqliteStore {
     async fn insert(&self, employee: &Employee) -> Result<(), StoreError> {
@@ -394,6 +407,24 @@ impl TemplateStore for SqliteStore {
             "DELETE FROM templates WHERE employee = ?1 \
              AND model NOT IN (SELECT value FROM json_each(?2))",
             (blob(employee.uuid()), serde_json::json!(models).to_string()),
+        )
+        .await
+    }
+
+    async fn reseal(&self, was: &StoredTemplate, sealed: &Sealed) -> Result<bool, StoreError> {
+        self.exchange_sealed(
+            "UPDATE templates SET key_id = ?4, nonce = ?5, ciphertext = ?6 \
+             WHERE id = ?1 AND key_id = ?2 AND nonce = ?3",
+            (blob(was.id.uuid()), &was.sealed, sealed),
+        )
+        .await
+    }
+
+    async fn reseal_photo(&self, was: &StoredPhoto, sealed: &Sealed) -> Result<bool, StoreError> {
+        self.exchange_sealed(
+            "UPDATE photos SET key_id = ?4, nonce = ?5, ciphertext = ?6 \
+             WHERE id = ?1 AND key_id = ?2 AND nonce = ?3",
+            (blob(was.id.uuid()), &was.sealed, sealed),
         )
         .await
     }

@@ -18,7 +18,8 @@ use crate::{
         text::Code,
     },
     ports::{
-        EmployeeFilter, EmployeeStore, Page, StoreError, StoredPhoto, StoredTemplate, TemplateStore,
+        EmployeeFilter, EmployeeStore, Page, Sealed, StoreError, StoredPhoto, StoredTemplate,
+        TemplateStore,
     },
     storage::parts,
 };
@@ -152,6 +153,24 @@ impl TemplateStore for RedisStore {
                 .await?;
         }
         Ok(dropped)
+    }
+
+    async fn reseal(&self, was: &StoredTemplate, sealed: &Sealed) -> Result<bool, StoreError> {
+        let is = StoredTemplate {
+            sealed: sealed.clone(),
+            ..was.clone()
+        };
+        let same = |there: &StoredTemplate| there.sealed == was.sealed;
+        self.exchange_record(&was.id.to_string(), same, &is).await
+    }
+
+    async fn reseal_photo(&self, was: &StoredPhoto, sealed: &Sealed) -> Result<bool, StoreError> {
+        let is = StoredPhoto {
+            sealed: sealed.clone(),
+            ..was.clone()
+        };
+        let same = |there: &StoredPhoto| there.sealed == was.sealed;
+        self.exchange_record(&was.id.to_string(), same, &is).await
     }
 
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {

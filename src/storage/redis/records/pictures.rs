@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::ids::{EmployeeId, PictureId, PunchId},
-    ports::{Page, PictureKind, PictureStore, StoreError, StoredPicture},
+    ports::{Page, PictureKind, PictureStore, Sealed, StoreError, StoredPicture},
 };
 
 /// The index of a kind.
@@ -43,6 +43,15 @@ impl PictureStore for RedisStore {
             None => Range::back(),
         };
         self.select(&index(kind), &range, page.limit).await
+    }
+
+    async fn reseal(&self, was: &StoredPicture, sealed: &Sealed) -> Result<bool, StoreError> {
+        let is = StoredPicture {
+            sealed: sealed.clone(),
+            ..was.clone()
+        };
+        let same = |there: &StoredPicture| there.sealed == was.sealed;
+        self.exchange_record(&was.id.to_string(), same, &is).await
     }
 
     async fn delete(&self, id: PictureId) -> Result<bool, StoreError> {

@@ -1,0 +1,209 @@
+//! `rollcall keys rotate`, beside a running service, and killed on the way.
+
+use rollcall::{
+    config::TemplateKeys,
+    domain::biometrics::{Embedding, ModelId},
+    ports::{RecordKind, StoredRecord},
+    vault::Vault,
+};
+
+use super::{personal_data::*, store::on_sqlite, *};
+use crate::{
+    records::{employee_id, template},
+    site::all,
+};
+
+fn keys_in(data: &Path) -> TemplateKeys {
+    let file = data.join("template.key");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    TemplateKeys::parse(fs::read_to_string(file).unwrap().trim()).unwrap()
+}
+
+fn rotate(data: &Path, more: &[&str]) -> (i32, String, String) {
+    run(&mut rollcall(data, &[&["keys", "rotate"], more].concat()))
+}
+
+/// Whether the person in the fixture is known.
+fn knows(service: &Service, cookie: &str) -> bool {
+    let photo = fs::read("tests/fixtures/faces/obama.jpg").unwrap();
+    let signed = service.signed(cookie);
+    let seen = signed.post("/api/identify", "image/jpeg", &photo);
+    seen["faces"][0]["decision"] == "identified"
+}
+
+#[test]
+fn the_key_file_is_changed_while_the_service_knows_everybody() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let (code, _, err) = rotate(data, &[]);
+    assert!(code == 1 && err.contains("no database"), "{err}");
+    let (service, id) = service_with_a_punch(data);
+    let (_, cookie) = service.sign_in(ADMIN[0].1, ADMIN[1].1);
+    let old = keys_in(data);
+    assert!(old.older.is_empty());
+    let (code, out, _) = rotate(data, &["--finish"]);
+    assert!(code == 0 && out.contains("nothing to finish"), "{out}");
+
+    let (code, out, err) = rotate(data, &[]);
+    assert!(
+        code == 0 && out.contains("Restart the service"),
+        "{out}{err}"
+    );
+    let both = keys_in(data);
+    assert!(both.older.len() == 1 && both.older[0] == old.sealing);
+    assert!(both.sealing != old.sealing);
+    // Nothing happens before whoever seals with the old key alone has gone.
+    for more in [&[][..], &["--finish"]] {
+        let (code, _, err) = rotate(data, more);
+        assert!(code == 1 && err.contains("restart every instance"), "{err}");
+        assert_eq!(keys_in(data).older.len(), 1);
+    }
+    assert!(knows(&service, &cookie));
+    assert_eq!(service.stop(), 0);
+
+    let service = Service::start(data, &ADMIN);
+    let doctor = || run(rollcall(data, &["doctor"]).env("PORT", "0")).1;
+    assert!(doctor().contains("2 templates are sealed with an older key"));
+    std::thread::scope(|scope| {
+        let rotating = scope.spawn(|| rotate(data, &[]));
+        while !rotating.is_finished() {
+            assert!(knows(&service, &cookie));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let (code, out, err) = rotating.join().unwrap();
+        assert_eq!(code, 0, "{out}{err}");
+        let told = out.contains("5 templates, photos and pictures are sealed anew");
+        assert!(told && out.contains("--finish"), "{out}");
+    });
+    assert!(knows(&service, &cookie) && !doctor().contains("older key"));
+    let (code, out, err) = rotate(data, &["--finish"]);
+    assert!(
+        code == 0 && out.contains("0 templates, photos"),
+        "{out}{err}"
+    );
+    let new = keys_in(data);
+    assert!(new.older.is_empty() && new.sealing == both.sealing);
+    assert!(knows(&service, &cookie));
+    assert_eq!(service.stop(), 0);
+
+    // The new key opens everything by itself.
+    let service = Service::start(data, &ADMIN);
+    assert!(knows(&service, &cookie));
+    let to = data.join("copy");
+    let export = ["people", "export", &id, "--to", to.to_str().unwrap()];
+    let (code, out, err) = run(&mut rollcall(data, &export));
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
+fn keys_of_the_environment_are_changed_by_their_owner() {
+    let data = tempfile::tempdir().unwrap();
+    let one = [
+        ("TEMPLATE_KEY", "11".repeat(32)),
+        ("ADMIN_EMAIL", String::new()),
+    ];
+    let settings = one.clone();
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let service = Service::start(data.path(), &settings);
+    let told = |key: &str, more: &[&str]| {
+        let mut command = rollcall(data.path(), &[&["keys", "rotate"], more].concat());
+        run(command.env("TEMPLATE_KEY", key))
+    };
+    let (code, _, err) = told(&one[0].1, &[]);
+    assert!(
+        code == 1 && err.contains("put a new one before it"),
+        "{err}"
+    );
+    let both = format!("{},{}", "22".repeat(32), one[0].1);
+    let (code, _, err) = told(&both, &["--finish"]);
+    assert!(code == 1 && err.contains("TEMPLATE_KEY yourself"), "{err}");
+    let (code, _, err) = told(&both, &[]);
+    assert!(code == 1 && err.contains("restart every instance"), "{err}");
+    assert_eq!(service.stop(), 0);
+    let (code, out, err) = told(&both, &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("Leave the old keys out of TEMPLATE_KEY"),
+        "{out}"
+    );
+    assert!(!data.path().join("template.key").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_killed_goes_on_where_it_was() {
+    const MANY: usize = 6000;
+    let keys = TemplateKeys::parse(&format!("{},{}", "22".repeat(32), "11".repeat(32))).unwrap();
+    let old = Vault::new(&keys.older[0], &[]);
+    let (model, face) = (
+        ModelId::new("space"),
+        Embedding::normalise(vec![3.0; 128]).unwrap(),
+    );
+    let faces: Vec<_> = (0..MANY)
+        .map(|number| {
+            let person = employee_id();
+            let mut nonce = [0; 12];
+            nonce[..8].copy_from_slice(&number.to_le_bytes());
+            let mut one = template(person, 0);
+            one.sealed = old.seal_embedding(nonce, person, &model, &face).unwrap();
+            one
+        })
+        .collect();
+    let data = tempfile::tempdir().unwrap();
+    let opened = async |vault: &Vault| {
+        let mut opened = 0;
+        on_sqlite(data.path(), async |stores| {
+            let there = all(stores, RecordKind::Template).await;
+            assert_eq!(there.len(), MANY);
+            for record in there {
+                let StoredRecord::Template(one) = record else {
+                    panic!("{record:?}")
+                };
+                let face = vault.open_embedding(&one.sealed, one.employee, &one.model);
+                opened += usize::from(face.is_ok());
+            }
+        })
+        .await;
+        opened
+    };
+    on_sqlite(data.path(), async |stores| {
+        for some in faces.chunks(500) {
+            stores.templates.insert(some, &[]).await.unwrap();
+        }
+    })
+    .await;
+    let command = || {
+        let mut command = rollcall(data.path(), &["keys", "rotate"]);
+        command.env(
+            "TEMPLATE_KEY",
+            format!("{},{}", "22".repeat(32), "11".repeat(32)),
+        );
+        command
+    };
+    let new = Vault::new(&keys.sealing, &[]);
+    let mut child = command().stdout(Stdio::null()).spawn().unwrap();
+    while opened(&new).await == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let done = opened(&new).await;
+    assert!((1..MANY).contains(&done), "{done}");
+    let both = Vault::new(&keys.sealing, &keys.older);
+    assert_eq!(opened(&both).await, MANY, "everything opens at any moment");
+    let (code, out, err) = run(&mut command());
+    assert_eq!(code, 0, "{out}{err}");
+    let told = format!(
+        "{} templates, photos and pictures are sealed anew",
+        MANY - done
+    );
+    assert!(out.contains(&told), "{out}");
+    assert_eq!(opened(&new).await, MANY);
+}
