@@ -24,7 +24,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "service",
             "storage",
             "telemetry",
-            "vault",
             "vision",
             "workers",
         ],

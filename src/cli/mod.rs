@@ -63,9 +63,9 @@ enum Command {
     Keys(keys::Command),
     /// Make one encrypted archive of a whole site, from any store; the service may go on meanwhile
     ///
-    /// In it are accounts, devices, cameras, employees, sealed templates and photos, punches, kept
-    /// answers, settings, the audit trail, and the template key. Not in it are sessions and jobs.
-    /// The passphrase comes from BACKUP_PASSPHRASE, or is asked for. Format: gzip in age 1.
+    /// In it are accounts, devices, cameras, employees, sealed templates, photos and
+    /// pictures, punches, kept answers, settings, the audit trail, and the template key. Not in it
+    /// are sessions and jobs. The passphrase comes from BACKUP_PASSPHRASE, or is asked for. Format: gzip in age 1.
     Backup(backup::Backup),
     /// Bring a store, of any kind, to what an archive holds; stop the service first
     ///

@@ -18,9 +18,9 @@ pub(super) enum Command {
     /// Copy a whole site into another store, and compare the two
     ///
     /// Stop the service first, and every other command that writes: nobody may use either store
-    /// while it is copied. Accounts, devices, cameras, employees, sealed templates and photos, punches,
-    /// kept answers, settings and the audit trail are copied as they are, with their identities
-    /// and times, deleted and revoked ones too. Not copied: sessions (people sign in again), and
+    /// while it is copied. Accounts, devices, cameras, employees, sealed templates, photos and
+    /// pictures, punches, kept answers, settings and the audit trail are copied as they are, with
+    /// their identities and times, deleted and revoked ones too. Not copied: sessions (people sign in again), and
     /// the template key (TEMPLATE_KEY, or template.key in DATA_DIR), without which the copied
     /// templates cannot be opened.
     ///

@@ -119,7 +119,11 @@ pub async fn everything_is_sealed_anew_and_opens(stores: &Stores) {
     stores.pictures.insert(&unknown).await.unwrap();
     // One that nobody can open.
     let lost = template(employee_id(), 9);
-    stores.templates.insert(&[lost.clone()], &[]).await.unwrap();
+    stores
+        .templates
+        .insert(std::slice::from_ref(&lost), &[])
+        .await
+        .unwrap();
 
     let both = Vault::new(&new, &[old]);
     let pass = async || reseal(stores, &both, &SystemClock, |_| ()).await.unwrap();

@@ -196,6 +196,9 @@ impl PictureStore for Full {
     ) -> Result<Vec<StoredPicture>, StoreError> {
         self.0.list(kind, page).await
     }
+    async fn reseal(&self, was: &StoredPicture, sealed: &Sealed) -> Result<bool, StoreError> {
+        self.0.reseal(was, sealed).await
+    }
     async fn delete(&self, id: PictureId) -> Result<bool, StoreError> {
         self.0.delete(id).await
     }
