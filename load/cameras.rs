@@ -40,9 +40,9 @@ const IN_VIEW: Duration = Duration::from_secs(4);
 const BETWEEN: Duration = Duration::from_secs(12);
 const PERIOD: Duration = Duration::from_secs(16);
 /// How often somebody passes each camera.
-const PASSES: usize = 6;
+const PASSES: usize = 5;
 /// Punches of the kiosk, one a second, alone and beside the cameras.
-const ALONE: usize = 30;
+const ALONE: usize = 20;
 /// Who passes; somebody else stands at the kiosk.
 const PEOPLE: [&str; 3] = ["biden", "collins", "hopper"];
 
@@ -450,7 +450,7 @@ async fn h264() -> Outcome<()> {
 async fn run() -> Outcome<()> {
     let cores = std::thread::available_parallelism()?;
     println!("on {cores} cores, everything together");
-    mjpeg(1, 8).await?;
+    mjpeg(1, 6).await?;
     mjpeg(CAMERAS, PASSES).await?;
     h264().await
 }

@@ -480,8 +480,12 @@ async fn vault(
 /// # Errors
 /// When the key file cannot be used.
 pub fn present_vault(settings: &Settings) -> Result<Option<Vault>, BootError> {
-    let keys = present_keys(settings)?;
-    Ok(keys.map(|keys| Vault::new(&keys.sealing, &keys.older)))
+    Ok(present_keys(settings)?.as_ref().map(vault_with))
+}
+
+/// The vault with some keys.
+pub fn vault_with(keys: &TemplateKeys) -> Vault {
+    Vault::new(&keys.sealing, &keys.older)
 }
 
 /// The keys that there are: those of the settings, else of the key file.

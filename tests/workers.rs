@@ -15,13 +15,16 @@ use rollcall::{
         audit::AuditEntry,
         biometrics::{Embedding, ModelId, Views},
         employees::{Consent, Employee},
-        ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PictureId, PunchId, TemplateId},
+        ids::{
+            AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId,
+            TemplateId,
+        },
         jobs::{Job, JobKind, JobState},
         quality::Quality,
         text::{Code, IdempotencyKey, Name},
     },
     gallery::MemoryGallery,
-    ports::{Gallery, KeptAnswer, Pictured, StoredPicture, StoredTemplate, Stores},
+    ports::{Gallery, KeptAnswer, Pictured, StoredPhoto, StoredPicture, StoredTemplate, Stores},
     service::{feed::Feed, references::References},
     storage::{memory::MemoryBus, sqlite::SqliteStore},
     telemetry::Health,
@@ -239,6 +242,17 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
     // A crash between two writes: of Ann there are templates without consent, Bob consents.
     let (ann, bob) = (world.enroll(1).await, world.enroll(2).await);
     stores.employees.set_enrolled(ann, 1, None).await.unwrap();
+    // And of Cid, who does not either, a photo alone.
+    let cid = world.enroll(3).await;
+    stores.templates.delete_of(cid).await.unwrap();
+    stores.employees.set_enrolled(cid, 0, None).await.unwrap();
+    let photo = StoredPhoto {
+        id: PhotoId::new(clock.id()),
+        employee: cid,
+        sealed: world.vault.seal_photo([1; 12], cid, b"").unwrap(),
+        created_at: clock.now(),
+    };
+    stores.templates.insert(&[], &[photo]).await.unwrap();
     clock.advance(SignedDuration::from_secs(1));
     let ended = clock.now() - SignedDuration::from_secs(1);
     let later = clock.now() + SignedDuration::from_secs(1);
@@ -292,15 +306,19 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         let employee = stores.employees.find(id).await.unwrap().unwrap();
         assert_eq!((templates.len(), employee.templates), (left, left as u32));
     }
-    let told = stores.templates.changed_since(clock.now()).await.unwrap();
-    assert_eq!(told, [(ann, clock.now())], "galleries let go of her");
+    assert!(stores.templates.photos_of(cid).await.unwrap().is_empty());
+    let mut told = stores.templates.changed_since(clock.now()).await.unwrap();
+    told.sort();
+    let mut gone_from = [(ann, clock.now()), (cid, clock.now())];
+    gone_from.sort();
+    assert_eq!(told, gone_from, "galleries let go of them");
     assert_eq!(
         purged,
         Purged {
             sessions: 1,
             answers: 1,
             jobs: 1,
-            faces: 1,
+            faces: 2,
             cached: 1,
             audit: 1,
             punch_pictures: 1,

@@ -42,6 +42,8 @@ pub struct Running {
     pub setup_token: Option<SecretString>,
     core: Core,
     supervisor: Supervisor,
+    /// What requests need until the last one is answered.
+    last: Supervisor,
     stopping: CancellationToken,
     router: axum::Router,
     listener: TcpListener,
@@ -61,11 +63,13 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 const TURNING_AWAY: Duration = Duration::from_millis(500);
 /// How long connections that were taken last have for their request, once none is taken any more.
 const LAST_CALL: Duration = Duration::from_millis(500);
-/// How long requests that are under way may take once the service stops. With the rest it is
-/// less than the 10 seconds after which most supervisors kill.
-pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(8);
-/// How much longer than requests background tasks may take to stop.
-const TASKS_PATIENCE: Duration = Duration::from_secs(1);
+/// How long requests that are under way may take once the service stops.
+pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(7);
+/// How much longer than requests background tasks may take to stop, and how much longer than
+/// those what requests need.
+const TASKS_PATIENCE: Duration = Duration::from_millis(500);
+/// When everything is over, whatever hangs: most supervisors kill after 10 seconds.
+const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
 impl Running {
     /// Starts everything, first of all the port, so that a second start is told at once.
@@ -91,6 +95,8 @@ impl Running {
             punch_pictures: settings.privacy.keep_punch_pictures,
             unknown_faces: settings.privacy.keep_unknown_faces,
         };
+        let last = Supervisor::new();
+        start_last(&last, &core);
         start_workers(&supervisor, &core, &parts, metrics.clone(), ages);
         watch_cameras(&supervisor, &core, settings);
         let render = move || metrics.render();
@@ -116,6 +122,7 @@ impl Running {
             setup_token,
             core,
             supervisor,
+            last,
             stopping,
             router,
             listener,
@@ -167,6 +174,10 @@ impl Running {
                 }
             }
         };
+        let stopped = async {
+            stop.cancelled().await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        };
         let patience = async {
             stop.cancelled().await;
             // Streams would go on for ever: they end with the word to stop. Tasks end meanwhile.
@@ -188,18 +199,29 @@ impl Running {
                 () = hurry.cancelled() => {}
             }
         };
-        let served = tokio::select! {
-            served = server => served.map_err(BootError::Serve),
-            () = patience => {
-                warn!("some requests were cut off");
+        let all = async {
+            let served = tokio::select! {
+                served = server => served.map_err(BootError::Serve),
+                () = patience => {
+                    warn!("some requests were cut off");
+                    Ok(())
+                }
+            };
+            for supervisor in [&self.supervisor, &self.last] {
+                for task in supervisor.shutdown(TASKS_PATIENCE).await {
+                    warn!(task, "the task did not stop in time");
+                }
+            }
+            self.core.stop().await;
+            served
+        };
+        tokio::select! {
+            served = all => served,
+            () = stopped => {
+                warn!("the engine or the store did not close in time");
                 Ok(())
             }
-        };
-        for task in self.supervisor.shutdown(TASKS_PATIENCE).await {
-            warn!(task, "the task did not stop in time");
         }
-        self.core.stop().await;
-        served
     }
 }
 
@@ -307,12 +329,6 @@ fn start_workers(
             async move { bus.listen(stop).await }
         });
     }
-    let (leases, sealing_clock) = (stores.leases.clone(), clock.clone());
-    let key_id = core.key_id.clone();
-    supervisor.keep("sealing", move |stop| {
-        let (leases, clock, key_id) = (leases.clone(), sealing_clock.clone(), key_id.clone());
-        async move { sealing::hold(&*leases, &*clock, &key_id, &stop).await }
-    });
     let runner = Arc::new(Runner::new(
         stores.clone(),
         core.app.employees.clone(),
@@ -326,11 +342,6 @@ fn start_workers(
             jobs::run(kind, runner.clone(), feed.clone(), stop)
         });
     }
-    let pictures = core.app.pictures.clone();
-    supervisor.keep("pictures", move |stop| {
-        let pictures = pictures.clone();
-        async move { pictures.work(stop).await }
-    });
     supervisor.spawn(
         "model change",
         jobs::after_model_change(core.app.jobs.clone(), supervisor.token()),
@@ -453,4 +464,21 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
         ("people", people),
         ("address", url(address, settings.server.tls_cert.is_some())),
     ]
+}
+
+/// Starts what has to go on for as long as requests and cameras do: a punch of the last moment
+/// has its picture made, and whoever enrolls is known to seal.
+fn start_last(last: &Supervisor, core: &Core) {
+    let Records { stores, clock, .. } = &core.records;
+    let (leases, clock) = (stores.leases.clone(), clock.clone());
+    let key_id = core.key_id.clone();
+    last.keep("sealing", move |stop| {
+        let (leases, clock, key_id) = (leases.clone(), clock.clone(), key_id.clone());
+        async move { sealing::hold(&*leases, &*clock, &key_id, &stop).await }
+    });
+    let pictures = core.app.pictures.clone();
+    last.keep("pictures", move |stop| {
+        let pictures = pictures.clone();
+        async move { pictures.work(stop).await }
+    });
 }

@@ -79,7 +79,7 @@ pub(super) fn backup(settings: &Settings, arguments: &Backup) -> Result<ExitCode
     println!("{shown} is whole");
     if *without_key {
         println!("The template key is not in it: keep it apart, or the faces in it are lost.");
-    } else if let lost @ 1.. = lost(settings, &contents)? {
+    } else if let lost @ 1.. = lost(keys.as_ref(), &contents) {
         eprintln!(
             "warning: there are faces in it sealed with {lost} keys that are not here, nor in it: rollcall doctor tells more"
         );
@@ -87,11 +87,11 @@ pub(super) fn backup(settings: &Settings, arguments: &Backup) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many keys there are that seal something in a backup and are not here.
-fn lost(settings: &Settings, contents: &Contents) -> Result<usize, Failure> {
-    let vault = boot::present_vault(settings)?;
+/// How many keys there are that seal something in a backup and are not among these.
+fn lost(keys: Option<&TemplateKeys>, contents: &Contents) -> usize {
+    let vault = keys.map(boot::vault_with);
     let here = |id: &&String| vault.as_ref().is_some_and(|vault| vault.has(id));
-    Ok(contents.sealed_with.iter().filter(|id| !here(id)).count())
+    contents.sealed_with.iter().filter(|id| !here(id)).count()
 }
 
 /// Where a file is.
@@ -232,14 +232,16 @@ async fn restore_over(
     let done = bring(between, &stores).await;
     stores.health.close().await;
     done?;
-    println!("{target} holds what the backup holds. Everybody has to sign in again.");
+    println!(
+        "{target} holds what the backup holds. Sessions are in no backup: people sign in again."
+    );
     if let Some(keys) = put {
         boot::make_data_dir(&settings.store.data_dir)?;
         let file = boot::key_file(settings);
         keys.create(&file)?;
         println!("its template key was put into {}", file.display());
     }
-    if lost(settings, &contents)? > 0 {
+    if lost(boot::present_keys(settings)?.as_ref(), &contents) > 0 {
         println!(
             "Before you start the service: put the template key back that opens the faces (docs/OPERATIONS.md)."
         );

@@ -275,7 +275,7 @@ async fn store(settings: &Settings) -> Outcome {
     Ok((state, told.join("; ")))
 }
 
-/// Tries every template with the keys that there are.
+/// Tries every template, photo and picture with the keys that there are.
 async fn faces(settings: &Settings) -> Outcome {
     if settings.store.used() == StoreKind::Sqlite && !boot::database(settings).exists() {
         return Ok((State::Ok, "nobody is enrolled yet".to_owned()));
@@ -283,7 +283,12 @@ async fn faces(settings: &Settings) -> Outcome {
     let census = boot::census(settings)
         .await
         .map_err(|error| error.to_string())?;
+    let images = census.unopened_images;
     match (census.people, census.unopened) {
+        (_, 0) if images > 0 => Err(format!(
+            "{images} kept photos or pictures cannot be opened with this key: put {} back, or set TEMPLATE_KEY to what it held",
+            boot::key_file(settings).display()
+        )),
         (0, _) => Ok((State::Ok, "nobody is enrolled yet".to_owned())),
         (people, 0) => {
             let mut told = format!("{people} enrolled, all can be opened");

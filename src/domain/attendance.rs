@@ -64,7 +64,7 @@ pub enum ClockSource {
 }
 
 /// Where a punch came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PunchSource {
     /// A registered device posted a sample.

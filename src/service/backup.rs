@@ -187,14 +187,15 @@ pub async fn write(
     let (mut contents, mut end) = (Contents::default(), HashMap::new());
     let mut meanwhile = Meanwhile::default();
     for kind in order() {
-        if kind == RecordKind::Employee {
-            let begun = head.made_at.saturating_sub(CLOCKS).unwrap_or(head.made_at);
-            let changed = stores.templates.changed_since(begun).await?;
-            meanwhile.changed = changed.into_iter().map(|(employee, _)| employee).collect();
-        }
         let (mut tallying, mut unique) = (Tallying::default(), HashSet::new());
         let mut items = items(stores, kind);
         while let Some(item) = items.try_next().await? {
+            if meanwhile.differs(&item) {
+                // Asked anew for each: somebody may have been enrolled a moment ago.
+                let begun = head.made_at.saturating_sub(CLOCKS).unwrap_or(head.made_at);
+                let changed = stores.templates.changed_since(begun).await?;
+                meanwhile.changed = changed.into_iter().map(|(employee, _)| employee).collect();
+            }
             let item = meanwhile.mend(item)?;
             if exclusive(&item.record).is_some_and(|value| !unique.insert(value)) {
                 return Err(BackupError::Moved(kind));
@@ -239,6 +240,15 @@ struct Meanwhile {
 }
 
 impl Meanwhile {
+    /// Whether somebody has another number of templates than was read, and nobody said why.
+    fn differs(&self, item: &Item) -> bool {
+        let StoredRecord::Employee(employee) = &item.record else {
+            return false;
+        };
+        let read = self.templates.get(&employee.id).copied().unwrap_or(0);
+        read != employee.templates && !self.changed.contains(&employee.id)
+    }
+
     /// Lets an employee have as many templates as are in the backup: whoever was enrolled
     /// meanwhile shall not look enrolled where their templates are not. Those who have withdrawn
     /// their consent stay as they are, and retention deletes what is left of their faces.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        accounts::{Account, Actor},
+        accounts::{Account, Actor, Permission},
         cameras::{Camera, CameraStatus, Direction, LookEvery, StreamFault, VisitGap, WatchHours},
         ids::{CameraId, EmployeeId},
         text::{Email, Name, SiteName, StreamName},
@@ -401,6 +401,16 @@ impl Cameras {
         let camera = self.find(id).await?;
         let shown = camera.shown_to(by);
         shown.then_some(camera).ok_or(CameraError::NotFound)
+    }
+
+    /// Whether somebody may see what a camera saw, also after it was removed; of one that nobody
+    /// knows, only admins may.
+    pub async fn shows(&self, id: CameraId, by: &Account) -> Result<bool, CameraError> {
+        let camera = self.store.find(id).await?;
+        Ok(match camera {
+            Some(camera) => camera.shown_to(by),
+            None => by.role.permits(Permission::Administer),
+        })
     }
 
     /// One that is not removed.

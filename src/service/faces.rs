@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 
-use super::{audit::Audit, references::later};
+use super::{
+    audit::Audit,
+    personal_data::{Inside, inside},
+    references::later,
+};
 use crate::{
     clock::Clock,
     domain::{accounts::Actor, ids::EmployeeId},
@@ -23,44 +27,52 @@ pub struct Census {
     pub unopened: usize,
     /// Templates that the first key did not seal.
     pub older: usize,
+    /// Photos and pictures that cannot be opened.
+    pub unopened_images: usize,
 }
 
-/// Whether the store holds templates.
+/// The kinds of records in which something is sealed.
+pub const SEALED: [RecordKind; 3] = [RecordKind::Template, RecordKind::Photo, RecordKind::Picture];
+
+/// Whether the store holds anything sealed.
 pub async fn any(stores: &Stores) -> Result<bool, StoreError> {
-    let mut pages = stores.archive.records(RecordKind::Template);
-    while let Some(page) = pages.try_next().await? {
-        if !page.is_empty() {
-            return Ok(true);
+    for kind in SEALED {
+        let mut pages = stores.archive.records(kind);
+        while let Some(page) = pages.try_next().await? {
+            if !page.is_empty() {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
 }
 
-/// Tries every template; without a vault none can be opened.
+/// Tries everything that is sealed; without a vault nothing can be opened.
 pub async fn census(stores: &Stores, vault: Option<&Vault>) -> Result<Census, StoreError> {
-    let (mut people, mut unopened, mut older) = (BTreeSet::new(), BTreeSet::new(), 0);
-    let mut pages = stores.archive.records(RecordKind::Template);
-    while let Some(page) = pages.try_next().await? {
-        for record in page {
-            let StoredRecord::Template(template) = record else {
-                continue;
-            };
-            people.insert(template.employee);
-            older += usize::from(vault.is_some_and(|v| v.key_id() != template.sealed.key_id));
-            let opened = vault.is_some_and(|vault| {
-                vault
-                    .open_embedding(&template.sealed, template.employee, &template.model)
-                    .is_ok()
-            });
-            if !opened {
-                unopened.insert(template.employee);
+    let (mut people, mut unopened) = (BTreeSet::new(), BTreeSet::new());
+    let mut census = Census::default();
+    for kind in SEALED {
+        let mut pages = stores.archive.records(kind);
+        while let Some(page) = pages.try_next().await? {
+            for record in page {
+                let opened = !matches!(inside(&record, vault), Inside::Unopened);
+                let StoredRecord::Template(template) = record else {
+                    census.unopened_images += usize::from(!opened);
+                    continue;
+                };
+                people.insert(template.employee);
+                let older = vault.is_some_and(|v| v.key_id() != template.sealed.key_id);
+                census.older += usize::from(older);
+                if !opened {
+                    unopened.insert(template.employee);
+                }
             }
         }
     }
     Ok(Census {
         people: people.len(),
         unopened: unopened.len(),
-        older,
+        ..census
     })
 }
 

@@ -150,6 +150,11 @@ impl Identifying {
         Ok(self.search(probe, self.calibration()?, policy))
     }
 
+    /// Whether somebody is enrolled, and may be identified.
+    pub fn knows(&self, employee: EmployeeId) -> bool {
+        self.gallery.find(employee).is_some()
+    }
+
     /// Whom the gallery takes a probe for, other than the one whose it is said to be.
     pub fn somebody_else(
         &self,

@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{
+    Mutex,
+    mpsc::{self, error::TrySendError},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use zeroize::Zeroizing;
@@ -157,8 +160,12 @@ impl Pictures {
 
     fn want(&self, wanted: Wanted) {
         let kind = wanted.of.kind().as_str();
-        if self.wanted.try_send(wanted).is_err() {
-            warn!(kind, "a picture is not kept: too many wait to be made");
+        if let Err(cause) = self.wanted.try_send(wanted) {
+            let why = match cause {
+                TrySendError::Full(_) => "too many wait to be made",
+                TrySendError::Closed(_) => "the service stops",
+            };
+            warn!(kind, why, "a picture is not kept");
         }
     }
 
@@ -239,6 +246,24 @@ impl Pictures {
             .record(actor, "punch_picture.look", punch, whose)
             .await?;
         self.open(&picture).map(Some)
+    }
+
+    /// Where the picture of a punch was made; `None` when none is kept.
+    pub async fn place_of_punch(
+        &self,
+        punch: PunchId,
+    ) -> Result<Option<(PunchSource, DeviceId)>, StoreError> {
+        let picture = self.stores.pictures.of_punch(punch).await?;
+        Ok(picture.map(|picture| (picture.source, picture.device)))
+    }
+
+    /// Before what an unknown face was; `None` when it is not there.
+    pub async fn place_of_unknown(
+        &self,
+        id: PictureId,
+    ) -> Result<Option<(PunchSource, DeviceId)>, StoreError> {
+        let picture = self.find_unknown(id).await?;
+        Ok(picture.map(|picture| (picture.source, picture.device)))
     }
 
     /// A page of unknown faces, newest first.

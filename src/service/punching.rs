@@ -323,6 +323,11 @@ impl Punching {
         }
     }
 
+    /// Whether somebody is enrolled, and may be identified.
+    pub fn knows(&self, employee: EmployeeId) -> bool {
+        self.identifying.knows(employee)
+    }
+
     /// A page of punches, newest first.
     pub async fn list(
         &self,

@@ -7,11 +7,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{audit::Audit, copying::at_once, exclusive::with_lease};
+use super::{audit::Audit, copying::at_once, exclusive::with_lease, faces::SEALED};
 use crate::{
     clock::Clock,
     domain::accounts::Actor,
-    ports::{LeaseStore, RecordKind, StoreError, StoredRecord, Stores},
+    ports::{LeaseStore, StoreError, StoredRecord, Stores},
     vault::Vault,
 };
 
@@ -107,7 +107,7 @@ pub async fn reseal(
     mut told: impl FnMut(&Resealed),
 ) -> Result<Resealed, StoreError> {
     let mut all = Resealed::default();
-    for kind in [RecordKind::Template, RecordKind::Photo, RecordKind::Picture] {
+    for kind in SEALED {
         let mut pages = stores.archive.records(kind);
         while let Some(page) = pages.try_next().await? {
             let mut people: BTreeMap<String, Vec<&StoredRecord>> = BTreeMap::new();

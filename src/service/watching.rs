@@ -334,6 +334,14 @@ impl Watching {
         }
         true
     }
+
+    /// Those before a camera whose visit lasts. Whoever was erased or is not enrolled any more is
+    /// left out: what is noted of a camera shall not bring them back.
+    pub fn present(&self, watch: &Watch, now: Timestamp) -> Vec<Presence> {
+        let mut present = watch.present(now);
+        present.retain(|one| self.punching.knows(one.employee));
+        present
+    }
 }
 
 impl Watch {

@@ -359,7 +359,7 @@ impl Shift<'_> {
         };
         let last = CameraStatus {
             told_at: now,
-            present: self.watch.present(now),
+            present: self.deck.watching.present(&self.watch, now),
             ..said
         };
         if let Err(cause) = self.deck.store.note(self.watch.camera().id, &last).await {
@@ -437,7 +437,8 @@ impl Shift<'_> {
             // Whoever watches next has to know in time who was there all the while.
             let soon = (camera.visit.duration() / 3).min(CameraStatus::TOLD_EVERY);
             let due = age >= CameraStatus::TOLD_EVERY
-                || age >= soon && self.watch.present(now).first() != said.present.first();
+                || age >= soon
+                    && self.deck.watching.present(&self.watch, now).first() != said.present.first();
             if !due {
                 return;
             }
@@ -447,7 +448,7 @@ impl Shift<'_> {
             cause: self.cause_of(state),
             since,
             told_at: now,
-            present: self.watch.present(now),
+            present: self.deck.watching.present(&self.watch, now),
         };
         if same.is_none() {
             let cause = status.cause.as_deref().unwrap_or("all is well");

@@ -173,7 +173,9 @@ async fn forget_leftovers(stores: &Stores, clock: &dyn Clock) -> Result<u64, Sto
                 continue;
             }
             stores.pictures.delete_of(id).await?;
-            if templates.of_employee(id).await?.is_empty() {
+            let kept = !templates.of_employee(id).await?.is_empty()
+                || !templates.photos_of(id).await?.is_empty();
+            if !kept {
                 continue;
             }
             // Consent is written before templates are: whoever is enrolled just now has it.

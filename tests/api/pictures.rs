@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use reqwest::Method;
-use rollcall::{domain::accounts::Role, service::pictures::Keeps};
+use rollcall::{
+    domain::{accounts::Role, attendance::PunchSource},
+    ports::{Page, PictureKind},
+    service::pictures::Keeps,
+};
 use serde_json::{Value, json};
 
 use crate::app::{Client, TestApp, images, photo};
@@ -134,6 +138,58 @@ async fn a_stranger_is_listed_seen_and_deleted() {
     let gone = admin.get(&format!("{one}/picture")).await;
     gone.problem(404, "not_found");
     assert_eq!(faces(&admin).await, found[1..]);
+}
+
+#[tokio::test]
+async fn what_a_camera_saw_is_shown_to_those_who_may_look_through_it() {
+    let app = keeping().await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    kiosk.punch(&photo("biden")).await.expect(200);
+    let first = Page {
+        after: None,
+        limit: 10,
+    };
+    let stored = async || {
+        let pictures = &app.stores.pictures;
+        pictures.list(PictureKind::Unknown, &first).await.unwrap()
+    };
+    let mut made = stored().await;
+    for _ in 0..100 {
+        if !made.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        made = stored().await;
+    }
+    // The same, as if a camera had seen it.
+    let camera = json!({"name": "Hall", "stream": "hall"});
+    let camera = admin.post("/api/cameras", camera).await.expect(201);
+    let camera = camera["id"].as_str().unwrap();
+    let mut face = made.remove(0);
+    app.stores.pictures.delete(face.id).await.unwrap();
+    face.source = PunchSource::Camera;
+    face.device = camera.parse().unwrap();
+    app.stores.pictures.insert(&face).await.unwrap();
+
+    let manager = app.role(Role::Manager).await;
+    let one = format!("/api/unknown-faces/{}", face.id);
+    let shown = format!("{one}/picture");
+    assert!(faces(&manager).await.is_empty());
+    manager.get(&shown).await.problem(404, "not_found");
+    manager.delete(&one).await.problem(404, "not_found");
+    assert_eq!(faces(&admin).await.len(), 1);
+    admin.get(&shown).await;
+
+    let address = format!("/api/cameras/{camera}");
+    let everybody = json!({"viewers": null});
+    admin.patch(&address, everybody).await.expect(200);
+    assert_eq!(faces(&manager).await.len(), 1);
+    picture(&manager, &shown).await;
+    // It is taken away, and what it saw stays with those who might look through it.
+    admin.delete(&address).await;
+    assert_eq!(manager.delete(&one).await.status, 204);
 }
 
 #[tokio::test]

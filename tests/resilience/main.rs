@@ -169,7 +169,9 @@ impl Drop for Service {
 }
 
 fn client() -> Client {
-    let client = Client::builder().cookie_store(true);
+    // Shorter than the service keeps a connection on which nothing is asked.
+    let idle = Duration::from_secs(10);
+    let client = Client::builder().cookie_store(true).pool_idle_timeout(idle);
     client.timeout(Duration::from_secs(20)).build().unwrap()
 }
 

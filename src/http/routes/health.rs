@@ -1,6 +1,6 @@
 //! Alive, ready, and in figures: for balancers and monitoring.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -109,6 +109,9 @@ impl DependencyView {
     }
 }
 
+/// How long the figures wait for the store to say that it is there.
+const STORE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Figures for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "service",
@@ -137,7 +140,8 @@ pub async fn get_metrics(
             ));
         }
     }
-    let store = f64::from(u8::from(health.store().await.is_ok()));
+    let store = tokio::time::timeout(STORE_PATIENCE, health.store()).await;
+    let store = f64::from(u8::from(matches!(store, Ok(Ok(_)))));
     metrics::gauge!("rollcall_store_up").set(store);
     metrics::gauge!("rollcall_gallery_people").set(health.people() as f64);
     let version = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,6 @@
 //! Pictures that a site keeps: of punches, and of faces that nobody knows.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     extract::State,
@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 use super::{punches::Namers, time};
 use crate::{
     domain::{
+        accounts::Account,
         attendance::PunchSource,
-        ids::{PictureId, PunchId},
+        ids::{CameraId, DeviceId, PictureId, PunchId},
     },
     http::{
         auth::{Allowed, Looking},
@@ -22,7 +23,7 @@ use crate::{
         page::{List, PageQuery},
         problem::Problem,
     },
-    service::pictures::Pictures,
+    service::{cameras::Cameras, pictures::Pictures},
 };
 
 /// A face that nobody knows.
@@ -44,6 +45,20 @@ pub struct UnknownFaceView {
     /// Its name.
     #[schema(example = "Front door")]
     device_name: Option<String>,
+}
+
+/// Whether somebody may look at what was made at a place: of cameras, only through those that
+/// were given to them.
+async fn shown(
+    cameras: &Cameras,
+    by: &Account,
+    place: Option<(PunchSource, DeviceId)>,
+) -> Result<bool, Problem> {
+    match place {
+        None => Ok(false),
+        Some((PunchSource::Device, _)) => Ok(true),
+        Some((PunchSource::Camera, id)) => Ok(cameras.shows(CameraId::new(id.uuid()), by).await?),
+    }
 }
 
 /// The bytes of a picture, as they go out and are forgotten.
@@ -72,14 +87,20 @@ fn jpeg(picture: Option<Zeroizing<Vec<u8>>>) -> Result<(HeaderMap, Vec<u8>), Pro
 pub async fn get_punch_picture(
     allowed: Allowed<Looking>,
     State(pictures): State<Arc<Pictures>>,
+    State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PunchId>,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
+    let place = pictures.place_of_punch(id).await?;
+    if !shown(&cameras, allowed.account()?, place).await? {
+        return Err(Problem::not_found("picture"));
+    }
     jpeg(pictures.look_at_punch(allowed.actor(), id).await?)
 }
 
 /// Lists faces that nobody knew, newest first.
 ///
-/// Empty unless the site keeps them (`KEEP_UNKNOWN_FACES`).
+/// Empty unless the site keeps them (`KEEP_UNKNOWN_FACES`). Those before cameras that one may not
+/// look through are left out, so that a page may have fewer than its limit.
 #[utoipa::path(
     get, path = "/api/unknown-faces", tag = "punches",
     params(PageQuery),
@@ -87,23 +108,32 @@ pub async fn get_punch_picture(
     security(("session" = [])),
 )]
 pub async fn list_unknown_faces(
-    _: Allowed<Looking>,
+    allowed: Allowed<Looking>,
     State(pictures): State<Arc<Pictures>>,
+    State(cameras): State<Arc<Cameras>>,
     State(namers): State<Namers>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<UnknownFaceView>>, Problem> {
     let wanted = page.page()?;
     let found = pictures.unknown_faces(&wanted.page).await?;
-    let (found, next) = wanted.cut(found, |last| (last.at, last.id))?;
+    let (mut found, next) = wanted.cut(found, |last| (last.at, last.id))?;
+    let mut hidden = HashSet::new();
+    for place in found
+        .iter()
+        .map(|one| (one.source, one.device))
+        .collect::<HashSet<_>>()
+    {
+        if !shown(&cameras, allowed.account()?, Some(place)).await? {
+            hidden.insert(place);
+        }
+    }
+    found.retain(|one| !hidden.contains(&(one.source, one.device)));
     let places: Vec<_> = found.iter().map(|one| (one.source, one.device)).collect();
     let names = namers.places(&places).await?;
     let items = found.iter().map(|face| UnknownFaceView {
         id: face.id.to_string(),
         at: time(face.at),
-        source: match face.source {
-            PunchSource::Device => "device",
-            PunchSource::Camera => "camera",
-        },
+        source: face.source.as_str(),
         device: face.device.to_string(),
         device_name: names.get(&face.device).cloned(),
     });
@@ -124,8 +154,13 @@ pub async fn list_unknown_faces(
 pub async fn get_unknown_face_picture(
     allowed: Allowed<Looking>,
     State(pictures): State<Arc<Pictures>>,
+    State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PictureId>,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
+    let place = pictures.place_of_unknown(id).await?;
+    if !shown(&cameras, allowed.account()?, place).await? {
+        return Err(Problem::not_found("picture"));
+    }
     jpeg(pictures.look_at_unknown(allowed.actor(), id).await?)
 }
 
@@ -142,10 +177,12 @@ pub async fn get_unknown_face_picture(
 pub async fn delete_unknown_face(
     allowed: Allowed<Looking>,
     State(pictures): State<Arc<Pictures>>,
+    State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PictureId>,
 ) -> Result<StatusCode, Problem> {
-    let deleted = pictures.delete_unknown(allowed.actor(), id).await?;
-    if deleted {
+    let place = pictures.place_of_unknown(id).await?;
+    let seen = shown(&cameras, allowed.account()?, place).await?;
+    if seen && pictures.delete_unknown(allowed.actor(), id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("unknown face"))
