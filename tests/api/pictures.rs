@@ -11,7 +11,7 @@ use rollcall::{
 };
 use serde_json::{Value, json};
 
-use crate::app::{Client, TestApp, images, photo};
+use crate::app::{Client, TestApp, images, photo, streams::Does};
 
 async fn keeping() -> TestApp {
     TestApp::with(|options| {
@@ -164,6 +164,8 @@ async fn what_a_camera_saw_is_shown_to_those_who_may_look_through_it() {
         made = stored().await;
     }
     // The same, as if a camera had seen it.
+    app.streams
+        .has("hall", Does::Sends(Duration::from_millis(50)));
     let camera = json!({"name": "Hall", "stream": "hall"});
     let camera = admin.post("/api/cameras", camera).await.expect(201);
     let camera = camera["id"].as_str().unwrap();
