@@ -137,6 +137,8 @@ pub struct Follower {
     same: Option<(Threshold, Threshold)>,
     /// When faces were last looked for.
     looked: Option<Timestamp>,
+    /// Whether others came first since then.
+    blinded: bool,
 }
 
 /// How many pictures of a track are kept.
@@ -182,6 +184,7 @@ impl Follower {
             next: 0,
             same,
             looked: None,
+            blinded: false,
         }
     }
 
@@ -197,12 +200,21 @@ impl Follower {
             .any(|track| track.employee.is_none() && track.looks < Look::LAST.number())
     }
 
+    /// Notes that a picture was to be looked at and was not, because others came first.
+    pub fn blinded(&mut self) {
+        self.blinded = true;
+    }
+
     /// Begins a look. Time in which nobody looked, because others came first, makes nobody leave
-    /// as long as it is short.
+    /// as long as it is short. Time in which there was no reason to look does: whoever left a
+    /// scene in which nothing stirs is gone.
     pub fn begin(&mut self, at: Timestamp) {
         let blind = self.looked.map(|before| at.duration_since(before));
         self.looked = Some(at);
-        let Some(blind) = blind.filter(|blind| *blind > NEXT_LOOK && *blind <= BLIND_MOST) else {
+        if !std::mem::take(&mut self.blinded) {
+            return;
+        }
+        let Some(blind) = blind.filter(|blind| *blind <= BLIND_MOST) else {
             return;
         };
         for track in &mut self.tracks {
@@ -769,6 +781,7 @@ mod tests {
     fn what_was_seen_before_the_camera_was_lost_counts_at_its_own_time() {
         let mut follower = follower();
         follower.begin(at(0));
+        follower.blinded();
         follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
         let due = follower.clone().end();
         assert_eq!((due.len(), due[0].at), (1, at(0)));
@@ -783,11 +796,28 @@ mod tests {
     fn nobody_leaves_while_others_are_looked_at_first() {
         let mut follower = follower();
         follower.begin(at(0));
+        follower.blinded();
         follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
         follower.begin(at(8_000));
         let _ = follower.due(at(8_000));
         follower.see(at(8_000), vec![sighting(0.0, Some(embedding(0, 1)))]);
         assert_eq!(follower.tracks().len(), 1);
+    }
+
+    /// Where nothing stirs looks are rare, and late by a picture: that is no reason to stay.
+    #[test]
+    fn whoever_left_a_still_scene_is_gone() {
+        for pause in [1_000, 1_200, 5_200] {
+            let mut follower = follower();
+            follower.begin(at(0));
+            follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
+            for look in 1..=3 {
+                follower.begin(at(look * pause));
+                let _ = follower.due(at(look * pause));
+                follower.see(at(look * pause), Vec::new());
+            }
+            assert!(follower.tracks().is_empty(), "{pause} ms between looks");
+        }
     }
 
     #[test]

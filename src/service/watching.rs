@@ -207,7 +207,10 @@ impl Watching {
         let sample = picture.clone();
         let analysis = match self.engine.analyse_if_idle(picture, work).await {
             Ok(analysis) => analysis,
-            Err(EngineError::Overloaded | EngineError::Stopped) => return Looked::Busy,
+            Err(EngineError::Overloaded | EngineError::Stopped) => {
+                watch.follower.blinded();
+                return Looked::Busy;
+            }
             Err(EngineError::Sample(_)) => return Looked::Broken,
             Err(EngineError::Failed(cause)) => {
                 warn!(camera = %watch.camera.id, %cause, "a picture could not be looked at");
