@@ -18,6 +18,20 @@ struct Told {
     cut: Vec<String>,
 }
 
+/// Whether a connection was reset: the system had taken it for a service that has no time, and
+/// gives it back when that takes none any more. What the service took itself ends otherwise.
+fn never_taken(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionReset) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Asks until nothing takes connections any more.
 async fn ask(
     client: Client,
@@ -34,7 +48,7 @@ async fn ask(
             .header("idempotency-key", format!("{who}-{number}"))
             .body(photo.to_vec());
         let answer = match request.send().await {
-            Err(error) if error.is_connect() => break,
+            Err(error) if error.is_connect() || never_taken(&error) => break,
             Err(error) => Err(error),
             // What cannot be taken any more is said, and not dropped.
             Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => continue,
