@@ -236,7 +236,7 @@ from! {
 pub trait Archive: Send + Sync {
     /// All records of a kind, also those that no list shows, in pages of any length, each record
     /// once, in the order of the bytes of [`StoredRecord::id`]. What is written meanwhile may be
-    /// among them or not.
+    /// among them or not, and does not keep it from ending.
     fn records(&self, kind: RecordKind) -> BoxStream<'_, Result<Vec<StoredRecord>, StoreError>>;
 }
 

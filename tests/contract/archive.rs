@@ -1,5 +1,6 @@
 //! The contract of reading everything, and of writing records as they are.
 
+use futures::TryStreamExt;
 use rollcall::{
     domain::{accounts::Role, biometrics::Views},
     ports::{GalleryChange, RecordKind, StoreError, StoredRecord, Stores},
@@ -7,7 +8,7 @@ use rollcall::{
 
 use crate::{
     records::*,
-    site::{MANY, all, fill, site_with},
+    site::{MANY, all, audit, fill, site_with},
 };
 
 pub async fn everything_is_read_once_and_in_order(stores: &Stores) {
@@ -26,6 +27,37 @@ pub async fn everything_is_read_once_and_in_order(stores: &Stores) {
         assert_eq!(read.len(), written.len(), "{kind:?}");
         assert!(read.iter().eq(written), "{kind:?}");
         assert!(!read.is_empty(), "{kind:?}");
+    }
+}
+
+pub async fn reading_ends_however_busy_the_store_is(stores: &Stores) {
+    let ann = employee_id();
+    for kind in [RecordKind::Audit, RecordKind::Template] {
+        let add = async |number: i64| match kind {
+            RecordKind::Audit => {
+                let entry = audit("employee.add", number, number);
+                stores.audit.append(&entry).await.unwrap();
+                entry.id.uuid()
+            }
+            _ => {
+                let one = template(ann, number);
+                let faces = std::slice::from_ref(&one);
+                stores.templates.insert(faces, &[]).await.unwrap();
+                one.id.uuid()
+            }
+        };
+        let first = [add(1).await, add(2).await, add(3).await];
+        let (mut pages, mut read) = (stores.archive.records(kind), Vec::new());
+        for number in 4.. {
+            let Some(page) = pages.try_next().await.unwrap() else {
+                break;
+            };
+            read.extend(page.iter().map(|record| record.id()));
+            add(number).await;
+            assert!(number < 20, "{kind:?}: whoever writes is always ahead");
+        }
+        let there = |id: &uuid::Uuid| read.contains(&id.to_string());
+        assert!(first.iter().all(there), "{kind:?}");
     }
 }
 

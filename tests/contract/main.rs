@@ -211,6 +211,7 @@ contract! {
     work_under_a_lease_is_kept_and_ends_with_it
     a_cache_keeps_its_word_in_the_store
     everything_is_read_once_and_in_order
+    reading_ends_however_busy_the_store_is
     a_backup_of_a_store_in_use_fits_together
     what_is_sealed_is_replaced_only_as_it_was
     everything_is_sealed_anew_and_opens

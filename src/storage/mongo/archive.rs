@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_stream::try_stream;
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, stream::BoxStream};
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{
@@ -38,14 +38,18 @@ impl MongoStore {
         K: Kept + Into<StoredRecord> + Send,
     {
         let limit = records_in_page(kind);
-        let pages = stream::try_unfold(None, move |after| async move {
-            let page: Vec<K> = self.page(after, limit).await?;
-            let Some(after) = page.last().map(id) else {
-                return Ok(None);
-            };
-            let page = page.into_iter().map(Into::into).collect();
-            Ok(Some((page, Some(after))))
-        });
+        let pages = try_stream! {
+            let mut after = None;
+            loop {
+                let page: Vec<K> = self.page(after, limit).await?;
+                let caught_up = page.len() < limit;
+                after = page.last().map(id);
+                yield page.into_iter().map(Into::into).collect();
+                if caught_up {
+                    break;
+                }
+            }
+        };
         pages.boxed()
     }
 
@@ -58,6 +62,7 @@ impl MongoStore {
             let limit = records_in_page(RecordKind::Template);
             loop {
                 let page: Vec<Enrollment> = self.page(after, limit).await?;
+                let caught_up = page.len() < limit;
                 let firsts = page.iter().filter_map(Enrollment::first);
                 let Some(last) = firsts.max() else { break };
                 let templates = page.into_iter().flat_map(|enrollment| enrollment.0);
@@ -65,6 +70,9 @@ impl MongoStore {
                 let later = held.split_off(&last);
                 let certain = std::mem::replace(&mut held, later);
                 yield certain.into_values().map(Into::into).collect();
+                if caught_up {
+                    break;
+                }
                 after = Some(uuid(last.uuid()).into());
             }
             yield held.into_values().map(Into::into).collect();

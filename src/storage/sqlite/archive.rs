@@ -1,6 +1,7 @@
 //! Reading everything, a page of the primary key at a time.
 
-use futures::{StreamExt, stream, stream::BoxStream};
+use async_stream::try_stream;
+use futures::{StreamExt, stream::BoxStream};
 use rusqlite::{params_from_iter, types::Value};
 
 use super::{SqliteStore, rows::Record, rows_of};
@@ -43,16 +44,21 @@ impl SqliteStore {
         R: Record + Into<StoredRecord> + Send + 'static,
     {
         let limit = records_in_page(kind);
-        let pages = stream::try_unfold(None, move |after| async move {
-            let page: Vec<R> = self.page(after, limit).await?;
-            let Some(last) = page.last() else {
-                return Ok(None);
-            };
-            let mut after = last.values()?;
-            after.truncate(R::KEY);
-            let page = page.into_iter().map(Into::into).collect();
-            Ok(Some((page, Some(after))))
-        });
+        let pages = try_stream! {
+            let mut after = None;
+            loop {
+                let page: Vec<R> = self.page(after, limit).await?;
+                let caught_up = page.len() < limit;
+                after = match page.last() {
+                    Some(last) => Some(last.values()?.into_iter().take(R::KEY).collect()),
+                    None => None,
+                };
+                yield page.into_iter().map(Into::into).collect();
+                if caught_up {
+                    break;
+                }
+            }
+        };
         pages.boxed()
     }
 }
