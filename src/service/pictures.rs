@@ -232,38 +232,15 @@ impl Pictures {
         Ok(employee.is_some_and(|one| one.deleted_at.is_none() && one.consents_to_pictures()))
     }
 
-    /// The picture of a punch, JPEG; `None` when none is kept. The trail says who looked.
-    pub async fn look_at_punch(
-        &self,
-        actor: Actor,
-        punch: PunchId,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, PictureError> {
-        let Some(picture) = self.stores.pictures.of_punch(punch).await? else {
-            return Ok(None);
-        };
-        let whose = picture.of.employee().map(|id| format!("of {id}"));
-        self.audit
-            .record(actor, "punch_picture.look", punch, whose)
-            .await?;
-        self.open(&picture).map(Some)
+    /// The picture of a punch; `None` when none is kept.
+    pub async fn of_punch(&self, punch: PunchId) -> Result<Option<StoredPicture>, StoreError> {
+        self.stores.pictures.of_punch(punch).await
     }
 
-    /// Where the picture of a punch was made; `None` when none is kept.
-    pub async fn place_of_punch(
-        &self,
-        punch: PunchId,
-    ) -> Result<Option<(PunchSource, DeviceId)>, StoreError> {
-        let picture = self.stores.pictures.of_punch(punch).await?;
-        Ok(picture.map(|picture| (picture.source, picture.device)))
-    }
-
-    /// Before what an unknown face was; `None` when it is not there.
-    pub async fn place_of_unknown(
-        &self,
-        id: PictureId,
-    ) -> Result<Option<(PunchSource, DeviceId)>, StoreError> {
-        let picture = self.find_unknown(id).await?;
-        Ok(picture.map(|picture| (picture.source, picture.device)))
+    /// An unknown face; `None` when it is not there.
+    pub async fn unknown_face(&self, id: PictureId) -> Result<Option<StoredPicture>, StoreError> {
+        let picture = self.stores.pictures.find(id).await?;
+        Ok(picture.filter(|picture| picture.of == Pictured::Unknown))
     }
 
     /// A page of unknown faces, newest first.
@@ -274,39 +251,36 @@ impl Pictures {
         self.stores.pictures.list(PictureKind::Unknown, page).await
     }
 
-    /// The picture of an unknown face, JPEG; `None` when it is not there. The trail says who
-    /// looked.
-    pub async fn look_at_unknown(
+    /// Opens a picture, JPEG. The trail says who looked.
+    pub async fn look(
         &self,
         actor: Actor,
-        id: PictureId,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, PictureError> {
-        let Some(picture) = self.find_unknown(id).await? else {
-            return Ok(None);
-        };
-        self.audit
-            .record(actor, "unknown_face.look", id, None)
-            .await?;
-        self.open(&picture).map(Some)
+        picture: &StoredPicture,
+    ) -> Result<Zeroizing<Vec<u8>>, PictureError> {
+        match picture.of {
+            Pictured::Punch { punch, employee } => {
+                let whose = Some(format!("of {employee}"));
+                self.audit
+                    .record(actor, "punch_picture.look", punch, whose)
+                    .await?;
+            }
+            Pictured::Unknown => {
+                self.audit
+                    .record(actor, "unknown_face.look", picture.id, None)
+                    .await?;
+            }
+        }
+        Ok(self.vault.open_picture(picture)?)
     }
 
     /// Deletes an unknown face for good; false when it is not there.
     pub async fn delete_unknown(&self, actor: Actor, id: PictureId) -> Result<bool, StoreError> {
-        if self.find_unknown(id).await?.is_none() {
+        if self.unknown_face(id).await?.is_none() {
             return Ok(false);
         }
         self.audit
             .record(actor, "unknown_face.delete", id, None)
             .await?;
         self.stores.pictures.delete(id).await
-    }
-
-    async fn find_unknown(&self, id: PictureId) -> Result<Option<StoredPicture>, StoreError> {
-        let picture = self.stores.pictures.find(id).await?;
-        Ok(picture.filter(|picture| picture.of == Pictured::Unknown))
-    }
-
-    fn open(&self, picture: &StoredPicture) -> Result<Zeroizing<Vec<u8>>, PictureError> {
-        Ok(self.vault.open_picture(picture)?)
     }
 }

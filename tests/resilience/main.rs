@@ -91,6 +91,11 @@ impl Service {
     async fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.start_again().await;
+    }
+
+    /// Starts it again after it ended.
+    async fn start_again(&mut self) {
         self.child = spawn(self.folder.path(), self.port, &self.environment);
         self.until_ready().await;
     }

@@ -125,8 +125,7 @@ async fn told_to_stop_it_finishes_what_it_took_and_cuts_nobody_off() {
     let acknowledged: BTreeSet<String> = told.into_iter().flat_map(|told| told.punches).collect();
     assert!(acknowledged.len() > BEFORE / 2, "{}", acknowledged.len());
 
-    service.child = spawn(service.folder.path(), service.port, &service.environment);
-    service.until_ready().await;
+    service.start_again().await;
     let stored = stored_punches(&service).await;
     let unique: BTreeSet<String> = stored.iter().cloned().collect();
     assert_eq!(unique.len(), stored.len(), "none is there twice");

@@ -91,8 +91,9 @@ async fn the_best_frame_of_a_punch_is_kept_sealed_and_looking_is_noted() {
     let sealed = &stored.sealed.ciphertext;
     assert!(!sealed.windows(plain.len()).any(|bytes| bytes == plain));
     assert!(!format!("{stored:?}").contains("ann~"));
-    let shown = world.pictures.look_at_punch(ADMIN, punch).await.unwrap();
-    assert_eq!(shown.unwrap().as_slice(), plain);
+    let found = world.pictures.of_punch(punch).await.unwrap().unwrap();
+    let shown = world.pictures.look(ADMIN, &found).await.unwrap();
+    assert_eq!(shown.as_slice(), plain);
     assert_eq!(
         trail(&world, "punch_picture.look").await,
         [punch.to_string()]
@@ -110,7 +111,8 @@ async fn the_best_frame_of_a_punch_is_kept_sealed_and_looking_is_noted() {
     let Pictured::Punch { punch, .. } = forged.of else {
         unreachable!()
     };
-    let shown = world.pictures.look_at_punch(ADMIN, punch).await;
+    let found = world.pictures.of_punch(punch).await.unwrap().unwrap();
+    let shown = world.pictures.look(ADMIN, &found).await;
     assert!(matches!(
         shown,
         Err(PictureError::Vault(VaultError::Forged))
@@ -249,8 +251,9 @@ async fn a_stranger_who_stands_there_is_kept_once_a_minute_and_device() {
     let faces = unknown(&world).await;
     assert_eq!(faces.len(), 2);
     assert!(faces.iter().any(|face| face.device == one.id));
-    let shown = world.pictures.look_at_unknown(ADMIN, faces[0].id).await;
-    assert_eq!(shown.unwrap().unwrap().as_slice(), b"eve#1");
+    let found = world.pictures.unknown_face(faces[0].id).await.unwrap();
+    let shown = world.pictures.look(ADMIN, &found.unwrap()).await;
+    assert_eq!(shown.unwrap().as_slice(), b"eve#1");
     assert_eq!(
         world.pictures.delete_unknown(ADMIN, faces[0].id).await,
         Ok(true)
@@ -328,8 +331,9 @@ async fn a_camera_keeps_one_picture_of_a_stranger_who_passed_and_none_of_who_is_
     making.await.unwrap();
     let faces = unknown(&world).await;
     assert_eq!(faces.len(), 1);
-    let shown = world.pictures.look_at_unknown(ADMIN, faces[0].id).await;
-    assert!(shown.unwrap().unwrap().starts_with(b"eve~0.2#"));
+    let found = world.pictures.unknown_face(faces[0].id).await.unwrap();
+    let shown = world.pictures.look(ADMIN, &found.unwrap()).await;
+    assert!(shown.unwrap().starts_with(b"eve~0.2#"));
     let page = Page {
         after: None,
         limit: 10,

@@ -8,12 +8,11 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
 use super::{punches::Namers, time};
 use crate::{
     domain::{
-        accounts::Account,
+        accounts::{Account, Actor},
         attendance::PunchSource,
         ids::{CameraId, DeviceId, PictureId, PunchId},
     },
@@ -23,6 +22,7 @@ use crate::{
         page::{List, PageQuery},
         problem::Problem,
     },
+    ports::StoredPicture,
     service::{cameras::Cameras, pictures::Pictures},
 };
 
@@ -49,26 +49,42 @@ pub struct UnknownFaceView {
 
 /// Whether somebody may look at what was made at a place: of cameras, only through those that
 /// were given to them.
-async fn shown(
+async fn seen(
     cameras: &Cameras,
     by: &Account,
-    place: Option<(PunchSource, DeviceId)>,
+    (source, device): (PunchSource, DeviceId),
 ) -> Result<bool, Problem> {
-    match place {
-        None => Ok(false),
-        Some((PunchSource::Device, _)) => Ok(true),
-        Some((PunchSource::Camera, id)) => Ok(cameras.shows(CameraId::new(id.uuid()), by).await?),
+    match source {
+        PunchSource::Device => Ok(true),
+        PunchSource::Camera => Ok(cameras.shows(CameraId::new(device.uuid()), by).await?),
     }
 }
 
-/// The bytes of a picture, as they go out and are forgotten.
-fn jpeg(picture: Option<Zeroizing<Vec<u8>>>) -> Result<(HeaderMap, Vec<u8>), Problem> {
+/// A picture that somebody may look at; of others they do not even know.
+async fn shown(
+    cameras: &Cameras,
+    by: &Account,
+    picture: Option<StoredPicture>,
+) -> Result<Option<StoredPicture>, Problem> {
+    match picture {
+        Some(one) if seen(cameras, by, (one.source, one.device)).await? => Ok(Some(one)),
+        _ => Ok(None),
+    }
+}
+
+/// Opens a picture; its bytes go out and are forgotten.
+async fn jpeg(
+    pictures: &Pictures,
+    actor: Actor,
+    picture: Option<StoredPicture>,
+) -> Result<(HeaderMap, Vec<u8>), Problem> {
     let picture = picture.ok_or_else(|| Problem::not_found("picture"))?;
+    let opened = pictures.look(actor, &picture).await?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((headers.into_iter().collect(), picture.to_vec()))
+    Ok((headers.into_iter().collect(), opened.to_vec()))
 }
 
 /// The picture of a punch.
@@ -90,11 +106,9 @@ pub async fn get_punch_picture(
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PunchId>,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-    let place = pictures.place_of_punch(id).await?;
-    if !shown(&cameras, allowed.account()?, place).await? {
-        return Err(Problem::not_found("picture"));
-    }
-    jpeg(pictures.look_at_punch(allowed.actor(), id).await?)
+    let picture = pictures.of_punch(id).await?;
+    let picture = shown(&cameras, allowed.account()?, picture).await?;
+    jpeg(&pictures, allowed.actor(), picture).await
 }
 
 /// Lists faces that nobody knew, newest first.
@@ -123,7 +137,7 @@ pub async fn list_unknown_faces(
         .map(|one| (one.source, one.device))
         .collect::<HashSet<_>>()
     {
-        if !shown(&cameras, allowed.account()?, Some(place)).await? {
+        if !seen(&cameras, allowed.account()?, place).await? {
             hidden.insert(place);
         }
     }
@@ -157,11 +171,9 @@ pub async fn get_unknown_face_picture(
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PictureId>,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-    let place = pictures.place_of_unknown(id).await?;
-    if !shown(&cameras, allowed.account()?, place).await? {
-        return Err(Problem::not_found("picture"));
-    }
-    jpeg(pictures.look_at_unknown(allowed.actor(), id).await?)
+    let picture = pictures.unknown_face(id).await?;
+    let picture = shown(&cameras, allowed.account()?, picture).await?;
+    jpeg(&pictures, allowed.actor(), picture).await
 }
 
 /// Deletes an unknown face for good.
@@ -180,9 +192,9 @@ pub async fn delete_unknown_face(
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PictureId>,
 ) -> Result<StatusCode, Problem> {
-    let place = pictures.place_of_unknown(id).await?;
-    let seen = shown(&cameras, allowed.account()?, place).await?;
-    if seen && pictures.delete_unknown(allowed.actor(), id).await? {
+    let picture = pictures.unknown_face(id).await?;
+    let picture = shown(&cameras, allowed.account()?, picture).await?;
+    if picture.is_some() && pictures.delete_unknown(allowed.actor(), id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("unknown face"))

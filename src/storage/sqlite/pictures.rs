@@ -46,12 +46,9 @@ impl PictureStore for SqliteStore {
     }
 
     async fn reseal(&self, was: &StoredPicture, sealed: &Sealed) -> Result<bool, StoreError> {
-        self.exchange_sealed(
-            "UPDATE pictures SET key_id = ?4, nonce = ?5, ciphertext = ?6 \
-             WHERE id = ?1 AND key_id = ?2 AND nonce = ?3",
-            (blob(was.id.uuid()), &was.sealed, sealed),
-        )
-        .await
+        let id = blob(was.id.uuid());
+        self.exchange_sealed::<StoredPicture>(id, (&was.sealed, sealed))
+            .await
     }
 
     async fn delete(&self, id: PictureId) -> Result<bool, StoreError> {

@@ -267,15 +267,22 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
-    /// Replaces a sealing by its identity, that which was and that which is.
-    pub(super) async fn exchange_sealed(
+    /// Replaces what is sealed in a record of an identity, while that is sealed as it was.
+    pub(super) async fn exchange_sealed<R: Record>(
         &self,
-        sql: &'static str,
-        (id, was, is): (Vec<u8>, &Sealed, &Sealed),
+        id: Vec<u8>,
+        (was, is): (&Sealed, &Sealed),
     ) -> Result<bool, StoreError> {
+        let sql = format!(
+            "UPDATE {} SET key_id = ?4, nonce = ?5, ciphertext = ?6 \
+             WHERE id = ?1 AND key_id = ?2 AND nonce = ?3",
+            R::TABLE
+        );
         let is = (is.key_id.clone(), is.nonce, is.ciphertext.clone());
         let params = (id, was.key_id.clone(), was.nonce, is.0, is.1, is.2);
-        Ok(self.execute(sql, params).await? == 1)
+        self.threads
+            .write(move |connection| Ok(connection.prepare_cached(&sql)?.execute(params)? == 1))
+            .await
     }
 }
 
@@ -412,21 +419,15 @@ impl TemplateStore for SqliteStore {
     }
 
     async fn reseal(&self, was: &StoredTemplate, sealed: &Sealed) -> Result<bool, StoreError> {
-        self.exchange_sealed(
-            "UPDATE templates SET key_id = ?4, nonce = ?5, ciphertext = ?6 \
-             WHERE id = ?1 AND key_id = ?2 AND nonce = ?3",
-            (blob(was.id.uuid()), &was.sealed, sealed),
-        )
-        .await
+        let id = blob(was.id.uuid());
+        self.exchange_sealed::<StoredTemplate>(id, (&was.sealed, sealed))
+            .await
     }
 
     async fn reseal_photo(&self, was: &StoredPhoto, sealed: &Sealed) -> Result<bool, StoreError> {
-        self.exchange_sealed(
-            "UPDATE photos SET key_id = ?4, nonce = ?5, ciphertext = ?6 \
-             WHERE id = ?1 AND key_id = ?2 AND nonce = ?3",
-            (blob(was.id.uuid()), &was.sealed, sealed),
-        )
-        .await
+        let id = blob(was.id.uuid());
+        self.exchange_sealed::<StoredPhoto>(id, (&was.sealed, sealed))
+            .await
     }
 
     async fn delete_of(&self, employee: EmployeeId) -> Result<u64, StoreError> {
