@@ -8,7 +8,8 @@
 //!   answer meanwhile against what it waits alone;
 //! - the same with H.264, which go2rtc has to transcode, and what of the processors goes where.
 //!
-//! `-- mjpeg` and `-- h264` measure one half of it. It stops by itself after seven minutes. Nothing is asserted: machines differ, so read the ratios.
+//! `-- mjpeg` and `-- h264` measure one half of it. It stops by itself after seven minutes.
+//! Nothing is asserted: machines differ, so read the ratios.
 
 #[path = "../tests/support/go2rtc.rs"]
 #[expect(dead_code, reason = "tests do more to cameras")]
@@ -399,8 +400,9 @@ async fn h264() -> Outcome<()> {
     let mut streams = Vec::new();
     for number in 0..CAMERAS {
         let path = folder.path().join(format!("{number}.mp4"));
-        // Each begins somewhere else, so that they do not come all at once.
-        let begin = Duration::from_secs(2 + (number as u64 * 3) % 18);
+        // One after the other: nobody is before two cameras at once.
+        let begin = Duration::from_secs(2)
+            + (PERIOD - IN_VIEW - Duration::from_secs(2)) * number as u32 / CAMERAS as u32;
         film(&path, PEOPLE[number % PEOPLE.len()], begin)?;
         let play = format!(
             "exec:ffmpeg -v error -re -stream_loop -1 -i {} -c copy -rtsp_transport tcp -f rtsp {{output}}",

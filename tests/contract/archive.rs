@@ -52,7 +52,7 @@ pub async fn reading_ends_however_busy_the_store_is(stores: &Stores) {
             let Some(page) = pages.try_next().await.unwrap() else {
                 break;
             };
-            read.extend(page.iter().map(|record| record.id()));
+            read.extend(page.iter().map(StoredRecord::id));
             add(number).await;
             assert!(number < 20, "{kind:?}: whoever writes is always ahead");
         }
