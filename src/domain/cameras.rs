@@ -417,12 +417,13 @@ impl PictureJudge {
             return late.then_some(CameraState::Stale);
         };
         let dark = |since| now.duration_since(since) >= Self::DARK_AFTER;
-        if now.duration_since(last.at) >= self.stale_after
-            || now.duration_since(last.same_since) >= Self::FROZEN_AFTER
-        {
+        if now.duration_since(last.at) >= self.stale_after {
             Some(CameraState::Stale)
         } else if last.dark_since.is_some_and(dark) {
+            // Black pictures may well be the same, byte by byte.
             Some(CameraState::Dark)
+        } else if now.duration_since(last.same_since) >= Self::FROZEN_AFTER {
+            Some(CameraState::Stale)
         } else {
             Some(CameraState::Live)
         }
@@ -492,12 +493,21 @@ mod tests {
         }
         judge.picture(at(3_000), 99, None);
         assert_eq!(judge.state(at(3_000)), Some(CameraState::Dark));
+        // The same black picture for long is no camera that stands still.
+        for frame in 0..60 {
+            judge.picture(at(3_000 + frame * 200), 99, None);
+            assert_eq!(
+                judge.state(at(3_000 + frame * 200)),
+                Some(CameraState::Dark)
+            );
+        }
+        assert_eq!(judge.state(at(19_000)), Some(CameraState::Stale));
         judge.failed(StreamFault::Refused);
-        assert_eq!(judge.state(at(3_001)), Some(CameraState::Refused));
+        assert_eq!(judge.state(at(19_001)), Some(CameraState::Refused));
         judge.failed(StreamFault::Unreachable);
-        assert_eq!(judge.state(at(3_002)), Some(CameraState::Unreachable));
-        judge.picture(at(3_200), 100, Some(false));
-        assert!(live(&judge, at(3_200)));
+        assert_eq!(judge.state(at(19_002)), Some(CameraState::Unreachable));
+        judge.picture(at(19_200), 100, Some(false));
+        assert!(live(&judge, at(19_200)));
     }
 
     #[test]

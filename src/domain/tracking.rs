@@ -332,6 +332,17 @@ impl Follower {
         self.gone.retain(|track| track.id != id);
     }
 
+    /// Forgets who those are whom nobody may know any more: they are looked at anew.
+    pub fn forget_unless(&mut self, known: impl Fn(EmployeeId) -> bool) {
+        for track in &mut self.tracks {
+            if track.employee.is_some_and(|employee| !known(employee)) {
+                track.employee = None;
+                track.looks = 0;
+                track.looked = None;
+            }
+        }
+    }
+
     /// Takes a look back that could not be made, so that it is made at the next chance.
     pub fn not_looked(&mut self, id: TrackId) {
         let mut all = self.tracks.iter_mut().chain(&mut self.gone);
@@ -839,6 +850,11 @@ mod tests {
             assert!(follower.due(at(picture * 200)).is_empty());
         }
         assert_eq!(follower.tracks()[0].employee, Some(employee));
+        follower.forget_unless(|one| one == employee);
+        assert_eq!(follower.tracks()[0].employee, Some(employee));
+        follower.forget_unless(|_| false);
+        assert_eq!(follower.tracks()[0].employee, None);
+        assert_eq!(follower.due(at(6_000)).remove(0).look, Look::FIRST);
     }
 
     #[test]

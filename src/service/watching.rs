@@ -173,6 +173,12 @@ impl Watching {
         watch.looked = None;
     }
 
+    /// Whether a picture is black; `None` when it cannot be decoded.
+    pub async fn dark(&self, picture: Sample) -> Option<bool> {
+        let glance = self.glancing.glance(picture).await.ok()?;
+        Some(glance.dark())
+    }
+
     /// Looks at a picture that came just now.
     pub async fn look(&self, watch: &mut Watch, picture: Sample) -> Seen {
         let now = self.clock.now();
@@ -224,6 +230,10 @@ impl Watching {
         };
         let sightings = analysis.faces.into_iter().map(sighting).collect();
         watch.follower.begin(now);
+        // Whose face was deleted meanwhile is nobody, also while they stay in view.
+        watch
+            .follower
+            .forget_unless(|employee| self.punching.knows(employee));
         // Those who are no more to be seen go before others come to their place.
         self.settle_due(watch, now);
         watch.follower.see(now, sightings);

@@ -385,9 +385,11 @@ impl Shift<'_> {
             // The first picture of a stream may be an old one, and one that never changes is: only
             // what follows another picture is of now.
             let fresh = before.is_some_and(|before| before != fingerprint);
-            before = Some(fingerprint);
+            let first = before.replace(fingerprint).is_none();
             let mut dark = None;
-            if fresh && Instant::now() >= self.next_look {
+            if first {
+                dark = deck.watching.dark(picture).await;
+            } else if fresh && Instant::now() >= self.next_look {
                 let every = Duration::from_millis(camera.every.value().into());
                 self.next_look = Instant::now() + every;
                 dark = self.look(picture).await;

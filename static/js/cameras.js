@@ -167,7 +167,7 @@ function stateOf({ active, state }) {
  * @returns {string[]}
  */
 function aboutState({ active, state, hours }) {
-  if (!active) return ['Nobody watches it until you say so.'];
+  if (!active) return ['Nobody is punched here until you go on. Its picture can still be seen.'];
   if (!state?.watched) return [hours ? 'Nobody watches it now: outside its hours, or not yet.' : 'Nobody watches it yet: that takes some seconds.'];
   const since = `Since ${dateTime(state.since)}`;
   return state.cause ? [sentence(state.cause), since] : [since];

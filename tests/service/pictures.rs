@@ -13,13 +13,14 @@ use rollcall::{
         employees::Consent,
         ids::{CameraId, EmployeeId, PictureId, PunchId},
         text::{Name, StreamName},
+        tracking::REMEMBERED,
     },
     ports::*,
     service::{
         pictures::{Keeps, PictureError, UNKNOWN_EVERY},
         probing::Probing,
         punching::{Outcome, PunchRequest},
-        watching::Watching,
+        watching::{Looked, Watching},
     },
     vault::VaultError,
 };
@@ -278,34 +279,70 @@ impl Glancing for Still {
     }
 }
 
-#[tokio::test]
-async fn a_camera_keeps_one_picture_of_a_stranger_who_passed_and_none_of_who_is_known() {
-    let world = instance().await.keeping(BOTH);
-    world.enrolled("ann").await;
-    let watching = Watching::new(
+fn watching(world: &Instance) -> Watching {
+    Watching::new(
         world.engine.clone(),
         Arc::new(Still),
         Arc::new(Probing::new(world.engine.clone(), Some(0.5)).with_stills(true)),
         world.punching.clone(),
         world.clock.clone(),
-    );
-    let mut watch = watching.begin(
-        Camera {
-            id: CameraId::new(Uuid::now_v7()),
-            name: Name::parse("Hall").unwrap(),
-            stream: StreamName::parse("hall").unwrap(),
-            site: None,
-            direction: Direction::default(),
-            hours: None,
-            every: LookEvery::default(),
-            visit: VisitGap::default(),
-            active: true,
-            created_at: world.clock.now(),
-            removed_at: None,
-            viewers: None,
-        },
-        &[],
-    );
+    )
+}
+
+fn camera(created_at: Timestamp) -> Camera {
+    Camera {
+        id: CameraId::new(Uuid::now_v7()),
+        name: Name::parse("Hall").unwrap(),
+        stream: StreamName::parse("hall").unwrap(),
+        site: None,
+        direction: Direction::default(),
+        hours: None,
+        every: LookEvery::default(),
+        visit: VisitGap::default(),
+        active: true,
+        created_at,
+        removed_at: None,
+        viewers: None,
+    }
+}
+
+#[tokio::test]
+async fn whose_face_is_deleted_is_nobody_also_while_they_stay_in_view() {
+    let world = instance().await;
+    let ann = world.enrolled("ann").await;
+    let watching = watching(&world);
+    let mut watch = watching.begin(camera(world.clock.now()), &[]);
+    let mut number = 0;
+    let mut look = async || {
+        let mut last = None;
+        for _ in 0..30 {
+            number += 1;
+            let text = format!("ann~0.2#{number}");
+            world.clock.advance(SignedDuration::from_millis(200));
+            let picture = Sample::new(text.into_bytes());
+            if let Looked::Faces(view) = watching.look(&mut watch, picture).await.looked {
+                last = Some(view.faces[0].1);
+            }
+        }
+        last.unwrap()
+    };
+    assert_eq!(look().await, Some(ann.id));
+    world.employees.delete_face(ADMIN, ann.id).await.unwrap();
+    assert_eq!(look().await, None);
+    let photos = ["ann~0.1#3", "ann~0.1#4"];
+    let other = world.person("anna").await.id;
+    world.enroll(other, &photos).await.unwrap();
+    assert_eq!(look().await, None, "strangers have had their looks");
+    world.clock.advance(REMEMBERED);
+    assert_eq!(look().await, Some(other));
+}
+
+#[tokio::test]
+async fn a_camera_keeps_one_picture_of_a_stranger_who_passed_and_none_of_who_is_known() {
+    let world = instance().await.keeping(BOTH);
+    world.enrolled("ann").await;
+    let watching = watching(&world);
+    let mut watch = watching.begin(camera(world.clock.now()), &[]);
     let (pictures, stop) = (world.pictures.clone(), CancellationToken::new());
     let making = tokio::spawn({
         let stop = stop.clone();
