@@ -109,12 +109,26 @@ pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, 
         } = records;
         let erased = personal_data::erase(stores, audit, &**clock, id, arguments.punches).await?;
         let Erased {
+            named,
             templates,
             photos,
             pictures,
             answers,
             punches,
+            traces,
         } = erased;
+        let replaced: &[&str] = match named {
+            true => &["name", "code", "site", "consent"],
+            false => &[],
+        };
+        let mut elsewhere = vec![
+            "backups, copies of the store and exports that were made before hold everything until they are deleted".to_owned(),
+            "kept faces that nobody knew may be theirs: the page Unknown faces shows and deletes them".to_owned(),
+            "what was seen in images that were posted is remembered for an hour, sealed and without a name".to_owned(),
+            "results of imports may quote the name for up to 14 days".to_owned(),
+            "logs have identities, and no names".to_owned(),
+        ];
+        elsewhere.extend(traces);
         let stays = counts(&personal_data::records_of(stores, id).await?);
         let receipt = pretty(&json!({
             "receipt": "erasure",
@@ -129,13 +143,9 @@ pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, 
                 "kept_answers": answers,
                 "punches": punches,
             },
-            "replaced": ["name", "code", "site", "consent"],
+            "replaced": replaced,
             "stays": stays,
-            "elsewhere": [
-                "backups that were made before hold everything until they are deleted",
-                "results of imports may quote the name for up to 14 days",
-                "logs have identities, and no names"
-            ],
+            "elsewhere": elsewhere,
         }))?;
         let detail = format!("receipt {}", digest(&receipt));
         audit

@@ -36,8 +36,10 @@ pub enum EraseError {
 }
 
 /// What was deleted of somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Erased {
+    /// Whether their record said who they are; not when they were erased before.
+    pub named: bool,
     /// Templates.
     pub templates: u64,
     /// Kept photos.
@@ -48,6 +50,8 @@ pub struct Erased {
     pub answers: u64,
     /// Punches.
     pub punches: u64,
+    /// Where the store may still have some of it, for people.
+    pub traces: Option<String>,
 }
 
 /// What the audit trail calls it when somebody is erased.
@@ -150,6 +154,7 @@ pub async fn erase(
         deleted_at: was.deleted_at.or_else(|| Some(clock.now())),
         ..was.clone()
     };
+    erased.named = (&was.name, &was.code) != (&is.name, &is.code);
     // Their face may have been forgotten since they were read: that is no change of the rest.
     if !stores.employees.update(&was, &is).await? {
         return Err(EraseError::Raced);
@@ -174,10 +179,11 @@ pub async fn erase(
         RecordKind::Punch => with_punches,
         _ => false,
     };
-    match left.iter().any(late) {
-        true => Err(EraseError::Raced),
-        false => Ok(erased),
+    if left.iter().any(late) {
+        return Err(EraseError::Raced);
     }
+    erased.traces = stores.health.clear_traces().await?;
+    Ok(erased)
 }
 
 /// Takes somebody out of what is noted of cameras: of one that nobody watches any more it would

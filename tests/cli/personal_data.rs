@@ -134,6 +134,16 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
     assert_eq!(receipt["deleted"]["photos"], 2);
     assert_eq!(receipt["deleted"]["pictures"], 1);
     assert_eq!(receipt["stays"]["punches"], 1);
+    assert_eq!(receipt["replaced"][0], "name");
+    // Nor is it left in what the store wrote before: the last who wrote is the audit trail.
+    for file in ["rollcall.db", "rollcall.db-wal"] {
+        let bytes = fs::read(data.path().join(file)).unwrap();
+        let name = b"Barack Obama";
+        assert!(
+            !bytes.windows(name.len()).any(|part| part == name),
+            "{file}"
+        );
+    }
     let sum = hex::encode(Sha256::digest(out.as_bytes()));
 
     // The service that runs beside it knows the face no more, and shows the punch without a name.

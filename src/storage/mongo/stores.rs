@@ -784,6 +784,11 @@ impl StoreHealth for MongoStore {
         within(PATIENCE, call).await
     }
 
+    async fn clear_traces(&self) -> Result<Option<String>, StoreError> {
+        let left = "MongoDB's oplog and journal hold it until they are written over";
+        Ok(Some(left.to_owned()))
+    }
+
     async fn close(&self) {
         let Some(client) = self.link.client.get().cloned() else {
             return;

@@ -831,6 +831,22 @@ impl StoreHealth for SqliteStore {
         self.threads.read(|_| Ok(())).await
     }
 
+    /// What is written goes through the write-ahead log, which keeps it until it is written over
+    /// itself: so it is emptied. Whoever reads meanwhile holds that up.
+    async fn clear_traces(&self) -> Result<Option<String>, StoreError> {
+        let empty = |connection: &Connection| {
+            let held_up: bool =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            Ok(!held_up)
+        };
+        let left = "the database's -wal file holds it until every process that uses it has stopped";
+        Ok(match self.threads.read(empty).await {
+            Ok(true) => None,
+            Ok(false) | Err(StoreError::Unavailable(_)) => Some(left.to_owned()),
+            Err(error) => return Err(error),
+        })
+    }
+
     async fn close(&self) {
         self.threads.close().await;
     }
