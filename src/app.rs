@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::service::{
-    accounts::Accounts, cameras::Cameras, devices::Devices, employees::Employees,
+    accounts::Accounts, audit::Trail, cameras::Cameras, devices::Devices, employees::Employees,
     enrollment::Enrolling, health::Health, identification::Identifying, jobs::Jobs,
     pairing::Pairing, pictures::Pictures, punching::Punching,
 };
@@ -31,6 +31,8 @@ pub struct App {
     pub pictures: Arc<Pictures>,
     /// Background jobs.
     pub jobs: Arc<Jobs>,
+    /// Who did what.
+    pub trail: Arc<Trail>,
     /// How the service and what it stands on are.
     pub health: Arc<Health>,
 }

@@ -28,7 +28,7 @@ use crate::{
     service::{
         accounts::{AccountError, Accounts},
         application_cache::AppCache,
-        audit::Audit,
+        audit::{Audit, Trail},
         cached_lists::{CachedEmployees, CachedPunches},
         cameras::{Cameras, Overlays},
         devices::Devices,
@@ -360,6 +360,7 @@ impl Core {
             clock.clone(),
             feed.clone(),
         ));
+        let trail = Arc::new(Trail::new(&stores));
         let streams: Arc<dyn Streams> = Arc::new(Go2rtc::new(access(settings))?);
         let app = App {
             accounts,
@@ -412,6 +413,7 @@ impl Core {
             pictures,
             identifying,
             jobs,
+            trail,
             health,
         };
         let watching = Arc::new(Watching::new(

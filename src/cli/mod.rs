@@ -2,6 +2,7 @@
 //! turns errors into messages and exit codes.
 
 mod admin;
+mod audit;
 mod backup;
 mod demo;
 mod doctor;
@@ -49,6 +50,11 @@ enum Command {
     /// Manage accounts
     #[command(subcommand)]
     Admin(admin::Command),
+    /// Print the audit trail: who did what to whom, newest first
+    ///
+    /// A line each: when, who, what, the identity of what it was done to, and what else is worth
+    /// knowing. The service may go on meanwhile. GET /api/audit tells the same.
+    Audit(audit::Arguments),
     /// Manage employees
     #[command(subcommand, visible_alias = "people")]
     Employees(employees::Command),
@@ -149,6 +155,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve => serve::run(&settings("info")?),
         Command::Health => health::run(&settings("warn")?.server),
         Command::Admin(command) => admin::run(&settings("warn")?, command),
+        Command::Audit(arguments) => audit::run(&settings("warn")?, &arguments),
         Command::Employees(command) => employees::run(&settings("warn")?, command),
         Command::Models(command) => models::run(&settings("warn")?, command),
         Command::Redis(command) => redis::run(&settings("error")?, command),

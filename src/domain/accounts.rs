@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     ids::{AccountId, DeviceId},
@@ -106,13 +107,32 @@ pub enum Actor {
     System,
 }
 
+impl Actor {
+    /// The word for its kind, as the API and the store have it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "account",
+            Self::Device(_) => "device",
+            Self::Operator => "operator",
+            Self::System => "system",
+        }
+    }
+
+    /// The identity of an account or device.
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Account(id) => Some(id.uuid()),
+            Self::Device(id) => Some(id.uuid()),
+            Self::Operator | Self::System => None,
+        }
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account(id) => write!(f, "account:{id}"),
-            Self::Device(id) => write!(f, "device:{id}"),
-            Self::Operator => f.write_str("operator"),
-            Self::System => f.write_str("system"),
+        match self.id() {
+            Some(id) => write!(f, "{}:{id}", self.kind()),
+            None => f.write_str(self.kind()),
         }
     }
 }

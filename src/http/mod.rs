@@ -139,5 +139,6 @@ services! {
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,
     pictures: service::pictures::Pictures,
+    trail: service::audit::Trail,
     health: service::health::Health,
 }

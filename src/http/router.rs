@@ -29,8 +29,8 @@ use super::{
     openapi,
     problem::{self, Code, Problem},
     routes::{
-        cameras, devices, employees, enroll, events, health, identify, jobs, pairings, pictures,
-        punches, redis, session, setup, status, templates,
+        audit, cameras, devices, employees, enroll, events, health, identify, jobs, pairings,
+        pictures, punches, redis, session, setup, status, templates,
     },
 };
 use crate::{
@@ -181,6 +181,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(status::get_status))
         .routes(routes!(enroll::get_consent))
         .routes(routes!(redis::get_redis))
+        .routes(routes!(audit::list_audit))
         .routes(routes!(jobs::list_jobs, jobs::create_job))
         .routes(routes!(jobs::get_job, jobs::delete_job))
         .merge(

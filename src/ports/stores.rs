@@ -17,7 +17,7 @@ use crate::domain::{
     biometrics::{ModelId, Views},
     devices::Device,
     employees::{Consent, Employee},
-    ids::{AccountId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
+    ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PunchId, TemplateId},
     jobs::{Ability, Job},
     quality::Quality,
     text::{Code, Email, IdempotencyKey, SiteName},
@@ -386,8 +386,14 @@ pub trait AuditStore: Send + Sync {
     /// Writes one entry.
     async fn append(&self, entry: &AuditEntry) -> Result<(), StoreError>;
 
+    /// A page, newest first; the cursor is time and identity of the last one.
+    async fn list(&self, page: &Page<(Timestamp, AuditId)>) -> Result<Vec<AuditEntry>, StoreError>;
+
     /// The newest entries, newest first.
-    async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+    async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let after = None;
+        self.list(&Page { after, limit }).await
+    }
 
     /// Deletes those from before a moment; how many.
     async fn purge(&self, before: Timestamp) -> Result<u64, StoreError>;

@@ -4,6 +4,7 @@
 mod app;
 
 mod accounts;
+mod audit;
 mod cameras;
 mod devices;
 mod employees;

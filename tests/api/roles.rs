@@ -70,6 +70,7 @@ const ROUTES: &[(&str, &str, [bool; 4])] = &[
     ("GET", "/api/device", [false, false, false, true]),
     ("GET", "/api/events", [true, true, true, false]),
     ("GET", "/api/redis", [true, false, false, false]),
+    ("GET", "/api/audit", [true, false, false, false]),
     ("GET", "/api/jobs", [true, false, false, false]),
     ("POST", "/api/jobs", [true, false, false, false]),
     ("GET", "/api/jobs/{id}", [true, false, false, false]),

@@ -1,5 +1,6 @@
 //! The real program: its commands, messages and exit codes.
 
+mod audit;
 mod backup;
 #[path = "../support/frozen.rs"]
 mod frozen;

@@ -1002,6 +1002,19 @@ pub async fn the_audit_trail_is_read_newest_first(stores: &Stores) {
     entries.reverse();
     assert_eq!(stores.audit.latest(100).await.as_ref(), Ok(&entries));
     assert_eq!(stores.audit.latest(4).await, Ok(entries[..4].to_vec()));
+    // Page by page nothing is missing and nothing is there twice, also where moments are equal.
+    for limit in [1, 2, 4] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = stores.audit.list(&Page { after, limit }).await.unwrap();
+            after = page.last().map(|last| (last.at, last.id));
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        assert_eq!(found, entries);
+    }
     // What is from before a moment goes for good, from the trail and from the archive.
     assert_eq!(stores.audit.purge(at(0)).await, Ok(0));
     assert_eq!(stores.audit.purge(at(2)).await, Ok(6));

@@ -40,7 +40,7 @@ use rollcall::{
     service::{
         accounts::{Accounts, NewAccount},
         application_cache::AppCache,
-        audit::Audit,
+        audit::{Audit, Trail},
         cameras::{Cameras, Overlays},
         devices::Devices,
         employees::Employees,
@@ -424,6 +424,7 @@ fn compose(
         )),
         pictures,
         identifying,
+        trail: Arc::new(Trail::new(stores)),
         health: Arc::new(Health::new(stores.health.clone(), engine, gallery)),
     }
 }

@@ -4,6 +4,7 @@
     reason = "utoipa's macro repeats the parameters of handlers as paths"
 )]
 
+pub mod audit;
 pub mod cameras;
 pub mod devices;
 pub mod employees;

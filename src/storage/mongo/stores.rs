@@ -25,7 +25,7 @@ use crate::{
         biometrics::ModelId,
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, DeviceId, EmployeeId, PunchId, TemplateId},
+        ids::{AccountId, AuditId, DeviceId, EmployeeId, PunchId, TemplateId},
         text::{Code, Email, IdempotencyKey},
     },
     ports::*,
@@ -727,9 +727,13 @@ impl AuditStore for MongoStore {
         self.insert_record(entry).await
     }
 
-    async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.select(doc! {}, doc! { "at": -1, "_id": -1 }, Some(limit))
-            .await
+    async fn list(&self, page: &Page<(Timestamp, AuditId)>) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut wanted = doc! {};
+        if let Some((at, id)) = page.after {
+            wanted.insert("$or", older_than(at, id.uuid()));
+        }
+        let order = doc! { "at": -1, "_id": -1 };
+        self.select(wanted, order, Some(page.limit)).await
     }
 
     async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {

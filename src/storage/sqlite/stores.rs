@@ -17,7 +17,7 @@ use crate::{
         biometrics::ModelId,
         devices::Device,
         employees::{Consent, Employee},
-        ids::{AccountId, DeviceId, EmployeeId, JobId, PunchId, TemplateId},
+        ids::{AccountId, AuditId, DeviceId, EmployeeId, JobId, PunchId, TemplateId},
         jobs::{Ability, Job, JobState},
         text::{Code, Email, IdempotencyKey},
     },
@@ -782,8 +782,15 @@ impl AuditStore for SqliteStore {
         self.insert_record(entry).await
     }
 
-    async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.select_page(Conditions::default(), "at DESC, id DESC", limit)
+    async fn list(&self, page: &Page<(Timestamp, AuditId)>) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut wanted = Conditions::default();
+        if let Some((at, id)) = page.after {
+            wanted.and(
+                "(at, id) < (?, ?)",
+                [at.as_millisecond().into(), blob(id.uuid()).into()],
+            );
+        }
+        self.select_page(wanted, "at DESC, id DESC", page.limit)
             .await
     }
 

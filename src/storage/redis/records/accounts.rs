@@ -1,13 +1,15 @@
 //! Devices, accounts, sessions, the audit trail, facts about the installation, and the store as
 //! a whole.
 
+use std::fmt::Display;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use redis::cmd;
 
 use super::{
     RedisStore,
-    plan::{Kept, Range, record_key},
+    plan::{Kept, Range, member, record_key, sortable},
     scripts,
 };
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
         accounts::{Account, Session, TokenHash},
         audit::AuditEntry,
         devices::Device,
-        ids::{AccountId, DeviceId},
+        ids::{AccountId, AuditId, DeviceId},
         text::Email,
     },
     ports::{
@@ -28,6 +30,14 @@ pub(super) fn page_after(id: Option<impl ToString>) -> Range {
     match id {
         Some(after) => Range::all().after(&after.to_string()),
         None => Range::all(),
+    }
+}
+
+/// The range of an index by time, newest first, after an entry of it.
+pub(super) fn back_after(last: Option<(Timestamp, impl Display)>) -> Range {
+    match last {
+        Some((at, id)) => Range::back().after(&member(&sortable(at), id)),
+        None => Range::back(),
     }
 }
 
@@ -121,8 +131,9 @@ impl AuditStore for RedisStore {
         self.insert_record(entry).await
     }
 
-    async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.select("audit_trail", &Range::back(), limit).await
+    async fn list(&self, page: &Page<(Timestamp, AuditId)>) -> Result<Vec<AuditEntry>, StoreError> {
+        let range = back_after(page.after);
+        self.select("audit_trail", &range, page.limit).await
     }
 
     async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {

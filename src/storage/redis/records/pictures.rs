@@ -5,8 +5,9 @@ use jiff::Timestamp;
 
 use super::{
     RedisStore,
+    accounts::back_after,
     forms::pictures_of,
-    plan::{Kept, Range, member, record_key, sortable},
+    plan::{Kept, record_key},
     scripts,
 };
 use crate::{
@@ -38,10 +39,7 @@ impl PictureStore for RedisStore {
         kind: PictureKind,
         page: &Page<(Timestamp, PictureId)>,
     ) -> Result<Vec<StoredPicture>, StoreError> {
-        let range = match page.after {
-            Some((at, id)) => Range::back().after(&member(&sortable(at), id)),
-            None => Range::back(),
-        };
+        let range = back_after(page.after);
         self.select(&index(kind), &range, page.limit).await
     }
 
