@@ -148,6 +148,8 @@ impl Reader<'_> {
                 variable.name,
                 if variable.secret {
                     format!("has a value that does not fit; it takes {takes}")
+                } else if takes.contains("with its unit") && text.parse::<f64>().is_ok() {
+                    format!("cannot be {text:?}, which has no unit; it takes {takes}")
                 } else {
                     format!("cannot be {text:?}; it takes {takes}")
                 },
@@ -369,12 +371,12 @@ sections! {
             takes "32 bytes in base64 or hexadecimal, older keys after commas", "Key that seals templates and photos, then older keys that still open; without it `DATA_DIR/template.key` is made";
         keep_photos: bool = "KEEP_PHOTOS", parse::switch, default "off",
             takes "on or off", "Whether enrollment photos are kept, sealed like templates";
-        keep_audit: Option<SignedDuration> = "KEEP_AUDIT", parse::forever_or_age, default "forever",
-            takes "forever, or a duration such as 1095d or 26280h", "How long the entries of the audit trail are kept";
-        keep_punch_pictures: Option<SignedDuration> = "KEEP_PUNCH_PICTURES", parse::off_or_age, default "off",
-            takes "off, or a duration such as 30d or 12h", "How long a small picture of each punch is kept, sealed like templates; see docs/PRIVACY.md";
-        keep_unknown_faces: Option<SignedDuration> = "KEEP_UNKNOWN_FACES", parse::off_or_age, default "off",
-            takes "off, or a duration such as 30d or 12h", "How long a small picture of each face that nobody knows is kept, sealed like templates; see docs/PRIVACY.md";
+        keep_audit: Option<SignedDuration> = "KEEP_AUDIT", parse::forever_or_kept, default "forever",
+            takes "forever, or a duration with its unit such as 1095d or 26280h", "How long the entries of the audit trail are kept";
+        keep_punch_pictures: Option<SignedDuration> = "KEEP_PUNCH_PICTURES", parse::off_or_kept, default "off",
+            takes "off, or a duration with its unit such as 30d or 12h", "How long a small picture of each punch is kept, sealed like templates; see docs/PRIVACY.md";
+        keep_unknown_faces: Option<SignedDuration> = "KEEP_UNKNOWN_FACES", parse::off_or_kept, default "off",
+            takes "off, or a duration with its unit such as 30d or 12h", "How long a small picture of each face that nobody knows is kept, sealed like templates; see docs/PRIVACY.md";
         backup_passphrase: SecretString = "BACKUP_PASSPHRASE", parse::passphrase, secret true,
             takes "12 characters or more", "Passphrase of backups; without it `rollcall backup` and `restore` ask for it";
     }

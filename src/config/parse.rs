@@ -85,11 +85,25 @@ pub(super) fn off_or_age(text: &str) -> Option<Option<SignedDuration>> {
     }
 }
 
+/// How long something is kept, with its unit: whoever forgot it may have meant days, and would
+/// lose everything within seconds.
+fn kept(text: &str) -> Option<SignedDuration> {
+    longer_than_zero(text)
+}
+
+/// `None` for off.
+pub(super) fn off_or_kept(text: &str) -> Option<Option<SignedDuration>> {
+    match text {
+        "off" | "0" => Some(None),
+        text => kept(text).map(Some),
+    }
+}
+
 /// `None` for ever.
-pub(super) fn forever_or_age(text: &str) -> Option<Option<SignedDuration>> {
+pub(super) fn forever_or_kept(text: &str) -> Option<Option<SignedDuration>> {
     match text {
         "forever" => Some(None),
-        text => age(text).map(Some),
+        text => kept(text).map(Some),
     }
 }
 

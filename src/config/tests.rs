@@ -41,9 +41,24 @@ fn ages_are_given_in_days_too_and_for_ever() {
     assert_eq!(kept("30 d"), hours(720));
     assert_eq!(kept("26280h"), hours(26_280));
     assert_eq!(kept("1 second"), Ok(Some(SignedDuration::from_secs(1))));
-    for bad in ["0", "0d", "-1d", "off", "d", "1.5d", "a while"] {
+    for bad in ["0", "30", "0d", "-1d", "off", "d", "1.5d", "a while"] {
         assert!(kept(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_is_kept_is_never_cut_to_seconds_because_a_unit_was_forgotten() {
+    for name in ["KEEP_AUDIT", "KEEP_PUNCH_PICTURES", "KEEP_UNKNOWN_FACES"] {
+        for bare in ["30", "1", "1.5", "-30"] {
+            let told = &problems([(name, bare)])[0];
+            let unit = format!("{name}: cannot be {bare:?}, which has no unit; it takes ");
+            assert!(told.starts_with(&unit), "{told}");
+            assert!(told.contains("with its unit such as"), "{told}");
+        }
+        assert!(Settings::read(&[(name, "30d")]).is_ok());
+    }
+    let off = Settings::read(&[("KEEP_PUNCH_PICTURES", "0")]).unwrap();
+    assert_eq!(off.privacy.keep_punch_pictures, None);
 }
 
 #[test]
