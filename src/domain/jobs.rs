@@ -48,6 +48,9 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// How a job ends.
+    pub const ENDS: [Self; 3] = [Self::Done, Self::Failed, Self::Cancelled];
+
     /// The word for the state in the API and the store.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, HeaderName, HeaderValue, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -173,13 +173,16 @@ pub async fn describe(
             "answered"
         );
     });
-    let labels = [
-        ("method", method.to_string()),
-        ("route", route),
-        ("status", status.as_u16().to_string()),
-    ];
-    metrics::counter!("rollcall_http_requests_total", &labels).increment(1);
-    metrics::histogram!("rollcall_http_request_seconds", &labels[..2]).record(took);
+    let labels = [("method", method.to_string()), ("route", route)];
+    metrics::histogram!("rollcall_http_request_seconds", &labels).record(took);
+    let answered = |status: StatusCode| {
+        let [method, route] = labels.clone();
+        let labels = [method, route, ("status", status.as_u16().to_string())];
+        metrics::counter!("rollcall_http_requests_total", &labels)
+    };
+    answered(status).increment(1);
+    // There before the first fault of the route: only so is that an increase.
+    answered(StatusCode::INTERNAL_SERVER_ERROR).increment(0);
     response.headers_mut().insert(REQUEST_ID, id.0);
     if state.stopping.is_cancelled() {
         // Whoever asks one request after the other asks the next one elsewhere.

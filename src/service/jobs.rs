@@ -11,7 +11,7 @@ mod running;
 
 use std::sync::Arc;
 
-use metrics::counter;
+use metrics::{Counter, counter};
 
 use crate::{
     clock::Clock,
@@ -62,6 +62,11 @@ pub const UNFINISHED_MOST: u64 = 20;
 /// How many employees are read at once.
 const PAGE: usize = 200;
 
+/// Counts jobs of a kind that ended so.
+fn ended(kind: JobKind, state: JobState) -> Counter {
+    counter!("rollcall_jobs_total", "kind" => kind.as_str(), "state" => state.as_str())
+}
+
 /// Queues jobs and tells of them.
 pub struct Jobs {
     stores: Stores,
@@ -80,6 +85,12 @@ impl Jobs {
         clock: Arc<dyn Clock>,
         feed: Feed,
     ) -> Self {
+        // There from the start: only so is the first one an increase.
+        for kind in JobKind::ALL {
+            for state in JobState::ENDS {
+                ended(kind, state).increment(0);
+            }
+        }
         Self {
             stores,
             model,
@@ -180,8 +191,7 @@ impl Jobs {
         if !self.stores.jobs.end(&job).await? {
             return Err(JobError::Ended);
         }
-        counter!("rollcall_jobs_total", "kind" => job.kind.as_str(), "state" => job.state.as_str())
-            .increment(1);
+        ended(job.kind, job.state).increment(1);
         Ok(job)
     }
 

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics::counter;
+use metrics::{Counter, counter};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -30,12 +30,20 @@ impl SealedCache {
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self {
+        let sealed = Self {
             name,
             cache,
             vault,
             clock,
-        }
+        };
+        // There from the start: only so is the first one an increase.
+        sealed.refused().increment(0);
+        sealed
+    }
+
+    /// Counts values that were not sealed by this installation.
+    fn refused(&self) -> Counter {
+        counter!("rollcall_cache_refused_total", "cache" => self.name)
     }
 
     /// The cache behind it, for what needs no seal.
@@ -62,7 +70,7 @@ impl SealedCache {
         match self.vault.open_cached(&sealed, key) {
             Ok(plain) => postcard::from_bytes(&plain).ok(),
             Err(error) => {
-                counter!("rollcall_cache_refused_total", "cache" => self.name).increment(1);
+                self.refused().increment(1);
                 tracing::warn!(cache = self.name, %error, "a cached value was left out");
                 None
             }

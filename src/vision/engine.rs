@@ -17,7 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, counter, gauge, histogram};
 use tokio::sync::oneshot;
 
 use super::{
@@ -173,6 +173,8 @@ impl Engine {
             pipelines.push(models.pipeline(runtime, embedder, options.limits)?);
         }
 
+        // There from the start: only so is the first one an increase.
+        refused().increment(0);
         let (sender, receiver) = bounded(options.queue.max(1));
         let engine = Self {
             jobs: RwLock::new(Some(sender)),
@@ -253,7 +255,7 @@ impl Engine {
         }
         jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => {
-                counter!("rollcall_engine_refused_total").increment(1);
+                refused().increment(1);
                 EngineError::Overloaded
             }
             TrySendError::Disconnected(_) => EngineError::Stopped,
@@ -343,6 +345,11 @@ fn choose<'a>(
         }
         .into()),
     }
+}
+
+/// Counts samples that were refused because the queue was full.
+fn refused() -> Counter {
+    counter!("rollcall_engine_refused_total")
 }
 
 /// One thread: looks at samples until the queue is closed.

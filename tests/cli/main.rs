@@ -315,6 +315,34 @@ fn health_says_by_its_exit_code_whether_the_service_answers() {
 }
 
 #[test]
+fn what_alerts_wait_for_is_counted_from_zero() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path(), &[]);
+    let (status, figures) = service.get("/metrics");
+    assert_eq!(status, 200);
+    let mut awaited = vec![
+        "rollcall_engine_refused_total".to_owned(),
+        r#"rollcall_http_requests_total{method="GET",route="/readyz",status="500"}"#.to_owned(),
+        r#"rollcall_cache_refused_total{cache="application"}"#.to_owned(),
+    ];
+    for kind in ["import", "reembed"] {
+        for state in ["done", "failed", "cancelled"] {
+            awaited.push(format!(
+                r#"rollcall_jobs_total{{kind="{kind}",state="{state}"}}"#
+            ));
+        }
+    }
+    for series in awaited {
+        let line = format!("{series} 0");
+        assert!(
+            figures.lines().any(|told| told == line),
+            "{line}\n{figures}"
+        );
+    }
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
 fn doctor_names_everything_that_is_wrong() {
     let data = tempfile::tempdir().unwrap();
     let (code, out, _) = run(rollcall(data.path(), &["doctor"])

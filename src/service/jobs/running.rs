@@ -2,13 +2,12 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use metrics::counter;
 use serde::Serialize;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{import, reembed};
+use super::{ended, import, reembed};
 use crate::{
     clock::Clock,
     domain::jobs::{ATTEMPTS_MOST, Ability, Job, JobKind, LEASE},
@@ -222,7 +221,7 @@ impl Runner {
             None => info!(job = %job.id, kind, state, done = job.done, "left a job"),
         }
         if job.ended() {
-            counter!("rollcall_jobs_total", "kind" => kind, "state" => state).increment(1);
+            ended(job.kind, job.state).increment(1);
         } else {
             self.feed.tell(News::Job(job.id)).await;
         }
