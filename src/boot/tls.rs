@@ -1,6 +1,7 @@
 //! TLS without a proxy: the certificate and key of the settings, read again when they change.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -12,10 +13,11 @@ use metrics::gauge;
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use x509_parser::extensions::GeneralName;
 
 use crate::clock::Clock;
 
@@ -173,6 +175,46 @@ pub fn certificate_ends(path: &Path) -> Result<Timestamp, TlsError> {
     first.ok_or_else(|| bad("there is no certificate in it".to_owned()))
 }
 
+/// The DNS names and addresses that the first certificate of a PEM file is for.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn certificate_names(path: &Path) -> Result<Vec<String>, TlsError> {
+    let bad = |cause: String| TlsError::Certificate {
+        path: path.to_owned(),
+        cause,
+    };
+    let chain = chain(path)?;
+    let first = chain
+        .first()
+        .ok_or_else(|| bad("there is no certificate in it".to_owned()))?;
+    let (_, read) =
+        x509_parser::parse_x509_certificate(first).map_err(|cause| bad(cause.to_string()))?;
+    let names = read
+        .subject_alternative_name()
+        .map_err(|cause| bad(cause.to_string()))?;
+    let names = names.map_or(&[][..], |names| &names.value.general_names);
+    Ok(names.iter().filter_map(name).collect())
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).map(IpAddr::from).ok(),
+            _ => <[u8; 16]>::try_from(*bytes).map(IpAddr::from).ok(),
+        }
+        .map(|address| address.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether a certificate can be for this: a DNS name, also of all hosts below one (`*.`), or an
+/// IP address.
+pub fn names_a_host(name: &str) -> bool {
+    ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok()
+}
+
 /// The certificates of a PEM file.
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_file_iter(path)
@@ -235,6 +277,24 @@ mod tests {
             ends(String::new()),
             Err(TlsError::Certificate { .. })
         ));
+    }
+
+    #[test]
+    fn names_are_read_from_the_first_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.crt");
+        let key = KeyPair::generate().unwrap();
+        let names = ["kiosk.test", "*.site.test", "192.0.2.7", "2001:db8::7"].map(str::to_owned);
+        let made = CertificateParams::new(names.to_vec()).unwrap();
+        let first = made.self_signed(&key).unwrap().pem();
+        std::fs::write(&path, first + &certificate(2031)).unwrap();
+        assert_eq!(certificate_names(&path).unwrap(), names);
+        std::fs::write(&path, "").unwrap();
+        assert!(certificate_names(&path).is_err());
+        assert!(names.iter().all(|name| names_a_host(name)));
+        for bad in ["bad name!", "", "*", "https://kiosk.test", "kiosk.test:443"] {
+            assert!(!names_a_host(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use rcgen::{
 
 use super::Failure;
 use crate::{
+    boot,
     clock::{Clock, SystemClock},
     config::Settings,
 };
@@ -31,8 +32,12 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Names and addresses that tablets reach this host by; its own are found without
+    /// Further names and addresses that tablets reach this host by; its own are found, and those
+    /// of the certificate that is there are kept
     names: Vec<String>,
+    /// For the named ones alone: neither this host's own nor those of the certificate that is there
+    #[arg(long, requires = "names")]
+    only: bool,
     /// Folder for the files
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
@@ -64,23 +69,50 @@ impl Files {
 }
 
 pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Failure> {
-    let Command::Init(Init { names, into }) = command;
+    let Command::Init(Init { names, only, into }) = command;
     let folder = into.unwrap_or_else(|| settings.store.data_dir.join("tls"));
-    let names: BTreeSet<String> = if names.is_empty() {
-        names_of_this_host()
-    } else {
-        names.into_iter().collect()
-    };
-    fs::create_dir_all(&folder)?;
+    if let Some(name) = names.iter().find(|name| !boot::names_a_host(name)) {
+        return Err(Failure::Refused(format!(
+            "'{name}' is neither a DNS name nor an IP address"
+        )));
+    }
     let files = Files::of(&folder);
+    let mut names: BTreeSet<String> = names.into_iter().collect();
+    let mut kept = BTreeSet::new();
+    if !only {
+        names.extend(names_of_this_host());
+        kept = &names_there(&files)? - &names;
+        names.extend(kept.iter().cloned());
+    }
+    fs::create_dir_all(&folder)?;
     let now = SystemClock.now();
     let made = !files.authority.exists();
     if made {
         make_authority(&files, now)?;
     }
     make_certificate(&files, &names, now)?;
-    tell(&mut std::io::stdout().lock(), &files, &names, made)?;
+    let told = Told {
+        files: &files,
+        names: &names,
+        kept: &kept,
+        made,
+        port: settings.server.port,
+    };
+    tell(&mut std::io::stdout().lock(), &told)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The names of the certificate that is there, when there is one: tablets reach this host by them.
+fn names_there(files: &Files) -> Result<BTreeSet<String>, Failure> {
+    if !files.certificate.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let names = boot::certificate_names(&files.certificate).map_err(|cause| {
+        Failure::Refused(format!(
+            "{cause}; to make another one without its names, give all names and --only"
+        ))
+    })?;
+    Ok(names.into_iter().collect())
 }
 
 /// `localhost`, the host's name, with `.local` as tablets find it by, and the address that the
@@ -101,6 +133,7 @@ fn names_of_this_host() -> BTreeSet<String> {
     if let Ok(address) = address {
         names.insert(address.ip().to_string());
     }
+    names.retain(|name| boot::names_a_host(name));
     names
 }
 
@@ -180,25 +213,46 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(
-    out: &mut impl Write,
-    files: &Files,
-    names: &BTreeSet<String>,
+/// What was made.
+struct Told<'a> {
+    files: &'a Files,
+    names: &'a BTreeSet<String>,
+    /// Those of them that only the certificate before had.
+    kept: &'a BTreeSet<String>,
+    /// Whether the authority is a new one.
     made: bool,
-) -> std::io::Result<()> {
+    port: u16,
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.join(", ")
+}
+
+fn tell(out: &mut impl Write, told: &Told<'_>) -> std::io::Result<()> {
+    let Told {
+        files,
+        names,
+        kept,
+        made,
+        port,
+    } = *told;
     let Files {
         authority,
         certificate,
         key,
         ..
     } = files;
-    let shown: Vec<&str> = names.iter().map(String::as_str).collect();
     let first = names
         .iter()
         .find(|name| name.ends_with(".local"))
         .or_else(|| names.iter().find(|name| name.parse::<IpAddr>().is_err()))
         .map_or("localhost", String::as_str);
-    writeln!(out, "certificate for {}\n", shown.join(", "))?;
+    writeln!(out, "certificate for {}", listed(names))?;
+    if !kept.is_empty() {
+        writeln!(out, "kept from the certificate before: {}", listed(kept))?;
+    }
+    writeln!(out)?;
     writeln!(out, "Start Rollcall with it:\n")?;
     writeln!(
         out,
@@ -230,7 +284,7 @@ fn tell(
     }
     writeln!(
         out,
-        "\nThen open https://{first}:PORT/kiosk there. Keep {} to yourself: whoever has it can pass for any site on those tablets.",
+        "\nThen open https://{first}:{port}/kiosk there. Keep {} to yourself: whoever has it can pass for any site on those tablets.",
         files.authority_key.display()
     )
 }

@@ -119,6 +119,51 @@ fn the_authority_stays_when_a_certificate_is_made_anew() {
 }
 
 #[test]
+fn a_certificate_that_is_made_anew_keeps_its_names() {
+    let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = init(data.path(), files.path(), &["kiosk.test", "192.0.2.7"]);
+    assert!(!first.contains("kept"), "{first}");
+    let again = init(data.path(), files.path(), &["door.test"]);
+    let names = again.lines().next().unwrap();
+    for name in ["kiosk.test", "192.0.2.7", "door.test", "localhost"] {
+        assert!(names.contains(name), "{again}");
+    }
+    let kept = "kept from the certificate before: 192.0.2.7, kiosk.test\n";
+    assert!(again.contains(kept), "{again}");
+    let only = init(data.path(), files.path(), &["--only", "door.test"]);
+    assert!(only.starts_with("certificate for door.test\n"), "{only}");
+
+    let folder = files.path().to_str().unwrap();
+    let certificate = || fs::read(files.path().join("server.crt")).unwrap();
+    let before = certificate();
+    let (code, _, error) = run(&mut rollcall(
+        data.path(),
+        &["tls", "init", "--into", folder, "bad name!"],
+    ));
+    assert_eq!(code, 1);
+    let why = "'bad name!' is neither a DNS name nor an IP address";
+    assert!(error.contains(why), "{error}");
+    assert_eq!(certificate(), before);
+    // Names that cannot be read are not dropped.
+    fs::write(files.path().join("server.crt"), "none").unwrap();
+    let (code, _, error) = run(&mut rollcall(
+        data.path(),
+        &["tls", "init", "--into", folder],
+    ));
+    assert!(code == 1 && error.contains("--only"), "{error}");
+    assert_eq!(certificate(), b"none");
+}
+
+#[test]
+fn the_address_that_tablets_open_has_the_port_of_the_settings() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = rollcall(data.path(), &["tls", "init", "--only", "kiosk.test"]);
+    let (code, said, error) = run(command.env("PORT", "8443"));
+    assert_eq!(code, 0, "{error}");
+    assert!(said.contains("https://kiosk.test:8443/kiosk"), "{said}");
+}
+
+#[test]
 fn files_that_are_no_certificate_stop_the_start_by_name() {
     let data = tempfile::tempdir().unwrap();
     init(data.path(), data.path(), &["localhost"]);
