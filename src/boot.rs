@@ -59,7 +59,7 @@ use crate::{
 pub use running::{REQUESTS_PATIENCE, Running};
 pub use shared::{Shared, SharedError};
 pub use stores::{Opened, in_use, open as open_store, open_present, open_url};
-pub use tls::{EXPIRES_SOON, Tls, TlsError, certificate_ends};
+pub use tls::{EXPIRES_SOON, Tls, TlsError, certificate_ends, certificate_names, names_a_host};
 
 /// Why the service cannot start; the messages say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -361,7 +361,7 @@ impl Core {
             feed.clone(),
         ));
         let trail = Arc::new(Trail::new(&stores));
-        let streams: Arc<dyn Streams> = Arc::new(Go2rtc::new(access(settings))?);
+        let streams = streams(settings)?;
         let app = App {
             accounts,
             cameras: Arc::new(Cameras::new(
@@ -451,12 +451,17 @@ impl Core {
     }
 }
 
-fn access(settings: &Settings) -> Access {
+/// What brings in the cameras; nothing is connected yet.
+///
+/// # Errors
+/// When its address is none.
+pub fn streams(settings: &Settings) -> Result<Arc<dyn Streams>, BootError> {
     let cameras = &settings.cameras;
-    Access {
+    let access = Access {
         url: cameras.url.clone(),
         user: cameras.user.clone().zip(cameras.password.clone()),
-    }
+    };
+    Ok(Arc::new(Go2rtc::new(access)?))
 }
 
 /// The vault, with a key that is made when there is none and nothing is sealed yet.

@@ -19,6 +19,8 @@ use crate::{
     boot::{self, Shared},
     clock::{Clock, SystemClock},
     config::{ConfigError, Environment, Settings, Shown, StoreKind, TemplateKeys},
+    domain::{cameras::Camera, text::StreamName},
+    service::cameras::every_camera,
     telemetry,
     vision::{Engine, EngineOptions, Pack, Runtime},
 };
@@ -178,6 +180,8 @@ fn examine(settings: &Settings) -> Result<Vec<Check>, Failure> {
         "redis",
         super::block_on(async { Ok(redis(settings).await) })?,
     ));
+    let cameras = super::block_on(async { Ok(cameras(settings).await) })?;
+    checks.extend(cameras.map(|outcome| check("cameras", outcome)));
     Ok(checks)
 }
 
@@ -250,6 +254,43 @@ async fn redis(settings: &Settings) -> Outcome {
     Ok((state, shared.line()))
 }
 
+/// Whether go2rtc answers, and has the stream of each camera that is not paused. `None` when there
+/// is no camera, and when the store does not say: another check tells why.
+async fn cameras(settings: &Settings) -> Option<Outcome> {
+    let stores = boot::open_present(settings).await.ok()?.stores;
+    let cameras = every_camera(&*stores.cameras).await;
+    stores.health.close().await;
+    let cameras = cameras.ok().filter(|cameras| !cameras.is_empty())?;
+    let names = match boot::streams(settings) {
+        Ok(streams) => streams.names().await.map_err(|error| error.cause),
+        Err(error) => Err(error.to_string()),
+    };
+    let url = &settings.cameras.url;
+    Some(names.map_or_else(
+        |cause| Err(format!("GO2RTC_URL {url}: {cause}")),
+        |names| streams_of(&cameras, &names, url),
+    ))
+}
+
+fn streams_of(cameras: &[Camera], names: &[StreamName], url: &str) -> Outcome {
+    let missing: Vec<_> = cameras
+        .iter()
+        .filter(|camera| camera.active && !names.contains(&camera.stream))
+        .map(|camera| format!("{} ({})", camera.name, camera.stream))
+        .collect();
+    if missing.is_empty() {
+        let number = cameras.len();
+        return Ok((
+            State::Ok,
+            format!("{number}, brought in by go2rtc at {url}"),
+        ));
+    }
+    Err(format!(
+        "go2rtc at {url} has no stream for {}: add it to its configuration, or change the camera",
+        missing.join(", ")
+    ))
+}
+
 async fn store(settings: &Settings) -> Outcome {
     let file = boot::database(settings);
     if settings.store.used() == StoreKind::Sqlite && !file.exists() {
@@ -289,21 +330,42 @@ async fn faces(settings: &Settings) -> Outcome {
             "{images} kept photos or pictures cannot be opened with this key: put {} back, or set TEMPLATE_KEY to what it held",
             boot::key_file(settings).display()
         )),
-        (0, _) => Ok((State::Ok, "nobody is enrolled yet".to_owned())),
         (people, 0) => {
-            let mut told = format!("{people} enrolled, all can be opened");
-            if census.older > 0 {
-                let older = census.older;
-                told += &format!(
-                    "; {older} templates are sealed with an older key: run `rollcall keys rotate`"
-                );
-            }
-            Ok((State::Ok, told))
+            let told = match people {
+                0 => "nobody is enrolled yet".to_owned(),
+                people => format!("{people} enrolled, all can be opened"),
+            };
+            Ok((State::Ok, told + &old_keys(settings, census.older)))
         }
         (people, unopened) => Err(format!(
             "{unopened} of {people} enrolled cannot be opened with this key: put {} back, or set TEMPLATE_KEY to what it held",
             boot::key_file(settings).display()
         )),
+    }
+}
+
+/// What is left to do of a change of the template key; empty when there is nothing. `older` is how
+/// many templates older keys sealed.
+fn old_keys(settings: &Settings, older: usize) -> String {
+    let given = settings.privacy.template_key.is_some();
+    let file = boot::key_file(settings);
+    let holds =
+        || TemplateKeys::read(&file).is_ok_and(|keys| keys.is_some_and(|k| !k.older.is_empty()));
+    if older > 0 {
+        let last = match given {
+            true => "leave the old key out of TEMPLATE_KEY",
+            false => "`rollcall keys rotate --finish`",
+        };
+        return format!(
+            "; {older} templates are sealed with an older key: restart every instance unless that was done since the new key came, then run `rollcall keys rotate`, then {last}"
+        );
+    }
+    match !given && holds() {
+        true => format!(
+            "; {} still holds an old key: `rollcall keys rotate --finish` takes it out, once every instance was restarted with the new one",
+            file.display()
+        ),
+        false => String::new(),
     }
 }
 

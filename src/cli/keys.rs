@@ -141,6 +141,9 @@ async fn rotate(settings: &Settings, stores: &Stores, finish: bool) -> Result<Ex
 fn take_out(settings: &Settings, keys: &TemplateKeys) -> Result<(), Failure> {
     let file = boot::key_file(settings);
     keys.first().replace(&file)?;
-    println!("{} holds the new key alone", file.display());
+    println!(
+        "{} holds the new key alone. Copies of the store, and backups `--without-key`, from before need the old one: keep it apart for as long as there are any.",
+        file.display()
+    );
     Ok(())
 }

@@ -61,12 +61,15 @@ fn the_key_file_is_changed_while_the_service_knows_everybody() {
         assert!(code == 1 && err.contains("restart every instance"), "{err}");
         assert_eq!(keys_in(data).older.len(), 1);
     }
+    let doctor = || run(rollcall(data, &["doctor"]).env("PORT", "0")).1;
+    let told = doctor();
+    let first = "2 templates are sealed with an older key: restart every instance";
+    let then = "then run `rollcall keys rotate`, then `rollcall keys rotate --finish`";
+    assert!(told.contains(first) && told.contains(then), "{told}");
     assert!(knows(&service, &cookie));
     assert_eq!(service.stop(), 0);
 
     let service = Service::start(data, &ADMIN);
-    let doctor = || run(rollcall(data, &["doctor"]).env("PORT", "0")).1;
-    assert!(doctor().contains("2 templates are sealed with an older key"));
     std::thread::scope(|scope| {
         let rotating = scope.spawn(|| rotate(data, &[]));
         while !rotating.is_finished() {
@@ -78,12 +81,17 @@ fn the_key_file_is_changed_while_the_service_knows_everybody() {
         let told = out.contains("5 templates, photos and pictures are sealed anew");
         assert!(told && out.contains("--finish"), "{out}");
     });
-    assert!(knows(&service, &cookie) && !doctor().contains("older key"));
+    let told = doctor();
+    let left = "still holds an old key: `rollcall keys rotate --finish`";
+    assert!(told.contains(left) && !told.contains("older key"), "{told}");
+    assert!(knows(&service, &cookie));
     let (code, out, err) = rotate(data, &["--finish"]);
     assert!(
         code == 0 && out.contains("0 templates, photos"),
         "{out}{err}"
     );
+    assert!(out.contains("from before need the old one"), "{out}");
+    assert!(!doctor().contains("old key"));
     let new = keys_in(data);
     assert!(new.older.is_empty() && new.sealing == both.sealing);
     assert!(knows(&service, &cookie));

@@ -2,8 +2,12 @@
 
 mod audit;
 mod backup;
+mod cameras;
 #[path = "../support/frozen.rs"]
 mod frozen;
+#[path = "../support/go2rtc.rs"]
+#[expect(dead_code, reason = "other tests ask for its pictures")]
+mod go2rtc;
 mod keys;
 mod personal_data;
 #[path = "../contract/records.rs"]
