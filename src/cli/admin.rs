@@ -53,7 +53,7 @@ pub(super) enum Command {
 pub(super) enum RoleArgument {
     /// Everything
     Admin,
-    /// Reads and corrects
+    /// Reads, adds and changes people, looks at kept pictures; enrolls no faces, manages no devices, cameras or accounts
     Manager,
     /// Reads
     Viewer,

@@ -45,7 +45,8 @@ impl fmt::Debug for Account {
 pub enum Role {
     /// Everything.
     Admin,
-    /// Reads and corrects; enrolls nobody, manages no devices or accounts.
+    /// Reads, adds and changes employees, looks at kept pictures; enrolls no faces, manages no
+    /// devices, cameras or accounts. Nobody corrects a punch yet.
     Manager,
     /// Reads.
     Viewer,
@@ -56,7 +57,7 @@ pub enum Role {
 pub enum Permission {
     /// Read employees, punches, what is enrolled.
     Read,
-    /// Add and change employees and, later, corrections.
+    /// Add and change employees.
     Correct,
     /// Enroll faces and delete templates.
     Enroll,

@@ -291,7 +291,7 @@ function openForm(camera) {
   offerStreams();
 }
 
-/** The streams that no camera uses yet. */
+/** The streams that no other camera uses; those that are free are named. */
 async function offerStreams() {
   const hint = byId('camera-stream-hint');
   hint.textContent = '';
@@ -300,9 +300,10 @@ async function offerStreams() {
     const { items } = await get('/api/camera-streams');
     const free = items.filter(({ camera }) => !camera || camera === changed?.id);
     byId('streams').replaceChildren(...free.map(({ name }) => el('option', { value: name })));
+    const others = free.filter(({ camera }) => !camera);
     if (items.length === 0) hint.textContent = 'go2rtc has no streams: add one to its configuration.';
-    else if (free.length === 0) hint.textContent = 'Each of go2rtc’s streams has its camera.';
-    else hint.textContent = `Free: ${free.map(({ name }) => name).join(', ')}`;
+    else if (others.length === 0) hint.textContent = 'Each of go2rtc’s streams has its camera.';
+    else hint.textContent = `Free: ${others.map(({ name }) => name).join(', ')}`;
   } catch (error) {
     hint.textContent = sentence(explain(error));
   }

@@ -25,13 +25,15 @@ async function load() {
   more.hidden = !next;
 }
 
-async function showEmpty() {
-  const empty = byId('empty');
-  empty.hidden = list.childElementCount > 0;
-  if (empty.hidden) return;
+/** Whether any are kept, and how long: above the list as well as without one. */
+async function showKept() {
   const { unknown_faces: kept } = await get('/api/status');
-  const words = kept ? 'One is kept a minute and place at most, for as long as KEEP_UNKNOWN_FACES says.' : 'None are kept: KEEP_UNKNOWN_FACES is off.';
-  empty.replaceChildren(icon('face'), el('h3', { text: 'No unknown faces' }), el('p', { text: words }));
+  byId('kept').hidden = !kept;
+  byId('empty').replaceChildren(icon('face'), el('h3', { text: 'No unknown faces' }), ...(kept ? [] : [el('p', { text: 'None are kept: KEEP_UNKNOWN_FACES is off.' })]));
+}
+
+function showEmpty() {
+  byId('empty').hidden = list.childElementCount > 0;
 }
 
 /** @param {UnknownFace} face */
@@ -63,7 +65,7 @@ async function forget(address, row, button) {
     await busy(button, () => remove(address));
     row.remove();
     toast('The face is deleted');
-    await showEmpty();
+    showEmpty();
   } catch (error) {
     toast(sentence(explain(error)));
   }
@@ -82,8 +84,8 @@ try {
   const { look } = abilities(await currentAccount());
   list.replaceChildren();
   if (look) {
-    await load();
-    await showEmpty();
+    await Promise.all([load(), showKept()]);
+    showEmpty();
   } else {
     byId('trouble').replaceChildren(notice('bad', 'Only admins and managers may look at unknown faces.'));
   }

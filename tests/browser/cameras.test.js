@@ -91,6 +91,7 @@ test('a camera is changed, paused and removed after a question; no picture is to
   await adding.getByText('Choose or type a stream: letters, digits, - and _').waitFor();
   await adding.getByLabel('Stream in go2rtc').fill('dead');
   await adding.getByText('Only at certain hours').click();
+  await adding.getByText('No day ticked means every day.').waitFor();
   await adding.getByLabel('From').fill('07:15');
   await adding.getByText('Mon', { exact: true }).click();
   await picture(page, 'camera-form');
@@ -109,13 +110,20 @@ test('a camera is changed, paused and removed after a question; no picture is to
   await camera.getByRole('button', { name: 'Change Back door' }).click();
   const changing = page.getByRole('dialog', { name: 'Change the camera' });
   assert.equal(await changing.getByLabel('Stream in go2rtc').inputValue(), 'dead');
+  // Its own stream is offered, and none that is free.
+  await changing.getByText(/^(Free: |Each of go2rtc)/u).waitFor();
+  assert.doesNotMatch(await changing.locator('#camera-stream-hint').textContent(), /dead/u);
+  assert.equal(await changing.locator('#streams option[value="dead"]').count(), 1);
   await changing.getByLabel('Name').fill('Cellar');
   await changing.getByText('Only at certain hours').click();
   await changing.getByLabel('People pass it').selectOption('out');
   const who = changing.getByLabel('Who may look, besides admins');
   assert.equal(await who.inputValue(), 'nobody');
   await who.selectOption('the following');
-  await changing.getByLabel('Their e-mail addresses').fill('nobody@example.com');
+  const viewers = changing.getByLabel('Their e-mail addresses');
+  const font = (field) => field.evaluate((node) => getComputedStyle(node).fontFamily);
+  assert.equal(await font(viewers), await font(changing.getByLabel('Name')));
+  await viewers.fill('nobody@example.com');
   await changing.getByRole('button', { name: 'Save' }).click();
   await changing.getByText('Nobody signs in with nobody@example.com: make an account for them first').waitFor();
   await who.selectOption('everybody who signs in');

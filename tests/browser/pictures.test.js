@@ -58,6 +58,7 @@ test('a punch shows its picture, strangers are listed and deleted', async () => 
     await until('three pictures are shown', async () => (await each.locator('#faces img').count()) === 3);
     await each.getByAltText(/^Somebody at Gate/u).waitFor();
     await until('with something in them', () => shown(each.locator('#faces img').first()));
+    await each.getByText(/for as long as KEEP_UNKNOWN_FACES says/u).waitFor();
     await picture(each, name);
   }
 
@@ -66,6 +67,8 @@ test('a punch shows its picture, strangers are listed and deleted', async () => 
   await page.getByText('The face is deleted').waitFor();
   assert.equal(await page.locator('#faces li').count(), 2);
   assert.equal((await server.unknownFaces()).length, 2);
+  await page.getByRole('link', { name: 'Back to today' }).click();
+  await page.getByRole('heading', { name: 'Today' }).waitFor();
   assertClean(page, phone);
 });
 
