@@ -156,7 +156,7 @@ function facts(punch) {
     ['Needed', number(punch.threshold), 'threshold: how alike it had to be at least'],
     ['Ahead of the next person', number(punch.margin), 'margin: similarity over that of the second best'],
     ['A live person', number(punch.liveness), 'liveness: probability, 0 to 1'],
-    ['Pictures', punch.frames, 'frames that were looked at together'],
+    ['Pictures compared', punch.frames, 'frames that were looked at together'],
     ['Attempt', punch.look, 'look: which one at this person it was'],
     ['Recognised by', punch.model, 'model: the embedding model'],
     ['Time from', punch.clock === 'device' ? 'the device, saved offline' : 'the server', 'clock: whose time counts'],
