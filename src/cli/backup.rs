@@ -22,7 +22,7 @@ use crate::{
     ports::Stores,
     service::{
         backup::{self, BackupError, Contents, Head},
-        copying::{self, Compared},
+        copying::{self, Compared, CopyError, Refusal},
     },
 };
 
@@ -150,16 +150,25 @@ fn sealed<'a>(
     Ok(GzEncoder::new(sealed, Compression::default()))
 }
 
+fn unopened(file: &Path, cause: &dyn std::fmt::Display) -> Failure {
+    Failure::Refused(format!("{} cannot be opened: {cause}", file.display()))
+}
+
 /// Opens what [`sealed`] wrote.
-fn opened(file: &Path, passphrase: SecretString) -> Result<impl Read, Failure> {
-    let refused = |cause: &dyn std::fmt::Display| {
-        Failure::Refused(format!("{} cannot be opened: {cause}", file.display()))
-    };
-    let input = File::open(file).map_err(|cause| refused(&cause))?;
+fn opened(file: &Path, input: File, passphrase: SecretString) -> Result<impl Read, Failure> {
+    let refused = |cause: &dyn std::fmt::Display| unopened(file, cause);
     let mut identity = scrypt::Identity::new(passphrase);
     identity.set_max_work_factor(WORK_MOST);
     let decryptor = Decryptor::new_buffered(BufReader::new(input));
-    let decryptor = decryptor.map_err(|cause| refused(&cause))?;
+    let decryptor = decryptor.map_err(|cause| match cause {
+        age::DecryptError::Io(cause) if cause.kind() != io::ErrorKind::UnexpectedEof => {
+            refused(&cause)
+        }
+        _ => Failure::Refused(format!(
+            "{} is no backup of Rollcall, or is cut off at the beginning",
+            file.display()
+        )),
+    })?;
     let plain = decryptor.decrypt(iter::once(&identity as &dyn age::Identity));
     let plain = plain.map_err(|cause| match cause {
         age::DecryptError::DecryptionFailed => refused(&"another passphrase made it"),
@@ -170,6 +179,8 @@ fn opened(file: &Path, passphrase: SecretString) -> Result<impl Read, Failure> {
 
 /// Reads an archive, all of it, and then brings the settings' store to what it holds.
 pub(super) fn restore(settings: &Settings, arguments: &Restore) -> Result<ExitCode, Failure> {
+    let file = &arguments.file;
+    let input = File::open(file).map_err(|cause| unopened(file, &cause))?;
     let passphrase = passphrase(settings, false)?;
     let reads = arguments.check || arguments.show_key;
     if !reads && boot::in_use(settings)? {
@@ -179,7 +190,7 @@ pub(super) fn restore(settings: &Settings, arguments: &Restore) -> Result<ExitCo
         )));
     }
     super::block_on_until_told(async {
-        let input = opened(&arguments.file, passphrase)?;
+        let input = opened(file, input, passphrase)?;
         let folder = between(settings)?;
         let url = format!("sqlite://{}/", folder.path().display()).into();
         let between = boot::open_url(settings, &url, true).await?.stores;
@@ -279,9 +290,46 @@ fn missing_here<'a>(
     }
 }
 
+/// What a store refuses, in words of a backup.
+fn not_copied(target: &str, error: CopyError) -> Failure {
+    let (holds, written) = match &error {
+        CopyError::Refused(Refusal::Foreign { kind, count, .. }) => (
+            format!(
+                "holds {count} {} that the backup does not have",
+                kind.plural()
+            ),
+            "nothing was written",
+        ),
+        CopyError::Refused(Refusal::Differs { kind, count, .. }) => (
+            format!(
+                "holds {count} {} that differ from the backup's",
+                kind.plural()
+            ),
+            "nothing was written",
+        ),
+        CopyError::Taken { kind, id } => (
+            format!(
+                "has a value of the backup's {} {id} elsewhere",
+                kind.singular()
+            ),
+            "what was restored stays",
+        ),
+        CopyError::Target(cause) => {
+            return Failure::Refused(format!(
+                "{target}: {cause}; what was restored stays, and the same command goes on from there"
+            ));
+        }
+        _ => return error.into(),
+    };
+    Failure::Refused(format!(
+        "{target} {holds}; {written}. To restore needs an empty store: a fresh DATA_DIR or database, in which the service was never started; or an earlier state of the same site"
+    ))
+}
+
 /// Brings the target to what the source holds, and makes sure of it.
 async fn bring(source: &Stores, target: &Stores) -> Result<(), Failure> {
-    copying::copy(source, target, |_| {}).await?;
+    let copied = copying::copy(source, target, |_| {}).await;
+    copied.map_err(|error| not_copied(&target.health.description(), error))?;
     let compared = copying::compare(source, target).await?;
     match compared.iter().all(Compared::same) {
         true => Ok(()),
@@ -296,7 +344,7 @@ fn passphrase(settings: &Settings, new: bool) -> Result<SecretString, Failure> {
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::Refused(
-            "no passphrase: set BACKUP_PASSPHRASE, or run this in a terminal".to_owned(),
+            "no passphrase: set BACKUP_PASSPHRASE, or BACKUP_PASSPHRASE_FILE to a file that holds it, or run this in a terminal".to_owned(),
         ));
     }
     let ask = |prompt| rpassword::prompt_password(prompt).map(SecretString::from);

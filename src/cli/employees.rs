@@ -46,7 +46,8 @@ pub(super) enum Command {
     /// Copy everything that is kept about somebody into a folder, for them
     ///
     /// person.json has every record, punches.csv the punches once more, beside them are the
-    /// photos that were kept, and receipt.json has the SHA-256 of each file.
+    /// photos that were kept, README.txt tells what is what, and receipt.json has the SHA-256 of
+    /// each other file.
     Export(personal_data::Export),
     /// Delete somebody's face, name and code for good, and print a receipt
     ///

@@ -71,12 +71,15 @@ enum Command {
     ///
     /// In it are accounts, devices, cameras, employees, sealed templates, photos and
     /// pictures, punches, kept answers, settings, the audit trail, and the template key. Not in it
-    /// are sessions and jobs. The passphrase comes from BACKUP_PASSPHRASE, or is asked for. Format: gzip in age 1.
+    /// are sessions and jobs. The passphrase comes from BACKUP_PASSPHRASE, from
+    /// the file that BACKUP_PASSPHRASE_FILE names, or is asked for. Format: gzip in age 1.
     Backup(backup::Backup),
     /// Bring a store, of any kind, to what an archive holds; stop the service first
     ///
     /// All of the archive is read and held to its digests before anything is written. The store
-    /// may be empty, or an earlier state of the same site. Can be run again.
+    /// must be empty (a fresh DATA_DIR or database, in which the service was never started), or an
+    /// earlier state of the same site. Can be run again. The passphrase comes from
+    /// BACKUP_PASSPHRASE, from the file that BACKUP_PASSPHRASE_FILE names, or is asked for.
     Restore(backup::Restore),
     /// Move a whole site from one store to another
     #[command(subcommand)]

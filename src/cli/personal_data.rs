@@ -1,9 +1,9 @@
 //! `rollcall people export` and `rollcall people erase`: what the law lets people ask for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{DirBuilder, File, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::PathBuf,
     process::ExitCode,
@@ -17,8 +17,13 @@ use super::Failure;
 use crate::{
     boot::{self, Records},
     config::Settings,
-    domain::{accounts::Actor, ids::EmployeeId, text::Code},
-    ports::StoredRecord,
+    domain::{
+        accounts::Actor,
+        employees::{CONSENT_TEXT, CONSENT_VERSION},
+        ids::{DeviceId, EmployeeId},
+        text::Code,
+    },
+    ports::{RecordKind, StoredRecord},
     service::personal_data::{self, Erased, Inside, digest},
 };
 
@@ -55,7 +60,15 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
         let to = arguments.to.clone();
         let to = to.unwrap_or_else(|| PathBuf::from(format!("export-{id}")));
         let made = DirBuilder::new().mode(0o700).create(&to);
-        made.map_err(|cause| Failure::Refused(format!("{}: {cause}", to.display())))?;
+        made.map_err(|cause| {
+            Failure::Refused(match cause.kind() {
+                ErrorKind::AlreadyExists => format!(
+                    "{} is there already; choose another name with --to",
+                    to.display()
+                ),
+                _ => format!("{}: {cause}", to.display()),
+            })
+        })?;
         // The trail tells of it first; so the copy has this entry only when it is made again.
         let audit = &records.audit;
         audit
@@ -65,7 +78,9 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
             folder: to.clone(),
             files: Vec::new(),
             unopened: 0,
+            device_names: personal_data::device_names(&records.stores, &about).await?,
         };
+        copy.file("README.txt", guide().as_bytes())?;
         copy.write(&about, |record| {
             personal_data::inside(record, vault.as_ref())
         })?;
@@ -80,13 +95,28 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
             "files": copy.files,
         });
         copy.file("receipt.json", &pretty(&receipt)?)?;
-        for (kind, count) in counts(&about) {
-            println!("{count:>8} {kind}");
+        let counts = counts(&about);
+        for kind in RecordKind::ALL {
+            match counts.get(kind.plural()) {
+                Some(1) => println!("{:>8} {}", 1, kind.singular()),
+                Some(count) => println!("{count:>8} {}", kind.plural()),
+                None => {}
+            }
         }
-        println!("written to {}", to.display());
         println!(
-            "It holds their photos and templates as they are: hand it over safely, and then delete it."
+            "written to {}; README.txt in it tells what is what",
+            to.display()
         );
+        let faces = [RecordKind::Template, RecordKind::Photo, RecordKind::Picture];
+        let held = faces.map(RecordKind::plural).into_iter();
+        let held: Vec<_> = held.filter(|kind| counts.contains_key(kind)).collect();
+        match held.is_empty() {
+            true => println!("No face is in it. Hand it over safely, and then delete it."),
+            false => println!(
+                "It holds their {} as they are: hand it over safely, and then delete it.",
+                held.join(", ")
+            ),
+        }
         if copy.unopened > 0 {
             return Err(Failure::Refused(format!(
                 "{} templates, photos or pictures could not be opened with the present TEMPLATE_KEY and are left out",
@@ -210,12 +240,57 @@ struct CopiedFile {
     sha256: String,
 }
 
+/// What is in a copy, for whoever gets it.
+fn guide() -> String {
+    format!(
+        "\
+This folder is a copy of everything that the attendance service keeps about one person.
+Times are in UTC.
+
+receipt.json   when the copy was made, how many records of each kind are in it, and the SHA-256
+               of each other file, by which it can be told that nothing was changed since
+punches.csv    the punches, for a spreadsheet: when, what, the workday it counts for, the site,
+               the name of the device or camera, and when it was written
+photo-*        photos that were kept of the enrollment
+picture-*      small pictures that were kept of punches
+person.json    every record:
+
+  employees        name, code, site, whether a face is enrolled, and the consent: when it was
+                   given, who wrote it down, and in `text` the version of the words
+  templates        the numbers that the face was turned into, with which program of recognition
+                   (`model`) and what was measured on the photo
+  photos           which file, when, of which template
+  pictures         which file, when, of which punch
+  punches          each coming and going: `clock` is whose clock tells the time, `device_name` the
+                   device or camera, `evidence` how alike the face was and what was needed
+  kept_answers     what a device was answered that sent a punch, kept for a while so that the same
+                   punch sent again gets the same answer and is not written twice
+  gallery_changes  when the face last changed in, or left, the list by which people are recognised
+  audit_entries    who did something about this person, and when: an account (somebody who was
+                   signed in), a device, `operator` (a command on the server) or `system`
+                   (the service by itself)
+
+`\"opened\": false` stands where something is sealed with a key that was not there.
+Long identities, such as 0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b, only tell which records belong
+together.
+
+The words of the consent in the version {CONSENT_VERSION}, which is today's:
+
+  {CONSENT_TEXT}
+
+Whoever runs the service can tell the words of an earlier version.
+"
+    )
+}
+
 /// A copy in the making.
 struct Copy {
     folder: PathBuf,
     files: Vec<CopiedFile>,
     /// Templates, photos and pictures that no present key opens.
     unopened: usize,
+    /// What the devices and cameras are called.
+    device_names: HashMap<DeviceId, String>,
 }
 
 impl Copy {
@@ -251,7 +326,14 @@ impl Copy {
         }
         self.file("person.json", &pretty(&json!(kinds))?)?;
         let mut punches = csv::Writer::from_writer(Vec::new());
-        punches.write_record(["at", "kind", "workday", "site", "recorded_at"])?;
+        punches.write_record([
+            "at",
+            "kind",
+            "workday",
+            "site",
+            "recorded_at",
+            "device_name",
+        ])?;
         for record in about {
             if let StoredRecord::Punch(punch) = record {
                 punches.write_record([
@@ -264,6 +346,10 @@ impl Copy {
                         .map(ToString::to_string)
                         .unwrap_or_default(),
                     punch.recorded_at.to_string(),
+                    self.device_names
+                        .get(&punch.device)
+                        .cloned()
+                        .unwrap_or_default(),
                 ])?;
             }
         }
@@ -275,6 +361,12 @@ impl Copy {
     fn opened(&mut self, record: &StoredRecord, inside: Inside) -> Result<Value, Failure> {
         let tagged = serde_json::to_value(record)?;
         let mut value = tagged.get("record").cloned().unwrap_or_default();
+        if let (Some(device), Some(fields)) =
+            (personal_data::device_of(record), value.as_object_mut())
+        {
+            let name = self.device_names.get(&device);
+            fields.insert("device_name".to_owned(), json!(name));
+        }
         let (member, opened) = match inside {
             Inside::Nothing => return Ok(value),
             Inside::Unopened => {

@@ -164,6 +164,9 @@ struct More {
     cause: Option<String>,
 }
 
+/// Most bytes of a JSON body.
+pub const JSON_MOST: usize = 64 << 10;
+
 /// How long a client should wait when nothing better is known, seconds.
 const RETRY_AFTER: u64 = 1;
 
@@ -240,7 +243,7 @@ impl Problem {
                 Code::MethodNotAllowed,
                 "this address takes the methods that the Allow header names",
             ),
-            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+            StatusCode::PAYLOAD_TOO_LARGE => too_large_for_all(),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 Self::new(Code::UnsupportedType, "another content type is needed")
             }
@@ -390,8 +393,21 @@ fn is_said(response: &Response) -> bool {
     begins(b"application/json") || begins(b"text/html")
 }
 
-/// The answer to a request whose body is larger than its route takes.
-pub fn too_large() -> Problem {
+/// The answer to a request that has more bytes than its route takes, or a part of it; of both
+/// `most` is the number.
+pub fn too_large(what: &str, most: usize) -> Problem {
+    let size = match most {
+        most if most % (1 << 20) == 0 => format!("{} MiB", most >> 20),
+        most => format!("{} KiB", most >> 10),
+    };
+    Problem::new(
+        Code::TooLarge,
+        format!("{what} has more than {size} ({most} bytes), the most that is taken here"),
+    )
+}
+
+/// The same where the number is not known.
+fn too_large_for_all() -> Problem {
     Problem::new(
         Code::TooLarge,
         "the request has more bytes than this address takes",
@@ -402,7 +418,7 @@ pub fn too_large() -> Problem {
 /// request and nothing of the service.
 fn rejected(status: StatusCode, text: String) -> Problem {
     let code = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => return too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => return too_large_for_all(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedType,
         StatusCode::UNPROCESSABLE_ENTITY => Code::Invalid,
         StatusCode::NOT_FOUND => Code::NotFound,
@@ -432,10 +448,17 @@ rejections!(
 impl From<JsonRejection> for Problem {
     /// A body that is JSON, of another shape: told by field.
     fn from(rejection: JsonRejection) -> Self {
-        if let JsonRejection::JsonDataError(error) = &rejection
-            && let Some((field, detail)) = misfit(error)
-        {
-            return Self::field(&field, detail);
+        if let JsonRejection::JsonDataError(error) = &rejection {
+            return match misfit(error) {
+                Some((field, detail)) => Self::field(&field, detail),
+                None => Self::new(
+                    Code::Invalid,
+                    "the body must be a JSON object as documented",
+                ),
+            };
+        }
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return too_large("the body", JSON_MOST);
         }
         rejected(rejection.status(), rejection.body_text())
     }
@@ -466,7 +489,37 @@ fn misfit(error: &JsonDataError) -> Option<(String, String)> {
     }
     match error.path().to_string().as_str() {
         "." => None,
-        path => Some((path.to_owned(), words.to_owned())),
+        path => Some((path.to_owned(), in_json(words))),
+    }
+}
+
+/// serde's words for a value that does not fit, without names of types in the program.
+fn in_json(words: &str) -> String {
+    let Some((found, expected)) = words.rsplit_once(", expected ") else {
+        return words.to_owned();
+    };
+    let kind = expected.split(' ').next().unwrap_or_default();
+    let whole = |least: &dyn std::fmt::Display, most: &dyn std::fmt::Display| {
+        format!("{found}, expected a whole number from {least} to {most}")
+    };
+    match kind {
+        "struct" | "map" => "must be a JSON object".to_owned(),
+        "tuple" | "array" => "must be a list".to_owned(),
+        "u8" => whole(&u8::MIN, &u8::MAX),
+        "u16" => whole(&u16::MIN, &u16::MAX),
+        "u32" => whole(&u32::MIN, &u32::MAX),
+        "i8" => whole(&i8::MIN, &i8::MAX),
+        "i16" => whole(&i16::MIN, &i16::MAX),
+        "i32" => whole(&i32::MIN, &i32::MAX),
+        "u64" | "usize" => format!("{found}, expected a whole number, 0 or more"),
+        "i64" | "isize" => format!("{found}, expected a whole number"),
+        "f32" | "f64" => format!("{found}, expected a number"),
+        "enum" | "variant" => "is none of the words that are taken".to_owned(),
+        _ => match expected {
+            "a sequence" => "must be a list".to_owned(),
+            "a map" => "must be a JSON object".to_owned(),
+            _ => words.to_owned(),
+        },
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
     context::{self, Client},
     limits::{AddressLimit, Quota, SharedLimit},
     openapi,
-    problem::{self, Code, Problem},
+    problem::{self, Code, JSON_MOST, Problem},
     routes::{
         audit, cameras, devices, employees, enroll, events, health, identify, jobs, pairings,
         pictures, punches, redis, session, setup, status, templates,
@@ -62,9 +62,6 @@ pub struct Parts {
     /// Renders the figures for `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
-
-/// Most bytes of a JSON body.
-const JSON_MOST: usize = 64 << 10;
 
 /// How many seconds' worth of requests an address may send at once.
 const BURST_SECONDS: u32 = 10;

@@ -4,8 +4,11 @@
 use std::collections::HashMap;
 
 use axum::{
-    extract::{FromRequest, Multipart, Request, multipart::Field},
-    http::header,
+    extract::{
+        FromRequest, Multipart, Request,
+        multipart::{Field, MultipartError},
+    },
+    http::{StatusCode, header},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -82,7 +85,7 @@ impl Upload {
             _ => FILE_MOST,
         };
         if declared.is_some_and(|length| length > limit) {
-            return Err(too_large());
+            return Err(too_large("the request", limit));
         }
         let wanted = declared.unwrap_or(limit);
         match content_type.as_str() {
@@ -95,7 +98,7 @@ impl Upload {
                 let room = room(wanted)?;
                 let bytes = axum::body::to_bytes(request.into_body(), FILE_MOST)
                     .await
-                    .map_err(|_| too_large())?;
+                    .map_err(|_| too_large("the request", FILE_MOST))?;
                 Ok(Self {
                     images: vec![Sample::new(bytes)],
                     texts: HashMap::new(),
@@ -128,7 +131,8 @@ impl Upload {
             _room: room,
         };
         let mut fields = Fields::default();
-        while let Some(field) = form.next_field().await? {
+        let cut = |error| cut_off(error, shape.body_limit());
+        while let Some(field) = form.next_field().await.map_err(cut)? {
             let name = field.name().unwrap_or_default().to_owned();
             let text = shape.texts.iter().find(|known| **known == name);
             if name == shape.images {
@@ -141,10 +145,10 @@ impl Upload {
                         },
                     ));
                 }
-                let bytes = read_part(field, FILE_MOST).await?;
+                let bytes = read_part(field, FILE_MOST, shape).await?;
                 upload.images.push(Sample::new(bytes));
             } else if let Some(&known) = text {
-                let bytes = read_part(field, TEXT_MOST).await?;
+                let bytes = read_part(field, TEXT_MOST, shape).await?;
                 match String::from_utf8(bytes.into()) {
                     Ok(value) if upload.texts.contains_key(known) => {
                         drop(value);
@@ -182,11 +186,25 @@ impl Upload {
     }
 }
 
-async fn read_part(mut field: Field<'_>, most: usize) -> Result<Bytes, Problem> {
+/// What ended the reading of a form; of a body that goes on for too long it is known how much is
+/// taken.
+fn cut_off(error: MultipartError, limit: usize) -> Problem {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large("the request", limit),
+        _ => error.into(),
+    }
+}
+
+async fn read_part(
+    mut field: Field<'_>,
+    most: usize,
+    shape: &'static Shape,
+) -> Result<Bytes, Problem> {
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = field.chunk().await? {
+    let cut = |error| cut_off(error, shape.body_limit());
+    while let Some(chunk) = field.chunk().await.map_err(cut)? {
         if bytes.len() + chunk.len() > most {
-            return Err(too_large());
+            return Err(too_large("a part of the form", most));
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -1,6 +1,8 @@
 //! What the law lets people ask for: a copy of everything that is kept about them, and that it
 //! is erased.
 
+use std::collections::{BTreeSet, HashMap};
+
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -11,7 +13,7 @@ use crate::{
     domain::{
         accounts::Actor,
         employees::Employee,
-        ids::EmployeeId,
+        ids::{CameraId, DeviceId, EmployeeId},
         text::{Code, Name, TextError},
     },
     ports::{Page, PunchFilter, RecordKind, StoreError, StoredRecord, Stores},
@@ -116,6 +118,39 @@ fn mentions(record: &StoredRecord, id: EmployeeId) -> bool {
         }
         _ => false,
     }
+}
+
+/// The device or camera that a record came from, under the identity of a device.
+pub fn device_of(record: &StoredRecord) -> Option<DeviceId> {
+    match record {
+        StoredRecord::Punch(punch) => Some(punch.device),
+        StoredRecord::Picture(picture) => Some(picture.device),
+        StoredRecord::Answer(answer) => Some(answer.device),
+        _ => None,
+    }
+}
+
+/// What the devices and cameras are called that records came from.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn device_names(
+    stores: &Stores,
+    records: &[StoredRecord],
+) -> Result<HashMap<DeviceId, String>, StoreError> {
+    let ids: BTreeSet<_> = records.iter().filter_map(device_of).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let mut names = HashMap::new();
+    for ids in ids.chunks(PAGE) {
+        let cameras: Vec<_> = ids.iter().map(|id| CameraId::new(id.uuid())).collect();
+        for device in stores.devices.find_many(ids).await? {
+            names.insert(device.id, device.name.to_string());
+        }
+        for camera in stores.cameras.find_many(&cameras).await? {
+            names.insert(DeviceId::new(camera.id.uuid()), camera.name.to_string());
+        }
+    }
+    Ok(names)
 }
 
 /// Deletes for good what is enrolled of somebody, the answers that name them and, when asked to,

@@ -10,7 +10,7 @@ use rollcall::{
     service::{audit::Audit, devices::Devices},
 };
 use rollcall::{service::feed::Feed, storage::memory::MemoryBus};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::app::TestApp;
@@ -44,6 +44,7 @@ async fn malformed_json_is_told_what_is_wrong() {
             .post_bytes("/api/employees", "application/json", body)
             .await;
         answer.problem(422, "invalid");
+        assert!(!answer.text.contains("struct"), "{}", answer.text);
     }
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let answer = admin
@@ -88,6 +89,38 @@ async fn a_field_that_does_not_fit_is_named() {
         let detail = problem["errors"][0]["detail"].as_str().unwrap();
         assert!(detail.contains(word), "{problem}");
         assert!(!detail.contains("line"), "{problem}");
+    }
+    // Of another kind altogether: said in words of JSON, not of the program.
+    let camera = |hours: Value, viewers: Value, every: Value| {
+        json!({
+            "name": "Gate", "stream": "gate", "hours": hours, "viewers": viewers,
+            "every_ms": every,
+        })
+    };
+    for (body, said) in [
+        (
+            json!([]),
+            "\"detail\":\"the body must be a JSON object as documented\"",
+        ),
+        (json!("x"), "the body must be a JSON object"),
+        (
+            camera(json!([]), json!([]), json!(1)),
+            "must be a JSON object",
+        ),
+        (
+            camera(json!(5), json!([]), json!(1)),
+            "must be a JSON object",
+        ),
+        (camera(json!(null), json!("x"), json!(1)), "must be a list"),
+        (camera(json!(null), json!([]), json!(-1)), "a whole number"),
+    ] {
+        let answer = admin.post("/api/cameras", body).await;
+        answer.problem(422, "invalid");
+        let text = &answer.text;
+        assert!(text.contains(said), "{said}: {text}");
+        for inside in ["struct", "Body", "sequence", "elements", "u32", "u64"] {
+            assert!(!text.contains(inside), "{text}");
+        }
     }
     for (path, field, word) in [
         (
@@ -181,9 +214,13 @@ async fn large_bodies_are_refused_before_they_are_read() {
     let admin = app.admin().await;
     let kiosk = app.kiosk().await;
     let token = kiosk.client.headers["authorization"].to_str().unwrap();
-    for (kind, length) in [
-        ("image/jpeg", 12 << 20),
-        ("multipart/form-data; boundary=x", (60 << 20) + (64 << 10)),
+    for (kind, length, said) in [
+        ("image/jpeg", 12 << 20, "12 MiB (12582912 bytes)"),
+        (
+            "multipart/form-data; boundary=x",
+            (60 << 20) + (64 << 10),
+            "61504 KiB",
+        ),
     ] {
         let head = format!(
             "POST /api/punches HTTP/1.1\r\nAuthorization: {token}\r\nContent-Type: {kind}\r\nContent-Length: {}",
@@ -191,7 +228,10 @@ async fn large_bodies_are_refused_before_they_are_read() {
         );
         let answer = declare(&app, &head).await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-        assert!(answer.contains("too_large"));
+        assert!(
+            answer.contains("too_large") && answer.contains(said),
+            "{answer}"
+        );
     }
     // Without a token nobody reads at all.
     let answer = declare(
@@ -202,14 +242,24 @@ async fn large_bodies_are_refused_before_they_are_read() {
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 
     let long = json!({"name": "A", "code": "x", "site": "y".repeat(70_000)});
-    admin
-        .post("/api/employees", long)
-        .await
-        .problem(413, "too_large");
+    let answer = admin.post("/api/employees", long).await;
+    let problem = answer.problem(413, "too_large");
+    assert!(
+        problem.to_string().contains("64 KiB (65536 bytes)"),
+        "{problem}"
+    );
+    let list = "x".repeat((1 << 20) + 1);
+    let answer = admin.post_bytes("/api/imports", "text/csv", list).await;
+    let problem = answer.problem(413, "too_large");
+    assert!(
+        problem.to_string().contains("1 MiB (1048576 bytes)"),
+        "{problem}"
+    );
     let file = vec![0xff; (12 << 20) + 1];
     let form = crate::app::images("image", &[file]);
     let answer = kiosk.client.post_form("/api/punches", form).await;
-    answer.problem(413, "too_large");
+    let problem = answer.problem(413, "too_large");
+    assert!(problem.to_string().contains("12 MiB"), "{problem}");
 }
 
 /// A store that fails as it is told.

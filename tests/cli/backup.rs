@@ -137,6 +137,13 @@ async fn what_is_no_whole_archive_writes_nothing() {
     for length in [0, 100, bytes.len() / 2, bytes.len() - 1] {
         refused(&bytes[..length], PASSPHRASE);
     }
+    for none in [&b""[..], &bytes[..100], b"{}", b"SQLite format 3\0"] {
+        let said = refused(none, PASSPHRASE);
+        assert!(
+            said.contains("other.age is no backup of Rollcall, or is cut off"),
+            "{said}"
+        );
+    }
     let longer = [&bytes[..], b"more"].concat();
     refused(&longer, PASSPHRASE);
     refused(b"{}", PASSPHRASE);
@@ -248,9 +255,9 @@ async fn an_archive_overwrites_nothing_and_needs_a_passphrase() {
     let other = other.to_str().unwrap();
     let (code, _, err) = run(on(&site, &["backup", other]).env("BACKUP_PASSPHRASE", "too short"));
     assert!(code == 2 && err.contains("12 characters"), "{err}");
-    for command in ["backup", "restore"] {
-        let (code, _, err) = run(&mut rollcall(site.path(), &[command, other]));
-        assert!(code == 1 && err.contains("BACKUP_PASSPHRASE"), "{err}");
+    for (command, file) in [("backup", other), ("restore", &archive)] {
+        let (code, _, err) = run(&mut rollcall(site.path(), &[command, file]));
+        assert!(code == 1 && err.contains("BACKUP_PASSPHRASE_FILE"), "{err}");
     }
     let (code, _, err) = run(&mut on(&site, &["backup", "none/such/folder/b"]));
     assert!(code == 1 && err.contains("cannot be written"), "{err}");
@@ -310,6 +317,11 @@ async fn a_service_that_runs_is_backed_up_and_not_restored_over() {
     let archive = folder.path().join("site.age");
     let archive = archive.to_str().unwrap();
     let told = |arguments: &[&str]| run(on(&site, arguments).envs(key));
+    let (code, _, err) = told(&["restore", archive]);
+    assert!(
+        code == 1 && err.contains("cannot be opened"),
+        "not there, which comes first: {err}"
+    );
     let (code, out, err) = told(&["backup", archive]);
     assert_eq!(code, 0, "{out}{err}");
     let (code, out, err) = told(&["restore", archive]);
@@ -325,9 +337,10 @@ async fn a_service_that_runs_is_backed_up_and_not_restored_over() {
     news.await;
     let (code, out, err) = told(&["restore", archive]);
     assert!(
-        code == 1 && err.contains("nothing was written"),
+        code == 1 && err.contains("nothing was written") && err.contains("needs an empty store"),
         "{out}{err}"
     );
+    assert!(!err.contains("source") && !err.contains("copy"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

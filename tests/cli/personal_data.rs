@@ -65,6 +65,14 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
 
     let (code, out, err) = people(&["export", "44", "--to", to_text]);
     assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("       1 employee\n") && out.contains("       2 templates\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("their templates, photos, pictures as they are"),
+        "{out}"
+    );
     assert_eq!(
         fs::metadata(&to).unwrap().permissions().mode() & 0o777,
         0o700
@@ -83,6 +91,22 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
     assert_eq!(person["punches"][0]["kind"], "in");
     let csv = fs::read_to_string(to.join("punches.csv")).unwrap();
     assert_eq!(csv.lines().count(), 2, "{csv}");
+    assert!(
+        csv.lines()
+            .all(|line| line.ends_with(",device_name") || line.ends_with(",Door"))
+    );
+    for section in ["punches", "pictures"] {
+        assert_eq!(person[section][0]["device_name"], "Door", "{section}");
+    }
+    // Every section is explained, and so is every kind of file.
+    let guide = fs::read_to_string(to.join("README.txt")).unwrap();
+    for section in person.as_object().unwrap().keys() {
+        assert!(
+            guide.contains(&format!("\n  {section} ")),
+            "{section}: {guide}"
+        );
+    }
+    assert!(guide.contains(rollcall::domain::employees::CONSENT_TEXT));
     // The photos are the files that were enrolled.
     let mut kept: Vec<_> = person["photos"]
         .as_array()
@@ -103,7 +127,7 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
     let receipt: Value =
         serde_json::from_slice(&fs::read(to.join("receipt.json")).unwrap()).unwrap();
     let files = receipt["files"].as_array().unwrap();
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 6);
     for file in files {
         let path = to.join(file["name"].as_str().unwrap());
         let bytes = fs::read(&path).unwrap();
@@ -115,7 +139,7 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
     }
     let (code, _, err) = people(&["export", "44", "--to", to_text]);
     assert!(
-        code == 1 && err.contains(to_text),
+        code == 1 && err.contains(&format!("{to_text} is there already")),
         "nothing is written over: {err}"
     );
 
@@ -162,6 +186,7 @@ fn somebody_gets_a_copy_and_is_erased_with_a_receipt() {
     let again = data.path().join("again");
     let (code, out, err) = people(&["export", &id, "--to", again.to_str().unwrap()]);
     assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("No face is in it"), "{out}");
     let person = fs::read_to_string(again.join("person.json")).unwrap();
     assert!(person.contains(&sum), "{person}");
     for gone in [

@@ -20,9 +20,9 @@ use crate::{
         auth::{Administering, Allowed},
         extract::{Json, Path, Query},
         page::{List, PageQuery},
-        problem::{Code, Problem},
+        problem::{Code, Problem, too_large},
     },
-    service::jobs::Jobs,
+    service::jobs::{BYTES_MOST, Jobs},
 };
 
 /// Something that is done in the background.
@@ -230,6 +230,10 @@ pub async fn create_import(
             "send the list as the body, with Content-Type: text/csv",
         ));
     }
-    let job = jobs.import(allowed.actor(), &list?).await?;
+    let list = list.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large("the list", BYTES_MOST),
+        _ => rejection.into(),
+    })?;
+    let job = jobs.import(allowed.actor(), &list).await?;
     Ok(queued(&job))
 }
