@@ -78,16 +78,12 @@ fn as_text(Told { entry, actor_name }: &Told) -> String {
         Some(name) => format!("{} {name}", entry.actor.kind()),
         None => entry.actor.to_string(),
     };
-    let mut line = format!(
-        "{:.3}\t{actor}\t{}\t{}",
-        entry.at, entry.action, entry.subject
-    );
-    if let Some(detail) = &entry.detail {
-        line.push('\t');
-        line.push_str(detail);
-    }
-    // A name that somebody gave must not look like an entry of its own.
-    line.replace(|c: char| c.is_control() && c != '\t', " ")
+    let at = format!("{:.3}", entry.at);
+    let fields = [&at, &actor, &entry.action, &entry.subject];
+    // A name that somebody gave must not look like an entry or a column of its own.
+    let clean = |field: &String| field.replace(char::is_control, " ");
+    let line: Vec<_> = fields.into_iter().chain(&entry.detail).map(clean).collect();
+    line.join("\t")
 }
 
 /// As `GET /api/audit` has it.

@@ -255,12 +255,16 @@ async fn redis(settings: &Settings) -> Outcome {
 }
 
 /// Whether go2rtc answers, and has the stream of each camera that is not paused. `None` when there
-/// is no camera, and when the store does not say: another check tells why.
+/// is none, and when the store does not say: another check tells why.
 async fn cameras(settings: &Settings) -> Option<Outcome> {
     let stores = boot::open_present(settings).await.ok()?.stores;
     let cameras = every_camera(&*stores.cameras).await;
     stores.health.close().await;
-    let cameras = cameras.ok().filter(|cameras| !cameras.is_empty())?;
+    let mut cameras = cameras.ok()?;
+    cameras.retain(|camera| camera.active);
+    if cameras.is_empty() {
+        return None;
+    }
     let names = match boot::streams(settings) {
         Ok(streams) => streams.names().await.map_err(|error| error.cause),
         Err(error) => Err(error.to_string()),
@@ -275,7 +279,7 @@ async fn cameras(settings: &Settings) -> Option<Outcome> {
 fn streams_of(cameras: &[Camera], names: &[StreamName], url: &str) -> Outcome {
     let missing: Vec<_> = cameras
         .iter()
-        .filter(|camera| camera.active && !names.contains(&camera.stream))
+        .filter(|camera| !names.contains(&camera.stream))
         .map(|camera| format!("{} ({})", camera.name, camera.stream))
         .collect();
     if missing.is_empty() {
@@ -345,7 +349,7 @@ async fn faces(settings: &Settings) -> Outcome {
 }
 
 /// What is left to do of a change of the template key; empty when there is nothing. `older` is how
-/// many templates older keys sealed.
+/// many templates, photos and pictures older keys sealed.
 fn old_keys(settings: &Settings, older: usize) -> String {
     let given = settings.privacy.template_key.is_some();
     let file = boot::key_file(settings);
@@ -357,7 +361,7 @@ fn old_keys(settings: &Settings, older: usize) -> String {
             false => "`rollcall keys rotate --finish`",
         };
         return format!(
-            "; {older} templates are sealed with an older key: restart every instance unless that was done since the new key came, then run `rollcall keys rotate`, then {last}"
+            "; {older} templates, photos and pictures are sealed with an older key: restart every instance unless that was done since the new key came, then run `rollcall keys rotate`, then {last}"
         );
     }
     match !given && holds() {

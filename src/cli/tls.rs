@@ -77,12 +77,13 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
         )));
     }
     let files = Files::of(&folder);
-    let mut names: BTreeSet<String> = names.into_iter().collect();
+    let mut names: BTreeSet<String> = names.iter().map(|name| in_one_form(name)).collect();
     let mut kept = BTreeSet::new();
-    if !only {
-        names.extend(names_of_this_host());
+    if !only && files.certificate.exists() {
         kept = &names_there(&files)? - &names;
         names.extend(kept.iter().cloned());
+    } else if !only {
+        names.extend(names_of_this_host());
     }
     fs::create_dir_all(&folder)?;
     let now = SystemClock.now();
@@ -102,11 +103,14 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
     Ok(ExitCode::SUCCESS)
 }
 
-/// The names of the certificate that is there, when there is one: tablets reach this host by them.
+/// A name or address as others may be compared with it.
+fn in_one_form(name: &str) -> String {
+    let address = name.parse::<IpAddr>();
+    address.map_or_else(|_| name.to_lowercase(), |address| address.to_string())
+}
+
+/// The names of the certificate that is there: tablets reach this host by them.
 fn names_there(files: &Files) -> Result<BTreeSet<String>, Failure> {
-    if !files.certificate.exists() {
-        return Ok(BTreeSet::new());
-    }
     let names = boot::certificate_names(&files.certificate).map_err(|cause| {
         Failure::Refused(format!(
             "{cause}; to make another one without its names, give all names and --only"

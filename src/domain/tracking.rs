@@ -332,13 +332,15 @@ impl Follower {
         self.gone.retain(|track| track.id != id);
     }
 
-    /// Forgets who those are whom nobody may know any more: they are looked at anew.
+    /// Forgets those whom nobody may know any more, and what was picked of them: who stays in
+    /// view is looked at as if they had just come.
     pub fn forget_unless(&mut self, known: impl Fn(EmployeeId) -> bool) {
         for track in &mut self.tracks {
             if track.employee.is_some_and(|employee| !known(employee)) {
-                track.employee = None;
-                track.looks = 0;
-                track.looked = None;
+                *track = Track {
+                    last: track.last,
+                    ..Track::new(track.id, track.alive, track.bounds)
+                };
             }
         }
     }
@@ -854,7 +856,12 @@ mod tests {
         assert_eq!(follower.tracks()[0].employee, Some(employee));
         follower.forget_unless(|_| false);
         assert_eq!(follower.tracks()[0].employee, None);
-        assert_eq!(follower.due(at(6_000)).remove(0).look, Look::FIRST);
+        assert!(follower.due(at(5_801)).is_empty(), "of old pictures");
+        let seen = sighting(0.0, Some(embedding(0, 30)));
+        follower.see(at(6_000), vec![seen]);
+        let due = follower.due(at(6_800)).remove(0);
+        assert_eq!((due.track, due.look), (again.track, Look::FIRST));
+        assert_eq!(due.frames.len(), 1);
     }
 
     #[test]

@@ -162,6 +162,19 @@ pub async fn describe(
         |matched| matched.as_str().to_owned(),
     );
     let span = info_span!("request", id = id.as_str(), %method, route, client = %client.address);
+    // Whoever makes up methods makes no metrics of them.
+    let method = match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "OTHER",
+    };
+    let labels = [("method", method.to_owned()), ("route", route)];
+    let answered = |status: StatusCode| {
+        let [method, route] = labels.clone();
+        let labels = [method, route, ("status", status.as_u16().to_string())];
+        metrics::counter!("rollcall_http_requests_total", &labels)
+    };
+    // A fault is an increase for those who scraped this before.
+    answered(StatusCode::INTERNAL_SERVER_ERROR).increment(0);
     let mut response = next.run(request).instrument(span.clone()).await;
 
     let status = response.status();
@@ -173,16 +186,8 @@ pub async fn describe(
             "answered"
         );
     });
-    let labels = [("method", method.to_string()), ("route", route)];
     metrics::histogram!("rollcall_http_request_seconds", &labels).record(took);
-    let answered = |status: StatusCode| {
-        let [method, route] = labels.clone();
-        let labels = [method, route, ("status", status.as_u16().to_string())];
-        metrics::counter!("rollcall_http_requests_total", &labels)
-    };
     answered(status).increment(1);
-    // There before the first fault of the route: only so is that an increase.
-    answered(StatusCode::INTERNAL_SERVER_ERROR).increment(0);
     response.headers_mut().insert(REQUEST_ID, id.0);
     if state.stopping.is_cancelled() {
         // Whoever asks one request after the other asks the next one elsewhere.

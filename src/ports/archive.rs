@@ -183,6 +183,16 @@ impl StoredRecord {
         }
     }
 
+    /// What is sealed in it, if anything is.
+    pub fn sealed(&self) -> Option<&Sealed> {
+        match self {
+            Self::Template(template) => Some(&template.sealed),
+            Self::Photo(photo) => Some(&photo.sealed),
+            Self::Picture(picture) => Some(&picture.sealed),
+            _ => None,
+        }
+    }
+
     /// The identity under which the audit trail tells of its changes: for what belongs to an
     /// employee that employee's, else its own.
     pub fn subject(&self) -> String {
@@ -236,7 +246,8 @@ from! {
 pub trait Archive: Send + Sync {
     /// All records of a kind, also those that no list shows, in pages of any length, each record
     /// once, in the order of the bytes of [`StoredRecord::id`]. What is written meanwhile may be
-    /// among them or not, and does not keep it from ending.
+    /// among them or not, and keeps it from ending only if more than a page of
+    /// [`records_in_page`] is written for each page that is read.
     fn records(&self, kind: RecordKind) -> BoxStream<'_, Result<Vec<StoredRecord>, StoreError>>;
 }
 

@@ -555,7 +555,7 @@ pub trait StoreHealth: Send + Sync {
     /// Whether it answers, within 2 seconds.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Writes over what deleted records left outside of the records themselves, as far as it can;
+    /// Takes away what deleted records left outside of the records themselves, as far as it can;
     /// tells where some of it may be still, for people.
     async fn clear_traces(&self) -> Result<Option<String>, StoreError>;
 

@@ -25,7 +25,7 @@ pub struct Census {
     pub people: usize,
     /// Those of them with a template that cannot be opened.
     pub unopened: usize,
-    /// Templates that the first key did not seal.
+    /// Templates, photos and pictures that the first key did not seal.
     pub older: usize,
     /// Photos and pictures that cannot be opened.
     pub unopened_images: usize,
@@ -56,13 +56,17 @@ pub async fn census(stores: &Stores, vault: Option<&Vault>) -> Result<Census, St
         while let Some(page) = pages.try_next().await? {
             for record in page {
                 let opened = !matches!(inside(&record, vault), Inside::Unopened);
+                let sealed = record.sealed();
+                census.older += usize::from(
+                    vault
+                        .zip(sealed)
+                        .is_some_and(|(v, s)| v.key_id() != s.key_id),
+                );
                 let StoredRecord::Template(template) = record else {
                     census.unopened_images += usize::from(!opened);
                     continue;
                 };
                 people.insert(template.employee);
-                let older = vault.is_some_and(|v| v.key_id() != template.sealed.key_id);
-                census.older += usize::from(older);
                 if !opened {
                     unopened.insert(template.employee);
                 }

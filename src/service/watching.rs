@@ -182,6 +182,10 @@ impl Watching {
     /// Looks at a picture that came just now.
     pub async fn look(&self, watch: &mut Watch, picture: Sample) -> Seen {
         let now = self.clock.now();
+        // Whose face was deleted meanwhile is nobody, also while they stay in view.
+        watch
+            .follower
+            .forget_unless(|employee| self.punching.knows(employee));
         let seen = match self.glancing.glance(picture.clone()).await {
             Err(_) => Seen {
                 dark: None,
@@ -230,10 +234,6 @@ impl Watching {
         };
         let sightings = analysis.faces.into_iter().map(sighting).collect();
         watch.follower.begin(now);
-        // Whose face was deleted meanwhile is nobody, also while they stay in view.
-        watch
-            .follower
-            .forget_unless(|employee| self.punching.knows(employee));
         // Those who are no more to be seen go before others come to their place.
         self.settle_due(watch, now);
         watch.follower.see(now, sightings);

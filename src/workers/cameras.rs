@@ -372,7 +372,8 @@ impl Shift<'_> {
     async fn follow_stream(&mut self, failures: &mut u32) -> Result<(), StreamError> {
         let (deck, camera) = (self.deck, self.watch.camera().clone());
         let mut stream = deck.streams.open(&camera.stream).await?;
-        let mut before = None;
+        // What came last, and what of it was last looked at or judged.
+        let (mut before, mut judged) = (None, None);
         while camera.watched_at(deck.clock.now(), &deck.zone) {
             if stream.asked() {
                 tokio::time::sleep_until(self.next_look).await;
@@ -385,14 +386,16 @@ impl Shift<'_> {
             // The first picture of a stream may be an old one, and one that never changes is: only
             // what follows another picture is of now.
             let fresh = before.is_some_and(|before| before != fingerprint);
-            let first = before.replace(fingerprint).is_none();
+            before = Some(fingerprint);
             let mut dark = None;
-            if first {
-                dark = deck.watching.dark(picture).await;
-            } else if fresh && Instant::now() >= self.next_look {
+            if Instant::now() >= self.next_look && (fresh || judged != before) {
                 let every = Duration::from_millis(camera.every.value().into());
                 self.next_look = Instant::now() + every;
-                dark = self.look(picture).await;
+                judged = before;
+                dark = match fresh {
+                    true => self.look(picture).await,
+                    false => deck.watching.dark(picture).await,
+                };
             }
             self.judge.picture(deck.clock.now(), fingerprint, dark);
             self.tell();

@@ -63,7 +63,8 @@ fn the_key_file_is_changed_while_the_service_knows_everybody() {
     }
     let doctor = || run(rollcall(data, &["doctor"]).env("PORT", "0")).1;
     let told = doctor();
-    let first = "2 templates are sealed with an older key: restart every instance";
+    let first =
+        "5 templates, photos and pictures are sealed with an older key: restart every instance";
     let then = "then run `rollcall keys rotate`, then `rollcall keys rotate --finish`";
     assert!(told.contains(first) && told.contains(then), "{told}");
     assert!(knows(&service, &cookie));

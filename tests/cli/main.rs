@@ -30,8 +30,8 @@ mod tls;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -343,6 +343,19 @@ fn what_alerts_wait_for_is_counted_from_zero() {
             "{line}\n{figures}"
         );
     }
+    // Whoever makes up methods makes no metrics of them.
+    let mut connection = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    let request = b"MADEUP /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    connection.write_all(request).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    let (_, figures) = service.get("/metrics");
+    let other = r#"{method="OTHER",route="/readyz",status="405"} 1"#;
+    assert!(
+        figures.contains(other) && !figures.contains("MADEUP"),
+        "{figures}"
+    );
     assert_eq!(service.stop(), 0);
 }
 

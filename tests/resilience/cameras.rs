@@ -171,6 +171,12 @@ async fn each_fault_of_a_camera_is_told_and_mends_itself() {
     until_state(&service, &admin, &camera, "stale").await;
     door.show(Scene::black());
     until_state(&service, &admin, &camera, "dark").await;
+    door.show(scene(&["hopper"]));
+    until_state(&service, &admin, &camera, "live").await;
+    door.show(Scene::black().frozen());
+    until_state(&service, &admin, &camera, "dark").await;
+    door.show(scene(&["hopper"]).frozen());
+    until_state(&service, &admin, &camera, "stale").await;
 
     door.off();
     until_state(&service, &admin, &camera, "unreachable").await;

@@ -73,7 +73,7 @@ impl From<Told> for AuditView {
     }
 }
 
-/// Lists who did what to whom, newest first. Each entry was written before the act, which may
+/// Lists who did what to whom, newest first. Each entry was written before the act (the digest of an erasure: after it), which may
 /// have failed afterwards.
 #[utoipa::path(
     get, path = "/api/audit", tag = "service",
