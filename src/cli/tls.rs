@@ -32,8 +32,8 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Further names and addresses that tablets reach this host by; its own are found, and those
-    /// of the certificate that is there are kept
+    /// Further names and addresses that tablets reach this host by; those of the certificate that
+    /// is there are kept, and without one this host's own are found
     names: Vec<String>,
     /// For the named ones alone: neither this host's own nor those of the certificate that is there
     #[arg(long, requires = "names")]

@@ -1,5 +1,6 @@
 //! `rollcall keys rotate`, beside a running service, and killed on the way.
 
+use futures::TryStreamExt;
 use rollcall::{
     config::TemplateKeys,
     domain::biometrics::{Embedding, ModelId},
@@ -197,9 +198,24 @@ async fn a_change_that_is_killed_goes_on_where_it_was() {
     };
     let new = Vault::new(&keys.sealing, &[]);
     let mut child = command().stdout(Stdio::null()).spawn().unwrap();
-    while opened(&new).await == 0 {
+    // Looking at a page takes less than sealing one anew.
+    let begun = async || {
+        let mut begun = false;
+        on_sqlite(data.path(), async |stores| {
+            let page = stores
+                .archive
+                .records(RecordKind::Template)
+                .try_next()
+                .await;
+            let sealed = |one: &StoredRecord| one.sealed().unwrap().key_id == new.key_id();
+            begun = page.unwrap().unwrap().iter().any(sealed);
+        })
+        .await;
+        begun
+    };
+    while !begun().await {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
