@@ -1,20 +1,20 @@
-//! Time and entropy, in one place, so that tests can hold both.
+//! Time and entropy, in one place, so that tests can control both.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Where every "now", every identity and every secret comes from.
+/// The source of the current time, of IDs and of secrets.
 pub trait Clock: Send + Sync {
-    /// The current time, whole milliseconds: what every store keeps.
+    /// Returns the current time in whole milliseconds, the precision of every store.
     fn now(&self) -> Timestamp;
 
-    /// A new UUIDv7 of the current time.
+    /// Returns a new UUIDv7 of the current time.
     fn id(&self) -> Uuid;
 
-    /// 32 bytes nobody can guess.
+    /// Returns 32 unpredictable bytes.
     fn secret(&self) -> [u8; 32];
 
-    /// 96 random bits to seal one thing with: NIST SP 800-38D allows 2³² of them a key.
+    /// Returns 96 random bits for one encryption: NIST SP 800-38D allows 2³² of them per key.
     fn nonce(&self) -> [u8; 12] {
         let mut nonce = [0; 12];
         nonce.copy_from_slice(&self.secret()[..12]);
@@ -22,7 +22,7 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// The clock of the machine and the entropy of the operating system.
+/// The clock of the machine, with the entropy of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -46,7 +46,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Cuts a time to whole milliseconds, towards the past.
+/// Truncates a time to whole milliseconds, towards the past.
 pub fn whole_milliseconds(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

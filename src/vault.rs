@@ -1,4 +1,4 @@
-//! The vault: seals templates and photos with AES-256-GCM, bound to what they belong to.
+//! The vault: seals templates and photos with AES-256-GCM, bound to their owners.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,24 +9,23 @@ use aes_gcm::{
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::{
-    domain::{
-        biometrics::{Embedding, ModelId},
-        ids::{EmployeeId, PictureId},
-    },
-    ports::{Pictured, Sealed, StoredPicture, StoredRecord},
+use crate::domain::{
+    biometrics::{Embedding, ModelId},
+    ids::{EmployeeId, PictureId},
+    pictures::{Picture, Pictured},
+    sealed::{Binding, Sealed, SealedPart},
 };
 
-/// Why something could not be opened. A blob that fails to authenticate is never returned.
+/// Why a value could not be sealed or opened. A value that fails to authenticate is never returned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
-    /// Sealed with a key that this instance does not have.
+    /// It was sealed with a key that this instance does not have.
     #[error("sealed with key {0}, which this instance does not have: check TEMPLATE_KEY")]
     UnknownKey(String),
-    /// Altered, or moved from another employee or model.
-    #[error("failed to authenticate: it was altered or belongs elsewhere")]
+    /// It was altered, or moved from another owner.
+    #[error("failed to authenticate: it was altered, or moved from another record")]
     Forged,
-    /// Opened, but not what it should be.
+    /// It was opened, but is not an embedding.
     #[error("opened, but it is not an embedding")]
     NotAnEmbedding,
     /// Sealing failed.
@@ -34,8 +33,9 @@ pub enum VaultError {
     Seal,
 }
 
-/// Holds the keys; the first seals, all open.
+/// The keys that seal and open templates and photos.
 pub struct Vault {
+    /// The ID of the key that seals; all keys open.
     sealing: String,
     keys: BTreeMap<String, Aes256Gcm>,
 }
@@ -52,7 +52,7 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// Makes a vault that seals with `key` and also opens what `older` keys sealed.
+    /// Creates a vault that seals with `key`, and opens with it and the `older` keys.
     pub fn new(key: &Zeroizing<[u8; 32]>, older: &[Zeroizing<[u8; 32]>]) -> Self {
         let keys = older
             .iter()
@@ -65,18 +65,18 @@ impl Vault {
         }
     }
 
-    /// The id of the key that seals.
+    /// Returns the ID of the key that seals.
     pub fn key_id(&self) -> &str {
         &self.sealing
     }
 
-    /// The ids of the keys that only open.
+    /// Returns the IDs of the keys that only open.
     pub fn older_ids(&self) -> Vec<&str> {
         let ids = self.keys.keys().map(String::as_str);
         ids.filter(|id| *id != self.sealing).collect()
     }
 
-    /// Whether it has the key of an id.
+    /// Checks whether the vault has the key with this ID.
     pub fn has(&self, key_id: &str) -> bool {
         self.keys.contains_key(key_id)
     }
@@ -96,7 +96,7 @@ impl Vault {
                 .flat_map(|value| value.to_le_bytes())
                 .collect(),
         );
-        self.seal(nonce, &bytes, &template_binding(employee, model))
+        self.seal(nonce, &bytes, &Binding::Template(employee, model))
     }
 
     /// Opens what [`seal_embedding`](Self::seal_embedding) sealed for the same employee and model.
@@ -106,7 +106,7 @@ impl Vault {
         employee: EmployeeId,
         model: &ModelId,
     ) -> Result<Embedding, VaultError> {
-        let bytes = self.open(sealed, &template_binding(employee, model))?;
+        let bytes = self.open(sealed, &Binding::Template(employee, model))?;
         let (values, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() {
             return Err(VaultError::NotAnEmbedding);
@@ -115,7 +115,7 @@ impl Vault {
             .iter()
             .map(|&value| f32::from_le_bytes(value))
             .collect();
-        Embedding::normalise(values).ok_or(VaultError::NotAnEmbedding)
+        Embedding::normalize(values).ok_or(VaultError::NotAnEmbedding)
     }
 
     /// Seals a photo for one employee.
@@ -125,7 +125,7 @@ impl Vault {
         employee: EmployeeId,
         photo: &[u8],
     ) -> Result<Sealed, VaultError> {
-        self.seal(nonce, photo, &photo_binding(employee))
+        self.seal(nonce, photo, &Binding::Photo(employee))
     }
 
     /// Opens what [`seal_photo`](Self::seal_photo) sealed for the same employee.
@@ -134,10 +134,10 @@ impl Vault {
         sealed: &Sealed,
         employee: EmployeeId,
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        self.open(sealed, &photo_binding(employee))
+        self.open(sealed, &Binding::Photo(employee))
     }
 
-    /// Seals a picture for its identity and whom it shows.
+    /// Seals a picture for its ID and the person whom it shows.
     pub fn seal_picture(
         &self,
         nonce: [u8; 12],
@@ -145,41 +145,39 @@ impl Vault {
         of: Pictured,
         picture: &[u8],
     ) -> Result<Sealed, VaultError> {
-        self.seal(nonce, picture, &picture_binding(id, of))
+        self.seal(nonce, picture, &of.binding(id))
     }
 
-    /// Opens what [`seal_picture`](Self::seal_picture) sealed, if its record is as it was.
-    pub fn open_picture(&self, picture: &StoredPicture) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        self.open(&picture.sealed, &picture_binding(picture.id, picture.of))
+    /// Opens what [`seal_picture`](Self::seal_picture) sealed, if the record is unchanged.
+    pub fn open_picture(&self, picture: &Picture) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        self.open(&picture.sealed, &picture.of.binding(picture.id))
     }
 
-    /// Seals anew, with the first key, what another one sealed in a record; `None` when there is
-    /// no such thing in it.
+    /// Seals a part of a record again with the current key; returns `None` if it already is.
     pub fn reseal(
         &self,
         nonce: [u8; 12],
-        record: &StoredRecord,
+        part: &SealedPart<'_>,
     ) -> Option<Result<Sealed, VaultError>> {
-        let (sealed, binding) = match record {
-            StoredRecord::Template(one) => {
-                (&one.sealed, template_binding(one.employee, &one.model))
-            }
-            StoredRecord::Photo(one) => (&one.sealed, photo_binding(one.employee)),
-            StoredRecord::Picture(one) => (&one.sealed, picture_binding(one.id, one.of)),
-            _ => return None,
-        };
-        let anew = |plain: Zeroizing<Vec<u8>>| self.seal(nonce, &plain, &binding);
-        (sealed.key_id != self.sealing).then(|| self.open(sealed, &binding).and_then(anew))
+        let SealedPart { binding, sealed } = part;
+        let again = |plain: Zeroizing<Vec<u8>>| self.seal(nonce, &plain, binding);
+        self.is_older(sealed)
+            .then(|| self.open(sealed, binding).and_then(again))
     }
 
-    /// Seals something that is cached under a key, and is worth nothing under another.
+    /// Checks whether a value was sealed with an older key.
+    pub fn is_older(&self, sealed: &Sealed) -> bool {
+        sealed.key_id != self.sealing
+    }
+
+    /// Seals a value for a cache key; it does not open under another cache key.
     pub fn seal_cached(
         &self,
         nonce: [u8; 12],
         key: &str,
         plain: &[u8],
     ) -> Result<Sealed, VaultError> {
-        self.seal(nonce, plain, &cache_binding(key))
+        self.seal(nonce, plain, &Binding::Cached(key))
     }
 
     /// Opens what [`seal_cached`](Self::seal_cached) sealed for the same key.
@@ -188,11 +186,18 @@ impl Vault {
         sealed: &Sealed,
         key: &str,
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        self.open(sealed, &cache_binding(key))
+        self.open(sealed, &Binding::Cached(key))
     }
 
-    fn seal(&self, nonce: [u8; 12], plain: &[u8], binding: &str) -> Result<Sealed, VaultError> {
+    /// Seals bytes for their owner.
+    pub fn seal(
+        &self,
+        nonce: [u8; 12],
+        plain: &[u8],
+        binding: &Binding<'_>,
+    ) -> Result<Sealed, VaultError> {
         let key = self.keys.get(&self.sealing).ok_or(VaultError::Seal)?;
+        let binding = binding.to_string();
         let payload = Payload {
             msg: plain,
             aad: binding.as_bytes(),
@@ -207,11 +212,17 @@ impl Vault {
         })
     }
 
-    fn open(&self, sealed: &Sealed, binding: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    /// Opens what [`seal`](Self::seal) sealed for the same owner.
+    pub fn open(
+        &self,
+        sealed: &Sealed,
+        binding: &Binding<'_>,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let key = self
             .keys
             .get(&sealed.key_id)
             .ok_or_else(|| VaultError::UnknownKey(sealed.key_id.clone()))?;
+        let binding = binding.to_string();
         let payload = Payload {
             msg: &sealed.ciphertext,
             aad: binding.as_bytes(),
@@ -222,32 +233,14 @@ impl Vault {
     }
 }
 
-/// The name of a key: the first 8 hexadecimal digits of its SHA-256 under a label, so that it tells nothing of the key.
+/// Returns the ID of a key: the first 8 hexadecimal digits of the SHA-256 of a label and the key,
+/// which do not reveal the key.
 fn key_id(key: &[u8; 32]) -> String {
     let digest = Sha256::new()
         .chain_update(b"rollcall key id")
         .chain_update(key)
         .finalize();
     hex::encode(&digest[..4])
-}
-
-fn template_binding(employee: EmployeeId, model: &ModelId) -> String {
-    format!("template:{employee}:{model}")
-}
-
-fn cache_binding(key: &str) -> String {
-    format!("cache:{key}")
-}
-
-fn photo_binding(employee: EmployeeId) -> String {
-    format!("photo:{employee}")
-}
-
-fn picture_binding(id: PictureId, of: Pictured) -> String {
-    match of {
-        Pictured::Punch { punch, employee } => format!("picture:{id}:{punch}:{employee}"),
-        Pictured::Unknown => format!("picture:{id}"),
-    }
 }
 
 #[cfg(test)]
@@ -262,7 +255,7 @@ mod tests {
     fn opens_only_for_the_same_employee_model_and_key() {
         let vault = Vault::new(&Zeroizing::new([7; 32]), &[]);
         let (model, other) = (ModelId::new("a"), ModelId::new("b"));
-        let embedding = Embedding::normalise(vec![3.0, 4.0]).unwrap();
+        let embedding = Embedding::normalize(vec![3.0, 4.0]).unwrap();
         let sealed = vault
             .seal_embedding([1; 12], employee(1), &model, &embedding)
             .unwrap();
@@ -300,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_photo_opens_for_its_employee_only() {
+    fn a_photo_opens_only_for_its_employee() {
         let vault = Vault::new(&Zeroizing::new([7; 32]), &[]);
         let sealed = vault.seal_photo([2; 12], employee(1), b"jpeg").unwrap();
         assert_eq!(
@@ -314,10 +307,10 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_opens_for_whom_it_shows_only() {
+    fn a_picture_opens_only_for_the_person_it_shows() {
         use crate::domain::{
-            attendance::PunchSource,
-            ids::{DeviceId, PunchId},
+            attendance::Origin,
+            ids::{DeviceId, PunchId, SiteId},
         };
         let vault = Vault::new(&Zeroizing::new([7; 32]), &[]);
         let number = uuid::Uuid::from_u128;
@@ -327,12 +320,12 @@ mod tests {
         };
         let id = PictureId::new(number(1));
         let sealed = vault.seal_picture([2; 12], id, punch(1), b"jpeg").unwrap();
-        let stored = |id, of| StoredPicture {
+        let stored = |id, of| Picture {
             id,
             at: jiff::Timestamp::UNIX_EPOCH,
             of,
-            source: PunchSource::Device,
-            device: DeviceId::new(number(9)),
+            site: SiteId::DEFAULT,
+            origin: Origin::Device(DeviceId::new(number(9))),
             sealed: sealed.clone(),
         };
         let opened = |id, of| vault.open_picture(&stored(id, of));

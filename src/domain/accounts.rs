@@ -1,115 +1,126 @@
-//! Accounts, what their roles permit, and sessions.
+//! Accounts and their sessions.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    ids::{AccountId, DeviceId},
+    attendance::Origin,
+    grants::{Access, Permission},
+    ids::{AccountId, DeviceId, EmployeeId},
+    record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::{Email, Name},
 };
 
-/// Somebody who signs in.
+/// A person's access to the desk.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Account {
-    /// Identity.
+    /// The ID.
     pub id: AccountId,
-    /// Unique, lower-cased.
+    /// The email address, unique and in lower case.
     pub email: Email,
-    /// How they are addressed.
+    /// The name by which pages address the person.
     pub name: Name,
-    /// What they may do.
-    pub role: Role,
+    /// The permissions: grants and the linked employee.
+    #[serde(flatten)]
+    pub access: Access,
     /// An argon2id hash in PHC string form.
     pub password_hash: String,
-    /// A disabled account cannot sign in, and its sessions count for nothing.
+    /// A disabled account cannot sign in, and its sessions are not valid.
     pub active: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
+}
+
+impl Account {
+    /// The email address.
+    pub const BY_EMAIL: Index = Index::unique("by_email");
+    /// The linked employee, who has no other account.
+    pub const BY_EMPLOYEE: Index = Index::unique("by_employee");
+
+    /// Checks whether the account has a permission, whatever its reach.
+    pub fn permits(&self, permission: Permission) -> bool {
+        self.access.permits(permission)
+    }
+
+    /// Returns the account after its employee was deleted: without access to its own records, and
+    /// disabled if it has no other grant. The link stays, so that an erasure finds the account.
+    #[must_use]
+    pub fn after_deletion(self) -> Self {
+        let access = self.access.without_own();
+        Self {
+            active: self.active && !access.is_empty(),
+            access,
+            ..self
+        }
+    }
+}
+
+impl Record for Account {
+    const KIND: &'static Kind =
+        &Kind::archived("accounts", "account", &[Self::BY_EMAIL, Self::BY_EMPLOYEE])
+            .changing(Changes::Audited);
+
+    type Id = AccountId;
+
+    fn id(&self) -> AccountId {
+        self.id
+    }
+
+    fn keys(&self, keys: &mut Keys) {
+        keys.add(Self::BY_EMAIL, (self.email.as_str(),));
+        if let Some(employee) = self.access.employee() {
+            keys.add(Self::BY_EMPLOYEE, (employee.uuid(),));
+        }
+    }
+
+    /// An account that only reads its employee's own records is deleted with them. One that has
+    /// other grants stays, without the link.
+    fn about(&self) -> About {
+        let Some(employee) = self.access.employee() else {
+            return About::NoEmployee;
+        };
+        let erase = match self.access.clone().unlinked().is_empty() {
+            true => OnErase::Delete,
+            false => OnErase::Anonymize,
+        };
+        About::employee(employee, erase)
+    }
+
+    fn anonymize(&mut self, employee: EmployeeId) {
+        if self.access.employee() == Some(employee) {
+            self.access = self.access.clone().unlinked();
+        }
+    }
 }
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account")
             .field("id", &self.id)
-            .field("role", &self.role)
+            .field("access", &self.access)
             .finish_non_exhaustive()
     }
 }
 
-/// What an account may do. Devices are no accounts: they may punch and identify, nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// Reads, adds and changes employees, looks at kept pictures; enrolls no faces, manages no
-    /// devices, cameras or accounts. Nobody corrects a punch yet.
-    Manager,
-    /// Reads.
-    Viewer,
-}
-
-/// Something that is allowed or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// Read employees, punches, what is enrolled.
-    Read,
-    /// Add and change employees.
-    Correct,
-    /// Enroll faces and delete templates.
-    Enroll,
-    /// Manage devices and accounts, delete employees, override refusals.
-    Administer,
-    /// Identify and verify without a punch.
-    Identify,
-    /// Look at pictures of punches and of unknown faces, delete the latter.
-    Look,
-    /// Punch with a face.
-    Punch,
-}
-
-impl Role {
-    /// Whether the role may do this. Nobody who signs in punches: only devices do.
-    pub fn permits(self, permission: Permission) -> bool {
-        match permission {
-            Permission::Read => true,
-            Permission::Correct | Permission::Identify | Permission::Look => {
-                matches!(self, Role::Admin | Role::Manager)
-            }
-            Permission::Enroll | Permission::Administer => self == Role::Admin,
-            Permission::Punch => false,
-        }
-    }
-
-    /// The word for the role in the API and the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Admin => "admin",
-            Role::Manager => "manager",
-            Role::Viewer => "viewer",
-        }
-    }
-}
-
-/// Who did something, for consent and the audit trail.
+/// The actor of a change, for consents and the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
-    /// Somebody who was signed in.
+    /// A signed-in account.
     Account(AccountId),
     /// A registered device.
     Device(DeviceId),
     /// A command typed on the server itself.
     Operator,
-    /// The service, by itself.
+    /// The service itself.
     System,
 }
 
 impl Actor {
-    /// The word for its kind, as the API and the store have it.
+    /// Returns the kind, as it appears in the API and the store.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Account(_) => "account",
@@ -119,7 +130,16 @@ impl Actor {
         }
     }
 
-    /// The identity of an account or device.
+    /// Returns the account or device; `None` for the operator and the service.
+    pub fn origin(self) -> Option<Origin> {
+        match self {
+            Self::Account(id) => Some(Origin::Account(id)),
+            Self::Device(id) => Some(Origin::Device(id)),
+            Self::Operator | Self::System => None,
+        }
+    }
+
+    /// Returns the ID of an account or device.
     pub fn id(&self) -> Option<Uuid> {
         match self {
             Self::Account(id) => Some(id.uuid()),
@@ -138,18 +158,18 @@ impl fmt::Display for Actor {
     }
 }
 
-/// The SHA-256 of a secret that somebody holds (a session id, a device token): the only form that is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The SHA-256 of a secret, such as a session ID or a device token. Only this hash is stored.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
-    /// Lower-case hexadecimal, the form in which stores keep it.
+    /// Returns the hash in lower-case hexadecimal, as stores keep it.
     pub fn to_hex(self) -> String {
         hex::encode(self.0)
     }
 
-    /// Reads what [`to_hex`](Self::to_hex) wrote; `None` for anything else.
+    /// Parses the result of [`to_hex`](Self::to_hex); `None` if the text is not valid.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut hash = [0; 32];
         hex::decode_to_slice(text, &mut hash)
@@ -168,7 +188,22 @@ impl TryFrom<String> for TokenHash {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::from_hex(&text).ok_or("no hash")
+        text.parse()
+    }
+}
+
+/// Writes the form that stores keep.
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl FromStr for TokenHash {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::from_hex(text).ok_or("not a SHA-256 in hexadecimal")
     }
 }
 
@@ -181,20 +216,46 @@ impl fmt::Debug for TokenHash {
 /// A signed-in browser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// The hash of the id in the cookie.
+    /// The hash of the ID in the cookie.
     pub hash: TokenHash,
-    /// Whose it is.
+    /// The account.
     pub account: AccountId,
-    /// When they signed in.
+    /// When the account signed in.
     pub created_at: Timestamp,
-    /// When it ends by itself.
+    /// When the session expires.
     pub expires_at: Timestamp,
 }
 
 impl Session {
-    /// What it is called where people see it: the first half of its hash, in hexadecimal. Of no
-    /// use to sign in with.
+    /// Sessions of an account, oldest first.
+    pub const BY_ACCOUNT: Index = Index::ordered("by_account");
+    /// Sessions by expiry.
+    pub const BY_END: Index = Index::ordered("by_end");
+
+    /// Returns the public ID: the first half of the hash, in hexadecimal. It cannot be used to sign
+    /// in.
     pub fn id(&self) -> String {
         self.hash.to_hex()[..32].to_owned()
+    }
+}
+
+impl Record for Session {
+    const KIND: &'static Kind =
+        &Kind::transient("sessions", "session", &[Self::BY_ACCOUNT, Self::BY_END])
+            .aging(Self::BY_END);
+
+    type Id = TokenHash;
+
+    fn id(&self) -> TokenHash {
+        self.hash
+    }
+
+    fn keys(&self, keys: &mut Keys) {
+        keys.add(Self::BY_ACCOUNT, (self.account.uuid(), self.created_at));
+        keys.add(Self::BY_END, (self.expires_at,));
+    }
+
+    fn about(&self) -> About {
+        About::NoEmployee
     }
 }

@@ -1,15 +1,21 @@
-//! Punches: what they are, which workday they belong to, and what the next one means.
+//! Punches: their records, the rules for their workdays and kinds, and the trust in device clocks.
 
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     biometrics::{ModelId, Similarity, Threshold},
-    ids::{DeviceId, EmployeeId, PunchId},
-    text::{IdempotencyKey, SiteName},
+    grants::{Place, Placed},
+    ids::{AccountId, CameraId, DeviceId, EmployeeId, PunchId, SiteId},
+    record::{About, Index, KeyPart, Keys, Kind, OnErase, Record, uuids_in},
+    sites::Site,
+    text::{IdempotencyKey, Reason},
 };
 
-/// What a punch says.
+/// The kind of a punch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PunchKind {
@@ -24,11 +30,11 @@ pub enum PunchKind {
 }
 
 impl PunchKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::In, Self::Out, Self::BreakStart, Self::BreakEnd];
 
-    /// What a punch without a kind means after this one: somebody present leaves, somebody
-    /// on a break comes back, somebody away comes in.
+    /// Returns the kind of the next punch if the person chooses none: a person at work leaves, a
+    /// person on a break returns, a person who left arrives.
     pub fn next(self) -> Self {
         match self {
             Self::In | Self::BreakEnd => Self::Out,
@@ -37,7 +43,7 @@ impl PunchKind {
         }
     }
 
-    /// The word in the API and the store.
+    /// Returns the word in the API and the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::In => "in",
@@ -47,38 +53,105 @@ impl PunchKind {
         }
     }
 
-    /// Reads what [`as_str`](Self::as_str) writes.
+    /// Parses the result of [`as_str`](Self::as_str).
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// Whose clock the time of a punch comes from.
+/// The clock from which the time of a punch comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClockSource {
-    /// The server's, when the sample arrived: the rule.
+    /// The server's clock when the sample arrived, which is the rule.
     Server,
-    /// The device's, for a punch captured offline, believed within a bound.
+    /// The device's clock, for a punch captured offline, if its time is plausible.
     Device,
 }
 
-/// Where a punch came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PunchSource {
-    /// A registered device posted a sample.
-    Device,
-    /// A camera that the service watches saw somebody.
-    Camera,
+/// What recorded a punch or took a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "id", rename_all = "snake_case")]
+pub enum Origin {
+    /// A registered device, which sent a sample.
+    Device(DeviceId),
+    /// A camera that the service watches.
+    Camera(CameraId),
+    /// An account, whose user wrote or imported the punch.
+    Account(AccountId),
 }
 
-impl PunchSource {
-    /// The word in the API and in metrics.
+impl Origin {
+    /// Returns the word for the kind in the API and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Device => "device",
-            Self::Camera => "camera",
+            Self::Device(_) => "device",
+            Self::Camera(_) => "camera",
+            Self::Account(_) => "account",
+        }
+    }
+
+    /// Returns the ID of the device, camera or account.
+    pub fn uuid(self) -> Uuid {
+        match self {
+            Self::Device(id) => id.uuid(),
+            Self::Camera(id) => id.uuid(),
+            Self::Account(id) => id.uuid(),
+        }
+    }
+}
+
+/// Writes the kind and the ID: `device:0199f3a0-…`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.as_str(), self.uuid())
+    }
+}
+
+impl KeyPart for Origin {
+    fn write_part(&self, text: &mut String) {
+        text.push_str(self.as_str());
+        text.push(':');
+        self.uuid().write_part(text);
+    }
+}
+
+/// How the employee of a punch was established.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Proof {
+    /// The face was recognized.
+    Face(Evidence),
+    /// The employee typed their PIN.
+    Pin,
+    /// The employee held their badge to a reader.
+    Badge,
+    /// A user wrote the punch by hand.
+    Manual {
+        /// Why the punch was written by hand.
+        reason: Reason,
+    },
+    /// The punch comes from another system.
+    Import,
+}
+
+impl Proof {
+    /// Returns the word for the kind in the API.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Face(_) => "face",
+            Self::Pin => "pin",
+            Self::Badge => "badge",
+            Self::Manual { .. } => "manual",
+            Self::Import => "import",
+        }
+    }
+
+    /// Returns the evidence of the recognition; `None` unless the proof is a face.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Face(evidence) => Some(evidence),
+            Self::Pin | Self::Badge | Self::Manual { .. } | Self::Import => None,
         }
     }
 }
@@ -86,92 +159,190 @@ impl PunchSource {
 /// An immutable clock event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Punch {
-    /// Identity.
+    /// The ID.
     pub id: PunchId,
-    /// Whose.
+    /// The employee.
     pub employee: EmployeeId,
-    /// In, out, break start, break end.
+    /// The kind.
     pub kind: PunchKind,
     /// The time that counts.
     pub at: Timestamp,
-    /// When the server wrote it.
+    /// When the server wrote the punch.
     pub recorded_at: Timestamp,
-    /// Whose clock `at` comes from.
+    /// The clock from which `at` comes.
     pub clock: ClockSource,
-    /// When the device says it captured the sample offline, believed or not.
+    /// When the device claims to have captured the sample offline, plausible or not.
     pub captured_at: Option<Timestamp>,
-    /// The business date it belongs to.
+    /// The business date of the punch, by the rules of the site when it was written.
     pub workday: Date,
-    /// Where the device stands.
-    pub site: Option<SiteName>,
-    /// Where it came from.
-    pub source: PunchSource,
-    /// The device that posted it, or the camera that saw it, under the camera's identity.
-    pub device: DeviceId,
-    /// Why the face was taken for this employee.
-    pub evidence: Evidence,
-    /// The client's key for the request, with the request it was for: unique for a device.
+    /// The site of the device or camera when the punch was made.
+    pub site: SiteId,
+    /// What recorded the punch.
+    pub origin: Origin,
+    /// How the employee was established.
+    pub proof: Proof,
+    /// The client's key and the request it was used for; unique per origin.
     pub request: Option<RequestKey>,
-    /// The employee's punches numbered from 1 in the order in which they were written. Unique
-    /// for an employee, so of two punches decided on the same past only one can be written.
+    /// The number of the punch among those of the employee, from 1 in the order of writing. It is
+    /// unique per employee. So of two punches that were decided on the same history, only one is
+    /// written.
     pub sequence: u64,
 }
 
-/// The numbers behind a punch.
+impl Punch {
+    /// Punches by origin and request key.
+    pub const BY_REQUEST: Index = Index::unique("by_request");
+    /// Punches of an employee, in the order of writing.
+    pub const BY_SEQUENCE: Index = Index::unique("by_sequence");
+    /// Punches of an employee, by time.
+    pub const BY_EMPLOYEE: Index = Index::ordered("by_employee");
+    /// Punches of an origin, by time.
+    pub const BY_ORIGIN: Index = Index::ordered("by_origin");
+    /// Punches of an origin with the server's time, by time.
+    pub const SYNCHRONIZED: Index = Index::ordered("synchronized");
+    /// Punches at a site, by time.
+    pub const BY_SITE: Index = Index::ordered("by_site");
+    /// All punches, by time.
+    pub const BY_TIME: Index = Index::ordered("by_time");
+    /// All punches, by the time of writing.
+    pub const BY_RECORDING: Index = Index::ordered("by_recording");
+}
+
+impl Placed for Punch {
+    fn place(&self) -> Place {
+        Place {
+            site: self.site,
+            employee: Some(self.employee),
+        }
+    }
+}
+
+impl Record for Punch {
+    const KIND: &'static Kind = &Kind::archived(
+        "punches",
+        "punch",
+        &[
+            Self::BY_REQUEST,
+            Self::BY_SEQUENCE,
+            Self::BY_EMPLOYEE,
+            Self::BY_ORIGIN,
+            Self::SYNCHRONIZED,
+            Self::BY_SITE,
+            Self::BY_TIME,
+            Self::BY_RECORDING,
+        ],
+    );
+
+    type Id = PunchId;
+
+    fn id(&self) -> PunchId {
+        self.id
+    }
+
+    fn keys(&self, keys: &mut Keys) {
+        let employee = self.employee.uuid();
+        if let Some(request) = &self.request {
+            keys.add(Self::BY_REQUEST, (self.origin, request.key.as_str()));
+        }
+        keys.add(Self::BY_SEQUENCE, (employee, self.sequence));
+        keys.add(Self::BY_EMPLOYEE, (employee, self.at));
+        keys.add(Self::BY_ORIGIN, (self.origin, self.at));
+        if self.clock == ClockSource::Server {
+            keys.add(Self::SYNCHRONIZED, (self.origin, self.at));
+        }
+        keys.add(Self::BY_SITE, (self.site.uuid(), self.at));
+        keys.add(Self::BY_TIME, (self.at,));
+        keys.add(Self::BY_RECORDING, (self.recorded_at,));
+    }
+
+    fn about(&self) -> About {
+        About::employee(self.employee, OnErase::DeleteAttendance)
+    }
+}
+
+/// The answer to a request that wrote no punch, kept so that a retry gets it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// The device that sent the request.
+    pub origin: Origin,
+    /// The client's key and the request it was used for.
+    pub request: RequestKey,
+    /// The answer, JSON.
+    pub answer: String,
+    /// When the request was answered.
+    pub at: Timestamp,
+}
+
+impl KeptAnswer {
+    /// All answers, by time.
+    pub const BY_TIME: Index = Index::ordered("by_time");
+
+    /// Returns the ID of the answer to an origin's request.
+    pub fn id_of(origin: Origin, key: &IdempotencyKey) -> String {
+        format!("{origin}:{key}")
+    }
+}
+
+impl Record for KeptAnswer {
+    const KIND: &'static Kind =
+        &Kind::archived("kept_answers", "kept answer", &[Self::BY_TIME]).aging(Self::BY_TIME);
+
+    type Id = String;
+
+    fn id(&self) -> String {
+        Self::id_of(self.origin, &self.request.key)
+    }
+
+    fn keys(&self, keys: &mut Keys) {
+        keys.add(Self::BY_TIME, (self.at,));
+    }
+
+    fn about(&self) -> About {
+        About::Employees {
+            ids: uuids_in(&self.answer).map(EmployeeId::new).collect(),
+            erase: OnErase::Delete,
+        }
+    }
+}
+
+/// The numbers behind a recognized face.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// How alike.
+    /// The similarity.
     pub similarity: Similarity,
-    /// What was needed.
+    /// The similarity that was needed.
     pub threshold: Threshold,
-    /// Lead over the runner-up; `None` without one.
+    /// The lead over the second candidate; `None` without one.
     pub margin: Option<f32>,
     /// Probability of a live person, 0..1; `None` without a liveness model.
     pub liveness: Option<f32>,
     /// The embedding model.
     pub model: ModelId,
-    /// How many frames the probe was made of.
+    /// Number of frames in the probe.
     pub frames: u8,
-    /// Which look it was.
+    /// The number of the look.
     pub look: u8,
 }
 
-/// A client's idempotency key and the SHA-256 of the request that first used it.
+/// A client's idempotency key and the request that first used it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestKey {
     /// The key.
     pub key: IdempotencyKey,
-    /// Hexadecimal SHA-256 of everything in the request that matters.
+    /// Hexadecimal SHA-256 of all relevant parts of the request.
     pub fingerprint: String,
 }
 
-/// What to do with a punch.
+/// The decision on a punch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PunchDecision {
-    /// Write it.
+    /// Write a punch of this kind.
     Accept(PunchKind),
-    /// So soon after another that it says nothing new.
+    /// Write nothing, because the punch repeats an earlier one.
     Duplicate {
         /// The punch that counts.
         of: PunchId,
     },
-}
-
-/// When a workday begins, in which time zone.
-#[derive(Debug, Clone)]
-pub struct WorkdayRule {
-    /// The site's time zone.
-    pub zone: TimeZone,
-    /// How long after midnight the business date changes, so that a late shift's end belongs to its beginning.
-    pub starts: SignedDuration,
-}
-
-impl WorkdayRule {
-    /// The business date of a moment.
-    pub fn workday(&self, at: Timestamp) -> Date {
-        let local = at.to_zoned(self.zone.clone()).datetime();
-        local.checked_sub(self.starts).unwrap_or(local).date()
-    }
 }
 
 /// When a sample was taken.
@@ -179,21 +350,21 @@ impl WorkdayRule {
 pub struct Moment {
     /// The time that counts.
     pub at: Timestamp,
-    /// Whose clock it comes from.
+    /// The clock from which it comes.
     pub clock: ClockSource,
-    /// When the device says it captured the sample, believed or not.
+    /// When the device claims to have captured the sample, plausible or not.
     pub captured_at: Option<Timestamp>,
 }
 
 impl Moment {
-    /// The moment of a sample that arrived just now. What the device says of an offline
-    /// capture counts when [`believe`] believes it; otherwise the server's clock does.
+    /// Returns the moment of a sample that has just arrived. The device's time counts if
+    /// [`believe`] accepts it, otherwise the server's.
     pub fn of(
         now: Timestamp,
         captured_at: Option<Timestamp>,
-        last_synchronised: Option<Timestamp>,
+        last_synchronized: Option<Timestamp>,
     ) -> Self {
-        let believed = captured_at.and_then(|at| believe(at, now, last_synchronised).ok());
+        let believed = captured_at.and_then(|at| believe(at, now, last_synchronized).ok());
         let clock = if believed.is_some() {
             ClockSource::Device
         } else {
@@ -206,13 +377,13 @@ impl Moment {
         }
     }
 
-    /// How long after a punch this is. Two offline captures whose device has a wrong clock
-    /// arrive together, but that clock still tells how far apart they were.
-    fn since(&self, punch: &Punch, device: DeviceId) -> SignedDuration {
+    /// Returns the time since a punch. If two offline captures of a device with a wrong clock
+    /// arrive together, the difference on that clock is right.
+    fn since(&self, punch: &Punch, origin: Origin) -> SignedDuration {
         match (punch.captured_at, self.captured_at) {
             (Some(then), Some(now))
                 if (punch.clock, self.clock) == (ClockSource::Server, ClockSource::Server)
-                    && punch.device == device =>
+                    && punch.origin == origin =>
             {
                 now.duration_since(then).abs()
             }
@@ -221,25 +392,27 @@ impl Moment {
     }
 }
 
-/// Decides what a sample of a known person means.
+/// Decides on a punch of a known person.
 ///
-/// `last` is their last punch before the moment, or, for an offline capture, one within the
-/// cooldown after it. The cooldown holds in any case; a wanted kind holds otherwise; without one the punch opens the workday, or answers the last one in it.
+/// `last` is the person's last punch before the moment, or, for an offline capture, a punch within
+/// the cooldown after it. Within the cooldown, the punch is a duplicate. Otherwise it gets the
+/// wanted kind. Without one, it opens the workday or follows the last punch in it. Workdays are
+/// those of the site of this punch, even if the last punch was at another site.
 pub fn decide(
     last: Option<&Punch>,
     moment: Moment,
-    device: DeviceId,
-    workday: Date,
+    origin: Origin,
+    site: &Site,
     wanted: Option<PunchKind>,
     cooldown: SignedDuration,
 ) -> PunchDecision {
     let Some(last) = last else {
         return PunchDecision::Accept(wanted.unwrap_or(PunchKind::In));
     };
-    if moment.since(last, device) < cooldown {
+    if moment.since(last, origin) < cooldown {
         return PunchDecision::Duplicate { of: last.id };
     }
-    let following = if last.workday == workday {
+    let following = if site.workday(last.at) == site.workday(moment.at) {
         last.kind.next()
     } else {
         PunchKind::In
@@ -247,32 +420,32 @@ pub fn decide(
     PunchDecision::Accept(wanted.unwrap_or(following))
 }
 
-/// How far back a device's own clock is believed.
+/// Maximum age of an offline capture.
 pub const OFFLINE_BOUND: SignedDuration = SignedDuration::from_hours(72);
 
-/// Why a device's time is not believed.
+/// Why the time of a device is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
-    /// Later than now.
-    #[error("captured_at lies in the future: set the device's clock")]
+    /// The time is in the future.
+    #[error("captured_at is in the future: set the clock of the device")]
     Future,
     /// Longer ago than [`OFFLINE_BOUND`].
-    #[error("captured_at lies more than 72 hours back")]
+    #[error("captured_at is more than 72 hours ago")]
     TooOld,
-    /// Before a punch of this device that the server saw happen.
-    #[error("captured_at lies before this device's last synchronised punch")]
+    /// The time is before a punch of this device with the server's time.
+    #[error("captured_at is before the last synchronized punch of this device")]
     BeforeLast,
 }
 
-/// The clocks of honest devices differ a little.
+/// Accepted difference between the clocks of the device and the server.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
 
-/// Checks the time that a device says it captured a sample at. `last_synchronised` is the last
-/// punch of the device that carries the server's time. A few seconds ahead count as now.
+/// Checks the time at which a device claims to have captured a sample. `last_synchronized` is the
+/// device's last punch with the server's time. A time a few seconds ahead counts as now.
 pub fn believe(
     captured_at: Timestamp,
     now: Timestamp,
-    last_synchronised: Option<Timestamp>,
+    last_synchronized: Option<Timestamp>,
 ) -> Result<Timestamp, ClockError> {
     let age = now.duration_since(captured_at);
     if age < -SKEW {
@@ -281,7 +454,7 @@ pub fn believe(
     if age > OFFLINE_BOUND {
         return Err(ClockError::TooOld);
     }
-    if last_synchronised.is_some_and(|last| captured_at < last) {
+    if last_synchronized.is_some_and(|last| captured_at < last) {
         return Err(ClockError::BeforeLast);
     }
     Ok(captured_at.min(now))
@@ -289,26 +462,27 @@ pub fn believe(
 
 #[cfg(test)]
 mod tests {
-    use jiff::{ToSpan, civil};
+    use jiff::civil;
     use proptest::prelude::*;
-    use uuid::Uuid;
+    use serde_json::json;
 
-    use super::*;
+    use super::{
+        super::{record::Key, sites::Zone},
+        *,
+    };
 
     const COOLDOWN: SignedDuration = SignedDuration::from_secs(60);
 
-    fn device(number: u128) -> DeviceId {
-        DeviceId::new(Uuid::from_u128(number))
+    fn device(number: u128) -> Origin {
+        Origin::Device(DeviceId::new(Uuid::from_u128(number)))
     }
 
-    fn rule(zone: &str) -> WorkdayRule {
-        WorkdayRule {
-            zone: TimeZone::get(zone).unwrap(),
-            starts: SignedDuration::from_hours(4),
-        }
+    /// Makes a site in UTC whose workday begins at 4.
+    fn site() -> Site {
+        Site::default_site(Zone::UTC, civil::time(4, 0, 0, 0), at(0))
     }
 
-    /// Noon UTC of a day in winter, and so many seconds on.
+    /// Returns a moment some seconds after noon UTC of a day in winter.
     fn at(seconds: i64) -> Timestamp {
         "2026-01-15T12:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
     }
@@ -326,11 +500,10 @@ mod tests {
             recorded_at: moment.at,
             clock: moment.clock,
             captured_at: moment.captured_at,
-            workday: rule("UTC").workday(moment.at),
-            site: None,
-            source: PunchSource::Device,
-            device: device(1),
-            evidence: Evidence {
+            workday: site().workday(moment.at),
+            site: SiteId::DEFAULT,
+            origin: device(1),
+            proof: Proof::Face(Evidence {
                 similarity: Similarity::new(0.99).unwrap(),
                 threshold: Threshold::new(0.95).unwrap(),
                 margin: None,
@@ -338,7 +511,7 @@ mod tests {
                 model: ModelId::new("m"),
                 frames: 1,
                 look: 1,
-            },
+            }),
             request: None,
             sequence,
         }
@@ -349,17 +522,10 @@ mod tests {
         moment: Moment,
         wanted: Option<PunchKind>,
     ) -> PunchDecision {
-        decide(
-            last,
-            moment,
-            device(1),
-            rule("UTC").workday(moment.at),
-            wanted,
-            COOLDOWN,
-        )
+        decide(last, moment, device(1), &site(), wanted, COOLDOWN)
     }
 
-    /// Punches somebody at each moment, as the service does.
+    /// Decides on punches of one person at each moment, as the service does.
     fn replay(moments: impl IntoIterator<Item = (i64, Option<PunchKind>)>) -> Vec<Punch> {
         let mut punches: Vec<Punch> = Vec::new();
         for (seconds, wanted) in moments {
@@ -425,6 +591,54 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_another_kind_is_another_origin() {
+        let id = Uuid::from_u128(7);
+        let origins = [
+            Origin::Device(DeviceId::new(id)),
+            Origin::Camera(CameraId::new(id)),
+            Origin::Account(AccountId::new(id)),
+        ];
+        let keys = origins.map(|origin| Key::new((origin,)));
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+        for (origin, kind) in origins.into_iter().zip(["device", "camera", "account"]) {
+            let json = json!({"kind": kind, "id": id.to_string()});
+            assert_eq!(serde_json::to_value(origin).unwrap(), json);
+            assert_eq!(serde_json::from_value::<Origin>(json).unwrap(), origin);
+            assert_eq!(origin.to_string(), format!("{kind}:{id}"));
+        }
+    }
+
+    #[test]
+    fn a_proof_is_stored_with_its_kind() {
+        let evidence = punch(PunchKind::In, live(0), 1).proof;
+        let json = serde_json::to_value(&evidence).unwrap();
+        assert_eq!(
+            (&json["kind"], &json["frames"]),
+            (&json!("face"), &json!(1))
+        );
+        assert_eq!(serde_json::from_value::<Proof>(json).unwrap(), evidence);
+        let reason = Reason::parse(" Forgot  to punch ").unwrap();
+        for (proof, json) in [
+            (Proof::Pin, json!({"kind": "pin"})),
+            (Proof::Badge, json!({"kind": "badge"})),
+            (
+                Proof::Manual { reason },
+                json!({"kind": "manual", "reason": "Forgot to punch"}),
+            ),
+            (Proof::Import, json!({"kind": "import"})),
+        ] {
+            assert_eq!(json["kind"], proof.as_str());
+            assert_eq!(serde_json::to_value(&proof).unwrap(), json);
+            assert_eq!(serde_json::from_value::<Proof>(json).unwrap(), proof);
+        }
+        // No punch is stored with an empty reason.
+        for reason in [" ".to_owned(), "x".repeat(501)] {
+            let json = json!({"kind": "manual", "reason": reason});
+            assert!(serde_json::from_value::<Proof>(json).is_err());
+        }
+    }
+
+    #[test]
     fn a_new_workday_begins_with_in_even_after_a_forgotten_out() {
         let punches = replay([(0, None), (86_400, None)]);
         assert_eq!(
@@ -466,26 +680,6 @@ mod tests {
         assert_eq!(
             decide_utc(Some(&later), offline, None),
             PunchDecision::Duplicate { of: later.id }
-        );
-    }
-
-    #[test]
-    fn the_workday_is_that_of_the_site_and_begins_at_four() {
-        let berlin = rule("Europe/Berlin");
-        let day = |text: &str| berlin.workday(text.parse().unwrap());
-        assert_eq!(day("2026-01-15T02:59:59Z"), civil::date(2026, 1, 14));
-        assert_eq!(day("2026-01-15T03:00:00Z"), civil::date(2026, 1, 15));
-        // The night in which clocks go forward has 23 hours; the day still begins at 4 on the wall.
-        assert_eq!(day("2026-03-29T01:59:59Z"), civil::date(2026, 3, 28));
-        assert_eq!(day("2026-03-29T02:00:00Z"), civil::date(2026, 3, 29));
-        assert_eq!(
-            rule("UTC").workday("2026-01-15T03:59:59Z".parse().unwrap()),
-            civil::date(2026, 1, 14)
-        );
-        let next = civil::date(2026, 1, 15).checked_add(1.day()).unwrap();
-        assert_eq!(
-            rule("UTC").workday("2026-01-16T04:00:00Z".parse().unwrap()),
-            next
         );
     }
 }

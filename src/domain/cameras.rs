@@ -1,7 +1,6 @@
-//! Cameras: go2rtc streams that the service itself watches, when they are watched, and how
-//! they are.
+//! Cameras: go2rtc streams that the service watches, their watch hours, and their state.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use jiff::{
     SignedDuration, Timestamp,
@@ -11,61 +10,104 @@ use jiff::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    accounts::{Account, Permission},
+    accounts::Account,
     attendance::PunchKind,
-    ids::{CameraId, EmployeeId},
-    text::{Email, Name, SiteName, StreamName},
+    grants::{Permission, Place, Placed},
+    ids::{CameraId, EmployeeId, SiteId},
+    record::{About, Changes, Index, Keys, Kind, OnErase, Record},
+    text::{Email, Name, StreamName},
 };
 
 /// A go2rtc stream that the service watches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Camera {
-    /// Identity.
+    /// The ID.
     pub id: CameraId,
-    /// What people call it.
+    /// The name for people.
     pub name: Name,
     /// The stream's name in go2rtc.
     pub stream: StreamName,
-    /// Where it stands.
-    pub site: Option<SiteName>,
-    /// Which way people pass it.
+    /// The site.
+    pub site: SiteId,
+    /// The direction in which people pass it.
     pub direction: Direction,
-    /// When it is watched; always without hours.
+    /// When it is watched; `None` means always.
     pub hours: Option<WatchHours>,
-    /// How often it is looked at.
+    /// Minimum time between two processed pictures.
     pub every: LookEvery,
-    /// How long after a punch, or after they were last seen, another one of the same person is
-    /// a new visit, seconds.
+    /// Gap since a person's last punch or sighting, after which they begin a new visit.
     pub visit: VisitGap,
     /// Whether it is watched at all.
     pub active: bool,
     /// When it was added.
     pub created_at: Timestamp,
-    /// When it was taken out; its name stays behind old punches.
+    /// When it was removed; the record is kept to name the camera of old punches.
     pub removed_at: Option<Timestamp>,
-    /// Who may look through it besides admins; everybody who signs in without.
+    /// The accounts that may view it, besides admins; `None` means all accounts.
     #[serde(default)]
     pub viewers: Option<Vec<Email>>,
 }
 
 impl Camera {
-    /// How many viewers it has at most.
+    /// Maximum number of viewers.
     pub const VIEWERS_MOST: usize = 200;
 
-    /// Whether somebody may know of it, look through it, and see whom it sees.
+    /// Returns whether an account may view the camera and the people whom it sees: the camera is
+    /// at a site that the account may survey, and is shared with it.
     pub fn shown_to(&self, account: &Account) -> bool {
         let given = |viewers: &Vec<Email>| viewers.contains(&account.email);
-        account.role.permits(Permission::Administer) || self.viewers.as_ref().is_none_or(given)
+        let surveyed = account.access.reach(Permission::Survey);
+        surveyed.is_some_and(|reach| reach.covers(self))
+            && (account.permits(Permission::Administer) || self.viewers.as_ref().is_none_or(given))
     }
 
-    /// Whether it is to be watched at a moment.
+    /// Returns whether the camera must be watched at a moment.
     pub fn watched_at(&self, now: Timestamp, zone: &TimeZone) -> bool {
         let open = |hours: &WatchHours| hours.hold(now, zone);
         self.active && self.removed_at.is_none() && self.hours.as_ref().is_none_or(open)
     }
 }
 
-/// Which way people pass a camera.
+impl Camera {
+    /// The stream, of those not removed.
+    pub const BY_STREAM: Index = Index::unique("by_stream");
+    /// Those not removed, in the order of their IDs.
+    pub const PRESENT: Index = Index::ordered("present");
+}
+
+impl Placed for Camera {
+    fn place(&self) -> Place {
+        Place {
+            site: self.site,
+            employee: None,
+        }
+    }
+}
+
+impl Record for Camera {
+    const KIND: &'static Kind =
+        &Kind::archived("cameras", "camera", &[Self::BY_STREAM, Self::PRESENT])
+            .changing(Changes::Audited);
+
+    type Id = CameraId;
+
+    fn id(&self) -> CameraId {
+        self.id
+    }
+
+    fn keys(&self, keys: &mut Keys) {
+        if self.removed_at.is_none() {
+            keys.add(Self::BY_STREAM, (self.stream.as_str(),));
+            keys.add(Self::PRESENT, ());
+        }
+    }
+
+    fn about(&self) -> About {
+        About::NoEmployee
+    }
+}
+
+/// The direction in which people pass a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -73,7 +115,7 @@ pub enum Direction {
     In,
     /// Out.
     Out,
-    /// Either: the last punch tells.
+    /// Either; the last punch decides.
     #[default]
     Auto,
 }
@@ -98,7 +140,7 @@ impl Direction {
             .find(|direction| direction.as_str() == text)
     }
 
-    /// What a punch of this camera means; `None` when the last punch tells.
+    /// Returns the kind of this camera's punches; `None` if the last punch decides.
     pub fn kind(self) -> Option<PunchKind> {
         match self {
             Self::In => Some(PunchKind::In),
@@ -116,9 +158,12 @@ macro_rules! bounded {
         pub struct $name(u32);
 
         impl $name {
+            /// The values that it can have.
+            pub const RANGE: RangeInclusive<u32> = $from..=$to;
+
             /// `None` when it is out of bounds.
             pub fn new(value: u32) -> Option<Self> {
-                ($from..=$to).contains(&value).then_some(Self(value))
+                Self::RANGE.contains(&value).then_some(Self(value))
             }
 
             /// The number.
@@ -126,9 +171,6 @@ macro_rules! bounded {
                 self.0
             }
 
-            /// What it takes, fit to be shown beside the field.
-            pub const TAKES: &'static str =
-                concat!("must be ", stringify!($from), " to ", stringify!($to), " ", $unit);
         }
 
         impl Default for $name {
@@ -141,7 +183,9 @@ macro_rules! bounded {
             type Error = &'static str;
 
             fn try_from(value: u32) -> Result<Self, Self::Error> {
-                Self::new(value).ok_or(Self::TAKES)
+                Self::new(value).ok_or(concat!(
+                    "must be ", stringify!($from), " to ", stringify!($to), " ", $unit
+                ))
             }
         }
 
@@ -154,43 +198,41 @@ macro_rules! bounded {
 }
 
 bounded! {
-    /// Least time between two looks at a camera, milliseconds: 100 to 10,000, usually 200.
+    /// Minimum time between two pictures of a camera that are processed, in milliseconds: 100 to
+    /// 10,000, by default 200.
     LookEvery(100..=10000, 200, "milliseconds");
-    /// How long somebody must not have been seen by a camera for a new visit, seconds: 10 to
-    /// 86,400, usually 300.
+    /// How long a camera must not have seen a person before they begin a new visit, in seconds: 10 to
+    /// 86,400, by default 300.
     VisitGap(10..=86400, 300, "seconds");
 }
 
 impl VisitGap {
-    /// As a duration.
+    /// Returns the gap as a duration.
     pub fn duration(self) -> SignedDuration {
         SignedDuration::from_secs(i64::from(self.0))
     }
 }
 
-/// When a camera is watched, in the service's time zone: on these days from one time to
-/// another, over midnight when the second is the earlier one.
+/// The hours in which a camera is watched, in the time zone of its site: on these days, from one time
+/// to another, past midnight if the second is earlier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchHours {
-    /// From this time of the day on.
+    /// Start, inclusive.
     pub from: Time,
-    /// Up to, and without, this one.
+    /// End, exclusive.
     pub to: Time,
-    /// Days on which they begin, 1 (Monday) to 7; all when empty.
+    /// Days on which the hours begin, 1 (Monday) to 7; empty means every day.
     #[serde(default)]
     pub days: Vec<u8>,
 }
 
 impl WatchHours {
-    /// What they take, fit to be shown beside the field.
-    pub const TAKES: &'static str = "must have from and to (different times of the day, such as 06:30) and days of 1 (Monday) to 7";
-
-    /// Whether they make sense.
+    /// Returns whether the values are valid.
     pub fn valid(&self) -> bool {
         self.from != self.to && self.days.iter().all(|day| (1..=7).contains(day))
     }
 
-    /// Whether they hold at a moment.
+    /// Returns whether a moment lies within the hours.
     pub fn hold(&self, now: Timestamp, zone: &TimeZone) -> bool {
         let local = now.to_zoned(zone.clone()).datetime();
         let begun_on = |day: Weekday| {
@@ -207,19 +249,20 @@ impl WatchHours {
     }
 }
 
-/// How a camera is.
+/// The state of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CameraState {
-    /// Pictures come, and they change.
+    /// It sends pictures, and they change.
     Live,
-    /// No picture, or always the same one.
+    /// It sends no picture, or always the same one.
     Stale,
-    /// Pictures come, all black.
+    /// It sends black pictures only.
     Dark,
-    /// go2rtc or the camera behind it does not answer.
+    /// go2rtc or the camera does not respond.
     Unreachable,
-    /// go2rtc does not know the stream, wants another password, or can make no pictures of it.
+    /// go2rtc does not know the stream, rejects the password, or cannot convert the stream to
+    /// pictures.
     Refused,
 }
 
@@ -251,42 +294,77 @@ impl fmt::Display for CameraState {
     }
 }
 
-/// What is known of a camera that is watched.
+/// The status of a watched camera.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CameraStatus {
-    /// How it is.
+    /// The state.
     pub state: CameraState,
-    /// What is wrong, in words for the admin; `None` when it is live.
+    /// What is wrong, for the admin; `None` if it is live.
     pub cause: Option<String>,
-    /// Since when it is in this state.
+    /// When this state began.
     pub since: Timestamp,
-    /// When whoever watches it last said so; long ago means that nobody does.
-    pub told_at: Timestamp,
-    /// Whose visit lasts: whoever watches next goes on with it.
+    /// When an instance last reported this status. If that is long ago, no instance watches the
+    /// camera.
+    pub reported_at: Timestamp,
+    /// The open visits, which the next instance continues.
     #[serde(default)]
     pub present: Vec<Presence>,
 }
 
-/// Somebody whom a camera saw, and when last.
+/// The status of a camera, as the instance that watches it last reported it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CameraReport {
+    /// The camera.
+    pub camera: CameraId,
+    /// Its status.
+    pub status: CameraStatus,
+}
+
+impl Record for CameraReport {
+    const KIND: &'static Kind = &Kind::transient("camera_reports", "camera report", &[]);
+
+    type Id = CameraId;
+
+    fn id(&self) -> CameraId {
+        self.camera
+    }
+
+    fn keys(&self, _keys: &mut Keys) {}
+
+    fn about(&self) -> About {
+        let present = self.status.present.iter();
+        About::Employees {
+            ids: present.map(|presence| presence.employee).collect(),
+            erase: OnErase::Anonymize,
+        }
+    }
+
+    fn anonymize(&mut self, employee: EmployeeId) {
+        let present = &mut self.status.present;
+        present.retain(|presence| presence.employee != employee);
+    }
+}
+
+/// A person whom a camera saw, with the last time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
-    /// Who.
+    /// The person.
     pub employee: EmployeeId,
     /// When they were last seen.
     pub last: Timestamp,
 }
 
 impl CameraStatus {
-    /// How often whoever watches a camera says so, at least.
-    pub const TOLD_EVERY: SignedDuration = SignedDuration::from_secs(20);
+    /// How often the instance that watches a camera reports its status, at least.
+    pub const REPORT_EVERY: SignedDuration = SignedDuration::from_secs(20);
 
-    /// Whether somebody watches the camera still.
+    /// Returns whether an instance still watches the camera.
     pub fn fresh(&self, now: Timestamp) -> bool {
-        now.duration_since(self.told_at) < Self::TOLD_EVERY * 3
+        now.duration_since(self.reported_at) < Self::REPORT_EVERY * 3
     }
 }
 
-/// Mean brightness over a coarse grid of a picture: what motion and darkness are judged by.
+/// The mean brightness of a picture over a coarse grid, for detecting motion and darkness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glance([u8; Self::CELLS]);
 
@@ -295,31 +373,31 @@ impl Glance {
     pub const COLUMNS: usize = 32;
     /// Rows of the grid.
     pub const ROWS: usize = 24;
-    /// Cells of the grid, row by row.
+    /// Number of cells, stored row by row.
     pub const CELLS: usize = Self::COLUMNS * Self::ROWS;
 
-    /// How much brighter or darker a cell has to get to count as changed, of 255: well over the
-    /// noise of a camera in the dark, which the mean over a cell's hundreds of pixels cancels.
+    /// Difference in brightness, of 255, above which a cell has changed: well above the noise of a
+    /// camera in the dark, which the mean over a cell's hundreds of pixels cancels.
     const CELL_CHANGED: u8 = 6;
-    /// How many cells have to change at least: a face of 48 pixels in a picture of 640 covers
-    /// four of them.
+    /// Minimum number of changed cells for motion: a face of 48 pixels in a picture 640 pixels wide
+    /// covers four cells.
     const CELLS_CHANGED: usize = 3;
-    /// A picture is dark when its brightest cell is no brighter than this: video black is 16.
+    /// Maximum brightness of the brightest cell of a dark picture: video black is 16.
     const DARK: u8 = 24;
 
-    /// Of mean luma 0..255 for each cell, row by row from the top left.
+    /// Wraps the mean luma of each cell, 0..255, row by row from the top left.
     pub fn new(cells: [u8; Self::CELLS]) -> Self {
         Self(cells)
     }
 
-    /// Whether something moved between another glance and this one. When the whole picture got
-    /// brighter or darker by the same, as by a lamp or the camera's exposure, nothing did.
+    /// Returns whether anything moved since an earlier picture. A uniform change of brightness, as
+    /// by a lamp or the camera's exposure, does not count.
     pub fn moved_since(&self, before: &Self) -> bool {
         let differences = || {
             self.0
                 .iter()
                 .zip(&before.0)
-                .map(|(&is, &was)| i16::from(is) - i16::from(was))
+                .map(|(&new, &old)| i16::from(new) - i16::from(old))
         };
         let mut sorted: Vec<i16> = differences().collect();
         let (_, &mut overall, _) = sorted.select_nth_unstable(Self::CELLS / 2);
@@ -328,23 +406,23 @@ impl Glance {
         differences().filter(changed).count() >= Self::CELLS_CHANGED
     }
 
-    /// Whether there is nothing to see.
+    /// Returns whether the picture is dark.
     pub fn dark(&self) -> bool {
         self.0.iter().all(|cell| *cell <= Self::DARK)
     }
 }
 
-/// What is wrong with a stream, as far as whoever fetches it can tell.
+/// The fault of a stream, as far as the client can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamFault {
-    /// No connection, no answer in time, an empty answer, or the end of what had begun.
+    /// No connection, no response in time, an empty response, or the end of the stream.
     Unreachable,
-    /// A wrong password, an unknown stream, or one of which no pictures can be made.
+    /// A wrong password, an unknown stream, or one that cannot be converted to pictures.
     Refused,
 }
 
-/// Judges a camera by the age and the content of its pictures; nothing that a server says of
-/// itself counts.
+/// A judge of a camera's state, by the age and the content of its pictures. Status reports of
+/// servers do not count.
 #[derive(Debug, Clone)]
 pub struct PictureJudge {
     last: Option<Seen>,
@@ -355,9 +433,9 @@ pub struct PictureJudge {
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    /// When the last picture came.
+    /// When the last picture arrived.
     at: Timestamp,
-    /// When the first of those came that are like it, byte by byte.
+    /// When the first of the identical pictures arrived.
     same_since: Timestamp,
     /// Since when pictures are dark.
     dark_since: Option<Timestamp>,
@@ -365,14 +443,14 @@ struct Seen {
 }
 
 impl PictureJudge {
-    /// How long pictures may stay the same, byte by byte: the noise of a real sensor never does.
+    /// Maximum time of identical pictures, byte by byte: the noise of a real sensor always differs.
     pub const FROZEN_AFTER: SignedDuration = SignedDuration::from_secs(10);
-    /// How long pictures may be black, as the first ones of many cameras are.
+    /// Maximum time of black pictures, as the first ones of many cameras are.
     pub const DARK_AFTER: SignedDuration = SignedDuration::from_secs(3);
-    /// How long no picture may come at least, whatever the camera's rate.
+    /// Minimum time without a picture for a stale camera, whatever its rate.
     const STALE_AFTER: SignedDuration = SignedDuration::from_secs(4);
 
-    /// For a camera that is looked at so often, from now on.
+    /// Creates a judge for a camera with this interval, starting now.
     pub fn new(every: LookEvery, now: Timestamp) -> Self {
         let looks = SignedDuration::from_millis(i64::from(every.value())) * 3;
         Self {
@@ -383,7 +461,7 @@ impl PictureJudge {
         }
     }
 
-    /// Notes a picture: a hash of its bytes, and whether it is dark where that was looked at.
+    /// Records a picture: a hash of its bytes, and whether it is dark, if that was measured.
     pub fn picture(&mut self, now: Timestamp, fingerprint: u64, dark: Option<bool>) {
         self.fault = None;
         let last = self.last.filter(|last| last.fingerprint == fingerprint);
@@ -400,12 +478,12 @@ impl PictureJudge {
         });
     }
 
-    /// Notes that no picture comes.
+    /// Records a fault.
     pub fn failed(&mut self, fault: StreamFault) {
         self.fault = Some(fault);
     }
 
-    /// How the camera is; `None` while nothing is known yet.
+    /// Returns the state of the camera; `None` while it is unknown.
     pub fn state(&self, now: Timestamp) -> Option<CameraState> {
         match self.fault {
             Some(StreamFault::Unreachable) => return Some(CameraState::Unreachable),
@@ -420,7 +498,7 @@ impl PictureJudge {
         if now.duration_since(last.at) >= self.stale_after {
             Some(CameraState::Stale)
         } else if last.dark_since.is_some_and(dark) {
-            // Black pictures may well be the same, byte by byte.
+            // Checked before identity, because black pictures may be identical.
             Some(CameraState::Dark)
         } else if now.duration_since(last.same_since) >= Self::FROZEN_AFTER {
             Some(CameraState::Stale)
@@ -449,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_that_change_are_live() {
+    fn a_camera_with_changing_pictures_is_live() {
         let mut judge = judge();
         assert_eq!(judge.state(at(100)), None);
         for frame in 0..200 {
@@ -459,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_that_stop_or_stay_the_same_are_stale() {
+    fn a_camera_without_new_pictures_or_with_identical_ones_is_stale() {
         let mut judge = judge();
         assert_eq!(judge.state(at(4_000)), Some(CameraState::Stale));
         judge.picture(at(4_100), 1, Some(false));
@@ -485,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn black_pictures_are_dark_after_a_while_and_faults_count_at_once() {
+    fn black_pictures_count_after_a_while_and_faults_at_once() {
         let mut judge = judge();
         for frame in 0..15 {
             judge.picture(at(frame * 200), frame.unsigned_abs(), Some(true));
@@ -493,7 +571,7 @@ mod tests {
         }
         judge.picture(at(3_000), 99, None);
         assert_eq!(judge.state(at(3_000)), Some(CameraState::Dark));
-        // The same black picture for long is no camera that stands still.
+        // Identical black pictures are dark, not stale.
         for frame in 0..60 {
             judge.picture(at(3_000 + frame * 200), 99, None);
             assert_eq!(
@@ -511,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn motion_is_a_few_cells_and_not_a_lamp() {
+    fn motion_is_a_change_in_a_few_cells_and_not_of_all() {
         let still = Glance::new([100; Glance::CELLS]);
         let mut lamp = [130; Glance::CELLS];
         assert!(!Glance::new(lamp).moved_since(&still));
@@ -530,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_hold_over_midnight_on_the_day_they_began() {
+    fn hours_past_midnight_belong_to_the_day_they_began() {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let hours = WatchHours {
             from: civil::time(22, 0, 0, 0),
@@ -563,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_bounds_are_refused_by_what_they_take() {
+    fn numbers_out_of_bounds_are_rejected_with_their_bounds() {
         assert_eq!(LookEvery::new(99), None);
         assert_eq!(LookEvery::default().value(), 200);
         let read: Result<VisitGap, _> = serde_json::from_str("5");

@@ -1,75 +1,132 @@
-//! Employees: the people whose presence is recorded, and their consent.
+//! Employees: the people whose presence is recorded, and their consents.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::Actor,
-    ids::EmployeeId,
-    text::{Code, Name, SiteName},
+    grants::{Place, Placed},
+    ids::{EmployeeId, SiteId},
+    record::{About, Changes, Index, Keys, Kind, OnErase, Record},
+    text::{Code, Name},
 };
 
-/// The person whose presence is recorded.
+/// A person whose presence is recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Employee {
-    /// Identity.
+    /// The ID.
     pub id: EmployeeId,
-    /// What the kiosk greets them by.
+    /// The name, with which the kiosk greets the person.
     pub name: Name,
-    /// Unique among those not deleted, without regard to case.
+    /// The code, unique among employees who are not deleted, without regard to case.
     pub code: Code,
-    /// Where they usually work.
-    pub site: Option<SiteName>,
-    /// Inactive people are not identified and cannot punch.
+    /// The site where the person usually works.
+    pub site: SiteId,
+    /// Whether the person is active. Inactive people are not identified and cannot punch.
     pub active: bool,
-    /// The consent under which their face was enrolled; gone when it is withdrawn.
-    pub consent: Option<Consent>,
-    /// How many templates are enrolled.
-    pub templates: u32,
-    /// When the record was made.
+    /// When the record was created.
     pub created_at: Timestamp,
-    /// When they were deleted: out of every list, kept as the name behind old punches.
+    /// When the employee was deleted. The record stays to name the person of old punches.
     pub deleted_at: Option<Timestamp>,
 }
 
 impl Employee {
-    /// Whether a face of theirs is enrolled.
-    pub fn enrolled(&self) -> bool {
-        self.templates > 0
-    }
-
-    /// Whether they may be identified and punch.
+    /// Checks whether the person may be identified and punch.
     pub fn present(&self) -> bool {
         self.active && self.deleted_at.is_none()
     }
+}
 
-    /// Whether they agreed to pictures of their punches.
-    pub fn consents_to_pictures(&self) -> bool {
-        let consent = self.consent.as_ref();
-        consent.is_some_and(|consent| COVERS_PICTURES.contains(&consent.text.as_str()))
+impl Employee {
+    /// Employees who are not deleted, by code in lower case.
+    pub const BY_CODE: Index = Index::unique("by_code");
+    /// Employees who are not deleted, by name in lower case.
+    pub const BY_NAME: Index = Index::ordered("by_name");
+}
+
+impl Placed for Employee {
+    fn place(&self) -> Place {
+        Place {
+            site: self.site,
+            employee: Some(self.id),
+        }
     }
 }
 
-/// Who agreed to having a face enrolled, when, and to which text.
+impl Record for Employee {
+    const KIND: &'static Kind =
+        &Kind::archived("employees", "employee", &[Self::BY_CODE, Self::BY_NAME])
+            .changing(Changes::Audited);
+
+    type Id = EmployeeId;
+
+    fn id(&self) -> EmployeeId {
+        self.id
+    }
+
+    fn keys(&self, keys: &mut Keys) {
+        if self.deleted_at.is_none() {
+            keys.add(Self::BY_CODE, (self.code.key(),));
+            keys.add(Self::BY_NAME, (self.name.key(),));
+        }
+    }
+
+    fn about(&self) -> About {
+        About::employee(self.id, OnErase::Anonymize)
+    }
+
+    fn anonymize(&mut self, _employee: EmployeeId) {
+        // Names every field, so that a new one is not forgotten here.
+        let Self {
+            id,
+            name,
+            code,
+            site,
+            active,
+            created_at: _,
+            deleted_at: _,
+        } = self;
+        (*name, *code) = (Name::erased(), Code::erased(*id));
+        (*site, *active) = (SiteId::DEFAULT, false);
+    }
+}
+
+/// A consent to the enrollment of a face.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Consent {
     /// When it was given.
     pub at: Timestamp,
-    /// Who recorded it.
+    /// The actor who recorded it.
     pub recorded_by: Actor,
-    /// The version of the text that was agreed to.
+    /// The version of the consent text.
     pub text: String,
 }
 
-/// What somebody agrees to whose face is enrolled, as every page shows it; docs/PRIVACY.md has
-/// it too, and a test holds the two together.
-pub const CONSENT_TEXT: &str = "I agree that photos of my face are turned into numbers that recognise me, to record when I come and go. The numbers, and where this site keeps them the photos and a small picture of each punch, are stored encrypted on the employer's own system, are used for nothing else, are not passed on, and are deleted when I ask for it or leave. I can withdraw this consent at any time, without giving reasons and without disadvantage, and then punch in another way.";
+impl Consent {
+    /// Checks whether the consent covers pictures of punches.
+    pub fn covers_pictures(&self) -> bool {
+        COVERS_PICTURES.contains(&self.text.as_str())
+    }
 
-/// The version of that text: another one whenever the text changes.
-pub const CONSENT_VERSION: &str = "2026-11.3";
+    /// Checks whether the consent covers templates from punches.
+    pub fn covers_growth(&self) -> bool {
+        COVERS_GROWTH.contains(&self.text.as_str())
+    }
+}
 
-/// The versions that speak of pictures of punches: of whoever agreed to another one, none is kept.
-const COVERS_PICTURES: [&str; 1] = ["2026-11.3"];
+/// The text that a person consents to before the face is enrolled. All pages show it. A test checks
+/// that docs/PRIVACY.md has the same text.
+pub const CONSENT_TEXT: &str = "I agree that photos of my face are turned into numbers that recognize me, to record when I come and go. Where this site does so, clear pictures of my punches improve the numbers. The numbers, and where this site keeps them the photos and a small picture of each punch, are stored encrypted on the employer's own system, are used for nothing else, are not passed on, and are deleted when I ask for it or leave. I can withdraw this consent at any time, without giving reasons and without disadvantage, and then punch in another way.";
+
+/// The version of the text. It must change whenever the text changes.
+pub const CONSENT_VERSION: &str = "2026-11.5";
+
+/// The versions of the text that mention pictures of punches. For other consents, no pictures are
+/// kept.
+const COVERS_PICTURES: [&str; 2] = ["2026-11.4", "2026-11.5"];
+
+/// The versions of the text that mention templates from punches. For other consents, none are made.
+const COVERS_GROWTH: [&str; 1] = ["2026-11.5"];
 
 #[cfg(test)]
 mod tests {
@@ -79,5 +136,7 @@ mod tests {
     fn the_present_text_covers_what_may_be_kept() {
         assert!(COVERS_PICTURES.contains(&CONSENT_VERSION));
         assert!(CONSENT_TEXT.contains("picture of each punch"));
+        assert!(COVERS_GROWTH.contains(&CONSENT_VERSION));
+        assert!(CONSENT_TEXT.contains("pictures of my punches improve"));
     }
 }

@@ -1,4 +1,4 @@
-//! Identities: one newtype for each kind of record, all UUIDv7, so that they sort by time.
+//! IDs: one newtype per kind of record, all UUIDv7, so that they sort by time.
 
 use std::{fmt, str::FromStr};
 
@@ -13,12 +13,12 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Wraps a UUID that the clock minted or a store returned.
+            /// Wraps a UUID that the clock created or a store returned.
             pub const fn new(id: Uuid) -> Self {
                 Self(id)
             }
 
-            /// The UUID inside.
+            /// Returns the UUID.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -51,7 +51,7 @@ id! {
     AccountId,
     /// Names an entry of the audit trail.
     AuditId,
-    /// Names a camera. It also stands where a punch names its device.
+    /// Names a camera.
     CameraId,
     /// Names a device.
     DeviceId,
@@ -65,6 +65,14 @@ id! {
     PictureId,
     /// Names a punch.
     PunchId,
+    /// Names a site.
+    SiteId,
     /// Names a stored template.
     TemplateId,
+}
+
+impl SiteId {
+    /// The site that every installation has. Its ID is fixed, so that instances that start at the
+    /// same moment make one site.
+    pub const DEFAULT: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
 }

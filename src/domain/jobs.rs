@@ -1,57 +1,62 @@
-//! Background jobs: what is done after the request that asked for it was answered, and what
-//! becomes of it when it fails or whoever does it dies.
+//! Background jobs: work that goes on after the request that queued it was answered, and what
+//! becomes of it when an attempt fails or its worker crashes.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{accounts::Actor, ids::JobId};
+use super::{
+    accounts::Actor,
+    ids::JobId,
+    record::{About, Damaged, Index, Keys, Kind, Record},
+};
 
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobKind {
-    /// Adds people from a list.
-    Import,
-    /// Makes templates of the present model from kept photos.
-    Reembed,
-}
+/// The name of a kind of jobs, in the API and in the store. A store may hold jobs of kinds that
+/// this program does not know: it lists them and leaves them to instances that do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobKind(Cow<'static, str>);
 
 impl JobKind {
-    /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Import, Self::Reembed];
+    /// Names a kind.
+    pub const fn new(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
 
-    /// The word for the kind in the API and the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Import => "import",
-            Self::Reembed => "reembed",
-        }
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-/// How far a job is.
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// Waits for its time and for somebody to do it.
+    /// Waits until it is due and a worker claims it.
     Queued,
-    /// Somebody does it, or died doing it.
+    /// A worker runs it, or crashed while it did.
     Running,
     /// Done.
     Done,
     /// Given up.
     Failed,
-    /// Ended by somebody before it was done.
+    /// Canceled before it was done.
     Cancelled,
 }
 
 impl JobState {
-    /// How a job ends.
+    /// The states in which a job has ended.
     pub const ENDS: [Self; 3] = [Self::Done, Self::Failed, Self::Cancelled];
 
-    /// The word for the state in the API and the store.
+    /// Returns the word for the state in the API and the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -63,8 +68,8 @@ impl JobState {
     }
 }
 
-/// Which jobs somebody can do: those of a kind, and if a payload is named only those that have it.
-/// So a job that asks for templates of one model is left to those who run that model.
+/// The jobs that a worker can run: those of a kind and, if a payload is given, only those with
+/// exactly this payload. A job for one model is thus left to the instances that run that model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ability {
     /// The kind.
@@ -74,54 +79,55 @@ pub struct Ability {
 }
 
 impl Ability {
-    /// Whether a job is one of these.
+    /// Returns whether the worker can run the job.
     pub fn fits(&self, job: &Job) -> bool {
         let payload = self.payload.as_ref();
         self.kind == job.kind && payload.is_none_or(|payload| *payload == job.payload)
     }
 }
 
-/// How long a claim holds without a word from whoever has it. Clocks of instances must not differ
-/// by more.
+/// How long a claim is valid unless its worker extends it. Clocks of instances must not differ by
+/// more.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(15);
 
-/// How often a job is begun before it is given up.
+/// How many attempts without progress a job has before it is given up.
 pub const ATTEMPTS_MOST: u32 = 5;
 
-/// The pause after the first attempt that failed; each further one is four times as long.
+/// The pause after the first failed attempt; each further pause is four times as long.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
-/// A job. Its claim is `turn`, which grows with every claim: whoever was paused past the end of
-/// their lease has an older one, and changes nothing any more.
+/// A job. Every claim increases `claims`, and a worker changes the job only while this number is
+/// its own. A worker that was paused past the end of its lease therefore changes nothing.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Identity.
+    /// The ID.
     pub id: JobId,
-    /// What is to be done.
+    /// The kind.
     pub kind: JobKind,
-    /// What to do it with, as the kind understands it; empty once the job has ended. It is read
-    /// when the job is claimed, and left out everywhere else.
+    /// The input, in a format of the kind; empty after the job has ended. It is read when the job
+    /// is claimed, and omitted everywhere else.
     pub payload: String,
-    /// Of the jobs that have not ended, only one has this.
+    /// A unique name among the jobs that have not ended, for a job that must not run twice at the
+    /// same time.
     pub once: Option<String>,
-    /// How far it is.
+    /// The state.
     pub state: JobState,
-    /// When it may be claimed: not before this while it waits, the end of the lease while it
-    /// runs. `None` once it has ended.
+    /// When it may be claimed: while it is running, this is the end of the lease. `None` after it
+    /// has ended.
     pub due: Option<Timestamp>,
-    /// How often it was claimed; the claim of whoever did so last.
-    pub turn: u32,
-    /// How often it was begun and not given back since it last got further than ever before.
+    /// How often it was claimed.
+    pub claims: u32,
+    /// How many attempts were made since the last progress, without those that were given back.
     pub attempts: u32,
-    /// How much of it is done, in steps of the kind; never falls.
+    /// How many steps of the kind are done; never decreases.
     pub done: u64,
-    /// How many steps there are; 0 while nobody knows.
+    /// How many steps there are; 0 while that is unknown.
     pub total: u64,
-    /// What came of it so far, JSON of the kind.
+    /// The result so far, JSON of the kind.
     pub result: Option<String>,
-    /// Why the last attempt failed, in words for an admin.
+    /// Why the last attempt failed, for an admin.
     pub error: Option<String>,
-    /// Who asked for it.
+    /// Who queued it.
     pub created_by: Actor,
     /// When it was queued.
     pub created_at: Timestamp,
@@ -135,7 +141,7 @@ impl fmt::Debug for Job {
             .field("id", &self.id)
             .field("kind", &self.kind)
             .field("state", &self.state)
-            .field("turn", &self.turn)
+            .field("claims", &self.claims)
             .field("attempts", &self.attempts)
             .field("done", &self.done)
             .field("total", &self.total)
@@ -144,7 +150,7 @@ impl fmt::Debug for Job {
 }
 
 impl Job {
-    /// Whether nothing will become of it any more.
+    /// Returns whether the job has ended.
     pub fn ended(&self) -> bool {
         match self.state {
             JobState::Queued | JobState::Running => false,
@@ -152,29 +158,29 @@ impl Job {
         }
     }
 
-    /// Claimed at a moment.
+    /// Returns the job as a worker claims it.
     #[must_use]
     pub fn claimed(self, now: Timestamp) -> Self {
         Self {
             state: JobState::Running,
             due: Some(after(now, LEASE)),
-            turn: self.turn.saturating_add(1),
+            claims: self.claims.saturating_add(1),
             attempts: self.attempts.saturating_add(1),
             ..self
         }
     }
 
-    /// Further, with a lease from this moment on.
+    /// Returns the job with a lease that begins now.
     #[must_use]
-    pub fn progressed(self, now: Timestamp) -> Self {
+    pub fn extended(self, now: Timestamp) -> Self {
         Self {
             due: Some(after(now, LEASE)),
             ..self
         }
     }
 
-    /// This far. Whoever gets further than anybody before makes the first attempt of the rest:
-    /// a long job survives any number of faults as long as it moves.
+    /// Returns the job with its progress. More steps than ever before make this the first attempt
+    /// of the rest, so that a long job survives any number of faults while it moves.
     #[must_use]
     pub fn advanced(self, done: u64, total: u64, result: Option<String>) -> Self {
         let attempts = match done > self.done {
@@ -191,7 +197,8 @@ impl Job {
         }
     }
 
-    /// Given back as it is, for anybody to go on at once: this attempt does not count.
+    /// Returns the job as a worker that stops gives it back: due at once, without counting this
+    /// attempt.
     #[must_use]
     pub fn given_back(self, now: Timestamp) -> Self {
         Self {
@@ -202,7 +209,7 @@ impl Job {
         }
     }
 
-    /// Done.
+    /// Returns the job as it is when it is done.
     #[must_use]
     pub fn finished(self, now: Timestamp) -> Self {
         Self {
@@ -211,31 +218,32 @@ impl Job {
         }
     }
 
-    /// Failed: queued again after a pause that grows, or given up after the last attempt.
+    /// Returns the job after a failed attempt: queued again with a growing pause, or failed after
+    /// the last attempt.
     #[must_use]
-    pub fn failed(self, words: String, now: Timestamp) -> Self {
+    pub fn failed(self, error: String, now: Timestamp) -> Self {
         if self.attempts >= ATTEMPTS_MOST {
-            return self.given_up(words, now);
+            return self.given_up(error, now);
         }
         let pause = FIRST_PAUSE * 4_i32.pow(self.attempts.saturating_sub(1));
         Self {
             state: JobState::Queued,
             due: Some(after(now, pause)),
-            error: Some(words),
+            error: Some(error),
             ..self
         }
     }
 
-    /// Given up, because another attempt would fail alike.
+    /// Returns the job given up, because every attempt would fail.
     #[must_use]
-    pub fn given_up(self, words: String, now: Timestamp) -> Self {
+    pub fn given_up(self, error: String, now: Timestamp) -> Self {
         Self {
-            error: Some(words),
+            error: Some(error),
             ..self.ending(JobState::Failed, now)
         }
     }
 
-    /// Ended before it was done.
+    /// Returns the job canceled.
     #[must_use]
     pub fn cancelled(self, now: Timestamp) -> Self {
         Self {
@@ -256,6 +264,54 @@ impl Job {
     }
 }
 
+impl Job {
+    /// The value of `once`, of jobs that have not ended.
+    pub const ONCE: Index = Index::unique("once");
+    /// The kind and the time from which the job may be claimed, of jobs that have not ended.
+    pub const DUE: Index = Index::ordered("due");
+    /// The end, of jobs that have ended.
+    pub const BY_END: Index = Index::ordered("by_end");
+}
+
+/// A job is about no employee: its payload is emptied when it ends. The result of an import may
+/// quote names until retention deletes the job.
+impl Record for Job {
+    const KIND: &'static Kind =
+        &Kind::transient("jobs", "job", &[Self::ONCE, Self::DUE, Self::BY_END]).aging(Self::BY_END);
+
+    type Id = JobId;
+
+    fn id(&self) -> JobId {
+        self.id
+    }
+
+    fn keys(&self, keys: &mut Keys) {
+        if let Some(once) = &self.once {
+            keys.add(Self::ONCE, (once.as_str(),));
+        }
+        if let Some(due) = self.due {
+            keys.add(Self::DUE, (self.kind.as_str(), due));
+        }
+        if let Some(end) = self.finished_at {
+            keys.add(Self::BY_END, (end,));
+        }
+    }
+
+    fn about(&self) -> About {
+        About::NoEmployee
+    }
+
+    fn take_blob(&mut self) -> Option<Vec<u8>> {
+        Some(std::mem::take(&mut self.payload).into_bytes())
+    }
+
+    fn put_blob(&mut self, blob: Vec<u8>) -> Result<(), Damaged> {
+        let payload = String::from_utf8(blob);
+        self.payload = payload.map_err(|_| Damaged("the payload of a job".to_owned()))?;
+        Ok(())
+    }
+}
+
 fn after(now: Timestamp, pause: SignedDuration) -> Timestamp {
     now.saturating_add(pause).unwrap_or(Timestamp::MAX)
 }
@@ -271,12 +327,12 @@ mod tests {
     fn job() -> Job {
         Job {
             id: JobId::new(uuid::Uuid::from_u128(1)),
-            kind: JobKind::Import,
+            kind: JobKind::new("import"),
             payload: "name,code".to_owned(),
             once: Some("import".to_owned()),
             state: JobState::Queued,
             due: Some(at(0)),
-            turn: 0,
+            claims: 0,
             attempts: 0,
             done: 0,
             total: 0,
@@ -289,14 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn every_claim_has_a_later_turn_and_a_lease() {
+    fn every_claim_is_counted_and_has_a_lease() {
         let first = job().claimed(at(1));
-        assert_eq!((first.turn, first.attempts), (1, 1));
+        assert_eq!((first.claims, first.attempts), (1, 1));
         assert_eq!(first.due, Some(at(1) + LEASE));
         let back = first.given_back(at(2));
         assert_eq!((back.state, back.due), (JobState::Queued, Some(at(2))));
-        assert_eq!((back.turn, back.attempts), (1, 0), "it does not count");
-        assert_eq!(back.claimed(at(3)).turn, 2);
+        assert_eq!((back.claims, back.attempts), (1, 0), "it does not count");
+        assert_eq!(back.claimed(at(3)).claims, 2);
     }
 
     #[test]
@@ -312,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gets_further_begins_to_count_anew() {
+    fn progress_makes_the_attempt_the_first_of_the_rest() {
         let tired = (0..4).fold(job(), |job, _| {
             job.claimed(at(0)).failed("no luck".to_owned(), at(0))
         });
@@ -320,7 +376,7 @@ mod tests {
         assert_eq!(tired.attempts, 5);
         let further = tired.advanced(3, 7, None);
         assert_eq!((further.attempts, further.done, further.total), (1, 3, 7));
-        // Going over the same again is not getting further.
+        // Repeating steps is not progress.
         let again = further.failed(String::new(), at(0)).claimed(at(0));
         for done in [1, 3] {
             let again = again.clone().advanced(done, 2, None);
@@ -330,15 +386,15 @@ mod tests {
     }
 
     #[test]
-    fn jobs_are_left_to_those_who_can_do_them() {
+    fn jobs_are_left_to_workers_that_can_run_them() {
         let ability = |kind, payload: Option<&str>| Ability {
-            kind,
+            kind: JobKind::new(kind),
             payload: payload.map(str::to_owned),
         };
-        assert!(ability(JobKind::Import, None).fits(&job()));
-        assert!(ability(JobKind::Import, Some("name,code")).fits(&job()));
-        assert!(!ability(JobKind::Import, Some("name")).fits(&job()));
-        assert!(!ability(JobKind::Reembed, None).fits(&job()));
+        assert!(ability("import", None).fits(&job()));
+        assert!(ability("import", Some("name,code")).fits(&job()));
+        assert!(!ability("import", Some("name")).fits(&job()));
+        assert!(!ability("reembed", None).fits(&job()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The rules of the trade: pure, synchronous, without I/O.
+//! The domain: pure types and rules of attendance and biometrics, without I/O and async.
 
 pub mod accounts;
 pub mod attendance;
@@ -7,9 +7,19 @@ pub mod biometrics;
 pub mod cameras;
 pub mod devices;
 pub mod employees;
+pub mod faces;
+pub mod geometry;
+pub mod grants;
 pub mod ids;
+pub mod installation;
 pub mod jobs;
+pub mod pictures;
 pub mod quality;
+pub mod record;
 pub mod samples;
+pub mod sealed;
+pub mod self_calibration;
+pub mod sites;
+pub mod template_growth;
 pub mod text;
 pub mod tracking;

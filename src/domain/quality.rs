@@ -1,19 +1,19 @@
-//! What makes a photo of a face good enough, and what to tell the person when it is not.
+//! Quality rules for photos of faces, and advice for the person if a photo is not good enough.
 
 use serde::{Deserialize, Serialize};
 
-/// What was measured on one face.
+/// The measured quality of one face.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// Width of the face box, pixels of the upright image.
+    /// Width of the face box, in pixels of the upright image.
     pub width: f32,
-    /// Turn to the side, degrees, estimated from the five points; positive towards image right.
+    /// Turn to the side, in degrees, estimated from the five points; positive to image right.
     pub yaw: f32,
-    /// Nod, degrees, estimated from the five points; positive is down.
+    /// Nod, in degrees, estimated from the five points; positive is down.
     pub pitch: f32,
-    /// Tilt in the image plane, degrees.
+    /// Tilt in the image plane, in degrees.
     pub roll: f32,
-    /// Variance of the Laplacian over the aligned chip's luma (0..255 scale); low is blurred.
+    /// Variance of the Laplacian of the aligned chip's luma (0..255); low means blurred.
     pub sharpness: f32,
     /// Mean luma of the chip, 0..255.
     pub brightness: f32,
@@ -21,33 +21,33 @@ pub struct Quality {
     pub contrast: f32,
     /// Share of the face box that lies inside the image, 0..1.
     pub inside: f32,
-    /// Score of the detector, 0..1.
+    /// The detector's score, 0..1.
     pub score: f32,
 }
 
-/// What a photo must have to be used.
+/// The limits of a usable photo.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QualityLimits {
-    /// Least width of a face, pixels.
+    /// Minimum width of the face, in pixels.
     pub width: f32,
-    /// Most turn to the side, degrees.
+    /// Maximum turn to the side, in degrees.
     pub yaw: f32,
-    /// Most nod, degrees.
+    /// Maximum nod, in degrees.
     pub pitch: f32,
-    /// Most tilt, degrees.
+    /// Maximum tilt, in degrees.
     pub roll: f32,
-    /// Least variance of the Laplacian.
+    /// Minimum variance of the Laplacian.
     pub sharpness: f32,
-    /// Least and most mean luma.
+    /// Minimum and maximum mean luma.
     pub brightness: (f32, f32),
-    /// Least standard deviation of luma.
+    /// Minimum standard deviation of luma.
     pub contrast: f32,
-    /// Least share of the face inside the image.
+    /// Minimum share of the face box inside the image.
     pub inside: f32,
 }
 
 impl QualityLimits {
-    /// For templates: they are compared with for years, so they had better be good.
+    /// The limits for templates, which are strict, because templates are used for years.
     pub const ENROLLMENT: Self = Self {
         width: 80.0,
         yaw: 40.0,
@@ -58,7 +58,7 @@ impl QualityLimits {
         contrast: 12.0,
         inside: 0.9,
     };
-    /// For probes: good enough for the embedding to mean something.
+    /// The limits for probes, which only ensure a meaningful embedding.
     pub const PROBE: Self = Self {
         width: 48.0,
         yaw: 60.0,
@@ -71,46 +71,46 @@ impl QualityLimits {
     };
 }
 
-/// Why a photo cannot be used. [`detail`](Self::detail) says it to a person.
+/// The reason why a photo cannot be used. [`detail`](Self::detail) explains it to a person.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Flaw {
-    /// Nobody in it.
+    /// It shows no face.
     NoFace,
-    /// More than one person in it.
+    /// It shows more than one face.
     SeveralFaces {
-        /// How many.
+        /// Number of faces.
         faces: usize,
     },
-    /// Too far away.
+    /// The face is too small.
     TooSmall {
-        /// Width of the face, pixels.
+        /// Width of the face, in pixels.
         width: u32,
-        /// What is needed.
+        /// Required width, in pixels.
         needs: u32,
     },
-    /// Partly outside the picture.
+    /// The face is partly outside the picture.
     CutOff,
-    /// Not looking at the camera.
+    /// The person does not look at the camera.
     TurnedAway,
-    /// Head tilted.
+    /// The head is tilted.
     Tilted,
-    /// Out of focus or moving.
+    /// The face is out of focus or moving.
     Blurred,
-    /// Not enough light.
+    /// There is not enough light.
     TooDark,
-    /// Too much light.
+    /// There is too much light.
     TooBright,
-    /// Hardly any contrast: fog, glare, a dirty lens.
+    /// There is hardly any contrast, because of fog, glare or a dirty lens.
     Flat,
-    /// The liveness model takes it for a picture of a picture.
+    /// The liveness model classified it as a picture of a picture.
     Attack,
-    /// Not of the person whom the other photos show.
+    /// It shows another person than the other photos.
     OtherPerson,
 }
 
 impl Flaw {
-    /// The word in the API.
+    /// Returns the reason's name in the API.
     pub fn reason(self) -> &'static str {
         match self {
             Flaw::NoFace => "no_face",
@@ -128,7 +128,7 @@ impl Flaw {
         }
     }
 
-    /// What to do about it, in words for the person in front of the camera.
+    /// Explains the flaw and what to do about it, for the person in front of the camera.
     pub fn detail(self) -> String {
         match self {
             Flaw::NoFace => "no face found: look into the camera from the front".into(),
@@ -157,19 +157,20 @@ impl Flaw {
 }
 
 impl Quality {
-    /// A number by which frames of one moment are ordered, better first: how much of the face
-    /// there is to see, how straight and how sharp. Means nothing across cameras.
+    /// Returns a number by which frames of one moment are ranked; higher is better. Combines how
+    /// much of the face is visible, how straight and how sharp it is. Not comparable across
+    /// cameras.
     pub fn rank(&self) -> f32 {
         let turned = (self.yaw.abs() + self.pitch.abs()) / 90.0;
         self.score * self.inside * (1.0 - turned.min(0.9)) * self.sharpness.max(1.0).ln_1p()
     }
 
-    /// The first thing that is wrong, the one easiest to act on first; `None` when all is well.
+    /// Returns the flaw that is easiest to fix, if there is any.
     pub fn flaw(&self, limits: &QualityLimits) -> Option<Flaw> {
         let checks = [
             (
                 self.width < limits.width,
-                // Floor and ceiling, so that "79.6 px, needs 80" never reads "80 px, needs 80".
+                // Floor and ceiling, so that 79.6 is not shown as "80 px, needs 80".
                 Flaw::TooSmall {
                     width: self.width as u32,
                     needs: limits.width.ceil() as u32,

@@ -4,19 +4,19 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::tracking::FaceBox;
+use super::geometry::FaceBox;
 
-/// An image as it was captured, still encoded. Never printed.
+/// An image as it was captured, still encoded. `Debug` shows its size only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sample(Bytes);
 
 impl Sample {
-    /// Wraps the bytes of an encoded image; nothing is checked yet.
+    /// Wraps the bytes of an encoded image without checking them.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
     }
 
-    /// The encoded image.
+    /// Returns the encoded image.
     pub fn bytes(&self) -> &Bytes {
         &self.0
     }
@@ -28,11 +28,11 @@ impl fmt::Debug for Sample {
     }
 }
 
-/// A sample, and where in it the face is that it is about: what a picture is cut from.
+/// A sample and a face in it, from which a picture of that face can be cropped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Still {
     /// The image.
     pub sample: Sample,
-    /// The face, pixels of the upright image.
+    /// The box of the face, in pixels of the upright image.
     pub face: FaceBox,
 }

@@ -1,39 +1,48 @@
-//! Short texts that people type: names, codes, site names, e-mail addresses. A value that
-//! cannot be valid cannot be built.
+//! Short texts that people type: names, codes, site names, email addresses. An invalid value cannot
+//! be built.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-/// Why a text was refused; the message is fit to be shown beside the field.
+use super::ids::EmployeeId;
+
+/// Why a text is invalid. The message can be shown beside the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing but white space.
+    /// It is empty, or only whitespace.
     #[error("must not be empty")]
     Empty,
-    /// Longer than allowed.
+    /// It is too long.
     #[error("must have at most {most} characters")]
     TooLong {
-        /// The most characters that this kind of text may have.
+        /// Maximum number of characters.
         most: usize,
     },
-    /// A control character, or one that turns the direction of the text around.
+    /// It contains a control character, or one that changes the direction of the text.
     #[error("must not contain control characters")]
     Control,
-    /// Not of the form that this kind of text has.
-    #[error("{0}")]
-    Form(&'static str),
+    /// It is not an email address.
+    #[error("must be an email address")]
+    NotAnEmail,
+    /// It is not a valid name of a go2rtc stream.
+    #[error("must be 1 to 64 letters, digits, - and _")]
+    NotAStreamName,
+    /// It is not a valid idempotency key.
+    #[error("must be 1 to 128 printable ASCII characters without spaces")]
+    NotAnIdempotencyKey,
 }
 
-/// The one form of what looks alike: composed (Unicode NFC), white space as single blanks.
-/// An `é` typed on one machine and one exported from another are then the same.
+/// Normalizes a text, so that texts that look the same are the same: Unicode NFC, with single
+/// spaces as whitespace.
 pub fn normal(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").nfc().collect()
 }
 
-/// Brings into the [normal] form, and refuses what is empty, too long, or holds control or bidirectional override characters.
+/// [Normalizes](normal) a text. Fails if it is empty, too long, or contains control or
+/// bidirectional override characters.
 fn clean(text: &str, most: usize) -> Result<String, TextError> {
     let text = text.trim();
     if text.is_empty() {
@@ -58,13 +67,13 @@ macro_rules! text {
         pub struct $name(String);
 
         impl $name {
-            /// Checks and wraps a text; the error says what is wrong with it.
+            /// Checks and normalizes a text.
             pub fn parse(text: &str) -> Result<Self, TextError> {
                 let parse: fn(&str) -> Result<String, TextError> = $parse;
                 parse(text).map(Self)
             }
 
-            /// The text inside.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -93,45 +102,69 @@ macro_rules! text {
 }
 
 text! {
-    /// What a person, device or pack is called; 1 to 120 characters.
+    /// The name of a person, device or pack; 1 to 120 characters.
     Name => |text| clean(text, 120);
-    /// The number or short code that a site knows an employee by; 1 to 64 characters.
+    /// The number or short code of an employee; 1 to 64 characters.
     Code => |text| clean(text, 64);
     /// The name of a site; 1 to 64 characters.
     SiteName => |text| clean(text, 64);
-    /// An e-mail address, lower-cased: something, one `@`, a domain. Whether it is anybody's
-    /// only a message can tell.
+    /// An email address in lowercase: a local part, one `@`, a domain. Whether it exists is not
+    /// checked.
     Email => |text| {
         let text = clean(text, 254)?.to_lowercase();
         let valid = text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty() && !domain.is_empty() && !domain.contains('@')
         }) && !text.contains(char::is_whitespace);
-        if valid { Ok(text) } else { Err(TextError::Form("must be an e-mail address")) }
+        if valid { Ok(text) } else { Err(TextError::NotAnEmail) }
     };
-    /// The name of a go2rtc stream; 1 to 64 letters, digits, `_` and `-` of ASCII. go2rtc dials
-    /// whatever else it is asked for, so nothing else is ever asked for.
+    /// The name of a go2rtc stream; 1 to 64 ASCII letters, digits, `_` and `-`. go2rtc would
+    /// connect to any other text as an address, so no other text may reach it.
     StreamName => |text| {
         let text = clean(text, 64)?;
         if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') { Ok(text) }
-        else { Err(TextError::Form("must be 1 to 64 letters, digits, - and _")) }
+        else { Err(TextError::NotAStreamName) }
     };
+    /// Why a user writes or changes a punch by hand; 1 to 500 characters.
+    Reason => |text| clean(text, 500);
     /// A client's idempotency key; 1 to 128 printable ASCII characters.
     IdempotencyKey => |text| {
         let text = clean(text, 128)?;
         if text.chars().all(|c| c.is_ascii_graphic()) { Ok(text) }
-        else { Err(TextError::Form("must be 1 to 128 printable ASCII characters without spaces")) }
+        else { Err(TextError::NotAnIdempotencyKey) }
     };
 }
 
 impl Name {
-    /// The form that lists are sorted and searched by: lower case.
+    /// Returns the name of an employee who was erased.
+    pub fn erased() -> Self {
+        Self("Erased".to_owned())
+    }
+
+    /// Returns the name in lowercase, for sorting and searching.
+    pub fn key(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl SiteName {
+    /// Returns the name with which the default site is made.
+    pub fn main() -> Self {
+        Self("Main site".to_owned())
+    }
+
+    /// The form that is unique and that lists are sorted by: lower case.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }
 }
 
 impl Code {
-    /// The form that is unique: lower case, so that `E7` and `e7` are one code.
+    /// Returns the code of an employee who was erased.
+    pub fn erased(id: EmployeeId) -> Self {
+        Self(format!("erased {id}"))
+    }
+
+    /// Returns the code in lowercase, which is unique: `E7` and `e7` are the same code.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }
@@ -142,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_alike_is_one_text() {
+    fn texts_that_look_the_same_are_equal() {
         let composed = Name::parse("Zo\u{e9} K\u{f6}nig").unwrap();
         let apart = Name::parse("  Zoe\u{301}\u{a0} \u{2003}Ko\u{308}nig ").unwrap();
         assert_eq!(composed, apart);
@@ -150,7 +183,7 @@ mod tests {
             Code::parse("e\u{301}  7").unwrap().key(),
             Code::parse("\u{c9} 7").unwrap().key()
         );
-        // Counted as it is kept.
+        // The length is counted after normalization.
         assert!(Code::parse(&"e\u{301}".repeat(64)).is_ok());
         assert_eq!(
             Code::parse(&"e".repeat(65)),

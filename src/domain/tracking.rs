@@ -1,5 +1,5 @@
-//! Following faces from one picture of a camera to the next, so that one person who passes is
-//! one track, and picking the pictures of a track that tell the most together.
+//! Tracks faces across the pictures of a camera, so that one passing person is one track, and picks
+//! the pictures of a track that identify the person best.
 
 use std::time::Duration;
 
@@ -8,223 +8,194 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     biometrics::{Embedding, Fused, Look, Similarity, Threshold},
     cameras::Presence,
+    geometry::FaceBox,
     ids::EmployeeId,
     quality::Quality,
     samples::Still,
 };
 
-/// A rectangle in pixels of the upright image; may reach beyond it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FaceBox {
-    /// Left edge.
-    pub x: f32,
-    /// Upper edge.
-    pub y: f32,
-    /// Width.
-    pub width: f32,
-    /// Height.
-    pub height: f32,
-}
-
-impl FaceBox {
-    /// Width times height, square pixels.
-    pub fn area(&self) -> f32 {
-        self.width * self.height
-    }
-
-    /// Intersection over union, 0..1.
-    pub fn overlap(&self, other: &Self) -> f32 {
-        let shared = |a: f32, a_size: f32, b: f32, b_size: f32| {
-            ((a + a_size).min(b + b_size) - a.max(b)).max(0.0)
-        };
-        let both = shared(self.x, self.width, other.x, other.width)
-            * shared(self.y, self.height, other.y, other.height);
-        let either = self.area() + other.area() - both;
-        if either > 0.0 { both / either } else { 0.0 }
-    }
-}
-
 /// A face in one picture.
 #[derive(Debug, Clone)]
 pub struct Sighting {
-    /// Where.
+    /// The box of the face.
     pub bounds: FaceBox,
-    /// What can be compared of it, when it is good enough for that.
+    /// The face for comparison, if its quality is sufficient.
     pub frame: Option<Frame>,
 }
 
-/// A face in one picture, good enough to be compared.
+/// A face in one picture, of sufficient quality for a comparison.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// Its embedding.
     pub embedding: Embedding,
-    /// What was measured on it.
+    /// Its measured quality.
     pub quality: Quality,
     /// Probability of a live person, 0..1; `None` without a liveness model.
     pub liveness: Option<f32>,
-    /// What it was seen in, when pictures are kept.
+    /// The picture with the face, if the site stores pictures.
     pub still: Option<Still>,
 }
 
-/// Names a track among those of one camera since it is watched.
+/// The ID of a track, unique within one [`Follower`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TrackId(u64);
 
-/// One person who passes a camera.
+/// The track of one person who passes a camera.
 #[derive(Debug, Clone)]
 pub struct Track {
-    /// Identity.
+    /// The ID.
     pub id: TrackId,
-    /// Where the face was last.
+    /// The last box of the face.
     pub bounds: FaceBox,
-    /// Who it is, once that is known.
+    /// The person, once identified.
     pub employee: Option<EmployeeId>,
-    /// When it was last in a picture.
+    /// When the face was last in a picture.
     last: Timestamp,
-    /// The same, moved on by the time in which nobody looked.
-    alive: Timestamp,
-    /// How many times in a row a face unlike all its pictures was in its place.
-    unlike: u32,
+    /// The same, moved on by the time in which no faces were detected because pictures were skipped.
+    active_at: Timestamp,
+    /// How many times in a row a face at this place was unlike all pictures of the track.
+    mismatches: u32,
     picks: Vec<Frame>,
-    /// Pictures good enough to be compared, picked or not.
+    /// Number of pictures of sufficient quality, picked or not.
     usable: u32,
-    /// Looks taken.
+    /// Number of identification attempts.
     looks: u8,
-    /// What was known at the last look.
-    looked: Option<Known>,
+    /// The state at the last attempt.
+    looked: Option<LookState>,
     first_usable: Option<Timestamp>,
 }
 
-/// What was known of a track at a look.
+/// The state of a track at an identification attempt.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct LookState {
     at: Timestamp,
-    /// Usable pictures.
+    /// Number of usable pictures.
     usable: u32,
     /// Rank of the best picture.
     rank: f32,
-    /// R of all that were picked.
+    /// R of the picked pictures.
     resultant: f32,
 }
 
-/// A track whose pictures are to be held against the gallery.
+/// A track that is due for an identification attempt.
 #[derive(Debug, Clone)]
 pub struct Due {
-    /// Which.
+    /// The track.
     pub track: TrackId,
-    /// When it was last seen: the time that counts.
+    /// When the face was last seen, which is the time of the punch.
     pub at: Timestamp,
-    /// Which look it is.
+    /// The number of the attempt.
     pub look: Look,
-    /// What was picked of it, the best first.
+    /// The picked pictures, best first.
     pub frames: Vec<Frame>,
 }
 
-/// Follows the faces of one camera.
+/// A tracker for the faces of one camera.
 ///
-/// Every track is looked at up to [`Look::LAST`] times, each held to its share of the wanted
-/// FPIR, so that however long a stranger stays, or how often they come back within
-/// [`REMEMBERED`], the rate holds.
+/// Every track gets up to [`Look::LAST`] identification attempts, each with its share of the
+/// accepted FPIR. So the FPIR holds for a stranger, no matter how long they stay, or how often they
+/// come back within [`REMEMBERED`].
 #[derive(Debug, Clone)]
 pub struct Follower {
     tracks: Vec<Track>,
-    /// Those who left and were looked at in vain: when they come back soon they go on with the
-    /// looks that they have left.
-    gone: Vec<Track>,
+    /// Tracks that ended without an identification. A person who returns soon continues their
+    /// track, with the remaining attempts.
+    departed: Vec<Track>,
     next: u64,
-    /// How alike two pictures of one person within a second are at least: at the same place, and
-    /// anywhere.
+    /// Minimum similarity of two pictures of one person within a second: at the same place, and at
+    /// any place.
     same: Option<(Threshold, Threshold)>,
-    /// When faces were last looked for.
+    /// When faces were last detected.
     looked: Option<Timestamp>,
-    /// Whether others came first since then.
-    blinded: bool,
+    /// Whether a picture was skipped since then.
+    skipped: bool,
 }
 
-/// How many pictures of a track are kept.
+/// Maximum number of picked pictures of a track.
 pub const PICKS: usize = 5;
-/// How many usable pictures the first look waits for.
-const FIRST_LOOK: u32 = 3;
-/// How long the first look waits for them.
-const FIRST_WAIT: SignedDuration = SignedDuration::from_millis(800);
-/// How much later than the one before another look is.
-const NEXT_LOOK: SignedDuration = SignedDuration::from_millis(1_000);
-/// How many usable pictures more it takes.
-const NEXT_PICTURES: u32 = 3;
-/// The same before the last one.
-const LAST_LOOK: SignedDuration = SignedDuration::from_millis(4_000);
-/// How much lower R has to be for another look at pictures of no better quality: they differ more.
-const MORE_DIFFERENT: f32 = 0.001;
-/// How much better the best picture has to be, as a factor of its rank.
-const BETTER: f32 = 1.15;
-/// How long the place alone tells who somebody is; after that another one may stand there.
-const PLACE_TELLS: SignedDuration = SignedDuration::from_millis(600);
-/// How long nobody may have looked for those who were there to be there still.
-const BLIND_MOST: SignedDuration = SignedDuration::from_secs(10);
-/// How many faces in a row at one place and unlike the track's are somebody else's.
-const UNLIKE_MOST: u32 = 2;
-/// How much two pictures overlap at least that are of one face by place alone.
-const PLACE: f32 = 0.3;
-/// How long after it was last seen a face is still followed: somebody who looks away for a
-/// moment is no new person.
+/// Number of usable pictures for the first attempt.
+const FIRST_LOOK_PICTURES: u32 = 3;
+/// Maximum wait of the first attempt for these pictures.
+const FIRST_LOOK_WAIT: SignedDuration = SignedDuration::from_millis(800);
+/// Minimum time between the first and the second attempt.
+const NEXT_LOOK_PAUSE: SignedDuration = SignedDuration::from_millis(1_000);
+/// Number of further usable pictures for the next attempt.
+const NEXT_LOOK_PICTURES: u32 = 3;
+/// Minimum time between the second and the last attempt.
+const LAST_LOOK_PAUSE: SignedDuration = SignedDuration::from_millis(4_000);
+/// Minimum gain in the spread 1 − R for another attempt without better quality, as a factor, because
+/// spreads differ between models. A larger spread means that the pictures differ more.
+const SPREAD_GAIN: f32 = 1.15;
+/// Minimum gain in the rank of the best picture for another attempt, as a factor.
+const RANK_GAIN: f32 = 1.15;
+/// How long a place alone identifies a track; afterwards another person may stand there.
+const PLACE_VALID: SignedDuration = SignedDuration::from_millis(600);
+/// Longest gap of skipped pictures after which people still count as present.
+const SKIP_MOST: SignedDuration = SignedDuration::from_secs(10);
+/// Number of consecutive mismatches at one place that belong to another person.
+const MISMATCHES_MOST: u32 = 2;
+/// Minimum overlap of two boxes for the same face, by place alone.
+const PLACE_OVERLAP: f32 = 0.3;
+/// How long a track continues after the face was last seen: a person who looks elsewhere for a
+/// moment keeps their track.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(2);
-/// How long after they were last seen whoever was looked at in vain gets no new looks.
+/// How long a person without an identification gets no new attempts after they were last seen.
 pub const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
-/// How many of them are remembered.
-const GONE_MOST: usize = 32;
+/// Maximum number of remembered tracks.
+const DEPARTED_MOST: usize = 32;
 
 impl Follower {
-    /// Without tracks. Two pictures of one person within a second are at least as alike as the
-    /// first of `same` at one place, and as the second, stricter one anywhere; without it only the
-    /// place tells.
+    /// Creates a tracker without tracks. `same` is the minimum similarity of two pictures of one
+    /// person within a second: at the same place, and, stricter, at any place. Without it, tracks
+    /// are matched by place only.
     pub fn new(same: Option<(Threshold, Threshold)>) -> Self {
         Self {
             tracks: Vec::new(),
-            gone: Vec::new(),
+            departed: Vec::new(),
             next: 0,
             same,
             looked: None,
-            blinded: false,
+            skipped: false,
         }
     }
 
-    /// The tracks.
+    /// Returns the tracks.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
     }
 
-    /// Whether somebody is followed whom nobody knows yet.
-    pub fn curious(&self) -> bool {
+    /// Returns whether any track is unidentified and has attempts left.
+    pub fn has_undecided(&self) -> bool {
         self.tracks
             .iter()
             .any(|track| track.employee.is_none() && track.looks < Look::LAST.number())
     }
 
-    /// Notes that a picture was to be looked at and was not, because others came first.
-    pub fn blinded(&mut self) {
-        self.blinded = true;
+    /// Records that faces in a picture were not detected, because other work had priority.
+    pub fn picture_skipped(&mut self) {
+        self.skipped = true;
     }
 
-    /// Begins a look. Time in which nobody looked, because others came first, makes nobody leave
-    /// as long as it is short. Time in which there was no reason to look does: whoever left a
-    /// scene in which nothing stirs is gone.
+    /// Begins the detection in a picture. If pictures were skipped because other work had priority,
+    /// a short gap does not end any track. If there was no reason to detect faces, because nothing
+    /// moved, the gap counts: a person who left a still scene is gone.
     pub fn begin(&mut self, at: Timestamp) {
-        let blind = self.looked.map(|before| at.duration_since(before));
+        let gap = self.looked.map(|before| at.duration_since(before));
         self.looked = Some(at);
-        if !std::mem::take(&mut self.blinded) {
+        if !std::mem::take(&mut self.skipped) {
             return;
         }
-        let Some(blind) = blind.filter(|blind| *blind <= BLIND_MOST) else {
+        let Some(gap) = gap.filter(|gap| *gap <= SKIP_MOST) else {
             return;
         };
         for track in &mut self.tracks {
-            track.alive = track.alive.checked_add(blind).unwrap_or(at).min(at);
+            track.active_at = track.active_at.checked_add(gap).unwrap_or(at).min(at);
         }
     }
 
-    /// Takes in the faces of a picture. Each goes to the track it fits best, or begins one.
+    /// Adds the faces of a picture. Each joins the track that it fits best, or begins a new track.
     pub fn see(&mut self, at: Timestamp, sightings: Vec<Sighting>) {
-        self.gone
+        self.departed
             .retain(|track| at.duration_since(track.last) < REMEMBERED);
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
         for (number, sighting) in sightings.iter().enumerate() {
@@ -253,12 +224,13 @@ impl Follower {
             if self.tracks[index].picks.is_empty() {
                 self.resume(index, &sighting);
             }
-            let alike = self.alike(&self.tracks[index], &sighting);
+            let alike = self.similarity_excess(&self.tracks[index], &sighting);
             self.tracks[index].add(at, sighting, alike.is_none_or(|over| over >= 0.0));
         }
     }
 
-    /// Ends all tracks, as when the camera is lost; those that something is still to be made of.
+    /// Ends all tracks, for example if the connection to the camera is lost. Returns those that are
+    /// due for a last attempt.
     pub fn end(&mut self) -> Vec<Due> {
         self.looked = None;
         let mut ended = std::mem::take(&mut self.tracks);
@@ -266,108 +238,107 @@ impl Follower {
             .iter_mut()
             .filter_map(|track| track.due(track.last, true))
             .collect();
-        ended.into_iter().for_each(|track| self.leave(track));
+        ended.into_iter().for_each(|track| self.remember(track));
         due
     }
 
-    /// Remembers a track that is over, if it was looked at in vain.
-    fn leave(&mut self, track: Track) {
+    /// Remembers an ended track if it had attempts but no identification.
+    fn remember(&mut self, track: Track) {
         if track.employee.is_some() || track.looks == 0 {
             return;
         }
-        if self.gone.len() == GONE_MOST {
-            self.gone.remove(0);
+        if self.departed.len() == DEPARTED_MOST {
+            self.departed.remove(0);
         }
-        self.gone.push(track);
+        self.departed.push(track);
     }
 
-    /// Goes on with somebody's track that was over, when a face at the beginning of another one
-    /// is theirs.
+    /// Continues an ended track if the first face of a new track belongs to the same person.
     fn resume(&mut self, index: usize, sighting: &Sighting) {
         let (Some((_, far)), Some(frame)) = (self.same, &sighting.frame) else {
             return;
         };
-        let likeness = |track: &Track| track.likeness(&frame.embedding);
-        let alike = self.gone.iter().map(likeness).enumerate();
-        let best = alike
+        let similarity = |track: &Track| track.best_similarity(&frame.embedding);
+        let similarities = self.departed.iter().map(similarity).enumerate();
+        let best = similarities
             .filter_map(|(place, alike)| Some((place, alike?)))
             .filter(|(_, alike)| *alike >= far.value())
             .max_by(|a, b| a.1.total_cmp(&b.1));
         let Some((place, _)) = best else {
             return;
         };
-        let before = self.gone.remove(place);
+        let before = self.departed.remove(place);
         let track = &mut self.tracks[index];
         *track = Track {
             bounds: track.bounds,
             last: track.last,
-            alive: track.alive,
-            unlike: 0,
+            active_at: track.active_at,
+            mismatches: 0,
             ..before
         };
     }
 
-    /// The tracks that are to be held against the gallery now. Those that were lost from sight
-    /// are given for a last time, if nothing was made of them yet, and are over.
+    /// Returns the tracks that are due for an attempt now. Ends the tracks that are out of sight;
+    /// those without an identification may be due for a last time.
     pub fn due(&mut self, at: Timestamp) -> Vec<Due> {
         let due = self
             .tracks
             .iter_mut()
             .filter_map(|track| {
-                let over = at.duration_since(track.alive) >= LOST_AFTER;
+                let over = at.duration_since(track.active_at) >= LOST_AFTER;
                 track.due(at, over)
             })
             .collect();
-        let over = |track: &mut Track| at.duration_since(track.alive) >= LOST_AFTER;
+        let over = |track: &mut Track| at.duration_since(track.active_at) >= LOST_AFTER;
         let over: Vec<_> = self.tracks.extract_if(.., over).collect();
-        over.into_iter().for_each(|track| self.leave(track));
+        over.into_iter().for_each(|track| self.remember(track));
         due
     }
 
-    /// Notes who a track is of.
-    pub fn known(&mut self, id: TrackId, employee: EmployeeId) {
+    /// Records the identified person of a track.
+    pub fn assign(&mut self, id: TrackId, employee: EmployeeId) {
         if let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) {
             track.employee = Some(employee);
         }
-        self.gone.retain(|track| track.id != id);
+        self.departed.retain(|track| track.id != id);
     }
 
-    /// Forgets those whom nobody may know any more, and what was picked of them: who stays in
-    /// view is looked at as if they had just come.
+    /// Resets the tracks of people who may not be identified anymore, with their pictures. If they
+    /// stay in view, they are treated like new arrivals.
     pub fn forget_unless(&mut self, known: impl Fn(EmployeeId) -> bool) {
         for track in &mut self.tracks {
             if track.employee.is_some_and(|employee| !known(employee)) {
                 *track = Track {
                     last: track.last,
-                    ..Track::new(track.id, track.alive, track.bounds)
+                    ..Track::new(track.id, track.active_at, track.bounds)
                 };
             }
         }
     }
 
-    /// Takes a look back that could not be made, so that it is made at the next chance.
-    pub fn not_looked(&mut self, id: TrackId) {
-        let mut all = self.tracks.iter_mut().chain(&mut self.gone);
+    /// Gives back an attempt that could not be made, so that it is made at the next chance.
+    pub fn return_look(&mut self, id: TrackId) {
+        let mut all = self.tracks.iter_mut().chain(&mut self.departed);
         if let Some(track) = all.find(|track| track.id == id) {
             track.looks = track.looks.saturating_sub(1);
             track.looked = None;
         }
     }
 
-    /// How much more alike a face is to a track's pictures than those of one person at one place
-    /// are at least; `None` when that cannot be told.
-    fn alike(&self, track: &Track, sighting: &Sighting) -> Option<f32> {
+    /// Returns by how much the similarity of a face to a track exceeds the minimum for the same
+    /// person at the same place; `None` if they cannot be compared.
+    fn similarity_excess(&self, track: &Track, sighting: &Sighting) -> Option<f32> {
         let (near, _) = self.same?;
-        let found = track.likeness(&sighting.frame.as_ref()?.embedding)?;
+        let found = track.best_similarity(&sighting.frame.as_ref()?.embedding)?;
         Some(found - near.value())
     }
 
-    /// How well a face fits a track; `None` when it is another person's, or somewhere else.
+    /// Scores how well a face fits a track; `None` if it belongs to another person or place.
     fn fit(&self, at: Timestamp, track: &Track, sighting: &Sighting) -> Option<f32> {
         let overlap = track.bounds.overlap(&sighting.bounds);
-        let soon = at.duration_since(track.alive) <= PLACE_TELLS;
-        let Some(over) = self.alike(track, sighting) else {
-            return (soon && overlap >= PLACE).then_some(overlap);
+        let soon = at.duration_since(track.active_at) <= PLACE_VALID;
+        let Some(over) = self.similarity_excess(track, sighting) else {
+            return (soon && overlap >= PLACE_OVERLAP).then_some(overlap);
         };
         let stricter = self
             .same
@@ -376,15 +347,15 @@ impl Follower {
         if over >= enough {
             return Some(1.0 + overlap + over);
         }
-        // Somebody turns; or another face is at the same place, the next in the queue.
-        let turns = soon && overlap >= SURELY && track.unlike + 1 < UNLIKE_MOST;
+        // Either the person turns, or the next person in the queue is at the same place.
+        let turns = soon && overlap >= CERTAIN_OVERLAP && track.mismatches + 1 < MISMATCHES_MOST;
         turns.then_some(overlap)
     }
 }
 
-/// How much two pictures overlap that are of one face even if they are hardly alike, as when
-/// somebody turns: nobody else can be there within a fraction of a second.
-const SURELY: f32 = 0.7;
+/// Minimum overlap of two boxes that belong to one face even if the faces differ, as when the
+/// person turns: no one else can take that place within a fraction of a second.
+const CERTAIN_OVERLAP: f32 = 0.7;
 
 impl Track {
     fn new(id: TrackId, at: Timestamp, bounds: FaceBox) -> Self {
@@ -393,8 +364,8 @@ impl Track {
             bounds,
             employee: None,
             last: at,
-            alive: at,
-            unlike: 0,
+            active_at: at,
+            mismatches: 0,
             picks: Vec::new(),
             usable: 0,
             looks: 0,
@@ -403,13 +374,13 @@ impl Track {
         }
     }
 
-    /// Whether it was in the picture of that moment.
+    /// Returns whether the face was in the picture of that moment.
     pub fn seen_at(&self, at: Timestamp) -> bool {
         self.last == at
     }
 
-    /// How alike a face is to the most similar picture of this track.
-    fn likeness(&self, embedding: &Embedding) -> Option<f32> {
+    /// Returns the similarity of a face to the most similar picture of this track.
+    fn best_similarity(&self, embedding: &Embedding) -> Option<f32> {
         self.picks
             .iter()
             .filter_map(|pick| pick.embedding.similarity(embedding))
@@ -417,25 +388,26 @@ impl Track {
             .reduce(f32::max)
     }
 
-    /// Takes in a face; one that is not `alike` tells only where somebody is.
+    /// Adds a face. A face that is not `alike` only updates the place.
     fn add(&mut self, at: Timestamp, sighting: Sighting, alike: bool) {
-        (self.last, self.alive) = (at, at);
+        (self.last, self.active_at) = (at, at);
         self.bounds = sighting.bounds;
         let Some(frame) = sighting.frame else {
             return;
         };
         if !alike {
-            self.unlike += 1;
+            self.mismatches += 1;
             return;
         }
-        self.unlike = 0;
+        self.mismatches = 0;
         self.usable += 1;
         self.first_usable.get_or_insert(at);
         self.pick(frame);
     }
 
-    /// Keeps the pictures that differ most from each other, which tell most of who it is (their
-    /// mean has the lowest R), among those that are half as good as the best or better.
+    /// Adds a picture. If there are too many, removes one: the worst, if its rank is below half of
+    /// the best; otherwise the one without which the others have the lowest R. Pictures that differ
+    /// most identify a person best.
     fn pick(&mut self, pick: Frame) {
         self.picks.push(pick);
         if self.picks.len() <= PICKS {
@@ -446,29 +418,32 @@ impl Track {
         let worst = (0..self.picks.len())
             .min_by(|&a, &b| rank(&self.picks[a]).total_cmp(&rank(&self.picks[b])));
         let poor = worst.filter(|&index| rank(&self.picks[index]) < best / 2.0);
-        let leave = poor.or_else(|| {
-            (0..self.picks.len()).min_by(|&a, &b| self.without(a).total_cmp(&self.without(b)))
+        let removed = poor.or_else(|| {
+            (0..self.picks.len()).min_by(|&a, &b| {
+                self.resultant_without(a)
+                    .total_cmp(&self.resultant_without(b))
+            })
         });
-        if let Some(index) = leave {
+        if let Some(index) = removed {
             self.picks.remove(index);
         }
     }
 
-    /// R of the pictures without one of them.
-    fn without(&self, index: usize) -> f32 {
+    /// Returns R of the picked pictures without one of them.
+    fn resultant_without(&self, index: usize) -> f32 {
         let (before, after) = (&self.picks[..index], &self.picks[index + 1..]);
         resultant(before.iter().chain(after))
     }
 
-    /// What was picked, when it is to be held against the gallery: as soon as there is enough,
-    /// again when it got clearly better, and before it is over.
+    /// Returns the picked pictures if an attempt is due: once there are enough pictures, again if
+    /// they improved clearly, and at the end of the track.
     fn due(&mut self, at: Timestamp, over: bool) -> Option<Due> {
         if self.employee.is_some() || self.picks.is_empty() {
             return None;
         }
         let look = Look::new(self.looks + 1)?;
         let ranks = self.picks.iter().map(|pick| pick.quality.rank());
-        let now = Known {
+        let now = LookState {
             at,
             usable: self.usable,
             rank: ranks.fold(0.0, f32::max),
@@ -476,20 +451,20 @@ impl Track {
         };
         let waited = self
             .first_usable
-            .is_some_and(|first| at.duration_since(first) >= FIRST_WAIT);
+            .is_some_and(|first| at.duration_since(first) >= FIRST_LOOK_WAIT);
         let ready = match self.looked {
-            None => over || waited || self.usable >= FIRST_LOOK,
+            None => over || waited || self.usable >= FIRST_LOOK_PICTURES,
             Some(then) => {
                 let pause = if look == Look::LAST {
-                    LAST_LOOK
+                    LAST_LOOK_PAUSE
                 } else {
-                    NEXT_LOOK
+                    NEXT_LOOK_PAUSE
                 };
                 let later = at.duration_since(then.at) >= pause;
-                let better = now.rank >= then.rank * BETTER
-                    || now.resultant <= then.resultant - MORE_DIFFERENT;
+                let better = now.rank >= then.rank * RANK_GAIN
+                    || 1.0 - now.resultant > (1.0 - then.resultant) * SPREAD_GAIN;
                 let more = now.usable - then.usable;
-                better && (later && more >= NEXT_PICTURES || over && more > 0)
+                better && (later && more >= NEXT_LOOK_PICTURES || over && more > 0)
             }
         };
         if !ready {
@@ -508,28 +483,28 @@ impl Track {
     }
 }
 
-/// R of some pictures; 1 of none.
+/// Returns R of some pictures; 1 if there are none.
 fn resultant<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> f32 {
     let embeddings: Vec<Embedding> = frames
         .into_iter()
         .map(|frame| frame.embedding.clone())
         .collect();
-    Fused::of(&embeddings).map_or(1.0, |fused| fused.resultant.value())
+    Fused::from_embeddings(&embeddings).map_or(1.0, |fused| fused.resultant.value())
 }
 
-/// Who was seen by a camera, and when last: what a visit is told by.
+/// The people whom a camera saw, each with the last time, from which visits are derived.
 #[derive(Debug, Clone, Default)]
 pub struct Visits(std::collections::HashMap<EmployeeId, Timestamp>);
 
 impl Visits {
-    /// Notes that somebody is there; whether that is a new visit, because they were not there
-    /// for so long.
+    /// Records that a person was seen. Returns whether that begins a new visit, because they were
+    /// not seen for `gap`.
     pub fn seen(&mut self, employee: EmployeeId, at: Timestamp, gap: SignedDuration) -> bool {
         self.0.retain(|_, last| at.duration_since(*last) < gap);
         self.0.insert(employee, at).is_none()
     }
 
-    /// Goes on with visits that somebody else noted.
+    /// Continues visits that another instance recorded.
     pub fn resume(&mut self, present: &[Presence]) {
         for noted in present {
             let last = self.0.entry(noted.employee).or_insert(noted.last);
@@ -537,7 +512,7 @@ impl Visits {
         }
     }
 
-    /// Those whose visit lasts, the last seen first, [`PRESENT_MOST`] at most.
+    /// Returns the open visits, most recently seen first, at most [`PRESENT_MOST`].
     pub fn present(&self, at: Timestamp, gap: SignedDuration) -> Vec<Presence> {
         let mut present: Vec<_> = self
             .0
@@ -551,13 +526,13 @@ impl Visits {
     }
 }
 
-/// How many visits are noted at most. Of whom a camera has not seen for so long, their punch is
-/// all that there is to know.
+/// Maximum number of open visits that are passed on. Older ones are lost to the next instance,
+/// which then knows only the punches of these people.
 const PRESENT_MOST: usize = 200;
 
-/// How long until another try after so many that failed in a row: doubled each time from half a
-/// second up to 30 s, and then spread by `jitter` (0..1) between half of that and all of it, so
-/// that cameras which died together do not come back together.
+/// Returns the pause after a number of consecutive failures: half a second, doubled each time up to
+/// 30 s, then scaled by `jitter` (0..1) to between half and all of it, so that cameras which failed
+/// together do not reconnect at the same time.
 pub fn back_off(failures: u32, jitter: f64) -> Duration {
     let longest = Duration::from_millis(500 << failures.saturating_sub(1).min(6));
     longest
@@ -584,12 +559,12 @@ mod tests {
         }
     }
 
-    /// Of a person, told by an axis, a little different in each picture.
+    /// Makes an embedding of a person (one axis per person), a little different in each picture.
     fn embedding(person: usize, picture: usize) -> Embedding {
         let mut values = vec![0.0; 16];
         values[person] = 1.0;
         values[8 + picture % 8] = 0.15;
-        Embedding::normalise(values).unwrap()
+        Embedding::normalize(values).unwrap()
     }
 
     fn quality() -> Quality {
@@ -623,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_walks_is_one_track_however_fast() {
+    fn a_walking_person_is_one_track_at_any_speed() {
         let mut follower = follower();
         for picture in 0..10 {
             let x = picture as f32 * 150.0;
@@ -633,14 +608,14 @@ mod tests {
             );
         }
         assert_eq!(follower.tracks().len(), 1);
-        // Turned away, seen no better than that somebody is there.
+        // Turned to the side, without a usable picture.
         follower.see(at(2_000), vec![sighting(1_360.0, None)]);
         assert_eq!(follower.tracks().len(), 1);
         assert!(follower.tracks()[0].seen_at(at(2_000)));
     }
 
     #[test]
-    fn people_who_cross_stay_who_they_are_and_the_next_in_the_queue_is_new() {
+    fn crossing_people_keep_their_tracks_and_the_next_in_the_queue_gets_a_new_one() {
         let mut follower = follower();
         for picture in 0..10i64 {
             let one = sighting(picture as f32 * 50.0, Some(embedding(0, picture as usize)));
@@ -653,13 +628,13 @@ mod tests {
         let ids: Vec<_> = follower.tracks().iter().map(|track| track.id).collect();
         assert_eq!(ids.len(), 2);
         assert!(follower.tracks()[0].bounds.x > follower.tracks()[1].bounds.x);
-        // Somebody else comes to stand half where the first one stood.
+        // Another person steps to where the first one stood, half overlapping.
         follower.see(at(2_000), vec![sighting(480.0, Some(embedding(2, 0)))]);
         assert_eq!(follower.tracks().len(), 3);
     }
 
     #[test]
-    fn a_track_is_looked_at_three_times_at_most_however_long_it_lasts() {
+    fn a_track_gets_three_attempts_however_long_it_lasts() {
         let mut follower = follower();
         let mut looks = Vec::new();
         for picture in 0..100i64 {
@@ -672,8 +647,8 @@ mod tests {
                 looks.push((picture * 200, due.look.number(), due.frames.len()));
             }
         }
-        assert_eq!(looks, [(400, 1, 3), (1_400, 2, 5)], "no better since");
-        // Closer at last.
+        assert_eq!(looks, [(400, 1, 3), (1_400, 2, 5)], "no improvement since");
+        // Sharper at last.
         for picture in 100..200i64 {
             let now = at(picture * 200);
             let mut seen = sighting(0.0, Some(embedding(0, picture as usize)));
@@ -687,11 +662,11 @@ mod tests {
             );
         }
         assert_eq!(looks.len(), 3, "{looks:?}");
-        assert!(!follower.curious());
+        assert!(!follower.has_undecided());
     }
 
     #[test]
-    fn whoever_comes_back_soon_has_no_new_looks() {
+    fn a_person_who_returns_soon_gets_no_new_attempts() {
         let mut follower = follower();
         let mut looks = Vec::new();
         let mut now = 0i64;
@@ -716,22 +691,26 @@ mod tests {
             assert!(looks.iter().all(|due: &Due| due.look.number() <= 2));
             looks.len() - begin
         };
-        assert_eq!(stay(&mut follower, 0, 20_000, 5_000), 2, "no better since");
+        assert_eq!(
+            stay(&mut follower, 0, 20_000, 5_000),
+            2,
+            "no improvement since"
+        );
         for _ in 0..10 {
-            // The same face: nothing more is to be learned of it.
+            // The same face gives no new information.
             assert_eq!(stay(&mut follower, 0, 3_000, 5_000), 0);
         }
-        // Somebody else is somebody else.
+        // Another person gets attempts of their own.
         assert_eq!(stay(&mut follower, 1, 3_000, 5_000), 2);
         assert_eq!(stay(&mut follower, 0, 1_000, 61_000), 0);
         assert_eq!(stay(&mut follower, 0, 3_000, 5_000), 2, "long ago");
-        // When the camera is lost it is the same.
+        // The same holds after the camera was lost.
         assert!(follower.end().is_empty());
         assert_eq!(stay(&mut follower, 0, 3_000, 5_000), 0);
     }
 
     #[test]
-    fn whoever_is_known_at_last_is_not_remembered_as_a_stranger() {
+    fn an_identified_person_is_not_remembered_as_a_stranger() {
         let mut follower = follower();
         let pass = |follower: &mut Follower, from: i64| {
             for picture in 0..2 {
@@ -741,17 +720,17 @@ mod tests {
             follower.due(at(from + 2_300)).remove(0)
         };
         let due = pass(&mut follower, 0);
-        follower.known(due.track, EmployeeId::new(uuid::Uuid::from_u128(1)));
+        follower.assign(due.track, EmployeeId::new(uuid::Uuid::from_u128(1)));
         let again = pass(&mut follower, 5_000);
         assert_ne!(again.track, due.track);
-        // A look that could not be made is made when they come back.
-        follower.not_looked(again.track);
+        // An attempt that could not be made is made when the person returns.
+        follower.return_look(again.track);
         let back = pass(&mut follower, 10_000);
         assert_eq!((back.track, back.look), (again.track, Look::FIRST));
     }
 
     #[test]
-    fn whoever_passes_quickly_is_looked_at_once_gone_and_forgotten_then() {
+    fn a_person_who_passes_quickly_gets_one_attempt_and_the_track_ends() {
         let mut follower = follower();
         follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
         assert!(follower.due(at(200)).is_empty());
@@ -762,15 +741,15 @@ mod tests {
     }
 
     #[test]
-    fn the_next_in_the_queue_is_not_taken_for_the_one_before() {
+    fn the_next_in_the_queue_is_not_mistaken_for_the_person_before() {
         let mut follower = follower();
         for picture in 0..5 {
             let seen = sighting(0.0, Some(embedding(0, picture as usize)));
             follower.see(at(picture * 200), vec![seen]);
         }
         let first = follower.tracks()[0].id;
-        follower.known(first, EmployeeId::new(uuid::Uuid::from_u128(1)));
-        // At the same place, blurred at first.
+        follower.assign(first, EmployeeId::new(uuid::Uuid::from_u128(1)));
+        // The next person stands at the same place, blurred at first.
         follower.see(at(1_000), vec![sighting(5.0, None)]);
         for picture in 6..12 {
             let seen = sighting(5.0, Some(embedding(1, picture as usize)));
@@ -783,7 +762,7 @@ mod tests {
             let alike = frame.embedding.similarity(&embedding(1, 0));
             alike.unwrap().value() > 0.9
         }));
-        // Somebody comes to where the first one stood a second ago, and cannot be seen well.
+        // Without a usable picture, a face at the place of a second ago is a new track.
         let mut late = Follower::new(Threshold::new(0.9).zip(Threshold::new(0.95)));
         late.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
         late.see(at(1_000), vec![sighting(0.0, None)]);
@@ -791,14 +770,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_before_the_camera_was_lost_counts_at_its_own_time() {
+    fn faces_seen_before_a_gap_keep_their_own_time() {
         let mut follower = follower();
         follower.begin(at(0));
-        follower.blinded();
+        follower.picture_skipped();
         follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
         let due = follower.clone().end();
         assert_eq!((due.len(), due[0].at), (1, at(0)));
-        // Nobody looked for hours.
+        // The next detection is hours later.
         follower.begin(at(14_400_000));
         let due = follower.due(at(14_400_000));
         assert_eq!((due.len(), due[0].at), (1, at(0)));
@@ -806,10 +785,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_leaves_while_others_are_looked_at_first() {
+    fn skipped_pictures_end_no_track() {
         let mut follower = follower();
         follower.begin(at(0));
-        follower.blinded();
+        follower.picture_skipped();
         follower.see(at(0), vec![sighting(0.0, Some(embedding(0, 0)))]);
         follower.begin(at(8_000));
         let _ = follower.due(at(8_000));
@@ -817,9 +796,9 @@ mod tests {
         assert_eq!(follower.tracks().len(), 1);
     }
 
-    /// Where nothing stirs looks are rare, and late by a picture: that is no reason to stay.
+    /// In a still scene, detections are rare and may be late; that must not extend a track.
     #[test]
-    fn whoever_left_a_still_scene_is_gone() {
+    fn a_person_who_left_a_still_scene_is_gone() {
         for pause in [1_000, 1_200, 5_200] {
             let mut follower = follower();
             follower.begin(at(0));
@@ -829,23 +808,26 @@ mod tests {
                 let _ = follower.due(at(look * pause));
                 follower.see(at(look * pause), Vec::new());
             }
-            assert!(follower.tracks().is_empty(), "{pause} ms between looks");
+            assert!(
+                follower.tracks().is_empty(),
+                "{pause} ms between detections"
+            );
         }
     }
 
     #[test]
-    fn whoever_is_known_is_asked_for_no_more_and_a_look_can_be_given_back() {
+    fn an_identified_track_is_not_due_and_an_attempt_can_be_returned() {
         let mut follower = follower();
         for picture in 0..3 {
             let seen = sighting(0.0, Some(embedding(0, picture as usize)));
             follower.see(at(picture * 200), vec![seen]);
         }
         let due = follower.due(at(400)).remove(0);
-        follower.not_looked(due.track);
+        follower.return_look(due.track);
         let again = follower.due(at(401)).remove(0);
         assert_eq!(again.look, Look::FIRST);
         let employee = EmployeeId::new(uuid::Uuid::from_u128(1));
-        follower.known(again.track, employee);
+        follower.assign(again.track, employee);
         for picture in 3..30i64 {
             let seen = sighting(0.0, Some(embedding(0, picture as usize)));
             follower.see(at(picture * 200), vec![seen]);
@@ -856,7 +838,10 @@ mod tests {
         assert_eq!(follower.tracks()[0].employee, Some(employee));
         follower.forget_unless(|_| false);
         assert_eq!(follower.tracks()[0].employee, None);
-        assert!(follower.due(at(5_801)).is_empty(), "of old pictures");
+        assert!(
+            follower.due(at(5_801)).is_empty(),
+            "the old pictures are gone"
+        );
         let seen = sighting(0.0, Some(embedding(0, 30)));
         follower.see(at(6_000), vec![seen]);
         let due = follower.due(at(6_800)).remove(0);
@@ -865,7 +850,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pictures_that_differ_most_are_kept_and_poor_ones_left() {
+    fn the_most_different_pictures_are_picked_and_poor_ones_dropped() {
         let mut track = Track::new(TrackId(1), at(0), bounds(0.0, 100.0));
         let frame = |picture: usize, sharpness: f32| Frame {
             embedding: embedding(0, picture),
@@ -889,7 +874,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_goes_on_while_somebody_is_seen_and_ends_with_the_gap() {
+    fn a_visit_continues_while_the_person_is_seen_and_ends_with_the_gap() {
         let gap = SignedDuration::from_secs(300);
         let who = EmployeeId::new(uuid::Uuid::from_u128(1));
         let mut visits = Visits::default();
@@ -901,7 +886,7 @@ mod tests {
     }
 
     #[test]
-    fn visits_are_gone_on_with_by_whoever_watches_next() {
+    fn the_next_instance_continues_visits() {
         let gap = SignedDuration::from_secs(300);
         let who = |number| EmployeeId::new(uuid::Uuid::from_u128(number));
         let mut first = Visits::default();
@@ -920,25 +905,13 @@ mod tests {
         next.resume(&noted);
         assert!(
             !next.seen(who(7), at(509_000), gap),
-            "its own word is newer"
+            "its own sighting is newer"
         );
         next.resume(&noted);
         assert!(next.seen(who(7), at(900_000), gap));
     }
 
     proptest! {
-        #[test]
-        fn overlap_is_a_share_and_knows_no_first_and_second(
-            a in (0f32..500.0, 1f32..300.0), b in (0f32..500.0, 1f32..300.0),
-        ) {
-            let (a, b) = (bounds(a.0, a.1), bounds(b.0, b.1));
-            let overlap = a.overlap(&b);
-            // Edges are sums of numbers of very different size.
-            prop_assert!((0.0..=1.001).contains(&overlap));
-            prop_assert!((overlap - b.overlap(&a)).abs() < 1e-3);
-            prop_assert!((a.overlap(&a) - 1.0).abs() < 1e-3);
-        }
-
         #[test]
         fn pauses_grow_and_stay_bounded(failures in 0u32..1_000, jitter in 0.0f64..1.0) {
             let pause = back_off(failures, jitter);

@@ -1,15 +1,16 @@
-//! What the services need of the outside: small, object-safe traits that know no backend.
+//! Ports: small, object-safe traits for everything that services need from outside. They know no
+//! backend.
 
-mod archive;
 mod cameras;
 mod pictures;
+mod records;
 mod shared;
 mod stores;
 mod vision;
 
-pub use archive::*;
 pub use cameras::*;
 pub use pictures::*;
+pub use records::*;
 pub use shared::*;
 pub use stores::*;
 pub use vision::*;

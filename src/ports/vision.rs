@@ -1,151 +1,183 @@
-//! Ports to the eyes: the face engine and the gallery.
+//! Ports to face recognition: the face engine and the gallery.
 
 use async_trait::async_trait;
 
 use crate::domain::{
+    attendance::Origin,
     biometrics::{Calibration, Embedding, Match, ModelId, Reference, Views},
     ids::EmployeeId,
     quality::Quality,
+    self_calibration::SelfCalibration,
 };
 
-pub use crate::domain::{samples::Sample, tracking::FaceBox};
+pub use crate::domain::{geometry::FaceBox, samples::Sample};
 
-/// A face that the engine found.
+/// A face that the engine found in a sample.
 #[derive(Debug, Clone)]
 pub struct Face {
-    /// Where.
+    /// Its bounding box, in pixels of the upright image.
     pub bounds: FaceBox,
-    /// Right eye (image left), left eye, nose tip, right mouth corner, left mouth corner; pixels of the upright image.
+    /// Right eye (image left), left eye, nose tip, right mouth corner and left mouth corner, in
+    /// pixels of the upright image.
     pub landmarks: [(f32, f32); 5],
-    /// What was measured on it.
+    /// The measured quality.
     pub quality: Quality,
-    /// Its embedding; `None` when the work did not ask for it.
+    /// Its embedding; `None` if the [`Work`] did not request it.
     pub embedding: Option<Embedding>,
-    /// Probability of a live person, 0..1; `None` without a liveness model.
+    /// Probability that it is a live person's face, 0..1; `None` without a liveness model, or if
+    /// the face was not embedded.
     pub liveness: Option<f32>,
 }
 
-/// What the engine saw in one sample.
+/// The engine's result for one sample.
 #[derive(Debug, Clone)]
 pub struct Analysis {
-    /// Width of the upright image, pixels.
+    /// Width of the upright image, in pixels.
     pub width: u32,
-    /// Height of the upright image, pixels.
+    /// Height of the upright image, in pixels.
     pub height: u32,
-    /// Largest first.
+    /// The faces, largest first.
     pub faces: Vec<Face>,
 }
 
-/// How much to make of a sample.
+/// How thoroughly to analyze a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
-    /// The views that each embedding is made from.
+    /// The views from which each embedding is computed.
     pub views: Views,
-    /// How many faces to embed, the largest first; the others are only located.
+    /// Number of faces to embed, the largest first; the others are only located and measured.
     pub embed: usize,
+    /// Whether it is a photo to enroll, which may be larger than a probe.
+    pub photo: bool,
+    /// The sender, who may only have a share of the queue; `None` for work of the service itself.
+    pub sender: Option<Origin>,
 }
 
-/// Why a sample cannot be looked at; the messages tell a client what to do.
+/// The reason why a sample cannot be analyzed. The messages help a client to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
-    /// No bytes.
+    /// The file is empty.
     #[error("the image is empty")]
     Empty,
-    /// Not an image of a supported type.
+    /// The file is not an image of a supported type.
     #[error("not a JPEG, PNG or WebP image")]
     Unsupported,
-    /// Too many bytes, before decoding.
-    #[error("the image has {bytes} bytes, at most {most} are taken")]
+    /// The file is too large; nothing was decoded.
+    #[error("the image has {bytes} bytes; the limit is {most}")]
     TooManyBytes {
-        /// How many there are.
+        /// Size of the file.
         bytes: usize,
-        /// How many are taken.
+        /// Maximum size.
         most: usize,
     },
-    /// Too many pixels; said by the header, nothing was decoded.
-    #[error("the image has {width}×{height} pixels, at most {most} megapixels are taken")]
+    /// The image has too many pixels, according to its header; nothing was decoded.
+    #[error(
+        "the image has {width}×{height} pixels; the limit is {most} megapixels: send a smaller one"
+    )]
     TooManyPixels {
-        /// Pixels across.
+        /// Width in pixels.
         width: u32,
-        /// Pixels down.
+        /// Height in pixels.
         height: u32,
-        /// Megapixels taken.
+        /// Maximum number of pixels, in millions.
         most: u32,
     },
-    /// Too few pixels for a face.
+    /// The image is too small for a face.
     #[error("the image has {width}×{height} pixels, too few for a face")]
     TooFewPixels {
-        /// Pixels across.
+        /// Width in pixels.
         width: u32,
-        /// Pixels down.
+        /// Height in pixels.
         height: u32,
     },
-    /// More than one picture in the file.
-    #[error("animated images are not taken: send one frame")]
+    /// The image has 16 bits per channel, which takes twice the memory and shows no more.
+    #[error("images with 16 bits per channel are not supported: save it with 8 bits per channel")]
+    SixteenBit,
+    /// The file contains more than one picture.
+    #[error("animated images are not supported: send a single frame")]
     Animated,
-    /// Truncated or damaged.
+    /// The file is truncated or damaged.
     #[error("the image is truncated or damaged")]
     Corrupt,
 }
 
-/// Why the engine gave no answer.
+/// The reason why the engine returned no analysis.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// The queue is full: try again in a moment.
+    /// The queue is full; the caller can retry in a moment.
     #[error("the face engine is busy")]
     Overloaded,
     /// The service is shutting down.
     #[error("the face engine has stopped")]
     Stopped,
-    /// The sample is no good.
+    /// The sample cannot be analyzed.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// The runtime failed; the cause is for the log.
+    /// The runtime failed; the cause is for the log only.
     #[error("the face engine failed: {0}")]
     Failed(String),
 }
 
-/// Looks at samples: decode, detect, align, quality, liveness, embed.
+/// An engine that analyzes samples: decode, detect, align, quality, liveness, embed.
 #[async_trait]
 pub trait FaceEngine: Send + Sync {
-    /// The embedding space of what it makes.
+    /// Returns the embedding space of its embeddings.
     fn model(&self) -> &ModelId;
 
-    /// What is known of the model's error rates; without it nobody is identified.
+    /// Returns the error rates of the model, without which it cannot identify people.
     fn calibration(&self) -> Option<&Calibration>;
 
-    /// Whether every embedded face gets a probability of a live person.
+    /// Returns the views from which enrollment computes a template. The thresholds of a search are
+    /// for templates of these views.
+    fn enrollment_views(&self) -> Views;
+
+    /// Returns whether every embedded face gets a liveness probability.
     fn judges_liveness(&self) -> bool;
 
-    /// Changes with everything that its analyses depend on: who remembers them keeps this beside.
+    /// Returns a fingerprint of everything that an analysis depends on. A cache of analyses must
+    /// use it as a part of its key.
     fn fingerprint(&self) -> &str;
 
-    /// Looks at one sample. Bounded: a full queue is an answer, and a caller who drops the
-    /// future costs no more work.
-    async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError>;
+    /// Analyzes one sample. Fails with [`EngineError::Overloaded`] if the queue is full, or if the
+    /// sender has its share of it. Dropping the future cancels the work unless it has begun.
+    async fn analyze(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError>;
 
-    /// The same for whoever can come back later, so that those before a kiosk go first: refused
-    /// with [`EngineError::Overloaded`] while any sample waits.
-    async fn analyse_if_idle(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
-        self.analyse(sample, work).await
+    /// Like [`FaceEngine::analyze`], but fails with [`EngineError::Overloaded`] while any sample
+    /// waits. For callers that can retry later, so that kiosk requests go first.
+    async fn analyze_if_idle(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
+        self.analyze(sample, work).await
     }
 }
 
-/// The enrolled people who are searched, in memory.
+/// The enrolled people, in memory, for searching.
 pub trait Gallery: Send + Sync {
-    /// How many people are in it.
+    /// Returns the number of people.
     fn people(&self) -> usize;
 
-    /// The best `limit` people by similarity − slope · (1 − R), best first: the order of the
-    /// excess over each one's own threshold, see [`crate::domain::biometrics`].
+    /// Returns the best `limit` people by similarity − slope · (1 − R) − offset, best first. That is
+    /// the order of the excess over each person's own threshold; see [`crate::domain::biometrics`].
+    /// Beyond `limit`, returns the look-alikes of the best person, in either direction.
     fn search(&self, probe: &Embedding, slope: f32, limit: usize) -> Vec<Match>;
 
-    /// What one person is compared by.
+    /// Compares a probe with one person; `None` if they are not enrolled.
+    fn compare(&self, employee: EmployeeId, probe: &Embedding) -> Option<Match>;
+
+    /// Returns the reference of one person, if enrolled.
     fn find(&self, employee: EmployeeId) -> Option<Reference>;
 
     /// Adds or replaces one person.
     fn put(&self, employee: EmployeeId, reference: Reference);
 
-    /// Removes one person; false when they were not there.
+    /// Removes one person; returns false if they were not enrolled.
     fn remove(&self, employee: EmployeeId) -> bool;
+
+    /// Measures how alike the enrolled people look, and raises their thresholds; see
+    /// [`crate::domain::self_calibration`]. The result depends on the enrolled people only, not on
+    /// their order or on earlier results. Blocks: 10,000 people take about a second.
+    ///
+    /// Returns `None` if no one was added, replaced or removed since the last call.
+    fn calibrate(&self, calibration: &Calibration) -> Option<SelfCalibration>;
+
+    /// Returns the result of the last [`Gallery::calibrate`].
+    fn self_calibration(&self) -> SelfCalibration;
 }

@@ -1,9 +1,8 @@
-//! The systems of record, each behind all the ports of [`crate::ports`], and what instances
-//! share for a while.
+//! Adapters for the ports of [`crate::ports`]: the record engines, and what instances share
+//! through Redis.
 
 pub mod degrading;
 pub mod memory;
 pub mod mongo;
-mod parts;
 pub mod redis;
 pub mod sqlite;

@@ -1,4 +1,4 @@
-//! What was acknowledged survives `kill -9` in the middle of writing, once.
+//! Acknowledged punches survive `kill -9` in the middle of writing, each once.
 
 use std::{
     collections::BTreeSet,
@@ -14,33 +14,34 @@ use std::{
 
 use rollcall::{
     domain::{
-        attendance::Punch,
+        attendance::{Origin, Punch},
+        grants::Reach,
         ids::{DeviceId, EmployeeId, PunchId},
     },
-    ports::{PunchFilter, StoreError, Stores},
-    storage::{mongo::MongoStore, sqlite::SqliteStore},
+    ports::{PunchFilter, StoreError},
+    repositories::Repositories,
 };
 
 use crate::{
-    lasting_redis, mongo_settings, records::*, redis_server::RedisServer, redis_store,
-    servers::MongoServer, skip::skip,
+    lasting_redis, mongo, records::*, redis, redis_server::RedisServer, servers::MongoServer,
+    skip::skip, sqlite,
 };
 
-/// How many write at the same time, each for an employee of its own.
+/// Number of concurrent writers, each for an employee of its own.
 const WRITERS: usize = 8;
 
-/// How many acknowledgements to wait for before the kill.
+/// Number of acknowledgements to wait for before the kill.
 const ENOUGH: usize = 200;
 
-/// Names the database file, and makes [`child_that_writes_until_it_is_killed`] do so.
+/// Contains the path of the database; makes [`child_that_writes_until_it_is_killed`] run.
 const CHILD: &str = "ROLLCALL_CONTRACT_CHILD";
 
-/// Comes before each acknowledged identity on the child's standard output.
+/// Precedes each acknowledged ID on the child's standard output.
 const ACKNOWLEDGED: &str = "acknowledged ";
 
-/// Writes the employee's punches one after the other, each with a key, until one fails.
+/// Writes punches of an employee one after the other, each with a key, until one fails.
 async fn write(
-    stores: &Stores,
+    stores: &Repositories,
     employee: EmployeeId,
     device: DeviceId,
     acknowledge: impl Fn(PunchId),
@@ -57,18 +58,19 @@ async fn write(
     }
 }
 
-/// Holds the store to what was acknowledged before so many kills: all there, nothing twice, no sequence left out.
-async fn check(stores: &Stores, acknowledged: &BTreeSet<PunchId>, kills: usize) {
+/// Checks that everything acknowledged before this many kills exists once, and that no sequence
+/// number is missing.
+async fn check(stores: &Repositories, acknowledged: &BTreeSet<PunchId>, kills: usize) {
     let all = stores
         .punches
-        .list(&PunchFilter::default(), &first(100_000))
+        .list(&Reach::Everything, &PunchFilter::default(), &first(100_000))
         .await
         .unwrap();
     let found: BTreeSet<_> = all.iter().map(|punch| punch.id).collect();
-    assert_eq!(found.len(), all.len(), "a punch is there twice");
+    assert_eq!(found.len(), all.len(), "a punch exists twice");
     let lost = acknowledged.difference(&found).count();
     assert_eq!(lost, 0, "of {} acknowledged punches", acknowledged.len());
-    // At most the last write of each writer was made and not acknowledged.
+    // At most the last write of each writer was done but not acknowledged.
     assert!(all.len() <= acknowledged.len() + WRITERS * kills);
     for punch in &all {
         let last = stores.punches.last_written(punch.employee).await.unwrap();
@@ -77,14 +79,13 @@ async fn check(stores: &Stores, acknowledged: &BTreeSet<PunchId>, kills: usize) 
     }
 }
 
-/// Not a test by itself: the body of the process that the next one kills.
+/// Not a test by itself: the body of the process that the next test kills.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_that_writes_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else {
         return;
     };
-    let store = SqliteStore::open(Path::new(&path)).await.unwrap();
-    let stores = Stores::of(Arc::new(store));
+    let stores = sqlite(Path::new(&path)).await;
     let device = device_id();
     let writers = (0..WRITERS).map(|_| {
         write(&stores, employee_id(), device, |id| {
@@ -102,7 +103,7 @@ async fn sqlite_keeps_what_it_acknowledged_when_its_process_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rollcall.db");
     let mut acknowledged = BTreeSet::new();
-    // The second round begins on what the first kill left behind.
+    // The second round starts with what the first kill left behind.
     for round in 1..=2 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
@@ -115,7 +116,7 @@ async fn sqlite_keeps_what_it_acknowledged_when_its_process_is_killed() {
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        // What the pipe still holds after the kill was acknowledged too.
+        // What is left in the pipe after the kill was also acknowledged.
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             if let Some(id) = line.unwrap().strip_prefix(ACKNOWLEDGED) {
                 acknowledged.insert(id.parse().unwrap());
@@ -127,16 +128,15 @@ async fn sqlite_keeps_what_it_acknowledged_when_its_process_is_killed() {
         let ended = child.wait().unwrap();
         assert!(!ended.success());
         assert!(acknowledged.len() >= ENOUGH * round, "{ended}");
-        let stores = Stores::of(Arc::new(SqliteStore::open(&path).await.unwrap()));
+        let stores = sqlite(&path).await;
         check(&stores, &acknowledged, round).await;
-        stores.health.close().await;
+        stores.engine.close().await;
     }
 }
 
-/// Writes from many places, kills the server in the middle of it, brings it back, and holds it to
-/// what it acknowledged.
+/// Writes from many tasks, kills the server in the middle, restarts it, and checks the records.
 async fn a_killed_server_keeps_what_it_acknowledged<S>(
-    stores: Stores,
+    stores: Repositories,
     server: &mut S,
     kill: fn(&mut S),
     restart: fn(&mut S),
@@ -173,10 +173,15 @@ async fn a_killed_server_keeps_what_it_acknowledged<S>(
     let acknowledged = acknowledged.lock().unwrap().clone();
     check(&stores, &acknowledged, 1).await;
 
-    // Nothing was known of these: the key tells, and a retry writes what is missing.
+    // The results of these writes are unknown: a lookup by key finds them, and a retry writes those
+    // that are missing.
     for punch in interrupted {
         let key = punch.request.clone().unwrap().key;
-        let before = stores.punches.find_by_request(device, &key).await.unwrap();
+        let before = stores
+            .punches
+            .find_by_request(Origin::Device(device), &key)
+            .await
+            .unwrap();
         let retried = stores.punches.append(&punch).await;
         match before {
             Some(before) => {
@@ -194,8 +199,7 @@ async fn mongo_keeps_what_it_acknowledged_when_the_server_is_killed() {
         Ok(server) => server,
         Err(why) => return skip("mongo_keeps_what_it_acknowledged", &why),
     };
-    let store = MongoStore::connect(mongo_settings(&server.uri(), "killed")).await;
-    let stores = Stores::of(Arc::new(store.unwrap()));
+    let stores = mongo(&server, "killed").await;
     a_killed_server_keeps_what_it_acknowledged(
         stores,
         &mut server,
@@ -211,7 +215,7 @@ async fn redis_keeps_what_it_acknowledged_when_the_server_is_killed() {
         Ok(server) => server,
         Err(why) => return skip("redis_keeps_what_it_acknowledged", &why),
     };
-    let stores = Stores::of(redis_store(&server.url()));
+    let stores = redis(&server.url());
     a_killed_server_keeps_what_it_acknowledged(
         stores,
         &mut server,

@@ -1,8 +1,7 @@
-//! Redis in every form that a URL can name, each with real servers: TLS with an authority of its
-//! own, a user with few rights, a socket, a Sentinel's master, a cluster.
+//! Redis in every form that a URL can name, with real servers: TLS with a private authority, a user
+//! with few permissions, a socket, a Sentinel's master, and a cluster.
 
 use std::{
-    net::TcpListener,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,34 +9,24 @@ use std::{
 use rollcall::{
     ports::{BUS_BEGINS, Bus, Cache, Quota, RateLimits, SharedServers},
     storage::{
-        degrading::{DegradingBus, StrictLocks},
+        degrading::DegradingBus,
         redis::{Address, RedisBus, RedisLocks, RedisServers, Server, Standing},
     },
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    redis_cluster::{RedisCluster, free_port, port},
     redis_server::RedisServer,
     shared::{
-        LONG, a_cache_keeps_finds_counts_and_forgets, a_limit_counts_in_a_window,
-        a_lock_has_one_holder, at, degrading, limits, prefix, redis_with, until_up, watch,
+        LONG, a_cache_keeps_finds_and_deletes, a_limit_counts_in_a_window, a_lock_has_one_holder,
+        at, degrading, limits, prefix, redis_with, until_up, watch,
     },
     skip::skip,
 };
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-fn port(redis: &RedisServer) -> u16 {
-    let url = redis.url();
-    let port = url.trim_end_matches('/').rsplit(':').next();
-    port.unwrap().parse().unwrap()
-}
-
-/// A Sentinel that watches the server as `main`, and decides alone; with the folder of its
-/// settings, to which it writes.
+/// Starts a Sentinel that watches the server as `main` and decides alone; returns it with the
+/// folder of its settings, which it rewrites.
 fn sentinel_of(master: &RedisServer) -> Result<(RedisServer, tempfile::TempDir), String> {
     let settings = tempfile::tempdir().map_err(|error| error.to_string())?;
     let file = settings.path().join("sentinel.conf");
@@ -56,12 +45,12 @@ fn address(url: &str, authority: Option<Vec<u8>>) -> Address {
     Address::parse(&url.to_owned().into(), None, authority).unwrap()
 }
 
-/// Everything that instances share, on one server.
+/// Uses everything that instances share, on one server.
 async fn everything(server: &Arc<Server>) {
-    a_cache_keeps_finds_counts_and_forgets(&degrading(server)).await;
+    a_cache_keeps_finds_and_deletes(&degrading(server)).await;
     a_limit_counts_in_a_window(&limits(server, "one")).await;
     let locks = RedisLocks::new(server.clone(), prefix(), "one".to_owned());
-    a_lock_has_one_holder(&StrictLocks::new(locks)).await;
+    a_lock_has_one_holder(&locks).await;
 
     let bus = |name: &str| {
         let bus = RedisBus::new(server.clone(), prefix(), name.to_owned());
@@ -87,14 +76,19 @@ async fn everything(server: &Arc<Server>) {
     let servers = RedisServers::new(vec![server.clone()], prefix());
     let facts = servers.facts().await;
     assert!(
-        facts.iter().all(|one| one.away.is_none() && one.memory > 0),
+        facts
+            .iter()
+            .all(|one| one.unavailable.is_none() && one.memory > 0),
         "{facts:?}"
     );
     assert!(facts[0].keys.contains(&("kind".to_owned(), 2)), "{facts:?}");
-    assert_eq!(servers.clear("kind:").await, Some(2));
+    let found = servers.find("kind:*").await.unwrap().into_iter();
+    let keys: Vec<_> = found.map(|found| found.key).collect();
+    assert_eq!(keys, ["kind:1", "kind:2"]);
+    assert_eq!(servers.delete(&keys).await, Some(2));
 }
 
-/// A server over TLS, its URL, and the authority that vouches for it.
+/// Starts a server with TLS; returns it with its URL and its certificate authority.
 pub fn over_tls() -> Result<(RedisServer, String, Vec<u8>), String> {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -130,7 +124,7 @@ pub fn over_tls() -> Result<(RedisServer, String, Vec<u8>), String> {
 }
 
 #[tokio::test]
-async fn over_tls_with_an_authority_of_its_own() {
+async fn over_tls_with_a_private_authority() {
     let (_redis, url, authority) = match over_tls() {
         Ok(server) => server,
         Err(why) => return skip("Redis over TLS", &why),
@@ -141,13 +135,13 @@ async fn over_tls_with_an_authority_of_its_own() {
     let stranger = at(address(&url, None));
     stranger.try_now().await;
     assert!(
-        matches!(stranger.standing(), Standing::Away(_)),
-        "nobody vouches for it"
+        matches!(stranger.standing(), Standing::Down(_)),
+        "its certificate is not trusted"
     );
 }
 
 #[tokio::test]
-async fn as_a_user_with_few_rights() {
+async fn as_a_user_with_few_permissions() {
     let arguments = [
         "--user",
         "default",
@@ -169,7 +163,7 @@ async fn as_a_user_with_few_rights() {
     everything(&server).await;
     let wrong = at(address(&url("guess"), None));
     wrong.try_now().await;
-    assert!(matches!(wrong.standing(), Standing::Away(why) if why.contains("password")));
+    assert!(matches!(wrong.standing(), Standing::Down(why) if why.contains("password")));
 }
 
 #[tokio::test]
@@ -183,19 +177,19 @@ async fn over_a_socket() {
     everything(&server).await;
 }
 
-/// A master with a replica that is up to date, and a Sentinel that watches them.
+/// A master with an up-to-date replica, and a Sentinel that watches them.
 pub struct Watched {
     /// The first master.
     pub master: RedisServer,
     /// Its replica.
     pub replica: RedisServer,
-    /// Where the Sentinel is asked for the master.
+    /// The URL of the master, through the Sentinel.
     pub url: String,
     _sentinel: (RedisServer, tempfile::TempDir),
 }
 
 impl Watched {
-    /// Starts them, with these arguments for both servers.
+    /// Starts them, with additional arguments for both servers.
     pub async fn start(arguments: &[&str]) -> Result<Self, String> {
         let master = RedisServer::with(arguments)?;
         let replica = ["--replicaof", "127.0.0.1", &port(&master).to_string()];
@@ -222,7 +216,7 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn through_a_sentinel_whose_master_dies() {
+async fn through_a_sentinel_whose_master_fails() {
     let mut watched = match Watched::start(&[]).await {
         Ok(watched) => watched,
         Err(why) => return skip("Redis through a Sentinel", &why),
@@ -261,68 +255,18 @@ async fn through_a_sentinel_whose_master_dies() {
     everything(&server).await;
 }
 
-/// Three nodes that share the slots.
-pub async fn cluster() -> Result<Vec<RedisServer>, String> {
-    let mut nodes = Vec::new();
-    for _ in 0..3 {
-        let bus = free_port().to_string();
-        nodes.push(RedisServer::with(&[
-            "--cluster-enabled",
-            "yes",
-            "--cluster-port",
-            &bus,
-            "--cluster-node-timeout",
-            "3000",
-        ])?);
-    }
-    let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
-    for (node, (first, last)) in nodes.iter().zip(slots) {
-        node.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
-    }
-    for node in &nodes[1..] {
-        let bus: Vec<String> = node.ask(&["CONFIG", "GET", "cluster-port"]);
-        let port = port(node).to_string();
-        nodes[0].ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus[1]]);
-    }
-    let begin = Instant::now();
-    for node in &nodes {
-        loop {
-            let info: String = node.ask(&["CLUSTER", "INFO"]);
-            let known: String = node.ask(&["CLUSTER", "NODES"]);
-            if info.contains("cluster_state:ok") && known.matches("connected").count() == 3 {
-                break;
-            }
-            if begin.elapsed() > Duration::from_secs(30) {
-                return Err(format!("the cluster does not form: {info}"));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-    Ok(nodes)
-}
-
-/// All of its nodes.
-pub fn url_of_cluster(nodes: &[RedisServer]) -> String {
-    let hosts = nodes.iter().map(|node| format!("127.0.0.1:{}", port(node)));
-    format!("redis+cluster://{}", hosts.collect::<Vec<_>>().join(","))
-}
-
 #[tokio::test]
 async fn in_a_cluster_of_three() {
-    let nodes = match cluster().await {
-        Ok(nodes) => nodes,
+    let cluster = match RedisCluster::start() {
+        Ok(cluster) => cluster,
         Err(why) => return skip("Redis in a cluster", &why),
     };
-    let url = url_of_cluster(&nodes);
+    let url = cluster.url();
     let (server, _guard) = watch(at(address(&url, None))).await;
     everything(&server).await;
     let facts = RedisServers::new(vec![server.clone()], prefix())
         .facts()
         .await;
     assert_eq!(facts.len(), 3);
-    let sizes = nodes.iter().map(|node| node.ask::<u64>(&["DBSIZE"]));
-    assert!(
-        sizes.filter(|keys| *keys > 0).count() > 1,
-        "keys are spread"
-    );
+    assert!(cluster.is_spread());
 }

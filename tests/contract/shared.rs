@@ -1,5 +1,5 @@
-//! What instances share for a while: the same behaviour on Redis, in memory, and on the one that
-//! takes the second while the first is away.
+//! The parts that instances share: the same behavior on Redis, in memory, and on the adapters that
+//! fall back from Redis to memory.
 
 use std::{
     sync::Arc,
@@ -9,31 +9,32 @@ use std::{
 use futures::future::join_all;
 use rollcall::{
     clock::{Clock, SystemClock},
-    ports::{BUS_BEGINS, Bus, Cache, Locks, Message, Quota, RateLimits, Stores},
-    service::{exclusive::with_lock, store_cache::StoreCache},
+    ports::{BUS_BEGINS, Bus, Cache, Message, Quota, RateLimits, SharedKey, SharedServers},
+    repositories::Repositories,
+    service::store_cache::StoreCache,
     storage::{
-        degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
-        memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
+        degrading::{DegradingBus, DegradingCache, DegradingLimits},
+        memory::{MemoryBus, MemoryCache, MemoryEngine, MemoryLimits},
         redis::{
-            Address, Patience, Prefix, RedisBus, RedisCache, RedisLimits, RedisLocks, Server,
-            Standing,
+            Address, Held, LockError, NotANumber, Patience, Prefix, RedisBus, RedisCache,
+            RedisLimits, RedisLocks, RedisServers, Server, Standing, Unavailable,
         },
     },
 };
 use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{redis_server::RedisServer, skip::skip};
+use crate::{redis_server::RedisServer, servers::MongoServer, skip::skip};
 
-/// How long one command may take here before Redis counts as away.
+/// Time limit of a command in these tests.
 const COMMAND: Duration = Duration::from_millis(100);
 
-/// A connection of one instance.
+/// Returns a connection of one instance.
 pub fn server(url: &str) -> Arc<Server> {
     at(Address::parse(&url.to_owned().into(), None, None).unwrap())
 }
 
-/// The same, of any form.
+/// Returns a connection to any kind of address.
 pub fn at(address: Address) -> Arc<Server> {
     let patience = Patience {
         connect: Duration::from_millis(500),
@@ -47,7 +48,7 @@ pub fn prefix() -> Prefix {
     Prefix::new("test")
 }
 
-/// One that is connected and watched until the token is dropped.
+/// Returns a connected server, which is watched until the guard is dropped.
 async fn watched(redis: &RedisServer) -> (Arc<Server>, DropGuard) {
     watch(server(&redis.url())).await
 }
@@ -72,7 +73,7 @@ pub fn redis_with(test: &str, arguments: &[&str]) -> Option<RedisServer> {
         .ok()
 }
 
-/// Waits until the instance sees Redis so.
+/// Waits until the instance sees Redis as available or unavailable.
 pub async fn until_up(server: &Server, up: bool) -> Duration {
     let begin = Instant::now();
     while server.is_up() != up {
@@ -92,7 +93,7 @@ pub fn degrading(server: &Arc<Server>) -> DegradingCache {
 const SHORT: Duration = Duration::from_millis(150);
 pub const LONG: Duration = Duration::from_secs(60);
 
-pub async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
+pub async fn a_cache_keeps_finds_and_deletes(cache: &dyn Cache) {
     assert_eq!(cache.get("a:1").await, None);
     cache.set("a:1", b"one", LONG).await;
     assert_eq!(cache.get("a:1").await.as_deref(), Some(&b"one"[..]));
@@ -102,53 +103,40 @@ pub async fn a_cache_keeps_finds_counts_and_forgets(cache: &dyn Cache) {
 
     assert!(!cache.add("a:1", b"other", LONG).await);
     assert!(cache.add("a:2", b"two", LONG).await);
-    let keys = ["a:1", "a:x", "a:2"].map(str::to_owned);
-    let found = cache.get_many(&keys).await;
-    assert_eq!(found, [Some(b"one".to_vec()), None, Some(b"two".to_vec())]);
-
-    assert_eq!(cache.increment("n", 5, LONG).await, 5);
-    assert_eq!(cache.increment("n", -7, LONG).await, -2);
-    assert!(cache.ttl("n").await.is_some());
-    assert_eq!(cache.delete(&["n".to_owned()]).await, 1);
-
-    let many = [
-        ("a*:1".to_owned(), vec![1]),
-        ("b:1".to_owned(), vec![0; 300]),
-    ];
-    cache.set_many(&many, LONG).await;
-    assert_eq!(cache.clear("a*").await, 1, "a star is only a star");
-    assert_eq!(cache.clear("a:").await, 2);
+    assert_eq!(cache.get("a:2").await.as_deref(), Some(&b"two"[..]));
+    cache.set("b:1", &[0; 300], LONG).await;
+    let gone = ["a:1", "a:2", "a:3"].map(str::to_owned);
+    assert_eq!(cache.delete(&gone).await, 2);
     assert_eq!(cache.get("a:1").await, None);
     assert_eq!(cache.get("b:1").await, Some(vec![0; 300]));
-    let gone = ["b:1", "b:2"].map(str::to_owned);
-    assert_eq!(cache.delete(&gone).await, 1);
+    assert_eq!(cache.delete(&["b:1".to_owned()]).await, 1);
 
     cache.set("short", b"1", SHORT).await;
     assert!(cache.exists("short").await);
     tokio::time::sleep(2 * SHORT).await;
     assert_eq!(cache.get("short").await, None);
-    assert!(cache.add("short", b"2", SHORT).await, "its place is free");
+    assert!(
+        cache.add("short", b"2", SHORT).await,
+        "the value has expired"
+    );
+    assert_eq!(cache.delete(&["short".to_owned()]).await, 1);
 }
 
 #[tokio::test]
-async fn a_cache_keeps_its_word_in_memory() {
-    a_cache_keeps_finds_counts_and_forgets(&MemoryCache::new(1 << 20)).await;
+async fn a_cache_in_memory_keeps_its_contract() {
+    a_cache_keeps_finds_and_deletes(&MemoryCache::new(1 << 20)).await;
 }
 
-/// The cache of an instance in a store.
-fn in_store(stores: &Stores) -> Arc<dyn Cache> {
+/// Returns the cache of an instance in a store.
+fn in_store(stores: &Repositories) -> Arc<dyn Cache> {
     let cache = StoreCache::new(stores.cache.clone(), Arc::new(SystemClock));
     Arc::new(cache)
 }
 
-/// Two instances on one store share what is cached and what is forgotten. A store that is away is
-/// an empty cache.
-pub async fn a_cache_keeps_its_word_in_the_store(stores: &Stores) {
+/// Two instances on one store share cached values and deletions.
+async fn a_cache_in_a_store_is_shared(stores: &Repositories) {
     let (here, there) = (in_store(stores), in_store(stores));
-    a_cache_keeps_finds_counts_and_forgets(&*here).await;
-    // That left one value, and one that ends soon.
-    assert!(here.clear("").await >= 1);
-
+    a_cache_keeps_finds_and_deletes(&*here).await;
     here.set("app:1", b"here", LONG).await;
     assert_eq!(there.get("app:1").await.as_deref(), Some(&b"here"[..]));
     assert!(!there.add("app:1", b"there", LONG).await);
@@ -166,73 +154,106 @@ pub async fn a_cache_keeps_its_word_in_the_store(stores: &Stores) {
     assert_eq!(there.get("often").await, last);
     assert_eq!(there.delete(&["app:1".to_owned()]).await, 1);
     assert_eq!(here.get("app:1").await, None);
-    assert_eq!(here.increment("n", 2, LONG).await, 2);
-    assert_eq!(there.increment("n", 3, LONG).await, 5);
-    assert_eq!(here.clear("").await, 3, "once, often, n");
+    let both = ["once", "often"].map(str::to_owned);
+    assert_eq!(here.delete(&both).await, 2);
 
-    // What ended is deleted for good, what did not is kept.
+    // Expired values are permanently deleted, others are kept.
     here.set("kept", b"1", LONG).await;
     here.set("short", b"1", Duration::from_millis(1)).await;
     tokio::time::sleep(Duration::from_millis(5)).await;
     stores.cache.purge(SystemClock.now()).await.unwrap();
     assert_eq!(stores.cache.purge(SystemClock.now()).await, Ok(0));
     assert!(there.exists("kept").await && !there.exists("short").await);
-
-    stores.health.close().await;
-    assert_eq!(here.get_many(&["kept".to_owned()]).await, [None]);
-    here.set("kept", b"2", LONG).await;
-    assert!(!here.add("new", b"1", LONG).await);
-    assert_eq!(here.increment("n", 4, LONG).await, 4);
-    assert_eq!(here.clear("").await, 0);
 }
 
-/// While Redis is away, instances that fall back on one store still see each other's values.
+/// A store that is unavailable acts as an empty cache.
+async fn a_cache_is_empty_after_closing(stores: &Repositories) {
+    let cache = in_store(stores);
+    cache.set("kept", b"1", LONG).await;
+    stores.engine.close().await;
+    assert_eq!(cache.get("kept").await, None);
+    cache.set("kept", b"2", LONG).await;
+    assert!(!cache.add("new", b"1", LONG).await);
+    assert_eq!(cache.delete(&["kept".to_owned()]).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_in_a_store_keeps_its_contract() {
+    let memory = Repositories::new(Arc::new(MemoryEngine::default()));
+    a_cache_in_a_store_is_shared(&memory).await;
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = crate::sqlite(&folder.path().join("rollcall.db")).await;
+    a_cache_in_a_store_is_shared(&sqlite).await;
+    a_cache_is_empty_after_closing(&sqlite).await;
+    if let Some(server) = redis_server("a cache in a store on Redis") {
+        let redis = crate::redis(&server.url());
+        a_cache_in_a_store_is_shared(&redis).await;
+        a_cache_is_empty_after_closing(&redis).await;
+    }
+    match MongoServer::start() {
+        Ok(server) => {
+            let mongo = crate::mongo(&server, "cache").await;
+            a_cache_in_a_store_is_shared(&mongo).await;
+            a_cache_is_empty_after_closing(&mongo).await;
+        }
+        Err(why) => skip("a cache in a store on MongoDB", &why),
+    }
+}
+
+/// While Redis is unavailable, instances that fall back on one store still share their values.
 #[tokio::test]
-async fn without_redis_a_store_stands_in_for_all_instances() {
+async fn without_redis_the_store_is_the_fallback_of_all_instances() {
     let Some(mut redis) = redis_server("a store that stands in for Redis") else {
         return;
     };
-    let (stores, _folder) = crate::sqlite().await;
+    let folder = tempfile::tempdir().unwrap();
+    let stores = crate::sqlite(&folder.path().join("rollcall.db")).await;
     let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
     let over = |server: &Arc<Server>| {
         let redis = RedisCache::new(server.clone(), prefix());
         DegradingCache::new(redis, Some(in_store(&stores)))
     };
     let (here, there) = (over(&one), over(&two));
-    a_cache_keeps_finds_counts_and_forgets(&here).await;
+    a_cache_keeps_finds_and_deletes(&here).await;
     assert!(here.shared());
     redis.kill();
     until_up(&one, false).await;
     until_up(&two, false).await;
-    assert!(!here.shared(), "who still sees Redis does not hear of it");
+    assert!(
+        !here.shared(),
+        "an instance that still reaches Redis does not see it"
+    );
     here.set("a", b"1", LONG).await;
     assert_eq!(there.get("a").await.as_deref(), Some(&b"1"[..]));
     assert_eq!(there.delete(&["a".to_owned()]).await, 1);
     assert_eq!(here.get("a").await, None);
-    a_cache_keeps_finds_counts_and_forgets(&there).await;
+    a_cache_keeps_finds_and_deletes(&there).await;
 }
 
 #[tokio::test]
-async fn a_cache_keeps_its_word_on_redis_and_without_it() {
+async fn a_cache_keeps_its_contract_with_redis_and_without_it() {
     let test = "a cache on Redis";
     let Some(mut redis) = redis_server(test) else {
         return;
     };
     let (server, _guard) = watched(&redis).await;
     let cache = degrading(&server);
-    a_cache_keeps_finds_counts_and_forgets(&cache).await;
+    a_cache_keeps_finds_and_deletes(&cache).await;
+    cache.set("left", b"1", LONG).await;
+    cache.add("added", b"1", LONG).await;
     let left: Vec<String> = redis.ask(&["KEYS", "*"]);
+    assert!(left.len() >= 2, "{left:?}");
     for key in left {
         let ttl: i64 = redis.ask(&["PTTL", &key]);
         assert!(key.starts_with("test:") && ttl > 0, "{key} lives {ttl}");
     }
     redis.kill();
     until_up(&server, false).await;
-    a_cache_keeps_finds_counts_and_forgets(&cache).await;
+    a_cache_keeps_finds_and_deletes(&cache).await;
 }
 
 #[tokio::test]
-async fn a_cache_without_a_stand_in_is_empty_while_redis_is_away() {
+async fn a_cache_without_a_fallback_is_empty_while_redis_is_unavailable() {
     let Some(mut redis) = redis_server("a cache without a stand-in") else {
         return;
     };
@@ -244,27 +265,26 @@ async fn a_cache_without_a_stand_in_is_empty_while_redis_is_away() {
     assert_eq!(cache.get("session:1").await, None);
     cache.set("session:1", b"here", LONG).await;
     assert_eq!(cache.get("session:1").await, None);
-    assert_eq!(
-        cache.get_many(&["a".to_owned(), "b".to_owned()]).await,
-        [None, None]
-    );
+    assert!(!cache.exists("session:1").await);
 }
 
-/// What a session's end could not withdraw is not believed when Redis comes back with it.
+/// Cached sessions that could not be invalidated while Redis was unavailable are deleted when it is
+/// back.
 #[tokio::test]
-async fn what_redis_brings_back_of_sessions_is_forgotten_before_it_is_believed() {
+async fn cached_sessions_are_deleted_before_a_redis_that_is_back_is_used() {
     let arguments = ["--appendonly", "yes", "--appendfsync", "always"];
     let Some(mut redis) = redis_with("sessions after a restart", &arguments) else {
         return;
     };
     let (server, _guard) = watched(&redis).await;
     let cache = DegradingCache::new(RedisCache::new(server.clone(), prefix()), None);
-    // More of them than are taken out at once.
+    // More than one batch of deletions.
     let many: Vec<_> = (0..1200)
         .map(|number| (format!("session:{number}"), b"signed in".to_vec()))
         .collect();
+    let redis_cache = RedisCache::new(server.clone(), prefix());
     for some in many.chunks(100) {
-        cache.set_many(some, LONG).await;
+        redis_cache.set_many(some, LONG).await.unwrap();
     }
     let there: Vec<String> = redis.ask(&["KEYS", "test:session:*"]);
     assert_eq!(there.len(), many.len());
@@ -277,7 +297,7 @@ async fn what_redis_brings_back_of_sessions_is_forgotten_before_it_is_believed()
     assert!(left.is_empty(), "{} are left", left.len());
     assert!(
         cache.exists("embedding:1").await,
-        "only sessions are forgotten"
+        "only sessions are deleted"
     );
 }
 
@@ -298,12 +318,12 @@ pub async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {
     tokio::time::sleep(refused.reset + Duration::from_millis(20)).await;
     assert!(
         limits.check("k", quota).await.allowed,
-        "the first is forgotten"
+        "the first use has expired"
     );
 }
 
 #[tokio::test]
-async fn a_limit_keeps_its_word_in_memory() {
+async fn a_limit_in_memory_keeps_its_contract() {
     a_limit_counts_in_a_window(&MemoryLimits::default()).await;
 }
 
@@ -316,7 +336,7 @@ pub fn limits(server: &Arc<Server>, instance: &str) -> DegradingLimits {
 }
 
 #[tokio::test]
-async fn two_instances_count_together_and_exactly() {
+async fn two_instances_count_together_exactly() {
     let Some(mut redis) = redis_server("limits on Redis") else {
         return;
     };
@@ -334,7 +354,7 @@ async fn two_instances_count_together_and_exactly() {
     let ttl: i64 = redis.ask(&["PTTL", "test:limit:enroll"]);
     assert!(ttl > 3_500_000, "{ttl}");
 
-    // A Redis that forgets everything lets nobody through who was refused here.
+    // A Redis that has lost its data does not allow uses that this instance has already counted.
     let used_here = |verdicts: &[_], instance: usize| {
         let mine = verdicts.iter().skip(instance).step_by(2);
         mine.filter(|verdict: &&rollcall::ports::Verdict| verdict.allowed)
@@ -349,7 +369,7 @@ async fn two_instances_count_together_and_exactly() {
         }
         assert!(more + used <= 5, "{used} before, {more} after");
     }
-    // Nor does one that is gone.
+    // The same holds for a Redis that is gone.
     redis.kill();
     until_up(&one, false).await;
     let five_more = join_all((0..9).map(|_| instances[0].check("new", five))).await;
@@ -359,82 +379,137 @@ async fn two_instances_count_together_and_exactly() {
     );
 }
 
-pub async fn a_lock_has_one_holder(locks: &dyn Locks) {
+/// Takes a lock; `None` if another holder has it.
+async fn acquire(locks: &RedisLocks, name: &str, lease: Duration) -> Option<Held> {
+    locks.acquire(name, lease).await.unwrap()
+}
+
+pub async fn a_lock_has_one_holder(locks: &RedisLocks) {
     let lease = Duration::from_millis(500);
-    let first = locks.acquire("import", lease).await.unwrap();
-    assert_eq!(locks.acquire("import", lease).await, None);
-    assert!(locks.acquire("other", lease).await.is_some());
+    let first = acquire(locks, "import", lease).await.unwrap();
+    assert_eq!(acquire(locks, "import", lease).await, None);
+    assert!(acquire(locks, "other", lease).await.is_some());
     tokio::time::sleep(lease / 2).await;
-    assert!(locks.extend(&first, lease).await);
+    assert_eq!(locks.extend(&first, lease).await, Ok(true));
     tokio::time::sleep(lease / 2 + Duration::from_millis(20)).await;
     assert_eq!(
-        locks.acquire("import", lease).await,
+        acquire(locks, "import", lease).await,
         None,
         "it was extended"
     );
     tokio::time::sleep(lease).await;
-    // The first holder was paused past its lease: the lock is another's now.
-    let second = locks.acquire("import", lease).await.unwrap();
+    // The first holder was paused past its lease: now another one has the lock.
+    let second = acquire(locks, "import", lease).await.unwrap();
     assert!(second.fence > first.fence);
-    assert!(!locks.extend(&first, lease).await);
-    assert!(!locks.release(&first).await);
-    assert_eq!(locks.acquire("import", lease).await, None);
-    assert!(locks.release(&second).await);
-    assert!(!locks.release(&second).await);
-    let third = locks.acquire("import", lease).await.unwrap();
+    assert_eq!(locks.extend(&first, lease).await, Ok(false));
+    assert_eq!(locks.release(&first).await, Ok(false));
+    assert_eq!(acquire(locks, "import", lease).await, None);
+    assert_eq!(locks.release(&second).await, Ok(true));
+    assert_eq!(locks.release(&second).await, Ok(false));
+    let third = acquire(locks, "import", lease).await.unwrap();
     assert!(third.fence > second.fence);
 }
 
 #[tokio::test]
-async fn a_lock_keeps_its_word_in_memory() {
-    a_lock_has_one_holder(&MemoryLocks::default()).await;
-}
-
-#[tokio::test]
-async fn a_lock_keeps_its_word_on_redis_and_is_never_assumed() {
+async fn a_lock_on_redis_is_never_assumed() {
     let Some(mut redis) = redis_server("locks on Redis") else {
         return;
     };
     let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
     let locks = |server: &Arc<Server>, name: &str| {
-        StrictLocks::new(RedisLocks::new(server.clone(), prefix(), name.to_owned()))
+        RedisLocks::new(server.clone(), prefix(), name.to_owned())
     };
     let (here, there) = (locks(&one, "one"), locks(&two, "two"));
     a_lock_has_one_holder(&here).await;
 
-    let held = here.acquire("camera", LONG).await.unwrap();
-    assert_eq!(there.acquire("camera", LONG).await, None);
-    assert!(
-        !there
-            .release(&rollcall::ports::Held {
-                token: "guess".to_owned(),
-                ..held.clone()
-            })
-            .await
-    );
-    // A Redis that forgot everything gives the lock away, but with a higher fence.
+    let held = acquire(&here, "camera", LONG).await.unwrap();
+    assert_eq!(acquire(&there, "camera", LONG).await, None);
+    let guess = Held {
+        token: "guess".to_owned(),
+        ..held.clone()
+    };
+    assert_eq!(there.release(&guess).await, Ok(false));
+    // A Redis that has lost its data gives the lock to another holder, but with a higher fence.
     redis.ask::<()>(&["FLUSHALL"]);
-    let taken = there.acquire("camera", LONG).await.unwrap();
+    let taken = acquire(&there, "camera", LONG).await.unwrap();
     assert!(taken.fence > held.fence);
-    assert!(!here.extend(&held, LONG).await, "the first holder is told");
+    let extended = here.extend(&held, LONG).await;
+    assert_eq!(extended, Ok(false), "the first holder notices");
 
     let tries = join_all((0..20).map(|n| {
         let locks = if n % 2 == 0 { &here } else { &there };
-        locks.acquire("many", LONG)
+        acquire(locks, "many", LONG)
     }));
     assert_eq!(tries.await.into_iter().flatten().count(), 1);
     redis.kill();
-    assert_eq!(here.acquire("free", LONG).await, None);
-    assert!(!there.extend(&taken, LONG).await);
+    assert_eq!(here.acquire("free", LONG).await, Err(Unavailable));
+    assert_eq!(there.extend(&taken, LONG).await, Err(Unavailable));
+    let work = here.with_lock("free", LONG, async |_| panic!("nobody may begin"));
+    assert_eq!(work.await, Err(LockError::Unavailable));
 }
 
-/// The next message, which comes within seconds.
+/// What an operator does with keys of their own: several at once, counters, lifetimes, patterns.
+#[tokio::test]
+async fn custom_keys_are_set_counted_found_and_deleted() {
+    let Some(redis) = redis_server("custom keys on Redis") else {
+        return;
+    };
+    let (server, _guard) = watched(&redis).await;
+    let keys = RedisCache::new(server.clone(), Prefix::new("test:custom"));
+    let values = [("a".to_owned(), vec![1]), ("b*".to_owned(), vec![0; 300])];
+    keys.set_many(&values, LONG).await.unwrap();
+    let wanted = ["b*", "x", "a"].map(str::to_owned);
+    let found = keys.get_many(&wanted).await.unwrap();
+    assert_eq!(found, [Some(vec![0; 300]), None, Some(vec![1])]);
+
+    assert_eq!(keys.increment("n", 5, LONG).await, Ok(Ok(5)));
+    assert_eq!(keys.increment("n", -7, SHORT).await, Ok(Ok(-2)));
+    let left = keys.ttl("n").await.unwrap().unwrap();
+    assert!(left > LONG / 2, "a counter keeps its lifetime: {left:?}");
+    assert_eq!(keys.increment("a", 1, LONG).await, Ok(Err(NotANumber)));
+    assert_eq!(
+        keys.increment("n", i64::MIN, LONG).await,
+        Ok(Err(NotANumber))
+    );
+    assert!(server.is_up(), "a refused number is no failure of Redis");
+    assert_eq!(keys.expire("n", SHORT).await, Ok(true));
+    assert_eq!(keys.expire("x", SHORT).await, Ok(false));
+
+    RedisCache::new(server.clone(), prefix())
+        .set("limit:b", b"1", LONG)
+        .await
+        .unwrap();
+    redis.ask::<()>(&["SET", "test:limit:forever", "1"]);
+    redis.ask::<()>(&["SET", "{test}:custom:record", "1"]);
+    let servers = RedisServers::new(vec![server], prefix());
+    let found = async |pattern| {
+        let keys = servers.find(pattern).await.unwrap().into_iter();
+        keys.map(|found| found.key).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found("custom:*").await,
+        ["custom:a", "custom:b*", "custom:n"]
+    );
+    assert_eq!(found("custom:?").await, ["custom:a", "custom:n"]);
+    assert_eq!(found("*:b*").await, ["custom:b*", "limit:b"]);
+    let forever = SharedKey {
+        key: "limit:forever".to_owned(),
+        ttl: None,
+    };
+    assert_eq!(servers.find("limit:f*").await, Some(vec![forever]));
+    tokio::time::sleep(2 * SHORT).await;
+    let both = ["custom:a", "custom:b*", "custom:n"].map(str::to_owned);
+    assert_eq!(servers.delete(&both).await, Some(2), "one has expired");
+    assert_eq!(found("*:*").await, ["limit:b", "limit:forever"]);
+}
+
+/// Returns the next message, which must come within seconds.
 async fn soon(listener: &mut Receiver<Message>) -> Message {
     let next = tokio::time::timeout(Duration::from_secs(5), listener.recv());
     next.await.unwrap().unwrap()
 }
 
-/// A holder that was paused past its lease ends its work instead of acting beside the next.
+/// A holder that was paused past its lease stops its work instead of acting beside the next holder.
 #[tokio::test]
 async fn no_two_holders_act() {
     let Some(redis) = redis_server("work under a lock") else {
@@ -442,7 +517,7 @@ async fn no_two_holders_act() {
     };
     let ((one, _guard), (two, _other)) = (watched(&redis).await, watched(&redis).await);
     let locks = |server: &Arc<Server>, name: &str| {
-        StrictLocks::new(RedisLocks::new(server.clone(), prefix(), name.to_owned()))
+        RedisLocks::new(server.clone(), prefix(), name.to_owned())
     };
     let (here, there) = (locks(&one, "one"), locks(&two, "two"));
     let lease = Duration::from_millis(500);
@@ -453,12 +528,12 @@ async fn no_two_holders_act() {
         tokio::time::sleep(Duration::from_millis(5)).await;
         acting.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
     };
-    let rounds = async |locks: &StrictLocks| {
+    let rounds = async |locks: &RedisLocks| {
         let mut done = 0;
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(1) {
-            let did = with_lock(locks, "work", lease, async |_| act().await).await;
-            done += usize::from(did.is_some());
+            let did = locks.with_lock("work", lease, async |_| act().await).await;
+            done += usize::from(did.is_ok());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         done
@@ -466,19 +541,19 @@ async fn no_two_holders_act() {
     let (mine, theirs) = futures::join!(rounds(&here), rounds(&there));
     assert!(mine > 5 && theirs > 5, "{mine} and {theirs} rounds");
 
-    // Long work keeps its lock, and is dropped when Redis forgets who has it.
-    let long = with_lock(&here, "long", lease, async |held| {
+    // Long work keeps its lock, and is dropped if Redis forgets its holder.
+    let long = here.with_lock("long", lease, async |held| {
         tokio::time::sleep(lease * 3).await;
         held.fence
     });
     let other = async {
         tokio::time::sleep(lease * 2).await;
-        there.acquire("long", lease).await
+        there.with_lock("long", lease, async |_| ()).await
     };
     let (fence, other) = futures::join!(long, other);
-    assert_eq!(other, None);
-    let long = with_lock(&here, "long", lease, async |held| {
-        assert!(Some(held.fence) > fence);
+    assert_eq!(other, Err(LockError::Taken));
+    let long = here.with_lock("long", lease, async |held| {
+        assert!(held.fence > fence.unwrap());
         std::future::pending::<()>().await;
     });
     let forget = async {
@@ -486,7 +561,7 @@ async fn no_two_holders_act() {
         redis.ask::<()>(&["FLUSHALL"]);
     };
     let (long, ()) = futures::join!(long, forget);
-    assert_eq!(long, None);
+    assert_eq!(long, Err(LockError::Lost));
 }
 
 #[tokio::test]
@@ -510,7 +585,7 @@ async fn a_message_reaches_every_instance_once() {
         let (bus, stop) = (bus.clone(), stop.clone());
         tokio::spawn(async move { bus.listen(stop).await });
     }
-    // Each says when it hears the others.
+    // Each instance reports when it receives messages from others.
     let begins = async |listeners: &mut [Receiver<Message>; 2]| {
         for listener in listeners {
             assert_eq!(soon(listener).await.topic, BUS_BEGINS);
@@ -531,7 +606,8 @@ async fn a_message_reaches_every_instance_once() {
         topics.sort();
         assert_eq!(topics, ["devices", "punches"]);
     }
-    // Without Redis, this instance's listeners still hear; with it again, everybody's.
+    // Without Redis, subscribers of this instance still receive messages; with Redis again, all of
+    // them do.
     redis.kill();
     until_up(&one, false).await;
     here.publish("punches", b"alone").await;
@@ -548,14 +624,14 @@ async fn a_message_reaches_every_instance_once() {
 }
 
 #[tokio::test]
-async fn messages_in_one_process_reach_its_listeners() {
+async fn messages_in_one_process_reach_its_subscribers() {
     let bus = MemoryBus::default();
     let mut listener = bus.subscribe();
     bus.publish("punches", b"1").await;
     assert_eq!(listener.recv().await.unwrap().payload, b"1");
 }
 
-/// How long a call takes.
+/// Returns how long a call takes.
 async fn timed<T>(work: impl Future<Output = T>) -> Duration {
     let begin = Instant::now();
     work.await;
@@ -563,7 +639,7 @@ async fn timed<T>(work: impl Future<Output = T>) -> Duration {
 }
 
 #[tokio::test]
-async fn a_frozen_redis_costs_one_caller_its_patience_and_nobody_else_anything() {
+async fn a_frozen_redis_delays_one_caller_and_no_other() {
     let Some(redis) = redis_server("a frozen Redis") else {
         return;
     };
@@ -584,38 +660,38 @@ async fn a_frozen_redis_costs_one_caller_its_patience_and_nobody_else_anything()
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_writes_counts_as_away_and_says_why() {
+async fn a_redis_that_refuses_writes_counts_as_unavailable_with_the_reason() {
     let Some(redis) = redis_server("a Redis without writes") else {
         return;
     };
     let (server, _guard) = watched(&redis).await;
     let cache = degrading(&server);
-    let away = async |why: &str| {
+    let expect_down = async |why: &str| {
         until_up(&server, false).await;
         cache.set("a", b"1", LONG).await;
         assert_eq!(cache.get("a").await.as_deref(), Some(&b"1"[..]));
-        // The first thing that is noticed may be a connection that ends.
+        // The first failure may be a lost connection.
         let begin = Instant::now();
         loop {
             match server.standing() {
-                Standing::Away(said) if said.contains(why) => break,
+                Standing::Down(reason) if reason.contains(why) => break,
                 standing => assert!(begin.elapsed().as_secs() < 5, "{standing:?}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
-    away("READONLY").await;
+    expect_down("READONLY").await;
     redis.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
     until_up(&server, true).await;
 
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    away("OOM").await;
+    expect_down("OOM").await;
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     until_up(&server, true).await;
 
     redis.ask::<()>(&["CONFIG", "SET", "requirepass", "secret"]);
-    // Connections that are signed in stay so; new ones are refused.
+    // Authenticated connections stay authenticated; new ones are refused.
     let with_password = redis.url().replace("redis://", "redis://:secret@");
     let client = redis::Client::open(with_password).unwrap();
     let mut connection = client.get_connection().unwrap();
@@ -623,11 +699,11 @@ async fn a_redis_that_takes_no_writes_counts_as_away_and_says_why() {
     kill.arg(&["KILL", "TYPE", "normal"])
         .exec(&mut connection)
         .unwrap();
-    away("password").await;
+    expect_down("password").await;
 }
 
 #[tokio::test]
-async fn connections_that_are_reset_come_back() {
+async fn reset_connections_are_opened_again() {
     let Some(redis) = redis_server("connections that are reset") else {
         return;
     };
@@ -643,13 +719,13 @@ async fn connections_that_are_reset_come_back() {
 }
 
 #[tokio::test]
-async fn a_redis_that_was_never_there_costs_nothing() {
+async fn a_redis_that_was_never_reachable_causes_no_delay() {
     let server = server("redis://127.0.0.1:1/");
     let cache = degrading(&server);
     assert_eq!(server.standing(), Standing::Unknown);
     cache.set("a", b"1", LONG).await;
     assert_eq!(cache.get("a").await.as_deref(), Some(&b"1"[..]));
     server.try_now().await;
-    assert!(matches!(server.standing(), Standing::Away(_)));
+    assert!(matches!(server.standing(), Standing::Down(_)));
     assert!(timed(cache.get("a")).await < COMMAND / 2);
 }

@@ -5,23 +5,23 @@ use tokio::sync::broadcast;
 
 use crate::ports::{Bus, Message};
 
-/// How many messages a slow listener may be behind before it misses some.
-const BEHIND: usize = 1024;
+/// How many messages a slow subscriber may lag behind before it misses some.
+const CAPACITY: usize = 1024;
 
-/// Tells the listeners of this process.
+/// A bus between the tasks of this process.
 #[derive(Debug, Clone)]
 pub struct MemoryBus(broadcast::Sender<Message>);
 
 impl Default for MemoryBus {
     fn default() -> Self {
-        Self(broadcast::Sender::new(BEHIND))
+        Self(broadcast::Sender::new(CAPACITY))
     }
 }
 
 impl MemoryBus {
-    /// Passes a message on.
+    /// Sends a message to all subscribers.
     pub fn deliver(&self, message: Message) {
-        // Nobody listens: nobody misses it.
+        // Fails only if there is no subscriber.
         let _ = self.0.send(message);
     }
 }

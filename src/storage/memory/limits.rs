@@ -1,4 +1,4 @@
-//! Limits that this process counts by itself.
+//! Rate limits that this process counts on its own.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::ports::{Quota, RateLimits, Verdict};
 
-/// When each use was, oldest first, and how long they count.
+/// The times of the uses, oldest first, and how long each counts.
 #[derive(Debug, Default)]
 struct Window {
     uses: VecDeque<Duration>,
@@ -29,29 +29,29 @@ impl Window {
     }
 }
 
-/// How many keys may be there before those at rest are looked for.
+/// The number of keys from which unused ones are removed.
 const SWEEP_AT: usize = 1024;
 
-/// How often they are looked for.
+/// The minimum time between two removals of unused keys.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Exact windows that slide.
+/// Rate limits with exact sliding windows.
 pub struct MemoryLimits {
-    /// And when those at rest were looked for last.
+    /// The windows by key, and when unused ones were last removed.
     windows: Mutex<(HashMap<String, Window>, Duration)>,
     now: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
 impl Default for MemoryLimits {
     fn default() -> Self {
-        let begin = Instant::now();
-        Self::by(move || begin.elapsed())
+        let started = Instant::now();
+        Self::with_clock(move || started.elapsed())
     }
 }
 
 impl MemoryLimits {
-    /// By a clock of the caller's: how long it has been since a moment of its choice.
-    pub fn by(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+    /// Creates limits that read the time from `now`: the time since a fixed moment.
+    pub fn with_clock(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self {
             windows: Mutex::default(),
             now: Box::new(now),
@@ -88,7 +88,7 @@ impl MemoryLimits {
         }
     }
 
-    /// Takes back the last use: somebody else refused it.
+    /// Takes back the last use, because another limit refused it.
     pub fn take_back(&self, key: &str) {
         let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(window) = all.0.get_mut(key) {
@@ -114,7 +114,7 @@ mod tests {
     };
 
     #[test]
-    fn the_window_slides_and_keys_count_by_themselves() {
+    fn windows_slide_and_each_key_has_its_own() {
         let limits = MemoryLimits::default();
         let check = |key: &str, minutes: u64| {
             limits.check_at(key, TWO_AN_HOUR, Duration::from_mins(minutes))
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_is_free_again_and_keys_at_rest_are_forgotten() {
+    fn uses_can_be_taken_back_and_unused_keys_are_removed() {
         let limits = MemoryLimits::default();
         let begin = Duration::ZERO;
         for n in 0..SWEEP_AT {

@@ -1,11 +1,11 @@
-//! What runs when Redis is away or was never set: the same ports, for this process alone.
+//! Adapters in the memory of this process, for when Redis is unavailable or not configured.
 
 mod bus;
 mod cache;
+mod engine;
 mod limits;
-mod locks;
 
 pub use bus::MemoryBus;
 pub use cache::MemoryCache;
+pub use engine::MemoryEngine;
 pub use limits::MemoryLimits;
-pub use locks::MemoryLocks;

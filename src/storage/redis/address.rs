@@ -1,4 +1,4 @@
-//! Where Redis is: one server, a Sentinel's master or a cluster, as one URL says it.
+//! The address of a Redis, read from a URL: one server, a Sentinel's master, or a cluster.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use redis::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// Why a URL cannot be used. Never shows the URL: there may be a password in it.
+/// Why a URL cannot be used. The messages do not show the URL, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It is none of the forms.
+    /// The URL has none of the known forms.
     #[error(
         "is not redis://[user:password@]host[:port][/number], rediss://…, unix:///path, \
          redis+sentinel://host[:port],…/master[/number] or redis+cluster://host[:port],…"
     )]
     Form,
     /// A cluster has one database only.
-    #[error("a cluster has database 0 only")]
+    #[error("a cluster has only database 0: remove the database number")]
     ClusterDatabase,
 }
 
-/// How long may be waited for what.
+/// The time limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For a connection.
+    /// For opening a connection.
     pub connect: Duration,
-    /// For the answer to one command.
+    /// For the reply to a command.
     pub command: Duration,
 }
 
@@ -65,8 +65,8 @@ pub(super) enum Link {
 }
 
 impl Address {
-    /// Reads a URL. `database`, when given, counts before the URL's own number;
-    /// `authority` is a PEM file's content that TLS trusts instead of the public authorities.
+    /// Reads a URL. `database` overrides the number in the URL. `authority` is the content of a
+    /// PEM file that TLS trusts instead of the public authorities.
     ///
     /// # Errors
     /// When the URL has none of the known forms.
@@ -98,12 +98,12 @@ impl Address {
         })
     }
 
-    /// The address without user and password, for people and as a key.
+    /// Returns the address without user and password, for messages and as an identifier.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Whether the keys of one command must share a hash slot.
+    /// Checks whether it is a cluster, where the keys of one command must share a hash slot.
     pub fn is_cluster(&self) -> bool {
         matches!(self.kind, Kind::Cluster(_))
     }
@@ -115,7 +115,7 @@ impl Address {
         }
     }
 
-    /// The client of the server, or of the Sentinel's present master; `None` for a cluster.
+    /// Returns the client of the server, or of the Sentinel's current master; `None` for a cluster.
     async fn master(&self) -> RedisResult<Option<Client>> {
         match &self.kind {
             Kind::Server(info) => self.client(info.clone()).map(Some),
@@ -128,8 +128,8 @@ impl Address {
                 password,
                 database,
             } => {
-                // All are asked at once, and the first that knows is believed: one of them is often
-                // on the machine that died with the master.
+                // Asks all Sentinels at once and uses the first reply: one of them often runs on
+                // the machine that failed together with the master.
                 let asks = sentinels.iter().map(|sentinel| {
                     Box::pin(async move {
                         let mut builder = SentinelClientBuilder::new(
@@ -161,14 +161,14 @@ impl Address {
         }
     }
 
-    /// Connects anew; through a Sentinel, to whoever is the master now.
+    /// Opens a connection; through a Sentinel, to the current master.
     pub(super) async fn connect(&self, patience: Patience) -> RedisResult<Link> {
         let links = self.connect_all(patience, 1).await?;
         let link = links.into_iter().next();
         link.ok_or_else(|| (redis::ErrorKind::Client, "no connection").into())
     }
 
-    /// The same, several times to the same server.
+    /// Opens several connections to the same server.
     pub(super) async fn connect_all(
         &self,
         patience: Patience,
@@ -210,7 +210,7 @@ impl Address {
         builder.build()
     }
 
-    /// A connection that listens to channels. In a cluster any node hears every channel.
+    /// Opens a connection for subscriptions. In a cluster, every node receives every channel.
     pub(super) async fn listen(&self, patience: Patience) -> RedisResult<redis::aio::PubSub> {
         let connect = async {
             match &self.kind {
@@ -232,7 +232,7 @@ impl Address {
         };
         tokio::time::timeout(patience.connect * 4, connect)
             .await
-            .unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no answer in time").into()))
+            .unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no reply in time").into()))
     }
 }
 
@@ -276,7 +276,7 @@ fn server(url: &str, database: Option<i64>) -> Result<ConnectionInfo, AddressErr
     })
 }
 
-/// `user:password@` before, hosts after.
+/// Splits `user:password` from the hosts.
 fn credentials(rest: &str) -> (&str, &str) {
     rest.rsplit_once('@').unwrap_or(("", rest))
 }
@@ -303,7 +303,7 @@ fn sentinel(rest: &str, tls: bool, database: Option<i64>) -> Result<Kind, Addres
     if master.is_empty() {
         return Err(AddressError::Form);
     }
-    // The sentinels are plain servers; what is told of users is for the master.
+    // User and password are for the master; the Sentinels get none.
     let sentinels = hosts
         .split(',')
         .map(|host| {
@@ -315,15 +315,15 @@ fn sentinel(rest: &str, tls: bool, database: Option<i64>) -> Result<Kind, Addres
             server(&format!("redis://{host}"), None).map(|info| info.addr().clone())
         })
         .collect::<Result<Vec<_>, _>>()?;
-    // Read by the one parser, so that escapes mean the same in every form.
-    let known = server(
+    // Uses the same parser as the other forms, so that escapes mean the same in all of them.
+    let parsed = server(
         &format!(
             "redis://{credentials}{}localhost",
             if credentials.is_empty() { "" } else { "@" }
         ),
         None,
     )?;
-    let settings = known.redis_settings();
+    let settings = parsed.redis_settings();
     Ok(Kind::Sentinel {
         sentinels,
         master: master.to_owned(),

@@ -8,30 +8,30 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     keys::Prefix,
-    server::{Away, Server},
+    server::{Server, Unavailable},
 };
 use crate::{
     ports::{BUS_BEGINS, Message},
     storage::memory::MemoryBus,
 };
 
-/// The pause before a lost connection is made again.
+/// The pause before reconnecting.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// After so many seconds without a word the connection is made anew, unless what one says oneself
-/// comes back.
-const SILENT: u32 = 8;
+/// Seconds without a message after which the connection is replaced. Shortly before, the process
+/// sends a message to itself to check the connection.
+const MAX_SILENCE: u32 = 8;
 
-/// Publishes, and delivers what others publish to this process.
+/// Publishes messages, and delivers the messages of other instances to this process.
 pub struct RedisBus {
     server: Arc<Server>,
     prefix: Prefix,
-    /// What this process said itself comes back from Redis, and is known by this.
+    /// Identifies this process's own messages, which also come back from Redis.
     instance: String,
 }
 
 impl RedisBus {
-    /// Under a prefix of one server; `instance` is different for every process.
+    /// Creates a bus on channels under a prefix. `instance` must be unique to this process.
     pub fn new(server: Arc<Server>, prefix: Prefix, instance: String) -> Self {
         Self {
             server,
@@ -40,8 +40,8 @@ impl RedisBus {
         }
     }
 
-    /// Tells the other instances.
-    pub async fn publish(&self, topic: &str, message: &[u8]) -> Result<(), Away> {
+    /// Sends a message to the other instances.
+    pub async fn publish(&self, topic: &str, message: &[u8]) -> Result<(), Unavailable> {
         let channel = self.prefix.key(&format!("bus:{topic}"));
         let payload = [self.instance.as_bytes(), b"\n", message].concat();
         self.server
@@ -49,13 +49,13 @@ impl RedisBus {
             .await
     }
 
-    /// Delivers what other instances say to `local`, until `stop`; [`BUS_BEGINS`] whenever the
-    /// connection stands anew.
+    /// Delivers messages of other instances to `local`, until `stop`. Delivers [`BUS_BEGINS`] after
+    /// each connect, because messages may have been missed before.
     pub async fn listen(&self, local: &MemoryBus, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.hear(local) => {}
+                () = self.deliver_until_lost(local) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -64,14 +64,14 @@ impl RedisBus {
         }
     }
 
-    /// Delivers until the connection is lost.
-    async fn hear(&self, local: &MemoryBus) {
-        // The breaker's own watcher says whether the server is there.
+    /// Delivers messages until the connection is lost.
+    async fn deliver_until_lost(&self, local: &MemoryBus) {
+        // The watcher of the circuit breaker finds out when the server is available.
         if !self.server.is_up() {
             return;
         }
         let patience = self.server.patience();
-        let came_back = self.server.return_number();
+        let connection_number = self.server.return_number();
         let Ok(mut listener) = self.server.address().listen(patience).await else {
             return;
         };
@@ -84,18 +84,18 @@ impl RedisBus {
             topic: BUS_BEGINS.to_owned(),
             payload: vec![0; 16],
         });
-        let begin = self.prefix.key("bus:");
+        let channel_prefix = self.prefix.key("bus:");
         let mut messages = listener.into_on_message();
         let mut silent = 0;
         loop {
-            // A server that hangs says nothing, and neither does a quiet one, nor a connection that
-            // somebody in between has dropped. The watcher tells the first; a word to oneself that
-            // does not come back, the last.
+            // Silence has three causes: no messages, a server that hangs, or a connection that was
+            // dropped on the way. The watcher detects a hanging server. A message to this process
+            // that does not come back reveals a dropped connection.
             let next = tokio::time::timeout(Duration::from_secs(1), messages.next()).await;
             match next {
                 Ok(Some(message)) => {
                     silent = 0;
-                    let topic = message.get_channel_name().strip_prefix(&begin);
+                    let topic = message.get_channel_name().strip_prefix(&channel_prefix);
                     let parts = split(message.get_payload_bytes());
                     if let (Some(topic), Some((from, payload))) = (topic, parts)
                         && from != self.instance.as_bytes()
@@ -107,14 +107,14 @@ impl RedisBus {
                     }
                 }
                 Ok(None) => return,
-                Err(_) if self.server.return_number() != came_back => return,
+                Err(_) if self.server.return_number() != connection_number => return,
                 Err(_) if self.server.is_up() => {
                     silent += 1;
-                    if silent > SILENT {
+                    if silent > MAX_SILENCE {
                         return;
                     }
-                    if silent == SILENT - 2 {
-                        // Known by its sender, and delivered to nobody.
+                    if silent == MAX_SILENCE - 2 {
+                        // Ignored when it comes back, because this process is its sender.
                         let _ = self.publish("echo", b"").await;
                     }
                 }
@@ -124,7 +124,7 @@ impl RedisBus {
     }
 }
 
-/// Who said it, and what.
+/// Splits a payload into sender and message.
 fn split(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = payload.iter().position(|byte| *byte == b'\n')?;
     Some((&payload[..end], &payload[end + 1..]))

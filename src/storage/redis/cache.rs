@@ -1,4 +1,4 @@
-//! Cached bytes in Redis.
+//! Bytes by key in Redis: for the cache, and for the keys of an operator.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,29 +7,34 @@ use redis::{Script, cmd};
 
 use super::{
     keys::Prefix,
-    server::{Away, Server},
+    server::{Server, Unavailable},
 };
 
-/// [`crate::ports::Cache`], but with an answer for a Redis that is away.
+/// Values under a prefix. Like [`crate::ports::Cache`], but reports when Redis is unavailable.
 pub struct RedisCache {
     server: Arc<Server>,
     prefix: Prefix,
     increment: Script,
 }
 
-/// Adds, and gives a key that was not there its end.
-pub(super) const INCREMENT: &str = r"
-local now = redis.call('INCRBY', KEYS[1], ARGV[1])
+/// Adds to a number, and sets the expiry of a new key.
+const INCREMENT: &str = r"
+local now = redis.pcall('INCRBY', KEYS[1], ARGV[1])
+if type(now) == 'table' then return false end
 if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return now";
 
-/// Milliseconds, at least one: Redis refuses a life of none.
+/// The value of a key is not a number that can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotANumber;
+
+/// Returns milliseconds, at least one: Redis refuses a lifetime of zero.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 impl RedisCache {
-    /// Under a prefix of one server.
+    /// Makes a cache under a prefix of one server.
     pub fn new(server: Arc<Server>, prefix: Prefix) -> Self {
         Self {
             server,
@@ -38,50 +43,55 @@ impl RedisCache {
         }
     }
 
-    /// The server behind it.
+    /// Returns the server.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
     }
 
-    /// The value, when there is one.
-    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Away> {
+    /// Returns the value, if there is one.
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         self.server.run(cmd("GET").arg(self.prefix.key(key))).await
     }
 
-    /// Several values. One command each, so that a cluster may keep them apart; they share the
-    /// connections and so the round trip.
-    pub async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Away> {
+    /// Returns several values. Sends one command each, because a cluster spreads the keys over its
+    /// nodes; the commands share the connections and so the round trip.
+    pub async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
         join_all(keys.iter().map(|key| self.get(key)))
             .await
             .into_iter()
             .collect()
     }
 
-    /// Puts a value.
-    pub async fn set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), Away> {
+    /// Sets a value for a lifetime.
+    pub async fn set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), Unavailable> {
         let mut set = cmd("SET");
         set.arg(self.prefix.key(key)).arg(value);
         self.server.run(set.arg("PX").arg(millis(ttl))).await
     }
 
-    /// Puts several values.
-    pub async fn set_many(&self, values: &[(String, Vec<u8>)], ttl: Duration) -> Result<(), Away> {
+    /// Sets several values for the same lifetime.
+    pub async fn set_many(
+        &self,
+        values: &[(String, Vec<u8>)],
+        ttl: Duration,
+    ) -> Result<(), Unavailable> {
         join_all(values.iter().map(|(key, value)| self.set(key, value, ttl)))
             .await
             .into_iter()
             .collect()
     }
 
-    /// Puts a value only where there is none.
-    pub async fn add(&self, key: &str, value: &[u8], ttl: Duration) -> Result<bool, Away> {
+    /// Sets a value if the key has none; returns whether it did.
+    pub async fn add(&self, key: &str, value: &[u8], ttl: Duration) -> Result<bool, Unavailable> {
         let mut set = cmd("SET");
         set.arg(self.prefix.key(key)).arg(value).arg("NX");
         let answer: Option<String> = self.server.run(set.arg("PX").arg(millis(ttl))).await?;
         Ok(answer.is_some())
     }
 
-    /// Takes values out, in one command: in a cluster the driver sends each node its keys.
-    pub async fn delete(&self, keys: &[String]) -> Result<u64, Away> {
+    /// Deletes keys and returns how many existed. In a cluster, the driver sends each node its
+    /// keys.
+    pub async fn delete(&self, keys: &[String]) -> Result<u64, Unavailable> {
         if keys.is_empty() {
             return Ok(0);
         }
@@ -89,40 +99,41 @@ impl RedisCache {
         self.server.run(cmd("UNLINK").arg(keys)).await
     }
 
-    /// Takes out every key that begins so, a scan's page after the other.
-    pub async fn clear(&self, prefix: &str) -> Result<u64, Away> {
-        let mut found = 0;
-        for keys in self
-            .server
-            .scan(&self.prefix.pattern(prefix))
-            .await?
-            .chunks(256)
-        {
-            let keys: Vec<String> = keys
-                .iter()
-                .filter_map(|key| self.prefix.strip(key).map(str::to_owned))
-                .collect();
-            found += self.delete(&keys).await?;
-        }
-        Ok(found)
-    }
-
-    /// Adds to a number.
-    pub async fn increment(&self, key: &str, by: i64, ttl: Duration) -> Result<i64, Away> {
+    /// Adds to a number and returns the sum. A number that does not exist is 0 and gets the
+    /// lifetime; others keep theirs.
+    ///
+    /// # Errors
+    /// [`NotANumber`] when the value is something else.
+    pub async fn increment(
+        &self,
+        key: &str,
+        by: i64,
+        ttl: Duration,
+    ) -> Result<Result<i64, NotANumber>, Unavailable> {
         let arguments = [by.to_string(), millis(ttl).to_string()];
         let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
-        self.server
-            .script(&self.increment, &[&self.prefix.key(key)], &arguments)
-            .await
+        let key = self.prefix.key(key);
+        let sum: Option<i64> = self
+            .server
+            .script(&self.increment, &[&key], &arguments)
+            .await?;
+        Ok(sum.ok_or(NotANumber))
     }
 
-    /// How long the value still lives.
-    pub async fn ttl(&self, key: &str) -> Result<Option<Duration>, Away> {
+    /// Gives a value another lifetime; returns false if there is no value.
+    pub async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Unavailable> {
+        let mut expire = cmd("PEXPIRE");
+        expire.arg(self.prefix.key(key)).arg(millis(ttl));
+        self.server.run(&expire).await
+    }
+
+    /// Returns the rest of the value's life; `None` without a value.
+    pub async fn ttl(&self, key: &str) -> Result<Option<Duration>, Unavailable> {
         let left: i64 = self
             .server
             .run(cmd("PTTL").arg(self.prefix.key(key)))
             .await?;
-        // -2: there is no key; -1: one without an end, which nothing here makes.
+        // -2: there is no key; -1: it does not expire, which only others set.
         Ok(match left {
             -2 => None,
             -1 => Some(Duration::MAX),

@@ -5,32 +5,42 @@
 pub struct Prefix(String);
 
 impl Prefix {
-    /// A prefix; the colon is put behind it.
+    /// Makes a prefix of a name and a colon.
     pub fn new(name: &str) -> Self {
         Self(format!("{name}:"))
     }
 
-    /// A key under it.
+    /// Returns a key under the prefix.
     pub fn key(&self, rest: &str) -> String {
         format!("{}{rest}", self.0)
     }
 
-    /// A pattern for every key that begins so, with the characters that patterns know escaped.
+    /// Returns a pattern for every key that begins with the prefix and `rest`, literally.
     pub fn pattern(&self, rest: &str) -> String {
-        let mut pattern = String::with_capacity(self.0.len() + rest.len() + 1);
-        for letter in self.0.chars().chain(rest.chars()) {
-            if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(letter);
-        }
-        pattern + "*"
+        escaped(&self.key(rest)) + "*"
     }
 
-    /// The key without the prefix.
+    /// Returns a pattern for the keys under the prefix that match another pattern.
+    pub fn glob(&self, pattern: &str) -> String {
+        escaped(&self.0) + pattern
+    }
+
+    /// Returns the key without the prefix.
     pub fn strip<'a>(&self, key: &'a str) -> Option<&'a str> {
         key.strip_prefix(&self.0)
     }
+}
+
+/// Escapes the characters that have a meaning in patterns.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for letter in text.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
 }
 
 #[cfg(test)]
@@ -38,9 +48,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_only_what_begins_so() {
+    fn only_a_glob_has_a_meaning_of_its_own_in_patterns() {
         let prefix = Prefix::new("roll*call");
         assert_eq!(prefix.pattern("a?b"), "roll\\*call:a\\?b*");
+        assert_eq!(prefix.glob("a?b*"), "roll\\*call:a?b*");
         assert_eq!(prefix.strip(&prefix.key("lock:x")), Some("lock:x"));
         assert_eq!(prefix.strip("other:lock:x"), None);
     }

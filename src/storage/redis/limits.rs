@@ -1,4 +1,4 @@
-//! Limits that all instances count together.
+//! Rate limits that all instances share.
 
 use std::{
     sync::{
@@ -13,12 +13,12 @@ use redis::Script;
 use super::{
     cache::millis,
     keys::Prefix,
-    server::{Away, Server},
+    server::{Server, Unavailable},
 };
 use crate::ports::{Quota, Verdict};
 
-/// The uses of a key are members of a sorted set, by the server's clock, so that instances need
-/// not agree on the time. One script: what is counted cannot be counted twice.
+/// Counts a use. The uses of a key are members of a sorted set, with times by the server's clock,
+/// so that the clocks of instances do not matter. One script makes checking and counting atomic.
 const CHECK: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -36,18 +36,18 @@ local reset = window
 if oldest[2] then reset = tonumber(oldest[2]) + window - now end
 return {allowed, most - used, reset}";
 
-/// [`crate::ports::RateLimits`], but with an answer for a Redis that is away.
+/// Like [`crate::ports::RateLimits`], but reports when Redis is unavailable.
 pub struct RedisLimits {
     server: Arc<Server>,
     prefix: Prefix,
     check: Script,
-    /// Tells this instance's uses from those of others.
+    /// Distinguishes this instance's uses from those of others.
     instance: String,
     uses: AtomicU64,
 }
 
 impl RedisLimits {
-    /// Under a prefix of one server; `instance` is different for every process.
+    /// Creates limits under a prefix. `instance` must be unique to this process.
     pub fn new(server: Arc<Server>, prefix: Prefix, instance: String) -> Self {
         Self {
             server,
@@ -58,8 +58,8 @@ impl RedisLimits {
         }
     }
 
-    /// Counts one use, when the quota allows it.
-    pub async fn check(&self, key: &str, quota: Quota) -> Result<Verdict, Away> {
+    /// Counts one use if the quota allows it.
+    pub async fn check(&self, key: &str, quota: Quota) -> Result<Verdict, Unavailable> {
         let number = self.uses.fetch_add(1, Ordering::Relaxed);
         let arguments = [
             millis(quota.window).to_string(),

@@ -1,4 +1,5 @@
-//! Locks between instances, with a lease and a fencing token.
+//! Locks between processes, with a lease and a fencing token, for an operator's own work. What the
+//! service itself must do only once is under a lease in the store.
 
 use std::{
     sync::{
@@ -9,13 +10,13 @@ use std::{
 };
 
 use redis::Script;
+use tokio::time::Instant;
 
 use super::{
     cache::millis,
     keys::Prefix,
-    server::{Away, Server},
+    server::{Server, Unavailable},
 };
-use crate::ports::Held;
 
 /// The fence is the server's time in microseconds, or one more than the last: it grows even
 /// when Redis has lost the last one.
@@ -36,10 +37,36 @@ const RELEASE: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])";
 
-/// How long the last fence of a lock is remembered.
+/// How long the last fence of a lock is stored.
 const FENCE_TTL: Duration = Duration::from_hours(7 * 24);
 
-/// [`crate::ports::Locks`], but with an answer for a Redis that is away.
+/// A lock that is held. Its holder passes `fence` on with what it writes: it grows with every
+/// holder, so that the writes of a holder that was paused past the end of its lease can be refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The name of the lock.
+    pub name: String,
+    /// The holder, different for each acquisition.
+    pub token: String,
+    /// The fencing token.
+    pub fence: u64,
+}
+
+/// Why work under a lock was not done to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// Redis is unavailable, so the holder is unknown; nothing was begun.
+    #[error("Redis is unavailable: see `rollcall redis stats`")]
+    Unavailable,
+    /// Another process holds the lock; nothing was begun.
+    #[error("another process holds the lock")]
+    Taken,
+    /// The lock was lost while the work went on, and the work was dropped.
+    #[error("the lock was lost")]
+    Lost,
+}
+
+/// Locks under a prefix.
 pub struct RedisLocks {
     server: Arc<Server>,
     prefix: Prefix,
@@ -51,7 +78,7 @@ pub struct RedisLocks {
 }
 
 impl RedisLocks {
-    /// Under a prefix of one server; `instance` is different for every process.
+    /// Makes locks under a prefix of one server; `instance` is different for every process.
     pub fn new(server: Arc<Server>, prefix: Prefix, instance: String) -> Self {
         Self {
             server,
@@ -69,18 +96,18 @@ impl RedisLocks {
         self.prefix.key(&format!("lock:{{{name}}}"))
     }
 
-    /// Takes the lock; `None` when somebody has it.
-    pub async fn acquire(&self, name: &str, lease: Duration) -> Result<Option<Held>, Away> {
+    /// Takes the lock for the length of a lease; `None` if another process holds it.
+    pub async fn acquire(&self, name: &str, lease: Duration) -> Result<Option<Held>, Unavailable> {
         let number = self.acquired.fetch_add(1, Ordering::Relaxed);
         let token = format!("{}-{number}", self.instance);
         let fence_key = self.prefix.key(&format!("fence:{{{name}}}"));
-        let (lease, remembered) = (millis(lease).to_string(), millis(FENCE_TTL).to_string());
+        let (lease, fence_ttl) = (millis(lease).to_string(), millis(FENCE_TTL).to_string());
         let fence: u64 = self
             .server
             .script(
                 &self.acquire,
                 &[&self.key(name), &fence_key],
-                &[token.as_bytes(), lease.as_bytes(), remembered.as_bytes()],
+                &[token.as_bytes(), lease.as_bytes(), fence_ttl.as_bytes()],
             )
             .await?;
         Ok((fence > 0).then(|| Held {
@@ -90,8 +117,8 @@ impl RedisLocks {
         }))
     }
 
-    /// Holds it for so long from now; false when it is lost.
-    pub async fn extend(&self, held: &Held, lease: Duration) -> Result<bool, Away> {
+    /// Holds the lock for another lease from now; returns false if it was lost.
+    pub async fn extend(&self, held: &Held, lease: Duration) -> Result<bool, Unavailable> {
         let lease = millis(lease).to_string();
         let arguments = [held.token.as_bytes(), lease.as_bytes()];
         self.server
@@ -99,8 +126,8 @@ impl RedisLocks {
             .await
     }
 
-    /// Lets go; false when it was lost before.
-    pub async fn release(&self, held: &Held) -> Result<bool, Away> {
+    /// Releases the lock; returns false if it was lost before.
+    pub async fn release(&self, held: &Held) -> Result<bool, Unavailable> {
         self.server
             .script(
                 &self.release,
@@ -108,5 +135,51 @@ impl RedisLocks {
                 &[held.token.as_bytes()],
             )
             .await
+    }
+
+    /// Does the work under a lock, which is extended while the work goes on. A Redis that is
+    /// unavailable for less than the lease does not disturb the work. If the lock is lost, the work
+    /// is dropped, because another process may have begun.
+    ///
+    /// # Errors
+    /// When the lock cannot be had, or was lost.
+    pub async fn with_lock<T>(
+        &self,
+        name: &str,
+        lease: Duration,
+        work: impl AsyncFnOnce(&Held) -> T,
+    ) -> Result<T, LockError> {
+        let asked = Instant::now();
+        let held = match self.acquire(name, lease).await {
+            Ok(Some(held)) => held,
+            Ok(None) => return Err(LockError::Taken),
+            Err(Unavailable) => return Err(LockError::Unavailable),
+        };
+        let done = tokio::select! {
+            // A process that was paused must notice the loss before it goes on.
+            biased;
+            () = self.until_lost(&held, lease, asked + lease) => Err(LockError::Lost),
+            done = work(&held) => Ok(done),
+        };
+        // If this fails, the lease runs out.
+        let _ = self.release(&held).await;
+        done
+    }
+
+    /// Extends a lock until it is lost.
+    async fn until_lost(&self, held: &Held, lease: Duration, mut end: Instant) {
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            tokio::time::sleep(left.min(lease / 3)).await;
+            let asked = Instant::now();
+            if asked >= end {
+                return;
+            }
+            match self.extend(held, lease).await {
+                Ok(true) => end = asked + lease,
+                Ok(false) => return,
+                Err(Unavailable) => {}
+            }
+        }
     }
 }

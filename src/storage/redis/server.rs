@@ -1,9 +1,9 @@
-//! One database of a Redis: its connections, and the breaker in front of them.
+//! One database of a Redis: its connections, and the circuit breaker in front of them.
 //!
-//! Nobody on a request's path ever waits for a connection. A watcher makes them, tries them by
-//! writing, and closes the breaker; the first caller who notices that the server is gone, hangs
-//! or cannot be written opens it, and everybody else is told [`Away`] at once until the watcher
-//! has tried it with success.
+//! A request never waits for a connection. A watcher opens the connections, checks them by
+//! writing, and closes the breaker. The first caller that finds the server unreachable, hanging or
+//! read-only opens the breaker. From then on, every caller gets [`Unavailable`] immediately, until
+//! the watcher succeeds again.
 
 use std::{
     collections::VecDeque,
@@ -27,22 +27,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Link, Patience};
 
-/// Redis is not there, does not answer in time, or takes no writes. What was sent may or may
-/// not have been done.
+/// Redis is unreachable, does not reply in time, or accepts no writes. A command that was sent may
+/// or may not have been executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("redis is away")]
-pub struct Away;
+#[error("redis is unavailable")]
+pub struct Unavailable;
 
-/// How many commands' times are remembered.
-const REMEMBERED: usize = 1000;
+/// The number of latest commands whose durations are kept.
+const LATENCIES: usize = 1000;
 
-/// How many keys are looked over, or taken out, in one command.
-const TOGETHER: usize = 500;
+/// The number of keys that one command scans or deletes.
+const BATCH: usize = 500;
 
-/// How often an absent server is tried.
+/// How often the watcher tries a server that is down.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// How often a server that nobody complains about is tried.
+/// How often the watcher checks a server that is up.
 const CHECK: Duration = Duration::from_secs(1);
 
 /// A node of a cluster.
@@ -54,18 +54,18 @@ pub struct Node {
     pub port: u16,
 }
 
-/// How an instance stands to the server.
+/// The state of a server, as this instance sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// Not tried yet.
+    /// It was not tried yet.
     Unknown,
-    /// It takes commands.
+    /// It accepts commands.
     Up,
-    /// It does not, and why.
-    Away(String),
+    /// It does not accept commands, with the reason.
+    Down(String),
 }
 
-/// A server, a Sentinel's master or a cluster, with a number of shared connections.
+/// A server, a Sentinel's master or a cluster, with shared connections.
 pub struct Server {
     address: Address,
     patience: Patience,
@@ -78,7 +78,7 @@ pub struct Server {
     size: usize,
     probe: String,
     forget: Vec<String>,
-    took: Mutex<VecDeque<Duration>>,
+    durations: Mutex<VecDeque<Duration>>,
 }
 
 impl fmt::Debug for Server {
@@ -116,10 +116,10 @@ impl ConnectionLike for Link {
 }
 
 impl Server {
-    /// Not connected yet: [`watch`](Self::watch) does that. `probe` is the key that the watcher
-    /// writes; `size` is how many connections share the work. Keys of the patterns in `forget`
-    /// are taken out each time before the server counts as up again: what they cache may have been
-    /// withdrawn while this instance could not tell it.
+    /// Creates a server without connections; [`watch`](Self::watch) opens them. `size` is the
+    /// number of connections; `probe` is the key that the watcher writes. Whenever the server comes
+    /// back, keys that match a pattern in `forget` are deleted first: they may be stale, because
+    /// this instance could not invalidate them while the server was down.
     pub fn new(
         address: Address,
         patience: Patience,
@@ -139,21 +139,21 @@ impl Server {
             size: size.max(1),
             probe,
             forget,
-            took: Mutex::default(),
+            durations: Mutex::default(),
         })
     }
 
-    /// Where it is.
+    /// Returns the address.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// How long may be waited for what.
+    /// Returns the time limits.
     pub fn patience(&self) -> Patience {
         self.patience
     }
 
-    /// How it stands now.
+    /// Returns the current state.
     pub fn standing(&self) -> Standing {
         self.standing
             .lock()
@@ -161,12 +161,12 @@ impl Server {
             .clone()
     }
 
-    /// Changes each time it comes back.
+    /// Returns a number that changes each time the server comes back.
     pub fn return_number(&self) -> u64 {
         self.came_back.load(Ordering::Acquire)
     }
 
-    /// Whether it takes commands.
+    /// Checks whether the server accepts commands.
     pub fn is_up(&self) -> bool {
         !self
             .links
@@ -175,40 +175,44 @@ impl Server {
             .is_empty()
     }
 
-    /// How long it has been taking commands without a break; `None` when it does not.
+    /// Returns how long the server has accepted commands without interruption; `None` if it does
+    /// not.
     pub fn up_for(&self) -> Option<Duration> {
         let since = Duration::from_millis(self.came_back.load(Ordering::Acquire));
         self.is_up()
             .then(|| self.started.elapsed().saturating_sub(since))
     }
 
-    fn link(&self) -> Result<Link, Away> {
+    fn link(&self) -> Result<Link, Unavailable> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        links.get(number % links.len().max(1)).cloned().ok_or(Away)
+        links
+            .get(number % links.len().max(1))
+            .cloned()
+            .ok_or(Unavailable)
     }
 
     /// Runs one command.
-    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
+    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Unavailable> {
         let mut link = self.link()?;
-        self.judged(async { command.query_async(&mut link).await })
+        self.guarded(async { command.query_async(&mut link).await })
             .await
     }
 
     /// Runs several commands in one round trip.
-    pub async fn pipe<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Away> {
+    pub async fn pipe<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Unavailable> {
         let mut link = self.link()?;
-        self.judged(async { commands.query_async(&mut link).await })
+        self.guarded(async { commands.query_async(&mut link).await })
             .await
     }
 
-    /// Runs a script: all or nothing, and nothing else in between.
+    /// Runs a script, which is atomic.
     pub async fn script<T: FromRedisValue>(
         &self,
         script: &Script,
         keys: &[&str],
         arguments: &[&[u8]],
-    ) -> Result<T, Away> {
+    ) -> Result<T, Unavailable> {
         let mut link = self.link()?;
         let mut call = script.prepare_invoke();
         keys.iter().for_each(|key| {
@@ -217,20 +221,20 @@ impl Server {
         arguments.iter().for_each(|argument| {
             call.arg(*argument);
         });
-        self.judged(async { call.invoke_async(&mut link).await })
+        self.guarded(async { call.invoke_async(&mut link).await })
             .await
     }
 
-    /// Every key of the pattern, by SCAN: the server goes on serving others meanwhile. In a
-    /// cluster each primary is asked.
-    pub async fn scan(&self, pattern: &str) -> Result<Vec<String>, Away> {
+    /// Returns all keys that match a pattern. Uses SCAN, which does not block the server; in a
+    /// cluster, scans every primary.
+    pub async fn scan(&self, pattern: &str) -> Result<Vec<String>, Unavailable> {
         let mut link = self.link()?;
-        self.scan_by(&mut link, pattern).await
+        self.scan_on(&mut link, pattern).await
     }
 
-    async fn scan_by(&self, link: &mut Link, pattern: &str) -> Result<Vec<String>, Away> {
+    async fn scan_on(&self, link: &mut Link, pattern: &str) -> Result<Vec<String>, Unavailable> {
         let mut found = Vec::new();
-        for node in self.primaries_by(link).await? {
+        for node in self.primaries(link).await? {
             let mut cursor = 0u64;
             loop {
                 let mut scan = redis::cmd("SCAN");
@@ -238,9 +242,9 @@ impl Server {
                     .arg("MATCH")
                     .arg(pattern)
                     .arg("COUNT")
-                    .arg(TOGETHER);
+                    .arg(BATCH);
                 let (next, keys): (u64, Vec<String>) =
-                    self.judged(ask(link, node.as_ref(), scan)).await?;
+                    self.guarded(run_on(link, node.as_ref(), scan)).await?;
                 found.extend(keys);
                 cursor = next;
                 if cursor == 0 {
@@ -248,103 +252,112 @@ impl Server {
                 }
             }
         }
-        // A scan may tell a key twice.
+        // A scan may return a key twice.
         found.sort_unstable();
         found.dedup();
         Ok(found)
     }
 
-    /// Runs a command on every primary of a cluster, or on the server: who, and what it said.
+    /// Runs a command on every primary of a cluster, or on the server. Returns each node's reply.
     pub async fn everywhere<T: FromRedisValue>(
         &self,
         command: &Cmd,
-    ) -> Result<Vec<(Option<Node>, T)>, Away> {
+    ) -> Result<Vec<(Option<Node>, T)>, Unavailable> {
         let mut link = self.link()?;
-        let mut answers = Vec::new();
-        for node in self.primaries_by(&mut link).await? {
-            let answer = self
-                .judged(ask(&mut link, node.as_ref(), command.clone()))
+        let mut replies = Vec::new();
+        for node in self.primaries(&mut link).await? {
+            let reply = self
+                .guarded(run_on(&mut link, node.as_ref(), command.clone()))
                 .await?;
-            answers.push((node, answer));
+            replies.push((node, reply));
         }
-        Ok(answers)
+        Ok(replies)
     }
 
-    /// The primaries of a cluster; one `None` for a server.
-    async fn primaries_by(&self, link: &mut Link) -> Result<Vec<Option<Node>>, Away> {
+    /// Returns the primaries of a cluster; one `None` for a single server.
+    async fn primaries(&self, link: &mut Link) -> Result<Vec<Option<Node>>, Unavailable> {
         if !self.address.is_cluster() {
             return Ok(vec![None]);
         }
         let mut command = redis::cmd("CLUSTER");
         command.arg("NODES");
-        let nodes: String = self.judged(ask(link, None, command)).await?;
+        let nodes: String = self.guarded(run_on(link, None, command)).await?;
         Ok(nodes.lines().filter_map(primary).map(Some).collect())
     }
 
-    /// Takes out what may have been withdrawn meanwhile.
-    async fn clean(&self, link: &mut Link) -> Result<(), Away> {
+    /// Deletes keys that may be stale.
+    async fn delete_stale(&self, link: &mut Link) -> Result<(), Unavailable> {
         for pattern in &self.forget {
-            for keys in self.scan_by(link, pattern).await?.chunks(TOGETHER) {
+            for keys in self.scan_on(link, pattern).await?.chunks(BATCH) {
                 let mut unlink = redis::cmd("UNLINK");
                 unlink.arg(keys);
                 // In a cluster the driver sends each node its keys.
-                self.judged(ask::<u64>(link, None, unlink)).await?;
+                self.guarded(run_on::<u64>(link, None, unlink)).await?;
             }
         }
         Ok(())
     }
 
-    /// Waits no longer than patience allows, and opens the breaker for whatever says that the
-    /// server is of no use.
-    async fn judged<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<T, Away> {
+    /// Runs `work` with a time limit. Opens the breaker after a timeout, or an error that means
+    /// that the server is unusable.
+    async fn guarded<T>(
+        &self,
+        work: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, Unavailable> {
         let begun = Instant::now();
         let result = tokio::time::timeout(self.patience.command, work).await;
-        self.note(begun.elapsed());
+        self.record(begun.elapsed());
         let why = match result {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) if !is_of_no_use(&error) => {
+            Ok(Err(error)) if !is_unusable(&error) => {
                 counter!("rollcall_redis_errors_total").increment(1);
-                tracing::warn!(error = told(&error), "redis refused a command");
-                return Err(Away);
+                tracing::warn!(error = describe(&error), "could not run a redis command");
+                return Err(Unavailable);
             }
-            Ok(Err(error)) => told(&error),
-            Err(_) => "it does not answer in time".to_owned(),
+            Ok(Err(error)) => describe(&error),
+            Err(_) => "it does not reply in time".to_owned(),
         };
         counter!("rollcall_redis_errors_total").increment(1);
-        self.leave(why);
-        Err(Away)
+        self.open_breaker(why);
+        Err(Unavailable)
     }
 
-    fn note(&self, took: Duration) {
-        histogram!("rollcall_redis_command_seconds").record(took.as_secs_f64());
-        let mut last = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.len() == REMEMBERED {
+    fn record(&self, duration: Duration) {
+        histogram!("rollcall_redis_command_seconds").record(duration.as_secs_f64());
+        let mut last = self
+            .durations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.len() == LATENCIES {
             last.pop_front();
         }
-        last.push_back(took);
+        last.push_back(duration);
     }
 
-    /// How long the last commands took, microseconds: half of them less, 99 of 100 less;
-    /// `None` before the first.
+    /// Returns the 50th and 99th percentile of the durations of the latest commands, in
+    /// microseconds; `None` before the first command.
     pub fn latency(&self) -> Option<(u64, u64)> {
-        let last = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self
+            .durations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut last: Vec<Duration> = last.iter().copied().collect();
         last.sort_unstable();
         let at = |share: usize| {
-            let took = last.get(last.len().saturating_sub(1) * share / 100)?;
-            u64::try_from(took.as_micros()).ok()
+            let duration = last.get(last.len().saturating_sub(1) * share / 100)?;
+            u64::try_from(duration.as_micros()).ok()
         };
         at(50).zip(at(99))
     }
 
-    /// Opens the breaker. One line in the log, however many notice.
-    fn leave(&self, why: String) {
+    /// Opens the breaker. Logs it once, even if several callers notice.
+    fn open_breaker(&self, why: String) {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         self.links
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        if !matches!(*standing, Standing::Away(_)) {
+        if !matches!(*standing, Standing::Down(_)) {
             tracing::warn!(
                 redis = self.address.shown(),
                 why,
@@ -352,12 +365,13 @@ impl Server {
             );
             gauge!("rollcall_redis_up", "redis" => self.address.shown().to_owned()).set(0.0);
         }
-        *standing = Standing::Away(why);
+        *standing = Standing::Down(why);
         drop(standing);
         self.wake.notify_one();
     }
 
-    fn join(&self, links: Vec<Link>) {
+    /// Closes the breaker.
+    fn close_breaker(&self, links: Vec<Link>) {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.came_back.store(now, Ordering::Release);
@@ -367,7 +381,7 @@ impl Server {
         *standing = Standing::Up;
     }
 
-    /// Connects, and makes sure that it can be written.
+    /// Connects, and checks that the server accepts writes.
     async fn connect(&self) -> Result<Vec<Link>, String> {
         let make = async {
             let mut links = self.address.connect_all(self.patience, self.size).await?;
@@ -378,41 +392,41 @@ impl Server {
         };
         let patience = self.patience.connect * 2 + self.patience.command;
         match tokio::time::timeout(patience, make).await {
-            Ok(made) => made.map_err(|error| told(&error)),
-            Err(_) => Err("it does not answer in time".to_owned()),
+            Ok(made) => made.map_err(|error| describe(&error)),
+            Err(_) => Err("it does not reply in time".to_owned()),
         }
     }
 
-    /// A write, since a replica and a full server answer a PING as well.
+    /// Returns a command that writes: a replica or a full server would still reply to PING.
     fn probe(&self) -> Cmd {
         let mut probe = redis::cmd("SET");
         probe.arg(&self.probe).arg(1).arg("PX").arg(1000);
         probe
     }
 
-    /// Tries once to connect when it is not connected.
+    /// Tries once to connect, or checks the connection if there is one.
     pub async fn try_now(&self) {
         if self.is_up() {
-            // Whoever does not answer is seen to by `judged`.
+            // On failure, `guarded` opens the breaker.
             let _ = self.run::<()>(&self.probe()).await;
             return;
         }
         let first = self.standing() == Standing::Unknown;
         let mut links = match self.connect().await {
             Ok(links) => links,
-            Err(why) => return self.leave(why),
+            Err(why) => return self.open_breaker(why),
         };
-        // A process that has just begun withdrew nothing while it could not tell.
+        // A process that has just started did not miss an invalidation.
         let clean = match links.first_mut() {
-            Some(link) if !first => self.clean(link).await.is_ok(),
+            Some(link) if !first => self.delete_stale(link).await.is_ok(),
             link => link.is_some(),
         };
         if clean {
-            self.join(links);
+            self.close_breaker(links);
         }
     }
 
-    /// Keeps the connections until `stop`.
+    /// Opens, checks and replaces the connections, until `stop`.
     pub async fn watch(&self, stop: CancellationToken) {
         loop {
             self.try_now().await;
@@ -420,15 +434,15 @@ impl Server {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-                // Noticed between two checks: tried again at once, then at intervals.
+                // A caller has opened the breaker: retries immediately, then at intervals.
                 () = self.wake.notified(), if self.is_up() => {}
             }
         }
     }
 }
 
-/// Runs a command on one node of a cluster, or wherever it belongs.
-async fn ask<T: FromRedisValue>(
+/// Runs a command on one node of a cluster, or wherever its keys belong.
+async fn run_on<T: FromRedisValue>(
     link: &mut Link,
     node: Option<&Node>,
     command: Cmd,
@@ -439,14 +453,15 @@ async fn ask<T: FromRedisValue>(
                 host: host.clone(),
                 port: *port,
             };
-            let answer = cluster.route_command(command, RoutingInfo::SingleNode(to));
-            Ok(redis::from_redis_value(answer.await?)?)
+            let reply = cluster.route_command(command, RoutingInfo::SingleNode(to));
+            Ok(redis::from_redis_value(reply.await?)?)
         }
         (link, _) => command.query_async(link).await,
     }
 }
 
-/// A line of CLUSTER NODES, when it is a primary that serves: `id host:port@bus flags …`.
+/// Reads a line of CLUSTER NODES, `id host:port@bus flags …`. Returns the node if it is a primary
+/// that serves.
 fn primary(line: &str) -> Option<Node> {
     let mut fields = line.split(' ').skip(1);
     let (address, flags) = (fields.next()?, fields.next()?);
@@ -461,8 +476,8 @@ fn primary(line: &str) -> Option<Node> {
     })
 }
 
-/// Whether the error says that the server, and not the command, is of no use now.
-fn is_of_no_use(error: &RedisError) -> bool {
+/// Checks whether an error means that the server, not just the command, is unusable now.
+fn is_unusable(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(
             ServerErrorKind::BusyLoading
@@ -490,17 +505,17 @@ fn is_of_no_use(error: &RedisError) -> bool {
     }
 }
 
-/// What an error says, for people: the server's own words hold no value of ours.
-fn told(error: &RedisError) -> String {
+/// Describes an error for operators. The server's own text is left out: it may contain values.
+fn describe(error: &RedisError) -> String {
     if error.kind() == ErrorKind::AuthenticationFailed {
-        return "it refuses the user or password".to_owned();
+        return "it refuses the user name or password".to_owned();
     }
     match error.code() {
-        Some("OOM") => "its memory is full and it may not evict (OOM)".to_owned(),
+        Some("OOM") => "its memory is full and it must not evict (OOM)".to_owned(),
         Some("MISCONF") => "it cannot save to its disk (MISCONF)".to_owned(),
         Some("READONLY") => "it is a read-only replica (READONLY)".to_owned(),
-        Some("NOAUTH" | "WRONGPASS") => "it refuses the user or password".to_owned(),
-        Some(code) => format!("it answers {code}"),
+        Some("NOAUTH" | "WRONGPASS") => "it refuses the user name or password".to_owned(),
+        Some(code) => format!("it replies {code}"),
         None => error.category().to_owned(),
     }
 }

@@ -1,36 +1,40 @@
-//! What servers tell of themselves.
+//! Facts that servers report about themselves, and the keys that they contain.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures::future::try_join_all;
 use redis::{Value, cmd};
 
 use super::{
     keys::Prefix,
-    server::{Away, Node, Server, Standing},
+    server::{Node, Server, Standing, Unavailable},
 };
-use crate::ports::{ServerFacts, SharedServers};
+use crate::ports::{ServerFacts, SharedKey, SharedServers};
 
-/// How many slow commands are asked for.
+/// The maximum number of slow commands in a report.
 const SLOW: usize = 10;
 
-/// Every Redis that an installation uses.
+/// The number of keys that one round trip reads or deletes.
+const TOGETHER: usize = 256;
+
+/// The Redis servers of an installation.
 pub struct RedisServers {
     servers: Vec<Arc<Server>>,
     prefix: Prefix,
 }
 
 impl RedisServers {
-    /// Over the servers; only keys under the prefix are counted and cleared.
+    /// Creates a view of the servers. Counts and finds only keys under the prefix.
     pub fn new(servers: Vec<Arc<Server>>, prefix: Prefix) -> Self {
         Self { servers, prefix }
     }
 
-    async fn look(&self, server: &Server) -> Result<Vec<ServerFacts>, Away> {
+    async fn facts_of(&self, server: &Server) -> Result<Vec<ServerFacts>, Unavailable> {
         let infos: Vec<(Option<Node>, String)> = server.everywhere(&cmd("INFO")).await?;
         let mut slow = cmd("SLOWLOG");
         slow.arg("GET").arg(SLOW);
-        // Not every user may ask for it.
+        // The user may lack the permission.
         let slow = server.everywhere::<Value>(&slow).await.unwrap_or_default();
         let mut facts: Vec<ServerFacts> = infos
             .into_iter()
@@ -43,9 +47,9 @@ impl RedisServers {
                 slow: slow
                     .iter()
                     .find(|(other, _)| *other == node)
-                    .map(|(_, slow)| commands(slow))
+                    .map(|(_, slow)| parse_slow_log(slow))
                     .unwrap_or_default(),
-                ..read(&info)
+                ..parse_info(&info)
             })
             .collect();
         let keys = self.keys(server).await?;
@@ -55,7 +59,7 @@ impl RedisServers {
         Ok(facts)
     }
 
-    async fn keys(&self, server: &Server) -> Result<Vec<(String, u64)>, Away> {
+    async fn keys(&self, server: &Server) -> Result<Vec<(String, u64)>, Unavailable> {
         let mut counts = BTreeMap::new();
         for key in server.scan(&self.prefix.pattern("")).await? {
             let rest = self.prefix.strip(&key).unwrap_or_default();
@@ -66,18 +70,28 @@ impl RedisServers {
     }
 }
 
+/// Returns the rest of a key's life, which is `None` if it does not expire; `None` without the key.
+async fn ttl(server: &Server, key: &str) -> Result<Option<Option<Duration>>, Unavailable> {
+    let left: i64 = server.run(cmd("PTTL").arg(key)).await?;
+    Ok(match left {
+        -2 => None,
+        -1 => Some(None),
+        left => Some(Some(Duration::from_millis(left.unsigned_abs()))),
+    })
+}
+
 #[async_trait]
 impl SharedServers for RedisServers {
     async fn facts(&self) -> Vec<ServerFacts> {
         let mut facts = Vec::new();
         for server in &self.servers {
-            match self.look(server).await {
+            match self.facts_of(server).await {
                 Ok(found) => facts.extend(found),
-                Err(Away) => facts.push(ServerFacts {
+                Err(Unavailable) => facts.push(ServerFacts {
                     address: server.address().shown().to_owned(),
-                    away: Some(match server.standing() {
-                        Standing::Away(why) => why,
-                        _ => "it did not answer".to_owned(),
+                    unavailable: Some(match server.standing() {
+                        Standing::Down(why) => why,
+                        _ => "it did not reply".to_owned(),
                     }),
                     ..ServerFacts::default()
                 }),
@@ -86,21 +100,40 @@ impl SharedServers for RedisServers {
         facts
     }
 
-    async fn clear(&self, prefix: &str) -> Option<u64> {
-        let mut cleared = 0;
+    async fn find(&self, pattern: &str) -> Option<Vec<SharedKey>> {
+        let mut found = Vec::new();
         for server in &self.servers {
-            let keys = server.scan(&self.prefix.pattern(prefix)).await.ok()?;
-            for key in keys {
-                let mut unlink = cmd("UNLINK");
-                cleared += server.run::<u64>(unlink.arg(key)).await.ok()?;
+            let keys = server.scan(&self.prefix.glob(pattern)).await.ok()?;
+            for keys in keys.chunks(TOGETHER) {
+                let ttls = keys.iter().map(|key| ttl(server, key));
+                for (key, ttl) in keys.iter().zip(try_join_all(ttls).await.ok()?) {
+                    let rest = self.prefix.strip(key).map(str::to_owned);
+                    // A key may have expired since the scan.
+                    if let (Some(key), Some(ttl)) = (rest, ttl) {
+                        found.push(SharedKey { key, ttl });
+                    }
+                }
             }
         }
-        Some(cleared)
+        found.sort();
+        Some(found)
+    }
+
+    async fn delete(&self, keys: &[String]) -> Option<u64> {
+        let mut deleted = 0;
+        let keys: Vec<_> = keys.iter().map(|key| self.prefix.key(key)).collect();
+        for server in &self.servers {
+            for keys in keys.chunks(TOGETHER) {
+                let mut unlink = cmd("UNLINK");
+                deleted += server.run::<u64>(unlink.arg(keys)).await.ok()?;
+            }
+        }
+        Some(deleted)
     }
 }
 
-/// Reads the answer to INFO: lines `name:value`.
-fn read(info: &str) -> ServerFacts {
+/// Parses the reply to INFO, which has lines `name:value`.
+fn parse_info(info: &str) -> ServerFacts {
     let values: BTreeMap<&str, &str> = info
         .lines()
         .filter_map(|line| line.trim_end().split_once(':'))
@@ -124,9 +157,9 @@ fn read(info: &str) -> ServerFacts {
     }
 }
 
-/// Reads the answer to SLOWLOG GET: identity, time, microseconds, arguments. Only the command's
-/// name is kept, since arguments may be anybody's.
-fn commands(slow: &Value) -> Vec<(String, u64)> {
+/// Parses the reply to SLOWLOG GET: ID, time, microseconds, arguments. Keeps only the name of the
+/// command, because arguments may contain personal data.
+fn parse_slow_log(slow: &Value) -> Vec<(String, u64)> {
     let Value::Array(entries) = slow else {
         return Vec::new();
     };

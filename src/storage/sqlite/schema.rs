@@ -1,63 +1,69 @@
-//! Opening the file: permissions, pragmas, migrations.
+//! Opens the database file: permissions, pragmas, format version.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-/// Every migration, in order; the n-th brings the schema to version n. A migration that has
-/// been released is never changed.
-const MIGRATIONS: [&str; 9] = [
-    include_str!("migrations/0001_initial.sql"),
-    include_str!("migrations/0002_recorded.sql"),
-    include_str!("migrations/0003_jobs.sql"),
-    include_str!("migrations/0004_leases.sql"),
-    include_str!("migrations/0005_cache.sql"),
-    include_str!("migrations/0006_cameras.sql"),
-    include_str!("migrations/0007_pictures.sql"),
-    include_str!("migrations/0008_present.sql"),
-    include_str!("migrations/0009_viewers.sql"),
-];
+use super::tables::Table;
 
-/// `PRAGMA application_id` of our files: "Roll" in ASCII.
+/// `PRAGMA user_version` of the file. It must increase if older programs can no longer use the
+/// file. New kinds and indexes do not change it.
+const FORMAT: i32 = 10;
+
+/// `PRAGMA application_id` of the file: "Roll" in ASCII.
 const APPLICATION: i32 = 0x526f_6c6c;
 
-/// How long one connection waits for another's lock; below the 2 s in which a caller wants an answer.
+/// How long a connection waits for another's lock. Callers give up after
+/// [`CALL_TIMEOUT`](super::threads::CALL_TIMEOUT), which is longer.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How often, and how long apart, opening is tried while another process sets the file up:
-/// changing the journal mode does not wait for locks.
+/// How often opening is retried while another process creates the file: changing the journal mode
+/// does not wait for locks.
 const OPEN_TRIES: u32 = 100;
+/// The pause between two attempts to open the file.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
-/// Why a database cannot be opened; the messages are for the operator.
+/// Why a database cannot be opened. The messages are for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Made by a later version of the program.
+    /// The file was created by a later version of the program.
     #[error(
-        "{path} has schema version {found}, this program knows {known}: \
+        "{path} has schema version {found}, but this program knows only {known}: \
          run the newer program, or restore a backup"
     )]
     Newer {
         /// The file.
         path: PathBuf,
-        /// The version it has.
+        /// The version of the file.
         found: i32,
         /// The newest version that this program knows.
         known: i32,
     },
-    /// A database of some other program.
-    #[error("{0} is a database, but not one of Rollcall")]
+    /// The file was created before the first release.
+    #[error(
+        "{path} has schema version {found} of a pre-release, which this program cannot read: \
+         move it to another folder to start with an empty database"
+    )]
+    PreRelease {
+        /// The file.
+        path: PathBuf,
+        /// The version of the file.
+        found: i32,
+    },
+    /// The file is a database of another program.
+    #[error("{0} is a database of another program: set DATA_DIR to another folder")]
     Foreign(PathBuf),
-    /// The folder or file cannot be made or opened.
+    /// The folder or file cannot be created or opened.
     #[error("{path} cannot be opened: {cause}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
     /// SQLite cannot use the file.
@@ -65,17 +71,20 @@ pub enum OpenError {
     Database {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         cause: rusqlite::Error,
     },
-    /// The store's thread did not start.
-    #[error("the store's thread could not be started: {0}")]
+    /// A thread of the store did not start.
+    #[error("could not start a thread of the store: {0}")]
     Thread(String),
 }
 
-/// Makes the folder (mode 0700) and the file (mode 0600) when they are missing, opens the file
-/// for writing and brings its schema up to date.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+/// Opens the file for writing. Creates the file (mode 0600) and its folder (mode 0700) if they
+/// are missing; `prepare` creates what must be in the file.
+pub(super) fn open_writer(
+    path: &Path,
+    prepare: impl Fn(&mut Connection, &Path) -> Result<(), OpenError>,
+) -> Result<Connection, OpenError> {
     make_file(path).map_err(|cause| OpenError::File {
         path: path.to_owned(),
         cause,
@@ -83,7 +92,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let mut tries = 0;
     loop {
         let opened = connect(path).and_then(|mut connection| {
-            migrate(&mut connection, path)?;
+            prepare(&mut connection, path)?;
             Ok(connection)
         });
         match opened {
@@ -96,7 +105,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     }
 }
 
-/// Opens a file that [`open_writer`] prepared, to read it beside the writer.
+/// Opens a file that [`open_writer`] has prepared, for reading only.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let connection = connect(path)?;
     connection
@@ -105,10 +114,10 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Whether anybody has the file open: the journal mode can be left only by the one who is alone.
-/// Whoever opens it next enters it again.
+/// Checks whether any process has the file open: only a sole user can leave the WAL mode. The
+/// next [`connect`] enters it again.
 pub(super) fn in_use(path: &Path) -> Result<bool, OpenError> {
-    let alone = || {
+    let leave_wal = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         let ours =
@@ -118,13 +127,15 @@ pub(super) fn in_use(path: &Path) -> Result<bool, OpenError> {
         }
         Ok(())
     };
-    match alone() {
+    match leave_wal() {
         Err(cause) if busy(&cause) => Ok(true),
-        alone => alone.map(|()| false).map_err(|cause| unusable(path, cause)),
+        leave_wal => leave_wal
+            .map(|()| false)
+            .map_err(|cause| unusable(path, cause)),
     }
 }
 
-fn unusable(path: &Path, cause: rusqlite::Error) -> OpenError {
+pub(super) fn unusable(path: &Path, cause: rusqlite::Error) -> OpenError {
     OpenError::Database {
         path: path.to_owned(),
         cause,
@@ -157,8 +168,8 @@ fn make_file(path: &Path) -> std::io::Result<()> {
     file.append(true).create(true).open(path).map(drop)
 }
 
-/// Opens a connection. Full synchronous commits: what was acknowledged survives a power cut.
-/// Deleted content is overwritten, because a deleted face must be gone.
+/// Opens a connection. With synchronous commits, acknowledged writes survive a power failure.
+/// Deleted content is overwritten, so that no trace of a deleted face is left in the file.
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
         let connection = Connection::open_with_flags(
@@ -170,25 +181,28 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "secure_delete", true)?;
-        connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
-        connection.set_prepared_statement_cache_capacity(64);
+        connection.set_prepared_statement_cache_capacity(256);
         Ok(connection)
     };
     open().map_err(|cause| unusable(path, cause))
 }
 
-/// Applies what is missing, in one transaction, so that of two processes one does it.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+/// Begins the transaction that prepares a file, so that only one of several processes does it.
+/// Also returns the version of the file, which is 0 if the file is new.
+pub(super) fn begin<'c>(
+    connection: &'c mut Connection,
+    path: &Path,
+    known: i32,
+) -> Result<(Transaction<'c>, i32), OpenError> {
     let failed = |cause| unusable(path, cause);
-    let known = MIGRATIONS.len() as i32;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(failed)?;
-    let fact = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, i32>(0));
-    let application = fact("PRAGMA application_id").map_err(failed)?;
-    let found = fact("PRAGMA user_version").map_err(failed)?;
-    let tables = fact("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
+    let pragma = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, i32>(0));
+    let application = pragma("PRAGMA application_id").map_err(failed)?;
+    let found = pragma("PRAGMA user_version").map_err(failed)?;
+    let tables = pragma("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
     if application != APPLICATION && (tables > 0 || application != 0) {
         return Err(OpenError::Foreign(path.to_owned()));
     }
@@ -199,22 +213,61 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
             known,
         });
     }
-    if found == known {
-        return Ok(());
-    }
-    for migration in &MIGRATIONS[found as usize..] {
-        transaction.execute_batch(migration).map_err(failed)?;
-    }
+    Ok((transaction, found))
+}
+
+/// Sets the version of a file and commits its preparation.
+pub(super) fn finish(
+    transaction: Transaction<'_>,
+    path: &Path,
+    version: i32,
+) -> Result<(), OpenError> {
     transaction
-        .pragma_update(None, "user_version", known)
+        .pragma_update(None, "user_version", version)
         .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION))
         .and_then(|()| transaction.commit())
-        .map_err(failed)
+        .map_err(|cause| unusable(path, cause))
+}
+
+/// Creates missing tables, and changes existing ones to match their declarations.
+pub(super) fn prepare(
+    connection: &mut Connection,
+    path: &Path,
+    tables: &[Arc<Table>],
+) -> Result<(), OpenError> {
+    let (transaction, found) = begin(connection, path, FORMAT)?;
+    if (1..FORMAT).contains(&found) {
+        let path = path.to_owned();
+        return Err(OpenError::PreRelease { path, found });
+    }
+    for table in tables {
+        table
+            .prepare(&transaction)
+            .map_err(|cause| unusable(path, cause))?;
+    }
+    if found == FORMAT {
+        return transaction.commit().map_err(|cause| unusable(path, cause));
+    }
+    finish(transaction, path, FORMAT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::record::{Index, Kind};
+
+    static NOTES: Kind = Kind::archived("notes", "note", &[]);
+
+    const INSERT: &str = "INSERT INTO notes (id, revision, version, body) VALUES ('a', 1, 1, 'b')";
+
+    fn open(path: &Path) -> Result<Connection, OpenError> {
+        open_with(path, &NOTES)
+    }
+
+    fn open_with(path: &Path, kind: &'static Kind) -> Result<Connection, OpenError> {
+        let tables = [Arc::new(Table::new(kind))];
+        open_writer(path, |connection, path| prepare(connection, path, &tables))
+    }
 
     fn fresh() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -225,16 +278,17 @@ mod tests {
     #[test]
     fn a_new_file_is_private_and_safe() {
         let (_folder, path) = fresh();
-        let connection = open_writer(&path).unwrap();
-        let fact = |name| {
+        let connection = open(&path).unwrap();
+        let pragma = |name| {
             connection
                 .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
                 .unwrap()
         };
-        assert_eq!(fact("journal_mode"), "wal".to_owned().into());
-        assert_eq!(fact("synchronous"), 2.into(), "FULL");
-        assert_eq!(fact("secure_delete"), 1.into());
-        assert_eq!(fact("user_version"), (MIGRATIONS.len() as i64).into());
+        assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+        assert_eq!(pragma("synchronous"), 2.into(), "FULL");
+        assert_eq!(pragma("secure_delete"), 1.into());
+        assert_eq!(pragma("user_version"), FORMAT.into());
+        assert_eq!(pragma("application_id"), APPLICATION.into());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -248,47 +302,92 @@ mod tests {
     #[test]
     fn opening_again_changes_nothing() {
         let (_folder, path) = fresh();
-        drop(open_writer(&path).unwrap());
-        let connection = open_writer(&path).unwrap();
-        connection
-            .execute("INSERT INTO settings VALUES ('a', 'b')", [])
-            .unwrap();
-        assert_eq!(
-            open_reader(&path)
-                .unwrap()
-                .query_row("SELECT value FROM settings", [], |row| row
-                    .get::<_, String>(0)),
-            Ok("b".to_owned())
-        );
+        let connection = open(&path).unwrap();
+        connection.execute(INSERT, []).unwrap();
+        let schema = |connection: &Connection| {
+            connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))
+        };
+        let made = schema(&connection);
+        drop(connection);
+        let connection = open(&path).unwrap();
+        assert_eq!(schema(&connection), made);
+        let log = fs::metadata(path.with_extension("db-wal")).unwrap();
+        assert_eq!(log.len(), 0, "nothing was written");
+        let read = "SELECT body FROM notes";
+        let read = open_reader(&path)
+            .unwrap()
+            .query_one(read, [], |row| row.get(0));
+        assert_eq!(read, Ok("b".to_owned()));
     }
 
     #[test]
-    fn whoever_has_the_file_open_is_seen_and_not_disturbed() {
+    fn indexes_follow_their_declarations() {
+        const BY_TIME: Index = Index::ordered("by_time");
+        const BY_NAME: Index = Index::ordered("by_name");
+        const BY_ONE_NAME: Index = Index::unique("by_name");
+        static ORDERED: Kind = Kind::archived("notes", "note", &[BY_TIME, BY_NAME]);
+        static UNIQUE: Kind = Kind::archived("notes", "note", &[BY_ONE_NAME]);
+
         let (_folder, path) = fresh();
-        let writer = open_writer(&path).unwrap();
-        let insert = "INSERT INTO settings VALUES ('a', 'b')";
-        writer.execute(insert, []).unwrap();
+        open(&path).unwrap().execute(INSERT, []).unwrap();
+        let indexes = |connection: &Connection| {
+            let sql = "SELECT group_concat(name, ' ' ORDER BY name) FROM sqlite_schema \
+                       WHERE type = 'index' AND sql IS NOT NULL";
+            let names = connection.query_one(sql, [], |row| row.get::<_, Option<String>>(0));
+            names.unwrap().unwrap_or_default()
+        };
+        let connection = open_with(&path, &ORDERED).unwrap();
+        assert_eq!(indexes(&connection), "notes_by_name notes_by_time");
+        let set = "UPDATE notes SET x_by_time = 't', x_by_name = 'n'";
+        assert_eq!(
+            connection.execute(set, []),
+            Ok(1),
+            "the existing record is still there"
+        );
+        connection
+            .execute(&INSERT.replace("'a'", "'aa'"), [])
+            .unwrap();
+        drop(connection);
+
+        let connection = open_with(&path, &UNIQUE).unwrap();
+        assert_eq!(indexes(&connection), "notes_by_name");
+        let again = "UPDATE notes SET x_by_name = 'n'";
+        assert!(connection.execute(again, []).is_err(), "it is unique now");
+        let columns = connection
+            .prepare("SELECT * FROM notes")
+            .unwrap()
+            .column_count();
+        assert_eq!(columns, 6, "keys that are not declared are gone");
+        drop(connection);
+        assert_eq!(indexes(&open(&path).unwrap()), "");
+    }
+
+    #[test]
+    fn a_process_with_the_file_open_is_detected_and_not_disturbed() {
+        let (_folder, path) = fresh();
+        let writer = open(&path).unwrap();
+        writer.execute(INSERT, []).unwrap();
         let reader = open_reader(&path).unwrap();
         assert!(in_use(&path).unwrap());
         drop(writer);
-        assert!(in_use(&path).unwrap(), "a reader is somebody, too");
-        let count = "SELECT count(*) FROM settings";
+        assert!(in_use(&path).unwrap(), "a reader counts too");
+        let count = "SELECT count(*) FROM notes";
         let count = |connection: &Connection| connection.query_row(count, [], |row| row.get(0));
         assert_eq!(count(&reader), Ok(1));
         drop(reader);
         assert!(!in_use(&path).unwrap());
-        let writer = open_writer(&path).unwrap();
+        let writer = open(&path).unwrap();
         assert_eq!(count(&writer), Ok(1));
         let mode = writer.pragma_query_value(None, "journal_mode", |row| row.get(0));
         assert_eq!(mode, Ok("wal".to_owned()));
     }
 
     #[test]
-    fn many_may_open_a_new_file_at_once() {
+    fn several_threads_can_open_a_new_file_at_once() {
         let (_folder, path) = fresh();
         std::thread::scope(|scope| {
             let opening: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| open_writer(&path).map(drop)))
+                .map(|_| scope.spawn(|| open(&path).map(drop)))
                 .collect();
             for opened in opening {
                 opened.join().unwrap().unwrap();
@@ -297,17 +396,21 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_database_is_refused_in_plain_words() {
+    fn newer_and_older_databases_are_refused() {
         let (_folder, path) = fresh();
-        let connection = open_writer(&path).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        let error = open_writer(&path).unwrap_err();
-        assert!(matches!(error, OpenError::Newer { found: 99, .. }));
-        assert!(error.to_string().contains(&format!(
-            "schema version 99, this program knows {}",
-            MIGRATIONS.len()
-        )));
+        let connection = open(&path).unwrap();
+        for (version, words) in [
+            (99, "schema version 99, but this program knows only 10"),
+            (-1, "schema version -1, but this program knows only 10"),
+            (9, "schema version 9 of a pre-release"),
+            (1, "schema version 1 of a pre-release"),
+        ] {
+            connection
+                .pragma_update(None, "user_version", version)
+                .unwrap();
+            let error = open(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]
@@ -319,16 +422,13 @@ mod tests {
             .execute_batch("CREATE TABLE songs (title)")
             .unwrap();
         drop(connection);
-        assert!(matches!(open_writer(&path), Err(OpenError::Foreign(_))));
+        assert!(matches!(open(&path), Err(OpenError::Foreign(_))));
 
         let text = path.with_file_name("letter.txt");
         fs::write(&text, "dear sir or madam, ".repeat(100)).unwrap();
+        assert!(matches!(open(&text), Err(OpenError::Database { .. })));
         assert!(matches!(
-            open_writer(&text),
-            Err(OpenError::Database { .. })
-        ));
-        assert!(matches!(
-            open_writer(path.parent().unwrap()),
+            open(path.parent().unwrap()),
             Err(OpenError::File { .. })
         ));
     }

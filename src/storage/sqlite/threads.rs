@@ -1,5 +1,5 @@
-//! The threads that SQLite runs on: one writes, a few read. A bounded queue in front of each
-//! kind; callers wait for their answer without blocking the async runtime.
+//! The threads that run SQLite: one for writing, a few for reading, each kind with a bounded queue.
+//! Callers wait for their result without blocking the async runtime.
 
 use std::{
     path::Path,
@@ -17,39 +17,44 @@ use crate::ports::StoreError;
 /// How many jobs may wait for a thread.
 const QUEUE: usize = 1024;
 
-/// How many writes share one commit: the file is synchronised once for all of them.
+/// How many writes may share a commit, and so one synchronization of the file.
 const BATCH: usize = 64;
 
-/// How many threads read.
+/// The number of reading threads.
 const READERS: usize = 2;
 
-/// How long a caller waits for an answer, queue and locks included.
-const PATIENCE: Duration = Duration::from_millis(1900);
+/// How long a caller waits for its result, including time in the queue and for locks.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_millis(1900);
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
-/// Runs inside the transaction, or learns that there is none; answers after the commit.
+/// Runs inside the transaction, or receives the reason why there is none. The returned function
+/// reports the result after the commit.
 type Write = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Acknowledge + Send>;
 type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// The ways in. Gone once the store is closed; the threads end when their queue is empty.
+/// The senders of the queues. After they are dropped, a thread ends when its queue is empty.
 struct Queues {
     writes: mpsc::Sender<Write>,
     reads: mpsc::Sender<Read>,
 }
 
-/// A writing thread and a few reading ones on the same file.
+/// A writing thread and a few reading threads on the same file.
 pub(super) struct Threads {
     queues: Mutex<Option<Arc<Queues>>>,
-    /// Each gives its connection back when it ends. The writer is the first.
+    /// The threads, the writer first. Each returns its connection when it ends.
     running: Mutex<Vec<JoinHandle<Option<Connection>>>>,
 }
 
 impl Threads {
-    /// Starts the threads; the first opens the file and brings its schema up to date.
-    pub async fn start(path: &Path) -> Result<Self, OpenError> {
+    /// Starts the threads. The writer opens the file, and `prepare` creates what must be in it.
+    pub async fn start(
+        path: &Path,
+        prepare: impl Fn(&mut Connection, &Path) -> Result<(), OpenError> + Send + 'static,
+    ) -> Result<Self, OpenError> {
         let (writes, jobs) = mpsc::channel(QUEUE);
-        let writer = start("sqlite-write", path, schema::open_writer, |connection| {
+        let open = move |path: &Path| schema::open_writer(path, prepare);
+        let writer = start("sqlite-write", path, open, |connection| {
             write_batches(&connection, jobs);
             connection
         })
@@ -80,7 +85,7 @@ impl Threads {
         let (answer, answered) = oneshot::channel();
         let job: Read = Box::new(move |connection| {
             if !answer.is_closed() {
-                // The caller may have left meanwhile.
+                // Fails if the caller has stopped waiting.
                 let _ = answer.send(work(connection));
             }
         });
@@ -88,7 +93,7 @@ impl Threads {
         in_time(queues.reads.send(job), answered).await
     }
 
-    /// Runs `work` in a savepoint on the writing connection. The answer comes after the commit.
+    /// Runs `work` in a savepoint on the writing connection. Returns after the commit.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -108,31 +113,56 @@ impl Threads {
         in_time(queues.writes.send(job), answered).await
     }
 
-    /// Lets the queues run empty, and waits for the threads to end. The writer's connection is
-    /// closed last and alone: SQLite folds its log into the file only when the closing
-    /// connection finds no other one, and two that close at once may each find the other.
+    /// Checks that the file can be written and read.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        // An empty transaction takes the lock, but writes nothing.
+        self.write(|_| Ok(())).await?;
+        self.read(|_| Ok(())).await
+    }
+
+    /// Empties the write-ahead log, which otherwise contains deleted records until it is
+    /// overwritten. If a process that reads at the same time prevents this, returns where traces
+    /// are left.
+    pub async fn clear_traces(&self) -> Result<Option<String>, StoreError> {
+        let empty = |connection: &Connection| {
+            let prevented: bool =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            Ok(!prevented)
+        };
+        let left =
+            "the database's -wal file contains it until every process that uses it has stopped";
+        Ok(match self.read(empty).await {
+            Ok(true) => None,
+            Ok(false) | Err(StoreError::Unavailable(_)) => Some(left.to_owned()),
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// Runs everything that is queued, and waits for the threads to end. The writer's connection
+    /// is closed last and alone: SQLite moves its log into the file only if the closing connection
+    /// is the last one, and two connections that close at once may each see the other.
     pub async fn close(&self) {
-        drop(held(&self.queues).take());
-        let running = std::mem::take(&mut *held(&self.running));
+        drop(lock(&self.queues).take());
+        let running = std::mem::take(&mut *lock(&self.running));
         let joined = tokio::task::spawn_blocking(|| {
             for thread in running.into_iter().rev() {
                 if thread.join().is_err() {
-                    tracing::error!("a thread of the store panicked");
+                    tracing::error!("a database thread panicked");
                 }
             }
         });
         if joined.await.is_err() {
-            tracing::error!("waiting for the threads of the store failed");
+            tracing::error!("could not wait for the database threads to end");
         }
     }
 
     fn queues(&self) -> Result<Arc<Queues>, StoreError> {
-        held(&self.queues).clone().ok_or_else(stopped)
+        lock(&self.queues).clone().ok_or_else(stopped)
     }
 }
 
-/// The lock, also after a panic elsewhere: what it guards is whole at any time.
-fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Locks a mutex, also after another holder has panicked: its value is always consistent.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,7 +170,7 @@ fn stopped() -> StoreError {
     StoreError::Unavailable("the store has stopped".into())
 }
 
-/// Waits for a place in the queue and for the answer.
+/// Waits for a place in the queue, then for the result.
 async fn in_time<T, E>(
     queued: impl Future<Output = Result<(), E>>,
     answered: oneshot::Receiver<Result<T, StoreError>>,
@@ -149,16 +179,17 @@ async fn in_time<T, E>(
         queued.await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     };
-    tokio::time::timeout(PATIENCE, answer)
+    tokio::time::timeout(CALL_TIMEOUT, answer)
         .await
-        .map_err(|_| StoreError::Unavailable("the database did not answer in time".into()))?
+        .map_err(|_| StoreError::Unavailable("the database did not respond in time".into()))?
 }
 
-/// Starts a thread that opens the file and, when that worked, runs and gives the connection back.
+/// Starts a thread that opens the file, runs `run`, and returns the connection. Returns after the
+/// file is open.
 async fn start(
     name: &str,
     path: &Path,
-    open: fn(&Path) -> Result<Connection, OpenError>,
+    open: impl FnOnce(&Path) -> Result<Connection, OpenError> + Send + 'static,
     run: impl FnOnce(Connection) -> Connection + Send + 'static,
 ) -> Result<JoinHandle<Option<Connection>>, OpenError> {
     let path = path.to_owned();
@@ -168,7 +199,7 @@ async fn start(
         .spawn(move || match open(&path) {
             Ok(connection) => answer.send(Ok(())).is_ok().then(|| run(connection)),
             Err(error) => {
-                // Nobody waits any more when this fails.
+                // Fails if the caller has stopped waiting.
                 let _ = answer.send(Err(error));
                 None
             }
@@ -176,14 +207,14 @@ async fn start(
         .map_err(|error| OpenError::Thread(error.to_string()))?;
     opened
         .await
-        .unwrap_or_else(|_| Err(OpenError::Thread("it ended at once".into())))
+        .unwrap_or_else(|_| Err(OpenError::Thread("it ended immediately".into())))
         .map(|()| thread)
 }
 
 fn read_one_by_one(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Read>>) {
     loop {
-        // A statement of its own, so that the lock is let go before the job runs.
-        let job = held(jobs).blocking_recv();
+        // A separate statement, so that the lock is released before the job runs.
+        let job = lock(jobs).blocking_recv();
         match job {
             Some(job) => job(connection),
             None => return,
@@ -200,7 +231,7 @@ fn write_batches(connection: &Connection, mut jobs: mpsc::Receiver<Write>) {
             .map_err(StoreError::from);
         for job in batch.drain(..) {
             acknowledge.push(job(state.clone().map(|()| connection)));
-            // After some errors (disk full, I/O) SQLite itself rolls everything back.
+            // After some errors, such as a full disk, SQLite itself rolls everything back.
             if state.is_ok() && connection.is_autocommit() {
                 state = Err(StoreError::Unavailable(
                     "the transaction was rolled back".into(),
@@ -212,7 +243,7 @@ fn write_batches(connection: &Connection, mut jobs: mpsc::Receiver<Write>) {
             && !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {
-            tracing::error!(%error, "could not roll back");
+            tracing::error!(%error, "could not roll back a transaction");
         }
         for acknowledge in acknowledge {
             acknowledge(committed.clone());
@@ -220,7 +251,7 @@ fn write_batches(connection: &Connection, mut jobs: mpsc::Receiver<Write>) {
     }
 }
 
-/// One job's changes are made all or none, whatever becomes of the others in the transaction.
+/// Applies all changes of a job or none, independently of the other jobs in the transaction.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -244,23 +275,29 @@ mod tests {
 
     fn set(name: &'static str) -> impl FnOnce(&Connection) -> Result<(), StoreError> {
         move |connection| {
-            connection.execute("INSERT INTO settings VALUES (?1, '')", [name])?;
+            connection.execute("INSERT INTO notes VALUES (?1)", [name])?;
             Ok(())
         }
     }
 
     async fn names(threads: &Threads) -> Vec<String> {
         let read = |connection: &Connection| {
-            let mut statement = connection.prepare("SELECT name FROM settings ORDER BY name")?;
+            let mut statement = connection.prepare("SELECT name FROM notes ORDER BY name")?;
             let names = statement.query_map([], |row| row.get(0))?;
             Ok(names.collect::<Result<_, _>>()?)
         };
         threads.read(read).await.unwrap()
     }
 
+    fn prepare(connection: &mut Connection, _: &Path) -> Result<(), OpenError> {
+        let notes = "CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY)";
+        connection.execute_batch(notes).unwrap();
+        Ok(())
+    }
+
     async fn fresh() -> (tempfile::TempDir, Threads) {
         let folder = tempfile::tempdir().unwrap();
-        let threads = Threads::start(&folder.path().join("test.db"))
+        let threads = Threads::start(&folder.path().join("test.db"), prepare)
             .await
             .unwrap();
         (folder, threads)
@@ -290,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transaction_that_is_lost_is_acknowledged_to_nobody() {
+    async fn a_lost_transaction_is_acknowledged_to_no_caller() {
         let (_folder, threads) = fresh().await;
         let hold = |_: &Connection| {
             std::thread::sleep(Duration::from_millis(100));
@@ -317,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_who_left_cost_no_write() {
+    async fn a_write_whose_caller_has_gone_is_skipped() {
         let (_folder, threads) = fresh().await;
         let hold = |_: &Connection| {
             std::thread::sleep(Duration::from_millis(200));
@@ -327,16 +364,16 @@ mod tests {
             let _ =
                 tokio::time::timeout(Duration::from_millis(50), threads.write(set("left"))).await;
         };
-        let (held, ()) = tokio::join!(threads.write(hold), left);
-        assert_eq!(held, Ok(()));
+        let (lock, ()) = tokio::join!(threads.write(hold), left);
+        assert_eq!(lock, Ok(()));
         assert_eq!(threads.write(set("stayed")).await, Ok(()));
         assert_eq!(names(&threads).await, ["stayed"]);
     }
 
     #[tokio::test]
-    async fn another_process_that_holds_the_lock_is_waited_for_but_not_for_long() {
+    async fn the_wait_for_the_lock_of_another_process_is_bounded() {
         let (folder, threads) = fresh().await;
-        let other = schema::open_writer(&folder.path().join("test.db")).unwrap();
+        let other = schema::open_writer(&folder.path().join("test.db"), prepare).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let begun = std::time::Instant::now();
         let result = threads.write(set("a")).await;
@@ -355,14 +392,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_finishes_what_is_queued() {
+    async fn closing_finishes_queued_writes() {
         let (folder, threads) = fresh().await;
         let (written, ()) = tokio::join!(threads.write(set("a")), threads.close());
         assert_eq!(written, Ok(()));
         assert_eq!(threads.write(set("b")).await, Err(stopped()));
         assert!(
             !folder.path().join("test.db-wal").exists(),
-            "the log is folded into the file"
+            "the log was moved into the file"
         );
     }
 }

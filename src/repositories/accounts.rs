@@ -1,0 +1,166 @@
+//! Accounts, their sessions, and the audit trail.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{Collection, Versioned};
+use crate::{
+    domain::{
+        accounts::{Account, Session, TokenHash},
+        audit::AuditEntry,
+        grants::Reach,
+        ids::{AccountId, AuditId, EmployeeId},
+        record::{Index, Key},
+        text::Email,
+    },
+    ports::{Page, Parts, Range, RecordEngine, SessionStore, StoreError},
+};
+
+/// The repository of accounts.
+#[derive(Clone)]
+pub struct Accounts(Collection<Account>);
+
+impl Accounts {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Adds an account.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the email address is taken, or if the employee has an account.
+    pub async fn insert(&self, account: &Account) -> Result<(), StoreError> {
+        self.0.insert(account).await
+    }
+
+    /// Returns an account.
+    pub async fn find(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
+    }
+
+    /// Returns those of the accounts that exist.
+    pub async fn find_many(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        self.0.get_many(ids).await
+    }
+
+    /// Returns the account with an email address.
+    pub async fn find_by_email(&self, email: &Email) -> Result<Option<Account>, StoreError> {
+        let found = self
+            .0
+            .find(Account::BY_EMAIL, Key::new((email.as_str(),)))
+            .await?;
+        Ok(found.map(Versioned::into_inner))
+    }
+
+    /// Returns the account that is linked to an employee.
+    pub async fn find_by_employee(&self, id: EmployeeId) -> Result<Option<Account>, StoreError> {
+        let found = self
+            .0
+            .find(Account::BY_EMPLOYEE, Key::new((id.uuid(),)))
+            .await?;
+        Ok(found.map(Versioned::into_inner))
+    }
+
+    /// Changes an account, retrying while others change it at the same time; `None` if it does
+    /// not exist.
+    pub async fn change(
+        &self,
+        id: AccountId,
+        change: impl Fn(Account) -> Account,
+    ) -> Result<Option<Account>, StoreError> {
+        self.0.change(&id, |account| Some(change(account))).await
+    }
+
+    /// Returns a page of accounts, sorted by ID. Only commands on the server list accounts.
+    pub async fn list(&self, page: &Page<AccountId>) -> Result<Vec<Account>, StoreError> {
+        let after = page.after.map(|id| (Key::default(), id.to_string()));
+        self.0
+            .list(Index::ID, &Range::all().after(after), page.limit)
+            .await
+    }
+}
+
+/// The repository of sessions.
+#[derive(Clone)]
+pub struct Sessions(Collection<Session>);
+
+impl Sessions {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn insert(&self, session: &Session) -> Result<(), StoreError> {
+        self.0.insert(session).await
+    }
+
+    async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError> {
+        Ok(self.0.get(&hash).await?.map(Versioned::into_inner))
+    }
+
+    async fn list_by_account(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
+        let range = Range::within(Key::new((account.uuid(),))).backwards();
+        self.0.all(Session::BY_ACCOUNT, range, Parts::Body).await
+    }
+
+    async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {
+        self.0.remove(&hash).await
+    }
+
+    async fn delete_by_account(&self, account: AccountId) -> Result<u64, StoreError> {
+        let range = Range::within(Key::new((account.uuid(),)));
+        self.0.remove_range(Session::BY_ACCOUNT, range).await
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.0.purge((), before).await
+    }
+}
+
+/// The repository of the audit trail.
+#[derive(Clone)]
+pub struct AuditTrail(Collection<AuditEntry>);
+
+impl AuditTrail {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Writes an entry.
+    pub async fn append(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.0.insert(entry).await
+    }
+
+    /// Returns a page of entries, newest first. The cursor is the time and ID of the last entry. The
+    /// trail belongs to no site: a reach of less than everything covers none of it.
+    pub async fn list(
+        &self,
+        reach: &Reach,
+        page: &Page<(Timestamp, AuditId)>,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        if !reach.covers_everything() {
+            return Ok(Vec::new());
+        }
+        let after = page.after.map(|(at, id)| (Key::new((at,)), id.to_string()));
+        let range = Range::all().backwards().after(after);
+        self.0.list(AuditEntry::BY_TIME, &range, page.limit).await
+    }
+
+    /// Returns the newest entries, newest first.
+    pub async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let after = None;
+        self.list(&Reach::Everything, &Page { after, limit }).await
+    }
+
+    /// Deletes the entries before a moment; returns how many there were.
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.0.purge((), before).await
+    }
+}

@@ -1,0 +1,92 @@
+//! Cameras, and the status reports of the instances that watch them.
+
+use std::sync::Arc;
+
+use super::{Collection, Versioned};
+use crate::{
+    domain::{
+        cameras::{Camera, CameraReport, CameraStatus},
+        grants::Reach,
+        ids::{CameraId, SiteId},
+        record::Key,
+    },
+    ports::{Page, Range, RecordEngine, StoreError},
+};
+
+/// The repository of cameras.
+#[derive(Clone)]
+pub struct Cameras {
+    cameras: Collection<Camera>,
+    reports: Collection<CameraReport>,
+}
+
+impl Cameras {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self {
+            cameras: Collection::new(engine.clone()),
+            reports: Collection::new(engine),
+        }
+    }
+
+    /// Adds a camera.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if a camera that is not removed has the same stream.
+    pub async fn insert(&self, camera: &Camera) -> Result<(), StoreError> {
+        self.cameras.insert(camera).await
+    }
+
+    /// Replaces a camera if it still equals `old`. Returns false, without a change, if it does not.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] as for [`insert`](Self::insert).
+    pub async fn exchange(&self, old: &Camera, new: &Camera) -> Result<bool, StoreError> {
+        self.cameras.exchange(old, new).await
+    }
+
+    /// Returns a camera, removed or not.
+    pub async fn find(&self, id: CameraId) -> Result<Option<Camera>, StoreError> {
+        Ok(self.cameras.get(&id).await?.map(Versioned::into_inner))
+    }
+
+    /// Returns the cameras that exist, removed or not.
+    pub async fn find_many(&self, ids: &[CameraId]) -> Result<Vec<Camera>, StoreError> {
+        self.cameras.get_many(ids).await
+    }
+
+    /// Returns a page of the covered cameras that are not removed, sorted by ID; of one site if
+    /// `site` names it.
+    pub async fn list(
+        &self,
+        reach: &Reach,
+        site: Option<SiteId>,
+        page: &Page<CameraId>,
+    ) -> Result<Vec<Camera>, StoreError> {
+        let after = page.after.map(|id| (Key::default(), id.to_string()));
+        let range = Range::all().after(after);
+        let wanted =
+            |camera: &Camera| reach.covers(camera) && site.is_none_or(|site| camera.site == site);
+        self.cameras
+            .filter(Camera::PRESENT, range, page.limit, wanted)
+            .await
+    }
+
+    /// Replaces the last reported status of a camera.
+    pub async fn report(&self, camera: CameraId, status: &CameraStatus) -> Result<(), StoreError> {
+        let status = status.clone();
+        self.reports.put(&CameraReport { camera, status }).await
+    }
+
+    /// Returns the last reported statuses of cameras, omitting cameras without one.
+    pub async fn statuses(
+        &self,
+        ids: &[CameraId],
+    ) -> Result<Vec<(CameraId, CameraStatus)>, StoreError> {
+        let reports = self.reports.get_many(ids).await?;
+        Ok(reports
+            .into_iter()
+            .map(|report| (report.camera, report.status))
+            .collect())
+    }
+}

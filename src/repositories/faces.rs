@@ -1,0 +1,181 @@
+//! Enrolled faces and kept enrollment photos.
+
+use std::sync::Arc;
+
+use futures::{Stream, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Collection, Versioned, contended};
+use crate::{
+    domain::{
+        faces::{FaceEnrollment, Photo},
+        ids::EmployeeId,
+        record::{Index, Key, Record},
+    },
+    ports::{Parts, Range, RecordEngine, StoreError},
+};
+
+/// Maximum number of attempts at a change if others change the same face at the same time.
+const TRIES: usize = 32;
+
+/// The repository of enrolled faces.
+#[derive(Clone)]
+pub struct FaceEnrollments(Collection<FaceEnrollment>);
+
+impl FaceEnrollments {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Returns the enrollment of an employee; `None` if they were never enrolled.
+    pub async fn find(&self, id: EmployeeId) -> Result<Option<FaceEnrollment>, StoreError> {
+        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
+    }
+
+    /// Returns the enrollment of an employee with its revision.
+    pub async fn find_versioned(
+        &self,
+        id: EmployeeId,
+    ) -> Result<Option<Versioned<FaceEnrollment>>, StoreError> {
+        self.0.get(&id).await
+    }
+
+    /// Returns the enrollments of employees, omitting those without one.
+    pub async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<FaceEnrollment>, StoreError> {
+        self.0.get_many(ids).await
+    }
+
+    /// Changes the enrollment of an employee; retries if others change it at the same time.
+    /// `change` receives the current record, or an empty one, and returns the new one, or `None` to
+    /// leave it unchanged. The new `changed_at` is later than any before. Returns the new record;
+    /// `None` if it was left unchanged.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if every attempt fails because of other changes.
+    pub async fn change(
+        &self,
+        id: EmployeeId,
+        now: Timestamp,
+        mut change: impl FnMut(FaceEnrollment) -> Option<FaceEnrollment>,
+    ) -> Result<Option<FaceEnrollment>, StoreError> {
+        for _ in 0..TRIES {
+            let there = self.0.get(&id).await?;
+            let old = match &there {
+                Some(there) => (**there).clone(),
+                None => FaceEnrollment::none(id, Timestamp::MIN),
+            };
+            let next = old
+                .changed_at
+                .saturating_add(SignedDuration::from_millis(1));
+            let Some(mut new) = change(old) else {
+                return Ok(None);
+            };
+            new.changed_at = next.map_or(now, |next| now.max(next));
+            let written = match &there {
+                Some(there) => self.0.swap(there, new.clone()).await?.is_some(),
+                None => match self.0.insert(&new).await {
+                    Ok(()) => true,
+                    Err(StoreError::Conflict) => false,
+                    Err(error) => return Err(error),
+                },
+            };
+            if written {
+                return Ok(Some(new));
+            }
+        }
+        Err(contended(FaceEnrollment::KIND))
+    }
+
+    /// Updates `changed_at`, so that every instance loads the employee again, because something
+    /// else that decides whether they are recognized has changed. Does nothing without a record.
+    pub async fn touch(&self, id: EmployeeId, now: Timestamp) -> Result<(), StoreError> {
+        if self.find(id).await?.is_none() {
+            return Ok(());
+        }
+        self.change(id, now, Some).await.map(drop)
+    }
+
+    /// Deletes the templates and the consent of an employee. The record stays, so that instances
+    /// notice the deletion. Returns how many templates there were.
+    pub async fn forget(&self, id: EmployeeId, now: Timestamp) -> Result<u64, StoreError> {
+        let mut templates = 0;
+        let empty = |mut enrollment: FaceEnrollment| {
+            templates = enrollment.templates().len() as u64;
+            enrollment.face = None;
+            Some(enrollment)
+        };
+        if self.find(id).await?.is_some() {
+            self.change(id, now, empty).await?;
+        }
+        Ok(templates)
+    }
+
+    /// Returns the enrollments that changed at or after a moment, oldest change first.
+    pub async fn changed_since(
+        &self,
+        at: Timestamp,
+    ) -> Result<Vec<Versioned<FaceEnrollment>>, StoreError> {
+        let range = Range::all().from(Key::new((at,)));
+        let pages = self.0.pages(FaceEnrollment::BY_CHANGE, range, Parts::Body);
+        pages.try_concat().await
+    }
+
+    /// Streams all enrollments in pages.
+    pub fn pages(
+        &self,
+    ) -> impl Stream<Item = Result<Vec<Versioned<FaceEnrollment>>, StoreError>> + Send + '_ {
+        self.0.pages(Index::ID, Range::all(), Parts::Body)
+    }
+
+    /// Returns the IDs and revisions of all enrollments, to find changes.
+    pub async fn revisions(&self) -> Result<Vec<(EmployeeId, u64)>, StoreError> {
+        self.0.revisions().await
+    }
+}
+
+/// The repository of kept enrollment photos.
+#[derive(Clone)]
+pub struct Photos(Collection<Photo>);
+
+impl Photos {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Adds a photo.
+    pub async fn insert(&self, photo: &Photo) -> Result<(), StoreError> {
+        self.0.insert(photo).await
+    }
+
+    /// Returns the photos of an employee, oldest first.
+    pub async fn list_by_employee(&self, id: EmployeeId) -> Result<Vec<Photo>, StoreError> {
+        let range = Range::within(Key::new((id.uuid(),)));
+        self.0.all(Photo::BY_EMPLOYEE, range, Parts::Whole).await
+    }
+
+    /// Counts the photos of an employee without reading them.
+    pub async fn count_by_employee(&self, id: EmployeeId) -> Result<u64, StoreError> {
+        let range = Range::within(Key::new((id.uuid(),)));
+        self.0.count(Photo::BY_EMPLOYEE, &range).await
+    }
+
+    /// Permanently deletes the photos of an employee; returns how many there were.
+    pub async fn delete_by_employee(&self, id: EmployeeId) -> Result<u64, StoreError> {
+        let range = Range::within(Key::new((id.uuid(),)));
+        self.0.remove_range(Photo::BY_EMPLOYEE, range).await
+    }
+
+    /// Permanently deletes a photo; returns false if it did not exist.
+    pub async fn delete(&self, id: crate::domain::ids::PhotoId) -> Result<bool, StoreError> {
+        self.0.remove(&id).await
+    }
+
+    /// Streams all photos in pages, without the images.
+    pub fn pages(
+        &self,
+    ) -> impl Stream<Item = Result<Vec<Versioned<Photo>>, StoreError>> + Send + '_ {
+        self.0.pages(Index::ID, Range::all(), Parts::Body)
+    }
+}

@@ -1,0 +1,209 @@
+//! Settings that are decided once, leases, and the cache in the store.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Collection, Versioned};
+use crate::{
+    domain::{
+        installation::{CachedValue, Lease, Setting},
+        record::Key,
+    },
+    ports::{Range, RecordEngine, StoreError},
+};
+
+/// The repository of facts about the installation, by name.
+#[derive(Clone)]
+pub struct Settings(Collection<Setting>);
+
+impl Settings {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Returns the value of a setting.
+    pub async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let found = self.0.get(&name.to_owned()).await?;
+        Ok(found.map(|setting| setting.into_inner().value))
+    }
+
+    /// Sets the value of a setting that has none. Returns false if it has one. If several instances
+    /// try at once, one of them succeeds.
+    pub async fn claim(&self, name: &str, value: &str) -> Result<bool, StoreError> {
+        let setting = Setting {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        inserted(self.0.insert(&setting).await)
+    }
+
+    /// Removes the value of a setting.
+    pub async fn release(&self, name: &str) -> Result<(), StoreError> {
+        self.0.remove(&name.to_owned()).await.map(drop)
+    }
+}
+
+/// Returns whether a record was inserted; false if it already existed.
+fn inserted(result: Result<(), StoreError>) -> Result<bool, StoreError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(StoreError::Conflict) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The repository of leases: a name has at most one holder at a time. Leases need nothing but the
+/// store.
+///
+/// Times are by the instances' clocks, whose differences must be small compared to a lease. A
+/// holder must stop when its lease has expired by its own clock, even if the store does not
+/// respond.
+#[derive(Clone)]
+pub struct Leases(Collection<Lease>);
+
+impl Leases {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Takes a name until a moment. Returns `None` if another holder's lease has not expired, or if
+    /// others take or change it at the same time. The current holder takes it again with the same
+    /// fence.
+    pub async fn take(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        let there = self.0.get(&name.to_owned()).await?;
+        let held = there.as_ref().filter(|lease| lease.held(now));
+        if held.is_some_and(|lease| lease.holder != holder) {
+            return Ok(None);
+        }
+        let fence = there.as_ref().map_or(0, |lease| lease.fence);
+        let lease = Lease {
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+            fence: fence + u64::from(held.is_none()),
+            until,
+        };
+        let taken = match &there {
+            Some(there) => self.0.swap(there, lease.clone()).await?.is_some(),
+            None => inserted(self.0.insert(&lease).await)?,
+        };
+        Ok(taken.then_some(lease))
+    }
+
+    /// Extends a lease until a moment. Returns false if it has expired or belongs to another
+    /// holder; then the work must stop immediately.
+    pub async fn extend(
+        &self,
+        lease: &Lease,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let extended = |there: Lease| {
+            let ours = same(&there, lease) && there.held(now);
+            ours.then_some(Lease { until, ..there })
+        };
+        Ok(self.0.change(&lease.name, extended).await?.is_some())
+    }
+
+    /// Releases a lease. Returns false if it was released before or belongs to another holder.
+    pub async fn release(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let released = |there: Lease| {
+            same(&there, lease).then(|| Lease {
+                holder: String::new(),
+                ..there
+            })
+        };
+        Ok(self.0.change(&lease.name, released).await?.is_some())
+    }
+}
+
+/// Checks whether two leases are of the same holder and fence.
+fn same(there: &Lease, lease: &Lease) -> bool {
+    (&there.holder, there.fence) == (&lease.holder, lease.fence)
+}
+
+/// The repository of cached values, for instances that do not share a Redis. A value may disappear
+/// at any moment. Expired values are never returned.
+#[derive(Clone)]
+pub struct StoredCache(Collection<CachedValue>);
+
+impl StoredCache {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    async fn find(
+        &self,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Versioned<CachedValue>>, StoreError> {
+        let found = self.0.get(&key.to_owned()).await?;
+        Ok(found.filter(|value| value.until > now))
+    }
+
+    /// Returns the value of a key.
+    pub async fn get(&self, key: &str, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.find(key, now).await?;
+        Ok(found.map(|value| value.into_inner().value))
+    }
+
+    /// Stores a value that expires at a moment.
+    pub async fn put(&self, key: &str, value: &[u8], until: Timestamp) -> Result<(), StoreError> {
+        self.0.put(&cached(key, value, until)).await
+    }
+
+    /// Stores a value if the key has none. Returns whether it did.
+    pub async fn add(
+        &self,
+        key: &str,
+        value: &[u8],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let new = cached(key, value, until);
+        match self.0.get(&key.to_owned()).await? {
+            None => inserted(self.0.insert(&new).await),
+            Some(there) if there.until <= now => Ok(self.0.swap(&there, new).await?.is_some()),
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Deletes values; returns how many existed.
+    pub async fn delete(&self, keys: &[String], now: Timestamp) -> Result<u64, StoreError> {
+        let mut deleted = 0;
+        for key in keys {
+            let live = self.find(key, now).await?.is_some();
+            let removed = self.0.remove(key).await?;
+            deleted += u64::from(live && removed);
+        }
+        Ok(deleted)
+    }
+
+    /// Returns when a value expires; `None` if there is none.
+    pub async fn end(&self, key: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.find(key, now).await?.map(|value| value.until))
+    }
+
+    /// Deletes the values that expired by a moment; returns how many there were.
+    pub async fn purge(&self, by: Timestamp) -> Result<u64, StoreError> {
+        let range = Range::all().before(Key::new((by,)).end());
+        self.0.remove_range(CachedValue::BY_END, range).await
+    }
+}
+
+fn cached(key: &str, value: &[u8], until: Timestamp) -> CachedValue {
+    CachedValue {
+        key: key.to_owned(),
+        until,
+        value: value.to_vec(),
+    }
+}

@@ -1,0 +1,118 @@
+//! Repositories: typed queries over collections of records, written once for all stores.
+//!
+//! Each repository answers the queries of services with the indexes that its kind declares. Every
+//! method returns a [`StoreError`](crate::ports::StoreError) if the store fails.
+
+mod accounts;
+mod cameras;
+mod collection;
+mod devices;
+mod employees;
+mod faces;
+mod installation;
+mod jobs;
+mod pictures;
+mod punches;
+mod registry;
+mod reindexing;
+mod sites;
+
+use std::sync::Arc;
+
+pub use accounts::{Accounts, AuditTrail, Sessions};
+pub use cameras::Cameras;
+pub use collection::{Collection, Versioned, contended, cursor, exactly};
+pub use devices::Devices;
+pub use employees::Employees;
+pub use faces::{FaceEnrollments, Photos};
+pub use installation::{Leases, Settings, StoredCache};
+pub use jobs::Jobs;
+pub use pictures::Pictures;
+pub use punches::Punches;
+pub use registry::{AnyRecord, Found, KINDS, Registered, Unread, read_line, registered};
+pub use reindexing::{outdated, reindex};
+pub use sites::Sites;
+
+use crate::{
+    domain::{audit::AuditEntry, record::Record},
+    ports::{RecordEngine, SessionStore},
+};
+
+/// All repositories on one store.
+#[derive(Clone)]
+pub struct Repositories {
+    /// Employees.
+    pub employees: Employees,
+    /// Consent and templates.
+    pub faces: FaceEnrollments,
+    /// Kept enrollment photos.
+    pub photos: Photos,
+    /// Punches, and responses kept for retries.
+    pub punches: Punches,
+    /// Sites.
+    pub sites: Sites,
+    /// Devices.
+    pub devices: Devices,
+    /// Cameras and their last reported statuses.
+    pub cameras: Cameras,
+    /// Pictures of punches and of unknown faces.
+    pub pictures: Pictures,
+    /// Accounts.
+    pub accounts: Accounts,
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Background jobs.
+    pub jobs: Jobs,
+    /// Leases.
+    pub leases: Leases,
+    /// The cache of instances that do not share a Redis.
+    pub cache: StoredCache,
+    /// The audit trail.
+    pub audit: AuditTrail,
+    /// Facts about the installation.
+    pub settings: Settings,
+    /// All kinds of records.
+    pub kinds: &'static [Registered],
+    /// The store itself.
+    pub engine: Arc<dyn RecordEngine>,
+}
+
+impl Repositories {
+    /// Creates all repositories on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self {
+            employees: Employees::new(engine.clone()),
+            faces: FaceEnrollments::new(engine.clone()),
+            photos: Photos::new(engine.clone()),
+            punches: Punches::new(engine.clone()),
+            sites: Sites::new(engine.clone()),
+            devices: Devices::new(engine.clone()),
+            cameras: Cameras::new(engine.clone()),
+            pictures: Pictures::new(engine.clone()),
+            accounts: Accounts::new(engine.clone()),
+            sessions: Arc::new(Sessions::new(engine.clone())),
+            jobs: Jobs::new(engine.clone()),
+            leases: Leases::new(engine.clone()),
+            cache: StoredCache::new(engine.clone()),
+            audit: AuditTrail::new(engine.clone()),
+            settings: Settings::new(engine.clone()),
+            kinds: registered(),
+            engine,
+        }
+    }
+
+    /// Returns the kinds that are part of backups and copies, in the order in which they are
+    /// written: a kind follows the kinds that it refers to, and the audit trail comes last.
+    pub fn archived(&self) -> Vec<Registered> {
+        let archived = self.kinds.iter().filter(|registered| registered.archived());
+        let trail = |registered: &&Registered| registered.kind == AuditEntry::KIND;
+        let (trail, others): (Vec<_>, Vec<_>) = archived.partition(trail);
+        others.into_iter().chain(trail).copied().collect()
+    }
+}
+
+impl std::fmt::Debug for Repositories {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Repositories({})", self.engine.description())
+    }
+}
