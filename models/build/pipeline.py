@@ -1,9 +1,9 @@
-"""A plain reference of the path from photo to embedding: decode, detect, align, embed.
+"""A simple reference pipeline from photo to embedding: decode, detect, align, embed.
 
-It is written to be checked by eye, not to be fast. The service's own path is held to its results
-(`golden.py`), and the calibration of the int8 embedder uses its chips.
+It is written to be easy to review, not fast. The service's tests compare its own pipeline with
+these results (`golden.py`), and the calibration of an int8 embedder uses these chips.
 
-Pixel coordinates have the centre of the first pixel at (0, 0), x to the right, y down.
+Pixel coordinates have the center of the first pixel at (0, 0), x to the right, y down.
 """
 
 import tomllib
@@ -16,6 +16,9 @@ import onnxruntime as ort
 from PIL import Image, ImageOps
 
 Array = np.ndarray
+MODELS = Path(__file__).resolve().parents[1]
+FIXTURES = MODELS.parent / "tests" / "fixtures"
+DEFAULT_PACK = "mobilefacenet"
 STRIDES = (8, 16, 32)
 SHRINK_BELOW = 0.5  # alignment scales under this first average whole blocks of pixels
 
@@ -30,18 +33,18 @@ class Face:
 
 
 def read_pack(folder: Path) -> dict[str, Any]:
-    """The pack's manifest."""
+    """Reads the pack's manifest."""
     return tomllib.loads((folder / "pack.toml").read_text(encoding="utf-8"))
 
 
 def read_photo(path: Path) -> Array:
-    """An upright photo, [height, width, 3], RGB, uint8."""
+    """Reads an upright photo, [height, width, 3], RGB, uint8."""
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def open_session(model: Path | bytes) -> ort.InferenceSession:
-    """A session on one thread of the processor."""
+    """Opens a session on one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -50,10 +53,10 @@ def open_session(model: Path | bytes) -> ort.InferenceSession:
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def to_tensor(images: Array, colour: str, mean: list[float], scale: float) -> Array:
-    """[N, H, W, 3] RGB to the network's [N, 3, H, W] float32."""
+def to_tensor(images: Array, color: str, mean: list[float], scale: float) -> Array:
+    """Converts [N, H, W, 3] RGB to the network's [N, 3, H, W] float32."""
     values = images.astype(np.float32)
-    if colour == "bgr":
+    if color == "bgr":
         values = values[..., ::-1]
     values = (values - np.asarray(mean, np.float32)) * np.float32(scale)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
@@ -67,12 +70,12 @@ class Detector:
         self._session = open_session(folder / self._pack["file"])
 
     def detect(self, photo: Array) -> list[Face]:
-        """Every face of the photo at its own size, best score first."""
+        """Detects every face of the photo at its own size, best score first."""
         pack = self._pack
         height, width = photo.shape[:2]
         grow = [(0, -side % pack["stride"]) for side in (height, width)]
         padded = np.pad(photo, [*grow, (0, 0)])
-        tensor = to_tensor(padded[None], pack["colour"], pack["mean"], pack["scale"])
+        tensor = to_tensor(padded[None], pack["color"], pack["mean"], pack["scale"])
         names = [output.name for output in self._session.get_outputs()]
         outputs = dict(zip(names, self._session.run(names, {"input": tensor})))
         faces: list[Face] = []
@@ -84,21 +87,21 @@ class Detector:
 
 
 def decode(level: dict[str, Array], stride: int, columns: int, threshold: float) -> list[Face]:
-    """The faces of one grid, whose cells are stored row by row."""
+    """Reads the faces of one grid, whose cells are stored row by row."""
     certainty = np.clip(level["cls"][:, 0], 0, 1) * np.clip(level["obj"][:, 0], 0, 1)
     scores = np.sqrt(certainty)
     faces = []
     for cell in np.flatnonzero(scores >= threshold):
         corner = np.array([cell % columns, cell // columns], np.float64)
         box = level["bbox"][cell].astype(np.float64)
-        centre, size = (corner + box[:2]) * stride, np.exp(box[2:]) * stride
+        center, size = (corner + box[:2]) * stride, np.exp(box[2:]) * stride
         points = (level["kps"][cell].astype(np.float64).reshape(5, 2) + corner) * stride
-        faces.append(Face(np.concatenate([centre - size / 2, size]), points, float(scores[cell])))
+        faces.append(Face(np.concatenate([center - size / 2, size]), points, float(scores[cell])))
     return faces
 
 
 def overlap(a: Face, b: Face) -> float:
-    """Intersection over union of two boxes."""
+    """Computes the intersection over union of two boxes."""
     low = np.maximum(a.box[:2], b.box[:2])
     high = np.minimum(a.box[:2] + a.box[2:], b.box[:2] + b.box[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))
@@ -106,7 +109,7 @@ def overlap(a: Face, b: Face) -> float:
 
 
 def suppress(faces: list[Face], limit: float) -> list[Face]:
-    """Greedy non-maximum suppression."""
+    """Applies greedy non-maximum suppression."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(overlap(face, other) <= limit for other in kept):
@@ -115,10 +118,10 @@ def suppress(faces: list[Face], limit: float) -> list[Face]:
 
 
 def similarity_transform(source: Array, target: Array) -> Array:
-    """The least-squares turn, scale and shift from points to points, as a 2 x 3 matrix.
+    """Fits rotation, scale and translation from points to points, as a 2 x 3 matrix.
 
     Umeyama (1991), "Least-squares estimation of transformation parameters between two point
-    patterns", in its closed form for the plane: reflections cannot arise.
+    patterns", in its closed form for the plane, in which reflections cannot occur.
     """
     from_mean, to_mean = source.mean(0), target.mean(0)
     p, q = source - from_mean, target - to_mean
@@ -130,21 +133,21 @@ def similarity_transform(source: Array, target: Array) -> Array:
 
 
 def scale_of(transform: Array) -> float:
-    """Target pixels for each source pixel of a similarity transform."""
+    """Returns the scale of a similarity transform: target pixels per source pixel."""
     return float(np.hypot(transform[0, 0], transform[1, 0]))
 
 
 def shrink(photo: Array, factor: int) -> Array:
-    """Averages squares of `factor` pixels a side; an incomplete last row or column is dropped."""
+    """Averages squares of `factor` pixels per side; drops an incomplete last row or column."""
     height, width = (side // factor * factor for side in photo.shape[:2])
     blocks = photo[:height, :width].astype(np.float64)
     return blocks.reshape(height // factor, factor, width // factor, factor, 3).mean((1, 3))
 
 
 def align(photo: Array, points: Array, template: Array, side: int) -> Array:
-    """The chip, [side, side, 3] float64, unrounded; black outside the photo.
+    """Samples the chip, [side, side, 3] float64, unrounded; black outside the photo.
 
-    A face much larger than the chip is first averaged down by the whole factor that brings its
+    A face much larger than the chip is first averaged down by the integer factor that brings its
     scale to between 1/2 and 1.
     """
     scale = scale_of(similarity_transform(points, template))
@@ -156,7 +159,7 @@ def align(photo: Array, points: Array, template: Array, side: int) -> Array:
 
 
 def warp(photo: Array, transform: Array, side: int) -> Array:
-    """Bilinear interpolation of the photo at the places that land on the chip's pixels."""
+    """Interpolates the photo bilinearly at the positions of the chip's pixels."""
     back = np.linalg.inv(transform[:, :2])
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2)
     places = (grid - transform[:, 2]) @ back.T
@@ -171,8 +174,8 @@ def warp(photo: Array, transform: Array, side: int) -> Array:
     return (upper * (1 - v) + lower * v).reshape(side, side, 3)
 
 
-def normalised(vector: Array) -> Array:
-    """The vector at length 1."""
+def normalized(vector: Array) -> Array:
+    """Normalizes a vector to length 1."""
     return vector / np.linalg.norm(vector)
 
 
@@ -187,13 +190,13 @@ class Embedder:
         self._session = open_session(folder / fp if model is None else model)
 
     def embed(self, chip: Array) -> Array:
-        """The unit embedding of a chip: the mean of its own and its mirror image's."""
+        """Returns the unit embedding of a chip: the mean of its own and its mirror image's."""
         views = np.stack([chip, chip[:, ::-1]]) if self._pack["mirror"] else chip[None]
         pack = self._pack
-        tensor = to_tensor(views, pack["colour"], pack["mean"], pack["scale"])
+        tensor = to_tensor(views, pack["color"], pack["mean"], pack["scale"])
         (vectors,) = self._session.run(["embedding"], {"input": tensor})
-        return normalised(np.mean([normalised(v.astype(np.float64)) for v in vectors], axis=0))
+        return normalized(np.mean([normalized(v.astype(np.float64)) for v in vectors], axis=0))
 
     def align(self, photo: Array, face: Face) -> Array:
-        """The face's chip, unrounded."""
+        """Returns the face's chip, unrounded."""
         return align(photo, face.points, self.template, self.side)

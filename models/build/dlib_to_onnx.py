@@ -1,13 +1,12 @@
 """Converts dlib's `dlib_face_recognition_resnet_model_v1.dat` to ONNX.
 
-The file is dlib's own serialisation (`dlib/serialize.h`, `dlib/dnn/layers.h`): the layers' names
+The file is dlib's own serialization (`dlib/serialize.h`, `dlib/dnn/layers.h`): the layers' names
 and parameters, input first. The network is the 29-layer ResNet of dlib's
-`dnn_face_recognition_ex.cpp`, made for 150 x 150 RGB chips, whose 128 numbers are compared by
-distance.
+`dnn_face_recognition_ex.cpp`, for 150 x 150 RGB chips; its 128 numbers are compared by distance.
 
-Three things become simpler on the way: each affine layer (a frozen batch normalisation) is folded
-into the convolution before it; the colour mean and the division by 256 into the first
-convolution, which has no padding, so that this is exact; and training state is dropped.
+The conversion makes three simplifications. It folds each affine layer (a frozen batch
+normalization) into the convolution before it. It folds the color mean and the division by 256 into
+the first convolution, which is exact, because that has no padding. It drops training state.
 """
 
 from dataclasses import dataclass, field
@@ -31,11 +30,11 @@ class Layer:
 
 
 class FormatError(ValueError):
-    """The file is not the serialised network that this converter knows."""
+    """The error for a file that is not the serialized network that this converter supports."""
 
 
 class Reader:
-    """dlib's primitive types, read in sequence from a buffer."""
+    """A reader of dlib's primitive types from a buffer."""
 
     def __init__(self, blob: bytes) -> None:
         self._blob = blob
@@ -43,11 +42,11 @@ class Reader:
 
     @property
     def finished(self) -> bool:
-        """Whether everything has been read."""
+        """Returns whether everything was read."""
         return self._at >= len(self._blob)
 
     def integer(self) -> int:
-        """A control byte (low four bits: byte count; 0x80: negative), then that many bytes."""
+        """Reads a control byte (low 4 bits: byte count; 0x80: negative), then that many bytes."""
         control = self._take(1)[0]
         count = control & 15
         if not 1 <= count <= 8 or control & 0x70:
@@ -56,42 +55,42 @@ class Reader:
         return -value if control & 0x80 else value
 
     def integers(self, count: int) -> list[int]:
-        """Several integers in a row."""
+        """Reads several integers in a row."""
         return [self.integer() for _ in range(count)]
 
     def real(self) -> float:
-        """A mantissa and a binary exponent, both integers."""
+        """Reads a mantissa and a binary exponent, both integers."""
         mantissa = self.integer()
         return mantissa * 2.0 ** self.integer()
 
     def reals(self, count: int) -> list[float]:
-        """Several reals in a row."""
+        """Reads several reals in a row."""
         return [self.real() for _ in range(count)]
 
     def text(self) -> str:
-        """A length, then that many bytes."""
+        """Reads a length, then that many bytes."""
         return self._take(self.integer()).decode("ascii")
 
     def flag(self) -> bool:
-        """A single character, `0` or `1`."""
+        """Reads a single character, `0` or `1`."""
         character = self._take(1)
         if character not in (b"0", b"1"):
             raise FormatError(f"no flag at byte {self._at - 1}")
         return character == b"1"
 
     def tensor(self) -> np.ndarray:
-        """Version 2, the four dimensions, then little-endian float32 values."""
+        """Reads version 2, the four dimensions, then little-endian float32 values."""
         self.expect(2)
         shape = self.integers(4)
         return np.frombuffer(self._take(4 * int(np.prod(shape))), "<f4").reshape(shape)
 
     def alias(self) -> list[int]:
-        """Version 1, then the dimensions of a view into a parameter tensor."""
+        """Reads version 1, then the dimensions of a view into a parameter tensor."""
         self.expect(1)
         return self.integers(4)
 
     def expect(self, value: int) -> None:
-        """Reads an integer that can only be `value`, such as a version."""
+        """Reads an integer that must be `value`, such as a version."""
         found = self.integer()
         if found != value:
             raise FormatError(f"found {found} before byte {self._at}, expected {value}")
@@ -110,7 +109,7 @@ class Reader:
 
 
 def parse(blob: bytes) -> list[Layer]:
-    """The layers in forward order, `input_rgb_image_sized` first."""
+    """Reads the layers in forward order, `input_rgb_image_sized` first."""
     reader = Reader(blob)
     reader.expect(1)
     if reader.text() != "loss_metric_2":
@@ -129,7 +128,7 @@ def parse(blob: bytes) -> list[Layer]:
         for _ in range(3):
             reader.tensor()  # training state, small or empty
         if len(layers) == 2:
-            reader.expect(1)  # the first computing layer tells its sample expansion factor
+            reader.expect(1)  # the sample expansion factor of the first computing layer
     return layers
 
 
@@ -171,7 +170,7 @@ def _details(kind: str, reader: Reader) -> dict[str, Any]:
 
 
 class Converter:
-    """Adds the layers to one graph, keeping track of shapes and of the open residual block."""
+    """A builder of one graph that tracks shapes and the open residual block."""
 
     def __init__(self, layers: list[Layer], half: bool) -> None:
         self._layers = layers
@@ -181,7 +180,7 @@ class Converter:
         self._convolutions = 0
 
     def convert(self) -> onnx.ModelProto:
-        """The whole embedder."""
+        """Builds the whole embedder."""
         rows, columns = self._layers[0].details["size"]
         x = self._shaped("input", (3, rows, columns))
         block = shortcut = x  # where the open residual block begins, and its second operand
@@ -224,7 +223,7 @@ class Converter:
             mean = np.array(self._layers[0].details["mean"])
             bias = bias - (weights * mean[None, :, None, None]).sum((1, 2, 3))
         stride, padding, side = layer.details["stride"], layer.details["padding"], weights.shape[2]
-        # The first convolution holds the mean too, so rounding it would cost the most: keep it.
+        # The first convolution includes the mean, so rounding it would cost the most: keep it.
         kernel = self._constant(f"w{n}", weights.astype(np.float32), full=n == 0)
         output = self._graph.op(
             "Conv",
@@ -248,7 +247,7 @@ class Converter:
         return self._shaped(output, (channels, (height - side) // 2 + 1, (width - side) // 2 + 1))
 
     def _add(self, left: str, right: str, name: str) -> str:
-        """dlib reads what the smaller tensor lacks, after its end on each axis, as zero."""
+        """Adds two tensors as dlib does: the smaller one is zero beyond its end on each axis."""
         shape: Shape = tuple(map(max, self._shapes[left], self._shapes[right]))  # type: ignore[assignment]
         operands = [self._padded(left, shape), self._padded(right, shape)]
         return self._shaped(self._graph.op("Add", operands, name), shape)
@@ -272,8 +271,8 @@ class Converter:
 
 
 def convert(layers: list[Layer], half: bool) -> onnx.ModelProto:
-    """The embedder: `input` [N, 3, 150, 150], RGB in 0..255, to `embedding` [N, 128].
+    """Builds the embedder from `input` [N, 3, 150, 150], RGB in 0..255, to `embedding` [N, 128].
 
-    With `half`, large weights are stored as float16: half the size, computed in float32 as ever.
+    With `half`, large weights are stored as float16 (half the size) and computed in float32.
     """
     return Converter(layers, half).convert()

@@ -21,20 +21,20 @@ STRIDES = (8, 16, 32)
 HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}  # output name: values for each cell
 PROBABILITIES = ("cls", "obj")
 STEM_CHANNELS = 16
-STEM_PATCH = 27  # 3 x 3 pixels x 3 colours; the library pads each row to 32 for its SIMD loops
+STEM_PATCH = 27  # 3 x 3 pixels x 3 colors; the library pads each row to 32 for its SIMD loops
 
 Weights = Mapping[str, np.ndarray]
 
 
 class Converter:
-    """Adds the network's blocks to one graph."""
+    """A builder that adds the network's blocks to one graph."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._graph = Graph()
 
     def convert(self) -> onnx.ModelProto:
-        """The whole detector."""
+        """Builds the whole detector."""
         pyramid = self._neck(self._backbone(self._stem()))
         shapes = self._heads(pyramid)
         return self._graph.model(
@@ -42,7 +42,7 @@ class Converter:
         )
 
     def _unit(self, x: str, name: str, relu: bool = True) -> str:
-        """A 1x1 convolution, stored [out][in], then a depthwise 3x3 one, stored [9][channel]."""
+        """Adds a 1x1 convolution ([out][in]), then a depthwise 3x3 one ([9][channel])."""
         weights, graph = self._weights, self._graph
         pointwise_bias = weights[f"{name}_pw_bias"]
         depthwise_bias = weights[f"{name}_dw_bias"]
@@ -71,7 +71,7 @@ class Converter:
         return self._graph.op("MaxPool", [x], f"{x}_pool", kernel_shape=[2, 2], strides=[2, 2])
 
     def _stem(self) -> str:
-        """Halves the image; the kernel is stored [out][y][x][colour]."""
+        """Halves the image; the kernel is stored [out][y][x][color]."""
         graph = self._graph
         rows = self._weights["backbone__model0_pw_weight"].reshape(STEM_CHANNELS, -1)
         kernel = rows[:, :STEM_PATCH].reshape(STEM_CHANNELS, 3, 3, 3).transpose(0, 3, 1, 2)
@@ -87,7 +87,7 @@ class Converter:
         return self._pool(self._unit(graph.op("Relu", [x], "stem"), "backbone__model0_dp"))
 
     def _backbone(self, x: str) -> list[str]:
-        """Feature maps at the three strides, finest first."""
+        """Returns the feature maps at the three strides, finest first."""
         levels = []
         for block in range(1, 6):
             if block >= 3:
@@ -138,5 +138,5 @@ class Converter:
 
 
 def convert(weights: Weights) -> onnx.ModelProto:
-    """The detector from its weight arrays by symbol name, as `elf.data_symbols` reads them."""
+    """Builds the detector from its weight arrays by symbol name, as read by `elf.data_symbols`."""
     return Converter(weights).convert()

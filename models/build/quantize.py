@@ -1,20 +1,25 @@
-"""The int8 embedder: static quantisation with QDQ nodes.
+"""The int8 embedders: static quantization with QDQ nodes.
 
 Weights are signed, symmetric, with a scale for each output channel; activations are unsigned
-8-bit, with a little more than the range they took on calibration chips. The two halves are kept
-apart on purpose:
+8-bit, with their range on the calibration chips, or a little more. There are two separate steps:
 
 - `measure_ranges` runs the float network over chips of the fixture portraits. Its results depend
-  a little on the processor, so they are committed (`ranges.json`).
-- `quantise` makes the model from the float network and those ranges: the same bytes everywhere.
+  a little on the processor, so they are committed (`ranges/`).
+- `quantize` makes the model from the float network and those ranges: the same bytes everywhere.
 
-`python quantize.py` measures the ranges again and writes `ranges.json`.
+If the recipe says so, both begin with the network after `equalize.py`.
+
+`python quantize.py PACK` measures again and writes `ranges/PACK.json`, and `scales/PACK.json` if
+the network is equalized.
 """
 
+import argparse
 import io
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +34,10 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry
 from PIL import Image
 
+import equalize
 from pipeline import (
+    FIXTURES,
+    MODELS,
     Array,
     Detector,
     Embedder,
@@ -40,8 +48,7 @@ from pipeline import (
     warp,
 )
 
-HERE = Path(__file__).resolve().parent
-RANGES = HERE / "ranges.json"
+RANGES = Path(__file__).resolve().parent / "ranges"
 CALIBRATION_PHOTOS = (
     "biden.jpg",
     "collins.jpg",
@@ -54,21 +61,36 @@ CALIBRATION_PHOTOS = (
 VARIANTS_OF_EACH = 30  # 7 photos x 30 = 210 chips
 SEED = 150
 
-# Four people do not show the network everything that it will see, so activations get this much
-# more room than they took. 1.15, 1.3 and 1.5 were tried; README.md has what came of it.
-HEADROOM = 1.3
 INPUT = "input"  # the pixels, whose range is known
-# The last, dense layer costs next to nothing and its rounding goes straight into the embedding.
-KEPT_IN_FLOAT = ["embedding"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices for one network."""
+
+    # The ranges of activations are widened by this factor, because four people do not cover all
+    # inputs of the network.
+    headroom: float
+    # Whether channels are rescaled first.
+    equalized: bool
+    # Nodes that are cheap, and whose rounding errors directly affect the embedding.
+    kept_in_float: tuple[str, ...]
+
+
+# The README of each pack has the results of other choices.
+RECIPES = {
+    "dlib": Recipe(headroom=1.3, equalized=False, kept_in_float=("embedding",)),
+    "mobilefacenet": Recipe(headroom=1.0, equalized=True, kept_in_float=()),
+}
 
 Ranges = dict[str, tuple[float, float]]
 
 
 def calibration_chips(pack: Path, photos: Path) -> Iterator[Array]:
-    """Chips of the portraits as cameras might have taken them, [side, side, 3] uint8.
+    """Returns chips of the portraits with the variations of cameras, [side, side, 3] uint8.
 
-    The first of each portrait is as it is; the others are moved by up to 4 pixels, turned by up
-    to 8 degrees, scaled by up to 10 %, mirrored, lit differently, blurred, and recompressed.
+    The first chip of each portrait is unchanged. The others are shifted by up to 4 pixels, rotated
+    by up to 8 degrees, scaled by up to 10 %, mirrored, lit differently, blurred, and recompressed.
     """
     detector, embedder = Detector(pack), Embedder(pack)
     chance = np.random.Generator(np.random.PCG64(SEED))
@@ -83,7 +105,7 @@ def calibration_chips(pack: Path, photos: Path) -> Iterator[Array]:
 
 
 def _moved(template: Array, chance: np.random.Generator) -> Array:
-    """The template shifted, turned and scaled about its middle."""
+    """Returns the template shifted, rotated and scaled around its middle."""
     angle = np.deg2rad(chance.uniform(-8, 8))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = template.mean(0)
@@ -92,7 +114,7 @@ def _moved(template: Array, chance: np.random.Generator) -> Array:
 
 
 def _as_camera(chip: Array, chance: np.random.Generator) -> Array:
-    """The chip under other light, out of focus, and through JPEG."""
+    """Returns the chip in other light, out of focus, and recompressed as JPEG."""
     if chance.random() < 0.5:
         chip = chip[:, ::-1]
     chip = 255 * (np.clip(chip, 0, 255) / 255) ** chance.uniform(0.5, 1.6)  # exposure
@@ -108,7 +130,7 @@ def _as_camera(chip: Array, chance: np.random.Generator) -> Array:
 
 
 def _blurred(chip: Array, sigma: float) -> Array:
-    """A Gaussian blur, edges repeated."""
+    """Applies a Gaussian blur that repeats the edges."""
     reach = int(np.ceil(3 * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights /= weights.sum()
@@ -120,21 +142,27 @@ def _blurred(chip: Array, sigma: float) -> Array:
     return chip
 
 
-class _Chips(CalibrationDataReader):
-    """Feeds chips to ONNX Runtime's calibrator, one at a time."""
+def calibration_inputs(pack: Path) -> Iterator[Array]:
+    """Returns the calibration chips as the network's inputs."""
+    embedder = read_pack(pack)["embedder"]
+    how = (embedder["color"], embedder["mean"], embedder["scale"])
+    for chip in calibration_chips(pack, FIXTURES / "faces"):
+        yield to_tensor(chip[None], *how)
 
-    def __init__(self, chips: Iterator[Array], pack: Path) -> None:
-        embedder = read_pack(pack)["embedder"]
-        self._how = (embedder["colour"], embedder["mean"], embedder["scale"])
-        self._chips = chips
+
+class _Inputs(CalibrationDataReader):
+    """A source of inputs for ONNX Runtime's calibrator, one at a time."""
+
+    def __init__(self, inputs: Iterator[Array]) -> None:
+        self._inputs = inputs
 
     def get_next(self) -> dict[str, Array] | None:  # type: ignore[override]
-        chip = next(self._chips, None)
-        return None if chip is None else {INPUT: to_tensor(chip[None], *self._how)}
+        tensor = next(self._inputs, None)
+        return None if tensor is None else {INPUT: tensor}
 
 
-def measure_ranges(model: onnx.ModelProto, chips: Iterator[Array], pack: Path) -> Ranges:
-    """Least and greatest value of every quantised tensor over the chips."""
+def measure_ranges(model: onnx.ModelProto, inputs: Iterator[Array]) -> Ranges:
+    """Measures the minimum and maximum of every quantized tensor over the inputs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "float.onnx")
         onnx.save(model, path)
@@ -144,7 +172,7 @@ def measure_ranges(model: onnx.ModelProto, chips: Iterator[Array], pack: Path) -
             augmented_model_path=str(Path(folder, "augmented.onnx")),
             calibrate_method=CalibrationMethod.MinMax,
         )
-        calibrator.collect_data(_Chips(chips, pack))
+        calibrator.collect_data(_Inputs(inputs))
         data = calibrator.compute_data()
         ranges = {}
         for name, tensor in data.items():
@@ -153,19 +181,19 @@ def measure_ranges(model: onnx.ModelProto, chips: Iterator[Array], pack: Path) -
         return ranges
 
 
-def with_headroom(ranges: Ranges) -> Ranges:
-    """The ranges, widened; zero stays a bound where it was one."""
+def with_headroom(ranges: Ranges, factor: float) -> Ranges:
+    """Widens the ranges; a bound of zero stays zero."""
     return {
-        name: bounds if name == INPUT else (bounds[0] * HEADROOM, bounds[1] * HEADROOM)
+        name: bounds if name == INPUT else (bounds[0] * factor, bounds[1] * factor)
         for name, bounds in ranges.items()
     }
 
 
-def quantise(model: onnx.ModelProto, ranges: Ranges) -> bytes:
-    """The quantised model, serialised. `model` is the float32 embedder; it is not changed.
+def quantize(model: onnx.ModelProto, ranges: Ranges, recipe: Recipe) -> bytes:
+    """Returns the serialized quantized model; `model`, the float32 embedder, is not changed.
 
     Weights use 7 of their 8 bits (`reduce_range`): x86 processors without VNNI add pairs of
-    products in 16 bits, which saturate with 8-bit weights, and a pack must not recognise people
+    products in 16 bits, which saturate with 8-bit weights, and a pack must not recognize people
     worse on an older machine. With 7 bits every processor computes the same integers.
     """
     copy = onnx.ModelProto()
@@ -174,10 +202,10 @@ def quantise(model: onnx.ModelProto, ranges: Ranges) -> bytes:
         CalibrationMethod.MinMax,
         {
             name: tuple(np.array(bound, np.float32) for bound in bounds)
-            for name, bounds in with_headroom(ranges).items()
+            for name, bounds in with_headroom(ranges, recipe.headroom).items()
         },
     )
-    quantiser = QDQQuantizer(
+    quantizer = QDQQuantizer(
         copy,
         per_channel=True,
         reduce_range=True,
@@ -185,36 +213,43 @@ def quantise(model: onnx.ModelProto, ranges: Ranges) -> bytes:
         activation_qType=QuantType.QUInt8,
         tensors_range=data,
         nodes_to_quantize=[],
-        nodes_to_exclude=KEPT_IN_FLOAT,
+        nodes_to_exclude=list(recipe.kept_in_float),
         op_types_to_quantize=list(QDQRegistry),
         extra_options={},
     )
-    quantiser.quantize_model()
-    quantiser.model.topological_sort()
-    quantised = quantiser.model.model
-    onnx.checker.check_model(quantised)
-    return quantised.SerializeToString(deterministic=True)
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    quantized = quantizer.model.model
+    onnx.checker.check_model(quantized)
+    return quantized.SerializeToString(deterministic=True)
 
 
-def read_ranges(path: Path = RANGES) -> Ranges:
-    """The committed ranges."""
-    return {name: (low, high) for name, (low, high) in json.loads(path.read_text()).items()}
+def read_ranges(pack: str) -> Ranges:
+    """Reads the committed ranges of a pack."""
+    ranges = json.loads((RANGES / f"{pack}.json").read_text(encoding="utf-8"))
+    return {name: (low, high) for name, (low, high) in ranges.items()}
 
 
-def write_ranges(ranges: Ranges, path: Path = RANGES) -> None:
-    """One line for each tensor."""
+def write_ranges(ranges: Ranges, pack: str) -> None:
+    """Writes one line per tensor."""
     lines = (f'  "{name}": [{low!r}, {high!r}]' for name, (low, high) in sorted(ranges.items()))
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    (RANGES / f"{pack}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Measures the ranges on the committed pack and fixtures."""
-    import build
+    """Measures on the committed pack and fixtures."""
+    from build import EMBEDDERS
 
-    pack = HERE.parent
-    photos = pack.parents[1] / "tests" / "fixtures" / "faces"
-    chips = calibration_chips(pack, photos)
-    write_ranges(measure_ranges(build.float_embedder(), chips, pack))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pack", choices=sorted(RECIPES))
+    pack = parser.parse_args().pack
+    model = EMBEDDERS[pack](False)
+    inputs = partial(calibration_inputs, MODELS / pack)
+    if RECIPES[pack].equalized:
+        exponents = equalize.measure(model, inputs())
+        equalize.write(exponents, pack)
+        model = equalize.rescale(model, exponents)
+    write_ranges(measure_ranges(model, inputs()), pack)
 
 
 if __name__ == "__main__":
