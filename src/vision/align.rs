@@ -1,23 +1,25 @@
-//! Bringing a face to the place where the embedder wants it.
+//! Aligns a face with the template of the embedder.
 //!
-//! A similarity (turn, scale, move: 4 degrees of freedom) is fitted to the five points by least
-//! squares (Umeyama 1991), and the chip is sampled from the image through its inverse: bilinear,
-//! black outside. Faces more than twice the chip's size are shrunk by area first.
+//! A similarity transform (rotation, scale, translation: 4 degrees of freedom) is fitted to the
+//! five points by least squares (Umeyama 1991). The chip is sampled from the image through its
+//! inverse, with bilinear interpolation and black outside of the image. Faces of at least twice
+//! the chip's size are averaged down first.
 
 use image::RgbImage;
 
-/// x' = a·x − b·y + x0, y' = b·x + a·y + y0. Pixels are points: (0, 0) is the first one's middle.
+/// The transform x' = a·x − b·y + x0, y' = b·x + a·y + y0. Pixels are points: (0, 0) is the center
+/// of the first pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Similar {
+pub struct SimilarityTransform {
     a: f32,
     b: f32,
     x0: f32,
     y0: f32,
 }
 
-impl Similar {
-    /// The similarity that takes `from` to `to` with the least squared error; `None` when the
-    /// points of `from` are all but one.
+impl SimilarityTransform {
+    /// Fits the transform that maps `from` to `to` with the least squared error; `None` if the
+    /// points of `from` are practically the same point.
     pub fn fit(from: &[(f32, f32); 5], to: &[(f32, f32); 5]) -> Option<Self> {
         let mean = |points: &[(f32, f32); 5]| {
             let (x, y) = points
@@ -43,7 +45,7 @@ impl Similar {
         (spread > 1e-3 && fitted.scale() > 1e-4 && fitted.scale().is_finite()).then_some(fitted)
     }
 
-    /// Turns by `degrees` and scales about a point, then moves.
+    /// Creates the transform that rotates by `degrees` and scales around a point, then moves.
     pub fn about((x, y): (f32, f32), degrees: f32, scale: f32, (dx, dy): (f32, f32)) -> Self {
         let (sin, cos) = degrees.to_radians().sin_cos();
         let (a, b) = (cos * scale, sin * scale);
@@ -55,7 +57,7 @@ impl Similar {
         }
     }
 
-    /// This one first, then `next`.
+    /// Returns the transform that applies this one first, then `next`.
     pub fn then(self, next: Self) -> Self {
         let (x0, y0) = next.apply((self.x0, self.y0));
         Self {
@@ -66,7 +68,7 @@ impl Similar {
         }
     }
 
-    /// Where a point goes.
+    /// Transforms a point.
     pub fn apply(self, (x, y): (f32, f32)) -> (f32, f32) {
         (
             self.a * x - self.b * y + self.x0,
@@ -74,7 +76,7 @@ impl Similar {
         )
     }
 
-    /// By how much it enlarges.
+    /// Returns the factor by which it enlarges.
     pub fn scale(self) -> f32 {
         self.a.hypot(self.b)
     }
@@ -91,13 +93,13 @@ impl Similar {
     }
 }
 
-/// Memory for a shrunk part of an image, used again and again.
+/// A reusable buffer for the shrunk part of an image.
 #[derive(Debug, Default)]
-pub struct Shrunk {
+pub struct ShrinkBuffer {
     pixels: Vec<u8>,
 }
 
-/// RGB pixels in rows.
+/// A view of RGB pixels, row by row.
 #[derive(Clone, Copy)]
 struct Pixels<'a> {
     data: &'a [u8],
@@ -105,12 +107,12 @@ struct Pixels<'a> {
     height: usize,
 }
 
-/// Samples a square chip of `side` × `side` RGB pixels, where `place` takes the image to the chip.
+/// Samples a square chip of `side` × `side` RGB pixels; `to_chip` maps the image to the chip.
 pub fn chip(
     image: &RgbImage,
-    place: Similar,
+    to_chip: SimilarityTransform,
     side: usize,
-    shrunk: &mut Shrunk,
+    shrunk: &mut ShrinkBuffer,
     chip: &mut Vec<u8>,
 ) {
     chip.resize(side * side * 3, 0);
@@ -119,12 +121,12 @@ pub fn chip(
         width: image.width() as usize,
         height: image.height() as usize,
     };
-    let back = place.inverse();
-    let factor = (1.0 / place.scale()).floor() as usize;
+    let back = to_chip.inverse();
+    let factor = (1.0 / to_chip.scale()).floor() as usize;
     if factor < 2 {
         return sample(whole, back, side, chip);
     }
-    // The part of the image that the chip covers, in steps of `factor` pixels.
+    // The part of the image that the chip covers, in blocks of `factor` pixels.
     let end = (side - 1) as f32;
     let corners = [(0.0, 0.0), (end, 0.0), (0.0, end), (end, end)].map(|corner| back.apply(corner));
     let span = |pick: fn((f32, f32)) -> f32, length: usize| {
@@ -153,10 +155,10 @@ pub fn chip(
         (top, bottom),
         &mut shrunk.pixels,
     );
-    // A small pixel's middle lies in the middle of those that it is the mean of.
+    // The center of a small pixel is the center of the pixels that it averages.
     let half = (factor as f32 - 1.0) / 2.0;
     let step = factor as f32;
-    let back = back.then(Similar {
+    let back = back.then(SimilarityTransform {
         a: 1.0 / step,
         b: 0.0,
         x0: -half / step - left as f32,
@@ -165,7 +167,7 @@ pub fn chip(
     sample(small, back, side, chip);
 }
 
-/// Means of `factor` × `factor` blocks, of the blocks in the given columns and rows.
+/// Averages blocks of `factor` × `factor` pixels, for the given columns and rows of blocks.
 fn shrink<'a>(
     image: Pixels<'_>,
     factor: usize,
@@ -204,8 +206,9 @@ fn shrink<'a>(
     }
 }
 
-/// Bilinear, black outside. `back` takes the chip to the image.
-fn sample(image: Pixels<'_>, back: Similar, side: usize, chip: &mut [u8]) {
+/// Samples the chip with bilinear interpolation, black outside of the image. `back` maps the chip
+/// to the image.
+fn sample(image: Pixels<'_>, back: SimilarityTransform, side: usize, chip: &mut [u8]) {
     let (wide, high) = (image.width as i64, image.height as i64);
     let at = |x: i64, y: i64, channel: usize| {
         if (0..wide).contains(&x) && (0..high).contains(&y) {
@@ -270,12 +273,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_fit_of_points_that_were_moved_as_one_is_exact(
+        fn the_fit_of_transformed_points_is_exact(
             turn in -180f32..180.0, scale in 0.1f32..8.0, dx in -500f32..500.0, dy in -500f32..500.0,
         ) {
-            let moved = Similar::about((0.0, 0.0), turn, scale, (dx, dy));
+            let moved = SimilarityTransform::about((0.0, 0.0), turn, scale, (dx, dy));
             let points = TEMPLATE.map(|point| moved.apply(point));
-            let back = Similar::fit(&points, &TEMPLATE).unwrap();
+            let back = SimilarityTransform::fit(&points, &TEMPLATE).unwrap();
             for (point, wanted) in points.iter().zip(&TEMPLATE) {
                 let (x, y) = back.apply(*point);
                 prop_assert!((x - wanted.0).abs() < 0.01 && (y - wanted.1).abs() < 0.01);
@@ -283,29 +286,29 @@ mod tests {
         }
 
         #[test]
-        fn any_place_gives_a_chip_without_a_panic(
+        fn no_transform_panics(
             turn in -180f32..180.0, scale in 0.02f32..20.0, dx in -900f32..900.0, dy in -900f32..900.0,
             width in 16u32..200, height in 16u32..200,
         ) {
             let image = RgbImage::from_pixel(width, height, Rgb([9, 9, 9]));
-            let place = Similar::about((0.0, 0.0), turn, scale, (dx, dy));
+            let to_chip = SimilarityTransform::about((0.0, 0.0), turn, scale, (dx, dy));
             let mut out = Vec::new();
-            chip(&image, place, 32, &mut Shrunk::default(), &mut out);
+            chip(&image, to_chip, 32, &mut ShrinkBuffer::default(), &mut out);
             prop_assert!(out.iter().all(|&value| value <= 9));
         }
     }
 
     #[test]
-    fn points_that_are_all_one_have_no_fit() {
-        assert_eq!(Similar::fit(&[(5.0, 5.0); 5], &TEMPLATE), None);
+    fn identical_points_have_no_fit() {
+        assert_eq!(SimilarityTransform::fit(&[(5.0, 5.0); 5], &TEMPLATE), None);
     }
 
     #[test]
-    fn without_a_change_the_chip_is_the_image_and_black_beyond() {
+    fn the_identity_copies_the_image_and_leaves_the_rest_black() {
         let image = RgbImage::from_fn(20, 18, |x, y| Rgb([x as u8 * 5, y as u8 * 5, 200]));
         let mut out = Vec::new();
-        let same = Similar::about((0.0, 0.0), 0.0, 1.0, (0.0, 0.0));
-        chip(&image, same, 24, &mut Shrunk::default(), &mut out);
+        let same = SimilarityTransform::about((0.0, 0.0), 0.0, 1.0, (0.0, 0.0));
+        chip(&image, same, 24, &mut ShrinkBuffer::default(), &mut out);
         let at = |x: usize, y: usize| [0, 1, 2].map(|channel| out[(y * 24 + x) * 3 + channel]);
         assert_eq!(at(7, 9), [35, 45, 200]);
         assert_eq!(at(19, 17), [95, 85, 200]);
@@ -314,12 +317,12 @@ mod tests {
     }
 
     #[test]
-    fn a_large_face_is_shrunk_by_area_to_the_same_place() {
-        // A ramp keeps its value under the mean of any symmetric block.
+    fn a_large_face_is_averaged_down_to_the_same_place() {
+        // The mean of a symmetric block of a linear ramp is the value at its center.
         let image = RgbImage::from_fn(600, 600, |x, y| Rgb([(x / 3) as u8, (y / 3) as u8, 50]));
-        let place = Similar::about((0.0, 0.0), 0.0, 0.2, (-20.0, -20.0));
+        let to_chip = SimilarityTransform::about((0.0, 0.0), 0.0, 0.2, (-20.0, -20.0));
         let mut out = Vec::new();
-        chip(&image, place, 60, &mut Shrunk::default(), &mut out);
+        chip(&image, to_chip, 60, &mut ShrinkBuffer::default(), &mut out);
         for (u, v) in [(5usize, 5usize), (30, 41), (55, 9)] {
             let wanted = [(u as f32 + 20.0) * 5.0 / 3.0, (v as f32 + 20.0) * 5.0 / 3.0];
             for (channel, wanted) in wanted.into_iter().enumerate() {

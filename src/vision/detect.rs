@@ -1,11 +1,15 @@
-//! Finding faces: feeds a detector, reads its outputs, keeps one box for each face.
+//! Detects faces: runs a detector, reads its outputs, and keeps one box for each face.
 
 use fast_image_resize::{
     FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
     images::{Image, ImageRef},
 };
 use image::RgbImage;
-use ort::{inputs, session::Session, value::TensorRef};
+use ort::{
+    inputs,
+    session::{RunOptions, Session},
+    value::TensorRef,
+};
 
 use super::{
     pack::{DetectorFamily, DetectorSpec},
@@ -14,25 +18,26 @@ use super::{
 };
 use crate::ports::FaceBox;
 
-/// A face as the detector put it out, in pixels of the image that it was given.
+/// A detected face, in pixels of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {
-    /// Where.
+    /// Its bounding box.
     pub bounds: FaceBox,
     /// Right eye (image left), left eye, nose tip, right and left mouth corner.
     pub landmarks: [(f32, f32); 5],
-    /// 0..1.
+    /// The detector's score, 0..1.
     pub score: f32,
 }
 
-/// The strides of the detector's three grids, pixels.
+/// The strides of the detector's three grids, in pixels.
 const STRIDES: [usize; 3] = [8, 16, 32];
-/// Candidates that go into the suppression of overlaps, best first: bounds its square cost.
+/// Maximum number of candidates for the suppression of overlaps, best first. Its cost is
+/// quadratic.
 const MOST_CANDIDATES: usize = 1000;
-/// Faces that one image may have.
+/// Maximum number of faces in one image.
 const MOST_FACES: usize = 64;
 
-/// A detector on one thread, with its memory.
+/// A detection model with its buffers, for one thread.
 pub struct Detector {
     session: Session,
     input: String,
@@ -41,15 +46,16 @@ pub struct Detector {
     stride: usize,
     threshold: f32,
     overlap: f32,
-    /// Width and height, when the model takes no other.
+    /// Width and height, if the model accepts one input size only.
     fixed: Option<(usize, usize)>,
     resizer: Resizer,
     small: Vec<u8>,
+    shrinking: RunOptions,
     planes: Vec<f32>,
 }
 
 impl Detector {
-    /// Opens the model and makes sure that it is a detector of its family.
+    /// Opens the model and checks, by running it, that it is a detector of its family.
     pub fn new(runtime: &Runtime, spec: &DetectorSpec, model: &[u8]) -> Result<Self, String> {
         let session = runtime.session(model)?;
         let [input] = session.inputs() else {
@@ -61,7 +67,7 @@ impl Detector {
         let shape = input
             .dtype()
             .tensor_shape()
-            .ok_or("its input is no tensor")?;
+            .ok_or("its input is not a tensor")?;
         let fixed = match shape[..] {
             [_, 3, height, width] if height > 0 && width > 0 => {
                 Some((width as usize, height as usize))
@@ -78,7 +84,7 @@ impl Detector {
             input: input.name().to_owned(),
             session,
             feed: Feed {
-                colour: spec.colour,
+                color: spec.color,
                 mean: spec.mean,
                 scale: spec.scale,
             },
@@ -89,14 +95,15 @@ impl Detector {
             fixed,
             resizer: Resizer::new(),
             small: Vec::new(),
+            shrinking: shrinking()?,
             planes: Vec::new(),
         };
         detector.detect(&RgbImage::new(64, 64), 64)?;
         Ok(detector)
     }
 
-    /// Finds faces in an image whose longer side is brought down to `side` pixels first, best
-    /// first. Small images are not enlarged.
+    /// Detects faces, best first, after the image's longer side is scaled down to `side` pixels.
+    /// Small images are not enlarged.
     pub fn detect(&mut self, image: &RgbImage, side: u32) -> Result<Vec<Detection>, String> {
         let (width, height) = image.dimensions();
         let longest = width.max(height) as f32;
@@ -132,10 +139,12 @@ impl Detector {
 
         let tensor = TensorRef::from_array_view(([1, 3, high, wide], &self.planes[..]))
             .map_err(|error| error.to_string())?;
-        let outputs = self
-            .session
-            .run(inputs![self.input.as_str() => tensor])
-            .map_err(|error| error.to_string())?;
+        let inputs = inputs![self.input.as_str() => tensor];
+        let outputs = match wide * high > LARGE_INPUT {
+            true => self.session.run_with_options(inputs, &self.shrinking),
+            false => self.session.run(inputs),
+        };
+        let outputs = outputs.map_err(|error| error.to_string())?;
         let output = |name: String, values: usize| {
             let value = outputs
                 .get(&name)
@@ -170,7 +179,7 @@ impl Detector {
                 }
             }
         }
-        let mut kept = suppress(found, self.overlap);
+        let mut kept = suppress_overlaps(found, self.overlap);
         let (grow_x, grow_y) = (width as f32 / across as f32, height as f32 / down as f32);
         for face in &mut kept {
             face.bounds = FaceBox {
@@ -183,11 +192,29 @@ impl Detector {
                 *point = (point.0 * grow_x, point.1 * grow_y);
             }
         }
+        drop(outputs);
+        if wide * high > LARGE_INPUT {
+            (self.small, self.planes) = (Vec::new(), Vec::new());
+            self.resizer.reset_internal_buffers();
+        }
         Ok(kept)
     }
 }
 
-/// The outputs of one stride: row-major cells.
+/// Inputs of more pixels are rare, and take over a hundred megabytes in ONNX Runtime and here. Both
+/// keep the memory of their largest run otherwise, so it is given back after each of these.
+const LARGE_INPUT: usize = 1_000_000;
+
+/// Returns the options of a run after which the session gives memory back.
+fn shrinking() -> Result<RunOptions, String> {
+    let mut options = RunOptions::new().map_err(|error| error.to_string())?;
+    options
+        .set("memory.enable_memory_arena_shrinkage", "cpu:0")
+        .map_err(|error| error.to_string())?;
+    Ok(options)
+}
+
+/// The outputs of one stride, with cells in row-major order.
 struct Grid<'a> {
     columns: usize,
     stride: f32,
@@ -198,13 +225,14 @@ struct Grid<'a> {
 }
 
 impl Grid<'_> {
-    /// Cells over the threshold. The score is √(class · objectness); a box is its centre's
-    /// offset in cells and the logarithm of its size, a point an offset in cells.
+    /// Reads the cells at or above the threshold. The score is √(class · objectness). A box is the
+    /// offset of its center and the logarithm of its size, both in cells; a point is an offset in
+    /// cells.
     fn read(&self, threshold: f32, found: &mut Vec<Detection>) {
         let least = threshold * threshold;
         for (cell, (&class, &object)) in self.class.iter().zip(self.object).enumerate() {
             let product = class.clamp(0.0, 1.0) * object.clamp(0.0, 1.0);
-            // Not the negation: NaN must not pass.
+            // Not written as `product < least`, because NaN must not pass.
             if !(product >= least && product > 0.0) {
                 continue;
             }
@@ -239,8 +267,8 @@ impl Grid<'_> {
     }
 }
 
-/// Keeps the best of boxes that overlap by more than `most` (intersection over union).
-fn suppress(mut found: Vec<Detection>, most: f32) -> Vec<Detection> {
+/// Keeps the best of the boxes that overlap by more than `most` (intersection over union).
+fn suppress_overlaps(mut found: Vec<Detection>, most: f32) -> Vec<Detection> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     found.truncate(MOST_CANDIDATES);
     let mut kept: Vec<Detection> = Vec::new();
@@ -258,8 +286,8 @@ fn suppress(mut found: Vec<Detection>, most: f32) -> Vec<Detection> {
     kept
 }
 
-/// Intersection over union, 0..1.
-fn overlap(a: &FaceBox, b: &FaceBox) -> f32 {
+/// Returns the intersection over union of two boxes, 0..1.
+pub(super) fn overlap(a: &FaceBox, b: &FaceBox) -> f32 {
     let across = (a.x + a.width).min(b.x + b.width) - a.x.max(b.x);
     let down = (a.y + a.height).min(b.y + b.height) - a.y.max(b.y);
     let common = across.max(0.0) * down.max(0.0);
@@ -284,8 +312,8 @@ mod tests {
     }
 
     #[test]
-    fn of_boxes_that_overlap_the_best_stays() {
-        let kept = suppress(vec![face(0.0, 0.7), face(2.0, 0.9), face(30.0, 0.6)], 0.3);
+    fn the_best_of_overlapping_boxes_is_kept() {
+        let kept = suppress_overlaps(vec![face(0.0, 0.7), face(2.0, 0.9), face(30.0, 0.6)], 0.3);
         let scores: Vec<f32> = kept.iter().map(|face| face.score).collect();
         assert_eq!(scores, [0.9, 0.6]);
     }
@@ -298,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_read_by_the_formula_and_noise_is_not() {
+    fn cells_are_read_by_the_formula_and_noise_is_skipped() {
         let mut boxes = vec![0.0; 8];
         boxes[4..].copy_from_slice(&[0.5, 0.25, 2f32.ln(), 3f32.ln()]);
         let mut points = vec![0.0; 20];

@@ -1,4 +1,4 @@
-//! Telling live people from pictures of people, when the pack has models for it.
+//! Liveness detection: tells live people from pictures of people, if the pack has models for it.
 
 use fast_image_resize::{
     FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
@@ -10,7 +10,7 @@ use ort::{inputs, session::Session, value::TensorRef};
 use super::{pack::LivenessSpec, runtime::Runtime, tensor::Feed};
 use crate::ports::FaceBox;
 
-/// A liveness model on one thread, with its memory.
+/// A liveness model with its buffers, for one thread.
 pub struct Liveness {
     session: Session,
     input: String,
@@ -24,7 +24,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Opens the model and makes sure, by running it, that it is what the pack tells of.
+    /// Opens the model and checks, by running it, that it matches the pack's description.
     pub fn new(runtime: &Runtime, spec: &LivenessSpec, model: &[u8]) -> Result<Self, String> {
         let session = runtime.session(model)?;
         let [input] = session.inputs() else {
@@ -38,7 +38,7 @@ impl Liveness {
             input: input.name().to_owned(),
             session,
             feed: Feed {
-                colour: spec.colour,
+                color: spec.color,
                 mean: spec.mean,
                 scale: spec.scale,
             },
@@ -59,7 +59,7 @@ impl Liveness {
         Ok(liveness)
     }
 
-    /// Probability that the face is a live person's, 0..1.
+    /// Returns the probability that the face is a live person's, 0..1.
     pub fn live(&mut self, image: &RgbImage, bounds: &FaceBox) -> Result<f32, String> {
         let (left, top, width, height) = enlarge(bounds, self.crop, image.dimensions());
         let source = ImageRef::new(
@@ -72,7 +72,8 @@ impl Liveness {
         let side = self.side as u32;
         let mut target = Image::from_slice_u8(side, side, &mut self.pixels, PixelType::U8x3)
             .map_err(|error| error.to_string())?;
-        // Plain bilinear without an area filter: the models were trained on such crops.
+        // Bilinear interpolation without an area filter, because the models were trained on such
+        // crops.
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear))
             .crop(left, top, width, height);
@@ -97,7 +98,7 @@ impl Liveness {
             .map_err(|error| error.to_string())?;
         let live = classes.get(self.bona_fide).ok_or_else(|| {
             format!(
-                "it has {} classes, {} is the bona fide one",
+                "it has {} classes, but class {} should be the bona fide one",
                 classes.len(),
                 self.bona_fide
             )
@@ -106,8 +107,8 @@ impl Liveness {
     }
 }
 
-/// The probability of one class: as it is when the outputs are probabilities already, by softmax
-/// when the model ends before it.
+/// Returns the probability of one class. Outputs that already are probabilities are used as they
+/// are; logits go through softmax.
 fn probability(classes: &[f32], one: f32) -> f32 {
     let sum: f32 = classes.iter().sum();
     if classes.iter().all(|value| (0.0..=1.0).contains(value)) && (sum - 1.0).abs() < 0.01 {
@@ -118,8 +119,8 @@ fn probability(classes: &[f32], one: f32) -> f32 {
     (one - most).exp() / total
 }
 
-/// The box about the same middle, `times` as large or as large as fits, moved into the image.
-/// Left, top, width and height, pixels.
+/// Enlarges a box around its middle, `times` as large or as large as fits, and moves it into the
+/// image. Returns left, top, width and height, in pixels.
 fn enlarge(bounds: &FaceBox, times: f32, (width, height): (u32, u32)) -> (f64, f64, f64, f64) {
     let (wide, high) = (width as f32, height as f32);
     let times = times
@@ -154,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_are_taken_as_they_are_and_logits_by_softmax() {
+    fn probabilities_are_used_as_they_are_and_logits_go_through_softmax() {
         assert_eq!(probability(&[0.2, 0.7, 0.1], 0.7), 0.7);
         assert!((probability(&[1.0, 1.0 + 2f32.ln(), 1.0], 1.0 + 2f32.ln()) - 0.5).abs() < 1e-6);
     }
 
     #[test]
-    fn a_crop_at_the_edge_is_moved_not_cut() {
+    fn a_crop_at_the_edge_is_moved_and_not_shortened() {
         let bounds = FaceBox {
             x: 0.0,
             y: 0.0,

@@ -1,27 +1,30 @@
-//! The eyes: decode → detect → align → quality → liveness → embed, behind a bounded engine.
+//! The face pipeline: decode → detect → align → quality → liveness → embed, behind a bounded
+//! engine.
 //!
-//! No model is known by name here: a [`pack::Pack`] says what its files are and how they are
-//! fed, [`runtime`] runs them, [`pipeline`] does one sample on one thread, and [`engine`] puts a
-//! bounded queue in front of several of those.
+//! No model name is hard-coded: a [`pack::Pack`] describes its files and their inputs, [`runtime`]
+//! runs them, [`pipeline`] processes one sample on one thread, and [`engine`] puts a bounded queue
+//! in front of several pipelines.
 
 pub mod align;
 pub mod calibrate;
-pub mod catalogue;
-pub mod cut;
+pub mod catalog;
+pub mod crop;
 pub mod decode;
 pub mod detect;
 pub mod embed;
 pub mod engine;
-pub mod glance;
+pub mod face_quality;
 pub mod liveness;
-pub mod measure;
+pub mod motion;
 pub mod pack;
 pub mod pipeline;
+mod queue;
 pub mod runtime;
 mod tensor;
 
-pub use cut::Cutter;
+pub use crop::Cropper;
+pub use decode::reduced_photo;
 pub use engine::{Engine, EngineOptions, EngineStartError, PrecisionChoice, cpu_quota};
-pub use glance::Glancer;
+pub use motion::MotionSensor;
 pub use pack::{Pack, PackError};
 pub use runtime::{Runtime, RuntimeError};

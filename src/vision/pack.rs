@@ -1,5 +1,5 @@
-//! Model packs: a folder with a `pack.toml` that says what its ONNX files are, how to feed
-//! them, what is known of their error rates, and under which licence they come.
+//! Model packs: folders with a `pack.toml` that describes their ONNX files, the inputs of these
+//! models, their error rates and their licenses.
 
 use std::{
     fmt, io,
@@ -9,142 +9,145 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::domain::biometrics::{Calibration, ModelId};
+use crate::domain::biometrics::{Calibration, ModelId, Views};
 
-/// The file in a pack's folder that describes it.
+/// The name of the file that describes a pack.
 pub const MANIFEST: &str = "pack.toml";
+/// The pack that is used by default, and its other name, under which it was installed before.
+const DEFAULT: &str = "mobilefacenet";
+const DEFAULT_ALIAS: &str = "builtin";
 
-/// A pack's description, read and checked; the files are read when the engine starts.
+/// A pack whose description was read and checked. Its model files are read when the engine starts.
 #[derive(Debug, Clone)]
 pub struct Pack {
     folder: PathBuf,
     manifest: Manifest,
 }
 
-/// What `pack.toml` says. Sizes are pixels, colours 0..255.
+/// The content of a pack's `pack.toml`. Sizes are in pixels, colors are 0..255.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The pack's own name, and that of its folder.
+    /// The pack's name, and the name of its folder.
     pub id: String,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
     /// The pack's version.
     pub version: String,
-    /// SPDX expression that covers all files.
-    pub licence: String,
-    /// How faces are found.
+    /// The license of all files, as an SPDX expression.
+    pub license: String,
+    /// The model that finds faces.
     pub detector: DetectorSpec,
-    /// How a face becomes an embedding.
+    /// The model that embeds faces.
     pub embedder: EmbedderSpec,
-    /// Models that tell live people from pictures; their probabilities are averaged.
+    /// The models that tell live people from pictures; their probabilities are averaged.
     #[serde(default)]
     pub liveness: Vec<LivenessSpec>,
-    /// Without it nobody is identified.
+    /// The measured error rates, without which the model cannot identify people.
     pub calibration: Option<Calibration>,
-    /// Where the files come from.
+    /// The sources of the files.
     #[serde(default)]
     pub sources: Vec<Source>,
 }
 
-/// Liveness models that join a pack: a folder whose `pack.toml` has neither a detector nor an
-/// embedder.
+/// Liveness models that can be added to a pack: a folder whose `pack.toml` has neither a detector
+/// nor an embedder.
 #[derive(Debug, Clone)]
 pub struct AddOn {
     folder: PathBuf,
     manifest: AddOnManifest,
 }
 
-/// What an add-on's `pack.toml` says.
+/// The content of an add-on's `pack.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddOnManifest {
-    /// The add-on's own name, and that of its folder.
+    /// The add-on's name, and the name of its folder.
     pub id: String,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// SPDX expression that covers all files.
-    pub licence: String,
-    /// Its models; their probabilities are averaged.
+    /// The license of all files, as an SPDX expression.
+    pub license: String,
+    /// The models; their probabilities are averaged.
     pub liveness: Vec<LivenessSpec>,
-    /// Where the files come from.
+    /// The sources of the files.
     #[serde(default)]
     pub sources: Vec<Source>,
 }
 
-/// What a folder with a `pack.toml` holds.
+/// The content of a folder with a `pack.toml`.
 #[derive(Debug, Clone)]
 pub enum Installed {
-    /// A pack that stands alone.
+    /// A complete pack.
     Pack(Box<Pack>),
-    /// Models that join one.
+    /// Models that can be added to a pack.
     AddOn(AddOn),
 }
 
-/// A file of a pack and how to know it.
+/// A file of a pack, with its hash and size.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ModelFile {
     /// Name inside the pack's folder.
     pub file: String,
-    /// Hexadecimal SHA-256 of the content.
+    /// SHA-256 of the content, hexadecimal.
     pub sha256: String,
-    /// Size of the content.
+    /// Size of the content, in bytes.
     pub bytes: u64,
 }
 
-/// Order of the colour planes that a model takes.
+/// Order of the color planes in a model's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Colour {
+pub enum Color {
     /// Red first.
     Rgb,
     /// Blue first.
     Bgr,
 }
 
-/// How a detector's outputs are read.
+/// A family of detectors with the same outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DetectorFamily {
-    /// `{cls,obj,bbox,kps}_{8,16,32}`, as the YuNet models put out.
+    /// The YuNet models, with the outputs `{cls,obj,bbox,kps}_{8,16,32}`.
     Yunet,
 }
 
-/// A face detector.
+/// The description of a face detector.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorSpec {
-    /// How its outputs are read.
+    /// Its family, which determines how its outputs are read.
     pub family: DetectorFamily,
     /// Its file.
     pub file: String,
-    /// Hexadecimal SHA-256 of the file.
+    /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
-    /// Size of the file.
+    /// Size of the file, in bytes.
     pub bytes: u64,
-    /// Order of the planes.
-    pub colour: Colour,
-    /// Subtracted from each plane.
+    /// Order of the color planes.
+    pub color: Color,
+    /// Mean that is subtracted from each plane.
     pub mean: [f32; 3],
-    /// Multiplied afterwards.
+    /// Factor that is applied after the mean is subtracted.
     pub scale: f32,
-    /// Both sides of the input are padded to multiples of this.
+    /// Both sides of the input are padded to a multiple of this, in pixels.
     pub stride: u32,
-    /// Least score of a face, 0..1.
+    /// Minimum score of a face, 0..1.
     pub score_threshold: f32,
-    /// Boxes that overlap more than this are one face.
+    /// Boxes with an intersection over union above this are one face, 0..1.
     pub nms_iou: f32,
 }
 
-/// How an embedding model is stored.
+/// The number format of an embedding model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Floating point.
     Fp,
-    /// Quantised to eight bits.
+    /// Quantized to 8-bit integers.
     Int8,
 }
 
@@ -157,133 +160,146 @@ impl fmt::Display for Precision {
     }
 }
 
-/// One file of an embedding model.
+/// An embedding model in one precision.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// How it is stored.
+    /// Its number format.
     pub precision: Precision,
     /// Its file.
     pub file: String,
-    /// Hexadecimal SHA-256 of the file.
+    /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
-    /// Size of the file.
+    /// Size of the file, in bytes.
     pub bytes: u64,
 }
 
-/// An embedding model, in one or more precisions that are comparable with each other.
+/// The description of an embedding model, in one or more precisions whose embeddings can be
+/// compared with each other.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedderSpec {
-    /// Names the embedding space.
+    /// The name of the embedding space.
     pub model: ModelId,
-    /// Side of the square chip.
+    /// Side of the square chip, in pixels.
     pub input: u32,
-    /// Order of the planes.
-    pub colour: Colour,
-    /// Subtracted from each plane.
+    /// Order of the color planes.
+    pub color: Color,
+    /// Mean that is subtracted from each plane.
     pub mean: [f32; 3],
-    /// Multiplied afterwards.
+    /// Factor that is applied after the mean is subtracted.
     pub scale: f32,
-    /// Length of an embedding.
+    /// Number of dimensions of an embedding.
     pub dimensions: usize,
-    /// Whether a face is the mean of the chip's embedding and its mirror image's.
+    /// Whether an embedding is the mean of those of the chip and its mirror image.
     pub mirror: bool,
-    /// Where the five points land in the chip, in the order of [`crate::ports::Face::landmarks`].
+    /// The views of a photo from which enrollment computes a template.
+    #[serde(default = "all_views")]
+    pub enroll_views: Views,
+    /// The positions of the five points in the chip, in the order of
+    /// [`crate::ports::Face::landmarks`].
     pub template: [(f32, f32); 5],
-    /// The files.
+    /// The model in each precision.
     pub variants: Vec<Variant>,
 }
 
-/// A liveness model.
+fn all_views() -> Views {
+    Views::All
+}
+
+/// The description of a liveness model.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LivenessSpec {
     /// Its file.
     pub file: String,
-    /// Hexadecimal SHA-256 of the file.
+    /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
-    /// Size of the file.
+    /// Size of the file, in bytes.
     pub bytes: u64,
-    /// Side of the square input.
+    /// Side of the square input, in pixels.
     pub input: u32,
-    /// Order of the planes.
-    pub colour: Colour,
-    /// Subtracted from each plane.
+    /// Order of the color planes.
+    pub color: Color,
+    /// Mean that is subtracted from each plane.
     pub mean: [f32; 3],
-    /// Multiplied afterwards.
+    /// Factor that is applied after the mean is subtracted.
     pub scale: f32,
-    /// How much larger than the face box the crop is.
+    /// Size of the crop over the size of the face box.
     pub crop_scale: f32,
-    /// Which output is that of a live person.
+    /// Index of the output for a live person.
     pub live_class: usize,
 }
 
-/// Where a file of the pack comes from; for people, and for the pack's own build.
+/// The source of a file of the pack, for people and for the build of the pack.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Source {
-    /// What it is and who made it.
+    /// Description and author.
     pub name: String,
-    /// SPDX expression.
-    pub licence: String,
+    /// License, as an SPDX expression.
+    pub license: String,
+    /// What is known about the origin of the weights, if the license does not say enough.
+    pub lineage: Option<String>,
+    /// The photos with which the model was trained, and their terms.
+    pub training_data: Option<String>,
 }
 
-/// Why a pack cannot be used. Names the file, and what is wrong with it.
+/// The reason why a pack cannot be used. Names the file and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// No folder of that name has a `pack.toml`.
-    #[error("no model pack {name:?}: looked for {}", list(.tried))]
+    #[error("no model pack {name:?}: found none of {}", list(.tried))]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The places.
+        /// The paths that were tried.
         tried: Vec<PathBuf>,
     },
-    /// A file is not there.
-    #[error("{} is missing: get the pack again with `rollcall models pull`", .0.display())]
+    /// A file is missing.
+    #[error("{} is missing: download the pack again with `rollcall models pull`", .0.display())]
     Missing(PathBuf),
     /// A file cannot be read.
-    #[error("{} cannot be read: {cause}", .path.display())]
+    #[error("could not read {}: {cause}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// The description is not what it should be.
-    #[error("{} is not a pack description: {cause}", .path.display())]
+    /// The description is invalid.
+    #[error("{} is not a valid pack description: {cause}", .path.display())]
     Manifest {
-        /// The description.
+        /// The description's file.
         path: PathBuf,
         /// What is wrong.
         cause: String,
     },
-    /// A file is shorter or longer than the description says.
+    /// A file has another size than the description says.
     #[error("{} has {found} bytes instead of {wanted}: it is truncated or another file", .path.display())]
     Size {
         /// The file.
         path: PathBuf,
-        /// Bytes that the description tells.
+        /// Size according to the description, in bytes.
         wanted: u64,
-        /// Bytes that are there.
+        /// Size of the file, in bytes.
         found: u64,
     },
-    /// A file has the right size and another content.
+    /// A file has the right size but another content.
     #[error("{} has SHA-256 {found} instead of {wanted}", .path.display())]
     Hash {
         /// The file.
         path: PathBuf,
-        /// Hash that the description tells.
+        /// Hash according to the description.
         wanted: String,
-        /// Hash of what is there.
+        /// Hash of the file.
         found: String,
     },
-    /// A file is intact and not the model that the description tells of.
-    #[error("{} is not the face model that {MANIFEST} tells of: {cause}", .path.display())]
+    /// A file is intact, but its model does not match the description.
+    #[error("{} is not the model that {MANIFEST} describes: {cause}", .path.display())]
     NotAModel {
         /// The file.
         path: PathBuf,
-        /// What it lacks.
+        /// What does not match.
         cause: String,
     },
 }
@@ -304,13 +320,13 @@ impl Pack {
         Ok(Self { folder, manifest })
     }
 
-    /// Opens the pack that a setting names: a folder when it is one (or looks like a path),
-    /// else the folder of that name in one of the `roots`.
+    /// Opens the pack that a setting names: the folder itself if the name looks like a path, else
+    /// the folder of that name in one of the `roots`.
     pub fn find(name: &str, roots: &[PathBuf]) -> Result<Self, PackError> {
-        Self::open(located(name, roots)?)
+        Self::open(locate(name, roots)?)
     }
 
-    /// Opens the pack and the add-on that two settings name.
+    /// Opens the pack that one setting names, with the add-on that another names.
     pub fn with_liveness(
         name: &str,
         add_on: Option<&str>,
@@ -323,7 +339,7 @@ impl Pack {
         Ok(pack)
     }
 
-    /// Puts an add-on's liveness models in the place of the pack's own.
+    /// Replaces the pack's liveness models with those of an add-on.
     pub fn join(&mut self, add_on: &AddOn) {
         self.manifest.liveness = add_on
             .manifest
@@ -336,28 +352,29 @@ impl Pack {
             .collect();
     }
 
-    /// What the description says.
+    /// Returns the description.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Where the pack is.
+    /// Returns the pack's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The path of one of the pack's files; that of an add-on's file is in its description.
+    /// Returns the path of a file of the pack. Files of a joined add-on are described by their
+    /// full path.
     pub fn path(&self, file: &str) -> PathBuf {
         self.folder.join(file)
     }
 
-    /// Reads one file and makes sure that it is the one the description tells of.
+    /// Reads one file and checks its size and hash.
     pub fn read(&self, file: &ModelFile) -> Result<Vec<u8>, PackError> {
         read(self.path(&file.file), file)
     }
 
-    /// Reads every file of the pack: sizes and hashes. Whether they are face models shows when
-    /// the engine starts.
+    /// Reads every file of the pack and checks sizes and hashes. Only the engine checks that they
+    /// are face models.
     pub fn verify(&self) -> Result<(), PackError> {
         self.manifest
             .files()
@@ -376,15 +393,15 @@ impl AddOn {
 
     /// Opens the add-on that a setting names, as [`Pack::find`] does.
     pub fn find(name: &str, roots: &[PathBuf]) -> Result<Self, PackError> {
-        Self::open(located(name, roots)?)
+        Self::open(locate(name, roots)?)
     }
 
-    /// What the description says.
+    /// Returns the description.
     pub fn manifest(&self) -> &AddOnManifest {
         &self.manifest
     }
 
-    /// Reads every file: sizes and hashes.
+    /// Reads every file and checks sizes and hashes.
     pub fn verify(&self) -> Result<(), PackError> {
         self.manifest
             .liveness
@@ -394,9 +411,9 @@ impl AddOn {
 }
 
 impl Installed {
-    /// Opens whatever the folder holds.
+    /// Opens a folder as a pack or an add-on, depending on its description.
     pub fn open(folder: &Path) -> Result<Self, PackError> {
-        /// The parts that only a pack has.
+        /// The sections that only a pack has.
         #[derive(Deserialize)]
         struct Parts {
             detector: Option<toml::Table>,
@@ -410,7 +427,8 @@ impl Installed {
         }
     }
 
-    /// Everything that is installed under `roots`, or why it cannot be used, by folder.
+    /// Opens every pack and add-on under `roots`. Returns each folder with its content, or with the
+    /// reason why it cannot be used.
     pub fn all(roots: &[PathBuf]) -> Vec<(PathBuf, Result<Self, PackError>)> {
         let mut folders: Vec<PathBuf> = roots
             .iter()
@@ -444,9 +462,15 @@ fn describe<M: DeserializeOwned>(
     Ok(manifest)
 }
 
-/// The folder that a setting names: a folder when it is one (or looks like a path), else the
-/// folder of that name in one of the `roots`.
-fn located(name: &str, roots: &[PathBuf]) -> Result<PathBuf, PackError> {
+/// Returns the ID of the pack that a setting names.
+pub fn id_of(name: &str) -> &str {
+    if name == DEFAULT_ALIAS { DEFAULT } else { name }
+}
+
+/// Finds the folder that a setting names: the folder itself if the name looks like a path, else
+/// the folder of that name in one of the `roots`.
+fn locate(name: &str, roots: &[PathBuf]) -> Result<PathBuf, PackError> {
+    let name = id_of(name);
     let path = Path::new(name);
     let candidates: Vec<PathBuf> = if path.components().count() > 1 || path.is_absolute() {
         vec![path.to_owned()]
@@ -467,7 +491,7 @@ fn located(name: &str, roots: &[PathBuf]) -> Result<PathBuf, PackError> {
         })
 }
 
-/// Reads a file and makes sure that it is the one that is meant.
+/// Reads a file and checks its size and hash.
 fn read(path: PathBuf, file: &ModelFile) -> Result<Vec<u8>, PackError> {
     let content = std::fs::read(&path).map_err(|cause| unreadable(&path, cause))?;
     if content.len() as u64 != file.bytes {
@@ -501,7 +525,7 @@ fn unreadable(path: &Path, cause: io::Error) -> PackError {
 macro_rules! has_file {
     ($($spec:ty),*) => {$(
         impl $spec {
-            /// The file and how to know it.
+            /// Returns the file with its hash and size.
             pub fn model_file(&self) -> ModelFile {
                 ModelFile { file: self.file.clone(), sha256: self.sha256.clone(), bytes: self.bytes }
             }
@@ -511,7 +535,7 @@ macro_rules! has_file {
 has_file!(DetectorSpec, Variant, LivenessSpec);
 
 impl Manifest {
-    /// Every file that the pack needs.
+    /// Lists every file that the pack needs.
     pub fn files(&self) -> Vec<ModelFile> {
         let embedders = self.embedder.variants.iter().map(Variant::model_file);
         let liveness = self.liveness.iter().map(LivenessSpec::model_file);
@@ -521,25 +545,22 @@ impl Manifest {
             .collect()
     }
 
-    /// Tells apart what analyses depend on: the models that run, and what is done around them.
-    pub fn fingerprint(&self, variant: &Variant) -> String {
+    /// Returns a fingerprint of everything that an analysis depends on: the models that run, with
+    /// these variants of the embedder, and the version of the code around them.
+    pub fn fingerprint<'a>(&'a self, variants: impl Iterator<Item = &'a Variant>) -> String {
         let mut sum = Sha256::new();
-        let files = [&self.detector.sha256, &variant.sha256];
+        let files = variants.map(|variant| &variant.sha256);
+        let files = std::iter::once(&self.detector.sha256).chain(files);
         let liveness = self.liveness.iter().map(|model| &model.sha256);
         let words = [&self.version, env!("CARGO_PKG_VERSION")];
-        for word in files
-            .into_iter()
-            .chain(liveness)
-            .map(String::as_str)
-            .chain(words)
-        {
+        for word in files.chain(liveness).map(String::as_str).chain(words) {
             sum.update(word);
             sum.update([0]);
         }
         hex::encode(&sum.finalize()[..6])
     }
 
-    /// What the types cannot say.
+    /// Checks what the types do not guarantee.
     fn check(&self) -> Result<(), String> {
         self.files().iter().try_for_each(ModelFile::check)?;
         let detector = &self.detector;
@@ -548,7 +569,7 @@ impl Manifest {
         let means = detector.mean.iter().chain(&embedder.mean);
         let points = embedder.template.iter().flat_map(|&(x, y)| [x, y]);
         if !scales.iter().chain(means).all(|value| value.is_finite()) || scales.contains(&0.0) {
-            return Err("mean and scale must be finite, scale not 0".into());
+            return Err("mean and scale must be finite, and scale must not be 0".into());
         }
         if !(1..=256).contains(&detector.stride) || !detector.stride.is_multiple_of(32) {
             return Err("detector.stride must be a multiple of 32, at most 256".into());
@@ -556,17 +577,20 @@ impl Manifest {
         if !(0.0..=1.0).contains(&detector.score_threshold)
             || !(0.0..=1.0).contains(&detector.nms_iou)
         {
-            return Err("detector.score_threshold and nms_iou lie between 0 and 1".into());
+            return Err("detector.score_threshold and nms_iou must be between 0 and 1".into());
         }
         if !(16..=1024).contains(&embedder.input) || !(2..=8192).contains(&embedder.dimensions) {
-            return Err("embedder.input is 16 to 1024, dimensions 2 to 8192".into());
+            return Err("embedder.input must be 16 to 1024, and dimensions 2 to 8192".into());
         }
         let side = embedder.input as f32;
         if !points.into_iter().all(|value| (0.0..side).contains(&value)) {
             return Err("embedder.template must lie inside the chip".into());
         }
         if embedder.variants.is_empty() {
-            return Err("embedder.variants is empty".into());
+            return Err("embedder.variants must not be empty".into());
+        }
+        if embedder.enroll_views == Views::One {
+            return Err("embedder.enroll_views must be pair or all".into());
         }
         self.liveness.iter().try_for_each(LivenessSpec::check)
     }
@@ -575,7 +599,7 @@ impl Manifest {
 impl AddOnManifest {
     fn check(&self) -> Result<(), String> {
         if self.liveness.is_empty() {
-            return Err("an add-on has at least one [[liveness]] model".into());
+            return Err("an add-on must have at least one [[liveness]] model".into());
         }
         for spec in &self.liveness {
             spec.model_file().check()?;
@@ -606,7 +630,7 @@ impl LivenessSpec {
         let fed = (16..=1024).contains(&self.input) && self.scale.is_finite() && self.scale != 0.0;
         if !fed || !(0.5..=20.0).contains(&self.crop_scale) {
             return Err(format!(
-                "{}: input is 16 to 1024, crop_scale 0.5 to 20, scale not 0",
+                "{}: input must be 16 to 1024, crop_scale 0.5 to 20, and scale not 0",
                 self.file
             ));
         }

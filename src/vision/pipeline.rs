@@ -1,45 +1,59 @@
-//! One sample from bytes to faces, on one thread that keeps its sessions and its memory.
+//! Processes one sample from bytes to faces, on one thread that keeps its sessions and buffers.
 
 use std::time::{Duration, Instant};
 
-use image::RgbImage;
+use image::{RgbImage, imageops};
 use metrics::{counter, histogram};
 
 use super::{
-    decode::{SampleLimits, decode},
-    detect::{Detection, Detector},
+    decode::{SampleLimits, Upright, decode},
+    detect::{Detection, Detector, overlap},
     embed::Embedder,
+    face_quality::{measure, visible_area},
     liveness::Liveness,
-    measure::{measure, visible},
     pack::{LivenessSpec, Pack, PackError, Variant},
     runtime::Runtime,
 };
 use crate::{
-    domain::biometrics::Embedding,
-    ports::{Analysis, EngineError, Face, SampleError, Work},
+    domain::biometrics::{Embedding, Views},
+    ports::{Analysis, EngineError, Face, FaceBox, SampleError, Work},
 };
 
-/// Longer side that the detector sees at first, pixels.
-pub const FIRST_LOOK: u32 = 640;
-/// Longer side of the second look, for faces far away in a large image.
-pub const SECOND_LOOK: u32 = 1600;
-/// Longer side of the last look, for a face that fills the image: too large for the detector's
-/// coarsest grid at full size.
-pub const LAST_LOOK: u32 = 224;
-/// Decoded pixels that a thread keeps memory for between samples, bytes: 8 megapixels.
-const KEPT: usize = 24 << 20;
+/// Longer side of the image in the pass of a quick look, in pixels. It takes a quarter of the time of
+/// the first pass.
+pub const QUICK_PASS: u32 = 320;
+/// Longer side of the image in the first full pass, in pixels.
+pub const FIRST_PASS: u32 = 640;
+/// Longer side in the second pass, which finds distant faces in a large image.
+pub const SECOND_PASS: u32 = 1600;
+/// Longer side in the last pass, which finds a face that fills the image: at full size it is too
+/// large for the detector's coarsest grid.
+pub const LAST_PASS: u32 = 224;
+/// Minimum width of a face in a quick look, in pixels of the scaled image. The landmarks of smaller
+/// faces are too coarse.
+const QUICK_FACE_LEAST: f32 = 40.0;
+/// Side of the crop in which a small face is located again, in sides of its box.
+const CROP_FACTOR: f32 = 2.0;
+/// Minimum overlap (intersection over union) of the two boxes of one face.
+const SAME_FACE: f32 = 0.3;
+/// Longer side of that crop for the detector, in pixels.
+const CROP_PASS: u32 = 160;
+/// Largest pixel buffer that a thread keeps between samples, in bytes: 8 megapixels.
+const SPARE_BYTES_MOST: usize = 24 << 20;
 
-/// Everything that looks at one sample at a time.
+/// The models and buffers that analyze one sample at a time.
 pub struct Pipeline {
     detector: Detector,
     embedder: Embedder,
+    /// The embedder for photos to enroll, if it is another one.
+    photo_embedder: Option<Embedder>,
     liveness: Vec<Liveness>,
     limits: SampleLimits,
     spare: Vec<u8>,
     chip: Vec<u8>,
 }
 
-/// A pack's files, read once and verified, to make pipelines from.
+/// The files of a pack, read once and verified, from which pipelines are made.
 pub struct Models<'a> {
     pack: &'a Pack,
     detector: Vec<u8>,
@@ -47,7 +61,7 @@ pub struct Models<'a> {
 }
 
 impl<'a> Models<'a> {
-    /// Reads every file but the embedder's variants.
+    /// Reads every file except the embedder's variants.
     pub fn read(pack: &'a Pack) -> Result<Self, PackError> {
         let manifest = pack.manifest();
         Ok(Self {
@@ -61,7 +75,7 @@ impl<'a> Models<'a> {
         })
     }
 
-    /// Opens one variant of the embedder and tries it.
+    /// Opens one variant of the embedder and checks that it runs.
     pub fn embedder(
         &self,
         runtime: &Runtime,
@@ -72,7 +86,7 @@ impl<'a> Models<'a> {
             .map_err(|cause| self.not_a_model(&variant.file, cause))
     }
 
-    /// Opens the other models, tries each, and puts the embedder with them.
+    /// Opens the other models, checks that each runs, and joins them with the embedder.
     pub fn pipeline(
         &self,
         runtime: &Runtime,
@@ -93,6 +107,7 @@ impl<'a> Models<'a> {
         Ok(Pipeline {
             detector,
             embedder,
+            photo_embedder: None,
             liveness,
             limits,
             spare: Vec::new(),
@@ -108,7 +123,7 @@ impl<'a> Models<'a> {
     }
 }
 
-/// Records how long a stage took, and starts the next.
+/// Records the duration of a stage and starts the next.
 fn stage(name: &'static str, start: &mut Instant) {
     let now = Instant::now();
     record(name, now - *start);
@@ -119,21 +134,27 @@ fn record(name: &'static str, took: Duration) {
     histogram!("rollcall_stage_seconds", "stage" => name).record(took.as_secs_f64());
 }
 
+/// Sorts faces by their visible area, because the subject of a picture is rarely cut off at its edge.
+fn largest_first(faces: &mut [Detection], image: &RgbImage) {
+    let visible = |face: &Detection| visible_area(&face.bounds, image.dimensions());
+    faces.sort_by(|a, b| visible(b).total_cmp(&visible(a)));
+}
+
 impl Pipeline {
-    /// Looks at one sample.
-    pub fn analyse(&mut self, bytes: &[u8], work: Work) -> Result<Analysis, EngineError> {
+    /// Analyzes one sample.
+    pub fn analyze(&mut self, bytes: &[u8], work: Work) -> Result<Analysis, EngineError> {
         let mut start = Instant::now();
-        let image = self.decode(bytes)?;
+        let image = self.decode(bytes, work.photo)?;
         stage("decode", &mut start);
-        let found = self.detect(&image)?;
+        let found = self.detect(&image, work.views == Views::One)?;
         stage("detect", &mut start);
         let mut faces = Vec::with_capacity(found.len());
         for (rank, detection) in found.iter().enumerate() {
             faces.extend(self.face(&image, detection, (rank < work.embed).then_some(work))?);
         }
         let (width, height) = image.dimensions();
-        self.spare = image.into_raw();
-        if self.spare.capacity() > KEPT {
+        self.spare = image.into_image().into_raw();
+        if self.spare.capacity() > SPARE_BYTES_MOST {
             self.spare = Vec::new();
         }
         counter!("rollcall_inferences_total").increment(1);
@@ -144,40 +165,99 @@ impl Pipeline {
         })
     }
 
-    /// The first stage alone: upright pixels.
-    pub fn decode(&mut self, bytes: &[u8]) -> Result<RgbImage, SampleError> {
-        decode(bytes, self.limits, std::mem::take(&mut self.spare))
+    /// Sets another embedder for photos to enroll, of the same model.
+    pub fn set_photo_embedder(&mut self, embedder: Embedder) {
+        self.photo_embedder = Some(embedder);
     }
 
-    /// The second stage alone: faces, largest first. Looks closer, then from further away, when
-    /// nothing is found.
-    pub fn detect(&mut self, image: &RgbImage) -> Result<Vec<Detection>, EngineError> {
+    /// Runs the first stage: decodes a sample into upright pixels.
+    pub fn decode(&mut self, bytes: &[u8], photo: bool) -> Result<Upright, SampleError> {
+        let limits = match photo {
+            true => self.limits.for_photos(),
+            false => self.limits,
+        };
+        decode(bytes, limits, std::mem::take(&mut self.spare))
+    }
+
+    /// Runs the second stage: detects faces, largest first. If a pass finds nothing, the next one
+    /// looks at the image in more detail, and the last one in less.
+    ///
+    /// A quick look begins with a coarse pass. If its largest face is small, only that face is
+    /// returned, located again in a crop of the image.
+    pub fn detect(&mut self, image: &RgbImage, quick: bool) -> Result<Vec<Detection>, EngineError> {
         let longest = image.width().max(image.height());
-        let mut looks = vec![FIRST_LOOK];
-        if longest > FIRST_LOOK {
-            looks.push(SECOND_LOOK);
-        }
-        if longest > LAST_LOOK {
-            looks.push(LAST_LOOK);
-        }
         let mut found = Vec::new();
-        for side in looks {
-            found = self
-                .detector
-                .detect(image, side)
-                .map_err(EngineError::Failed)?;
-            if !found.is_empty() {
-                break;
+        if quick && longest > QUICK_PASS {
+            found = self.pass(image, QUICK_PASS)?;
+            largest_first(&mut found, image);
+            let least = QUICK_FACE_LEAST * longest as f32 / QUICK_PASS as f32;
+            if let Some(face) = found.first_mut()
+                && face.bounds.width < least
+            {
+                let coarse = face.bounds;
+                match self.locate_again(image, coarse)? {
+                    Some(fine) => found = vec![fine],
+                    None => found.clear(),
+                }
             }
         }
-        // What can be seen of a face counts: one cut off at the edge is rarely whom it is about.
-        let visible = |face: &Detection| visible(&face.bounds, image.dimensions());
-        found.sort_by(|a, b| visible(b).total_cmp(&visible(a)));
+        let more = [
+            (true, FIRST_PASS),
+            (longest > FIRST_PASS, SECOND_PASS),
+            (longest > LAST_PASS, LAST_PASS),
+        ];
+        for (_, side) in more.into_iter().filter(|(useful, _)| *useful) {
+            if found.is_empty() {
+                found = self.pass(image, side)?;
+            }
+        }
+        largest_first(&mut found, image);
         Ok(found)
     }
 
-    /// The other stages for one face; the embedding and the liveness only when `work` is given.
-    /// `None` for a detection whose points do not make a face.
+    /// Detects the face of a coarse box in a crop around it.
+    fn locate_again(
+        &mut self,
+        image: &RgbImage,
+        coarse: FaceBox,
+    ) -> Result<Option<Detection>, EngineError> {
+        let side = CROP_FACTOR * coarse.width.max(coarse.height);
+        let start = |middle: f32, length: u32| {
+            ((middle - side / 2.0).max(0.0) as u32).min(length.saturating_sub(1))
+        };
+        let left = start(coarse.x + coarse.width / 2.0, image.width());
+        let top = start(coarse.y + coarse.height / 2.0, image.height());
+        let side = side.ceil() as u32;
+        let (width, height) = (
+            side.min(image.width() - left),
+            side.min(image.height() - top),
+        );
+        let crop = imageops::crop_imm(image, left, top, width, height).to_image();
+        let (left, top) = (left as f32, top as f32);
+        let found = self.pass(&crop, CROP_PASS)?.into_iter();
+        let moved = found.map(|face| Detection {
+            bounds: FaceBox {
+                x: face.bounds.x + left,
+                y: face.bounds.y + top,
+                ..face.bounds
+            },
+            landmarks: face.landmarks.map(|(x, y)| (x + left, y + top)),
+            ..face
+        });
+        // The crop can show a neighbor too.
+        let same = |face: &Detection| overlap(&face.bounds, &coarse);
+        let best = moved.max_by(|a, b| same(a).total_cmp(&same(b)));
+        Ok(best.filter(|face| same(face) >= SAME_FACE))
+    }
+
+    fn pass(&mut self, image: &RgbImage, side: u32) -> Result<Vec<Detection>, EngineError> {
+        self.detector
+            .detect(image, side)
+            .map_err(EngineError::Failed)
+    }
+
+    /// Runs the other stages for one face; computes embedding and liveness only if `work` is given.
+    /// Returns `None` for a detection whose points do not form a face.
     pub fn face(
         &mut self,
         image: &RgbImage,
@@ -185,23 +265,27 @@ impl Pipeline {
         work: Option<Work>,
     ) -> Result<Option<Face>, EngineError> {
         let mut start = Instant::now();
-        let Some(place) = self.embedder.place(&detection.landmarks) else {
+        let Some(to_chip) = self.embedder.alignment(&detection.landmarks) else {
             return Ok(None);
         };
         let mut chip = std::mem::take(&mut self.chip);
-        self.embedder.chip(image, place, &mut chip);
+        self.embedder.chip(image, to_chip, &mut chip);
         stage("align", &mut start);
         let quality = measure(
             detection,
             image.dimensions(),
-            place,
+            to_chip,
             &chip,
             self.embedder.side(),
         );
         stage("quality", &mut start);
         let (mut embedding, mut liveness): (Option<Embedding>, _) = (None, None);
         if let Some(work) = work {
-            let made = self.embedder.embed(image, place, &chip, work.views);
+            let embedder = match &mut self.photo_embedder {
+                Some(embedder) if work.photo => embedder,
+                _ => &mut self.embedder,
+            };
+            let made = embedder.embed(image, to_chip, &chip, work.views);
             embedding = Some(made.map_err(EngineError::Failed)?);
             stage("embed", &mut start);
             if !self.liveness.is_empty() {

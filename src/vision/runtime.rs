@@ -1,4 +1,4 @@
-//! ONNX Runtime: finding its library, loading it once for the process, and opening models.
+//! ONNX Runtime: finds its library, loads it once per process, and opens models.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use ort::{
     session::{Session, builder::GraphOptimizationLevel},
 };
 
-/// The loaded library. Cheap to clone; all clones are the one environment of the process.
+/// The loaded library. Cheap to clone; all clones share the one environment of the process.
 #[derive(Clone)]
 pub struct Runtime {
     environment: Environment,
@@ -27,7 +27,7 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// ONNX Runtime could not be loaded: what was tried, and what to do.
+/// The error for a missing or unusable ONNX Runtime: what was tried, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "ONNX Runtime was not found: {}; run `make setup`, or set ORT_DYLIB_PATH to the library of ONNX Runtime 1.{} or newer",
@@ -35,7 +35,7 @@ impl fmt::Debug for Runtime {
     ort::MINOR_VERSION
 )]
 pub struct RuntimeError {
-    /// Each place, and why it did not serve.
+    /// Each path, and why it could not be used.
     pub tried: Vec<(PathBuf, String)>,
 }
 
@@ -47,16 +47,16 @@ fn list(tried: &[(PathBuf, String)]) -> String {
     tried.join(", ")
 }
 
-/// The name that the library has on this system.
+/// Returns the library's file name on this system.
 fn library_name() -> String {
     use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
     format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}")
 }
 
-/// Where the library is looked for: only where the setting says, if there is one.
+/// Returns the paths to try: only the configured one, if there is a setting.
 fn candidates(configured: Option<&Path>) -> Vec<PathBuf> {
     if let Some(path) = configured {
-        // The loader would look beside the executable first.
+        // The loader would search a relative path beside the executable first.
         return vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
     }
     let name = library_name();
@@ -75,10 +75,11 @@ fn candidates(configured: Option<&Path>) -> Vec<PathBuf> {
 }
 
 impl Runtime {
-    /// Loads the library, once for the process: later calls get what the first found.
+    /// Loads the library once per process; later calls return the library that is loaded already.
     ///
-    /// `configured` is the only place that is tried when given; else `.tools/onnxruntime` in the
-    /// working directory, the executable's folder and the system's own places.
+    /// If `configured` is given, it is the only path that is tried. Otherwise tries
+    /// `.tools/onnxruntime` in the working directory, the executable's folder, and the system's
+    /// library paths.
     pub fn load(configured: Option<&Path>) -> Result<Self, RuntimeError> {
         static LOADED: OnceLock<Runtime> = OnceLock::new();
         static LOADING: Mutex<()> = Mutex::new(());
@@ -89,7 +90,7 @@ impl Runtime {
         let mut tried = Vec::new();
         for path in candidates(configured) {
             if path.is_absolute() && !path.exists() {
-                tried.push((path, "not there".to_owned()));
+                tried.push((path, "not found".to_owned()));
                 continue;
             }
             match Self::open(&path) {
@@ -101,7 +102,7 @@ impl Runtime {
     }
 
     fn open(path: &Path) -> Result<Self, String> {
-        // The binding panics on a library that exports the right symbol and lacks the interface.
+        // The binding panics on a library that exports the right symbol but lacks the interface.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let builder = ort::init_from(path).map_err(|error| error.to_string())?;
             let environment = builder
@@ -121,36 +122,36 @@ impl Runtime {
         })
     }
 
-    /// Its version, such as `1.31.1`.
+    /// Returns its version, such as `1.31.1`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The library that was loaded.
+    /// Returns the path from which the library was loaded.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens a model for one thread; the error is ONNX Runtime's own words.
+    /// Opens a model for one thread; the error is ONNX Runtime's own message.
     #[expect(
         clippy::result_large_err,
         reason = "the runtime's own error, turned into text at once"
     )]
     pub(super) fn session(&self, model: &[u8]) -> Result<Session, String> {
-        let words = |error: ort::Error| error.to_string();
+        let message = |error: ort::Error| error.to_string();
         Session::builder(&self.environment)
-            .map_err(words)?
+            .map_err(message)?
             .with_optimization_level(GraphOptimizationLevel::All)
             .and_then(|builder| builder.with_intra_threads(1))
             .and_then(|builder| builder.with_inter_threads(1))
             .and_then(|builder| builder.with_log_level(LogLevel::Warning))
             .map_err(|error| error.to_string())?
             .commit_from_memory(model)
-            .map_err(words)
+            .map_err(message)
     }
 }
 
-/// Passes the library's warnings and errors on; what is chattier is dropped.
+/// Forwards the library's warnings and errors to the log; drops what is more verbose.
 fn log(level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
     match level {
         LogLevel::Verbose | LogLevel::Info => {}
@@ -159,8 +160,8 @@ fn log(level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) 
     }
 }
 
-/// The library's version. Its symbols carry it (`VERS_1.31.1`), which the interface that is
-/// reached through the binding does not tell; else the commit that the build information names.
+/// Finds the library's version in its symbols (`VERS_1.31.1`), because the binding's interface does
+/// not report it. Falls back to the commit in the build information.
 fn version(path: &Path, build: &str) -> String {
     const MARK: &[u8] = b"VERS_1.";
     let library = std::fs::read(path).unwrap_or_default();
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_is_the_only_place_that_is_tried() {
+    fn a_configured_path_is_the_only_one_tried() {
         let places = candidates(Some(Path::new("/nowhere/libonnxruntime.so")));
         assert_eq!(places, [PathBuf::from("/nowhere/libonnxruntime.so")]);
     }
@@ -202,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn the_error_says_what_was_tried_and_what_to_run() {
+    fn the_error_lists_the_tried_paths_and_what_to_run() {
         let error = RuntimeError {
-            tried: vec![("/a/libonnxruntime.so".into(), "not there".into())],
+            tried: vec![("/a/libonnxruntime.so".into(), "not found".into())],
         };
         let text = error.to_string();
-        assert!(text.contains("/a/libonnxruntime.so (not there)"), "{text}");
+        assert!(text.contains("/a/libonnxruntime.so (not found)"), "{text}");
         assert!(text.contains("make setup"), "{text}");
     }
 }

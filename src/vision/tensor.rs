@@ -1,29 +1,29 @@
-//! Pixels on their way into a network: colour order, mean and scale, one plane after another.
+//! Converts pixels to network inputs: color order, mean and scale, one plane after another.
 
-use super::pack::Colour;
+use super::pack::Color;
 
-/// How a model takes its pixels.
+/// The input format of a model.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Feed {
     /// Order of the planes.
-    pub colour: Colour,
-    /// Subtracted from each plane, in the planes' order.
+    pub color: Color,
+    /// Mean that is subtracted from each plane, in the planes' order.
     pub mean: [f32; 3],
-    /// Multiplied afterwards.
+    /// Factor that is applied after the mean is subtracted.
     pub scale: f32,
 }
 
 impl Feed {
-    /// The byte of an RGB pixel that a plane takes.
+    /// Returns the index of the byte of an RGB pixel that goes into a plane.
     fn channel(self, plane: usize) -> usize {
-        match self.colour {
-            Colour::Rgb => plane,
-            Colour::Bgr => 2 - plane,
+        match self.color {
+            Color::Rgb => plane,
+            Color::Bgr => 2 - plane,
         }
     }
 
-    /// Writes rows of RGB pixels into planes of `width` × `height`; what the image does not
-    /// reach becomes black. `planes` holds three planes.
+    /// Writes `across` × `down` RGB pixels into the upper left of three planes, which are `width`
+    /// pixels wide; the rest becomes black. The height follows from the length of `planes`.
     pub fn fill(
         self,
         pixels: &[u8],
@@ -51,7 +51,7 @@ impl Feed {
         }
     }
 
-    /// The same for a square chip turned left to right.
+    /// Like [`Feed::fill`], for a square chip that is mirrored left to right.
     pub fn fill_mirrored(self, chip: &[u8], side: usize, planes: &mut [f32]) {
         for (plane, values) in planes.chunks_exact_mut(side * side).enumerate() {
             let channel = self.channel(plane);

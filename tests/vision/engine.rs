@@ -1,13 +1,17 @@
-//! The engine under load, with callers who leave, at its end, and with packs that are damaged.
+//! Tests of the engine under load, with canceled requests, at shutdown, and with damaged packs.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use rollcall::{
+    domain::biometrics::Views,
     ports::{EngineError, FaceEngine, Sample, SampleError},
     vision::{Engine, EngineOptions, EngineStartError, Pack, PackError, Runtime},
 };
 
-use crate::support::{PROBE, TEMPLATE, builtin, portrait, project, runtime};
+use crate::{
+    runtime::missing,
+    support::{PROBE, TEMPLATE, default_pack, portrait, project, runtime},
+};
 
 fn engine(queue: usize) -> Arc<Engine> {
     let options = EngineOptions {
@@ -15,71 +19,80 @@ fn engine(queue: usize) -> Arc<Engine> {
         queue,
         ..EngineOptions::default()
     };
-    Arc::new(Engine::start(&runtime(), &builtin(), options).unwrap())
+    Arc::new(Engine::start(&runtime(), &default_pack(), options).unwrap())
 }
 
 #[tokio::test]
-async fn a_full_queue_is_an_answer_and_the_engine_recovers() {
+async fn a_full_queue_rejects_samples_and_the_engine_recovers() {
+    if missing() {
+        return;
+    }
     let engine = engine(1);
     let photo = Sample::new(portrait("obama.jpg"));
-    let looks = (0..12).map(|_| engine.analyse(photo.clone(), TEMPLATE));
-    let answers = futures::future::join_all(looks).await;
-    let refused = answers
+    let requests = (0..12).map(|_| engine.analyze(photo.clone(), TEMPLATE));
+    let answers = futures::future::join_all(requests).await;
+    let rejected = answers
         .iter()
         .filter(|answer| matches!(answer, Err(EngineError::Overloaded)))
         .count();
-    let seen = answers.iter().filter(|answer| answer.is_ok()).count();
-    assert_eq!(seen + refused, 12);
-    assert!((1..=3).contains(&seen), "{seen} were seen");
-    assert_eq!(engine.analyse(photo, PROBE).await.unwrap().faces.len(), 1);
+    let analyzed = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(analyzed + rejected, 12);
+    assert!((1..=3).contains(&analyzed), "{analyzed} were analyzed");
+    assert_eq!(engine.analyze(photo, PROBE).await.unwrap().faces.len(), 1);
 }
 
 #[tokio::test]
-async fn what_can_wait_is_refused_while_anything_waits() {
+async fn background_samples_are_rejected_while_any_sample_waits() {
+    if missing() {
+        return;
+    }
     let engine = engine(8);
     let photo = Sample::new(portrait("obama.jpg"));
-    // They are queued in this order, before any of them is answered.
-    let others = (0..4).map(|_| engine.analyse(photo.clone(), TEMPLATE));
+    // They are queued in this order, before the first answer.
+    let others = (0..4).map(|_| engine.analyze(photo.clone(), TEMPLATE));
     let others = futures::future::join_all(others);
-    let later = engine.analyse_if_idle(photo.clone(), PROBE);
+    let later = engine.analyze_if_idle(photo.clone(), PROBE);
     let (others, later) = futures::future::join(others, later).await;
-    assert!(
-        others.iter().all(Result::is_ok),
-        "the others were looked at"
-    );
+    assert!(others.iter().all(Result::is_ok), "the others were analyzed");
     assert_eq!(later.unwrap_err(), EngineError::Overloaded);
-    let idle = engine.analyse_if_idle(photo, PROBE).await.unwrap();
+    let idle = engine.analyze_if_idle(photo, PROBE).await.unwrap();
     assert_eq!(idle.faces.len(), 1);
 }
 
 #[tokio::test]
-async fn a_caller_who_left_costs_no_more_work() {
+async fn a_canceled_request_costs_no_work() {
+    if missing() {
+        return;
+    }
     let engine = engine(64);
     let photo = Sample::new(portrait("obama.jpg"));
     let start = std::time::Instant::now();
-    engine.analyse(photo.clone(), TEMPLATE).await.unwrap();
+    engine.analyze(photo.clone(), TEMPLATE).await.unwrap();
     let one = start.elapsed();
     for _ in 0..40 {
-        let look = engine.analyse(photo.clone(), TEMPLATE);
-        let left = tokio::time::timeout(Duration::ZERO, look).await;
-        assert!(left.is_err());
+        let request = engine.analyze(photo.clone(), TEMPLATE);
+        let canceled = tokio::time::timeout(Duration::ZERO, request).await;
+        assert!(canceled.is_err());
     }
     let start = std::time::Instant::now();
-    engine.analyse(photo, PROBE).await.unwrap();
+    engine.analyze(photo, PROBE).await.unwrap();
     assert!(
         start.elapsed() < one * 10,
-        "the samples of those who left were looked at"
+        "the samples of canceled requests were analyzed"
     );
 }
 
 #[tokio::test]
-async fn after_the_stop_there_is_one_answer_to_everybody() {
+async fn stopping_fails_waiting_and_new_requests() {
+    if missing() {
+        return;
+    }
     let engine = engine(64);
     let photo = Sample::new(portrait("obama.jpg"));
     let waiting: Vec<_> = (0..20)
         .map(|_| {
             let (engine, photo) = (Arc::clone(&engine), photo.clone());
-            tokio::spawn(async move { engine.analyse(photo, TEMPLATE).await })
+            tokio::spawn(async move { engine.analyze(photo, TEMPLATE).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -92,43 +105,69 @@ async fn after_the_stop_there_is_one_answer_to_everybody() {
             Err(other) => panic!("{other}"),
         }
     }
-    assert!(stopped >= 17, "{stopped} of those who waited were told");
+    assert!(
+        stopped >= 17,
+        "only {stopped} waiting requests were answered with Stopped"
+    );
     assert_eq!(
-        engine.analyse(photo, PROBE).await.unwrap_err(),
+        engine.analyze(photo, PROBE).await.unwrap_err(),
         EngineError::Stopped
     );
 }
 
 #[tokio::test]
-async fn a_bad_sample_is_the_callers_error_and_the_next_is_looked_at() {
+async fn a_bad_sample_is_an_error_and_the_next_one_is_analyzed() {
+    if missing() {
+        return;
+    }
     let engine = engine(4);
-    let bad = engine.analyse(Sample::new("hello"), PROBE).await;
+    let bad = engine.analyze(Sample::new("hello"), PROBE).await;
     assert_eq!(
         bad.unwrap_err(),
         EngineError::Sample(SampleError::Unsupported)
     );
     let good = engine
-        .analyse(Sample::new(portrait("biden.jpg")), PROBE)
+        .analyze(Sample::new(portrait("biden.jpg")), PROBE)
         .await
         .unwrap();
     assert!(good.faces[0].embedding.is_some() && good.faces[0].liveness.is_none());
 }
 
 #[test]
-fn what_it_runs_on_is_said_at_start() {
+fn the_description_names_the_pack_and_the_model() {
+    if missing() {
+        return;
+    }
     let engine = engine(3);
-    let said = engine.describe().to_string();
+    let description = engine.describe().to_string();
     assert!(
-        said.starts_with("pack builtin 1 (dlib-resnet-v1, "),
-        "{said}"
+        description.starts_with("pack mobilefacenet 1 (mobilefacenet-v1, "),
+        "{description}"
     );
     assert!(engine.describe().calibrated && engine.describe().queue == 3);
+    assert_eq!(engine.enrollment_views(), Views::Pair);
 }
 
-/// A copy of the built-in pack with one file changed.
+#[test]
+fn a_pack_says_which_views_enrollment_makes() {
+    let views = |folder: &Path| {
+        let pack = Pack::open(folder).unwrap();
+        pack.manifest().embedder.enroll_views
+    };
+    let default = project("models/mobilefacenet");
+    assert_eq!(views(&default), Views::Pair);
+    assert_eq!(views(&project("models/dlib")), Views::All);
+    // A pack without the key was calibrated for all views.
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(default.join("pack.toml"), folder.path().join("pack.toml")).unwrap();
+    edit(folder.path(), "enroll_views = \"pair\"", "");
+    assert_eq!(views(folder.path()), Views::All);
+}
+
+/// Starts an engine with a copy of the default pack after a change; returns the error.
 fn damaged(change: impl FnOnce(&Path)) -> EngineStartError {
     let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(project("models/builtin")).unwrap() {
+    for entry in fs::read_dir(project("models/mobilefacenet")).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_file() {
             fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
@@ -149,7 +188,10 @@ fn edit(folder: &Path, from: &str, to: &str) {
 }
 
 #[test]
-fn a_damaged_pack_gets_an_error_that_names_the_file() {
+fn the_error_for_a_damaged_pack_names_the_file() {
+    if missing() {
+        return;
+    }
     let missing = damaged(|folder| fs::remove_file(folder.join("detector.onnx")).unwrap());
     assert!(
         matches!(missing, EngineStartError::Pack(PackError::Missing(_))),
@@ -185,7 +227,7 @@ fn a_damaged_pack_gets_an_error_that_names_the_file() {
     let outside = damaged(|folder| edit(folder, "\"detector.onnx\"", "\"../detector.onnx\""));
     assert!(outside.to_string().contains("not a file name"), "{outside}");
 
-    let size = damaged(|folder| edit(folder, "dimensions = 128", "dimensions = 512"));
+    let size = damaged(|folder| edit(folder, "dimensions = 192", "dimensions = 512"));
     assert!(
         matches!(size, EngineStartError::Pack(PackError::NotAModel { .. })),
         "{size}"
@@ -194,8 +236,11 @@ fn a_damaged_pack_gets_an_error_that_names_the_file() {
 }
 
 #[test]
-fn a_model_that_is_no_detector_is_refused_at_start() {
-    let pack = builtin();
+fn a_model_that_is_not_a_detector_is_rejected_at_start() {
+    if missing() {
+        return;
+    }
+    let pack = default_pack();
     let embedder = &pack.manifest().embedder.variants[0];
     let swapped = damaged(|folder| {
         fs::copy(folder.join(&embedder.file), folder.join("detector.onnx")).unwrap();
@@ -214,7 +259,7 @@ fn a_model_that_is_no_detector_is_refused_at_start() {
 }
 
 #[test]
-fn a_pack_that_is_not_installed_names_the_places() {
+fn the_error_for_a_missing_pack_lists_the_tried_paths() {
     let error = Pack::find("nowhere", &[project("models")]).unwrap_err();
     assert!(
         error.to_string().contains("models/nowhere/pack.toml"),
@@ -224,6 +269,9 @@ fn a_pack_that_is_not_installed_names_the_places() {
 
 #[test]
 fn the_runtime_is_loaded_once() {
+    if missing() {
+        return;
+    }
     let first = runtime();
     let again = Runtime::load(Some(Path::new("/nowhere/lib.so"))).unwrap();
     assert_eq!(first.path(), again.path());

@@ -1,4 +1,4 @@
-//! What the tests of the eyes share: the pack, the runtime, photos, a pipeline.
+//! Shared parts of the face pipeline's tests: the pack, the runtime, photos, a pipeline.
 
 use std::path::{Path, PathBuf};
 
@@ -13,41 +13,53 @@ use rollcall::{
     },
 };
 
-/// One face, as a probe.
+/// The work for a probe of one face.
 pub const PROBE: Work = Work {
+    sender: None,
     views: Views::Pair,
     embed: 1,
+    photo: false,
 };
 
-/// One face, as a template.
+/// The work for a quick look at one face.
+pub const QUICK: Work = Work {
+    views: Views::One,
+    embed: 1,
+    photo: false,
+    sender: None,
+};
+
+/// The work for a template of one face.
 pub const TEMPLATE: Work = Work {
+    sender: None,
     views: Views::All,
     embed: 1,
+    photo: true,
 };
 
-/// A path inside the project.
+/// Returns a path inside the project.
 pub fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The bytes of a fixture portrait.
+/// Reads a portrait of the fixtures.
 pub fn portrait(name: &str) -> Vec<u8> {
     std::fs::read(project("tests/fixtures/faces").join(name)).unwrap()
 }
 
-/// ONNX Runtime.
+/// Loads ONNX Runtime.
 pub fn runtime() -> Runtime {
     Runtime::load(None).unwrap()
 }
 
-/// The pack that comes with the project.
-pub fn builtin() -> Pack {
-    Pack::open(project("models/builtin")).unwrap()
+/// Opens the default pack.
+pub fn default_pack() -> Pack {
+    Pack::open(project("models/mobilefacenet")).unwrap()
 }
 
-/// A pipeline of the built-in pack in full precision.
+/// Opens a pipeline with the default pack in full precision.
 pub fn pipeline() -> Pipeline {
-    let (runtime, pack) = (runtime(), builtin());
+    let (runtime, pack) = (runtime(), default_pack());
     let models = Models::read(&pack).unwrap();
     let variants = &pack.manifest().embedder.variants;
     let variant = variants

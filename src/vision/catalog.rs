@@ -1,118 +1,124 @@
-//! The packs that can be fetched, and fetching them: resumed where a transfer broke off,
-//! checked by SHA-256, put in place whole or not at all.
+//! The catalog of packs and their downloads: an interrupted transfer is resumed, files are checked
+//! by SHA-256, and only complete files reach their final place.
 
 use std::{
+    error::Error,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use reqwest::blocking::{Client, Response};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::pack::MANIFEST;
+use crate::http_client;
 
-/// What can be fetched.
+/// A list of packs and add-ons to download.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Catalogue {
-    /// The entries.
+pub struct Catalog {
+    /// The packs and add-ons.
     #[serde(rename = "pack")]
     pub entries: Vec<Entry>,
 }
 
-/// One pack or add-on.
+/// A pack or add-on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Its name, and that of its folder.
+    /// Its name, and the name of its folder.
     pub id: String,
-    /// Whether it stands alone.
+    /// Whether it can be used on its own.
     pub kind: Kind,
-    /// What it is, for people.
+    /// A description for people.
     pub description: String,
-    /// SPDX expression that covers all files.
-    pub licence: String,
-    /// Becomes the `pack.toml`.
+    /// The license of all files, as an SPDX expression.
+    pub license: String,
+    /// The content of the `pack.toml`.
     pub manifest: String,
-    /// What to fetch.
+    /// The files to download.
     pub files: Vec<Remote>,
 }
 
-/// Whether an entry stands alone.
+/// The kind of a catalog entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A detector and an embedder.
+    /// A complete pack: a detector and an embedder.
     Pack,
-    /// Models that join those of a pack.
+    /// Models that are added to a pack.
     AddOn,
 }
 
-/// A file to fetch.
+/// A file to download.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Remote {
-    /// Its name in the folder.
+    /// Its name in the pack's folder.
     pub name: String,
-    /// Where it is, in the order to be tried.
+    /// Its addresses, in the order in which they are tried.
     pub urls: Vec<String>,
     /// Its size.
     pub bytes: u64,
-    /// Hexadecimal SHA-256.
+    /// The SHA-256 of its content, hexadecimal.
     pub sha256: String,
-    /// SPDX expression.
-    pub licence: String,
+    /// Its license, as an SPDX expression.
+    pub license: String,
 }
 
-/// How far a transfer is.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer<'a> {
-    /// The file.
+    /// Name of the file.
     pub file: &'a str,
-    /// Bytes that are there.
+    /// Bytes received so far.
     pub done: u64,
-    /// Bytes in all.
+    /// Bytes in total.
     pub bytes: u64,
 }
 
-/// Why a pack could not be fetched.
+/// The reason why a pack could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// Not in the catalogue.
-    #[error("no pack {name:?} in the catalogue; there are {known}")]
+    /// The catalog has no entry of that name.
+    #[error("the catalog has no pack {name:?}; it has {known}")]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What there is.
+        /// The names in the catalog.
         known: String,
     },
-    /// Nobody answered with the file.
-    #[error("{file} could not be fetched: {causes}")]
+    /// No address returned the file.
+    #[error("could not download {file}: {causes}")]
     Unreachable {
-        /// The file.
+        /// Name of the file.
         file: String,
-        /// Each address, and what happened there.
+        /// Each address, and why it failed.
         causes: String,
     },
-    /// The folder cannot be written.
-    #[error("{} cannot be written: {cause}", .path.display())]
+    /// The HTTP client could not be started.
+    #[error("could not start the HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The disk operation failed.
+    #[error("could not write {}: {cause}", .path.display())]
     Disk {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         cause: io::Error,
     },
 }
 
-impl Catalogue {
-    /// The catalogue that was built in.
+impl Catalog {
+    /// Returns the catalog that is built into the binary.
     pub fn builtin() -> Result<Self, toml::de::Error> {
-        toml::from_str(include_str!("../../models/catalogue.toml"))
+        toml::from_str(include_str!("../../models/catalog.toml"))
     }
 
-    /// The entry of that name.
+    /// Finds the entry of a name.
     pub fn find(&self, name: &str) -> Result<&Entry, PullError> {
         self.entries
             .iter()
@@ -127,8 +133,8 @@ impl Catalogue {
     }
 }
 
-/// Fetches a pack into `root/ID` and returns that folder. Files that are there already stay;
-/// the `pack.toml` comes last, so that a folder with one is complete.
+/// Downloads a pack into `root/ID` and returns that folder. Keeps files that exist already. Writes
+/// the `pack.toml` last, so that a folder with a `pack.toml` is complete.
 pub fn pull(
     entry: &Entry,
     root: &Path,
@@ -136,13 +142,13 @@ pub fn pull(
 ) -> Result<PathBuf, PullError> {
     let folder = root.join(&entry.id);
     fs::create_dir_all(&folder).map_err(|cause| disk(&folder, cause))?;
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_connect(Some(Duration::from_secs(15)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
+    let client = http_client::blocking()
+        .connect_timeout(Duration::from_secs(15))
+        .timeout(Duration::from_secs(30))
         .build()
-        .into();
+        .map_err(PullError::Client)?;
     for file in &entry.files {
-        fetch(&agent, file, &folder, &mut progress)?;
+        download(&client, file, &folder, &mut progress)?;
     }
     let temporary = folder.join(format!("{MANIFEST}.part"));
     fs::write(&temporary, entry.manifest.trim_start()).map_err(|cause| disk(&temporary, cause))?;
@@ -161,8 +167,8 @@ fn put_in_place(temporary: &Path, path: &Path) -> Result<(), PullError> {
     fs::rename(temporary, path).map_err(|cause| disk(path, cause))
 }
 
-fn fetch(
-    agent: &ureq::Agent,
+fn download(
+    client: &Client,
     file: &Remote,
     folder: &Path,
     progress: &mut impl FnMut(Transfer<'_>),
@@ -179,12 +185,12 @@ fn fetch(
     let part = folder.join(format!("{}.part", file.name));
     let mut causes = Vec::new();
     for url in &file.urls {
-        // A transfer that breaks off is taken up once more where it ended.
+        // An interrupted transfer is resumed once.
         for _ in 0..2 {
-            match transfer(agent, url, file, &part, progress) {
+            match transfer(client, url, file, &part, progress) {
                 Ok(()) => {}
-                Err(Trouble::Disk(cause)) => return Err(disk(&part, cause)),
-                Err(Trouble::Network(cause)) => {
+                Err(TransferError::Disk(cause)) => return Err(disk(&part, cause)),
+                Err(TransferError::Network(cause)) => {
                     causes.push(format!("{url}: {cause}"));
                     continue;
                 }
@@ -207,20 +213,19 @@ fn fetch(
     })
 }
 
-enum Trouble {
+enum TransferError {
     Network(String),
     Disk(io::Error),
 }
 
-/// Brings the partial file to its full size.
+/// Completes the partial file.
 fn transfer(
-    agent: &ureq::Agent,
+    client: &Client,
     url: &str,
     file: &Remote,
     part: &Path,
     progress: &mut impl FnMut(Transfer<'_>),
-) -> Result<(), Trouble> {
-    let network = |error: ureq::Error| Trouble::Network(error.to_string());
+) -> Result<(), TransferError> {
     let mut have = fs::metadata(part).map_or(0, |meta| meta.len());
     if have == file.bytes {
         return Ok(());
@@ -228,12 +233,15 @@ fn transfer(
     if have > file.bytes {
         have = 0;
     }
-    let mut request = agent.get(url);
+    let mut request = client.get(url);
     if have > 0 {
         request = request.header("Range", format!("bytes={have}-"));
     }
-    let mut response = request.call().map_err(network)?;
-    // Only a partial answer that begins where the part ends goes on; anything else is the whole.
+    let response = request.send().and_then(Response::error_for_status);
+    let mut response =
+        response.map_err(|error| TransferError::Network(causes(&error.without_url())))?;
+    // Only a 206 response that begins where the part ends continues it; any other response is
+    // the whole file.
     let continued = response.status().as_u16() == 206
         && response
             .headers()
@@ -248,39 +256,45 @@ fn transfer(
         have = 0;
         options.write(true).truncate(true);
     }
-    let mut out = options.open(part).map_err(Trouble::Disk)?;
-    let mut body = response
-        .body_mut()
-        .with_config()
-        .limit(file.bytes + 1)
-        .reader();
+    let mut out = options.open(part).map_err(TransferError::Disk)?;
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let count = body
+        let count = response
             .read(&mut buffer)
-            .map_err(|error| Trouble::Network(error.to_string()))?;
+            .map_err(|error| TransferError::Network(causes(&error)))?;
         if count == 0 {
             break;
         }
         have += count as u64;
         if have > file.bytes {
-            return Err(Trouble::Network("it is longer than it should be".into()));
+            return Err(TransferError::Network(format!(
+                "it has more than {} bytes",
+                file.bytes
+            )));
         }
-        out.write_all(&buffer[..count]).map_err(Trouble::Disk)?;
+        out.write_all(&buffer[..count])
+            .map_err(TransferError::Disk)?;
         progress(Transfer {
             file: &file.name,
             done: have,
             bytes: file.bytes,
         });
     }
-    out.sync_all().map_err(Trouble::Disk)?;
+    out.sync_all().map_err(TransferError::Disk)?;
     if have < file.bytes {
-        return Err(Trouble::Network(format!(
+        return Err(TransferError::Network(format!(
             "it ended after {have} of {} bytes",
             file.bytes
         )));
     }
     Ok(())
+}
+
+/// Returns an error and what caused it, one after the other.
+fn causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
 }
 
 fn hash(path: &Path) -> Result<String, PullError> {
@@ -306,8 +320,8 @@ mod tests {
     use super::*;
     use crate::vision::pack::{AddOnManifest, LivenessSpec, Manifest};
 
-    /// Serves one file over loopback. The first answer breaks off after `cut` bytes. Returns
-    /// the address and the Range headers that were asked for.
+    /// Serves one file over loopback. The first response is cut off after `cut` bytes. Returns the
+    /// address and the Range headers of the requests.
     fn serve(content: Vec<u8>, cut: usize) -> (String, Arc<Mutex<Vec<Option<String>>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/file", listener.local_addr().unwrap());
@@ -366,14 +380,14 @@ mod tests {
             id: "test".into(),
             kind: Kind::Pack,
             description: String::new(),
-            licence: "MIT".into(),
+            license: "MIT".into(),
             manifest: "id = \"test\"\n".into(),
             files: vec![Remote {
                 name: "model.onnx".into(),
                 urls: vec![url],
                 bytes: content.len() as u64,
                 sha256: hex::encode(Sha256::digest(content)),
-                licence: "MIT".into(),
+                license: "MIT".into(),
             }],
         }
     }
@@ -383,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_that_broke_off_is_taken_up_where_it_ended() {
+    fn an_interrupted_transfer_is_resumed() {
         let root = tempfile::tempdir().unwrap();
         let (url, ranges) = serve(content(), 100_000);
         let mut last = 0;
@@ -406,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_not_fetched_again() {
+    fn an_existing_file_is_not_downloaded_again() {
         let root = tempfile::tempdir().unwrap();
         let (url, ranges) = serve(content(), usize::MAX);
         let entry = entry(url, &content());
@@ -416,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn another_content_is_refused_and_leaves_nothing() {
+    fn a_file_with_another_hash_is_rejected_and_removed() {
         let root = tempfile::tempdir().unwrap();
         let mut other = content();
         other[7] ^= 1;
@@ -428,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_file_is_refused() {
+    fn a_file_that_is_too_long_is_rejected() {
         let root = tempfile::tempdir().unwrap();
         let (url, _) = serve([content(), vec![0; 10]].concat(), usize::MAX);
         let error = pull(&entry(url, &content()), root.path(), |_| {}).unwrap_err();
@@ -437,9 +451,9 @@ mod tests {
     }
 
     #[test]
-    fn the_catalogue_is_sound() {
-        let catalogue = Catalogue::builtin().unwrap();
-        for entry in &catalogue.entries {
+    fn the_built_in_catalog_is_valid() {
+        let catalog = Catalog::builtin().unwrap();
+        for entry in &catalog.entries {
             for file in &entry.files {
                 assert!(
                     !file.urls.is_empty() && file.sha256.len() == 64,
@@ -474,8 +488,8 @@ mod tests {
                 assert_eq!((&remote.sha256, remote.bytes), (&file.sha256, file.bytes));
             }
         }
-        assert!(catalogue.find("opencv").is_ok());
-        let error = catalogue.find("nothing").unwrap_err();
+        assert!(catalog.find("opencv").is_ok());
+        let error = catalog.find("nothing").unwrap_err();
         assert!(error.to_string().contains("opencv"), "{error}");
     }
 }

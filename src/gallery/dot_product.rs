@@ -1,8 +1,9 @@
-//! Dot products of many rows with one probe, by the widest vectors that the processor has.
+//! Dot products of many rows with one probe, with the widest SIMD vectors of the processor.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Writes row · probe for every row; `rows` holds one row after another, each as long as `probe`.
+/// Writes row · probe for every row. `rows` holds the rows one after another, each as long as
+/// `probe`.
 pub fn products(rows: &[f32], probe: &[f32], out: &mut [f32]) {
     Arch::new().dispatch(Products { rows, probe, out });
 }
@@ -22,7 +23,7 @@ impl WithSimd for Products<'_> {
         let rows = self.rows.chunks_exact(self.probe.len());
         for (row, out) in rows.zip(self.out) {
             let (row, rest) = S::as_simd_f32s(row);
-            // Four sums, so that one multiplication need not wait for the last.
+            // Four sums, so that one multiply-add need not wait for the one before.
             let mut sums = [simd.splat_f32s(0.0); 4];
             let (fours, left) = row.as_chunks::<4>();
             let (probe_fours, probe_left) = probe.as_chunks::<4>();
@@ -53,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_size_gives_the_plain_sum(size in 1usize..200, seed in 0u32..1000) {
+        fn every_size_equals_the_scalar_sum(size in 1usize..200, seed in 0u32..1000) {
             let value = |i: usize| ((i as u32 * 37 + seed) as f32).sin();
             let probe: Vec<f32> = (0..size).map(value).collect();
             let rows: Vec<f32> = (0..size * 3).map(|i| value(i + 5)).collect();

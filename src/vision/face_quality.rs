@@ -1,24 +1,25 @@
-//! Measuring the quality of a face: size, pose from the five points, sharpness and light of
-//! the aligned chip, and how much of it is in the picture.
+//! Measures the quality of a face: size, pose from the five points, sharpness and brightness of
+//! the aligned chip, and the share of the face that lies inside the picture.
 
-use super::{align::Similar, detect::Detection};
+use super::{align::SimilarityTransform, detect::Detection};
 use crate::{domain::quality::Quality, ports::FaceBox};
 
-/// How far the nose tip stands before the line between the middle of the eyes and of the
-/// mouth, over the distance of the eyes. Anthropometry puts it near 0.5.
+/// Distance of the nose tip from the line between the middle of the eyes and the middle of the
+/// mouth, over the distance between the eyes. Anthropometry puts it near 0.5.
 const NOSE_DEPTH: f32 = 0.5;
-/// The same over the height from eyes to mouth.
+/// The same distance over the height from eyes to mouth.
 const NOSE_DEPTH_UPRIGHT: f32 = 0.48;
-/// Where the nose tip of an upright head lies between the eyes (0) and the mouth (1).
+/// Height of the nose tip of an upright head, between the eyes (0) and the mouth (1).
 const NOSE_HEIGHT: f32 = 0.575;
-/// Share of the chip, about its middle, whose light is measured: the face, not what is behind it.
+/// Side of the centered part of the chip that is measured for light, over the side of the chip:
+/// the face without its background.
 const INNER: f32 = 0.64;
 
-/// Measures a detected face. `place` takes the image to the chip of `side` × `side` RGB pixels.
+/// Measures a detected face. `to_chip` maps the image to the chip of `side` × `side` RGB pixels.
 pub fn measure(
     face: &Detection,
     size: (u32, u32),
-    place: Similar,
+    to_chip: SimilarityTransform,
     chip: &[u8],
     side: usize,
 ) -> Quality {
@@ -28,10 +29,10 @@ pub fn measure(
         .atan2(left_eye.0 - right_eye.0)
         .to_degrees();
     let (brightness, contrast, sharpness) = light(chip, side);
-    // A face smaller than the chip was blurred by enlarging it; that is not the lens's fault,
-    // and its size is judged by itself. Steps of one source pixel make the Laplacian of a
-    // smooth surface fall with the square of the enlargement.
-    let enlarged = place.scale().max(1.0);
+    // Enlarging a face that is smaller than the chip blurs it. That is not the lens's fault, and
+    // size has a rule of its own, so the loss is compensated: the Laplacian of a smooth surface
+    // falls with the square of the enlargement.
+    let enlarged = to_chip.scale().max(1.0);
     let bounds = &face.bounds;
     Quality {
         width: bounds.width,
@@ -41,23 +42,23 @@ pub fn measure(
         sharpness: sharpness * enlarged * enlarged,
         brightness,
         contrast,
-        inside: (visible(bounds, size) / bounds.area()).clamp(0.0, 1.0),
+        inside: (visible_area(bounds, size) / bounds.area()).clamp(0.0, 1.0),
         score: face.score,
     }
 }
 
-/// How much of a box lies in an image of `width` × `height`, square pixels.
-pub fn visible(bounds: &FaceBox, (width, height): (u32, u32)) -> f32 {
+/// Returns the area of a box that lies inside an image of `width` × `height`, in square pixels.
+pub fn visible_area(bounds: &FaceBox, (width, height): (u32, u32)) -> f32 {
     let across = (bounds.x + bounds.width).min(width as f32) - bounds.x.max(0.0);
     let down = (bounds.y + bounds.height).min(height as f32) - bounds.y.max(0.0);
     across.max(0.0) * down.max(0.0)
 }
 
-/// Turn to the side and nod, degrees, from where the nose tip lies between eyes and mouth.
+/// Estimates yaw and pitch, in degrees, from the position of the nose tip between eyes and mouth.
 ///
-/// In the head's own axes the nose tip stands in front of the plane of eyes and mouth. A turn
-/// by φ moves it by depth · sin φ and shortens the plane to cos φ, so that the shift over the
-/// shortened size is depth · tan φ.
+/// In the head's own axes, the nose tip lies in front of the plane of eyes and mouth. A turn by φ
+/// moves it by depth · sin φ and shortens the plane to cos φ, so the shift over the shortened size
+/// is depth · tan φ.
 fn pose(points: &[(f32, f32); 5]) -> (f32, f32) {
     let middle = |a: (f32, f32), b: (f32, f32)| ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
     let [right_eye, left_eye, nose, right_mouth, left_mouth] = *points;
@@ -69,7 +70,7 @@ fn pose(points: &[(f32, f32); 5]) -> (f32, f32) {
     // nose − eyes = u · across + v · down, solved by Cramer's rule.
     let area = across.0 * down.1 - across.1 * down.0;
     if area.abs() < 1e-3 {
-        // Eyes and mouth on one line: a profile, or worse.
+        // Eyes and mouth are on one line: a profile, or a turn beyond it.
         return (90.0, 0.0);
     }
     let u = (from.0 * down.1 - from.1 * down.0) / area;
@@ -80,17 +81,18 @@ fn pose(points: &[(f32, f32); 5]) -> (f32, f32) {
     )
 }
 
-/// Mean and standard deviation of luma, and the variance of its Laplacian, over the inner chip.
+/// Returns the mean and standard deviation of luma, and the variance of its Laplacian, over the
+/// inner part of the chip.
 fn light(chip: &[u8], side: usize) -> (f32, f32, f32) {
     let margin = (side as f32 * (1.0 - INNER) / 2.0) as usize;
     let luma = |x: usize, y: usize| {
         let [red, green, blue] =
             [0, 1, 2].map(|channel| i32::from(chip[(y * side + x) * 3 + channel]));
-        // BT.601 in 256ths.
+        // ITU-R BT.601 weights, in 256ths.
         (77 * red + 150 * green + 29 * blue + 128) >> 8
     };
     let inner = side - 2 * margin;
-    // One row more on each side for the Laplacian, each luma computed once.
+    // One more pixel on each side for the Laplacian; each luma is computed once.
     let width = inner + 2;
     let plane: Vec<i32> = (margin - 1..side - margin + 1)
         .flat_map(|y| (margin - 1..side - margin + 1).map(move |x| luma(x, y)))
@@ -124,7 +126,7 @@ fn light(chip: &[u8], side: usize) -> (f32, f32, f32) {
 mod tests {
     use super::*;
 
-    /// A head of unit size, turned and nodded, seen from far away.
+    /// Projects a head of unit size, turned, nodded and tilted, from far away.
     fn head(yaw: f32, pitch: f32, roll: f32) -> [(f32, f32); 5] {
         let (eyes, mouth) = (1.0, NOSE_DEPTH / NOSE_DEPTH_UPRIGHT);
         let points = [
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_to_the_side_is_measured_whatever_the_tilt() {
+    fn yaw_is_measured_at_any_roll() {
         for yaw in [-45.0, -20.0, 0.0, 30.0, 60.0f32] {
             for roll in [-30.0, 0.0, 20.0] {
                 let (measured, _) = pose(&head(yaw, 0.0, roll));
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nod_is_measured_and_down_is_positive() {
+    fn pitch_is_measured_and_down_is_positive() {
         for pitch in [-30.0, 0.0, 25.0f32] {
             let (yaw, measured) = pose(&head(0.0, pitch, 10.0));
             assert!(
@@ -170,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn points_on_a_line_count_as_a_profile() {
+    fn points_in_one_place_count_as_a_profile() {
         assert_eq!(pose(&[(5.0, 5.0); 5]).0, 90.0);
     }
 
     #[test]
-    fn light_is_measured_on_the_middle_of_the_chip() {
+    fn light_is_measured_in_the_middle_of_the_chip() {
         let side = 100;
         let mut chip = vec![0u8; side * side * 3];
         for y in 10..90 {
@@ -186,7 +188,7 @@ mod tests {
         }
         let (brightness, contrast, sharpness) = light(&chip, side);
         assert!((brightness - 100.0).abs() < 0.5 && (contrast - 10.0).abs() < 0.1);
-        // Each pixel differs by 20 from its four neighbours, up and down in turn.
+        // Each pixel differs by 20 from its four neighbors, up and down in turn.
         assert!((sharpness - 6400.0).abs() < 10.0, "{sharpness}");
     }
 }

@@ -1,4 +1,4 @@
-//! A cheap glance at a picture: mean brightness over a coarse grid.
+//! Cheap motion detection: the mean brightness of a picture over a coarse grid.
 
 use async_trait::async_trait;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
@@ -7,28 +7,28 @@ use zune_jpeg::JpegDecoder;
 use super::decode::{SampleLimits, decode};
 use crate::{
     domain::cameras::Glance,
-    ports::{Glancing, Sample, SampleError},
+    ports::{MotionSensing, Sample, SampleError},
 };
 
-/// Glances at pictures; JPEG, which cameras send, without its colours.
+/// A sensor that decodes JPEG, which cameras send, without its colors.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Glancer {
+pub struct MotionSensor {
     limits: SampleLimits,
 }
 
 #[async_trait]
-impl Glancing for Glancer {
+impl MotionSensing for MotionSensor {
     async fn glance(&self, picture: Sample) -> Result<Glance, SampleError> {
-        let glancer = *self;
-        // A few milliseconds of work: off the threads that answer requests.
-        tokio::task::spawn_blocking(move || glancer.look(&picture))
+        let sensor = *self;
+        // Takes a few milliseconds, which would block the threads that serve requests.
+        tokio::task::spawn_blocking(move || sensor.brightness(&picture))
             .await
             .unwrap_or(Err(SampleError::Corrupt))
     }
 }
 
-impl Glancer {
-    fn look(self, picture: &Sample) -> Result<Glance, SampleError> {
+impl MotionSensor {
+    fn brightness(self, picture: &Sample) -> Result<Glance, SampleError> {
         let bytes = picture.bytes();
         let lenient = DecoderOptions::default()
             .set_strict_mode(false)
@@ -39,9 +39,9 @@ impl Glancer {
             Err(_) => None,
         };
         let Some((width, height)) = dimensions else {
-            // No JPEG: whatever else a stream may send is rare, and costs more.
+            // Not a JPEG. Other formats are rare in a stream, and cost more.
             let image = decode(bytes, self.limits, Vec::new())?;
-            let luma = image::DynamicImage::ImageRgb8(image).into_luma8();
+            let luma = image::DynamicImage::ImageRgb8(image.into_image()).into_luma8();
             let (width, height) = luma.dimensions();
             return Ok(grid(luma.as_raw(), width as usize, height as usize));
         };
@@ -54,7 +54,7 @@ impl Glancer {
     }
 }
 
-/// The mean of each cell, from every other row and column of its pixels.
+/// Averages each cell over every other row and column of its pixels.
 fn grid(luma: &[u8], width: usize, height: usize) -> Glance {
     let mut cells = [0; Glance::CELLS];
     for (number, cell) in cells.iter_mut().enumerate() {
@@ -74,7 +74,7 @@ fn grid(luma: &[u8], width: usize, height: usize) -> Glance {
     Glance::new(cells)
 }
 
-/// The pixels of a cell; at least one.
+/// Returns the range of pixels that a cell covers: at least one pixel.
 fn span(cell: usize, cells: usize, pixels: usize) -> std::ops::Range<usize> {
     let from = (cell * pixels / cells).min(pixels.saturating_sub(1));
     from..((cell + 1) * pixels / cells).max(from + 1)
@@ -94,8 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_sees_where_it_is_bright_and_what_moved() {
-        let dark = Glancer::default().look(&jpeg(|_, _| [0, 0, 0])).unwrap();
+    fn darkness_and_movement_are_detected() {
+        let dark = MotionSensor::default()
+            .brightness(&jpeg(|_, _| [0, 0, 0]))
+            .unwrap();
         assert!(dark.dark());
         let room = |x: u32, _: u32| {
             if x < 320 {
@@ -104,9 +106,9 @@ mod tests {
                 [200, 180, 190]
             }
         };
-        let empty = Glancer::default().look(&jpeg(room)).unwrap();
-        let face = Glancer::default()
-            .look(&jpeg(|x, y| match (x, y) {
+        let empty = MotionSensor::default().brightness(&jpeg(room)).unwrap();
+        let face = MotionSensor::default()
+            .brightness(&jpeg(|x, y| match (x, y) {
                 (100..148, 200..260) => [220, 180, 160],
                 _ => room(x, y),
             }))
@@ -117,11 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn tiny_and_broken_pictures_are_refused() {
+    fn empty_and_broken_pictures_are_rejected() {
         let broken = Sample::new(&b"\xFF\xD8\xFF\xE0 no picture"[..]);
-        assert!(Glancer::default().look(&broken).is_err());
+        assert!(MotionSensor::default().brightness(&broken).is_err());
         assert_eq!(
-            Glancer::default().look(&Sample::new(Vec::new())),
+            MotionSensor::default().brightness(&Sample::new(Vec::new())),
             Err(SampleError::Empty)
         );
     }
