@@ -1,5 +1,5 @@
-//! The standing tasks, on a real store: what one instance learns of another's enrollments, and
-//! what is deleted when it had its time.
+//! Background tasks: how an instance learns of other instances' enrollments, and the deletion of
+//! expired records.
 
 use std::sync::{
     Arc,
@@ -11,33 +11,35 @@ use rollcall::{
     clock::{Clock, SystemClock},
     domain::{
         accounts::{Actor, Session, TokenHash},
-        attendance::{PunchSource, RequestKey},
+        attendance::{KeptAnswer, Origin, RequestKey},
         audit::AuditEntry,
         biometrics::{Embedding, ModelId, Views},
         employees::{Consent, Employee},
+        faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         ids::{
-            AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId,
+            AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId, SiteId,
             TemplateId,
         },
         jobs::{Job, JobKind, JobState},
+        pictures::{Picture, Pictured},
         quality::Quality,
         text::{Code, IdempotencyKey, Name},
     },
     gallery::MemoryGallery,
-    ports::{Gallery, KeptAnswer, Pictured, StoredPhoto, StoredPicture, StoredTemplate, Stores},
-    service::{feed::Feed, references::References},
-    storage::{memory::MemoryBus, sqlite::SqliteStore},
-    telemetry::Health,
-    vault::Vault,
-    workers::{
-        gallery_sync::{GallerySync, OVERLAP},
-        retention::{self, Ages, Purged},
+    ports::Gallery,
+    repositories::Repositories,
+    service::{
+        feed::Feed,
+        gallery_loader::{GalleryLoader, OVERLAP},
     },
+    storage::memory::{MemoryBus, MemoryEngine},
+    vault::Vault,
+    workers::retention::{self, Ages, Purged},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// A clock that a test sets; identities and secrets are the system's.
+/// A clock that a test sets; IDs and secrets come from the system.
 struct TestClock(AtomicI64);
 
 impl TestClock {
@@ -61,51 +63,48 @@ impl Clock for TestClock {
 }
 
 struct World {
-    stores: Stores,
+    stores: Repositories,
     clock: Arc<TestClock>,
     vault: Arc<Vault>,
     model: ModelId,
-    _folder: tempfile::TempDir,
+}
+
+/// An instance's gallery.
+struct Instance {
+    gallery: Arc<dyn Gallery>,
+    loader: GalleryLoader,
 }
 
 impl World {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("rollcall.db"))
-            .await
-            .unwrap();
+    fn new() -> Self {
         Self {
-            stores: Stores::of(Arc::new(store)),
+            stores: Repositories::new(Arc::new(MemoryEngine::default())),
             clock: Arc::new(TestClock(AtomicI64::new(1_800_000_000_000))),
             vault: Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[])),
             model: ModelId::new("test"),
-            _folder: folder,
         }
     }
 
-    /// What another instance does to enroll somebody.
-    async fn enroll(&self, number: u128) -> EmployeeId {
-        let now = self.clock.now();
-        let id = EmployeeId::new(Uuid::from_u128(number));
-        let employee = Employee {
-            id,
-            name: Name::parse("Ada").unwrap(),
-            code: Code::parse(&number.to_string()).unwrap(),
-            site: None,
-            active: true,
-            consent: Some(Consent {
-                at: now,
-                recorded_by: Actor::System,
-                text: "2026-11".to_owned(),
-            }),
-            templates: 1,
-            created_at: now,
-            deleted_at: None,
-        };
-        let embedding = Embedding::normalise(vec![1.0, number as f32]).unwrap();
-        let template = StoredTemplate {
+    /// Returns an instance that has just started.
+    async fn instance(&self) -> Instance {
+        let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(2));
+        let loader = GalleryLoader::new(
+            self.stores.clone(),
+            self.vault.clone(),
+            gallery.clone(),
+            self.model.clone(),
+            Feed::new(Arc::new(MemoryBus::default())),
+            self.clock.clone(),
+        );
+        loader.fill().await.unwrap();
+        Instance { gallery, loader }
+    }
+
+    /// A template of a person.
+    fn template(&self, id: EmployeeId, number: u128) -> Template {
+        let embedding = Embedding::normalize(vec![1.0, number as f32]).unwrap();
+        Template {
             id: TemplateId::new(self.clock.id()),
-            employee: id,
             model: self.model.clone(),
             views: Views::All,
             sealed: self
@@ -123,70 +122,134 @@ impl World {
                 inside: 1.0,
                 score: 0.9,
             },
-            created_at: now,
+            created_at: self.clock.now(),
+            grown: false,
+        }
+    }
+
+    /// Adds an employee, as another instance would.
+    async fn employ(&self, number: u128) -> Employee {
+        let employee = Employee {
+            id: EmployeeId::new(Uuid::from_u128(number)),
+            name: Name::parse("Ada").unwrap(),
+            code: Code::parse(&number.to_string()).unwrap(),
+            site: SiteId::DEFAULT,
+            active: true,
+            created_at: self.clock.now(),
+            deleted_at: None,
         };
         self.stores.employees.insert(&employee).await.unwrap();
-        self.stores
-            .templates
-            .insert(&[template], &[])
-            .await
-            .unwrap();
-        self.stores.templates.mark_changed(id, now).await.unwrap();
+        employee
+    }
+
+    /// Enrolls the face of an employee, as another instance would.
+    async fn enroll_face(&self, id: EmployeeId, number: u128) {
+        let now = self.clock.now();
+        let face = EnrolledFace {
+            consent: Consent {
+                at: now,
+                recorded_by: Actor::System,
+                text: "2026-11".to_owned(),
+            },
+            templates: vec![self.template(id, number)],
+            look_alikes: Vec::new(),
+        };
+        let enrolled = |there: FaceEnrollment| {
+            Some(FaceEnrollment {
+                face: Some(face.clone()),
+                ..there
+            })
+        };
+        let faces = &self.stores.faces;
+        assert!(faces.change(id, now, enrolled).await.unwrap().is_some());
+    }
+
+    /// Adds and enrolls an employee, as another instance would.
+    async fn enroll(&self, number: u128) -> EmployeeId {
+        let id = self.employ(number).await.id;
+        self.enroll_face(id, number).await;
         id
+    }
+
+    /// Marks an employee as deleted, without further effects.
+    async fn delete(&self, employee: &Employee) {
+        let deleted = Employee {
+            active: false,
+            deleted_at: Some(self.clock.now()),
+            ..employee.clone()
+        };
+        let employees = &self.stores.employees;
+        assert_eq!(employees.exchange(employee, &deleted).await, Ok(true));
+    }
+
+    /// Stores a photo of an employee, enrolled now.
+    async fn photo(&self, employee: EmployeeId) {
+        let photo = Photo {
+            id: PhotoId::new(self.clock.id()),
+            employee,
+            sealed: self.vault.seal_photo([1; 12], employee, b"").unwrap(),
+            created_at: self.clock.now(),
+        };
+        self.stores.photos.insert(&photo).await.unwrap();
+    }
+
+    async fn photos(&self, of: EmployeeId) -> u64 {
+        self.stores.photos.count_by_employee(of).await.unwrap()
+    }
+
+    /// Deletes expired records once, with every optional retention enabled.
+    async fn purge(&self) -> Purged {
+        let ages = Ages {
+            punch_pictures: Some(SignedDuration::from_hours(24)),
+            ..Ages::default()
+        };
+        retention::purge(&self.stores, &*self.clock, ages)
+            .await
+            .unwrap()
     }
 }
 
 #[tokio::test]
-async fn an_instance_learns_of_enrollments_and_deletions_made_elsewhere_once() {
-    let world = World::new().await;
-    let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(2));
-    let references = Arc::new(References::new(
-        world.stores.clone(),
-        world.vault.clone(),
-        gallery.clone(),
-        world.model.clone(),
-        Feed::new(Arc::new(MemoryBus::default())),
-    ));
-    let mut sync = GallerySync::new(
-        references,
-        world.stores.templates.clone(),
-        world.clock.clone(),
-        Arc::new(Health::default()),
-        world.clock.now(),
-    );
-    assert_eq!(sync.step().await.unwrap(), 0);
+async fn an_instance_loads_each_change_of_other_instances_once() {
+    let world = World::new();
+    let Instance { gallery, loader } = world.instance().await;
+    assert_eq!(loader.catch_up().await, Ok(0));
 
-    // Noted by a clock that is behind ours, as that of another machine may be.
+    let bob = world.enroll(9).await;
+    assert_eq!(loader.catch_up().await, Ok(1));
+    assert!(gallery.find(bob).is_some());
+    // Written by a clock that is behind the newest change, as on another machine.
     world.clock.advance(-(OVERLAP / 2));
     let ada = world.enroll(1).await;
     world
         .clock
         .advance(OVERLAP / 2 + SignedDuration::from_secs(2));
-    assert_eq!(sync.step().await.unwrap(), 1);
+    assert_eq!(loader.catch_up().await, Ok(1));
     assert!(gallery.find(ada).is_some());
-    assert_eq!(sync.step().await.unwrap(), 0, "the same change counts once");
+    assert_eq!(
+        loader.catch_up().await,
+        Ok(0),
+        "the same change counts once"
+    );
 
-    world.stores.templates.delete_of(ada).await.unwrap();
-    world
-        .stores
-        .templates
-        .mark_changed(ada, world.clock.now())
-        .await
-        .unwrap();
-    assert_eq!(sync.step().await.unwrap(), 1);
-    assert!(gallery.find(ada).is_none());
+    for id in [ada, bob] {
+        let now = world.clock.now();
+        assert_eq!(world.stores.faces.forget(id, now).await, Ok(1));
+        assert_eq!(loader.catch_up().await, Ok(1));
+        assert!(gallery.find(id).is_none());
+    }
 
-    // After a long pause nothing is missed.
+    // After a long pause, nothing is missed.
     let grace = world.enroll(2).await;
     world.clock.advance(SignedDuration::from_hours(5));
-    assert_eq!(sync.step().await.unwrap(), 1);
+    assert_eq!(loader.catch_up().await, Ok(1));
     assert!(gallery.find(grace).is_some());
     assert_eq!(gallery.people(), 1);
 }
 
 #[tokio::test]
-async fn what_has_had_its_time_is_deleted_and_nothing_else() {
-    let world = World::new().await;
+async fn only_expired_records_are_deleted() {
+    let world = World::new();
     let (stores, clock) = (&world.stores, &*world.clock);
     let session = |number: u8, hours: i64| Session {
         hash: TokenHash([number; 32]),
@@ -197,9 +260,9 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
     for session in [session(1, -1), session(2, 1)] {
         stores.sessions.insert(&session).await.unwrap();
     }
-    let device = DeviceId::new(Uuid::from_u128(1));
+    let origin = Origin::Device(DeviceId::new(Uuid::from_u128(1)));
     let kept = |key: &str, hours: i64| KeptAnswer {
-        device,
+        origin,
         request: RequestKey {
             key: IdempotencyKey::parse(key).unwrap(),
             fingerprint: "00".repeat(32),
@@ -213,12 +276,12 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
 
     let job = |days: i64| Job {
         id: JobId::new(clock.id()),
-        kind: JobKind::Reembed,
+        kind: JobKind::new("reembed"),
         payload: String::new(),
         once: None,
         state: JobState::Failed,
         due: None,
-        turn: 1,
+        claims: 1,
         attempts: 1,
         done: 0,
         total: 0,
@@ -239,26 +302,18 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         stores.jobs.insert(job).await.unwrap();
     }
 
-    // A crash between two writes: of Ann there are templates without consent, Bob consents.
-    let (ann, bob) = (world.enroll(1).await, world.enroll(2).await);
-    stores.employees.set_enrolled(ann, 1, None).await.unwrap();
-    // And of Cid, who does not either, a photo alone.
-    let cid = world.enroll(3).await;
-    stores.templates.delete_of(cid).await.unwrap();
-    stores.employees.set_enrolled(cid, 0, None).await.unwrap();
-    let photo = StoredPhoto {
-        id: PhotoId::new(clock.id()),
-        employee: cid,
-        sealed: world.vault.seal_photo([1; 12], cid, b"").unwrap(),
-        created_at: clock.now(),
-    };
-    stores.templates.insert(&[], &[photo]).await.unwrap();
+    // An instance crashed while it deleted Ann, before it deleted her face. Bob exists.
+    let ann = world.employ(1).await;
+    world.enroll_face(ann.id, 1).await;
+    world.photo(ann.id).await;
+    world.delete(&ann).await;
+    let (ann, bob) = (ann.id, world.enroll(2).await);
+    world.photo(bob).await;
     clock.advance(SignedDuration::from_secs(1));
     let ended = clock.now() - SignedDuration::from_secs(1);
     let later = clock.now() + SignedDuration::from_secs(1);
     for (key, until) in [("old", ended), ("new", later)] {
-        let values = [(key.to_owned(), b"1".to_vec())];
-        stores.cache.put(&values, ended, until).await.unwrap();
+        stores.cache.put(key, b"1", until).await.unwrap();
     }
 
     let entry = |days: i64| AuditEntry {
@@ -273,12 +328,12 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         stores.audit.append(&entry).await.unwrap();
     }
 
-    let picture = |of, hours: i64| StoredPicture {
+    let picture = |of, hours: i64| Picture {
         id: PictureId::new(clock.id()),
         at: clock.now() - SignedDuration::from_hours(hours),
         of,
-        source: PunchSource::Device,
-        device,
+        site: SiteId::DEFAULT,
+        origin,
         sealed: world.vault.seal_cached([1; 12], "", b"").unwrap(),
     };
     let of = |employee| Pictured::Punch {
@@ -302,23 +357,21 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
     };
     let purged = retention::purge(stores, clock, ages).await.unwrap();
     for (id, left) in [(ann, 0), (bob, 1)] {
-        let templates = stores.templates.of_employee(id).await.unwrap();
-        let employee = stores.employees.find(id).await.unwrap().unwrap();
-        assert_eq!((templates.len(), employee.templates), (left, left as u32));
+        let enrollment = stores.faces.find(id).await.unwrap().unwrap();
+        assert_eq!(enrollment.templates().len(), left);
+        assert_eq!(enrollment.consent().is_some(), left == 1);
+        assert_eq!(world.photos(id).await, left as u64);
     }
-    assert!(stores.templates.photos_of(cid).await.unwrap().is_empty());
-    let mut told = stores.templates.changed_since(clock.now()).await.unwrap();
-    told.sort();
-    let mut gone_from = [(ann, clock.now()), (cid, clock.now())];
-    gone_from.sort();
-    assert_eq!(told, gone_from, "galleries let go of them");
+    let changed = stores.faces.changed_since(clock.now()).await.unwrap();
+    let changed: Vec<_> = changed.iter().map(|one| one.employee).collect();
+    assert_eq!(changed, [ann], "galleries notice the deletion");
     assert_eq!(
         purged,
         Purged {
             sessions: 1,
             answers: 1,
             jobs: 1,
-            faces: 2,
+            faces: 1,
             cached: 1,
             audit: 1,
             punch_pictures: 1,
@@ -333,7 +386,7 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         let found = stores.pictures.find(picture.id).await.unwrap();
         assert_eq!(found.is_some(), there, "{:?}", picture.of);
     }
-    // Switched off, what was kept until then goes at once.
+    // If keeping is turned off, everything that was kept is deleted immediately.
     let off = Ages {
         unknown_faces: None,
         ..ages
@@ -365,14 +418,14 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         assert_eq!(
             stores
                 .punches
-                .kept_answer(device, &key)
+                .kept_answer(origin, &key)
                 .await
                 .unwrap()
                 .is_some(),
             there
         );
     }
-    // Kept for ever, and for longer than there has been time.
+    // Kept forever, and for longer than the range of timestamps.
     clock.advance(SignedDuration::from_hours(1_000_000));
     for audit in [None, Some(SignedDuration::from_hours(1 << 40))] {
         let ages = Ages {
@@ -382,4 +435,61 @@ async fn what_has_had_its_time_is_deleted_and_nothing_else() {
         let purged = retention::purge(stores, clock, ages).await;
         assert_eq!(purged.unwrap().audit, 0);
     }
+}
+
+#[tokio::test]
+async fn photos_without_a_face_are_deleted_after_an_hour() {
+    let world = World::new();
+    // For Cid, an instance deleted the face and crashed before it deleted the photos. For Dan, it
+    // wrote the photos and crashed before it wrote the face.
+    let (cid, dan) = (world.enroll(3).await, world.employ(4).await.id);
+    world.photo(cid).await;
+    let forgotten = world.stores.faces.forget(cid, world.clock.now());
+    assert_eq!(forgotten.await, Ok(1));
+    world.photo(dan).await;
+    let ann = world.enroll(1).await;
+    world.photo(ann).await;
+    assert_eq!(
+        world.purge().await.faces,
+        0,
+        "an enrollment may be in progress"
+    );
+
+    world.clock.advance(SignedDuration::from_mins(59));
+    // Eve's face is not written yet.
+    let eve = world.employ(5).await.id;
+    world.photo(eve).await;
+    world.clock.advance(SignedDuration::from_mins(2));
+    assert_eq!(world.purge().await.faces, 2);
+    for (id, left) in [(cid, 0), (dan, 0), (ann, 1), (eve, 1)] {
+        assert_eq!(world.photos(id).await, left, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn the_face_of_a_deleted_employee_is_deleted_immediately() {
+    let world = World::new();
+    let left = world.employ(1).await;
+    world.enroll_face(left.id, 1).await;
+    world.photo(left.id).await;
+    world.delete(&left).await;
+    // An employee without any record.
+    let gone = EmployeeId::new(Uuid::from_u128(2));
+    world.enroll_face(gone, 2).await;
+    let inactive = world.employ(3).await;
+    world.enroll_face(inactive.id, 3).await;
+    let off = Employee {
+        active: false,
+        ..inactive.clone()
+    };
+    let employees = &world.stores.employees;
+    assert_eq!(employees.exchange(&inactive, &off).await, Ok(true));
+
+    assert_eq!(world.purge().await.faces, 2);
+    for (id, stays) in [(left.id, false), (gone, false), (inactive.id, true)] {
+        let enrollment = world.stores.faces.find(id).await.unwrap().unwrap();
+        assert_eq!(enrollment.face.is_some(), stays, "{id}");
+    }
+    assert_eq!(world.photos(left.id).await, 0);
+    assert_eq!(world.purge().await.faces, 0);
 }

@@ -1,9 +1,9 @@
-//! Pictures from go2rtc: a held MJPEG stream where the camera's stream has one, else one
-//! picture asked for after the other.
+//! Pictures from go2rtc: an MJPEG stream if the camera's stream has one, else one request per
+//! picture.
 //!
-//! go2rtc dials, reads or runs whatever `src` names that it does not know, so only streams of
-//! its own configuration are asked for. It answers 200 with nothing at all for a camera that is
-//! down, and waits without end for one that stalls: only what arrives counts.
+//! If `src` names a stream that go2rtc does not know, it dials, reads or runs that name, so only
+//! configured streams are requested. go2rtc returns an empty 200 for a camera that is down, and
+//! waits forever for one that stalls, so only received pictures count.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,53 +16,54 @@ use tokio::time::{Instant, timeout};
 use super::mjpeg::{MOST_BYTES, Parts};
 use crate::{
     domain::{cameras::StreamFault, text::StreamName},
+    http_client,
     ports::{PictureStream, Sample, StreamError, Streams},
 };
 
-/// How to get at go2rtc.
+/// The address and credentials of go2rtc.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// Where its API is, `http://host:port`.
+    /// URL of its API, `http://host:port`.
     pub url: String,
-    /// User and password, when it asks for them.
+    /// User and password, if it requires them.
     pub user: Option<(String, SecretString)>,
 }
 
-/// The URL of go2rtc has another form.
+/// The error for an invalid URL of go2rtc.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("GO2RTC_URL cannot be used: it takes http://host:port")]
+#[error("GO2RTC_URL is invalid; it must be http://host:port")]
 pub struct UrlError;
 
-/// go2rtc.
+/// A client of go2rtc.
 #[derive(Debug, Clone)]
 pub struct Go2rtc {
     client: Client,
     access: Access,
 }
 
-/// How long a connection may take: it runs beside.
+/// Timeout of a connection; short, because go2rtc runs next to the service.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How long an answer may take that waits for no camera.
+/// Timeout of a response that does not depend on a camera.
 const ANSWER: Duration = Duration::from_secs(3);
-/// How long the first picture may take: go2rtc dials the camera only now, and H.264 waits for a
-/// key frame, which many cameras send every ten seconds.
+/// Timeout of the first picture: go2rtc dials the camera on request, and H.264 waits for a key
+/// frame, which many cameras send every ten seconds.
 const FIRST_PICTURE: Duration = Duration::from_secs(15);
-/// How long any other may take before the stream is given up: it stalls.
+/// Timeout of any other picture, after which the stream counts as stalled.
 const NEXT_PICTURE: Duration = Duration::from_secs(8);
-/// How long nothing may come for a picture to be the newest.
+/// Pause in the received bytes after which a picture counts as the newest.
 const DRAIN: Duration = Duration::from_millis(2);
-/// Least time between two pictures that are asked for one by one: each may cost a transcoding.
+/// Minimum time between two requests for single pictures, because each may cost a transcoding.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// Longest list of streams, bytes.
+/// Maximum size of the list of streams, in bytes.
 const MOST_LIST: usize = 4 << 20;
 
 impl Go2rtc {
-    /// Of an address; nothing is connected yet.
+    /// Creates a client without connecting.
     ///
     /// # Errors
-    /// When the URL is none of HTTP.
+    /// Fails if the URL is not an HTTP URL.
     pub fn new(access: Access) -> Result<Self, UrlError> {
-        let client = Client::builder()
+        let client = http_client::builder()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -81,7 +82,7 @@ impl Go2rtc {
     }
 
     fn request(&self, path: &str, src: Option<&StreamName>) -> reqwest::RequestBuilder {
-        // A stream's name needs no escape.
+        // A stream's name needs no escaping.
         let query = src.map(|name| format!("?src={name}")).unwrap_or_default();
         let request = self
             .client
@@ -106,17 +107,17 @@ impl Go2rtc {
                     "go2rtc does not answer: is it running, and is GO2RTC_URL right?",
                 ));
             }
-            Err(_) => return Err(unreachable("go2rtc has no picture of the camera")),
+            Err(_) => return Err(unreachable("go2rtc did not return a picture in time")),
         };
         match answer.status() {
             StatusCode::OK => Ok(answer),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(refused(
-                "go2rtc wants another user or password: set GO2RTC_USERNAME and GO2RTC_PASSWORD",
+                "go2rtc rejected the user name or password: set GO2RTC_USERNAME and GO2RTC_PASSWORD",
             )),
             StatusCode::NOT_FOUND => Err(refused(
-                "go2rtc knows nothing of this: is the stream in its configuration, and the path allowed?",
+                "go2rtc returned 404: is the stream in its configuration, and is the path allowed?",
             )),
-            status => Err(unreachable(&format!("go2rtc answers {status}"))),
+            status => Err(unreachable(&format!("go2rtc returned {status}"))),
         }
     }
 }
@@ -135,7 +136,7 @@ fn refused(cause: &str) -> StreamError {
     }
 }
 
-/// A whole body of at most so many bytes.
+/// Reads a whole body of at most `most` bytes.
 async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, StreamError> {
     let mut body = Vec::new();
     while let Some(chunk) = answer
@@ -144,7 +145,7 @@ async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, StreamError>
         .map_err(|_| unreachable("the connection to go2rtc broke"))?
     {
         if body.len() + chunk.len() > most {
-            return Err(unreachable("go2rtc's answer is too large"));
+            return Err(unreachable("go2rtc's response is too large"));
         }
         body.extend_from_slice(&chunk);
     }
@@ -158,9 +159,9 @@ impl Streams for Go2rtc {
         let list = timeout(ANSWER, body(answer, MOST_LIST))
             .await
             .map_err(|_| unreachable("go2rtc does not answer in time"))??;
-        // What the streams are made of may hold the cameras' passwords: it is not even read.
+        // The details of a stream are not read, because they may contain passwords of cameras.
         let list: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&list)
-            .map_err(|_| unreachable("what answers at GO2RTC_URL is no go2rtc"))?;
+            .map_err(|_| unreachable("the server at GO2RTC_URL is not go2rtc"))?;
         Ok(list
             .keys()
             .filter_map(|name| StreamName::parse(name).ok())
@@ -174,7 +175,7 @@ impl Streams for Go2rtc {
         Ok(Box::new(Pictures {
             go2rtc: self.clone(),
             stream: stream.clone(),
-            how: How::Unknown,
+            delivery: Delivery::Unknown,
             asked: None,
         }))
     }
@@ -184,62 +185,63 @@ impl Streams for Go2rtc {
 struct Pictures {
     go2rtc: Go2rtc,
     stream: StreamName,
-    how: How,
+    delivery: Delivery,
+    /// When a single picture was last requested.
     asked: Option<Instant>,
 }
 
-/// How they come.
-enum How {
-    /// Nothing was asked for yet.
+/// How go2rtc delivers the pictures.
+enum Delivery {
+    /// Not known before the first request.
     Unknown,
-    /// In one answer that does not end.
-    Held { answer: Response, parts: Parts },
-    /// One by one.
-    Asked,
+    /// As an MJPEG stream, in one endless response.
+    Stream { answer: Response, parts: Parts },
+    /// One request per picture.
+    Single,
 }
 
 #[async_trait]
 impl PictureStream for Pictures {
     async fn next(&mut self) -> Result<Sample, StreamError> {
-        if matches!(self.how, How::Unknown) {
-            if let Some(picture) = self.hold().await? {
+        if matches!(self.delivery, Delivery::Unknown) {
+            if let Some(picture) = self.open_stream().await? {
                 return Ok(picture);
             }
-            self.how = How::Asked;
+            self.delivery = Delivery::Single;
         }
-        match &mut self.how {
-            How::Held { answer, parts } => timeout(NEXT_PICTURE, held(answer, parts))
+        match &mut self.delivery {
+            Delivery::Stream { answer, parts } => timeout(NEXT_PICTURE, newest(answer, parts))
                 .await
-                .map_err(|_| unreachable("the camera sends no more pictures"))??
-                .ok_or_else(|| unreachable("go2rtc ended the stream")),
-            How::Asked | How::Unknown => self.ask().await,
+                .map_err(|_| unreachable("the camera stopped sending pictures"))??
+                .ok_or_else(|| unreachable("go2rtc closed the stream")),
+            Delivery::Single | Delivery::Unknown => self.request_picture().await,
         }
     }
 
     fn asked(&self) -> bool {
-        matches!(self.how, How::Asked)
+        matches!(self.delivery, Delivery::Single)
     }
 }
 
 impl Pictures {
-    /// Opens the held stream; its first picture, `None` when there is none to be had.
-    async fn hold(&mut self) -> Result<Option<Sample>, StreamError> {
+    /// Opens the MJPEG stream and returns its first picture; `None` if there is no such stream.
+    async fn open_stream(&mut self) -> Result<Option<Sample>, StreamError> {
         let begun = self
             .go2rtc
             .send("stream.mjpeg", Some(&self.stream), FIRST_PICTURE);
         let mut answer = begun.await?;
         let mut parts = Parts::default();
-        let first = timeout(FIRST_PICTURE, held(&mut answer, &mut parts))
+        let first = timeout(FIRST_PICTURE, newest(&mut answer, &mut parts))
             .await
             .map_err(|_| unreachable("the camera sends no pictures"))??;
         if first.is_some() {
-            self.how = How::Held { answer, parts };
+            self.delivery = Delivery::Stream { answer, parts };
         }
         Ok(first)
     }
 
-    /// Asks for one picture, never for two at a time.
-    async fn ask(&mut self) -> Result<Sample, StreamError> {
+    /// Requests one picture, at most one every [`ASK_EVERY`].
+    async fn request_picture(&mut self) -> Result<Sample, StreamError> {
         let first = self.asked.is_none();
         if let Some(asked) = self.asked {
             tokio::time::sleep_until(asked + ASK_EVERY).await;
@@ -265,8 +267,8 @@ impl Pictures {
     }
 }
 
-/// The newest picture of a held stream; `None` at its end. What has come meanwhile is left out.
-async fn held(answer: &mut Response, parts: &mut Parts) -> Result<Option<Sample>, StreamError> {
+/// Returns the newest picture of an MJPEG stream and drops older ones; `None` at its end.
+async fn newest(answer: &mut Response, parts: &mut Parts) -> Result<Option<Sample>, StreamError> {
     let mut newest = None;
     loop {
         while let Some(picture) = parts
@@ -277,7 +279,7 @@ async fn held(answer: &mut Response, parts: &mut Parts) -> Result<Option<Sample>
         }
         let chunk = match &newest {
             None => answer.chunk().await,
-            // What waits comes piece by piece, each only once the one before was taken.
+            // Buffered data arrives in chunks, each after the one before was read.
             Some(picture) => match timeout(DRAIN, answer.chunk()).await {
                 Ok(chunk) => chunk,
                 Err(_) => return Ok(Some(Sample::new(picture.clone()))),
@@ -288,7 +290,7 @@ async fn held(answer: &mut Response, parts: &mut Parts) -> Result<Option<Sample>
                 newest = picture;
                 parts.push(&chunk);
             }
-            // The end, or the fault, is told at the next call.
+            // The next call reports the end or the error.
             (_, Some(picture)) => return Ok(Some(Sample::new(picture))),
             (Ok(None), None) => return Ok(None),
             (Err(_), None) => return Err(unreachable("the connection to go2rtc broke")),

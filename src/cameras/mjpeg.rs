@@ -1,35 +1,35 @@
-//! Takes pictures out of a `multipart/x-mixed-replace` body as go2rtc writes it: every part has
-//! a `Content-Length`.
+//! Splits an MJPEG stream into pictures: a `multipart/x-mixed-replace` body as go2rtc writes it,
+//! where every part has a `Content-Length`.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Largest picture, bytes; as large as one that a device may post.
+/// Maximum size of a picture, in bytes: the same as for a picture that a device posts.
 pub(super) const MOST_BYTES: usize = 12 << 20;
-/// Longest headers of a part, bytes.
+/// Maximum size of a part's headers, in bytes.
 const MOST_HEADERS: usize = 4 << 10;
 const LENGTH: &[u8] = b"content-length:";
 
-/// The body is none of pictures.
+/// The error for a body that is not an MJPEG stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("what came is no stream of pictures")]
-pub(super) struct NoPictures;
+#[error("the response is not an MJPEG stream")]
+pub(super) struct NotMjpeg;
 
-/// Takes bytes in and gives pictures out.
+/// A parser that receives bytes and returns pictures.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     bytes: BytesMut,
-    /// The length of the picture that comes, once its headers were read.
+    /// The length of the next picture, once its headers are read.
     length: Option<usize>,
 }
 
 impl Parts {
-    /// Takes in what came.
+    /// Adds received bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next picture that is there as a whole.
-    pub(super) fn next(&mut self) -> Result<Option<Bytes>, NoPictures> {
+    /// Returns the next picture, if it is complete.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, NotMjpeg> {
         let length = match self.length {
             Some(length) => length,
             None => match self.headers()? {
@@ -44,12 +44,12 @@ impl Parts {
         Ok(Some(self.bytes.split_to(length).freeze()))
     }
 
-    /// The length that the next headers tell, without them.
-    fn headers(&mut self) -> Result<Option<usize>, NoPictures> {
+    /// Reads the next headers and returns the length of their picture, if they are complete.
+    fn headers(&mut self) -> Result<Option<usize>, NotMjpeg> {
         let Some(end) = memchr::memmem::find(&self.bytes, b"\r\n\r\n") else {
             return match self.bytes.len() {
                 0..=MOST_HEADERS => Ok(None),
-                _ => Err(NoPictures),
+                _ => Err(NotMjpeg),
             };
         };
         let length = self.bytes[..end]
@@ -60,7 +60,7 @@ impl Parts {
             })
             .find_map(|value| str::from_utf8(value).ok()?.trim().parse().ok())
             .filter(|length| (1..=MOST_BYTES).contains(length))
-            .ok_or(NoPictures)?;
+            .ok_or(NotMjpeg)?;
         self.bytes.advance(end + 4);
         Ok(Some(length))
     }
@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pictures_come_out_whole_however_the_bytes_arrive(
+        fn pictures_are_complete_however_the_bytes_arrive(
             pictures in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..6),
             cut in 1usize..64,
         ) {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stream_of_pictures_is_refused_before_it_takes_memory() {
+    fn other_bodies_are_rejected_before_they_take_memory() {
         for body in [
             "--frame\r\nContent-Type: image/jpeg\r\n\r\nabc".to_owned(),
             "--frame\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
@@ -109,7 +109,7 @@ mod tests {
         ] {
             let mut parts = Parts::default();
             parts.push(body.as_bytes());
-            assert_eq!(parts.next(), Err(NoPictures), "{}", &body[..20]);
+            assert_eq!(parts.next(), Err(NotMjpeg), "{}", &body[..20]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The client of go2rtc, which brings in the cameras.
+//! The client of go2rtc, the server that connects the cameras.
 
 mod go2rtc;
 mod mjpeg;

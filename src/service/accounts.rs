@@ -1,4 +1,4 @@
-//! Accounts: the first admin, signing in and out, sessions.
+//! Accounts: creates the first admin, signs people in and out, and manages sessions.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,30 +16,44 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        accounts::{Account, Actor, Role, Session, TokenHash},
-        ids::AccountId,
+        accounts::{Account, Actor, Session, TokenHash},
+        grants::Access,
+        ids::{AccountId, EmployeeId},
         text::{Email, Name},
     },
-    ports::{Page, StoreError, Stores},
+    ports::{Page, StoreError},
+    repositories::Repositories,
 };
 
 /// Why an account request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// The e-mail address or the password is wrong, or the account is disabled: never said which.
-    #[error("the e-mail address or the password is wrong")]
+    /// The email address or the password is wrong, or the account is disabled. The error never
+    /// reveals which.
+    #[error("the email address or the password is wrong")]
     BadCredentials,
     /// The set-up token is wrong.
     #[error("the set-up token is wrong: use the link that the service printed when it started")]
     BadSetupToken,
-    /// There is an account already.
-    #[error("the service is set up already: sign in, or use `rollcall admin create`")]
+    /// An account already exists.
+    #[error("the service is already set up: sign in, or use `rollcall admin add`")]
     AlreadySetUp,
-    /// The e-mail address has an account.
-    #[error("this e-mail address has an account already")]
+    /// Another account has the email address.
+    #[error("this email address already has an account")]
     EmailTaken,
-    /// There is no such account.
-    #[error("no account has this e-mail address")]
+    /// The linked employee does not exist or was deleted.
+    #[error("there is no such employee: add the employee first")]
+    NoEmployee,
+    /// The employee already has an account.
+    #[error("this employee already has an account: each employee has at most one")]
+    EmployeeTaken,
+    /// The account has no permissions left, because its employee was deleted.
+    #[error(
+        "the employee of this account was deleted, so it has no permissions left: add another account"
+    )]
+    NoGrant,
+    /// No account has the email address.
+    #[error("no account has this email address")]
     NoAccount,
     /// The password is too short or too long.
     #[error("a password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters")]
@@ -52,49 +66,50 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
-/// Fewest characters of a password (NIST SP 800-63B asks for 8 at least).
+/// Minimum length of a password in characters (NIST SP 800-63B requires at least 8).
 pub const PASSWORD_LEAST: usize = 10;
-/// Most characters of a password: enough for any phrase, bounded for the hash.
+/// Maximum length of a password in characters. It is enough for any phrase and bounds the cost of
+/// the hash.
 pub const PASSWORD_MOST: usize = 256;
 
-/// The name under which the first account is claimed, see [`crate::ports::SettingStore::claim`].
+/// The name of the claim on the first account, see [`crate::repositories::Settings::claim`].
 const SETUP_CLAIM: &str = "setup";
 
-/// How long whoever claimed it may take to make it.
-const CLAIMED: SignedDuration = SignedDuration::from_mins(1);
+/// How long an instance that claimed the first account may take to create it.
+const CLAIM_TIMEOUT: SignedDuration = SignedDuration::from_mins(1);
 
-/// How many passwords are hashed at a time, each in 19 MiB.
+/// Maximum number of passwords hashed at a time; each takes 19 MiB.
 const HASHED_AT_ONCE: usize = 4;
 static HASHING: Semaphore = Semaphore::const_new(HASHED_AT_ONCE);
 
-/// A new account, as asked for.
+/// The data of a new account.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
-    /// Unique.
+    /// The email address, unique.
     pub email: Email,
-    /// How to address them.
+    /// The name by which pages address the person.
     pub name: Name,
-    /// 10 to 256 characters.
+    /// The password, 10 to 256 characters.
     pub password: SecretString,
-    /// What they may do.
-    pub role: Role,
+    /// The permissions.
+    pub access: Access,
 }
 
-/// Accounts and their sessions.
+/// The service for accounts and their sessions.
 pub struct Accounts {
-    stores: Stores,
+    stores: Repositories,
     audit: Audit,
     clock: Arc<dyn Clock>,
     session_age: SignedDuration,
     setup: OnceLock<TokenHash>,
-    /// Verified against when there is no account, so that the time taken tells nothing.
+    /// A hash to verify against if there is no account, so that the response time reveals nothing.
     decoy: OnceLock<String>,
 }
 
 impl Accounts {
-    /// Over the stores; sessions live for `session_age`.
+    /// Creates the service. Sessions expire after `session_age`.
     pub fn new(
-        stores: Stores,
+        stores: Repositories,
         audit: Audit,
         clock: Arc<dyn Clock>,
         session_age: SignedDuration,
@@ -109,12 +124,12 @@ impl Accounts {
         }
     }
 
-    /// How long a session lives.
+    /// Returns how long a session lasts.
     pub fn session_age(&self) -> SignedDuration {
         self.session_age
     }
 
-    /// Whether nobody has an account yet.
+    /// Checks whether no account exists yet.
     pub async fn needs_setup(&self) -> Result<bool, StoreError> {
         Ok(self
             .stores
@@ -127,13 +142,14 @@ impl Accounts {
             .is_empty())
     }
 
-    /// Makes the token of the one-time set-up link; only the first call of a process does.
+    /// Returns a new token for the one-time set-up link on the first call of a process, then
+    /// `None`.
     pub fn offer_setup(&self) -> Option<Token> {
         let token = Token::mint(&*self.clock);
         self.setup.set(token.hash()).ok().map(|()| token)
     }
 
-    /// Makes the first account, an admin, for whoever holds the set-up token, and signs in.
+    /// Creates the first account, an admin, for a caller with the set-up token, and signs in.
     pub async fn set_up(
         &self,
         token: &str,
@@ -153,7 +169,7 @@ impl Accounts {
                 email,
                 name,
                 password,
-                role: Role::Admin,
+                access: Access::admin(),
             })
             .await?
             .ok_or(AccountError::AlreadySetUp)?;
@@ -161,7 +177,7 @@ impl Accounts {
         Ok((account, session))
     }
 
-    /// Makes the first account; `None` when another instance was faster.
+    /// Creates the first account. Returns `None` if another instance was faster.
     pub async fn create_first(&self, new: NewAccount) -> Result<Option<Account>, AccountError> {
         let account = self.prepare(new).await?;
         self.free_stale_claim().await?;
@@ -182,53 +198,85 @@ impl Accounts {
         }
     }
 
-    /// Frees the claim of one who was to make the first account, long ago, and did not come to it.
+    /// Releases the claim on the first account if its holder did not create the account in time.
     async fn free_stale_claim(&self) -> Result<(), AccountError> {
         let Some(claim) = self.stores.settings.get(SETUP_CLAIM).await? else {
             return Ok(());
         };
-        // Identities hold the time at which they were made.
+        // The ID in the claim is a UUIDv7, which holds the time of the claim.
         let made = Uuid::parse_str(&claim)
             .ok()
             .and_then(|id| id.get_timestamp());
         let seconds = made.map_or(0, |made| made.to_unix().0);
         let age = self.clock.now().as_second() - i64::try_from(seconds).unwrap_or(i64::MAX);
-        if age > CLAIMED.as_secs() && self.needs_setup().await? {
+        if age > CLAIM_TIMEOUT.as_secs() && self.needs_setup().await? {
             self.stores.settings.release(SETUP_CLAIM).await?;
         }
         Ok(())
     }
 
-    /// Makes an account.
+    /// Adds an account. If it is linked to an employee, that employee must exist. The check is
+    /// repeated afterwards, because a deletion at the same moment does not find the account.
     pub async fn create(&self, actor: Actor, new: NewAccount) -> Result<Account, AccountError> {
+        let employee = new.access.employee();
+        self.check_employee(employee).await?;
         let account = self.prepare(new).await?;
-        self.insert(actor, account).await
+        let account = self.insert(actor, account).await?;
+        if let Err(error) = self.check_employee(employee).await {
+            let closed = |account: Account| Account {
+                active: false,
+                ..account.after_deletion()
+            };
+            self.stores.accounts.change(account.id, closed).await?;
+            return Err(error);
+        }
+        Ok(account)
     }
 
-    /// Sets a new password and ends all sessions of the account.
+    async fn check_employee(&self, employee: Option<EmployeeId>) -> Result<(), AccountError> {
+        let Some(id) = employee else {
+            return Ok(());
+        };
+        let employee = self.stores.employees.find(id).await?;
+        match employee.is_some_and(|employee| employee.deleted_at.is_none()) {
+            true => Ok(()),
+            false => Err(AccountError::NoEmployee),
+        }
+    }
+
+    /// Sets a new password, enables the account, and ends all its sessions.
     pub async fn reset_password(
         &self,
         actor: Actor,
         email: &Email,
         password: SecretString,
     ) -> Result<Account, AccountError> {
-        let mut account = self
+        let account = self
             .stores
             .accounts
             .find_by_email(email)
             .await?
             .ok_or(AccountError::NoAccount)?;
-        account.password_hash = hash_password(password).await?;
-        account.active = true;
+        if account.access.is_empty() {
+            return Err(AccountError::NoGrant);
+        }
+        let password_hash = hash_password(password).await?;
         self.audit
             .record(actor, "account.reset_password", account.id, None)
             .await?;
-        self.stores.accounts.update(&account).await?;
-        self.stores.sessions.delete_of(account.id).await?;
+        let reset = |account: Account| Account {
+            password_hash: password_hash.clone(),
+            // The employee may be deleted at the same moment.
+            active: !account.access.is_empty(),
+            ..account
+        };
+        let account = self.stores.accounts.change(account.id, reset).await?;
+        let account = account.ok_or(AccountError::NoAccount)?;
+        self.stores.sessions.delete_by_account(account.id).await?;
         Ok(account)
     }
 
-    /// Signs in: a new session for the right password.
+    /// Signs in: opens a session if the password is right.
     pub async fn sign_in(
         &self,
         email: &str,
@@ -247,7 +295,7 @@ impl Accounts {
             .filter(|account| right && account.active)
             .ok_or(AccountError::BadCredentials)?;
         let session = self.open_session(&account).await?;
-        // The password may have been reset, and all sessions ended, while it was compared.
+        // The password may have been reset, which ends all sessions, during the comparison.
         let now = self.stores.accounts.find(account.id).await?;
         if !now.is_some_and(|now| now.active && now.password_hash == account.password_hash) {
             self.stores.sessions.delete(session.hash()).await?;
@@ -256,7 +304,7 @@ impl Accounts {
         Ok((account, session))
     }
 
-    /// Ends a session; nothing happens when there is none.
+    /// Ends a session, if it exists.
     pub async fn sign_out(&self, token: &str) -> Result<(), StoreError> {
         self.stores
             .sessions
@@ -265,18 +313,23 @@ impl Accounts {
             .map(drop)
     }
 
-    /// The sessions of an account that have not ended, the newest first.
+    /// Returns the accounts with these IDs, including disabled ones. IDs without an account are
+    /// left out.
+    pub async fn find_many(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        self.stores.accounts.find_many(ids).await
+    }
+
+    /// Returns the open sessions of an account, newest first.
     pub async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
-        let mut sessions = self.stores.sessions.of(account).await?;
+        let mut sessions = self.stores.sessions.list_by_account(account).await?;
         let now = self.clock.now();
         sessions.retain(|session| session.expires_at > now);
         Ok(sessions)
     }
 
-    /// Ends one session of an account, known by the beginning of its hash; false when it has
-    /// none like that.
+    /// Ends the session of an account whose hash begins with `id`. Returns false if there is none.
     pub async fn end_session(&self, account: AccountId, id: &str) -> Result<bool, StoreError> {
-        let sessions = self.stores.sessions.of(account).await?;
+        let sessions = self.stores.sessions.list_by_account(account).await?;
         let found = sessions.iter().find(|session| session.id() == id);
         match found {
             Some(session) => self.stores.sessions.delete(session.hash).await,
@@ -284,7 +337,8 @@ impl Accounts {
         }
     }
 
-    /// Whose session a token is; `None` when it has ended or the account is disabled.
+    /// Returns the account of a session token; `None` if the session has ended or the account is
+    /// disabled.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Account>, StoreError> {
         let session = self.stores.sessions.find(tokens::hash(token)).await?;
         let Some(session) = session.filter(|session| session.expires_at > self.clock.now()) else {
@@ -299,7 +353,7 @@ impl Accounts {
             id: AccountId::new(self.clock.id()),
             email: new.email,
             name: new.name,
-            role: new.role,
+            access: new.access,
             password_hash: hash_password(new.password).await?,
             active: true,
             created_at: self.clock.now(),
@@ -307,13 +361,19 @@ impl Accounts {
     }
 
     async fn insert(&self, actor: Actor, account: Account) -> Result<Account, AccountError> {
-        let detail = Some(account.role.as_str().to_owned());
+        let detail = Some(account.access.to_string());
         self.audit
             .record(actor, "account.create", account.id, detail)
             .await?;
         match self.stores.accounts.insert(&account).await {
             Ok(()) => Ok(account),
-            Err(StoreError::Conflict) => Err(AccountError::EmailTaken),
+            Err(StoreError::Conflict) => {
+                let same = self.stores.accounts.find_by_email(&account.email).await?;
+                Err(match same {
+                    Some(_) => AccountError::EmailTaken,
+                    None => AccountError::EmployeeTaken,
+                })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -340,7 +400,7 @@ impl Accounts {
     }
 }
 
-/// Whether a password is one that accounts may have.
+/// Checks the length of a password.
 pub fn check_password(password: &SecretString) -> Result<(), AccountError> {
     let length = password.expose_secret().chars().count();
     if (PASSWORD_LEAST..=PASSWORD_MOST).contains(&length) {
@@ -350,7 +410,8 @@ pub fn check_password(password: &SecretString) -> Result<(), AccountError> {
     }
 }
 
-/// argon2id with the crate's defaults (19 MiB, 2 passes: OWASP's recommendation), off the async threads.
+/// Hashes a password with argon2id and the crate's defaults (19 MiB, 2 passes, as OWASP
+/// recommends), on a blocking thread.
 async fn hash_password(password: SecretString) -> Result<String, AccountError> {
     check_password(&password)?;
     let hash = move || {
@@ -365,7 +426,7 @@ async fn hash_password(password: SecretString) -> Result<String, AccountError> {
         .map_err(|_| AccountError::Hashing)?
 }
 
-/// Whether a password is the one of a PHC string; no for a string that is none.
+/// Checks a password against a PHC string. Returns false if the string is not valid.
 async fn verify_password(password: SecretString, hash: String) -> bool {
     let verify = move || {
         PasswordHash::new(&hash).is_ok_and(|hash| {

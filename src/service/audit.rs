@@ -1,4 +1,4 @@
-//! The audit trail: writing it, and reading it.
+//! The audit trail: writes and reads entries.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,26 +13,28 @@ use crate::{
     domain::{
         accounts::Actor,
         audit::AuditEntry,
+        grants::Reach,
         ids::{AccountId, AuditId, DeviceId},
     },
-    ports::{AccountStore, AuditStore, DeviceStore, Page, StoreError, Stores},
+    ports::{Page, StoreError},
+    repositories::{Accounts, AuditTrail, Devices, Repositories},
 };
 
-/// Writes who did what.
+/// Writes entries of the audit trail.
 #[derive(Clone)]
 pub struct Audit {
-    store: Arc<dyn AuditStore>,
+    trail: AuditTrail,
     clock: Arc<dyn Clock>,
 }
 
 impl Audit {
-    /// Over a store.
-    pub fn new(store: Arc<dyn AuditStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    /// Makes a writer over the repository.
+    pub fn new(trail: AuditTrail, clock: Arc<dyn Clock>) -> Self {
+        Self { trail, clock }
     }
 
-    /// Writes one entry; `action` reads `subject.verb`. Written before the act, so that
-    /// nothing happens that the trail does not know of.
+    /// Writes an entry; `action` has the form `subject.verb`. Callers write it before they act, so that
+    /// the trail contains everything that happens.
     pub async fn record(
         &self,
         actor: Actor,
@@ -48,51 +50,55 @@ impl Audit {
             subject: subject.to_string(),
             detail,
         };
-        self.store.append(&entry).await
+        self.trail.append(&entry).await
     }
 }
 
-/// An entry of the trail, for people to read.
+/// An entry with the name of its actor.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct NamedEntry {
     /// The entry.
     pub entry: AuditEntry,
-    /// What its actor is called today: the e-mail address of an account, the name of a device.
+    /// The present name of the actor: the email address of an account, the name of a device.
     pub actor_name: Option<String>,
 }
 
-/// Reads who did what.
+/// Reads the audit trail.
 pub struct Trail {
-    store: Arc<dyn AuditStore>,
-    accounts: Arc<dyn AccountStore>,
-    devices: Arc<dyn DeviceStore>,
+    trail: AuditTrail,
+    accounts: Accounts,
+    devices: Devices,
 }
 
 impl Trail {
-    /// Over stores.
-    pub fn new(stores: &Stores) -> Self {
+    /// Makes a reader over the repositories.
+    pub fn new(stores: &Repositories) -> Self {
         Self {
-            store: stores.audit.clone(),
+            trail: stores.audit.clone(),
             accounts: stores.accounts.clone(),
             devices: stores.devices.clone(),
         }
     }
 
-    /// A page, newest first.
+    /// Returns a page, newest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn list(&self, page: &Page<(Timestamp, AuditId)>) -> Result<Vec<Told>, StoreError> {
-        let entries = self.store.list(page).await?;
+    pub async fn list(
+        &self,
+        reach: &Reach,
+        page: &Page<(Timestamp, AuditId)>,
+    ) -> Result<Vec<NamedEntry>, StoreError> {
+        let entries = self.trail.list(reach, page).await?;
         let names = self.names(&entries).await?;
-        let told = entries.into_iter().map(|entry| Told {
+        let named = entries.into_iter().map(|entry| NamedEntry {
             actor_name: names.get(&entry.actor).cloned(),
             entry,
         });
-        Ok(told.collect())
+        Ok(named.collect())
     }
 
-    /// What those are called who did something; few accounts and devices do all that a page tells.
+    /// Returns the names of the actors. The entries of a page have few different actors.
     async fn names(&self, entries: &[AuditEntry]) -> Result<HashMap<Actor, String>, StoreError> {
         let (mut accounts, mut devices) = (BTreeSet::<AccountId>::new(), BTreeSet::new());
         for entry in entries {

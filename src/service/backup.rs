@@ -1,98 +1,95 @@
-//! Backups: everything that a store holds as one stream of lines, and back into any store.
+//! Backups: writes all records of a store as a stream of lines, and reads them into any store.
 //!
-//! The first line is the [`Head`], the last tells how many records of each kind there are and
-//! their digests, and between them stands the JSON of one record a line.
+//! The first line is the [`Head`]. The last line has the number of records of each kind and their
+//! digests. Each line between them is a record.
 //!
-//! A store may be in use while it is read, kind after kind. So what refers to something is read
-//! before it: who punched is among the employees that are read later, because employees stay.
-//! The audit trail, which is written before every change, is read last of all, so that nothing is
-//! in a backup whose entry is not.
+//! The store may be in use while it is read, kind after kind. So records are read before those that
+//! they refer to: the employee of a punch is among the employees that are read later, because
+//! employees are never deleted. The audit trail, which is written before every change, is read last,
+//! so that a backup has the entry of every change in it.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
     io::{self, BufRead, Write},
 };
 
 use futures::{TryStreamExt, stream::FuturesUnordered};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::copying::{self, Item, Tally, Tallying, items};
+use super::store_copy::{self, Tally, Tallying, items};
 use crate::{
-    domain::{employees::Employee, ids::EmployeeId},
-    ports::{RecordKind, StoreError, StoredRecord, Stores},
+    domain::record::{Changes, Kind},
+    ports::StoreError,
+    repositories::{Found, Registered, Repositories, Unread, read_line},
 };
 
-/// The form of the lines.
-const FORM: u32 = 1;
+/// The version of the format.
+const FORM: u32 = 2;
 
-/// What the last line begins with; a record never does.
+/// The beginning of the last line. No record begins like this.
 const END: &[u8] = br#"{"end":"#;
 
-/// By how much instances' clocks may differ at most.
-const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
-
-/// Why a backup cannot be made or read.
+/// Why a backup was not made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The store cannot be read, or written.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is nothing to keep.
+    /// The store has no records.
     #[error("the store holds no records: check its address")]
     Empty,
-    /// A value that must be unique was read twice, because one record gave it up and another one
-    /// got it meanwhile.
-    #[error("the {} were changed while they were read: try again", .0.plural())]
-    Moved(RecordKind),
+    /// A unique value was read twice, because it passed from one record to another meanwhile.
+    #[error("the {} changed while they were read: try again", .0.many())]
+    Moved(&'static Kind),
     /// The file cannot be written.
-    #[error("the backup cannot be written: {0}")]
+    #[error("could not write the backup: {0}")]
     Write(io::Error),
-    /// The file cannot be read, or does not authenticate.
-    #[error("the backup is altered, cut off, or its disk fails ({0}): take another one")]
+    /// The file cannot be read, or its authentication failed.
+    #[error("the backup is corrupt, truncated or unreadable ({0}): use another one")]
     Read(io::Error),
-    /// The lines are not of a backup, or of one that a newer version made.
+    /// The file is not a backup, or a version of Rollcall with another format made it.
     #[error(
-        "the backup has another form: take the version of Rollcall that made it, or a newer one"
+        "the file is not a backup in the format of this version: use the version of Rollcall that made it"
     )]
     Form,
-    /// It holds something that this version does not know, and would lose.
+    /// The backup contains data that this version does not know and would lose.
     #[error(
-        "the backup was made by Rollcall {by}, and this one, {}, would lose some of its {}: take that version, or a newer one",
-        env!("CARGO_PKG_VERSION"), .kind.plural()
+        "the backup was made by Rollcall {by}, and this version, {}, would lose some of its {}: use that version, or a newer one",
+        env!("CARGO_PKG_VERSION"), .kind.replace('_', " ")
     )]
     Newer {
-        /// Of which kind.
-        kind: RecordKind,
-        /// The version that made it.
+        /// The name of the kind.
+        kind: String,
+        /// The version of Rollcall that made the backup.
         by: String,
     },
-    /// It ends before its last line.
-    #[error("the backup ends too early: take another one")]
+    /// The backup ends before its last line.
+    #[error("the backup is truncated: use another one")]
     Truncated,
-    /// What it holds is not what its last line says.
-    #[error("the {} of the backup are not those that were written: take another one", .0.plural())]
-    Differs(RecordKind),
-    /// It holds the same record, or the same unique value, twice.
-    #[error("the backup has the same twice among its {}: take another one", .0.plural())]
-    Twice(RecordKind),
+    /// The records do not match the last line.
+    #[error("the backup is corrupt, its {} do not match their digest: use another one", .0.many())]
+    Differs(&'static Kind),
+    /// The backup contains a record or a unique value twice.
+    #[error("the backup contains duplicate {}: use another one", .0.many())]
+    Twice(&'static Kind),
 }
 
-/// What a backup says of itself.
+/// The first line of a backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Head {
-    /// The form of the lines.
+    /// The version of the format.
     form: u32,
-    /// The version of Rollcall that made it.
+    /// The version of Rollcall that made the backup.
     pub version: String,
-    /// When it was begun.
+    /// When the backup was begun.
     pub made_at: Timestamp,
-    /// The store that it is of.
+    /// The store that was backed up.
     pub store: String,
-    /// The keys that open templates and photos, as `TEMPLATE_KEY` takes them.
+    /// The keys of the encrypted data, in the form of `TEMPLATE_KEY`.
     #[serde(serialize_with = "expose", deserialize_with = "conceal")]
     pub keys: Option<SecretString>,
 }
@@ -114,7 +111,7 @@ impl std::fmt::Display for Head {
 }
 
 impl Head {
-    /// Of a backup that is made now.
+    /// Returns the first line of a backup that is made now.
     pub fn new(made_at: Timestamp, store: String, keys: Option<SecretString>) -> Self {
         Self {
             form: FORM,
@@ -140,73 +137,63 @@ impl Head {
 /// The last line.
 #[derive(Serialize, Deserialize)]
 struct End {
-    end: HashMap<RecordKind, Tally>,
+    end: HashMap<String, Tally>,
 }
 
-/// What a backup holds.
+/// The contents of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
-    /// How many records of each kind there are.
-    pub counts: Vec<(RecordKind, u64)>,
-    /// The ids of the keys with which its templates, photos and pictures are sealed.
+    /// The number of records of each kind.
+    pub counts: Vec<(&'static Kind, u64)>,
+    /// The IDs of the keys with which data in it is encrypted.
     pub sealed_with: BTreeSet<String>,
 }
 
 impl Contents {
-    fn note(&mut self, record: &StoredRecord) {
-        let sealed = match record {
-            StoredRecord::Template(template) => &template.sealed,
-            StoredRecord::Photo(photo) => &photo.sealed,
-            StoredRecord::Picture(picture) => &picture.sealed,
-            _ => return,
-        };
-        if !self.sealed_with.contains(&sealed.key_id) {
-            self.sealed_with.insert(sealed.key_id.clone());
+    fn note(&mut self, found: &mut Found) {
+        for part in found.record.sealed_parts() {
+            if !self.sealed_with.contains(&part.sealed.key_id) {
+                self.sealed_with.insert(part.sealed.key_id.clone());
+            }
         }
     }
 }
 
-/// The order of the kinds in a backup.
-fn order() -> impl Iterator<Item = RecordKind> {
-    let others = |kind: &RecordKind| *kind != RecordKind::Audit;
-    let referring_first = RecordKind::ALL.into_iter().rev().filter(others);
-    referring_first.chain([RecordKind::Audit])
+/// Returns the kinds in the order in which they are read: those that refer to others before these,
+/// and the audit trail last.
+fn order(stores: &Repositories) -> impl Iterator<Item = Registered> {
+    let mut kinds = stores.archived();
+    let trail = kinds.pop();
+    kinds.into_iter().rev().chain(trail)
 }
 
-/// Writes everything that a store holds. The store may be in use.
+/// Writes all records of a store, which may be in use.
 ///
 /// # Errors
-/// When the store cannot be read, or the lines cannot be written. After
-/// [`BackupError::Moved`] all of it may be tried again.
+/// When the store cannot be read, or the lines cannot be written. After [`BackupError::Moved`] the
+/// caller can try again.
 pub async fn write(
-    stores: &Stores,
+    stores: &Repositories,
     head: &Head,
     out: &mut dyn Write,
 ) -> Result<Contents, BackupError> {
     line(out, &Zeroizing::new(json(head)?))?;
     let (mut contents, mut end) = (Contents::default(), HashMap::new());
-    let mut meanwhile = Meanwhile::default();
-    for kind in order() {
-        let (mut tallying, mut unique) = (Tallying::default(), HashSet::new());
-        let mut items = items(stores, kind);
-        while let Some(item) = items.try_next().await? {
-            if meanwhile.differs(&item) {
-                // Asked anew for each: somebody may have been enrolled a moment ago.
-                let begun = head.made_at.saturating_sub(CLOCKS).unwrap_or(head.made_at);
-                let changed = stores.templates.changed_since(begun).await?;
-                meanwhile.changed = changed.into_iter().map(|(employee, _)| employee).collect();
-            }
-            let item = meanwhile.mend(item)?;
-            if exclusive(&item.record).is_some_and(|value| !unique.insert(value)) {
+    for registered in order(stores) {
+        let kind = registered.kind;
+        let (mut tallying, mut unique) = (Tallying::default(), Unique::default());
+        let mut items = items(stores, registered);
+        while let Some(mut item) = items.try_next().await? {
+            if !unique.add(kind, &item.found) {
                 return Err(BackupError::Moved(kind));
             }
-            contents.note(&item.record);
-            tallying.add(&item.json);
-            line(out, &item.json)?;
+            contents.note(&mut item.found);
+            tallying.add(&item.line);
+            line(out, &item.line)?;
         }
         let tally = tallying.end();
         contents.counts.push((kind, tally.count));
-        end.insert(kind, tally);
+        end.insert(kind.name.to_owned(), tally);
     }
     if contents.counts.iter().all(|(_, count)| *count == 0) {
         return Err(BackupError::Empty);
@@ -215,66 +202,24 @@ pub async fn write(
     Ok(contents)
 }
 
-/// The value of a record that no other one of its kind may have, where that may pass from one to
-/// another.
-fn exclusive(record: &StoredRecord) -> Option<String> {
-    match record {
-        StoredRecord::Account(account) => Some(account.email.to_string()),
-        StoredRecord::Camera(camera) if camera.removed_at.is_none() => {
-            Some(camera.stream.to_string())
-        }
-        StoredRecord::Employee(employee) if employee.deleted_at.is_none() => {
-            Some(employee.code.key())
-        }
-        _ => None,
-    }
-}
-
-/// What changed between reading templates and the employees whose they are.
+/// The unique keys of the records of a kind, as 64-bit hashes. Two equal hashes by chance, once in
+/// billions of backups, cost another try.
 #[derive(Default)]
-struct Meanwhile {
-    /// How many templates of each employee were read.
-    templates: HashMap<EmployeeId, u32>,
-    /// Whose templates may have changed since the beginning.
-    changed: HashSet<EmployeeId>,
+struct Unique {
+    hasher: RandomState,
+    read: HashSet<u64>,
 }
 
-impl Meanwhile {
-    /// Whether somebody has another number of templates than was read, and nobody said why.
-    fn differs(&self, item: &Item) -> bool {
-        let StoredRecord::Employee(employee) = &item.record else {
-            return false;
-        };
-        let read = self.templates.get(&employee.id).copied().unwrap_or(0);
-        read != employee.templates && !self.changed.contains(&employee.id)
-    }
-
-    /// Lets an employee have as many templates as are in the backup: whoever was enrolled
-    /// meanwhile shall not look enrolled where their templates are not. Those who have withdrawn
-    /// their consent stay as they are, and retention deletes what is left of their faces.
-    fn mend(&mut self, item: Item) -> Result<Item, StoreError> {
-        let employee = match item.record {
-            StoredRecord::Template(ref template) => {
-                *self.templates.entry(template.employee).or_default() += 1;
-                return Ok(item);
-            }
-            StoredRecord::Employee(ref employee) => employee,
-            _ => return Ok(item),
-        };
-        let read = self.templates.get(&employee.id).copied().unwrap_or(0);
-        let enrolled = employee.consent.is_some() && employee.deleted_at.is_none();
-        if read == employee.templates || !enrolled || !self.changed.contains(&employee.id) {
-            return Ok(item);
+impl Unique {
+    /// Adds the keys of a record; returns false if another record had one of them. Ignores kinds that
+    /// never change, because their keys never pass from one record to another.
+    fn add(&mut self, kind: &Kind, found: &Found) -> bool {
+        if kind.changes == Changes::Never {
+            return true;
         }
-        let mut employee: Employee = employee.clone();
-        employee.templates = read;
-        employee.consent = employee.consent.filter(|_| read > 0);
-        let record = StoredRecord::Employee(employee);
-        Ok(Item {
-            json: record.json()?,
-            record,
-            ..item
-        })
+        let keys = found.record.all_keys();
+        let mut unique = keys.iter().filter(|(index, _)| index.unique);
+        unique.all(|key| self.read.insert(self.hasher.hash_one(key)))
     }
 }
 
@@ -287,79 +232,66 @@ fn line(out: &mut dyn Write, json: &[u8]) -> Result<(), BackupError> {
     written.map_err(BackupError::Write)
 }
 
-/// Reads all of a backup into an empty store, and holds it to its last line.
+/// Reads a backup into an empty store, and compares it with its last line.
 ///
 /// # Errors
-/// When it is no whole backup, or the store does not take it.
-pub async fn read(input: impl BufRead, into: &Stores) -> Result<(Head, Contents), BackupError> {
+/// When the file is not a complete backup, or the store refuses a record.
+pub async fn read(
+    input: impl BufRead,
+    into: &Repositories,
+) -> Result<(Head, Contents), BackupError> {
     let mut lines = input
         .split(b'\n')
         .map(|line| line.map_err(BackupError::Read));
     let first = Zeroizing::new(lines.next().ok_or(BackupError::Truncated)??);
     let head = Head::parse(&first)?;
+    let kinds = into.archived();
     let mut contents = Contents::default();
-    let mut tallies: HashMap<RecordKind, Tallying> = HashMap::new();
+    let mut tallies: HashMap<&str, Tallying> = HashMap::new();
     let mut adding = FuturesUnordered::new();
     let end = loop {
         let line = lines.next().ok_or(BackupError::Truncated)??;
         if line.starts_with(END) {
             break serde_json::from_slice::<End>(&line).map_err(|_| BackupError::Form)?;
         }
-        let record = record(&head, &line)?;
-        tallies.entry(record.kind()).or_default().add(&line);
-        contents.note(&record);
-        while adding.len() >= copying::at_once(record.kind()) {
+        let record = read_line(&kinds, &line).map_err(|unread| match unread {
+            Unread::NoRecord => BackupError::Form,
+            Unread::Newer(kind) => BackupError::Newer {
+                kind,
+                by: head.version.clone(),
+            },
+        })?;
+        let kind = record.kind_of();
+        tallies.entry(kind.name).or_default().add(&line);
+        let mut found = Found {
+            record,
+            revision: 1,
+        };
+        contents.note(&mut found);
+        while adding.len() >= store_copy::at_once(kind) {
             adding.try_next().await?;
         }
         adding.push(async move {
-            match copying::add(into, &record).await {
-                Err(StoreError::Conflict) => Err(BackupError::Twice(record.kind())),
+            match store_copy::add(into, &found).await {
+                Err(StoreError::Conflict) => Err(BackupError::Twice(kind)),
                 added => Ok(added?),
             }
         });
     };
     adding.try_collect::<()>().await?;
-    // What follows is not of this backup; and what the file ends with has to be sound as well.
+    // Nothing may follow, and the end of the file must authenticate, too.
     if lines.next().transpose()?.is_some() {
         return Err(BackupError::Form);
     }
-    for kind in RecordKind::ALL {
-        let found = tallies.remove(&kind).unwrap_or_default().end();
-        match end.end.get(&kind) {
-            Some(told) if *told == found => {}
-            // A kind that came later than the backup.
+    for Registered { kind, .. } in kinds {
+        let found = tallies.remove(kind.name).unwrap_or_default().end();
+        match end.end.get(kind.name) {
+            Some(written) if *written == found => {}
+            // A kind that did not exist when the backup was made.
             None if found.count == 0 => {}
             _ => return Err(BackupError::Differs(kind)),
         }
         contents.counts.push((kind, found.count));
     }
     Ok((head, contents))
-}
-
-/// The record of a line, if nothing of it is lost here.
-fn record(head: &Head, line: &[u8]) -> Result<StoredRecord, BackupError> {
-    let record: StoredRecord = serde_json::from_slice(line).map_err(|_| BackupError::Form)?;
-    let again = record.json()?;
-    if again != line {
-        let value = |json: &[u8]| serde_json::from_slice(json).map_err(|_| BackupError::Form);
-        if !holds(&value(&again)?, &value(line)?) {
-            let (kind, by) = (record.kind(), head.version.clone());
-            return Err(BackupError::Newer { kind, by });
-        }
-    }
-    Ok(record)
-}
-
-/// Whether everything that is in `part` is in `whole`, which may have fields of its own.
-fn holds(whole: &Value, part: &Value) -> bool {
-    match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => part
-            .iter()
-            .all(|(name, part)| whole.get(name).is_some_and(|whole| holds(whole, part))),
-        (Value::Array(whole), Value::Array(part)) => {
-            whole.len() == part.len()
-                && whole.iter().zip(part).all(|(one, other)| holds(one, other))
-        }
-        (whole, part) => whole == part,
-    }
 }

@@ -1,4 +1,4 @@
-//! Cameras: adding, changing and removing them, how they are, and looking through one.
+//! Cameras: adds, changes and removes them, and shows their state and live pictures.
 
 use std::{
     collections::HashMap,
@@ -17,22 +17,22 @@ use super::{
     application_cache::AppCache,
     audit::Audit,
     feed::{Feed, News},
+    sites::Sites,
 };
 use crate::{
     clock::Clock,
     domain::{
-        accounts::{Account, Actor, Permission},
+        accounts::{Account, Actor},
         cameras::{Camera, CameraStatus, Direction, LookEvery, StreamFault, VisitGap, WatchHours},
-        ids::{CameraId, EmployeeId},
-        text::{Email, Name, SiteName, StreamName},
+        grants::{Permission, Reach},
+        ids::{CameraId, EmployeeId, SiteId},
+        text::{Email, Name, StreamName},
     },
-    ports::{
-        AccountStore, CameraStore, FaceBox, Page, PictureStream, Sample, StoreError, StreamError,
-        Streams,
-    },
+    ports::{FaceBox, Page, PictureStream, Sample, StoreError, StreamError, Streams},
+    repositories::{self, Accounts},
 };
 
-/// Why something could not be done with a camera.
+/// Why a request for a camera failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
     /// There is no such camera.
@@ -41,17 +41,20 @@ pub enum CameraError {
     /// Another camera has the stream.
     #[error("another camera has this stream")]
     StreamTaken,
-    /// No account has the address of somebody who is to look.
-    #[error("nobody signs in with {0}: make an account for them first")]
+    /// No account has the address of a viewer.
+    #[error("no account has the address {0}: create it first")]
     NoAccount(Email),
     /// go2rtc is not configured with the stream.
     #[error("go2rtc has no stream of this name: add it to its configuration first")]
     UnknownStream,
-    /// Others kept changing it at the same time.
-    #[error("others are changing this camera at the same time")]
+    /// There is no such site, or it was removed.
+    #[error("there is no such site: add it first")]
+    UnknownSite,
+    /// Other requests changed the camera at every try.
+    #[error("other requests are changing this camera at the same time: try again")]
     Raced,
-    /// As many look already as may.
-    #[error("{VIEWERS_MOST} others look already: try again in a moment")]
+    /// The limit of viewers is reached.
+    #[error("{VIEWERS_MOST} others are viewing cameras: try again in a moment")]
     TooManyViewers,
     /// There is no picture.
     #[error(transparent)]
@@ -61,92 +64,73 @@ pub enum CameraError {
     Store(#[from] StoreError),
 }
 
-/// A camera to be added.
-#[derive(Debug, Clone)]
-pub struct NewCamera {
-    /// What people call it.
+/// What an admin sets on a camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraSettings {
+    /// The name.
     pub name: Name,
-    /// The stream's name in go2rtc.
+    /// The name of the stream in go2rtc.
     pub stream: StreamName,
-    /// Where it stands.
-    pub site: Option<SiteName>,
-    /// Which way people pass it.
+    /// The site where it stands.
+    pub site: SiteId,
+    /// The direction in which people pass it.
     pub direction: Direction,
-    /// When it is watched; always without hours.
+    /// The hours in which it is watched; `None` for always.
     pub hours: Option<WatchHours>,
-    /// How often it is looked at.
+    /// The least time between two analyzed pictures.
     pub every: LookEvery,
-    /// What a new visit is.
+    /// The absence after which a visit is a new one.
     pub visit: VisitGap,
-    /// Who may look besides admins; everybody who signs in without.
+    /// Whether it is watched at all.
+    pub active: bool,
+    /// The accounts that can view it besides admins; `None` for all accounts.
     pub viewers: Option<Vec<Email>>,
 }
 
-/// What to change of a camera; what is `None` stays.
-#[derive(Debug, Clone, Default)]
-pub struct CameraChange {
-    /// A new name.
-    pub name: Option<Name>,
-    /// Another stream.
-    pub stream: Option<StreamName>,
-    /// Another site, or none.
-    pub site: Option<Option<SiteName>>,
-    /// Another direction.
-    pub direction: Option<Direction>,
-    /// Other hours, or none.
-    pub hours: Option<Option<WatchHours>>,
-    /// How often it is looked at.
-    pub every: Option<LookEvery>,
-    /// What a new visit is.
-    pub visit: Option<VisitGap>,
-    /// Whether it is watched.
-    pub active: Option<bool>,
-    /// Who may look besides admins, or everybody.
-    pub viewers: Option<Option<Vec<Email>>>,
-}
-
-impl CameraChange {
-    fn apply(&self, camera: &Camera) -> Camera {
-        let change = self.clone();
+impl CameraSettings {
+    /// Returns a camera with these settings that is not removed.
+    fn into_camera(self, id: CameraId, created_at: Timestamp) -> Camera {
         Camera {
-            name: change.name.unwrap_or_else(|| camera.name.clone()),
-            stream: change.stream.unwrap_or_else(|| camera.stream.clone()),
-            site: change.site.unwrap_or_else(|| camera.site.clone()),
-            direction: change.direction.unwrap_or(camera.direction),
-            hours: change.hours.unwrap_or_else(|| camera.hours.clone()),
-            every: change.every.unwrap_or(camera.every),
-            visit: change.visit.unwrap_or(camera.visit),
-            active: change.active.unwrap_or(camera.active),
-            viewers: change.viewers.unwrap_or_else(|| camera.viewers.clone()),
-            ..camera.clone()
+            id,
+            name: self.name,
+            stream: self.stream,
+            site: self.site,
+            direction: self.direction,
+            hours: self.hours,
+            every: self.every,
+            visit: self.visit,
+            active: self.active,
+            created_at,
+            removed_at: None,
+            viewers: self.viewers,
         }
     }
 }
 
-/// A camera and how it is, as far as somebody said.
+/// A camera with its last reported state.
 #[derive(Debug, Clone)]
 pub struct Watched {
     /// The camera.
     pub camera: Camera,
-    /// What was last said of it.
+    /// The last reported state.
     pub status: Option<CameraStatus>,
-    /// Whether somebody says so still.
+    /// Whether the report is recent.
     pub fresh: bool,
 }
 
-/// A stream that go2rtc is configured with.
+/// A stream in the configuration of go2rtc.
 #[derive(Debug, Clone)]
 pub struct Configured {
-    /// Its name.
+    /// The name.
     pub stream: StreamName,
     /// The camera that uses it.
     pub camera: Option<Camera>,
 }
 
-/// Faces in the last picture of a camera that was looked at.
+/// The faces in the last analyzed picture of a camera.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overlay {
-    /// When it was.
+    /// When the picture was taken.
     pub at: Timestamp,
     /// Width of the picture, pixels.
     pub width: u32,
@@ -156,7 +140,7 @@ pub struct Overlay {
     pub faces: Vec<OverlayFace>,
 }
 
-/// One of them.
+/// A face in an overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OverlayFace {
     /// Left edge, pixels.
@@ -167,12 +151,12 @@ pub struct OverlayFace {
     pub width: f32,
     /// Height, pixels.
     pub height: f32,
-    /// Who it is, once that is known.
+    /// The employee, once identified.
     pub employee: Option<EmployeeId>,
 }
 
 impl OverlayFace {
-    /// A face that was found, and who it is.
+    /// Makes a face from its bounds.
     pub fn new(bounds: FaceBox, employee: Option<EmployeeId>) -> Self {
         Self {
             x: bounds.x,
@@ -184,25 +168,27 @@ impl OverlayFace {
     }
 }
 
-/// Where whoever watches a camera leaves the faces that it sees, for whoever looks at the live
-/// picture on any instance. No record: gone in a moment, and left only while somebody asks.
+/// The faces that cameras see now, for viewers of live pictures on any instance. The instance that
+/// watches a camera publishes them only while there are viewers. They are not records, and expire
+/// within seconds.
 #[derive(Clone)]
 pub struct Overlays {
     cache: AppCache,
-    /// By camera, until when it is known whether somebody asks, and whether.
+    /// By camera, whether there are viewers, and until when that is known.
     asked: Arc<Mutex<HashMap<CameraId, (Instant, bool)>>>,
 }
 
-/// How long after somebody asked what a camera sees is left for them.
+/// How long faces are published after a viewer requested them.
 const ASKED: Duration = Duration::from_secs(12);
-/// How often whoever watches looks whether somebody asks, and whoever asks says so.
+/// How often the publisher checks whether there are viewers, and how often viewers announce
+/// themselves.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
 impl Overlays {
-    /// How long they are good for: whoever watches a camera looks more often.
+    /// How long published faces are valid. A camera is analyzed more often.
     pub const LIVES: Duration = Duration::from_secs(12);
 
-    /// Over a cache.
+    /// Makes overlays over a cache.
     pub fn new(cache: AppCache) -> Self {
         Self {
             cache,
@@ -214,7 +200,7 @@ impl Overlays {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of whether somebody asks.
+    /// Returns whether there are viewers, if that is known.
     fn known(&self, camera: CameraId) -> Option<bool> {
         let (until, asked) = *self.asked().get(&camera)?;
         (Instant::now() < until).then_some(asked)
@@ -233,7 +219,7 @@ impl Overlays {
         format!("faces:{camera}")
     }
 
-    /// Leaves what is seen now, if somebody asks.
+    /// Publishes faces, if there are viewers.
     pub async fn show(&self, camera: CameraId, overlay: &Overlay) {
         let asked = match self.known(camera) {
             Some(asked) => asked,
@@ -249,8 +235,8 @@ impl Overlays {
         }
     }
 
-    /// What was seen last; `None` when that is long ago, or nobody asked until now.
-    pub async fn of(&self, camera: CameraId) -> Option<Overlay> {
+    /// Returns the last published faces, and announces a viewer. `None` if there are none yet.
+    pub async fn find(&self, camera: CameraId) -> Option<Overlay> {
         if self.known(camera) != Some(true) {
             let key = Self::asked_key(camera);
             self.cache.set_for(&key, &true, ASKED).await;
@@ -260,24 +246,24 @@ impl Overlays {
     }
 }
 
-/// How often a change is tried when others change the same at that moment.
+/// How often a change is tried while other requests change the same camera.
 const TRIES: usize = 8;
 
-/// How long the first picture may take.
+/// The maximum time until the first picture.
 const FIRST_PICTURE: Duration = Duration::from_secs(10);
 
-/// How many live pictures, and how many single ones, are open at the same time at most, of all
-/// cameras on this instance: each costs a connection to go2rtc, and for H.264 a transcoding.
+/// The maximum number of live pictures, and of single ones, that are open at the same time on this
+/// instance. Each costs a connection to go2rtc, and for H.264 a transcoding.
 const VIEWERS_MOST: usize = 8;
 
-/// Least time between two live pictures.
+/// The least time between two live pictures.
 const LIVE_EVERY: Duration = Duration::from_millis(100);
 
-/// How many cameras are read at once.
+/// The number of cameras that are read together.
 const PAGE: usize = 200;
 
-/// Who may look through a camera, in words of the audit trail.
-fn who_may_look(camera: &Camera) -> String {
+/// Describes who can view a camera, for the audit trail.
+fn viewers_detail(camera: &Camera) -> String {
     match camera.viewers.as_deref() {
         None => "viewers: everybody".to_owned(),
         Some([]) => "viewers: admins".to_owned(),
@@ -288,12 +274,12 @@ fn who_may_look(camera: &Camera) -> String {
     }
 }
 
-/// All that are not removed, however many.
-pub async fn every_camera(store: &dyn CameraStore) -> Result<Vec<Camera>, StoreError> {
+/// Returns all cameras that are not removed.
+pub async fn every_camera(store: &repositories::Cameras) -> Result<Vec<Camera>, StoreError> {
     let (mut cameras, mut after) = (Vec::new(), None);
     loop {
         let page = Page { after, limit: PAGE };
-        let found = store.list(&page).await?;
+        let found = store.list(&Reach::Everything, None, &page).await?;
         after = found.last().map(|last| last.id);
         let more = found.len() == PAGE;
         cameras.extend(found);
@@ -303,26 +289,28 @@ pub async fn every_camera(store: &dyn CameraStore) -> Result<Vec<Camera>, StoreE
     }
 }
 
-/// Cameras.
+/// Manages cameras.
 pub struct Cameras {
-    store: Arc<dyn CameraStore>,
-    accounts: Arc<dyn AccountStore>,
+    store: repositories::Cameras,
+    accounts: Accounts,
     streams: Arc<dyn Streams>,
+    sites: Arc<Sites>,
     overlays: Overlays,
     audit: Audit,
     clock: Arc<dyn Clock>,
     feed: Feed,
-    /// For live pictures.
+    /// The permits for live pictures.
     seats: Arc<Semaphore>,
-    /// For single ones.
+    /// The permits for single pictures.
     glances: Semaphore,
 }
 
 impl Cameras {
-    /// Over stores and the server that brings in the pictures.
+    /// Makes the service over the repositories and the source of the streams.
     pub fn new(
-        (store, accounts): (Arc<dyn CameraStore>, Arc<dyn AccountStore>),
+        (store, accounts): (repositories::Cameras, Accounts),
         streams: Arc<dyn Streams>,
+        sites: Arc<Sites>,
         overlays: Overlays,
         audit: Audit,
         clock: Arc<dyn Clock>,
@@ -332,6 +320,7 @@ impl Cameras {
             store,
             accounts,
             streams,
+            sites,
             overlays,
             audit,
             clock,
@@ -341,35 +330,28 @@ impl Cameras {
         }
     }
 
-    /// Adds one. Its stream must be one that go2rtc is configured with; when go2rtc does not say,
-    /// the camera is added all the same, and its state tells.
-    pub async fn add(&self, actor: Actor, new: NewCamera) -> Result<Camera, CameraError> {
+    /// Adds a camera. go2rtc must have its stream. If go2rtc does not respond, the camera is added
+    /// anyway, and its state shows the problem.
+    pub async fn add(&self, actor: Actor, new: CameraSettings) -> Result<Camera, CameraError> {
         self.check_stream(&new.stream).await?;
         self.check_viewers(new.viewers.as_deref()).await?;
-        let camera = Camera {
-            id: CameraId::new(self.clock.id()),
-            name: new.name,
-            stream: new.stream,
-            site: new.site,
-            direction: new.direction,
-            hours: new.hours,
-            every: new.every,
-            visit: new.visit,
-            active: true,
-            created_at: self.clock.now(),
-            removed_at: None,
-            viewers: new.viewers,
-        };
-        // First, as everywhere: no camera is there of which the trail does not tell.
+        self.check_site(new.site).await?;
+        let camera = new.into_camera(CameraId::new(self.clock.id()), self.clock.now());
+        // Before the change, so that the trail contains every camera.
         self.audit
-            .record(actor, "camera.add", camera.id, Some(who_may_look(&camera)))
+            .record(
+                actor,
+                "camera.add",
+                camera.id,
+                Some(viewers_detail(&camera)),
+            )
             .await?;
         match self.store.insert(&camera).await {
             Ok(()) => {}
             Err(StoreError::Conflict) => return Err(CameraError::StreamTaken),
             Err(error) => return Err(error.into()),
         }
-        self.feed.tell(News::Camera(camera.id)).await;
+        self.feed.publish(News::Camera(camera.id)).await;
         Ok(camera)
     }
 
@@ -380,7 +362,15 @@ impl Cameras {
         }
     }
 
-    /// Nobody is to look who cannot sign in: a wrong address would be found out too late.
+    /// Checks that cameras can belong to a site.
+    async fn check_site(&self, site: SiteId) -> Result<(), CameraError> {
+        match self.sites.is_present(site).await? {
+            true => Ok(()),
+            false => Err(CameraError::UnknownSite),
+        }
+    }
+
+    /// Checks that each viewer has an account, because a wrong address would be noticed too late.
     async fn check_viewers(&self, viewers: Option<&[Email]>) -> Result<(), CameraError> {
         for email in viewers.unwrap_or_default() {
             if self.accounts.find_by_email(email).await?.is_none() {
@@ -390,30 +380,25 @@ impl Cameras {
         Ok(())
     }
 
-    /// Whether somebody may hear of a camera, removed or not.
-    pub async fn concerns(&self, id: CameraId, by: &Account) -> Result<bool, StoreError> {
-        let camera = self.store.find(id).await?;
-        Ok(camera.is_none_or(|camera| camera.shown_to(by)))
-    }
-
-    /// One that is not removed and that somebody may see: of others they do not even know.
+    /// Returns a camera that an account can see and that is not removed. Others do not exist for the
+    /// account.
     pub async fn seen_by(&self, id: CameraId, by: &Account) -> Result<Camera, CameraError> {
         let camera = self.find(id).await?;
         let shown = camera.shown_to(by);
         shown.then_some(camera).ok_or(CameraError::NotFound)
     }
 
-    /// Whether somebody may see what a camera saw, also after it was removed; of one that nobody
-    /// knows, only admins may.
+    /// Returns whether an account may see a camera and what it saw, also after it was removed. Of
+    /// one that is not in the store, only admins may.
     pub async fn shows(&self, id: CameraId, by: &Account) -> Result<bool, CameraError> {
         let camera = self.store.find(id).await?;
         Ok(match camera {
             Some(camera) => camera.shown_to(by),
-            None => by.role.permits(Permission::Administer),
+            None => by.permits(Permission::Administer),
         })
     }
 
-    /// One that is not removed.
+    /// Returns a camera that is not removed.
     async fn find(&self, id: CameraId) -> Result<Camera, CameraError> {
         let camera = self.store.find(id).await?;
         camera
@@ -421,22 +406,28 @@ impl Cameras {
             .ok_or(CameraError::NotFound)
     }
 
-    /// One that somebody may see, and how it is.
+    /// Returns a camera that an account can see, with its state.
     pub async fn watched(&self, id: CameraId, by: &Account) -> Result<Watched, CameraError> {
         let camera = self.seen_by(id, by).await?;
         let watched = self.with_statuses(vec![camera]).await?.pop();
         watched.ok_or(CameraError::NotFound)
     }
 
-    /// A page of those not removed that somebody may see, and how they are.
+    /// Returns a page of the cameras that an account can see and that are not removed, at one site if
+    /// `site` names it, with their states.
     pub async fn list(
         &self,
+        site: Option<SiteId>,
         page: &Page<CameraId>,
         by: &Account,
     ) -> Result<Vec<Watched>, StoreError> {
+        let Some(reach) = by.access.reach(Permission::Survey) else {
+            return Ok(Vec::new());
+        };
         let (mut shown, mut after, limit) = (Vec::new(), page.after, page.limit);
         while shown.len() < limit {
-            let found = self.store.list(&Page { after, limit }).await?;
+            let page = Page { after, limit };
+            let found = self.store.list(&reach, site, &page).await?;
             after = found.last().map(|last| last.id);
             let more = found.len() == limit;
             shown.extend(found.into_iter().filter(|camera| camera.shown_to(by)));
@@ -464,76 +455,84 @@ impl Cameras {
         Ok(cameras.collect())
     }
 
-    /// Cameras by identity, removed ones too: the names behind punches.
+    /// Returns cameras by their IDs, also removed ones, for the names behind punches.
     pub async fn find_many(&self, ids: &[CameraId]) -> Result<Vec<Camera>, StoreError> {
-        if ids.is_empty() {
-            Ok(Vec::new())
-        } else {
-            self.store.find_many(ids).await
-        }
+        self.store.find_many(ids).await
     }
 
-    /// Changes one. Another stream is held to what [`add`](Self::add) holds it to.
-    pub async fn change(
+    /// Changes the settings of a camera to what `edit` returns for it. A new stream must pass the
+    /// same check as in [`add`](Self::add).
+    ///
+    /// `edit` is called again when the camera changes at the same moment.
+    pub async fn change<E: From<CameraError>>(
         &self,
         actor: Actor,
         id: CameraId,
-        change: CameraChange,
-    ) -> Result<Camera, CameraError> {
-        let camera = self.find(id).await?;
-        if let Some(stream) = change.stream.as_ref().filter(|new| **new != camera.stream) {
-            self.check_stream(stream).await?;
+        edit: impl Fn(&Camera) -> Result<CameraSettings, E>,
+    ) -> Result<Camera, E> {
+        let edited = |camera: &Camera| -> Result<Camera, E> {
+            Ok(edit(camera)?.into_camera(id, camera.created_at))
+        };
+        let old = self.find(id).await?;
+        let new = edited(&old)?;
+        if new.stream != old.stream {
+            self.check_stream(&new.stream).await?;
         }
-        let is = change.apply(&camera);
-        let others = is.viewers != camera.viewers;
-        if others {
-            self.check_viewers(is.viewers.as_deref()).await?;
+        if new.site != old.site {
+            self.check_site(new.site).await?;
         }
-        let who = others.then(|| who_may_look(&is));
-        self.audit.record(actor, "camera.change", id, who).await?;
-        self.exchange(id, |was| change.apply(was)).await
+        let other_viewers = new.viewers != old.viewers;
+        if other_viewers {
+            self.check_viewers(new.viewers.as_deref()).await?;
+        }
+        let who = other_viewers.then(|| viewers_detail(&new));
+        let recorded = self.audit.record(actor, "camera.change", id, who).await;
+        recorded.map_err(CameraError::from)?;
+        self.exchange(id, edited).await
     }
 
-    /// Takes one out: nobody watches it any more, and its stream is free. Its name stays behind
-    /// old punches.
+    /// Removes a camera: Rollcall stops watching it, and its stream is free. Old punches still show
+    /// its name.
     pub async fn remove(&self, actor: Actor, id: CameraId) -> Result<(), CameraError> {
         self.find(id).await?;
         self.audit.record(actor, "camera.remove", id, None).await?;
         let at = self.clock.now();
-        let removed = |was: &Camera| Camera {
-            active: false,
-            removed_at: Some(at),
-            ..was.clone()
+        let removed = |camera: &Camera| {
+            Ok::<_, CameraError>(Camera {
+                active: false,
+                removed_at: Some(at),
+                ..camera.clone()
+            })
         };
         self.exchange(id, removed).await.map(drop)
     }
 
-    /// Replaces one by what `change` makes of it as it is now, and tells.
-    async fn exchange(
+    /// Replaces a camera by what `change` returns for it as it is now, and announces that.
+    async fn exchange<E: From<CameraError>>(
         &self,
         id: CameraId,
-        change: impl Fn(&Camera) -> Camera,
-    ) -> Result<Camera, CameraError> {
+        change: impl Fn(&Camera) -> Result<Camera, E>,
+    ) -> Result<Camera, E> {
         for _ in 0..TRIES {
-            let was = self.find(id).await?;
-            let is = change(&was);
-            match self.store.update(&was, &is).await {
+            let old = self.find(id).await?;
+            let new = change(&old)?;
+            match self.store.exchange(&old, &new).await {
                 Ok(true) => {
-                    self.feed.tell(News::Camera(id)).await;
-                    return Ok(is);
+                    self.feed.publish(News::Camera(id)).await;
+                    return Ok(new);
                 }
                 Ok(false) => {}
-                Err(StoreError::Conflict) => return Err(CameraError::StreamTaken),
-                Err(error) => return Err(error.into()),
+                Err(StoreError::Conflict) => return Err(CameraError::StreamTaken.into()),
+                Err(error) => return Err(CameraError::from(error).into()),
             }
         }
-        Err(CameraError::Raced)
+        Err(CameraError::Raced.into())
     }
 
-    /// The streams that go2rtc is configured with, and which camera uses each.
+    /// Returns the streams in the configuration of go2rtc, each with the camera that uses it.
     pub async fn streams(&self) -> Result<Vec<Configured>, CameraError> {
         let names = self.streams.names().await?;
-        let cameras = every_camera(&*self.store).await?;
+        let cameras = every_camera(&self.store).await?;
         let configured = names.into_iter().map(|stream| Configured {
             camera: cameras.iter().find(|one| one.stream == stream).cloned(),
             stream,
@@ -541,7 +540,7 @@ impl Cameras {
         Ok(configured.collect())
     }
 
-    /// One picture, as it comes now.
+    /// Returns the present picture.
     pub async fn picture(&self, id: CameraId, by: &Account) -> Result<Sample, CameraError> {
         let camera = self.seen_by(id, by).await?;
         let seat = self.glances.try_acquire();
@@ -549,7 +548,7 @@ impl Cameras {
         Ok(self.open(&camera).await?.1)
     }
 
-    /// Live pictures, once the first one is there.
+    /// Returns live pictures, once the first one has arrived.
     pub async fn live(&self, id: CameraId, by: &Account) -> Result<Live, CameraError> {
         let camera = self.seen_by(id, by).await?;
         let seat = self.seats.clone().try_acquire_owned();
@@ -563,7 +562,7 @@ impl Cameras {
         })
     }
 
-    /// The stream of a camera and its first picture.
+    /// Opens the stream of a camera and returns it with its first picture.
     async fn open(&self, camera: &Camera) -> Result<(Box<dyn PictureStream>, Sample), StreamError> {
         let opened = async {
             let mut stream = self.streams.open(&camera.stream).await?;
@@ -574,19 +573,19 @@ impl Cameras {
             Ok(opened) => opened,
             Err(_) => Err(StreamError {
                 fault: StreamFault::Unreachable,
-                cause: format!("no picture came within {} s", FIRST_PICTURE.as_secs()),
+                cause: format!("no picture arrived within {} s", FIRST_PICTURE.as_secs()),
             }),
         }
     }
 
-    /// The faces in the last picture of a camera that was looked at; `None` when that is long ago.
+    /// Returns the faces in the last analyzed picture of a camera; `None` if it is too old.
     pub async fn faces(&self, id: CameraId, by: &Account) -> Result<Option<Overlay>, CameraError> {
         self.seen_by(id, by).await?;
-        Ok(self.overlays.of(id).await)
+        Ok(self.overlays.find(id).await)
     }
 }
 
-/// Somebody who looks through a camera; dropping it ends that.
+/// A viewer of live pictures. Dropping it closes the stream.
 pub struct Live {
     stream: Box<dyn PictureStream>,
     first: Option<Sample>,
@@ -595,7 +594,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// The newest picture, a tenth of a second after the last one at the earliest.
+    /// Returns the newest picture, at least a tenth of a second after the last one.
     pub async fn next(&mut self) -> Result<Sample, StreamError> {
         sleep_until(self.not_before).await;
         let picture = match self.first.take() {

@@ -1,40 +1,43 @@
-//! Enrollment: templates from quality-checked photos of a known person who consented.
+//! Enrollment: makes templates from quality-checked photos of a known person who consented.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     audit::Audit,
-    identification::{IdentifyError, Identifying},
-    references::{ReferenceError, References, later},
+    employees::{Person, find_person, in_order, override_detail},
+    gallery_loader::{GalleryLoader, ReferenceError},
+    recognition::{Recognition, RecognitionError},
+    sealed_faces,
 };
 use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
         biometrics::{
-            Calibration, Embedding, ErrorRate, Fused, ModelId, Probe, Reference, Resultant,
-            Similarity, Views,
+            Calibration, Embedding, ErrorRate, Fused, ModelId, OperatingPoint, Probe, Reference,
+            Resultant, Similarity, Views,
         },
         employees::{CONSENT_VERSION, Consent, Employee},
+        faces::{EnrolledFace, FaceEnrollment, Photo, Template},
+        grants::Reach,
         ids::{EmployeeId, PhotoId, TemplateId},
+        installation::Lease,
         quality::{Flaw, Quality, QualityLimits},
     },
-    ports::{
-        Analysis, EngineError, FaceEngine, Sample, SampleError, StoreError, StoredPhoto,
-        StoredTemplate, Stores, Work,
-    },
+    ports::{Analysis, EngineError, FaceEngine, Sample, SampleError, StoreError, Work},
+    repositories::Repositories,
     vault::{Vault, VaultError},
 };
 
-/// Most photos in one request.
+/// The maximum number of photos in one request.
 pub const PHOTOS_MOST: usize = 10;
-/// Most templates of one person; more only slow things down.
-pub const TEMPLATES_MOST: usize = 30;
+/// The maximum number of templates of one person and model.
+pub const TEMPLATES_MOST: usize = FaceEnrollment::TEMPLATES_MOST;
 
 /// Why nothing was enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -42,33 +45,36 @@ pub enum EnrollError {
     /// There is no such employee.
     #[error("no such employee")]
     NotFound,
-    /// Inactive people are not enrolled.
+    /// The employee is not active.
     #[error("the employee is not active: activate them first")]
     Inactive,
-    /// Nobody agreed.
+    /// The request has no consent.
     #[error("consent is required: ask the employee, then send consent=true")]
     NoConsent,
-    /// None, or too many photos.
+    /// There are no photos, or too many.
     #[error("send 1 to {PHOTOS_MOST} photos")]
     PhotoCount,
-    /// They would have too many templates.
+    /// The employee would have too many templates.
     #[error("an employee has at most {TEMPLATES_MOST} templates: delete the enrolled face first")]
     Full,
-    /// Every photo was refused; the verdicts say why.
+    /// Every photo was refused; the verdicts have the reasons.
     #[error("none of the photos can be used")]
     NoUsablePhoto(Vec<PhotoVerdict>),
-    /// The face belongs to somebody else.
+    /// The face is enrolled for another employee.
     #[error("this face is enrolled for another employee")]
     Duplicate {
-        /// Whose it is.
+        /// The other employee.
         other: Box<Employee>,
         /// The verdicts on the photos.
         photos: Vec<PhotoVerdict>,
     },
-    /// The engine or the calibration gave no answer.
+    /// Another instance is enrolling a face, and did not finish in time.
+    #[error("another enrollment is being checked: try again in a moment")]
+    Busy,
+    /// The engine failed, or there is no calibration.
     #[error(transparent)]
-    Identify(#[from] IdentifyError),
-    /// Sealing failed.
+    Recognition(#[from] RecognitionError),
+    /// Encryption failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// The store failed.
@@ -78,27 +84,27 @@ pub enum EnrollError {
 
 impl From<EngineError> for EnrollError {
     fn from(error: EngineError) -> Self {
-        Self::Identify(error.into())
+        Self::Recognition(error.into())
     }
 }
 
 impl From<ReferenceError> for EnrollError {
     fn from(error: ReferenceError) -> Self {
-        Self::Identify(error.into())
+        Self::Recognition(error.into())
     }
 }
 
-/// Why one photo was refused.
+/// Why a photo was refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PhotoFlaw {
-    /// It shows something that cannot be used.
+    /// The face cannot be used.
     Face(Flaw),
-    /// It is no image that can be looked at.
+    /// The image cannot be read.
     Sample(SampleError),
 }
 
 impl PhotoFlaw {
-    /// The word in the API.
+    /// Returns the word for it in the API.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Face(flaw) => flaw.reason(),
@@ -106,7 +112,7 @@ impl PhotoFlaw {
         }
     }
 
-    /// What to do about it.
+    /// Returns an explanation with a remedy.
     pub fn detail(&self) -> String {
         match self {
             Self::Face(flaw) => flaw.detail(),
@@ -115,104 +121,106 @@ impl PhotoFlaw {
     }
 }
 
-/// What became of one photo.
+/// The verdict on a photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PhotoVerdict {
-    /// Its place in the request, from 0.
+    /// The position in the request, from 0.
     pub index: usize,
-    /// Why it was refused; `None` when it was accepted.
+    /// Why it was refused; `None` if it was accepted.
     pub flaw: Option<PhotoFlaw>,
-    /// What was measured; `None` when there was no face to measure.
+    /// The measured quality; `None` without a face.
     pub quality: Option<Quality>,
 }
 
-/// What was asked for.
+/// A request to enroll a face.
 #[derive(Debug, Clone)]
 pub struct EnrollRequest {
-    /// Whose face it is.
+    /// The employee.
     pub employee: EmployeeId,
-    /// Whether they agreed.
+    /// Whether the employee consented.
     pub consent: bool,
     /// 1 to 10 photos.
     pub photos: Vec<Sample>,
-    /// Enroll even if the face seems to belong to somebody else; for admins, audited.
+    /// Whether to enroll the face even if it matches another employee; for admins, audited.
     pub override_duplicate: bool,
 }
 
-/// What was enrolled.
+/// The result of an enrollment.
 #[derive(Debug, Clone)]
 pub struct Enrollment {
-    /// The employee as they are now.
-    pub employee: Employee,
-    /// What became of each photo.
+    /// The person after the enrollment.
+    pub person: Person,
+    /// The verdicts on the photos.
     pub photos: Vec<PhotoVerdict>,
 }
 
-/// What became of somebody whose templates are of another model.
+/// The outcome for an employee whose templates are of another model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reembedded {
     /// They have templates of the present model now.
     Done,
-    /// None of their photos was kept.
+    /// There are no stored photos.
     NoPhotos,
-    /// None of the kept photos can be used.
+    /// None of the stored photos can be used.
     Unusable,
-    /// They have templates of the present model, or their face is not to be enrolled any more.
+    /// They have templates of the present model already, or must not be enrolled any more.
     Unneeded,
 }
 
-/// A photo that is good so far.
+/// A photo that passed the checks so far.
 struct GoodPhoto {
     index: usize,
     embedding: Embedding,
     quality: Quality,
 }
 
-/// Enrollment.
-pub struct Enrolling {
-    stores: Stores,
+/// Enrolls faces.
+pub struct Enrollments {
+    stores: Repositories,
     engine: Arc<dyn FaceEngine>,
-    identifying: Arc<Identifying>,
-    references: Arc<References>,
+    recognition: Arc<Recognition>,
+    loader: Arc<GalleryLoader>,
     vault: Arc<Vault>,
     audit: Audit,
     clock: Arc<dyn Clock>,
     keep_photos: bool,
 }
 
-/// The false match rate at which photos count as one person's. Somebody vouches for them, so
-/// this only has to catch a photo that slipped in from another folder.
+/// The false match rate at which photos count as those of one person. An admin vouches for them, so
+/// this only has to find a photo of another person that was added by mistake.
 const SAME_PERSON: ErrorRate = ErrorRate::ONE_IN_TWENTY;
 
-/// Another face in the background counts from this share of the first one's width.
+/// The least width of a second face that counts, as a share of the first one's width.
 const SECOND_FACE: f32 = 0.4;
 
-/// How many photos of one request are in the engine at a time: the kiosks come first.
+/// The number of photos of one request in the engine at a time; small, because kiosks go first.
 const PHOTOS_AT_ONCE: usize = 2;
 
-/// The pause before a busy engine is asked again by somebody who has time.
+/// The pause before background work asks a busy engine again.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is made of a photo.
-const WORK: Work = Work {
-    views: Views::All,
-    embed: 1,
-};
+/// The lease under which a new face is compared with all others and written, so that two instances
+/// cannot enroll one face for two people at the same time.
+const LEASE: &str = "enrolling a face";
 
-/// How often what is enrolled is counted again when others change it at that moment.
-const COUNTS: usize = 8;
+/// The length of the lease, far longer than comparing and writing take.
+const LEASE_LENGTH: Duration = Duration::from_secs(15);
 
-impl Enrolling {
-    /// Over everything it needs; photos are kept only if `keep_photos`.
+/// How often the lease is tried while another instance holds it, and the pause between two tries.
+const LEASE_TRIES: u32 = 100;
+const LEASE_PAUSE: Duration = Duration::from_millis(100);
+
+impl Enrollments {
+    /// Makes the service. Photos are stored only if `keep_photos` is set.
     #[expect(
         clippy::too_many_arguments,
         reason = "called once, by boot, with everything named"
     )]
     pub fn new(
-        stores: Stores,
+        stores: Repositories,
         engine: Arc<dyn FaceEngine>,
-        identifying: Arc<Identifying>,
-        references: Arc<References>,
+        recognition: Arc<Recognition>,
+        loader: Arc<GalleryLoader>,
         vault: Arc<Vault>,
         audit: Audit,
         clock: Arc<dyn Clock>,
@@ -221,8 +229,8 @@ impl Enrolling {
         Self {
             stores,
             engine,
-            identifying,
-            references,
+            recognition,
+            loader,
             vault,
             audit,
             clock,
@@ -230,9 +238,10 @@ impl Enrolling {
         }
     }
 
-    /// Enrolls photos of one person: all that can be used, or none.
+    /// Enrolls the usable photos of one person, all at once.
     pub async fn enroll(
         &self,
+        reach: &Reach,
         actor: Actor,
         request: EnrollRequest,
     ) -> Result<Enrollment, EnrollError> {
@@ -245,41 +254,77 @@ impl Enrolling {
         let calibration = self
             .engine
             .calibration()
-            .ok_or(EnrollError::Identify(IdentifyError::NoCalibration))?;
-        let employee = self.employee(request.employee).await?;
-        let (mut verdicts, mut good) = self.look_at(&request.photos).await?;
-        let enrolled = self.references.of(employee.id).await?;
-        refuse_other_people(&mut good, &mut verdicts, enrolled.as_ref(), calibration);
-        let Some(fused) = Fused::of(
-            &good
-                .iter()
-                .map(|photo| photo.embedding.clone())
-                .collect::<Vec<_>>(),
-        ) else {
+            .ok_or(EnrollError::Recognition(RecognitionError::NoCalibration))?;
+        let employee = self.employee(reach, request.employee).await?;
+        let (mut verdicts, mut good) = self.check(&request.photos, actor).await?;
+        let enrolled = self.loader.reference_of(employee.id).await?;
+        let same = same_person(self.engine.enrollment_views(), calibration);
+        refuse_other_people(&mut good, &mut verdicts, enrolled.as_ref(), same);
+        let Some(fused) = fuse(&good) else {
             return Err(EnrollError::NoUsablePhoto(verdicts));
         };
-        let templates = self.stores.templates.of_employee(employee.id).await?;
-        let model = self.engine.model();
-        let present = templates.iter().filter(|one| one.model == *model).count();
-        if present + good.len() > TEMPLATES_MOST {
-            return Err(EnrollError::Full);
-        }
         let probe = Probe {
             fused,
-            views: Views::All,
+            views: self.engine.enrollment_views(),
         };
-        let other = match self.identifying.somebody_else(employee.id, probe)? {
-            Some(other) => self.stores.employees.find(other).await?,
-            None => None,
-        };
-        if let Some(other) = other {
-            if !request.override_duplicate {
-                return Err(EnrollError::Duplicate {
-                    other: Box::new(other),
+        let lease = self.lease().await?;
+        let photos = request.photos.as_slice();
+        let enrolled = self
+            .enroll_checked(actor, &request, employee, probe, (photos, good))
+            .await;
+        // A lease that is not released ends by itself.
+        if let Err(cause) = self.stores.leases.release(&lease).await {
+            warn!(%cause, "could not release the lease of an enrollment");
+        }
+        match enrolled? {
+            Ok(person) => {
+                info!(employee = %person.id, templates = person.templates(), "enrolled");
+                Ok(Enrollment {
+                    person,
                     photos: verdicts,
-                });
+                })
             }
-            let detail = Some(format!("although the face is enrolled for {}", other.id));
+            Err(other) => Err(EnrollError::Duplicate {
+                other: Box::new(other),
+                photos: verdicts,
+            }),
+        }
+    }
+
+    /// Takes the lease. Waits while another instance holds it.
+    async fn lease(&self) -> Result<Lease, EnrollError> {
+        let holder = self.clock.id().to_string();
+        for _ in 0..LEASE_TRIES {
+            let now = self.clock.now();
+            let until = now + LEASE_LENGTH;
+            if let Some(lease) = self.stores.leases.take(LEASE, &holder, now, until).await? {
+                return Ok(lease);
+            }
+            tokio::time::sleep(LEASE_PAUSE).await;
+        }
+        Err(EnrollError::Busy)
+    }
+
+    /// Compares a face with all enrolled faces, and writes it. If it matches another employee, returns
+    /// that employee and writes nothing, unless the request overrides that.
+    async fn enroll_checked(
+        &self,
+        actor: Actor,
+        request: &EnrollRequest,
+        employee: Employee,
+        probe: Probe,
+        (photos, good): (&[Sample], Vec<GoodPhoto>),
+    ) -> Result<Result<Person, Employee>, EnrollError> {
+        // This gallery may not have the latest enrollments of other instances yet.
+        self.loader.catch_up().await?;
+        let others = self.recognition.others_with_face(employee.id, &probe)?;
+        let mut others = in_order(&self.stores, &others).await?;
+        if !others.is_empty() && !request.override_duplicate {
+            return Ok(Err(others.swap_remove(0)));
+        }
+        let others: Vec<_> = others.iter().map(|other| other.id).collect();
+        if !others.is_empty() {
+            let detail = Some(override_detail(&others));
             self.audit
                 .record(actor, "templates.override", employee.id, detail)
                 .await?;
@@ -292,50 +337,50 @@ impl Enrolling {
                 Some(format!("{} photos", good.len())),
             )
             .await?;
-        let employee = self.store(actor, employee, &request.photos, good).await?;
-        info!(employee = %employee.id, templates = employee.templates, "enrolled");
-        Ok(Enrollment {
-            employee,
-            photos: verdicts,
-        })
+        self.store(actor, employee.id, &others, (photos, good))
+            .await
+            .map(Ok)
     }
 
-    /// The present model.
+    /// Returns the present model.
     pub fn model(&self) -> &ModelId {
         self.engine.model()
     }
 
-    /// Whether templates of the present model are enrolled.
-    async fn is_present(&self, id: EmployeeId) -> Result<bool, StoreError> {
-        let templates = self.stores.templates.of_employee(id).await?;
-        let model = self.engine.model();
-        Ok(templates.iter().any(|template| template.model == *model))
-    }
-
-    /// Makes templates of the present model from the photos that were kept of somebody, who
-    /// consented to that, while nobody waits before a kiosk. Those of the model before stay, since
-    /// it may come back. [`EngineError::Stopped`] when `stop` is cancelled before anything is
-    /// written.
+    /// Makes templates of the present model from the stored photos of an employee, while no kiosk uses
+    /// the engine. The templates of the previous model stay, because it may be used again.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`] when `stop` is canceled before anything is written.
     pub async fn reembed(
         &self,
         actor: Actor,
         id: EmployeeId,
         stop: &CancellationToken,
     ) -> Result<Reembedded, EnrollError> {
-        if self.consenting(id).await?.is_none() || self.is_present(id).await? {
+        let person = find_person(&self.stores, id).await?;
+        let model = self.engine.model();
+        let needs = |person: &Person| {
+            let enrollment = person.enrollment.as_ref();
+            person.deleted_at.is_none()
+                && person.consent().is_some()
+                && enrollment.is_some_and(|one| one.templates_of(model).next().is_none())
+        };
+        if !person.as_ref().is_some_and(needs) {
             return Ok(Reembedded::Unneeded);
         }
         let mut photos = Vec::new();
-        for kept in self.stores.templates.photos_of(id).await? {
+        for kept in self.stores.photos.list_by_employee(id).await? {
             let bytes = self.vault.open_photo(&kept.sealed, id)?;
             photos.push(Sample::new(bytes.to_vec()));
         }
         if photos.is_empty() {
             return Ok(Reembedded::NoPhotos);
         }
-        let (mut verdicts, mut good) = self.look_at_leisure(&photos, stop).await?;
+        let (mut verdicts, mut good) = self.check_when_idle(&photos, stop).await?;
         if let Some(calibration) = self.engine.calibration() {
-            refuse_other_people(&mut good, &mut verdicts, None, calibration);
+            let same = same_person(self.engine.enrollment_views(), calibration);
+            refuse_other_people(&mut good, &mut verdicts, None, same);
         }
         if good.is_empty() {
             return Ok(Reembedded::Unusable);
@@ -346,44 +391,54 @@ impl Enrolling {
             .await?;
         let now = self.clock.now();
         let templates = self.templates(id, &good, now)?;
-        self.stores.templates.mark_changed(id, now).await?;
-        self.stores.templates.insert(&templates, &[]).await?;
-        self.forget_old_models(id).await?;
-        // As above: whoever withdrew consent meanwhile found fewer templates than there are now.
-        let Some(employee) = self.consenting(id).await? else {
-            self.take_back(id, now).await?;
-            return Ok(Reembedded::Unneeded);
+        let models_kept = |face: &EnrolledFace| {
+            // The present model and the previous one.
+            let newest = face.templates.iter().rev().map(|one| one.model.clone());
+            [
+                Some(model.clone()),
+                newest.into_iter().find(|one| one != model),
+            ]
         };
-        let employee = self.count(employee, now).await?;
-        if employee.templates == 0 || self.consenting(id).await?.is_none() {
-            self.take_back(id, now).await?;
-            self.stores.employees.set_enrolled(id, 0, None).await?;
+        let change = |mut there: FaceEnrollment| {
+            // Without a face, the consent was withdrawn meanwhile.
+            let face = there.face.as_mut()?;
+            if face
+                .templates
+                .iter()
+                .any(|template| template.model == *model)
+            {
+                return None;
+            }
+            let kept = models_kept(face);
+            face.templates
+                .retain(|one| kept.contains(&Some(one.model.clone())));
+            face.templates.extend(templates.iter().cloned());
+            Some(there)
+        };
+        if self.stores.faces.change(id, now, change).await?.is_none() {
             return Ok(Reembedded::Unneeded);
         }
+        if self.taken_back_if_deleted(id).await? {
+            return Ok(Reembedded::Unneeded);
+        }
+        self.loader.changed(id).await?;
         info!(employee = %id, templates = templates.len(), "made templates of the present model");
         Ok(Reembedded::Done)
     }
 
-    /// Deletes the templates of one that are of other models than the present and the one before:
-    /// whoever changes the model again and again keeps no more of a face than that.
-    async fn forget_old_models(&self, id: EmployeeId) -> Result<(), StoreError> {
-        let mut models = vec![self.engine.model().clone()];
-        let templates = self.stores.templates.of_employee(id).await?;
-        // Oldest first.
-        let before = templates.into_iter().rev().map(|template| template.model);
-        models.extend(before.into_iter().find(|model| *model != models[0]));
-        self.stores.templates.keep_models(id, &models).await?;
-        Ok(())
+    /// Deletes the new enrollment if the employee was deleted meanwhile; returns whether that is so.
+    async fn taken_back_if_deleted(&self, id: EmployeeId) -> Result<bool, EnrollError> {
+        let employee = self.stores.employees.find(id).await?;
+        let deleted = employee.is_none_or(|employee| employee.deleted_at.is_some());
+        if deleted {
+            sealed_faces::forget(&self.stores, &*self.clock, id).await?;
+            self.loader.changed(id).await?;
+        }
+        Ok(deleted)
     }
 
-    /// Somebody who is not deleted and consents.
-    async fn consenting(&self, id: EmployeeId) -> Result<Option<Employee>, StoreError> {
-        let employee = self.stores.employees.find(id).await?;
-        Ok(employee.filter(|employee| employee.deleted_at.is_none() && employee.consent.is_some()))
-    }
-
-    async fn employee(&self, id: EmployeeId) -> Result<Employee, EnrollError> {
-        let employee = self.stores.employees.find(id).await?;
+    async fn employee(&self, reach: &Reach, id: EmployeeId) -> Result<Employee, EnrollError> {
+        let employee = reach.admit(self.stores.employees.find(id).await?);
         let employee = employee
             .filter(|employee| employee.deleted_at.is_none())
             .ok_or(EnrollError::NotFound)?;
@@ -394,100 +449,154 @@ impl Enrolling {
         }
     }
 
-    /// Looks at every photo for itself.
-    async fn look_at(
+    /// Analyzes and checks each photo by itself.
+    async fn check(
         &self,
         photos: &[Sample],
+        actor: Actor,
     ) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EnrollError> {
+        let sender = actor.origin();
         let analyses = stream::iter(photos.iter().cloned())
-            .map(|photo| self.engine.analyse(photo, WORK))
+            .map(|photo| {
+                let work = Work {
+                    sender,
+                    ..self.work()
+                };
+                self.engine.analyze(photo, work)
+            })
             .buffered(PHOTOS_AT_ONCE)
             .collect()
             .await;
-        judged(analyses)
+        Ok(judge(analyses)?)
     }
 
-    /// The same, one after the other and only while nobody waits before a kiosk.
-    async fn look_at_leisure(
+    /// Like [`check`](Self::check), one photo after the other, while no kiosk uses the engine.
+    async fn check_when_idle(
         &self,
         photos: &[Sample],
         stop: &CancellationToken,
     ) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EnrollError> {
         let mut analyses = Vec::with_capacity(photos.len());
         for photo in photos {
-            let looking = async {
+            let analysis = async {
                 loop {
-                    match self.engine.analyse_if_idle(photo.clone(), WORK).await {
+                    match self
+                        .engine
+                        .analyze_if_idle(photo.clone(), self.work())
+                        .await
+                    {
                         Err(EngineError::Overloaded) => tokio::time::sleep(BUSY_PAUSE).await,
-                        seen => return seen,
+                        result => return result,
                     }
                 }
             };
             analyses.push(tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(EngineError::Stopped),
-                seen = looking => seen,
+                result = analysis => result,
             });
         }
-        judged(analyses)
+        Ok(judge(analyses)?)
     }
 
-    /// Seals and stores the photos' templates, then brings the gallery up to date.
+    /// Encrypts and stores the templates, and then updates the gallery.
     async fn store(
         &self,
         actor: Actor,
-        mut employee: Employee,
-        photos: &[Sample],
-        good: Vec<GoodPhoto>,
-    ) -> Result<Employee, EnrollError> {
+        id: EmployeeId,
+        look_alikes: &[EmployeeId],
+        (photos, good): (&[Sample], Vec<GoodPhoto>),
+    ) -> Result<Person, EnrollError> {
         let now = self.clock.now();
-        let templates = self.templates(employee.id, &good, now)?;
-        let mut kept = Vec::new();
+        let (templates, model) = (self.templates(id, &good, now)?, self.engine.model());
+        let room = |there: &FaceEnrollment| {
+            there.templates_of(model).count() + templates.len() <= TEMPLATES_MOST
+        };
+        if !self.stores.faces.find(id).await?.as_ref().is_none_or(room) {
+            return Err(EnrollError::Full);
+        }
+        // The photos first, because retention deletes photos without a face. Withdrawing the consent
+        // deletes the face before the photos.
         for photo in good.iter().filter(|_| self.keep_photos) {
             let bytes = photos[photo.index].bytes();
-            kept.push(StoredPhoto {
+            let photo = Photo {
                 id: PhotoId::new(self.clock.id()),
-                employee: employee.id,
-                sealed: self
-                    .vault
-                    .seal_photo(self.clock.nonce(), employee.id, bytes)?,
+                employee: id,
+                sealed: self.vault.seal_photo(self.clock.nonce(), id, bytes)?,
                 created_at: now,
-            });
+            };
+            self.stores.photos.insert(&photo).await?;
         }
-        // The consent first: there is no moment at which a face is kept without it.
-        employee.consent = Some(Consent {
+        let consent = Consent {
             at: now,
             recorded_by: actor,
             text: CONSENT_VERSION.to_owned(),
-        });
-        self.stores
-            .employees
-            .set_enrolled(employee.id, employee.templates, employee.consent.as_ref())
-            .await?;
-        self.stores.templates.mark_changed(employee.id, now).await?;
-        self.stores.templates.insert(&templates, &kept).await?;
-        // Deleted while the photos were looked at: nothing of a face may stay behind.
-        if let Err(gone @ EnrollError::NotFound) = self.employee(employee.id).await {
-            self.take_back(employee.id, now).await?;
-            return Err(gone);
+        };
+        let change = |mut there: FaceEnrollment| {
+            if !room(&there) {
+                return None;
+            }
+            let face = there.face.get_or_insert_with(|| EnrolledFace {
+                consent: consent.clone(),
+                templates: Vec::new(),
+                look_alikes: Vec::new(),
+            });
+            face.consent = consent.clone();
+            face.templates.extend(templates.iter().cloned());
+            face.add_look_alikes(look_alikes);
+            Some(there)
+        };
+        let Some(enrollment) = self.stores.faces.change(id, now, change).await? else {
+            return Err(EnrollError::Full);
+        };
+        // If the employee was deleted meanwhile, nothing of the face may stay.
+        if self.taken_back_if_deleted(id).await? {
+            return Err(EnrollError::NotFound);
         }
-        self.count(employee, now).await
+        self.loader.changed(id).await?;
+        let employee = self.stores.employees.find(id).await?;
+        Ok(Person {
+            employee: employee.ok_or(EnrollError::NotFound)?,
+            enrollment: Some(enrollment),
+        })
     }
 
-    /// Seals the photos' embeddings.
+    /// Makes a template of the only face in a picture, while the engine is idle; `None` if the face
+    /// is not good enough. Stores nothing.
+    pub(super) async fn template(
+        &self,
+        employee: EmployeeId,
+        picture: Sample,
+        stop: &CancellationToken,
+    ) -> Result<Option<(Template, Embedding)>, EnrollError> {
+        let (_, good) = self.check_when_idle(&[picture], stop).await?;
+        let made = self.templates(employee, &good, self.clock.now())?.pop();
+        Ok(made.zip(good.into_iter().next().map(|photo| photo.embedding)))
+    }
+
+    /// Returns the work of the engine on a photo.
+    fn work(&self) -> Work {
+        Work {
+            views: self.engine.enrollment_views(),
+            embed: 1,
+            photo: true,
+            sender: None,
+        }
+    }
+
+    /// Makes templates with the encrypted embeddings of photos.
     fn templates(
         &self,
         employee: EmployeeId,
         photos: &[GoodPhoto],
         now: Timestamp,
-    ) -> Result<Vec<StoredTemplate>, VaultError> {
+    ) -> Result<Vec<Template>, VaultError> {
         let model = self.engine.model();
         let template = |photo: &GoodPhoto| {
-            Ok(StoredTemplate {
+            Ok(Template {
                 id: TemplateId::new(self.clock.id()),
-                employee,
                 model: model.clone(),
-                views: Views::All,
+                views: self.engine.enrollment_views(),
                 sealed: self.vault.seal_embedding(
                     self.clock.nonce(),
                     employee,
@@ -496,61 +605,48 @@ impl Enrolling {
                 )?,
                 quality: photo.quality,
                 created_at: now,
+                grown: false,
             })
         };
         photos.iter().map(template).collect()
     }
-
-    /// Deletes what was just stored, and everything else of the face; word of it goes out.
-    async fn take_back(&self, id: EmployeeId, told: Timestamp) -> Result<(), EnrollError> {
-        self.stores.templates.delete_of(id).await?;
-        let at = later(self.clock.now(), told);
-        self.stores.templates.mark_changed(id, at).await?;
-        self.references.changed(id).await?;
-        Ok(())
-    }
-
-    /// Counts the templates anew, since somebody else may have enrolled photos of the same person
-    /// meanwhile, and brings the gallery up to date. Whoever withdraws consent meanwhile deletes
-    /// the templates before they write that for the last time: it is not undone by a count from
-    /// before.
-    async fn count(
-        &self,
-        mut employee: Employee,
-        told: Timestamp,
-    ) -> Result<Employee, EnrollError> {
-        let count = async || {
-            let templates = self.stores.templates.of_employee(employee.id).await?;
-            Ok::<_, StoreError>(u32::try_from(templates.len()).unwrap_or(u32::MAX))
-        };
-        let mut templates = count().await?;
-        for _ in 0..COUNTS {
-            let consent = employee.consent.as_ref().filter(|_| templates > 0);
-            self.stores
-                .employees
-                .set_enrolled(employee.id, templates, consent)
-                .await?;
-            let again = count().await?;
-            if again == templates {
-                break;
-            }
-            templates = again;
-        }
-        employee.templates = templates;
-        employee.consent = employee.consent.filter(|_| templates > 0);
-        self.stores
-            .templates
-            .mark_changed(employee.id, later(self.clock.now(), told))
-            .await?;
-        self.references.changed(employee.id).await?;
-        Ok(employee)
-    }
 }
 
-/// What is to be said of every photo, and those that are good so far.
-fn judged(
+/// Returns the verdict on each photo of one person, and the reference that enrolling them makes;
+/// `None` if none can be used. The analyses must be of these views, which enrollment makes.
+///
+/// # Errors
+/// When the engine failed.
+pub fn reference(
     analyses: Vec<Result<Analysis, EngineError>>,
-) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EnrollError> {
+    views: Views,
+    calibration: &Calibration,
+) -> Result<(Vec<PhotoVerdict>, Option<Reference>), EngineError> {
+    let (mut verdicts, mut good) = judge(analyses)?;
+    let same = same_person(views, calibration);
+    refuse_other_people(&mut good, &mut verdicts, None, same);
+    let reference = fuse(&good).map(|fused| Reference {
+        fused,
+        views,
+        look_alikes: Vec::new(),
+    });
+    Ok((verdicts, reference))
+}
+
+/// Returns the thresholds for two photos of one person, both with these views.
+fn same_person(views: Views, calibration: &Calibration) -> OperatingPoint {
+    calibration.at(SAME_PERSON, views, views)
+}
+
+fn fuse(good: &[GoodPhoto]) -> Option<Fused> {
+    let embeddings: Vec<_> = good.iter().map(|photo| photo.embedding.clone()).collect();
+    Fused::from_embeddings(&embeddings)
+}
+
+/// Returns the verdict on each photo, and the photos that passed.
+fn judge(
+    analyses: Vec<Result<Analysis, EngineError>>,
+) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EngineError> {
     let (mut verdicts, mut good) = (Vec::new(), Vec::new());
     for (index, analysis) in analyses.into_iter().enumerate() {
         let (flaw, quality) = match analysis {
@@ -566,7 +662,7 @@ fn judged(
                 Err((flaw, quality)) => (Some(PhotoFlaw::Face(flaw)), quality),
             },
             Err(EngineError::Sample(error)) => (Some(PhotoFlaw::Sample(error)), None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         verdicts.push(PhotoVerdict {
             index,
@@ -577,7 +673,7 @@ fn judged(
     Ok((verdicts, good))
 }
 
-/// The one face in a photo, with its embedding, or what is wrong.
+/// Returns the embedding of the only face in a photo, or the flaw.
 fn single_face(analysis: Analysis) -> Result<(Embedding, Quality), (Flaw, Option<Quality>)> {
     let mut faces = analysis.faces.into_iter();
     let first = faces.next().ok_or((Flaw::NoFace, None))?;
@@ -597,20 +693,19 @@ fn single_face(analysis: Analysis) -> Result<(Embedding, Quality), (Flaw, Option
         .ok_or((Flaw::NoFace, Some(quality)))
 }
 
-/// Refuses photos that are not of one person: the one who is enrolled already, or else the one
-/// whom most photos show. Without a majority nobody can say who is meant, and all are refused.
+/// Refuses photos of other people than the one who is enrolled already, or else the one whom most
+/// photos show. Without a majority, refuses all.
 fn refuse_other_people(
     good: &mut Vec<GoodPhoto>,
     verdicts: &mut [PhotoVerdict],
     enrolled: Option<&Reference>,
-    calibration: &Calibration,
+    same_person: OperatingPoint,
 ) {
-    let point = calibration.at(SAME_PERSON, Views::All, Views::All);
     let total = good.len();
     let mut accepted: Vec<Embedding> = Vec::new();
     let mut anchor = enrolled.map(|reference| reference.fused.clone());
     if anchor.is_none() {
-        // The photo that is most like all the others.
+        // The photo that is most similar to all others.
         let likeness = |photo: &GoodPhoto| -> f32 {
             good.iter()
                 .filter_map(|other| photo.embedding.similarity(&other.embedding))
@@ -626,7 +721,7 @@ fn refuse_other_people(
         });
     }
     let Some(mut anchor) = anchor else { return };
-    // The most alike first, so that the anchor has grown before the hard ones are judged.
+    // The most similar photos first, so that the anchor is better for the difficult ones.
     let first = anchor.embedding.clone();
     let mut order: Vec<usize> = (0..total).collect();
     let closeness = |&place: &usize| {
@@ -639,14 +734,14 @@ fn refuse_other_people(
     let mut same = vec![false; total];
     for place in order {
         let photo = &good[place];
-        let threshold = point.threshold(anchor.resultant, Resultant::ONE);
+        let threshold = same_person.threshold(anchor.resultant, Resultant::ONE);
         same[place] = photo
             .embedding
             .similarity(&anchor.embedding)
             .is_some_and(|similarity| similarity.value() >= threshold.value());
         if same[place] && enrolled.is_none() {
             accepted.push(photo.embedding.clone());
-            anchor = Fused::of(&accepted).unwrap_or(anchor);
+            anchor = Fused::from_embeddings(&accepted).unwrap_or(anchor);
         }
     }
     let majority = same.iter().filter(|same| **same).count() * 2 > total;

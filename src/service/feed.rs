@@ -1,48 +1,55 @@
-//! The live feed: word of what was just written, to every instance. Only identities travel;
-//! what they stand for is read from the store by whoever may see it.
+//! The live feed: tells every instance which records were just written. Only IDs travel. A
+//! subscriber reads the records from the store, if its user may see them.
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CameraId, DeviceId, EmployeeId, JobId, PunchId},
+    domain::ids::{CameraId, DeviceId, EmployeeId, JobId, PunchId, SiteId},
     ports::{BUS_BEGINS, Bus, Message},
 };
 
-/// What is new.
+/// A change of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// A punch was written.
     Punch(PunchId),
-    /// An employee, or what is enrolled of them, was changed.
+    /// An employee or an enrollment was changed.
     Employee(EmployeeId),
-    /// A device was registered or withdrawn.
+    /// A site was added, changed or removed.
+    Site(SiteId),
+    /// A device was registered, changed or revoked.
     Device(DeviceId),
-    /// A camera was added, changed or removed, or is in another state.
+    /// A camera was added, changed or removed, or its state changed.
     Camera(CameraId),
-    /// A job was queued, or given back.
+    /// A job was queued.
     Job(JobId),
-    /// Some news were missed: whoever follows reads the store.
+    /// Some news were missed: subscribers must read the store.
     Missed,
 }
 
-/// Tells and hears news.
+/// Publishes news to all instances, and receives theirs.
 #[derive(Clone)]
 pub struct Feed(Arc<dyn Bus>);
 
 impl Feed {
-    /// Over a bus.
+    /// Makes a feed over a bus.
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         Self(bus)
     }
 
-    /// Tells every instance. Nothing is lost when that fails: news are in the store first.
-    pub async fn tell(&self, news: News) {
+    /// Publishes news to every instance. Nothing is lost when that fails, because the record is in
+    /// the store already.
+    pub async fn publish(&self, news: News) {
         let (topic, id) = match news {
             News::Punch(id) => ("punch", id.uuid()),
             News::Employee(id) => ("employee", id.uuid()),
+            News::Site(id) => ("site", id.uuid()),
             News::Device(id) => ("device", id.uuid()),
             News::Camera(id) => ("camera", id.uuid()),
             News::Job(id) => ("job", id.uuid()),
@@ -51,18 +58,18 @@ impl Feed {
         self.0.publish(topic, id.as_bytes()).await;
     }
 
-    /// Hears what is told from now on.
+    /// Subscribes to news from now on.
     pub fn follow(&self) -> Following {
         Following(self.0.subscribe())
     }
 }
 
-/// Hears news one after the other.
+/// A subscription to news.
 pub struct Following(Receiver<Message>);
 
 impl Following {
-    /// Waits for news that are wanted, or for word that some were missed. Without anybody who tells
-    /// any more it waits for ever: whoever follows asks the store as well.
+    /// Waits for wanted news, or until some were missed. Waits forever once the bus has closed, so
+    /// callers ask the store at intervals, too.
     pub async fn until(&mut self, wanted: impl Fn(News) -> bool) {
         loop {
             match self.next().await {
@@ -73,7 +80,22 @@ impl Following {
         }
     }
 
-    /// The next news; `None` when there will be no more.
+    /// Returns the next news that have arrived already.
+    pub fn try_next(&mut self) -> Option<News> {
+        loop {
+            match self.0.try_recv() {
+                Ok(message) => {
+                    if let Some(news) = read(&message) {
+                        return Some(news);
+                    }
+                }
+                Err(TryRecvError::Lagged(_)) => return Some(News::Missed),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// Returns the next news; `None` once the bus has closed.
     pub async fn next(&mut self) -> Option<News> {
         loop {
             match self.0.recv().await {
@@ -89,12 +111,13 @@ impl Following {
     }
 }
 
-/// `None` for what this version does not know.
+/// Returns the news in a message; `None` for topics that this version does not know.
 fn read(message: &Message) -> Option<News> {
     let id = Uuid::from_slice(&message.payload).ok()?;
     match message.topic.as_str() {
         "punch" => Some(News::Punch(PunchId::new(id))),
         "employee" => Some(News::Employee(EmployeeId::new(id))),
+        "site" => Some(News::Site(SiteId::new(id))),
         "device" => Some(News::Device(DeviceId::new(id))),
         "camera" => Some(News::Camera(CameraId::new(id))),
         "job" => Some(News::Job(JobId::new(id))),

@@ -1,59 +1,70 @@
-//! Health: what the service stands on, asked now.
+//! Health: the present state of what the service depends on.
 
 use std::sync::Arc;
 
-use crate::ports::{FaceEngine, Gallery, StoreError, StoreHealth};
+use super::gallery_loader::GalleryLoader;
+use crate::{
+    domain::self_calibration::SelfCalibration,
+    ports::{FaceEngine, Gallery, RecordEngine, StoreError},
+};
 
-/// What the service is running on, for people who are signed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the service runs on, for signed-in users.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
     /// The system of record.
     pub store: String,
     /// The embedding model.
     pub model: String,
-    /// How many people can be identified.
+    /// The number of people who can be identified.
     pub people: usize,
+    /// The number of people who must be enrolled again, because the model changed.
+    pub outdated: usize,
+    /// The offsets of the thresholds.
+    pub thresholds: SelfCalibration,
 }
 
-/// Asks what the service stands on.
+/// Checks what the service depends on.
 pub struct Health {
-    store: Arc<dyn StoreHealth>,
+    store: Arc<dyn RecordEngine>,
     engine: Arc<dyn FaceEngine>,
     gallery: Arc<dyn Gallery>,
+    loader: Arc<GalleryLoader>,
 }
 
-/// What a dependency is, or what is known of its trouble; no secrets in either.
+/// The description of a dependency, or its problem. Neither contains secrets.
 pub type Answer = Result<String, String>;
 
 impl Health {
-    /// Over the store, the engine and the gallery.
+    /// Makes the service over the store, the engine and the gallery.
     pub fn new(
-        store: Arc<dyn StoreHealth>,
+        store: Arc<dyn RecordEngine>,
         engine: Arc<dyn FaceEngine>,
         gallery: Arc<dyn Gallery>,
+        loader: Arc<GalleryLoader>,
     ) -> Self {
         Self {
             store,
             engine,
             gallery,
+            loader,
         }
     }
 
-    /// Whether the store answers. The cause of a failure is for the log.
+    /// Checks whether the store responds. Only the log has the cause of a failure.
     pub async fn store(&self) -> Answer {
         match self.store.ping().await {
             Ok(()) => Ok(self.store.description()),
             Err(cause) => {
-                tracing::warn!(%cause, "the store does not answer");
+                tracing::warn!(%cause, "the store does not respond");
                 Err(match cause {
-                    StoreError::Refused(words) => words.to_owned(),
-                    _ => "does not answer".to_owned(),
+                    StoreError::Refused(text) => text.to_owned(),
+                    _ => "does not respond".to_owned(),
                 })
             }
         }
     }
 
-    /// Whether the engine can tell people apart.
+    /// Checks whether the engine can identify people.
     pub fn engine(&self) -> Answer {
         let model = self.engine.model();
         match self.engine.calibration() {
@@ -64,17 +75,24 @@ impl Health {
         }
     }
 
-    /// How many people can be identified.
+    /// Returns the number of people who can be identified.
     pub fn people(&self) -> usize {
         self.gallery.people()
     }
 
-    /// What it runs on.
+    /// Returns the offsets of the thresholds.
+    pub fn thresholds(&self) -> SelfCalibration {
+        self.gallery.self_calibration()
+    }
+
+    /// Returns what the service runs on.
     pub fn facts(&self) -> Facts {
         Facts {
             store: self.store.description(),
             model: self.engine.model().to_string(),
             people: self.people(),
+            outdated: self.loader.outdated(),
+            thresholds: self.thresholds(),
         }
     }
 }

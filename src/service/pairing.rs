@@ -1,5 +1,5 @@
-//! Pairing a kiosk by a short code: the kiosk shows it, an admin types it, and the kiosk fetches its
-//! token. Nothing of it is a record: it is over in minutes, or was never.
+//! Pairs a kiosk by a short code: the kiosk shows it, an admin types it, and the kiosk collects its
+//! token. A pairing is not a record, because it ends within minutes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,28 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     application_cache::AppCache,
-    devices::Devices,
+    devices::{DeviceError, DeviceSettings, Devices},
     tokens::{self, Token},
 };
 use crate::{
     clock::Clock,
-    domain::{
-        accounts::Actor,
-        devices::Device,
-        text::{Name, SiteName},
-    },
-    ports::StoreError,
+    domain::{accounts::Actor, devices::Device},
 };
 
 /// How long a code can be used.
 pub const PAIRING: Duration = Duration::from_mins(10);
 
-/// How long a token is told after it was told first.
-const TOLD: Duration = Duration::from_mins(1);
+/// How long a token can be collected after it was collected first.
+const COLLECTED: Duration = Duration::from_mins(1);
 
-/// Crockford's base 32: no letter that is taken for a digit or another one.
+/// Crockford's base 32: no letter that looks like a digit or another letter.
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// Eight letters are 40 bits, of which nobody guesses one in ten minutes.
+/// The length of a code. Eight letters are 40 bits, too many to guess in ten minutes.
 const LENGTH: usize = 8;
 
 /// Why a kiosk was not paired.
@@ -37,39 +32,39 @@ pub enum PairingError {
     /// No kiosk shows this code.
     #[error("no kiosk shows this code now: read it again, or add the device without a code")]
     NoSuchCode,
-    /// The store failed.
+    /// The device cannot be registered.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Device(#[from] DeviceError),
 }
 
-/// What a kiosk gets that wants to be paired.
+/// A pairing for a kiosk.
 #[derive(Debug)]
 pub struct Offer {
-    /// What it shows.
+    /// The code that the kiosk shows.
     pub code: String,
-    /// What it proves with that it is the one that shows it.
+    /// The secret with which the kiosk collects its token.
     pub secret: Token,
 }
 
-/// How far a pairing is.
+/// The progress of a pairing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nobody has typed the code yet.
+    /// No admin has typed the code yet.
     Waiting,
-    /// The device's token, told for a minute.
+    /// The token of the device, for a minute.
     Paired(String),
-    /// It is over, or was never.
+    /// The pairing has expired or never existed.
     Unknown,
 }
 
-/// A pairing as it is kept, under the hash of its secret.
+/// A pairing in the cache, under the hash of its secret.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Pending {
     token: Option<String>,
-    told: bool,
+    collected: bool,
 }
 
-/// Pairings.
+/// Pairs kiosks.
 pub struct Pairing {
     cache: AppCache,
     devices: Arc<Devices>,
@@ -77,7 +72,7 @@ pub struct Pairing {
 }
 
 impl Pairing {
-    /// In a cache whose time-out is [`PAIRING`].
+    /// Makes the service over a cache whose default lifetime is [`PAIRING`].
     pub fn new(cache: AppCache, devices: Arc<Devices>, clock: Arc<dyn Clock>) -> Self {
         Self {
             cache,
@@ -86,38 +81,38 @@ impl Pairing {
         }
     }
 
-    /// A code for a kiosk to show.
+    /// Begins a pairing.
     pub async fn offer(&self) -> Offer {
         let random = self.clock.secret();
         let letter = |byte: &u8| char::from(LETTERS[usize::from(byte % 32)]);
         let code: String = random[..LENGTH].iter().map(letter).collect();
         let secret = Token::mint(&*self.clock);
         let hash = secret.hash().to_hex();
-        let kept = Kept {
+        let pairing = Pending {
             token: None,
-            told: false,
+            collected: false,
         };
-        self.cache.set(&format!("secret:{hash}"), &kept).await;
+        self.cache.set(&format!("secret:{hash}"), &pairing).await;
         self.cache.set(&format!("code:{code}"), &hash).await;
         Offer { code, secret }
     }
 
-    /// How far the pairing is whose secret this is; a token is told for a minute, in case an
-    /// answer is lost on its way.
+    /// Returns the progress of a pairing by its secret. A token can be collected for a minute, in case
+    /// a response is lost.
     pub async fn collect(&self, secret: &str) -> Progress {
         let key = format!("secret:{}", tokens::hash(secret).to_hex());
-        match self.cache.get::<Kept>(&key).await {
+        match self.cache.get::<Pending>(&key).await {
             None => Progress::Unknown,
-            Some(Kept {
+            Some(Pending {
                 token: Some(token),
-                told,
+                collected,
             }) => {
-                if !told {
-                    let kept = Kept {
+                if !collected {
+                    let pairing = Pending {
                         token: Some(token.clone()),
-                        told: true,
+                        collected: true,
                     };
-                    self.cache.set_for(&key, &kept, TOLD).await;
+                    self.cache.set_for(&key, &pairing, COLLECTED).await;
                 }
                 Progress::Paired(token)
             }
@@ -128,23 +123,22 @@ impl Pairing {
     /// Registers the kiosk that shows a code.
     ///
     /// # Errors
-    /// When none shows it, or the store fails; then nothing was registered.
+    /// When no kiosk shows the code, or the store fails; then nothing was registered.
     pub async fn register(
         &self,
         actor: Actor,
         code: &str,
-        name: Name,
-        site: Option<SiteName>,
+        new: DeviceSettings,
     ) -> Result<Device, PairingError> {
-        let code = spoken(code);
+        let code = normalized(code);
         let code_key = format!("code:{code}");
         let hash: Option<String> = self.cache.get(&code_key).await;
         let hash = hash.ok_or(PairingError::NoSuchCode)?;
-        // Typed once: of two admins, one pairs it.
+        // If two admins type the code at the same time, one of them pairs the kiosk.
         if !self.cache.delete(&code_key).await {
             return Err(PairingError::NoSuchCode);
         }
-        let (device, token) = match self.devices.register(actor, name, site).await {
+        let (device, token) = match self.devices.register(actor, new).await {
             Ok(registered) => registered,
             Err(error) => {
                 // The code may be typed again.
@@ -152,18 +146,18 @@ impl Pairing {
                 return Err(error.into());
             }
         };
-        let kept = Kept {
+        let pairing = Pending {
             token: Some(token.reveal().to_owned()),
-            told: false,
+            collected: false,
         };
-        self.cache.set(&format!("secret:{hash}"), &kept).await;
+        self.cache.set(&format!("secret:{hash}"), &pairing).await;
         Ok(device)
     }
 }
 
-/// A code as people type it: in any case, with spaces and hyphens, with the letters that Crockford's
-/// alphabet leaves out for the digits they look like.
-fn spoken(code: &str) -> String {
+/// Normalizes a code that a person typed: ignores case, spaces and hyphens, and reads the letters that
+/// Crockford's alphabet omits as the digits they look like.
+fn normalized(code: &str) -> String {
     let letters = code.chars().filter(|letter| letter.is_alphanumeric());
     letters
         .map(|letter| match letter.to_ascii_uppercase() {
@@ -180,7 +174,7 @@ mod tests {
 
     #[test]
     fn codes_are_read_as_people_type_them() {
-        assert_eq!(spoken("k7pm-3xq2"), "K7PM3XQ2");
-        assert_eq!(spoken(" KoIL 3xq2 "), "K0113XQ2");
+        assert_eq!(normalized("k7pm-3xq2"), "K7PM3XQ2");
+        assert_eq!(normalized(" KoIL 3xq2 "), "K0113XQ2");
     }
 }

@@ -1,286 +1,289 @@
-//! What the law lets people ask for: a copy of everything that is kept about them, and that it
-//! is erased.
+//! What people can demand by law: a copy of everything that is stored about them, and its erasure.
 
 use std::collections::{BTreeSet, HashMap};
 
-use futures::TryStreamExt;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
-use super::{audit::Audit, faces};
+use super::{
+    audit::Audit,
+    sealed_faces::{self, Counts},
+};
 use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
+        attendance::Origin,
         employees::Employee,
-        ids::{CameraId, DeviceId, EmployeeId},
-        text::{Code, Name, TextError},
+        ids::{CameraId, EmployeeId},
+        record::{OnErase, Record},
     },
-    ports::{Page, PunchFilter, RecordKind, StoreError, StoredRecord, Stores},
-    vault::Vault,
+    ports::{Expect, Parts, StoreError, Write},
+    repositories::{Found, Registered, Repositories, contended},
 };
 
-/// Why somebody could not be erased.
+/// Why an employee was not erased.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
-    /// There is no such employee, and there never was.
+    /// There is no such employee, and never was.
     #[error("no such employee")]
     NotFound,
-    /// Something was written about them while they were being erased.
-    #[error("something was written about them meanwhile: erase them again")]
+    /// Another request wrote a record about the employee during the erasure.
+    #[error("another request wrote a record about the person during the erasure: erase them again")]
     Raced,
-    /// The words that take the place of name and code are none.
-    #[error(transparent)]
-    Words(#[from] TextError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What was deleted of somebody.
+/// The result of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Erased {
-    /// Whether their record said who they are; not when they were erased before.
+    /// Whether the record of the employee had their name; false if they were erased before.
     pub named: bool,
-    /// Templates.
-    pub templates: u64,
-    /// Kept photos.
-    pub photos: u64,
-    /// Pictures of their punches.
-    pub pictures: u64,
-    /// Answers kept for retries that named them.
-    pub answers: u64,
-    /// Punches.
-    pub punches: u64,
-    /// Where the store may still have some of it, for people.
+    /// The number of deleted records of each kind, and of templates, which are part of a record.
+    pub deleted: Counts,
+    /// The number of other records of each kind that no longer name them.
+    pub anonymized: Counts,
+    /// Where the store's own files may still contain deleted data, for the receipt.
     pub traces: Option<String>,
 }
 
-/// What the audit trail calls it when somebody is erased.
+/// The action of an erasure in the audit trail.
 pub const ERASED: &str = "employee.erase";
 
-/// Punches that are read at once.
+/// The number of names that are read together.
 const PAGE: usize = 500;
 
-/// Everything that the store holds about an employee, deleted or not: their own record, what is
-/// enrolled of them, their punches, answers that name them, and what the audit trail tells.
+/// How often anonymizing a record is tried while others change it at the same time.
+const TRIES: usize = 32;
+
+/// Returns all records about an employee in pages, kind by kind.
+fn pages(
+    stores: &Repositories,
+    id: EmployeeId,
+    parts: Parts,
+) -> impl Stream<Item = Result<(&'static Registered, Vec<Found>), StoreError>> {
+    let pages = stream::iter(stores.kinds).map(move |registered| {
+        let about = registered.about(&*stores.engine, id, parts);
+        about.map_ok(move |page| (registered, page))
+    });
+    pages.flatten()
+}
+
+/// Returns all records about an employee, deleted or not. Removes from them what names other people
+/// and is not needed.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn records_of(stores: &Stores, id: EmployeeId) -> Result<Vec<StoredRecord>, StoreError> {
-    let mut found = Vec::new();
-    found.extend(stores.employees.find(id).await?.map(StoredRecord::from));
-    let templates = stores.templates.of_employee(id).await?;
-    found.extend(templates.into_iter().map(StoredRecord::from));
-    let photos = stores.templates.photos_of(id).await?;
-    found.extend(photos.into_iter().map(StoredRecord::from));
-    let filter = PunchFilter {
-        employee: Some(id),
-        ..PunchFilter::default()
-    };
-    let mut page = Page {
-        after: None,
-        limit: PAGE,
-    };
-    loop {
-        let punches = stores.punches.list(&filter, &page).await?;
-        page.after = punches.last().map(|last| (last.at, last.id));
-        let last = punches.len() < PAGE;
-        found.extend(punches.into_iter().map(StoredRecord::from));
-        if last {
-            break;
-        }
-    }
-    for kind in [
-        RecordKind::GalleryChange,
-        RecordKind::Picture,
-        RecordKind::Answer,
-        RecordKind::Audit,
-    ] {
-        let mut pages = stores.archive.records(kind);
-        while let Some(page) = pages.try_next().await? {
-            found.extend(page.into_iter().filter(|record| mentions(record, id)));
+pub async fn records_of(stores: &Repositories, id: EmployeeId) -> Result<Vec<Found>, StoreError> {
+    let mut found: Vec<Found> = pages(stores, id, Parts::Whole)
+        .map_ok(|(_, page)| page)
+        .try_concat()
+        .await?;
+    for one in &mut found {
+        let about = one.record.whose();
+        for other in about.employees().iter().filter(|other| **other != id) {
+            one.record.without(*other);
         }
     }
     Ok(found)
 }
 
-/// Whether one of those records that are no employee's own is about an employee all the same.
-fn mentions(record: &StoredRecord, id: EmployeeId) -> bool {
-    let name = id.to_string();
-    match record {
-        StoredRecord::GalleryChange(change) => change.employee == id,
-        StoredRecord::Picture(picture) => picture.of.employee() == Some(id),
-        StoredRecord::Answer(answer) => answer.answer.contains(&name),
-        StoredRecord::Audit(entry) => {
-            let detail = entry.detail.as_ref();
-            entry.subject == name || detail.is_some_and(|detail| detail.contains(&name))
-        }
-        _ => false,
-    }
-}
-
-/// The device or camera that a record came from, under the identity of a device.
-pub fn device_of(record: &StoredRecord) -> Option<DeviceId> {
-    match record {
-        StoredRecord::Punch(punch) => Some(punch.device),
-        StoredRecord::Picture(picture) => Some(picture.device),
-        StoredRecord::Answer(answer) => Some(answer.device),
-        _ => None,
-    }
-}
-
-/// What the devices and cameras are called that records came from.
+/// Counts the records about an employee, without reading any file.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn device_names(
-    stores: &Stores,
-    records: &[StoredRecord],
-) -> Result<HashMap<DeviceId, String>, StoreError> {
-    let ids: BTreeSet<_> = records.iter().filter_map(device_of).collect();
-    let ids: Vec<_> = ids.into_iter().collect();
+pub async fn count_of(stores: &Repositories, id: EmployeeId) -> Result<Counts, StoreError> {
+    let mut counts = Counts::new();
+    let mut pages = std::pin::pin!(pages(stores, id, Parts::Body));
+    while let Some((registered, page)) = pages.try_next().await? {
+        add(&mut counts, registered, page.len() as u64);
+    }
+    Ok(counts)
+}
+
+fn add(counts: &mut Counts, registered: &Registered, count: u64) {
+    if count > 0 {
+        *counts.entry(registered.kind.name).or_default() += count;
+    }
+}
+
+/// Returns the device, camera or account from which the JSON of a record says that it came.
+pub fn origin_in(json: &Value) -> Option<Origin> {
+    let camera = |id| CameraId::deserialize(id).map(Origin::Camera);
+    let origin = json.get("origin").map(Origin::deserialize);
+    origin.or_else(|| json.get("camera").map(camera))?.ok()
+}
+
+/// Returns the names of devices and cameras. The names of accounts are not the employee's data:
+/// a copy has their IDs only, as in the audit trail.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn origin_names(
+    stores: &Repositories,
+    origins: BTreeSet<Origin>,
+) -> Result<HashMap<Origin, String>, StoreError> {
+    let (mut devices, mut cameras) = (Vec::new(), Vec::new());
+    for origin in origins {
+        match origin {
+            Origin::Device(id) => devices.push(id),
+            Origin::Camera(id) => cameras.push(id),
+            Origin::Account(_) => {}
+        }
+    }
     let mut names = HashMap::new();
-    for ids in ids.chunks(PAGE) {
-        let cameras: Vec<_> = ids.iter().map(|id| CameraId::new(id.uuid())).collect();
-        for device in stores.devices.find_many(ids).await? {
-            names.insert(device.id, device.name.to_string());
-        }
-        for camera in stores.cameras.find_many(&cameras).await? {
-            names.insert(DeviceId::new(camera.id.uuid()), camera.name.to_string());
-        }
+    for ids in devices.chunks(PAGE) {
+        let found = stores.devices.find_many(ids).await?.into_iter();
+        names.extend(found.map(|one| (Origin::Device(one.id), one.name.into())));
+    }
+    for ids in cameras.chunks(PAGE) {
+        let found = stores.cameras.find_many(ids).await?.into_iter();
+        names.extend(found.map(|one| (Origin::Camera(one.id), one.name.into())));
     }
     Ok(names)
 }
 
-/// Deletes for good what is enrolled of somebody, the answers that name them and, when asked to,
-/// their punches; puts words in the place of their name and code, under which no list shows them.
-/// Whoever was erased before, or only in part, is erased again.
+/// Permanently deletes the enrollment of an employee, all other records about them that need not stay
+/// and, optionally, their attendance. Removes name and code from what stays, so that no list shows
+/// them. An employee who was erased before, or only in part, is erased again.
 ///
-/// The audit trail tells of it before anything is done. It stays, and names them by identity only.
+/// The audit trail gets its entry first. The entry stays, and names the employee by ID only.
 ///
 /// # Errors
-/// When there is nobody, when something was written about them at the same moment, or when the
-/// store fails; what was erased until then stays so.
+/// When there is no such employee, when another request writes a record about them at the same
+/// time, or when the store fails. What was erased before the error stays erased.
 pub async fn erase(
-    stores: &Stores,
+    stores: &Repositories,
     audit: &Audit,
     clock: &dyn Clock,
     id: EmployeeId,
-    with_punches: bool,
+    with_attendance: bool,
 ) -> Result<Erased, EraseError> {
-    let Some(was) = stores.employees.find(id).await? else {
+    let Some(old) = stores.employees.find(id).await? else {
         return Err(EraseError::NotFound);
     };
-    let detail = with_punches.then(|| "with punches".to_owned());
+    let detail = with_attendance.then(|| "with punches".to_owned());
     audit.record(Actor::Operator, ERASED, id, detail).await?;
+    let mut new = Employee {
+        deleted_at: old.deleted_at.or_else(|| Some(clock.now())),
+        ..old.clone()
+    };
+    new.anonymize(id);
     let mut erased = Erased {
-        templates: stores.templates.of_employee(id).await?.len() as u64,
-        photos: stores.templates.photos_of(id).await?.len() as u64,
-        pictures: stores.pictures.delete_of(id).await?,
+        named: (&old.name, &old.code) != (&new.name, &new.code),
         ..Erased::default()
     };
-    faces::forget(stores, clock, id).await?;
-    let is = Employee {
-        name: Name::parse("Erased")?,
-        code: Code::parse(&format!("erased {id}"))?,
-        site: None,
-        active: false,
-        deleted_at: was.deleted_at.or_else(|| Some(clock.now())),
-        ..was.clone()
-    };
-    erased.named = (&was.name, &was.code) != (&is.name, &is.code);
-    // Their face may have been forgotten since they were read: that is no change of the rest.
-    if !stores.employees.update(&was, &is).await? {
+    // From now on they cannot be enrolled and cannot punch, and all instances learn about it.
+    if !stores.employees.exchange(&old, &new).await? {
         return Err(EraseError::Raced);
     }
-    // Once more: what was being enrolled may have come in between. From now on nobody enrolls
-    // or punches them.
-    faces::forget(stores, clock, id).await?;
-    if with_punches {
-        erased.punches = stores.punches.erase_of(id).await?;
-    }
-    forget_visits(stores, id).await?;
-    let left = records_of(stores, id).await?;
-    for record in &left {
-        if let StoredRecord::Answer(answer) = record {
-            let key = &answer.request.key;
-            let forgotten = stores.punches.forget_answer(answer.device, key).await?;
-            erased.answers += u64::from(forgotten);
+    erased.deleted = sealed_faces::forget(stores, clock, id).await?;
+    let mut first = std::pin::pin!(pages(stores, id, Parts::Body));
+    while let Some((registered, page)) = first.try_next().await? {
+        let mut delete = Vec::new();
+        for found in page {
+            match fate(&found, with_attendance) {
+                Fate::Delete => delete.push((found.record.id_text(), None)),
+                Fate::Anonymize => {
+                    let changed = anonymize(stores, registered, found, id).await?;
+                    add(&mut erased.anonymized, registered, u64::from(changed));
+                }
+                Fate::Keep => {}
+            }
+        }
+        if !delete.is_empty() {
+            let deleted = stores.engine.delete(registered.kind, &delete).await?;
+            add(&mut erased.deleted, registered, deleted);
         }
     }
-    let late = |record: &StoredRecord| match record.kind() {
-        RecordKind::Template | RecordKind::Photo | RecordKind::Picture => true,
-        RecordKind::Punch => with_punches,
-        _ => false,
-    };
-    if left.iter().any(late) {
+    if written_meanwhile(stores, id, with_attendance).await? {
         return Err(EraseError::Raced);
     }
-    // They are erased, whatever becomes of this.
-    let cleared = stores.health.clear_traces().await;
+    // The person is erased even if this fails.
+    let cleared = stores.engine.clear_traces().await;
     erased.traces = cleared.unwrap_or_else(|cause| Some(format!("the store's own files: {cause}")));
     Ok(erased)
 }
 
-/// Takes somebody out of what is noted of cameras: of one that nobody watches any more it would
-/// stay.
-async fn forget_visits(stores: &Stores, id: EmployeeId) -> Result<(), StoreError> {
-    let mut pages = stores.archive.records(RecordKind::Camera);
-    while let Some(page) = pages.try_next().await? {
-        let cameras: Vec<_> = page
-            .iter()
-            .filter_map(|record| match record {
-                StoredRecord::Camera(camera) => Some(camera.id),
-                _ => None,
-            })
-            .collect();
-        for (camera, mut status) in stores.cameras.statuses(&cameras).await? {
-            let before = status.present.len();
-            status.present.retain(|noted| noted.employee != id);
-            if status.present.len() < before {
-                stores.cameras.note(camera, &status).await?;
+/// What an erasure does with a record.
+enum Fate {
+    Delete,
+    Anonymize,
+    Keep,
+}
+
+fn fate(found: &Found, with_attendance: bool) -> Fate {
+    match found.record.whose().on_erase() {
+        Some(OnErase::Delete) => Fate::Delete,
+        Some(OnErase::DeleteAttendance) if with_attendance => Fate::Delete,
+        Some(OnErase::Anonymize) => Fate::Anonymize,
+        None | Some(OnErase::Keep | OnErase::DeleteAttendance) => Fate::Keep,
+    }
+}
+
+/// Returns the write of a record without what names an employee; `None` if it does not name them.
+fn without(found: &mut Found, id: EmployeeId) -> Result<Option<Write>, StoreError> {
+    let expect = Expect::Revision(found.revision);
+    let before = found.record.to_write(expect)?;
+    found.record.without(id);
+    let after = found.record.to_write(expect)?;
+    Ok((after != before).then_some(after))
+}
+
+/// Removes what names an employee from a record that stays, also while others change it. Returns
+/// whether it named them.
+async fn anonymize(
+    stores: &Repositories,
+    registered: &Registered,
+    found: Found,
+    id: EmployeeId,
+) -> Result<bool, StoreError> {
+    let name = found.record.id_text();
+    for _ in 0..TRIES {
+        // The whole record, because it is replaced as a whole.
+        let ids = std::slice::from_ref(&name);
+        let present = registered.get(&*stores.engine, ids, Parts::Whole).await?;
+        let Some(mut present) = present.into_iter().next() else {
+            return Ok(false);
+        };
+        let Some(write) = without(&mut present, id)? else {
+            return Ok(false);
+        };
+        if stores.engine.put(write).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Err(contended(registered.kind))
+}
+
+/// Returns whether there is a record about an employee that an erasure must not leave. Records of
+/// kinds that are not archived, such as a camera's last report, are ignored: they expire.
+async fn written_meanwhile(
+    stores: &Repositories,
+    id: EmployeeId,
+    with_attendance: bool,
+) -> Result<bool, StoreError> {
+    let mut left = std::pin::pin!(pages(stores, id, Parts::Body));
+    while let Some((registered, page)) = left.try_next().await? {
+        for mut found in page.into_iter().filter(|_| registered.archived()) {
+            let late = match fate(&found, with_attendance) {
+                Fate::Delete => true,
+                Fate::Anonymize => without(&mut found, id)?.is_some(),
+                Fate::Keep => false,
+            };
+            if late {
+                return Ok(true);
             }
         }
     }
-    Ok(())
+    Ok(false)
 }
 
-/// What is sealed in a record.
-pub enum Inside {
-    /// Nothing is.
-    Nothing,
-    /// A template's embedding.
-    Numbers(Vec<f32>),
-    /// The file of a photo or picture.
-    Image(Zeroizing<Vec<u8>>),
-    /// Something that no present key opens.
-    Unopened,
-}
-
-/// Opens what is sealed in a record, with the keys that there are.
-pub fn inside(record: &StoredRecord, vault: Option<&Vault>) -> Inside {
-    let image = |opened: Option<_>| opened.map_or(Inside::Unopened, Inside::Image);
-    match record {
-        StoredRecord::Template(template) => {
-            let (sealed, model) = (&template.sealed, &template.model);
-            let opened =
-                vault.and_then(|vault| vault.open_embedding(sealed, template.employee, model).ok());
-            opened.map_or(Inside::Unopened, |embedding| {
-                Inside::Numbers(embedding.as_slice().to_vec())
-            })
-        }
-        StoredRecord::Photo(photo) => {
-            image(vault.and_then(|vault| vault.open_photo(&photo.sealed, photo.employee).ok()))
-        }
-        StoredRecord::Picture(picture) => {
-            image(vault.and_then(|vault| vault.open_picture(picture).ok()))
-        }
-        _ => Inside::Nothing,
-    }
-}
-
-/// Hexadecimal SHA-256, as receipts and the audit trail quote it.
+/// Returns the hexadecimal SHA-256, as receipts and the audit trail quote it.
 pub fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }

@@ -1,7 +1,7 @@
-//! Pictures of punches and of unknown faces, when a site wants them kept.
+//! Pictures of punches and of unknown faces, if the installation stores them.
 //!
-//! They are wanted when everything else is done, and made by a task of their own: nobody waits
-//! for one, and one that cannot be kept costs a line in the log and nothing else.
+//! A separate task makes them after everything else is done, so no request waits for one. If a
+//! picture cannot be stored, the log has a line, and nothing else changes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,37 +14,39 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::audit::Audit;
+use super::{
+    audit::Audit,
+    employees::{Person, find_person},
+};
 use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
-        attendance::{Punch, PunchSource},
-        employees::Employee,
-        ids::{DeviceId, EmployeeId, PictureId, PunchId},
+        attendance::{Origin, Punch},
+        grants::Reach,
+        ids::{EmployeeId, PictureId, PunchId, SiteId},
+        pictures::{Picture, PictureKind, Pictured},
         samples::Still,
     },
-    ports::{
-        Cutting, Page, PictureKind, Pictured, Quota, RateLimits, SampleError, StoreError,
-        StoredPicture, Stores,
-    },
+    ports::{Cropping, Page, Quota, RateLimits, SampleError, StoreError},
+    repositories::Repositories,
     vault::{Vault, VaultError},
 };
 
-/// How many pictures wait to be made at most; beyond, they are given up.
+/// The maximum number of pictures that wait to be made; further ones are dropped.
 const WAITING_MOST: usize = 64;
 
-/// Of unknown faces before one device or camera, one is kept in this time: a stranger who stands
-/// there does not fill the disk.
+/// The least time between two stored unknown faces of one device or camera, so that a stranger who
+/// stands there does not fill the disk.
 pub const UNKNOWN_EVERY: Duration = Duration::from_secs(60);
 
-/// Why a picture cannot be kept or shown.
+/// Why a picture was not stored or shown.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// The sample cannot be read any more.
+    /// The sample cannot be read.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// Sealing or opening failed.
+    /// Encryption or decryption failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// The store failed.
@@ -52,210 +54,215 @@ pub enum PictureError {
     Store(#[from] StoreError),
 }
 
-/// Of what a site keeps pictures.
+/// The kinds of pictures that the installation stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Keeps {
-    /// Of punches.
+    /// Pictures of punches.
     pub punches: bool,
-    /// Of faces that nobody knows.
+    /// Pictures of unknown faces.
     pub unknown: bool,
 }
 
 impl Keeps {
-    /// Whether any are kept.
+    /// Returns whether any are stored.
     pub fn any(self) -> bool {
         self.punches || self.unknown
     }
 }
 
-/// A picture that is to be made.
+/// A request for a picture.
 #[derive(Debug)]
-struct Wanted {
+struct PictureRequest {
     at: Timestamp,
     of: Pictured,
-    source: PunchSource,
-    device: DeviceId,
+    site: SiteId,
+    origin: Origin,
     still: Still,
 }
 
 /// Makes, shows and deletes pictures.
 pub struct Pictures {
-    stores: Stores,
+    stores: Repositories,
     vault: Arc<Vault>,
-    cutting: Arc<dyn Cutting>,
+    cropping: Arc<dyn Cropping>,
     limits: Arc<dyn RateLimits>,
     audit: Audit,
     clock: Arc<dyn Clock>,
     keeps: Keeps,
-    wanted: mpsc::Sender<Wanted>,
-    waiting: Mutex<mpsc::Receiver<Wanted>>,
+    requests: mpsc::Sender<PictureRequest>,
+    waiting: Mutex<mpsc::Receiver<PictureRequest>>,
 }
 
 impl Pictures {
-    /// Over everything it needs.
+    /// Makes the service.
     pub fn new(
-        stores: Stores,
+        stores: Repositories,
         vault: Arc<Vault>,
-        cutting: Arc<dyn Cutting>,
+        cropping: Arc<dyn Cropping>,
         limits: Arc<dyn RateLimits>,
         audit: Audit,
         clock: Arc<dyn Clock>,
         keeps: Keeps,
     ) -> Self {
-        let (wanted, waiting) = mpsc::channel(WAITING_MOST);
+        let (requests, waiting) = mpsc::channel(WAITING_MOST);
         Self {
             stores,
             vault,
-            cutting,
+            cropping,
             limits,
             audit,
             clock,
             keeps,
-            wanted,
+            requests,
             waiting: Mutex::new(waiting),
         }
     }
 
-    /// Of what pictures are kept.
+    /// Returns the kinds of pictures that are stored.
     pub fn keeps(&self) -> Keeps {
         self.keeps
     }
 
-    /// Wants a picture of a punch that is in the store, of somebody who consents to that.
-    pub fn punched(&self, punch: &Punch, employee: &Employee, still: Option<Still>) {
+    /// Requests a picture of a stored punch, if the person consents to that.
+    pub fn punched(&self, punch: &Punch, person: &Person, still: Option<Still>) {
         let Some(still) = still else { return };
-        if !self.keeps.punches || !employee.consents_to_pictures() {
+        if !self.keeps.punches || !person.consents_to_pictures() {
             return;
         }
-        self.want(Wanted {
+        self.request(PictureRequest {
             at: punch.at,
             of: Pictured::Punch {
                 punch: punch.id,
-                employee: employee.id,
+                employee: person.id,
             },
-            source: punch.source,
-            device: punch.device,
+            site: punch.site,
+            origin: punch.origin,
             still,
         });
     }
 
-    /// Wants a picture of a face that nobody knows, before a device or a camera.
-    pub fn unknown(
-        &self,
-        (source, device): (PunchSource, DeviceId),
-        at: Timestamp,
-        still: Option<Still>,
-    ) {
+    /// Requests a picture of a face that was not recognized, taken at a site.
+    pub fn unknown(&self, origin: Origin, site: SiteId, at: Timestamp, still: Option<Still>) {
         let Some(still) = still.filter(|_| self.keeps.unknown) else {
             return;
         };
-        self.want(Wanted {
+        self.request(PictureRequest {
             at,
             of: Pictured::Unknown,
-            source,
-            device,
+            site,
+            origin,
             still,
         });
     }
 
-    fn want(&self, wanted: Wanted) {
-        let kind = wanted.of.kind().as_str();
-        if let Err(cause) = self.wanted.try_send(wanted) {
-            let why = match cause {
+    fn request(&self, request: PictureRequest) {
+        let kind = request.of.kind().as_str();
+        if let Err(cause) = self.requests.try_send(request) {
+            let cause = match cause {
                 TrySendError::Full(_) => "too many wait to be made",
                 TrySendError::Closed(_) => "the service stops",
             };
-            warn!(kind, why, "a picture is not kept");
+            warn!(kind, cause, "could not store a picture");
         }
     }
 
-    /// Makes what is wanted until the token is cancelled, and then what still waits.
+    /// Makes the requested pictures until the token is canceled, and then those that still wait.
     pub async fn work(&self, stop: CancellationToken) {
         let mut waiting = self.waiting.lock().await;
         loop {
-            let wanted = tokio::select! {
+            let request = tokio::select! {
                 () = stop.cancelled(), if !waiting.is_closed() => {
                     waiting.close();
                     continue;
                 }
-                wanted = waiting.recv() => wanted,
+                request = waiting.recv() => request,
             };
-            let Some(wanted) = wanted else { return };
-            let kind = wanted.of.kind().as_str();
-            if let Err(cause) = self.keep(wanted).await {
-                warn!(kind, %cause, "a picture is not kept");
+            let Some(request) = request else { return };
+            let kind = request.of.kind().as_str();
+            if let Err(cause) = self.store(request).await {
+                warn!(kind, %cause, "could not store a picture");
             }
         }
     }
 
-    async fn keep(&self, wanted: Wanted) -> Result<(), PictureError> {
-        let Wanted {
+    async fn store(&self, request: PictureRequest) -> Result<(), PictureError> {
+        let PictureRequest {
             at,
             of,
-            source,
-            device,
+            site,
+            origin,
             still,
-        } = wanted;
+        } = request;
         if of == Pictured::Unknown {
             let quota = Quota {
                 most: 1,
                 window: UNKNOWN_EVERY,
             };
-            let key = format!("unknown_face:{device}");
+            let key = format!("unknown_face:{origin}");
             if !self.limits.check(&key, quota).await.allowed {
                 return Ok(());
             }
         }
-        let jpeg = Zeroizing::new(self.cutting.cut(still).await?);
+        let jpeg = Zeroizing::new(self.cropping.crop(still).await?);
         let id = PictureId::new(self.clock.id());
         let sealed = self.vault.seal_picture(self.clock.nonce(), id, of, &jpeg)?;
-        let picture = StoredPicture {
+        let picture = Picture {
             id,
             at,
             of,
-            source,
-            device,
+            site,
+            origin,
             sealed,
         };
         self.stores.pictures.insert(&picture).await?;
         if let Pictured::Punch { employee, .. } = of
             && !self.consents(employee).await?
         {
-            // Consent was withdrawn meanwhile: whoever did that found one picture less.
-            self.stores.pictures.delete_of(employee).await?;
+            // Consent was withdrawn meanwhile, before this picture could be deleted with the others.
+            self.stores.pictures.delete_by_employee(employee).await?;
         }
         Ok(())
     }
 
     async fn consents(&self, id: EmployeeId) -> Result<bool, StoreError> {
-        let employee = self.stores.employees.find(id).await?;
-        Ok(employee.is_some_and(|one| one.deleted_at.is_none() && one.consents_to_pictures()))
+        let person = find_person(&self.stores, id).await?;
+        Ok(person.is_some_and(|person| person.consents_to_pictures()))
     }
 
-    /// The picture of a punch; `None` when none is kept.
-    pub async fn of_punch(&self, punch: PunchId) -> Result<Option<StoredPicture>, StoreError> {
-        self.stores.pictures.of_punch(punch).await
+    /// Returns the picture of a punch, if one is kept and it is covered.
+    pub async fn find_by_punch(
+        &self,
+        reach: &Reach,
+        punch: PunchId,
+    ) -> Result<Option<Picture>, StoreError> {
+        Ok(reach.admit(self.stores.pictures.find_by_punch(punch).await?))
     }
 
-    /// An unknown face; `None` when it is not there.
-    pub async fn unknown_face(&self, id: PictureId) -> Result<Option<StoredPicture>, StoreError> {
-        let picture = self.stores.pictures.find(id).await?;
+    /// Returns an unknown face, if it is there and covered.
+    pub async fn unknown_face(
+        &self,
+        reach: &Reach,
+        id: PictureId,
+    ) -> Result<Option<Picture>, StoreError> {
+        let picture = reach.admit(self.stores.pictures.find(id).await?);
         Ok(picture.filter(|picture| picture.of == Pictured::Unknown))
     }
 
-    /// A page of unknown faces, newest first.
+    /// Returns a page of the unknown faces covered, newest first.
     pub async fn unknown_faces(
         &self,
+        reach: &Reach,
         page: &Page<(Timestamp, PictureId)>,
-    ) -> Result<Vec<StoredPicture>, StoreError> {
-        self.stores.pictures.list(PictureKind::Unknown, page).await
+    ) -> Result<Vec<Picture>, StoreError> {
+        let kind = PictureKind::Unknown;
+        self.stores.pictures.list(reach, kind, page).await
     }
 
-    /// Opens a picture, JPEG. The trail says who looked.
+    /// Decrypts a picture, a JPEG file. The audit trail records who looked at it.
     pub async fn look(
         &self,
         actor: Actor,
-        picture: &StoredPicture,
+        picture: &Picture,
     ) -> Result<Zeroizing<Vec<u8>>, PictureError> {
         match picture.of {
             Pictured::Punch { punch, employee } => {
@@ -273,9 +280,14 @@ impl Pictures {
         Ok(self.vault.open_picture(picture)?)
     }
 
-    /// Deletes an unknown face for good; false when it is not there.
-    pub async fn delete_unknown(&self, actor: Actor, id: PictureId) -> Result<bool, StoreError> {
-        if self.unknown_face(id).await?.is_none() {
+    /// Permanently deletes an unknown face; returns false if it does not exist or is not covered.
+    pub async fn delete_unknown(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: PictureId,
+    ) -> Result<bool, StoreError> {
+        if self.unknown_face(reach, id).await?.is_none() {
             return Ok(false);
         }
         self.audit

@@ -1,19 +1,14 @@
-//! A cache whose values are sealed and bound to their keys: whoever can read it learns nothing,
-//! and whoever can write it plants nothing.
+//! A cache with encrypted values that are bound to their keys: read access reveals no value, and
+//! write access cannot plant one.
 
 use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, counter};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    clock::Clock,
-    ports::{Cache, Sealed},
-    telemetry,
-    vault::Vault,
-};
+use crate::{clock::Clock, domain::sealed::Sealed, ports::Cache, telemetry, vault::Vault};
 
-/// Sealed values by key.
+/// Encrypted values by key.
 #[derive(Clone)]
 pub struct SealedCache {
     name: &'static str,
@@ -23,7 +18,7 @@ pub struct SealedCache {
 }
 
 impl SealedCache {
-    /// Over a cache; `name` tells its figures from others'.
+    /// Makes a cache over another one; `name` labels its metrics.
     pub fn new(
         name: &'static str,
         cache: Arc<dyn Cache>,
@@ -36,22 +31,22 @@ impl SealedCache {
             vault,
             clock,
         };
-        // There from the start: only so is the first one an increase.
+        // A counter must exist before its first increase, or Prometheus does not see that one.
         sealed.refused().increment(0);
         sealed
     }
 
-    /// Counts values that were not sealed by this installation.
+    /// Returns the counter of values that this installation did not encrypt.
     fn refused(&self) -> Counter {
         counter!("rollcall_cache_refused_total", "cache" => self.name)
     }
 
-    /// The cache behind it, for what needs no seal.
+    /// Returns the cache behind it, for values that need no encryption.
     pub fn plain(&self) -> &Arc<dyn Cache> {
         &self.cache
     }
 
-    /// The value, when there is one that this installation sealed for this key.
+    /// Returns the value, if there is one that this installation encrypted for this key.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let bytes = self.cache.get(key).await;
         let value = bytes.and_then(|bytes| self.open(key, &bytes));
@@ -71,13 +66,13 @@ impl SealedCache {
             Ok(plain) => postcard::from_bytes(&plain).ok(),
             Err(error) => {
                 self.refused().increment(1);
-                tracing::warn!(cache = self.name, %error, "a cached value was left out");
+                tracing::warn!(cache = self.name, %error, "could not decrypt a cached value; ignored it");
                 None
             }
         }
     }
 
-    /// The value in the form in which it is kept.
+    /// Encrypts a value for a key.
     fn seal<T: Serialize>(&self, key: &str, value: &T) -> Option<Vec<u8>> {
         let plain = zeroize::Zeroizing::new(postcard::to_stdvec(value).ok()?);
         let nonce = self.clock.nonce();
@@ -89,22 +84,22 @@ impl SealedCache {
         postcard::to_stdvec(&(key_id, nonce, ciphertext)).ok()
     }
 
-    /// Puts a value, for at most so long.
+    /// Caches a value for at most a time.
     pub async fn set<T: Serialize>(&self, key: &str, value: &T, ttl: Duration) {
         if let Some(bytes) = self.seal(key, value) {
             self.cache.set(key, &bytes, ttl).await;
         }
     }
 
-    /// Puts a value where there is nothing, not even a [`withdraw`](Self::withdraw).
+    /// Caches a value if the key has none, not even an empty one of [`withdraw`](Self::withdraw).
     pub async fn add<T: Serialize>(&self, key: &str, value: &T, ttl: Duration) {
         if let Some(bytes) = self.seal(key, value) {
             self.cache.add(key, &bytes, ttl).await;
         }
     }
 
-    /// Takes a value out, and keeps out for so long what is [`add`](Self::add)ed by those who
-    /// read its source before it changed.
+    /// Replaces a value by an empty one for a time. An instance that read the source before it
+    /// changed cannot [`add`](Self::add) the old value then.
     pub async fn withdraw(&self, key: &str, ttl: Duration) {
         self.cache.set(key, b"", ttl).await;
     }

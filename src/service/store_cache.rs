@@ -1,4 +1,4 @@
-//! Cached bytes in the store, where all instances see them without Redis.
+//! A cache in the store, which all instances share without Redis.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,32 +7,33 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Clock,
-    ports::{Cache, CacheStore, StoreError},
+    ports::{Cache, StoreError},
+    repositories::StoredCache,
 };
 
-/// A cache in the store. While the store does not answer it is an empty one.
+/// A cache in the store; an empty one while the store is unavailable.
 pub struct StoreCache {
-    store: Arc<dyn CacheStore>,
+    store: StoredCache,
     clock: Arc<dyn Clock>,
 }
 
 impl StoreCache {
-    /// Over a store.
-    pub fn new(store: Arc<dyn CacheStore>, clock: Arc<dyn Clock>) -> Self {
+    /// Makes a cache over the store.
+    pub fn new(store: StoredCache, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock }
     }
 
-    /// Now, and the end of a life that begins now.
+    /// Returns now, and the end of a life that begins now.
     fn life(&self, ttl: Duration) -> (Timestamp, Timestamp) {
         let now = self.clock.now();
         (now, now.checked_add(ttl).unwrap_or(Timestamp::MAX))
     }
 }
 
-/// The answer, else that of an empty cache.
+/// Returns the answer, or that of an empty cache.
 fn or<T>(answer: Result<T, StoreError>, empty: T) -> T {
     answer.unwrap_or_else(|error| {
-        tracing::debug!(%error, "the cache in the store was left out");
+        tracing::debug!(%error, "could not use the cache in the store");
         empty
     })
 }
@@ -40,23 +41,12 @@ fn or<T>(answer: Result<T, StoreError>, empty: T) -> T {
 #[async_trait]
 impl Cache for StoreCache {
     async fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let mut values = self.get_many(&[key.to_owned()]).await;
-        values.pop().flatten()
-    }
-
-    async fn get_many(&self, keys: &[String]) -> Vec<Option<Vec<u8>>> {
-        let answer = self.store.get(keys, self.clock.now()).await;
-        or(answer, vec![None; keys.len()])
+        or(self.store.get(key, self.clock.now()).await, None)
     }
 
     async fn set(&self, key: &str, value: &[u8], ttl: Duration) {
-        self.set_many(&[(key.to_owned(), value.to_owned())], ttl)
-            .await;
-    }
-
-    async fn set_many(&self, values: &[(String, Vec<u8>)], ttl: Duration) {
-        let (now, until) = self.life(ttl);
-        or(self.store.put(values, now, until).await, ());
+        let (_, until) = self.life(ttl);
+        or(self.store.put(key, value, until).await, ());
     }
 
     async fn add(&self, key: &str, value: &[u8], ttl: Duration) -> bool {
@@ -68,18 +58,9 @@ impl Cache for StoreCache {
         or(self.store.delete(keys, self.clock.now()).await, 0)
     }
 
-    async fn clear(&self, prefix: &str) -> u64 {
-        or(self.store.clear(prefix, self.clock.now()).await, 0)
-    }
-
-    async fn increment(&self, key: &str, by: i64, ttl: Duration) -> i64 {
-        let (now, until) = self.life(ttl);
-        or(self.store.increment(key, by, now, until).await, by)
-    }
-
     async fn ttl(&self, key: &str) -> Option<Duration> {
         let now = self.clock.now();
-        let ends = or(self.store.ends(key, now).await, None)?;
+        let ends = or(self.store.end(key, now).await, None)?;
         Some(ends.duration_since(now).unsigned_abs())
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens: secrets that a browser, a device or an invitation carries. Only their hash is stored.
+//! Tokens: secrets of browsers, devices and invitations. Only their hash is stored.
 
 use std::fmt;
 
@@ -13,19 +13,19 @@ use crate::{clock::Clock, domain::accounts::TokenHash};
 pub struct Token(Zeroizing<String>);
 
 impl Token {
-    /// Makes a new one.
+    /// Makes a new token.
     pub fn mint(clock: &dyn Clock) -> Self {
         Self(Zeroizing::new(
             URL_SAFE_NO_PAD.encode(Zeroizing::new(clock.secret()).as_slice()),
         ))
     }
 
-    /// The text to hand over.
+    /// Returns the text for its bearer.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is stored of it.
+    /// Returns the hash that is stored.
     pub fn hash(&self) -> TokenHash {
         hash(&self.0)
     }
@@ -37,8 +37,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The hash under which a presented token would be stored. A fast hash is enough for 256
-/// random bits, and looking it up tells nothing of them by its timing.
+/// Returns the hash under which a token is stored. A fast hash is enough for 256 random bits, and the
+/// duration of a look-up by hash reveals nothing about the token.
 pub fn hash(token: &str) -> TokenHash {
     TokenHash(Sha256::digest(token.as_bytes()).into())
 }

@@ -1,4 +1,4 @@
-//! Watches cameras: each on exactly one instance, the one that has its lease in the store.
+//! Watches cameras, each on one instance: the holder of its lease in the store.
 
 use std::{
     collections::HashMap,
@@ -24,132 +24,157 @@ use crate::{
     domain::{
         cameras::{Camera, CameraState, CameraStatus, PictureJudge},
         ids::CameraId,
+        sites::Zone,
         tracking::back_off,
     },
-    ports::{CameraStore, LeaseStore, PictureStream, Sample, StoreError, StreamError, Streams},
+    ports::{PictureStream, Sample, StoreError, StreamError, Streams},
+    repositories::{Cameras, Leases},
     service::{
+        camera_pipeline::{CameraPipeline, Looked, View, Watch},
         cameras::{Overlay, OverlayFace, Overlays, every_camera},
-        exclusive::until_taken,
         feed::{Feed, News},
-        watching::{Looked, View, Watch, Watching},
+        leased_work::until_taken,
+        sites::Sites,
     },
 };
 
-/// How long a camera's lease outlives an instance that dies.
+/// How long a camera's lease outlives an instance that crashes.
 pub const LEASE: Duration = Duration::from_secs(6);
-/// How often an instance tries to get a camera that another one has.
+/// How often an instance tries to get the lease of a camera that another one watches.
 const TRY_EVERY: Duration = Duration::from_secs(1);
-/// How much longer an instance waits before each try for every camera it has, so that instances
-/// share them.
-const WAIT_FOR_EACH: Duration = Duration::from_millis(400);
-/// The most of it, however many it has.
+/// How much longer an instance waits before each try, per camera that it already watches, so that
+/// instances share the cameras evenly.
+const WAIT_PER_CAMERA: Duration = Duration::from_millis(400);
+/// Maximum of this additional wait.
 const WAIT_MOST: Duration = Duration::from_secs(2);
-/// How often the store is asked which cameras there are; word of a change comes sooner.
+/// How often the list of cameras is read; announced changes are read immediately.
 const LIST_EVERY: Duration = Duration::from_secs(5);
-/// How long others wait when the store is back before they try: whoever watched meanwhile gets
-/// the first chance, so that nobody changes without need.
+/// How long other instances wait before they try after the store comes back, so that the instance
+/// that kept watching can renew its lease first.
 const FIRST_CHANCE: Duration = Duration::from_secs(3);
-/// How often it is looked whether a camera stands still.
+/// How often the state of a camera is judged between its pictures.
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
-/// How long what was seen last may take to be told, once all is to stop.
-const LAST_WORDS: Duration = Duration::from_millis(100);
-/// Everything that watching needs.
-pub struct Deck {
+/// How long the cameras may take to hand over their last punches when the service stops.
+const LAST_PUNCHES: Duration = Duration::from_millis(100);
+
+/// The dependencies of the camera workers.
+pub struct CameraWorkerContext {
     /// The records of cameras.
-    pub store: Arc<dyn CameraStore>,
-    /// Who watches which.
-    pub leases: Arc<dyn LeaseStore>,
-    /// Where pictures come from.
+    pub store: Cameras,
+    /// The leases that decide which instance watches which camera.
+    pub leases: Leases,
+    /// The source of pictures.
     pub streams: Arc<dyn Streams>,
-    /// Looks at them.
-    pub watching: Arc<Watching>,
-    /// Where what is seen is left for whoever looks at the live picture.
+    /// Analyzes the pictures.
+    pub pipeline: Arc<CameraPipeline>,
+    /// The boxes and names that are drawn over live pictures.
     pub overlays: Overlays,
-    /// Word of changes.
+    /// Announcements of changes.
     pub feed: Feed,
-    /// The time zone of hours.
-    pub zone: TimeZone,
+    /// Sites, in whose time zones cameras have hours.
+    pub sites: Arc<Sites>,
     /// Time and entropy.
     pub clock: Arc<dyn Clock>,
-    /// How many cameras this instance has.
+    /// Number of cameras that this instance watches.
     pub held: AtomicU32,
 }
 
-/// Keeps a task for every camera until the token is cancelled.
-pub async fn run(deck: Arc<Deck>, supervisor: Supervisor, stop: CancellationToken) {
-    let mut news = deck.feed.follow();
-    // Whatever ends this ends its tasks: those of the next start would watch beside them.
+/// Keeps a task for every active camera, until the token is canceled.
+pub async fn run(
+    context: Arc<CameraWorkerContext>,
+    supervisor: Supervisor,
+    stop: CancellationToken,
+) {
+    let mut news = context.feed.follow();
+    // If this task panics and is restarted, the old tasks must not keep watching.
     let all = stop.child_token();
-    let _ends = all.clone().drop_guard();
-    let mut tasks: HashMap<CameraId, (Camera, CancellationToken)> = HashMap::new();
-    let mut away = false;
+    let _guard = all.clone().drop_guard();
+    let mut tasks = HashMap::new();
+    let mut store_unavailable = false;
     loop {
-        match every_camera(&*deck.store).await {
+        match zoned_cameras(&context).await {
             Ok(cameras) => {
-                if std::mem::take(&mut away) {
-                    info!("the store tells of cameras again");
+                if std::mem::take(&mut store_unavailable) {
+                    info!("listing cameras again");
                 }
-                follow(&deck, &supervisor, &all, &mut tasks, cameras);
+                update_tasks(&context, &supervisor, &all, &mut tasks, cameras);
             }
-            // What is watched is watched on.
-            Err(cause) if !std::mem::replace(&mut away, true) => {
-                warn!(%cause, "the store does not tell of cameras");
+            // Known cameras are still watched.
+            Err(cause) if !std::mem::replace(&mut store_unavailable, true) => {
+                warn!(%cause, "could not list cameras; retrying");
             }
             Err(_) => {}
         }
         tokio::select! {
             () = stop.cancelled() => break,
             () = sleep(LIST_EVERY) => {}
-            () = news.until(|news| matches!(news, News::Camera(_))) => {}
+            () = news.until(|news| matches!(news, News::Camera(_) | News::Site(_))) => {}
         }
     }
 }
 
-/// Starts a task for each camera that is new or was changed, and stops those of the others.
-fn follow(
-    deck: &Arc<Deck>,
+/// A camera with the time zone of its site.
+type Zoned = (Camera, Zone);
+
+/// Returns all cameras that are not removed.
+async fn zoned_cameras(context: &CameraWorkerContext) -> Result<Vec<Zoned>, StoreError> {
+    let cameras = every_camera(&context.store).await?;
+    let sites = context.sites.all().await?;
+    let zoned = cameras.into_iter().map(|camera| {
+        let site = sites.or_default(camera.site);
+        let zone = site.map_or(Zone::UTC, |site| site.zone.clone());
+        (camera, zone)
+    });
+    Ok(zoned.collect())
+}
+
+/// Starts a task for each camera that is new or was changed, or whose time zone was, and stops the
+/// tasks of cameras that are gone or were changed.
+fn update_tasks(
+    context: &Arc<CameraWorkerContext>,
     supervisor: &Supervisor,
     stop: &CancellationToken,
-    tasks: &mut HashMap<CameraId, (Camera, CancellationToken)>,
-    cameras: Vec<Camera>,
+    tasks: &mut HashMap<CameraId, (Zoned, CancellationToken)>,
+    cameras: Vec<Zoned>,
 ) {
-    let wanted: HashMap<CameraId, Camera> = cameras
+    let wanted: HashMap<CameraId, Zoned> = cameras
         .into_iter()
-        .filter(|camera| camera.active)
-        .map(|camera| (camera.id, camera))
+        .filter(|(camera, _)| camera.active)
+        .map(|zoned| (zoned.0.id, zoned))
         .collect();
-    tasks.retain(|id, (camera, stop)| {
-        let stays = wanted.get(id) == Some(camera);
-        if !stays {
+    tasks.retain(|id, (zoned, stop)| {
+        let unchanged = wanted.get(id) == Some(zoned);
+        if !unchanged {
             stop.cancel();
         }
-        stays
+        unchanged
     });
-    for (id, camera) in wanted {
+    for (id, (camera, zone)) in wanted {
         tasks.entry(id).or_insert_with(|| {
             let stop = stop.child_token();
             let task = Arc::new(Task {
-                deck: deck.clone(),
+                context: context.clone(),
                 camera: camera.clone(),
-                holder: deck.clock.id().to_string(),
+                zone: zone.clone(),
+                holder: context.clock.id().to_string(),
                 stop: stop.clone(),
             });
             supervisor.keep("camera", move |_| {
                 let task = task.clone();
-                async move { task.attend().await }
+                async move { task.run().await }
             });
-            (camera, stop)
+            ((camera, zone), stop)
         });
     }
 }
 
-/// Writes the punches that the store did not take, until the token is cancelled; then for a last
-/// time.
-pub async fn write_waiting(watching: Arc<Watching>, stop: CancellationToken) {
-    let unwritten = watching.unwritten();
+/// Writes the punches that the store did not accept before, until the token is canceled; then once
+/// more.
+pub async fn write_waiting(pipeline: Arc<CameraPipeline>, stop: CancellationToken) {
+    let unwritten = pipeline.unwritten();
     let mut failures = 0;
     while !stop.is_cancelled() {
-        failures = match watching.write_waiting().await {
+        failures = match pipeline.write_waiting().await {
             true => 0,
             false => failures + 1,
         };
@@ -164,69 +189,74 @@ pub async fn write_waiting(watching: Arc<Watching>, stop: CancellationToken) {
             () = again => {}
         }
     }
-    // Cameras that stop at the same moment say their last.
-    sleep(LAST_WORDS).await;
-    if !watching.write_waiting().await {
+    // Waits for cameras that stop at the same moment.
+    sleep(LAST_PUNCHES).await;
+    if !pipeline.write_waiting().await {
         warn!(
             punches = unwritten.len(),
-            "the store took no punches any more: they are lost"
+            "could not write the last punches before the stop; they are lost"
         );
     }
 }
 
-/// What watches one camera as it is now; another one follows when it is changed.
+/// A task that watches one camera with its current settings. A change of the camera replaces it.
 struct Task {
-    deck: Arc<Deck>,
+    context: Arc<CameraWorkerContext>,
     camera: Camera,
-    /// Who it is among all tasks of all instances: the task before it on this instance is
-    /// somebody else, whose lease has to be let go first.
+    /// The time zone of its hours.
+    zone: Zone,
+    /// Identifies this task among the tasks of all instances. A previous task for the same camera
+    /// has another value, so its lease must be released first.
     holder: String,
     stop: CancellationToken,
 }
 
 impl Task {
-    /// Watches whenever the camera is to be watched and nobody else does, until it is stopped.
-    async fn attend(&self) {
+    /// Watches during the camera's hours while no other instance does, until it is stopped.
+    async fn run(&self) {
         let Self {
-            deck, camera, stop, ..
+            context,
+            camera,
+            stop,
+            ..
         } = self;
         let name = format!("camera:{}", camera.id);
-        let (mut away, mut first_chance) = (false, Duration::ZERO);
+        let (mut store_unavailable, mut first_chance) = (false, Duration::ZERO);
         while !stop.is_cancelled() {
-            let held = deck.held.load(Ordering::Relaxed);
-            let pause =
-                TRY_EVERY.mul_f64(jitter(&*deck.clock)) + (WAIT_FOR_EACH * held).min(WAIT_MOST);
+            let held = context.held.load(Ordering::Relaxed);
+            let pause = TRY_EVERY.mul_f64(jitter(&*context.clock))
+                + (WAIT_PER_CAMERA * held).min(WAIT_MOST);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(pause + std::mem::take(&mut first_chance)) => {}
             }
-            if away {
-                away = deck.store.find(camera.id).await.is_err();
+            if store_unavailable {
+                store_unavailable = context.store.find(camera.id).await.is_err();
                 first_chance = FIRST_CHANCE;
                 continue;
             }
-            if !camera.watched_at(deck.clock.now(), &deck.zone) {
+            if !camera.watched_at(context.clock.now(), self.zone.time_zone()) {
                 continue;
             }
             let watched = until_taken(
-                (&*deck.leases, &*deck.clock),
+                (&context.leases, &*context.clock),
                 (&name, &self.holder),
                 LEASE,
                 async || {
-                    let _held = Count::up(&deck.held);
+                    let _held = Count::up(&context.held);
                     info!(camera = %camera.id, "watching");
-                    watch(deck, camera, stop).await
+                    watch(context, (camera, &self.zone), stop).await
                 },
             );
             if let Err(cause) = watched.await.and_then(|ended| ended.unwrap_or(Ok(()))) {
-                tracing::debug!(camera = %camera.id, %cause, "the store does not tell who watches");
-                away = true;
+                tracing::debug!(camera = %camera.id, %cause, "could not read the camera's lease");
+                store_unavailable = true;
             }
         }
     }
 }
 
-/// Counts one more as long as it lives.
+/// A guard that adds one to a counter until it is dropped.
 struct Count<'a>(&'a AtomicU32);
 
 impl<'a> Count<'a> {
@@ -243,7 +273,7 @@ impl Drop for Count<'_> {
 }
 
 impl Drop for Shift<'_> {
-    /// Whoever watches next tells.
+    /// Clears the state metric, which the next instance to watch will set.
     fn drop(&mut self) {
         for state in CameraState::ALL {
             self.gauge(state).set(0.0);
@@ -265,70 +295,81 @@ fn jitter(clock: &dyn Clock) -> f64 {
     f64::from(clock.secret()[0]) / 255.0
 }
 
-/// Watches until the camera's hours are over, or the token is cancelled: from inside the lease,
-/// so that the last word is said before it is let go.
-async fn watch(deck: &Deck, camera: &Camera, stop: &CancellationToken) -> Result<(), StoreError> {
-    let present = match deck.store.statuses(&[camera.id]).await {
-        Ok(told) => told
+/// Watches until the camera's hours are over, or the token is canceled. Runs inside the lease, so
+/// that the last report is written before the lease is released.
+async fn watch(
+    context: &CameraWorkerContext,
+    (camera, zone): (&Camera, &Zone),
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let present = match context.store.statuses(&[camera.id]).await {
+        Ok(report) => report
             .into_iter()
-            .flat_map(|(_, told)| told.present)
+            .flat_map(|(_, report)| report.present)
             .collect(),
         Err(StoreError::Corrupt(_)) => Vec::new(),
         Err(cause) => return Err(cause),
     };
-    let (says, said) = watch::channel(None);
+    let (report_to, reported) = watch::channel(None);
     let mut shift = Shift {
-        deck,
-        watch: deck.watching.begin(camera.clone(), &present),
-        judge: PictureJudge::new(camera.every, deck.clock.now()),
-        said: None,
-        says,
+        context,
+        zone: zone.time_zone(),
+        watch: context.pipeline.begin(camera.clone(), &present),
+        judge: PictureJudge::new(camera.every, context.clock.now()),
+        reported: None,
+        report_to,
         cause: None,
         next_look: Instant::now(),
     };
     tokio::select! {
         () = stop.cancelled() => {}
         () = shift.run() => {}
-        () = pass_on(deck, camera.id, said) => {}
+        () = write_reports(context, camera.id, reported) => {}
     }
-    deck.watching.lost(&mut shift.watch);
-    shift.leave().await;
+    context.pipeline.lost(&mut shift.watch);
+    shift.report_last().await;
     Ok(())
 }
 
-/// Writes what is said of a camera, the last of it, until the store has it. Beside watching, which
-/// a store that is away does not hold up.
-async fn pass_on(deck: &Deck, id: CameraId, mut said: watch::Receiver<Option<CameraStatus>>) {
+/// Writes the latest status of a camera, with retries. Runs beside the pipeline, so that an
+/// unavailable store does not delay it.
+async fn write_reports(
+    context: &CameraWorkerContext,
+    id: CameraId,
+    mut reported: watch::Receiver<Option<CameraStatus>>,
+) {
     let mut known = None;
-    while said.changed().await.is_ok() {
+    while reported.changed().await.is_ok() {
         let mut failures = 0u32;
         loop {
-            let Some(mut status) = said.borrow_and_update().clone() else {
+            let Some(mut status) = reported.borrow_and_update().clone() else {
                 break;
             };
-            status.told_at = deck.clock.now();
-            if deck.store.note(id, &status).await.is_ok() {
+            status.reported_at = context.clock.now();
+            if context.store.report(id, &status).await.is_ok() {
                 if known.replace(status.state) != Some(status.state) {
-                    deck.feed.tell(News::Camera(id)).await;
+                    context.feed.publish(News::Camera(id)).await;
                 }
                 break;
             }
             failures = failures.saturating_add(1);
-            sleep(back_off(failures, jitter(&*deck.clock))).await;
+            sleep(back_off(failures, jitter(&*context.clock))).await;
         }
     }
 }
 
-/// One camera while this instance watches it.
+/// The time in which this instance watches a camera.
 struct Shift<'a> {
-    deck: &'a Deck,
+    context: &'a CameraWorkerContext,
+    /// The time zone of the camera's hours.
+    zone: &'a TimeZone,
     watch: Watch,
     judge: PictureJudge,
-    /// What was said last.
-    said: Option<CameraStatus>,
-    /// Where it is said.
-    says: watch::Sender<Option<CameraStatus>>,
-    /// What was wrong last.
+    /// The last reported status.
+    reported: Option<CameraStatus>,
+    /// Where statuses are reported to.
+    report_to: watch::Sender<Option<CameraStatus>>,
+    /// The cause of the last failure.
     cause: Option<String>,
     next_look: Instant,
 }
@@ -336,45 +377,50 @@ struct Shift<'a> {
 impl Shift<'_> {
     /// Watches until the camera's hours are over.
     async fn run(&mut self) {
-        let (deck, camera) = (self.deck, self.watch.camera().clone());
+        let (context, camera) = (self.context, self.watch.camera().clone());
         let mut failures = 0u32;
-        while camera.watched_at(deck.clock.now(), &deck.zone) {
+        while camera.watched_at(context.clock.now(), self.zone) {
             let Err(error) = self.follow_stream(&mut failures).await else {
                 break;
             };
-            deck.watching.lost(&mut self.watch);
+            context.pipeline.lost(&mut self.watch);
             self.judge.failed(error.fault);
             self.cause = Some(error.cause);
-            self.tell();
+            self.report_if_due();
             failures = failures.saturating_add(1);
-            sleep(back_off(failures, jitter(&*deck.clock))).await;
+            sleep(back_off(failures, jitter(&*context.clock))).await;
         }
     }
 
-    /// Notes once more who is there, for whoever watches next.
-    async fn leave(&mut self) {
-        let now = self.deck.clock.now();
-        let Some(said) = self.said.take() else {
+    /// Writes the open visits once more, for the next instance to watch.
+    async fn report_last(&mut self) {
+        let now = self.context.clock.now();
+        let Some(reported) = self.reported.take() else {
             return;
         };
         let last = CameraStatus {
-            told_at: now,
-            present: self.deck.watching.present(&self.watch, now),
-            ..said
+            reported_at: now,
+            present: self.context.pipeline.present(&self.watch, now),
+            ..reported
         };
-        if let Err(cause) = self.deck.store.note(self.watch.camera().id, &last).await {
-            tracing::debug!(%cause, "who is in view was not noted");
+        if let Err(cause) = self
+            .context
+            .store
+            .report(self.watch.camera().id, &last)
+            .await
+        {
+            tracing::debug!(%cause, "could not write the open visits");
         }
     }
 
-    /// Follows the stream until it breaks, or until the camera's hours are over. A picture ends
-    /// the row of failures.
+    /// Follows the stream until it fails, or until the camera's hours are over. A picture resets
+    /// the number of failures.
     async fn follow_stream(&mut self, failures: &mut u32) -> Result<(), StreamError> {
-        let (deck, camera) = (self.deck, self.watch.camera().clone());
-        let mut stream = deck.streams.open(&camera.stream).await?;
-        // What came last, and what of it was last looked at or judged.
+        let (context, camera) = (self.context, self.watch.camera().clone());
+        let mut stream = context.streams.open(&camera.stream).await?;
+        // Fingerprints of the last picture, and of the last one that was analyzed.
         let (mut before, mut judged) = (None, None);
-        while camera.watched_at(deck.clock.now(), &deck.zone) {
+        while camera.watched_at(context.clock.now(), self.zone) {
             if stream.asked() {
                 tokio::time::sleep_until(self.next_look).await;
             }
@@ -383,8 +429,8 @@ impl Shift<'_> {
             let mut hash = DefaultHasher::new();
             picture.bytes().hash(&mut hash);
             let fingerprint = hash.finish();
-            // The first picture of a stream may be an old one, and one that never changes is: only
-            // what follows another picture is of now.
+            // The first picture of a stream may be old, and identical pictures are. Only a picture
+            // that differs from the one before it is current.
             let fresh = before.is_some_and(|before| before != fingerprint);
             before = Some(fingerprint);
             let mut dark = None;
@@ -394,16 +440,16 @@ impl Shift<'_> {
                 judged = before;
                 dark = match fresh {
                     true => self.look(picture).await,
-                    false => deck.watching.dark(picture).await,
+                    false => context.pipeline.dark(picture).await,
                 };
             }
-            self.judge.picture(deck.clock.now(), fingerprint, dark);
-            self.tell();
+            self.judge.picture(context.clock.now(), fingerprint, dark);
+            self.report_if_due();
         }
         Ok(())
     }
 
-    /// The next picture; meanwhile it is judged how old the last one is.
+    /// Waits for the next picture, and reports the camera's state meanwhile.
     async fn next(&mut self, stream: &mut dyn PictureStream) -> Result<Sample, StreamError> {
         let mut next = stream.next();
         let mut tick = tokio::time::interval(JUDGE_EVERY);
@@ -412,38 +458,43 @@ impl Shift<'_> {
         loop {
             tokio::select! {
                 next = &mut next => return next,
-                _ = tick.tick() => self.tell(),
+                _ = tick.tick() => self.report_if_due(),
             }
         }
     }
 
-    /// Looks at a picture; whether it is dark.
+    /// Analyzes a picture. Returns whether it is dark, if that was measured.
     async fn look(&mut self, picture: Sample) -> Option<bool> {
-        let seen = self.deck.watching.look(&mut self.watch, picture).await;
+        let seen = self.context.pipeline.look(&mut self.watch, picture).await;
         if let Looked::Faces(view) = seen.looked {
             let camera = self.watch.camera().id;
-            self.deck.overlays.show(camera, &overlay(&view)).await;
+            self.context.overlays.show(camera, &overlay(&view)).await;
         }
         seen.dark
     }
 
-    /// Says how the camera is and who is there, when it is another state, or was last said a
-    /// while ago.
-    fn tell(&mut self) {
-        let now = self.deck.clock.now();
+    /// Reports the camera's state and the open visits, if the state has changed or the last report
+    /// is old.
+    fn report_if_due(&mut self) {
+        let now = self.context.clock.now();
         let Some(state) = self.judge.state(now) else {
             return;
         };
-        let same = self.said.as_ref().filter(|said| said.state == state);
-        let since = same.map_or(now, |said| said.since);
+        let same = self
+            .reported
+            .as_ref()
+            .filter(|reported| reported.state == state);
+        let since = same.map_or(now, |reported| reported.since);
         let camera = self.watch.camera();
-        if let Some(said) = same {
-            let age = now.duration_since(said.told_at);
-            // Whoever watches next has to know in time who was there all the while.
-            let soon = (camera.visit.duration() / 3).min(CameraStatus::TOLD_EVERY);
-            let due = age >= CameraStatus::TOLD_EVERY
+        if let Some(reported) = same {
+            let age = now.duration_since(reported.reported_at);
+            // Sooner if the most recent visitor has changed, because the next instance continues
+            // these visits.
+            let soon = (camera.visit.duration() / 3).min(CameraStatus::REPORT_EVERY);
+            let due = age >= CameraStatus::REPORT_EVERY
                 || age >= soon
-                    && self.deck.watching.present(&self.watch, now).first() != said.present.first();
+                    && self.context.pipeline.present(&self.watch, now).first()
+                        != reported.present.first();
             if !due {
                 return;
             }
@@ -452,21 +503,21 @@ impl Shift<'_> {
             state,
             cause: self.cause_of(state),
             since,
-            told_at: now,
-            present: self.deck.watching.present(&self.watch, now),
+            reported_at: now,
+            present: self.context.pipeline.present(&self.watch, now),
         };
         if same.is_none() {
-            let cause = status.cause.as_deref().unwrap_or("all is well");
+            let cause = status.cause.as_deref().unwrap_or("none");
             match state {
-                CameraState::Live => info!(camera = %camera.id, %state, "the camera"),
-                _ => warn!(camera = %camera.id, %state, cause, "the camera"),
+                CameraState::Live => info!(camera = %camera.id, %state, "camera state changed"),
+                _ => warn!(camera = %camera.id, %state, cause, "camera state changed"),
             }
             for each in CameraState::ALL {
                 self.gauge(each).set(if each == state { 1.0 } else { 0.0 });
             }
         }
-        self.says.send_replace(Some(status.clone()));
-        self.said = Some(status);
+        self.report_to.send_replace(Some(status.clone()));
+        self.reported = Some(status);
     }
 
     fn gauge(&self, state: CameraState) -> metrics::Gauge {
@@ -479,7 +530,8 @@ impl Shift<'_> {
             CameraState::Live => None,
             CameraState::Unreachable | CameraState::Refused => self.cause.clone(),
             CameraState::Stale => Some(
-                "no new picture comes: it stands still, or always sends the same one".to_owned(),
+                "no new picture arrives: the stream is frozen, or repeats the same picture"
+                    .to_owned(),
             ),
             CameraState::Dark => {
                 Some("the pictures are black: is the lens covered, or the light off?".to_owned())

@@ -1,72 +1,67 @@
-//! Does background jobs, of each kind one at a time on each instance: at once on word of one, and
-//! else when the store says that one is due.
+//! Runs background jobs: for each kind one at a time on each instance, at once when the feed
+//! announces a job, and otherwise when the store has one that is due.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{
-    domain::jobs::JobKind,
-    service::{
-        feed::{Feed, News},
-        jobs::{Jobs, Runner},
-    },
+use crate::service::{
+    feed::{Feed, News},
+    jobs::{JobHandler, Jobs, Runner},
 };
 
-/// How often the store is asked.
-const EVERY: Duration = Duration::from_secs(2);
+/// The time between two queries of the store for jobs that are due.
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// The pause before is looked again for what a change of the model asks for, after a failure.
-const AGAIN: Duration = Duration::from_secs(30);
+/// The pause after a failed check of the templates' model.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// What the worker of a kind is called.
-pub fn name(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Import => "import jobs",
-        JobKind::Reembed => "reembed jobs",
-    }
-}
-
-/// Does what is due of a kind until the token is cancelled; a job under way is given back then.
-pub async fn run(kind: JobKind, runner: Arc<Runner>, feed: Feed, stop: CancellationToken) {
-    // Followed before the store is asked, so that nothing falls between the two.
+/// Runs the jobs of a handler that are due, until the token is canceled. A job that runs then is
+/// given back.
+pub async fn run(
+    handler: Arc<dyn JobHandler>,
+    runner: Arc<Runner>,
+    feed: Feed,
+    stop: CancellationToken,
+) {
+    // Subscribes before the first query, so that no job is missed between the two.
     let mut news = feed.follow();
-    let mut away = false;
+    let mut failing = false;
     while !stop.is_cancelled() {
-        let found = runner.step(kind, &stop).await;
+        let found = runner.run_next(&*handler, &stop).await;
         match &found {
-            Ok(_) if away => info!("the store tells of jobs again"),
-            Err(cause) if !away => warn!(%cause, "the store does not tell of jobs"),
+            Ok(_) if failing => info!("the store is back; looking for jobs again"),
+            Err(cause) if !failing => warn!(%cause, "could not look for jobs"),
             _ => {}
         }
-        away = found.is_err();
+        failing = found.is_err();
         if found == Ok(true) {
             continue;
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(POLL_EVERY) => {}
             () = news.until(|news| matches!(news, News::Job(_))) => {}
         }
     }
 }
 
-/// Queues what a change of the model asks for, as soon as the store lets it.
+/// Queues the job that a change of the model requires, as soon as the store responds.
 pub async fn after_model_change(jobs: Arc<Jobs>, stop: CancellationToken) {
     loop {
         match jobs.reembed_if_needed().await {
             Ok(None) => return,
             Ok(Some(job)) => {
-                return info!(job = %job.id, "people are enrolled under another model: templates are made from kept photos");
+                return info!(job = %job.id, "people are enrolled under another model; queued a job that makes templates from stored photos");
             }
             Err(cause) => {
-                warn!(%cause, "whether templates are of this model was not found out: trying again");
+                warn!(%cause, "could not check the templates' model; retrying in 30s");
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(AGAIN) => {}
+            () = tokio::time::sleep(RETRY_AFTER) => {}
         }
     }
 }

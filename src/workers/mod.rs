@@ -1,9 +1,10 @@
-//! Tasks in the background: the supervisor that owns them all, and the standing ones.
+//! Background tasks, and the supervisor that owns them.
 
 pub mod cameras;
 pub mod gallery_sync;
 pub mod jobs;
 pub mod retention;
+pub mod self_calibration;
 pub mod supervisor;
 
 pub use supervisor::Supervisor;

@@ -1,10 +1,9 @@
-//! Deletes what has had its time: ended sessions, kept answers that no retry asks for any more,
-//! jobs that ended long ago, what was cached in the store, what a crash left of faces without
-//! consent, and what a site keeps for so long only.
+//! Deletes expired records: sessions, kept answers, ended jobs, cached values, audit entries and
+//! pictures; and what a crash may have left of deleted faces.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{TryStreamExt, pin_mut};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -12,45 +11,46 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
-    domain::employees::Employee,
-    ports::{CacheStore, Lease, PictureKind, RecordKind, StoreError, StoredRecord, Stores},
-    service::exclusive::with_lease,
+    domain::{installation::Lease, pictures::PictureKind},
+    ports::StoreError,
+    repositories::{Repositories, StoredCache},
+    service::{leased_work::with_lease, sealed_faces},
 };
 
-/// How often it is looked for; the first time soon after the start.
+/// How often expired records are deleted.
 const EVERY: Duration = Duration::from_secs(3600);
+/// When they are deleted first, after the start.
 const FIRST: Duration = Duration::from_secs(60);
 
-/// How long the answer to a request that wrote no punch is kept for its retry.
+/// How long the response to a request that wrote no punch is kept for retries.
 pub const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// How long what became of a job can be read.
+/// How long an ended job is kept.
 pub const JOBS_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// How long a site keeps what it may choose of.
+/// How long an installation keeps records whose retention it can choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ages {
-    /// Entries of the audit trail; `None` for ever.
+    /// Entries of the audit trail; `None` means forever.
     pub audit: Option<SignedDuration>,
-    /// Pictures of punches; `None` when none are kept.
+    /// Pictures of punches; `None` if none are kept.
     pub punch_pictures: Option<SignedDuration>,
-    /// Unknown faces; `None` when none are kept.
+    /// Unknown faces; `None` if none are kept.
     pub unknown_faces: Option<SignedDuration>,
 }
 
-/// How much was deleted.
+/// The numbers of deleted records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purged {
-    /// Sessions that had ended.
+    /// Expired sessions.
     pub sessions: u64,
-    /// Kept answers.
+    /// Kept responses.
     pub answers: u64,
-    /// Jobs that had ended.
+    /// Ended jobs.
     pub jobs: u64,
-    /// People of whom templates had been left without their consent, by a crash between two
-    /// writes.
+    /// People of whom a crash between two writes had left templates, photos or pictures.
     pub faces: u64,
-    /// What was cached in the store and had ended.
+    /// Expired values in the store's cache.
     pub cached: u64,
     /// Entries of the audit trail.
     pub audit: u64,
@@ -60,14 +60,14 @@ pub struct Purged {
     pub unknown_faces: u64,
 }
 
-/// How long the lease outlives an instance that dies.
+/// How long the lease outlives an instance that crashes.
 const LEASE: Duration = Duration::from_secs(30);
 const NAME: &str = "retention";
 
-/// Looks for what has had its time, every hour until the token is cancelled, on one instance at
-/// a time: that which has the lease in the store.
-pub async fn run(stores: Stores, clock: Arc<dyn Clock>, ages: Ages, stop: CancellationToken) {
-    let here = clock.id().to_string();
+/// Deletes expired records every hour until the token is canceled, on one instance at a time: the
+/// holder of the lease in the store.
+pub async fn run(stores: Repositories, clock: Arc<dyn Clock>, ages: Ages, stop: CancellationToken) {
+    let holder = clock.id().to_string();
     let mut tick = tokio::time::interval_at(Instant::now() + FIRST, EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -75,9 +75,9 @@ pub async fn run(stores: Stores, clock: Arc<dyn Clock>, ages: Ages, stop: Cancel
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let by = (&*stores.leases, &*clock);
+        let by = (&stores.leases, &*clock);
         let work = async |_: &Lease| purge(&stores, &*clock, ages).await;
-        match with_lease(by, (NAME, &here), LEASE, work).await {
+        match with_lease(by, (NAME, &holder), LEASE, work).await {
             Ok(None) => {}
             Ok(Some(Ok(purged))) if purged == Purged::default() => {}
             Ok(Some(Ok(purged))) => info!(
@@ -89,54 +89,58 @@ pub async fn run(stores: Stores, clock: Arc<dyn Clock>, ages: Ages, stop: Cancel
                 audit = purged.audit,
                 punch_pictures = purged.punch_pictures,
                 unknown_faces = purged.unknown_faces,
-                "deleted what had its time"
+                "deleted expired records"
             ),
             Ok(Some(Err(cause))) | Err(cause) => {
-                warn!(%cause, "could not delete what had its time; trying again in an hour");
+                warn!(%cause, "could not delete expired records; retrying in one hour");
             }
         }
     }
 }
 
-/// How often what is cached in the store is looked over: lists are there for seconds.
+/// How often expired values of the store's cache are deleted: some live only for seconds.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Deletes what has ended in the store's cache until the token is cancelled. On every instance:
-/// what is deleted twice is deleted.
-pub async fn sweep(cache: Arc<dyn CacheStore>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+/// Deletes expired values of the store's cache until the token is canceled. Needs no lease, because
+/// deleting twice does no harm.
+pub async fn sweep(cache: StoredCache, clock: Arc<dyn Clock>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SWEEP) => {}
         }
         if let Err(cause) = cache.purge(clock.now()).await {
-            warn!(%cause, "could not delete what had ended in the store's cache");
+            warn!(%cause, "could not delete expired values of the store's cache; retrying in 60s");
         }
     }
 }
 
-/// The moment before which things had their time. Ages that reach back past the beginning of time
-/// are for ever.
-fn since(now: Timestamp, age: SignedDuration) -> Timestamp {
+/// Returns the moment before which records of this age are expired. An age beyond the range of
+/// timestamps means forever.
+fn expiry(now: Timestamp, age: SignedDuration) -> Timestamp {
     now.checked_sub(age).unwrap_or(Timestamp::MIN)
 }
 
-/// Deletes once.
-pub async fn purge(stores: &Stores, clock: &dyn Clock, ages: Ages) -> Result<Purged, StoreError> {
+/// Deletes expired records once.
+pub async fn purge(
+    stores: &Repositories,
+    clock: &dyn Clock,
+    ages: Ages,
+) -> Result<Purged, StoreError> {
     let now = clock.now();
     let sessions = stores.sessions.purge(now).await?;
-    let answers = stores.punches.forget_answers(since(now, ANSWERS_KEPT));
+    let answers = stores.punches.forget_answers(expiry(now, ANSWERS_KEPT));
     let answers = answers.await?;
-    let jobs = stores.jobs.purge(since(now, JOBS_KEPT)).await?;
-    let faces = forget_leftovers(stores, clock).await?;
+    let jobs = stores.jobs.purge(expiry(now, JOBS_KEPT)).await?;
+    let faces = delete_leftovers(stores, clock).await?;
     let cached = stores.cache.purge(now).await?;
     let audit = match ages.audit {
-        Some(age) => stores.audit.purge(since(now, age)).await?,
+        Some(age) => stores.audit.purge(expiry(now, age)).await?,
         None => 0,
     };
-    // What is not kept any more goes at once, however old it is.
+    // If pictures are no longer kept, deletes all of them.
     let pictures = async |kind, age: Option<SignedDuration>| {
-        let before = age.map_or(Timestamp::MAX, |age| since(now, age));
+        let before = age.map_or(Timestamp::MAX, |age| expiry(now, age));
         stores.pictures.purge(kind, before).await
     };
     let punch_pictures = pictures(PictureKind::Punch, ages.punch_pictures).await?;
@@ -153,45 +157,45 @@ pub async fn purge(stores: &Stores, clock: &dyn Clock, ages: Ages) -> Result<Pur
     })
 }
 
-/// Whether nothing of a face may be kept.
-fn withdrawn(employee: &Employee) -> bool {
-    employee.consent.is_none() || employee.deleted_at.is_some()
-}
+/// How long a photo may exist without its face: enrollment writes photos first.
+const PHOTO_WAITS: SignedDuration = SignedDuration::from_hours(1);
 
-/// Deletes templates and pictures of people who do not consent, or are deleted; of how many there
-/// were templates.
-async fn forget_leftovers(stores: &Stores, clock: &dyn Clock) -> Result<u64, StoreError> {
-    let mut faces = 0;
-    let mut pages = stores.archive.records(RecordKind::Employee);
-    while let Some(page) = pages.next().await {
-        for record in page? {
-            let StoredRecord::Employee(employee) = record else {
-                continue;
-            };
-            let (id, templates) = (employee.id, &stores.templates);
-            if !withdrawn(&employee) {
-                continue;
-            }
-            stores.pictures.delete_of(id).await?;
-            let kept = !templates.of_employee(id).await?.is_empty()
-                || !templates.photos_of(id).await?.is_empty();
-            if !kept {
-                continue;
-            }
-            // Consent is written before templates are: whoever is enrolled just now has it.
-            if !stores
-                .employees
-                .find(id)
-                .await?
-                .is_some_and(|now| withdrawn(&now))
-            {
+/// Deletes faces of deleted people, and photos and pictures of people without a face, which a crash
+/// during an enrollment, a withdrawal of consent or a deletion may leave. Returns the number of
+/// people.
+async fn delete_leftovers(stores: &Repositories, clock: &dyn Clock) -> Result<u64, StoreError> {
+    let (mut people, old) = (0, expiry(clock.now(), PHOTO_WAITS));
+    let pages = stores.faces.pages();
+    pin_mut!(pages);
+    while let Some(page) = pages.try_next().await? {
+        let ids: Vec<_> = page.iter().map(|one| one.employee).collect();
+        let employees = stores.employees.find_many(&ids).await?;
+        let present = employees.iter().filter(|one| one.deleted_at.is_none());
+        let present: HashSet<_> = present.map(|one| one.id).collect();
+        for enrollment in page {
+            let id = enrollment.employee;
+            if enrollment.face.is_some() {
+                if !present.contains(&id) {
+                    sealed_faces::forget(stores, clock, id).await?;
+                    people += 1;
+                }
                 continue;
             }
-            templates.delete_of(id).await?;
-            stores.employees.set_enrolled(id, 0, None).await?;
-            templates.mark_changed(id, clock.now()).await?;
-            faces += 1;
+            let mut left = stores.pictures.delete_by_employee(id).await?;
+            if enrollment.changed_at < old {
+                left += stores.photos.delete_by_employee(id).await?;
+            }
+            people += u64::from(left > 0);
         }
     }
-    Ok(faces)
+    let pages = stores.photos.pages();
+    pin_mut!(pages);
+    while let Some(page) = pages.try_next().await? {
+        for photo in page {
+            if photo.created_at < old && stores.faces.find(photo.employee).await?.is_none() {
+                people += u64::from(stores.photos.delete(photo.id).await?);
+            }
+        }
+    }
+    Ok(people)
 }

@@ -1,5 +1,5 @@
-//! The parent of every task: it names them, starts them, restarts those that panic, stops
-//! them by their token, and waits for them at the end.
+//! The supervisor, parent of every task: names and starts tasks, restarts those that panic, stops
+//! them by their token, and awaits them at shutdown.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use tokio::{task::AbortHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, warn};
 
-/// Starts, stops and awaits tasks. Clones are the same supervisor.
+/// A supervisor of tasks. Clones share the same tasks.
 #[derive(Clone, Default)]
 pub struct Supervisor {
     tracker: TaskTracker,
@@ -28,38 +28,38 @@ struct Running {
     tasks: BTreeMap<u64, (&'static str, Option<AbortHandle>)>,
 }
 
-/// The first pause before a task that panicked starts again; it doubles up to [`LONGEST_PAUSE`].
+/// The first pause before a panicked task is restarted; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A task that ran this long before it panicked starts with the first pause again.
-const SOUND: Duration = Duration::from_secs(60);
+/// If a task ran this long before it panicked, its pause is reset.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 
 impl Supervisor {
-    /// One without tasks.
+    /// Creates a supervisor without tasks.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The token by which the tasks are stopped; cancelled when [`shutdown`](Self::shutdown) begins.
+    /// Returns the token that stops the tasks; [`shutdown`](Self::shutdown) cancels it.
     pub fn token(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// The names of the tasks that run, in the order of their start.
+    /// Returns the names of the running tasks, in the order of their start.
     pub fn tasks(&self) -> Vec<&'static str> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.tasks.values().map(|(name, _)| *name).collect()
     }
 
-    /// Starts a task that ends by itself. A panic is logged, and the task is over.
+    /// Starts a task that ends by itself. A panic is logged and ends the task.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.start(name, async move {
-            let _ = sound(name, task).await;
+            let _ = finishes(name, task).await;
         });
     }
 
-    /// Starts a task that runs until its token is cancelled. It is made again, after a pause
-    /// that grows, whenever it panics.
+    /// Starts a task that runs until its token is canceled. If it panics, it is created and started
+    /// again after a pause, which grows.
     pub fn keep<F, T>(&self, name: &'static str, mut make: F)
     where
         F: FnMut(CancellationToken) -> T + Send + 'static,
@@ -70,13 +70,17 @@ impl Supervisor {
             let mut pause = FIRST_PAUSE;
             loop {
                 let begin = Instant::now();
-                if sound(name, make(stop.child_token())).await {
+                if finishes(name, make(stop.child_token())).await {
                     break;
                 }
-                if begin.elapsed() >= SOUND {
+                if begin.elapsed() >= STABLE_AFTER {
                     pause = FIRST_PAUSE;
                 }
-                warn!(task = name, ?pause, "starting the task again after a pause");
+                warn!(
+                    task = name,
+                    ?pause,
+                    "task panicked; restarting after a pause"
+                );
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(pause) => {}
@@ -101,7 +105,7 @@ impl Supervisor {
         let registry = self.running.clone();
         let handle = tokio::spawn(self.tracker.track_future(async move {
             task.await;
-            debug!(task = name, "the task ended");
+            debug!(task = name, "task ended");
             let mut running = registry.lock().unwrap_or_else(PoisonError::into_inner);
             running.tasks.remove(&id);
         }));
@@ -111,8 +115,8 @@ impl Supervisor {
         }
     }
 
-    /// Stops all tasks and waits for them. Those that are not done in time are aborted; their
-    /// names are returned.
+    /// Stops all tasks and waits for them. Aborts those that do not end in time, and returns their
+    /// names.
     pub async fn shutdown(&self, patience: Duration) -> Vec<&'static str> {
         self.stop.cancel();
         self.tracker.close();
@@ -129,14 +133,14 @@ impl Supervisor {
         late.iter()
             .filter_map(|(_, abort)| abort.as_ref())
             .for_each(AbortHandle::abort);
-        // An aborted task is gone at its next await; one that never awaits cannot be waited for.
+        // An aborted task ends at its next await point; a task that never awaits cannot be awaited.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.tracker.wait()).await;
         late.into_iter().map(|(name, _)| name).collect()
     }
 }
 
-/// Runs a future to its end; false when it panicked, which is logged.
-async fn sound(name: &'static str, task: impl Future<Output = ()>) -> bool {
+/// Runs a future to its end; logs a panic and returns false.
+async fn finishes(name: &'static str, task: impl Future<Output = ()>) -> bool {
     let Err(panic) = AssertUnwindSafe(task).catch_unwind().await else {
         return true;
     };
@@ -145,7 +149,7 @@ async fn sound(name: &'static str, task: impl Future<Output = ()>) -> bool {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    error!(task = name, cause, "the task panicked");
+    error!(task = name, cause, "task panicked");
     false
 }
 
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_panics_starts_again_after_a_pause_that_grows() {
+    async fn a_panicking_task_is_restarted_after_growing_pauses() {
         let supervisor = Supervisor::new();
         let starts = Arc::new(AtomicU32::new(0));
         let counted = starts.clone();
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn shutting_down_does_not_wait_for_a_pause() {
+    async fn shutdown_does_not_wait_for_a_restart_pause() {
         let supervisor = Supervisor::new();
         supervisor.keep("broken", |_| async { panic!("always") });
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,14 +1,19 @@
-//! Accounts: one first admin, sessions that end when they should, devices that can be shut out.
+//! Accounts: one first admin, sessions that end when they should, and revoked devices.
 
 use futures::future::join_all;
 use jiff::SignedDuration;
 use rollcall::{
     clock::Clock,
     domain::{
-        accounts::Role,
+        accounts::Account,
+        grants::{Access, Grant, Reach, Role, Scope},
+        ids::{EmployeeId, SiteId},
         text::{Email, Name},
     },
-    service::accounts::{AccountError, NewAccount},
+    service::{
+        accounts::{AccountError, NewAccount},
+        devices::{DeviceError, DeviceSettings},
+    },
 };
 use secrecy::SecretString;
 
@@ -22,13 +27,19 @@ fn name() -> Name {
     Name::parse("Ada").unwrap()
 }
 
+/// A viewer of everything.
+fn viewer() -> Access {
+    let grant = Grant::new(Role::Viewer, Scope::Everything).unwrap();
+    Access::new(None, [grant]).unwrap()
+}
+
 fn secret(text: &str) -> SecretString {
     text.into()
 }
 
 #[tokio::test]
-async fn the_set_up_link_makes_one_admin_whoever_is_first() {
-    let world = instance().await;
+async fn the_setup_link_creates_one_admin() {
+    let world = instance();
     let token = world.accounts.offer_setup().unwrap();
     assert!(world.accounts.offer_setup().is_none());
     let wrong = world
@@ -55,7 +66,7 @@ async fn the_set_up_link_makes_one_admin_whoever_is_first() {
     let results = join_all(attempts).await;
     let made: Vec<_> = results.iter().flatten().collect();
     assert_eq!(made.len(), 1);
-    assert_eq!(made[0].0.role, Role::Admin);
+    assert_eq!(made[0].0.access, Access::admin());
     assert!(
         results
             .iter()
@@ -72,9 +83,9 @@ async fn the_set_up_link_makes_one_admin_whoever_is_first() {
 }
 
 #[tokio::test]
-async fn who_came_no_further_than_the_claim_does_not_lock_the_door() {
-    let world = instance().await;
-    // A process that ended between the claim and the account.
+async fn an_unfinished_setup_does_not_block_later_ones() {
+    let world = instance();
+    // A process that ended between the claim and the creation of the account.
     let claim = world.clock.id().to_string();
     assert_eq!(world.stores.settings.claim("setup", &claim).await, Ok(true));
     let token = world.accounts.offer_setup().unwrap();
@@ -85,23 +96,23 @@ async fn who_came_no_further_than_the_claim_does_not_lock_the_door() {
             .set_up(token.reveal(), email("a@b.example"), name(), secret)
             .await
     };
-    // It may still be at it.
+    // It may still be running.
     assert!(matches!(try_it().await, Err(AccountError::AlreadySetUp)));
     world.clock.advance(SignedDuration::from_mins(2));
-    assert_eq!(try_it().await.unwrap().0.role, Role::Admin);
-    // With an account, no claim is ever freed.
+    assert_eq!(try_it().await.unwrap().0.access, Access::admin());
+    // If there is an account, no claim is ever released.
     world.clock.advance(SignedDuration::from_hours(2));
     assert!(matches!(try_it().await, Err(AccountError::AlreadySetUp)));
 }
 
 #[tokio::test]
-async fn a_session_ends_by_time_by_sign_out_by_reset_and_when_disabled() {
-    let world = instance().await;
+async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
+    let world = instance();
     let new = NewAccount {
         email: email("Ada@B.example"),
         name: name(),
         password: secret("correct horse"),
-        role: Role::Viewer,
+        access: viewer(),
     };
     world.accounts.create(ADMIN, new.clone()).await.unwrap();
     assert!(matches!(
@@ -177,13 +188,21 @@ async fn a_session_ends_by_time_by_sign_out_by_reset_and_when_disabled() {
         .await;
     assert!(matches!(old, Err(AccountError::BadCredentials)));
 
-    let (mut account, fourth) = world
+    let (account, fourth) = world
         .accounts
         .sign_in("ada@b.example", secret("battery staple"))
         .await
         .unwrap();
-    account.active = false;
-    world.stores.accounts.update(&account).await.unwrap();
+    let disabled = |account| Account {
+        active: false,
+        ..account
+    };
+    world
+        .stores
+        .accounts
+        .change(account.id, disabled)
+        .await
+        .unwrap();
     assert!(
         world
             .accounts
@@ -200,9 +219,13 @@ async fn a_session_ends_by_time_by_sign_out_by_reset_and_when_disabled() {
 }
 
 #[tokio::test]
-async fn a_revoked_device_is_shut_out_and_keeps_its_name() {
-    let world = instance().await;
-    let (device, token) = world.devices.register(ADMIN, name(), None).await.unwrap();
+async fn a_revoked_device_loses_access_and_keeps_its_name() {
+    let world = instance();
+    let new = DeviceSettings {
+        name: name(),
+        site: SiteId::DEFAULT,
+    };
+    let (device, token) = world.devices.register(ADMIN, new).await.unwrap();
     assert_eq!(
         world
             .devices
@@ -214,12 +237,7 @@ async fn a_revoked_device_is_shut_out_and_keeps_its_name() {
         device.id
     );
     assert!(world.devices.authenticate("guess").await.unwrap().is_none());
-    world
-        .devices
-        .revoke(ADMIN, device.id)
-        .await
-        .unwrap()
-        .unwrap();
+    world.devices.revoke(ADMIN, device.id).await.unwrap();
     assert!(
         world
             .devices
@@ -228,16 +246,75 @@ async fn a_revoked_device_is_shut_out_and_keeps_its_name() {
             .unwrap()
             .is_none()
     );
-    assert!(
-        world
-            .devices
-            .revoke(ADMIN, device.id)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    let again = world.devices.revoke(ADMIN, device.id).await;
+    assert!(matches!(again, Err(DeviceError::NotFound)), "{again:?}");
     assert_eq!(
         world.devices.find_many(&[device.id]).await.unwrap()[0].name,
         name()
     );
+}
+
+#[tokio::test]
+async fn an_account_belongs_to_an_employee_who_is_there_and_has_no_other() {
+    let world = instance();
+    let own = Grant::new(Role::Employee, Scope::Own).unwrap();
+    let new = |address: &str, employee| NewAccount {
+        email: email(address),
+        name: name(),
+        password: secret("correct horse"),
+        access: Access::new(Some(employee), [own]).unwrap(),
+    };
+    let nobody = EmployeeId::new(world.clock.id());
+    let refused = world
+        .accounts
+        .create(ADMIN, new("a@b.example", nobody))
+        .await;
+    assert!(matches!(refused, Err(AccountError::NoEmployee)));
+    let ann = world.person("Ann").await;
+    let account = world
+        .accounts
+        .create(ADMIN, new("a@b.example", ann.id))
+        .await;
+    let account = account.unwrap();
+    for (address, taken) in [("a@b.example", true), ("b@b.example", false)] {
+        let refused = world.accounts.create(ADMIN, new(address, ann.id)).await;
+        match taken {
+            true => assert!(matches!(refused, Err(AccountError::EmailTaken))),
+            false => assert!(matches!(refused, Err(AccountError::EmployeeTaken))),
+        }
+    }
+    let trail = world.stores.audit.latest(100).await.unwrap();
+    let created = trail.iter().find(|entry| entry.action == "account.create");
+    let detail = created.unwrap().detail.clone();
+    assert_eq!(
+        detail,
+        Some(format!("employee {}", ann.id)),
+        "the export finds it"
+    );
+
+    let signed_in = world
+        .accounts
+        .sign_in("a@b.example", secret("correct horse"))
+        .await;
+    let (_, token) = signed_in.unwrap();
+    world
+        .employees
+        .delete(&Reach::Everything, ADMIN, ann.id)
+        .await
+        .unwrap();
+    let session = world.accounts.authenticate(token.reveal()).await;
+    assert!(session.unwrap().is_none());
+    assert_eq!(world.accounts.sessions(account.id).await, Ok(vec![]));
+    // Another password does not open it again.
+    let (address, password) = (email("a@b.example"), secret("battery staple"));
+    let reset = world
+        .accounts
+        .reset_password(ADMIN, &address, password)
+        .await;
+    assert!(matches!(reset, Err(AccountError::NoGrant)));
+    let refused = world
+        .accounts
+        .create(ADMIN, new("c@b.example", ann.id))
+        .await;
+    assert!(matches!(refused, Err(AccountError::NoEmployee)));
 }

@@ -1,68 +1,90 @@
-//! Employees: changes at the same time, and whose face is whose when somebody comes back.
+//! Employees: concurrent changes, and the faces of people who return.
 
 use futures::future::join_all;
 use rollcall::{
-    domain::text::{Name, SiteName},
+    clock::Clock,
+    domain::{
+        employees::Employee,
+        grants::{Reach, Scope},
+        ids::SiteId,
+        sites::{Site, Zone},
+        text::{Name, SiteName},
+    },
     ports::Gallery,
-    service::employees::{EmployeeChange, EmployeeError},
+    service::employees::{EmployeeError, EmployeeSettings},
 };
 
-use crate::world::{ADMIN, instance, request};
+use uuid::Uuid;
 
-fn active(active: bool) -> EmployeeChange {
-    EmployeeChange {
-        active: Some(active),
-        ..EmployeeChange::default()
-    }
+use crate::world::{ADMIN, instance, request, steps};
+
+fn rename(settings: &mut EmployeeSettings) {
+    settings.name = Name::parse("Anna").unwrap();
 }
 
-fn renamed(name: &str) -> EmployeeChange {
-    EmployeeChange {
-        name: Some(Name::parse(name).unwrap()),
-        ..EmployeeChange::default()
-    }
+fn deactivate(settings: &mut EmployeeSettings) {
+    settings.active = false;
+}
+
+fn activate(settings: &mut EmployeeSettings) {
+    settings.active = true;
+}
+
+const HARBOR: SiteId = SiteId::new(Uuid::from_u128(7));
+
+fn relocate(settings: &mut EmployeeSettings) {
+    settings.site = HARBOR;
 }
 
 #[tokio::test]
-async fn changes_at_the_same_time_all_hold() {
-    let world = instance().await;
+async fn concurrent_changes_are_all_kept() {
+    let world = instance();
+    let main = Site::default_site(Zone::UTC, jiff::civil::Time::midnight(), world.clock.now());
+    let harbor = Site {
+        id: HARBOR,
+        name: SiteName::parse("Harbor").unwrap(),
+        ..main
+    };
+    world.stores.sites.insert(&harbor).await.unwrap();
     for round in 0..20 {
         let ann = world.enrolled(&format!("ann{round}")).await;
-        let moved = EmployeeChange {
-            site: Some(Some(SiteName::parse("Harbour").unwrap())),
-            ..EmployeeChange::default()
-        };
-        let changes = [renamed("Anna"), active(false), moved];
-        let all = changes.map(|change| world.employees.change(ADMIN, ann.id, change));
+        let changes: [fn(&mut EmployeeSettings); 3] = [rename, deactivate, relocate];
+        let all = changes.map(|change| world.change(ann.id, change));
         for changed in join_all(all).await {
             changed.unwrap();
         }
-        let now = world.employees.find(ann.id).await.unwrap();
+        let now = world
+            .employees
+            .find(&Reach::Everything, ann.id)
+            .await
+            .unwrap();
         assert_eq!(now.name.as_str(), "Anna");
-        assert_eq!(now.site.map(String::from).as_deref(), Some("Harbour"));
+        assert_eq!(now.site, HARBOR);
         assert!(!now.active);
         assert_eq!(world.gallery.find(ann.id), None, "round {round}");
     }
 }
 
 #[tokio::test]
-async fn who_is_deleted_stays_deleted_whatever_else_is_changed() {
-    let world = instance().await;
-    for round in 0..40u32 {
+async fn a_deleted_employee_stays_deleted_despite_concurrent_changes() {
+    let world = instance();
+    for round in 0..40 {
         let ann = world.person(&format!("ann{round}")).await;
         let delete = async {
-            tokio::time::sleep(std::time::Duration::from_micros(u64::from(round) * 50)).await;
-            world.employees.delete(ADMIN, ann.id).await.unwrap();
+            // A little later in each round, so that it happens at every step of the change.
+            steps(round).await;
+            world
+                .employees
+                .delete(&Reach::Everything, ADMIN, ann.id)
+                .await
+                .unwrap();
         };
-        let (changed, ()) = futures::join!(
-            world.employees.change(ADMIN, ann.id, renamed("Anna")),
-            delete
-        );
+        let (changed, ()) = futures::join!(world.change(ann.id, rename), delete);
         assert!(
             matches!(changed, Ok(_) | Err(EmployeeError::NotFound)),
             "{changed:?}"
         );
-        let gone = world.employees.find(ann.id).await;
+        let gone = world.employees.find(&Reach::Everything, ann.id).await;
         assert!(
             matches!(gone, Err(EmployeeError::NotFound)),
             "round {round}"
@@ -71,48 +93,61 @@ async fn who_is_deleted_stays_deleted_whatever_else_is_changed() {
 }
 
 #[tokio::test]
-async fn a_change_that_got_no_further_than_the_record_is_made_whole_by_trying_again() {
-    let world = instance().await;
+async fn a_retry_completes_a_partial_change() {
+    let world = instance();
     let ann = world.enrolled("ann").await;
     // The store failed after the record was written: the gallery still has her.
-    let mut left = ann.clone();
+    let mut left = ann.employee.clone();
     left.active = false;
-    assert_eq!(world.stores.employees.update(&ann, &left).await, Ok(true));
+    let employees = &world.stores.employees;
+    assert_eq!(employees.exchange(&ann, &left).await, Ok(true));
     assert!(world.gallery.find(ann.id).is_some());
-    world
-        .employees
-        .change(ADMIN, ann.id, active(false))
-        .await
-        .unwrap();
+    world.change(ann.id, deactivate).await.unwrap();
     assert_eq!(world.gallery.find(ann.id), None);
 }
 
 #[tokio::test]
-async fn who_comes_back_must_not_share_a_face_with_somebody_new() {
-    let world = instance().await;
+async fn a_returning_employee_must_not_share_a_face_with_a_new_one() {
+    let world = instance();
     let ann = world.enrolled("ann").await;
-    world
-        .employees
-        .change(ADMIN, ann.id, active(false))
-        .await
-        .unwrap();
-    // Enrolled for somebody else while nobody looked.
+    world.change(ann.id, deactivate).await.unwrap();
+    // Enrolled for another employee while she was inactive.
     let bob = world.person("bob").await;
     world.enroll(bob.id, &["ann~0.1#7"]).await.unwrap();
 
-    let refused = world.employees.change(ADMIN, ann.id, active(true)).await;
+    let refused = world.change(ann.id, activate).await;
     let Err(EmployeeError::Duplicate(name)) = refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(name.as_str(), "bob");
-    assert!(!world.employees.find(ann.id).await.unwrap().active);
-    let insisted = EmployeeChange {
-        override_duplicate: true,
-        ..active(true)
+    assert_eq!(name, Some(bob.name.clone()));
+    // A caller whom Bob does not concern does not learn his name.
+    let only_ann = Reach::of(Scope::Own, Some(ann.id));
+    let active = |ann: &Employee| {
+        Ok::<_, EmployeeError>(EmployeeSettings {
+            name: ann.name.clone(),
+            code: ann.code.clone(),
+            site: ann.site,
+            active: true,
+        })
     };
-    let back = world.employees.change(ADMIN, ann.id, insisted).await;
+    let employees = &world.employees;
+    let refused = employees
+        .change(&only_ann, ADMIN, ann.id, false, active)
+        .await;
+    assert!(matches!(refused, Err(EmployeeError::Duplicate(None))));
+    assert!(
+        !world
+            .employees
+            .find(&Reach::Everything, ann.id)
+            .await
+            .unwrap()
+            .active
+    );
+    let back = world.change_with(ann.id, true, activate).await;
     assert!(back.unwrap().active);
-    assert!(world.gallery.find(ann.id).is_some());
+    let reference = world.gallery.find(ann.id).unwrap();
+    assert_eq!(reference.look_alikes, [bob.id]);
+    assert_eq!(world.face(ann.id).await.unwrap().look_alikes, [bob.id]);
     let trail = world.stores.audit.latest(100).await.unwrap();
     assert!(
         trail
@@ -122,18 +157,25 @@ async fn who_comes_back_must_not_share_a_face_with_somebody_new() {
 }
 
 #[tokio::test]
-async fn no_face_is_known_without_a_consent() {
-    let world = instance().await;
+async fn a_face_without_a_record_is_not_recognized() {
+    let world = instance();
     let ann = world.enrolled("ann").await;
-    // As after a fault in the middle: templates, and nothing said of a consent.
-    let stores = &world.stores.employees;
-    assert_eq!(stores.set_enrolled(ann.id, 0, None).await, Ok(true));
+    let running = world.another();
+    assert_eq!(running.loader.fill().await.unwrap().people, 1);
+    // An instance crashed after it deleted consent and templates, without notifying others.
+    let now = world.clock.now();
+    assert_eq!(world.stores.faces.forget(ann.id, now).await, Ok(2));
+    running.loader.refresh(ann.id).await.unwrap();
+    assert_eq!(running.gallery.find(ann.id), None);
     let restarted = world.another();
-    assert_eq!(restarted.references.fill().await.unwrap().people, 0);
-    restarted.references.refresh(ann.id).await.unwrap();
+    assert_eq!(restarted.loader.fill().await.unwrap().people, 0);
     assert_eq!(restarted.gallery.find(ann.id), None);
-    // Enrolled again, she is.
+    // Enrolled again, she is recognized.
     let again = request(ann.id, &["ann~0.1#3"]);
-    restarted.enrolling.enroll(ADMIN, again).await.unwrap();
+    restarted
+        .enrolling
+        .enroll(&Reach::Everything, ADMIN, again)
+        .await
+        .unwrap();
     assert!(restarted.gallery.find(ann.id).is_some());
 }

@@ -1,16 +1,26 @@
-//! Enrollment: only good photos of the one person who agreed.
+//! Enrollment: only good photos of one person, with consent.
+
+use std::sync::atomic::Ordering;
 
 use rollcall::{
-    domain::{ids::EmployeeId, quality::Flaw},
+    domain::{
+        attendance::Origin,
+        biometrics::Views,
+        grants::Reach,
+        ids::{DeviceId, EmployeeId},
+        quality::Flaw,
+    },
     ports::{Gallery, SampleError},
     service::{
-        employees::EmployeeChange,
         enrollment::{EnrollError, EnrollRequest, PhotoFlaw, TEMPLATES_MOST},
-        identification::Verification,
+        recognition::Verification,
     },
 };
 
-use crate::world::{ADMIN, Instance, instance, request, samples};
+use crate::world::{ADMIN, Instance, instance, request, samples, steps};
+
+/// The sender of samples to verify.
+const SENDER: Origin = Origin::Device(DeviceId::new(uuid::Uuid::nil()));
 
 fn flaws(photos: &[rollcall::service::enrollment::PhotoVerdict]) -> Vec<Option<&'static str>> {
     photos
@@ -32,8 +42,21 @@ async fn actions(world: &Instance) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn templates_are_made_from_the_views_that_the_model_pack_asks_for() {
+    let world = instance();
+    let views = async |name: &str| {
+        let person = world.person(name).await;
+        world.enroll(person.id, &[name]).await.unwrap();
+        world.face(person.id).await.unwrap().templates[0].views
+    };
+    assert_eq!(views("ann").await, Views::All);
+    world.engine.enrolls_pairs.store(true, Ordering::SeqCst);
+    assert_eq!(views("bob").await, Views::Pair);
+}
+
+#[tokio::test]
 async fn each_photo_gets_a_verdict_and_the_good_ones_are_enrolled() {
-    let world = instance().await;
+    let world = instance();
     let ann = world.person("ann").await;
     let photos = [
         "ann~0.1#1",
@@ -70,24 +93,31 @@ async fn each_photo_gets_a_verdict_and_the_good_ones_are_enrolled() {
         Some(PhotoFlaw::Sample(SampleError::Corrupt))
     );
     assert_eq!(
-        (enrollment.employee.templates, world.gallery.people()),
+        (enrollment.person.templates(), world.gallery.people()),
         (2, 1)
     );
-    let enrolled = world.employees.enrolled(ann.id).await.unwrap();
-    assert_eq!((enrolled.templates.len(), enrolled.photos), (2, 2));
-    assert!(enrolled.employee.consent.is_some());
+    let enrolled = world
+        .employees
+        .enrolled(&Reach::Everything, ann.id)
+        .await
+        .unwrap();
+    assert_eq!((enrolled.person.templates(), enrolled.photos), (2, 2));
+    assert!(enrolled.person.consent().is_some());
 }
 
 #[tokio::test]
-async fn nothing_is_enrolled_without_consent_photos_or_a_person() {
-    let world = instance().await;
+async fn nothing_is_enrolled_without_consent_photos_and_an_employee() {
+    let world = instance();
     let ann = world.person("ann").await;
     let without = EnrollRequest {
         consent: false,
         ..request(ann.id, &["ann"])
     };
     assert!(matches!(
-        world.enrolling.enroll(ADMIN, without).await,
+        world
+            .enrolling
+            .enroll(&Reach::Everything, ADMIN, without)
+            .await,
         Err(EnrollError::NoConsent)
     ));
     assert!(matches!(
@@ -108,34 +138,25 @@ async fn nothing_is_enrolled_without_consent_photos_or_a_person() {
         panic!("{refused:?}")
     };
     assert_eq!(flaws(&photos), [Some("no_face"), Some("too_small")]);
-    let inactive = EmployeeChange {
-        active: Some(false),
-        ..EmployeeChange::default()
-    };
-    world
-        .employees
-        .change(ADMIN, ann.id, inactive)
-        .await
-        .unwrap();
+    let inactive = world.change(ann.id, |settings| settings.active = false);
+    inactive.await.unwrap();
     assert!(matches!(
         world.enroll(ann.id, &["ann"]).await,
         Err(EnrollError::Inactive)
     ));
     assert_eq!(world.gallery.people(), 0);
-    assert!(
-        world
-            .employees
-            .enrolled(ann.id)
-            .await
-            .unwrap()
-            .templates
-            .is_empty()
-    );
+    let enrolled = world
+        .employees
+        .enrolled(&Reach::Everything, ann.id)
+        .await
+        .unwrap();
+    assert_eq!((enrolled.person.templates(), enrolled.photos), (0, 0));
+    assert!(enrolled.person.consent().is_none());
 }
 
 #[tokio::test]
 async fn photos_of_two_people_need_a_majority() {
-    let world = instance().await;
+    let world = instance();
     let ann = world.person("ann").await;
     let tie = world.enroll(ann.id, &["ann", "bob"]).await;
     let Err(EnrollError::NoUsablePhoto(photos)) = tie else {
@@ -151,7 +172,7 @@ async fn photos_of_two_people_need_a_majority() {
         .await
         .unwrap();
     assert_eq!(flaws(&majority.photos), [Some("other_person"), None, None]);
-    // Whoever is enrolled decides from then on, whatever most photos show.
+    // From then on, the enrolled face decides, whatever most photos show.
     let later = world
         .enroll(ann.id, &["bob~0.1#1", "bob~0.1#2", "ann~0.2#3"])
         .await
@@ -160,12 +181,12 @@ async fn photos_of_two_people_need_a_majority() {
         flaws(&later.photos),
         [Some("other_person"), Some("other_person"), None]
     );
-    assert_eq!(later.employee.templates, 3);
+    assert_eq!(later.person.templates(), 3);
 }
 
 #[tokio::test]
-async fn a_face_belongs_to_one_employee_unless_an_admin_insists() {
-    let world = instance().await;
+async fn a_face_belongs_to_one_employee_unless_an_admin_overrides() {
+    let world = instance();
     let ann = world.enrolled("ann").await;
     let twin = world.person("twin").await;
     let refused = world.enroll(twin.id, &["ann~0.15#9"]).await;
@@ -182,20 +203,25 @@ async fn a_face_belongs_to_one_employee_unless_an_admin_insists() {
         override_duplicate: true,
         ..request(twin.id, &["ann~0.15#9"])
     };
-    world.enrolling.enroll(ADMIN, insisting).await.unwrap();
+    world
+        .enrolling
+        .enroll(&Reach::Everything, ADMIN, insisting)
+        .await
+        .unwrap();
+    assert_eq!(world.face(twin.id).await.unwrap().look_alikes, [ann.id]);
     assert!(
         actions(&world)
             .await
             .contains(&"templates.override".to_owned())
     );
-    // More photos of the same person for the same employee are no duplicate of themselves.
+    // More photos of the same employee are not duplicates of their own face.
     let solo = world.enrolled("solo").await;
     world.enroll(solo.id, &["solo~0.15#7"]).await.unwrap();
 }
 
 #[tokio::test]
 async fn templates_are_bounded() {
-    let world = instance().await;
+    let world = instance();
     let ann = world.person("ann").await;
     for round in 0..TEMPLATES_MOST / 10 {
         let photos: Vec<String> = (0..10)
@@ -213,32 +239,37 @@ async fn templates_are_bounded() {
         world.enroll(ann.id, &["ann"]).await,
         Err(EnrollError::Full)
     ));
-    // Those of another model do not count.
+    // Templates of another model do not count.
     let other = world.of_model("another");
     other.enroll(ann.id, &["ann"]).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_deleted_face_is_gone_and_so_is_the_consent() {
-    let world = instance().await;
+async fn deleting_a_face_deletes_the_consent() {
+    let world = instance();
     let ann = world.enrolled("ann").await;
-    world.employees.delete_face(ADMIN, ann.id).await.unwrap();
-    // The clock stood still all the while; word of the end still comes after that of the beginning.
+    world
+        .employees
+        .delete_face(&Reach::Everything, ADMIN, ann.id)
+        .await
+        .unwrap();
+    // The clock stands still; the deletion still comes after the enrollment.
     let now = rollcall::clock::Clock::now(&*world.clock);
-    let changes = world.stores.templates.changed_since(now).await.unwrap();
-    assert!(changes.iter().any(|(id, at)| *id == ann.id && *at > now));
-    let enrolled = world.employees.enrolled(ann.id).await.unwrap();
+    let left = world.stores.faces.find(ann.id).await.unwrap().unwrap();
+    assert!(left.face.is_none() && left.changed_at > now);
+    let enrolled = world
+        .employees
+        .enrolled(&Reach::Everything, ann.id)
+        .await
+        .unwrap();
     assert_eq!(
         (
-            enrolled.templates.len(),
+            enrolled.person.templates(),
+            enrolled.person.consent(),
             enrolled.photos,
             world.gallery.people()
         ),
-        (0, 0, 0)
-    );
-    assert_eq!(
-        (enrolled.employee.templates, enrolled.employee.consent),
-        (0, None)
+        (0, None, 0, 0)
     );
     assert!(
         actions(&world)
@@ -248,33 +279,30 @@ async fn a_deleted_face_is_gone_and_so_is_the_consent() {
 }
 
 #[tokio::test]
-async fn an_instance_that_starts_knows_everybody_and_a_forged_template_nobody() {
-    let world = instance().await;
+async fn a_new_instance_recognizes_everybody_but_no_forged_template() {
+    let world = instance();
     let (ann, bob) = (world.enrolled("ann").await, world.enrolled("bob").await);
-    let mut stolen = world.stores.templates.of_employee(bob.id).await.unwrap();
-    world.stores.templates.delete_of(ann.id).await.unwrap();
-    for template in &mut stolen {
-        // Bob's template under Ann's name.
-        template.id = rollcall::domain::ids::TemplateId::new(uuid::Uuid::now_v7());
-        template.employee = ann.id;
-    }
-    world.stores.templates.insert(&stolen, &[]).await.unwrap();
+    let stolen = world.face(bob.id).await.unwrap().templates;
+    // Bob's templates under Ann's name.
+    world
+        .change_face(ann.id, |face| face.templates.clone_from(&stolen))
+        .await;
     let fresh = world.another();
-    let filled = fresh.references.fill().await.unwrap();
+    let filled = fresh.loader.fill().await.unwrap();
     assert_eq!((filled.people, filled.damaged), (1, 1));
     assert!(fresh.gallery.find(ann.id).is_none() && fresh.gallery.find(bob.id).is_some());
 }
 
 #[tokio::test]
-async fn verification_holds_a_claim_against_the_store() {
-    let world = instance().await;
+async fn verification_checks_a_claim_against_the_store() {
+    let world = instance();
     let ann = world.enrolled("ann").await;
     let unseen = world.another();
     for at in [&world, &unseen] {
         for (frame, expected) in [("ann~0.2#x", true), ("bob", false)] {
             let verification = at
-                .identifying
-                .verify(ann.id, samples(&[frame]))
+                .recognition
+                .verify(ann.id, samples(&[frame]), SENDER)
                 .await
                 .unwrap();
             let Verification::Compared {
@@ -290,8 +318,8 @@ async fn verification_holds_a_claim_against_the_store() {
         }
     }
     let unusable = world
-        .identifying
-        .verify(ann.id, samples(&["ann width=9"]))
+        .recognition
+        .verify(ann.id, samples(&["ann width=9"]), SENDER)
         .await
         .unwrap();
     assert!(matches!(
@@ -300,19 +328,25 @@ async fn verification_holds_a_claim_against_the_store() {
     ));
 }
 
-/// Whichever comes first, somebody who is deleted leaves no template behind.
+/// Whichever comes first, a deleted employee leaves no template behind.
 #[tokio::test]
 async fn a_deletion_in_the_middle_of_an_enrollment_leaves_nothing() {
-    let world = instance().await;
+    let world = instance();
+    // More rounds than an enrollment has steps.
+    const ROUNDS: usize = 80;
     let (mut enrolled, mut refused) = (0, 0);
-    for round in 0..40u32 {
+    for round in 0..ROUNDS {
         let ann = world.person(&format!("ann{round}")).await;
         let photos = [format!("ann{round}~0.1#1"), format!("ann{round}~0.1#2")];
         let photos = [photos[0].as_str(), photos[1].as_str()];
         let delete = async {
-            // A little later each time, so that it falls into every step of the enrollment.
-            tokio::time::sleep(std::time::Duration::from_micros(u64::from(round) * 150)).await;
-            world.employees.delete(ADMIN, ann.id).await.unwrap();
+            // A little later in each round, so that it happens at every step of the enrollment.
+            steps(round).await;
+            world
+                .employees
+                .delete(&Reach::Everything, ADMIN, ann.id)
+                .await
+                .unwrap();
         };
         let (result, ()) = futures::join!(world.enroll(ann.id, &photos), delete);
         match result {
@@ -320,9 +354,10 @@ async fn a_deletion_in_the_middle_of_an_enrollment_leaves_nothing() {
             Err(EnrollError::NotFound) => refused += 1,
             Err(other) => panic!("{other}"),
         }
-        let left = world.stores.templates.of_employee(ann.id).await.unwrap();
-        assert!(left.is_empty(), "round {round}: {} templates", left.len());
+        assert_eq!(world.face(ann.id).await, None, "round {round}");
+        let photos = world.stores.photos.count_by_employee(ann.id).await;
+        assert_eq!(photos, Ok(0), "round {round}");
         assert_eq!(world.gallery.find(ann.id), None, "round {round}");
     }
-    assert_eq!(enrolled + refused, 40);
+    assert!(enrolled > 0 && refused > 0 && enrolled + refused == ROUNDS);
 }

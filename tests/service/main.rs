@@ -1,12 +1,27 @@
-//! The services over a real store, with an engine that sees what it is told to.
+//! The services on a store in memory, with an engine that sees the text of a sample.
 
 mod accounts;
+mod analysis_cache;
 mod caching;
+mod cameras;
 mod employees;
 mod enrollment;
+mod evaluation;
+mod face_punches;
+#[path = "../support/failing_engine.rs"]
+mod failing_engine;
+mod galleries;
 mod jobs;
+mod look_alikes;
+mod model_change;
 mod pictures;
-mod punching;
-mod seen;
-mod watching;
+mod punch_ledger;
+#[path = "../support/scripted.rs"]
+#[allow(
+    dead_code,
+    reason = "not every test target scripts pictures and models"
+)]
+mod scripted;
+mod sites;
+mod template_growth;
 mod world;

@@ -1,64 +1,81 @@
-//! A small world for the services: a real SQLite file, a clock that stands still until it is
-//! told otherwise, and an engine that sees what the sample's text says.
+//! The services of these tests, composed as in the program: a store in memory, a clock that stands
+//! still until a test advances it, and an engine that sees the text of a sample.
 
 use std::{
-    collections::BTreeMap,
+    ops::Deref,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil};
 use rollcall::{
+    app::App,
+    boot::{Parts, Rules, compose},
     clock::{Clock, SystemClock},
     domain::{
         accounts::Actor,
-        attendance::WorkdayRule,
-        biometrics::{
-            Calibration, CalibrationTable, Embedding, ErrorRate, Match, ModelId, Policy, Reference,
-        },
+        biometrics::{ErrorRate, ModelId, Policy},
+        cameras::{Camera, Direction, Glance, LookEvery, StreamFault, VisitGap},
         devices::Device,
         employees::Employee,
-        ids::EmployeeId,
-        quality::Quality,
+        faces::{EnrolledFace, FaceEnrollment},
+        grants::Reach,
+        ids::{CameraId, EmployeeId, SiteId},
         samples::Still,
-        text::{Code, Name},
+        sites::Zone,
+        text::{Code, Name, StreamName},
     },
+    gallery::MemoryGallery,
     ports::{
-        Analysis, Cutting, EngineError, Face, FaceBox, FaceEngine, Gallery, Sample, SampleError,
-        Stores, Work,
+        Cropping, FaceEngine, Gallery, MotionSensing, PictureStream, RecordEngine, Sample,
+        SampleError, StreamError, Streams,
     },
+    repositories::Repositories,
     service::{
-        accounts::Accounts,
-        audit::Audit,
-        devices::Devices,
-        employees::Employees,
-        enrollment::{EnrollError, EnrollRequest, Enrolling, Enrollment},
-        identification::Identifying,
-        pictures::{Keeps, Pictures},
-        probing::Probing,
-        punching::{PunchAnswer, PunchError, PunchRequest, PunchRules, Punching},
-        references::References,
+        application_cache::AppCache,
+        camera_pipeline::CameraPipeline,
+        cameras::Overlays,
+        devices::DeviceSettings,
+        employees::{EmployeeError, EmployeeSettings, Person},
+        enrollment::{EnrollError, EnrollRequest, Enrollment},
+        face_punches::{PunchAnswer, PunchError, PunchRequest},
+        feed::Feed,
+        gallery_loader::GalleryLoader,
+        pictures::Keeps,
+        punch_ledger::PunchRules,
+        sealed_cache::SealedCache,
+        sites::Seed,
     },
-    storage::sqlite::SqliteStore,
+    storage::memory::{MemoryBus, MemoryCache, MemoryEngine, MemoryLimits},
     vault::Vault,
-};
-use rollcall::{
-    service::feed::Feed,
-    storage::memory::{MemoryBus, MemoryLimits},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// Stands still until it is moved.
+use crate::{
+    failing_engine::FailingEngine,
+    scripted::{DIMENSIONS, ScriptedEngine},
+};
+
+/// A clock that stands still until it is advanced.
 pub struct HeldClock {
     milliseconds: AtomicI64,
     minted: AtomicU64,
 }
 
 impl HeldClock {
+    /// Returns a clock at this Unix time in milliseconds.
+    fn at(milliseconds: i64) -> Self {
+        Self {
+            milliseconds: AtomicI64::new(milliseconds),
+            minted: AtomicU64::new(0),
+        }
+    }
+
     pub fn advance(&self, by: SignedDuration) {
         self.milliseconds
             .fetch_add(by.as_millis() as i64, Ordering::SeqCst);
@@ -82,368 +99,306 @@ impl Clock for HeldClock {
     }
 }
 
-/// A face in a scripted sample: `ann~0.2#3` is Ann, 0.2 away from her own direction, in the
-/// third of many possible ways.
-fn direction(seed: &str, size: usize) -> Vec<f32> {
-    use sha2::{Digest, Sha256};
-    let values: Vec<f32> = (0..size)
-        .map(|place| {
-            let digest = Sha256::digest(format!("{seed}/{place}"));
-            f32::from(digest[0]) + f32::from(digest[1]) / 256.0 - 127.5
-        })
-        .collect();
-    Embedding::normalise(values).unwrap().as_slice().to_vec()
-}
-
-fn face(text: &str) -> Face {
-    let mut quality = Quality {
-        width: 120.0,
-        yaw: 0.0,
-        pitch: 0.0,
-        roll: 0.0,
-        sharpness: 200.0,
-        brightness: 120.0,
-        contrast: 50.0,
-        inside: 1.0,
-        score: 0.9,
-    };
-    let mut liveness = None;
-    let mut parts = text.split_whitespace();
-    let who = parts.next().unwrap();
-    for part in parts {
-        match part.split_once('=').unwrap() {
-            ("width", value) => quality.width = value.parse().unwrap(),
-            ("yaw", value) => quality.yaw = value.parse().unwrap(),
-            ("sharpness", value) => quality.sharpness = value.parse().unwrap(),
-            ("live", value) => liveness = Some(value.parse().unwrap()),
-            other => panic!("unknown part {other:?}"),
-        }
-    }
-    let (name, drift) = who.split_once('~').unwrap_or((who, "0"));
-    let (drift, _) = drift.split_once('#').unwrap_or((drift, ""));
-    let drift: f32 = drift.parse().unwrap();
-    let noise = direction(who, 128);
-    let values = direction(name, 128)
-        .into_iter()
-        .zip(&noise)
-        .map(|(own, other)| own + drift * other);
-    Face {
-        bounds: FaceBox {
-            x: 10.0,
-            y: 10.0,
-            width: quality.width,
-            height: quality.width,
-        },
-        landmarks: [(0.0, 0.0); 5],
-        quality,
-        embedding: Embedding::normalise(values.collect()),
-        liveness,
-    }
-}
-
-/// Sees in a sample what its text says: faces separated by `|`, `broken` for no image.
-pub struct ScriptedEngine {
-    model: ModelId,
-    calibration: Calibration,
-    /// How often it still says that it is busy.
-    pub busy: AtomicU64,
-    /// How often it still fails.
-    pub faults: AtomicU64,
-}
-
-impl Default for ScriptedEngine {
-    fn default() -> Self {
-        let table = CalibrationTable {
-            fmr: vec![1e-2, 1e-3, 1e-4, 1e-5],
-            t0: vec![0.88, 0.90, 0.92, 0.94],
-            s: vec![0.6; 4],
-            enroll_views_shift: vec![],
-            probe_views_shift: vec![],
-            source: "made up".into(),
-        };
-        Self {
-            model: ModelId::new("scripted"),
-            calibration: table.try_into().unwrap(),
-            busy: AtomicU64::new(0),
-            faults: AtomicU64::new(0),
-        }
-    }
-}
-
-#[async_trait]
-impl FaceEngine for ScriptedEngine {
-    fn model(&self) -> &ModelId {
-        &self.model
-    }
-
-    fn calibration(&self) -> Option<&Calibration> {
-        Some(&self.calibration)
-    }
-
-    fn judges_liveness(&self) -> bool {
-        false
-    }
-
-    fn fingerprint(&self) -> &str {
-        "scripted"
-    }
-
-    async fn analyse(&self, sample: Sample, _: Work) -> Result<Analysis, EngineError> {
-        let text = std::str::from_utf8(sample.bytes()).unwrap().to_owned();
-        tokio::task::yield_now().await;
-        let once_less = |left: &AtomicU64| {
-            let less = |left: u64| left.checked_sub(1);
-            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
-                .is_ok()
-        };
-        if once_less(&self.busy) {
-            return Err(EngineError::Overloaded);
-        }
-        if once_less(&self.faults) {
-            return Err(EngineError::Failed("no luck".into()));
-        }
-        if text == "broken" {
-            return Err(SampleError::Corrupt.into());
-        }
-        let mut faces: Vec<Face> = text
-            .split('|')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(face)
-            .collect();
-        faces.sort_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
-        Ok(Analysis {
-            width: 640,
-            height: 480,
-            faces,
-        })
-    }
-}
-
-/// Takes the whole sample for a picture.
+/// A cropper that returns the whole sample as the picture.
 struct WholeSample;
 
 #[async_trait]
-impl Cutting for WholeSample {
-    async fn cut(&self, still: Still) -> Result<Vec<u8>, SampleError> {
+impl Cropping for WholeSample {
+    async fn crop(&self, still: Still) -> Result<Vec<u8>, SampleError> {
         Ok(still.sample.bytes().to_vec())
     }
 }
 
-/// Searches everybody one by one.
-#[derive(Default)]
-pub struct PlainGallery(Mutex<BTreeMap<EmployeeId, Reference>>);
+/// An unconfigured go2rtc.
+struct NoStreams;
 
-impl Gallery for PlainGallery {
-    fn people(&self) -> usize {
-        self.0.lock().unwrap().len()
+#[async_trait]
+impl Streams for NoStreams {
+    async fn names(&self) -> Result<Vec<StreamName>, StreamError> {
+        Ok(Vec::new())
     }
 
-    fn search(&self, probe: &Embedding, slope: f32, limit: usize) -> Vec<Match> {
-        let people = self.0.lock().unwrap();
-        let mut matches: Vec<Match> = people
-            .iter()
-            .map(|(&employee, reference)| Match {
-                employee,
-                similarity: probe.similarity(&reference.fused.embedding).unwrap(),
-                resultant: reference.fused.resultant,
-            })
-            .collect();
-        let rank = |found: &Match| found.similarity.value() - slope * found.resultant.spread();
-        matches.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-        matches.truncate(limit);
-        matches
-    }
-
-    fn find(&self, employee: EmployeeId) -> Option<Reference> {
-        self.0.lock().unwrap().get(&employee).cloned()
-    }
-
-    fn put(&self, employee: EmployeeId, reference: Reference) {
-        self.0.lock().unwrap().insert(employee, reference);
-    }
-
-    fn remove(&self, employee: EmployeeId) -> bool {
-        self.0.lock().unwrap().remove(&employee).is_some()
+    async fn open(&self, _: &StreamName) -> Result<Box<dyn PictureStream>, StreamError> {
+        Err(StreamError {
+            fault: StreamFault::Refused,
+            cause: "no such stream".to_owned(),
+        })
     }
 }
 
-/// One instance of the service over a store that others may share.
-pub struct Instance {
-    pub stores: Stores,
+/// A motion sensor that reports no motion.
+struct NothingMoves;
+
+#[async_trait]
+impl MotionSensing for NothingMoves {
+    async fn glance(&self, _: Sample) -> Result<Glance, SampleError> {
+        Ok(Glance::new([100; Glance::CELLS]))
+    }
+}
+
+/// The settings of an instance.
+#[derive(Clone)]
+pub struct Setup {
+    pub model: ModelId,
+    /// The previous model, during a change of the model.
+    pub previous: Option<ModelId>,
+    pub keeps: Keeps,
+    pub least_liveness: Option<f32>,
+    pub motion: Arc<dyn MotionSensing>,
+    pub streams: Arc<dyn Streams>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            model: ModelId::new("scripted"),
+            previous: None,
+            keeps: Keeps::default(),
+            least_liveness: Some(0.5),
+            motion: Arc::new(NothingMoves),
+            streams: Arc::new(NoStreams),
+        }
+    }
+}
+
+/// The parts that instances share: the store, the time and the announcements.
+#[derive(Clone)]
+pub struct Site {
+    /// The records, without the failures of the store.
+    pub records: Repositories,
+    /// The store of the instances, which fails when a test wants it to.
+    pub store: Arc<FailingEngine>,
     pub clock: Arc<HeldClock>,
-    pub gallery: Arc<PlainGallery>,
-    pub accounts: Accounts,
-    pub devices: Devices,
-    pub employees: Arc<Employees>,
-    pub enrolling: Arc<Enrolling>,
-    pub identifying: Arc<Identifying>,
-    pub punching: Arc<Punching>,
-    pub pictures: Arc<Pictures>,
-    pub references: Arc<References>,
-    /// What the engine is, and how often it says that it is busy.
-    pub engine: Arc<ScriptedEngine>,
-    _folder: Option<tempfile::TempDir>,
+    pub feed: Feed,
+    /// The cache that the instances share.
+    pub memory: Arc<MemoryCache>,
 }
 
-/// Who does things in these tests.
+impl Site {
+    fn new() -> Self {
+        let engine: Arc<dyn RecordEngine> = Arc::new(MemoryEngine::default());
+        Self {
+            records: Repositories::new(engine.clone()),
+            store: Arc::new(FailingEngine::over(engine)),
+            clock: Arc::new(HeldClock::at(1_768_478_400_000)), // 2026-01-15T12:00:00Z
+            feed: Feed::new(Arc::new(MemoryBus::default())),
+            memory: Arc::new(MemoryCache::new(1 << 20)),
+        }
+    }
+
+    fn vault(&self) -> Arc<Vault> {
+        Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]))
+    }
+
+    /// Returns an application cache with a name, which instances share.
+    pub fn cache(&self, name: &'static str, time_out: Duration) -> AppCache {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let sealed = SealedCache::new(name, self.memory.clone(), self.vault(), clock);
+        AppCache::new(name, sealed, time_out)
+    }
+}
+
+/// An instance of the service, on a store that others may share.
+pub struct Instance {
+    pub site: Site,
+    pub clock: Arc<HeldClock>,
+    setup: Setup,
+    /// The instance's view of the store.
+    pub stores: Repositories,
+    pub gallery: Arc<MemoryGallery>,
+    pub app: App,
+    pub loader: Arc<GalleryLoader>,
+    pub previous_loader: Option<Arc<GalleryLoader>>,
+    pub watching: Arc<CameraPipeline>,
+    pub overlays: Overlays,
+    /// The scripted face engine, which can also be busy or fail.
+    pub engine: Arc<ScriptedEngine>,
+}
+
+impl Deref for Instance {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+/// The actor in these tests.
 pub const ADMIN: Actor = Actor::Operator;
 
-pub async fn instance() -> Instance {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("rollcall.db"))
-        .await
-        .unwrap();
-    let clock = Arc::new(HeldClock {
-        milliseconds: AtomicI64::new(1_768_478_400_000), // 2026-01-15T12:00:00Z
-        minted: AtomicU64::new(0),
-    });
-    Instance {
-        _folder: Some(folder),
-        ..Instance::over(Stores::of(Arc::new(store)), clock)
-    }
+/// Returns the first instance of an installation.
+pub fn instance() -> Instance {
+    Instance::set_up(Setup::default())
 }
 
 impl Instance {
-    fn over(stores: Stores, held: Arc<HeldClock>) -> Self {
-        Self::with(stores, held, ScriptedEngine::default(), Keeps::default())
+    pub fn set_up(setup: Setup) -> Self {
+        Self::at(Site::new(), setup)
     }
 
-    fn with(stores: Stores, held: Arc<HeldClock>, engine: ScriptedEngine, keeps: Keeps) -> Self {
-        let clock: Arc<dyn Clock> = held.clone();
-        let scripted = Arc::new(engine);
-        let engine: Arc<dyn FaceEngine> = scripted.clone();
-        let model = engine.model().clone();
-        let gallery = Arc::new(PlainGallery::default());
-        let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
-        let audit = Audit::new(stores.audit.clone(), clock.clone());
-        let feed = Feed::new(Arc::new(MemoryBus::default()));
-        let references = Arc::new(References::new(
-            stores.clone(),
-            vault.clone(),
-            gallery.clone(),
-            model.clone(),
-            feed.clone(),
-        ));
-        let policy = Policy {
-            fpir: ErrorRate::new(0.001).unwrap(),
-            least_margin: 0.0,
-        };
-        let probing = Probing::new(engine.clone(), Some(0.5)).with_stills(keeps.any());
-        let probing = Arc::new(probing);
-        let passing = held.clone();
-        let limits = MemoryLimits::by(move || {
+    fn at(site: Site, setup: Setup) -> Self {
+        let stores = Repositories::new(site.store.clone());
+        let gallery = Arc::new(MemoryGallery::new(DIMENSIONS));
+        let engine = Arc::new(ScriptedEngine::of_model(setup.model.clone()));
+        let previous = setup.previous.clone().map(|model| {
+            let engine: Arc<dyn FaceEngine> = Arc::new(ScriptedEngine::of_model(model));
+            let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(DIMENSIONS));
+            (engine, gallery)
+        });
+        let passing = site.clock.clone();
+        let limits = MemoryLimits::with_clock(move || {
             let since = passing.now().duration_since(Timestamp::UNIX_EPOCH);
             since.unsigned_abs()
         });
-        let pictures = Arc::new(Pictures::new(
-            stores.clone(),
-            vault.clone(),
-            Arc::new(WholeSample),
-            Arc::new(limits),
-            audit.clone(),
-            clock.clone(),
-            keeps,
-        ));
-        let identifying = Arc::new(Identifying::new(
-            probing,
-            gallery.clone(),
-            references.clone(),
-            policy,
-        ));
-        let rules = PunchRules {
-            cooldown: SignedDuration::from_secs(60),
-            workday: WorkdayRule {
-                zone: TimeZone::UTC,
-                starts: SignedDuration::from_hours(4),
+        let overlays = Overlays::new(site.cache("overlay", Overlays::LIVES));
+        let parts = Parts {
+            stores: stores.clone(),
+            clock: site.clock.clone(),
+            vault: site.vault(),
+            engine: engine.clone(),
+            camera_engine: engine.clone(),
+            gallery: gallery.clone(),
+            previous,
+            streams: setup.streams.clone(),
+            motion: setup.motion.clone(),
+            cropping: Arc::new(WholeSample),
+            limits: Arc::new(limits),
+            feed: site.feed.clone(),
+            pairings: site.cache("pairing", Duration::from_mins(10)),
+            overlays: overlays.clone(),
+        };
+        let rules = Rules {
+            policy: Policy::new(ErrorRate::new(0.001).unwrap(), Some(0.0)),
+            least_liveness: setup.least_liveness,
+            keeps: setup.keeps,
+            keep_photos: true,
+            punches: PunchRules {
+                cooldown: SignedDuration::from_secs(60),
             },
+            seed: Seed {
+                zone: Zone::UTC,
+                workday_starts: civil::time(4, 0, 0, 0),
+            },
+            session_age: SignedDuration::from_hours(24),
         };
+        let composed = compose(parts, rules);
         Self {
-            accounts: Accounts::new(
-                stores.clone(),
-                audit.clone(),
-                clock.clone(),
-                SignedDuration::from_hours(24),
-            ),
-            devices: Devices::new(
-                stores.devices.clone(),
-                audit.clone(),
-                clock.clone(),
-                feed.clone(),
-            ),
-            employees: Arc::new(Employees::new(
-                stores.clone(),
-                references.clone(),
-                identifying.clone(),
-                audit.clone(),
-                clock.clone(),
-            )),
-            enrolling: Arc::new(Enrolling::new(
-                stores.clone(),
-                engine,
-                identifying.clone(),
-                references.clone(),
-                vault,
-                audit,
-                clock.clone(),
-                true,
-            )),
-            punching: Arc::new(Punching::new(
-                stores.clone(),
-                identifying.clone(),
-                clock,
-                model,
-                rules,
-                feed,
-                pictures.clone(),
-            )),
-            pictures,
-            identifying,
-            references,
-            gallery,
-            clock: held,
+            clock: site.clock.clone(),
+            site,
+            setup,
             stores,
-            engine: scripted,
-            _folder: None,
-        }
-    }
-
-    /// Another instance on the same store, whose gallery is empty until it is filled.
-    pub fn another(&self) -> Self {
-        Self::over(self.stores.clone(), self.clock.clone())
-    }
-
-    /// The same with another model.
-    pub fn of_model(&self, model: &str) -> Self {
-        let engine = ScriptedEngine {
-            model: ModelId::new(model),
-            ..ScriptedEngine::default()
-        };
-        Self::with(
-            self.stores.clone(),
-            self.clock.clone(),
+            gallery,
+            app: composed.app,
+            loader: composed.loader,
+            previous_loader: composed.previous_loader,
+            watching: composed.pipeline,
+            overlays,
             engine,
-            Keeps::default(),
-        )
-    }
-
-    /// The same on stores that are made otherwise.
-    pub fn on(&self, stores: Stores) -> Self {
-        Self::over(stores, self.clock.clone())
-    }
-
-    /// The same, with pictures; the first instance's folder goes over.
-    pub fn keeping(self, keeps: Keeps) -> Self {
-        let engine = ScriptedEngine::default();
-        Self {
-            _folder: self._folder,
-            ..Self::with(self.stores, self.clock, engine, keeps)
         }
     }
 
-    pub async fn person(&self, name: &str) -> Employee {
+    /// Returns another instance on the same store, whose gallery is empty until it is filled.
+    pub fn another(&self) -> Self {
+        Self::at(self.site.clone(), self.setup.clone())
+    }
+
+    /// Returns another instance whose clock differs by this duration.
+    pub fn with_clock(&self, by: SignedDuration) -> Self {
+        let now = self.clock.now() + by;
+        let clock = Arc::new(HeldClock::at(now.as_millisecond()));
+        let site = self.site.clone();
+        Self::at(Site { clock, ..site }, self.setup.clone())
+    }
+
+    /// Returns another instance with another model, which still knows this one's.
+    pub fn after(&self, model: &str) -> Self {
+        let setup = Setup {
+            model: ModelId::new(model),
+            previous: Some(self.setup.model.clone()),
+            ..self.setup.clone()
+        };
+        Self::at(self.site.clone(), setup)
+    }
+
+    /// Returns another instance with another model.
+    pub fn of_model(&self, model: &str) -> Self {
+        let setup = Setup {
+            model: ModelId::new(model),
+            ..self.setup.clone()
+        };
+        Self::at(self.site.clone(), setup)
+    }
+
+    /// Returns another instance that keeps pictures.
+    pub fn keeping(&self, keeps: Keeps) -> Self {
+        let setup = Setup {
+            keeps,
+            ..self.setup.clone()
+        };
+        Self::at(self.site.clone(), setup)
+    }
+
+    /// Returns the enrolled face of an employee.
+    pub async fn face(&self, id: EmployeeId) -> Option<EnrolledFace> {
+        let enrollment = self.site.records.faces.find(id).await.unwrap();
+        enrollment?.face
+    }
+
+    /// Changes the enrolled face of an employee, without notifying instances.
+    pub async fn change_face(&self, id: EmployeeId, change: impl Fn(&mut EnrolledFace)) {
+        let changed = |mut there: FaceEnrollment| {
+            change(there.face.as_mut()?);
+            Some(there)
+        };
+        let faces = &self.site.records.faces;
+        let changed = faces.change(id, self.clock.now(), changed).await;
+        assert!(changed.unwrap().is_some(), "nothing is enrolled");
+    }
+
+    pub async fn person(&self, name: &str) -> Person {
         let (name, code) = (Name::parse(name).unwrap(), Code::parse(name).unwrap());
-        self.employees.add(ADMIN, name, code, None).await.unwrap()
+        let new = EmployeeSettings {
+            name,
+            code,
+            site: SiteId::DEFAULT,
+            active: true,
+        };
+        self.employees
+            .add(&Reach::Everything, ADMIN, new)
+            .await
+            .unwrap()
+    }
+
+    /// Changes the settings of an employee.
+    pub async fn change(
+        &self,
+        id: EmployeeId,
+        edit: impl Fn(&mut EmployeeSettings),
+    ) -> Result<Person, EmployeeError> {
+        self.change_with(id, false, edit).await
+    }
+
+    /// Changes the settings of an employee, even if another employee has their face.
+    pub async fn change_with(
+        &self,
+        id: EmployeeId,
+        override_duplicate: bool,
+        edit: impl Fn(&mut EmployeeSettings),
+    ) -> Result<Person, EmployeeError> {
+        let edited = |employee: &Employee| {
+            let mut settings = EmployeeSettings {
+                name: employee.name.clone(),
+                code: employee.code.clone(),
+                site: employee.site,
+                active: employee.active,
+            };
+            edit(&mut settings);
+            Ok(settings)
+        };
+        let employees = &self.employees;
+        employees
+            .change(&Reach::Everything, ADMIN, id, override_duplicate, edited)
+            .await
     }
 
     pub async fn enroll(
@@ -451,25 +406,51 @@ impl Instance {
         who: EmployeeId,
         photos: &[&str],
     ) -> Result<Enrollment, EnrollError> {
-        self.enrolling.enroll(ADMIN, request(who, photos)).await
+        self.enrolling
+            .enroll(&Reach::Everything, ADMIN, request(who, photos))
+            .await
     }
 
-    /// Somebody with two photos in the gallery.
-    pub async fn enrolled(&self, name: &str) -> Employee {
+    /// Adds a person with two enrolled photos.
+    pub async fn enrolled(&self, name: &str) -> Person {
         let person = self.person(name).await;
         let photos = [format!("{name}~0.1#1"), format!("{name}~0.1#2")];
         self.enroll(person.id, &photos.each_ref().map(String::as_str))
             .await
             .unwrap()
-            .employee
+            .person
     }
 
     pub async fn kiosk(&self) -> Device {
         self.devices
-            .register(ADMIN, Name::parse("Front door").unwrap(), None)
+            .register(
+                ADMIN,
+                DeviceSettings {
+                    name: Name::parse("Front door").unwrap(),
+                    site: SiteId::DEFAULT,
+                },
+            )
             .await
             .unwrap()
             .0
+    }
+
+    /// Returns a camera that was not added yet.
+    pub fn camera(&self, stream: &str) -> Camera {
+        Camera {
+            id: CameraId::new(self.clock.id()),
+            name: Name::parse("Door").unwrap(),
+            stream: StreamName::parse(stream).unwrap(),
+            site: SiteId::DEFAULT,
+            direction: Direction::default(),
+            hours: None,
+            every: LookEvery::default(),
+            visit: VisitGap::default(),
+            active: true,
+            created_at: self.clock.now(),
+            removed_at: None,
+            viewers: None,
+        }
     }
 
     pub async fn punch(
@@ -477,22 +458,14 @@ impl Instance {
         kiosk: &Device,
         request: PunchRequest,
     ) -> Result<PunchAnswer, PunchError> {
-        self.punching.punch(kiosk, request).await
+        self.face_punches.punch(kiosk, request).await
     }
 }
 
-/// Somebody who is not in any store yet.
-pub fn person(name: &str) -> Employee {
-    Employee {
-        id: EmployeeId::new(SystemClock.id()),
-        name: Name::parse(name).unwrap(),
-        code: Code::parse(name).unwrap(),
-        site: None,
-        active: true,
-        consent: None,
-        templates: 0,
-        created_at: Timestamp::from_millisecond(1_768_478_400_000).unwrap(),
-        deleted_at: None,
+/// Waits while other tasks run this many steps.
+pub async fn steps(count: usize) {
+    for _ in 0..count {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! Lists of people as spreadsheets write them: CSV (RFC 4180) with the columns name, code and, if
-//! wanted, site, in whatever encoding and with whatever separator the spreadsheet's country has.
+//! Lists of people as spreadsheets write them: CSV (RFC 4180) with the columns name, code and,
+//! optionally, site, in the encodings and with the separators of different countries.
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
@@ -8,7 +8,7 @@ use crate::domain::text::{Code, Name, SiteName};
 /// Why a list as a whole cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
-    /// Not text.
+    /// The file is not text.
     #[error("the list is not text: save it as CSV")]
     NotText,
     /// The first row does not name the columns.
@@ -16,25 +16,25 @@ pub enum ListError {
         "the first row must be name,code or name,code,site, separated by commas, semicolons or tabs"
     )]
     Header,
-    /// A row goes on over the end of its line: almost always a quotation mark that is not closed,
-    /// which would swallow the rows after it.
-    #[error("the row that begins on line {0} does not end there: is a quotation mark not closed?")]
+    /// A row spans several lines. The cause is almost always a quotation mark that is not closed,
+    /// which would hide the rows after it.
+    #[error("the row that begins on line {0} does not end there: close its quotation mark")]
     Open(u64),
-    /// Nobody in it.
-    #[error("there is nobody in the list")]
+    /// The list has no rows.
+    #[error("the list contains no people: add rows below the first one")]
     Empty,
 }
 
 /// A row of the list.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
-    /// The line it is on, from 1.
+    /// The line of the row, from 1.
     pub line: u64,
-    /// Who, or why not.
+    /// The person, or why the row is refused.
     pub person: Result<Person, String>,
 }
 
-/// Somebody in the list.
+/// A person in the list.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Person {
     pub name: Name,
@@ -42,12 +42,12 @@ pub(super) struct Person {
     pub site: Option<SiteName>,
 }
 
-/// What separates fields: the comma, and what spreadsheets write where the comma is in numbers.
+/// The separators: the comma, and what spreadsheets write where numbers contain the comma.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
-/// The text of a list: by its byte order mark UTF-8 or UTF-16, else UTF-8, else Windows-1252,
-/// which is what spreadsheets mean by "CSV" in Western Europe and the Americas.
-pub(super) fn decoded(list: &[u8]) -> Result<String, ListError> {
+/// Decodes a list: UTF-8 or UTF-16 by its byte order mark, else UTF-8 if it is valid, else
+/// Windows-1252, which is what spreadsheets mean by "CSV" in Western Europe and the Americas.
+pub(super) fn decode(list: &[u8]) -> Result<String, ListError> {
     let (encoding, rest) = match Encoding::for_bom(list) {
         Some((encoding, mark)) => (encoding, list.get(mark..).unwrap_or_default()),
         None if std::str::from_utf8(list).is_ok() => (UTF_8, list),
@@ -55,14 +55,14 @@ pub(super) fn decoded(list: &[u8]) -> Result<String, ListError> {
     };
     let text = encoding.decode_without_bom_handling_and_without_replacement(rest);
     let text = text.ok_or(ListError::NotText)?;
-    // Other files, and UTF-16 without a mark.
+    // Binary files, and UTF-16 without a mark.
     if text.contains('\0') {
         return Err(ListError::NotText);
     }
     Ok(text.into_owned())
 }
 
-/// Where the columns are.
+/// The positions of the columns.
 struct Columns {
     name: usize,
     code: usize,
@@ -71,7 +71,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(header: &csv::StringRecord) -> Option<Self> {
+    fn from_header(header: &csv::StringRecord) -> Option<Self> {
         let names: Vec<_> = header.iter().map(str::to_lowercase).collect();
         let place = |wanted: &str| names.iter().position(|name| name == wanted);
         let columns = Self {
@@ -80,7 +80,7 @@ impl Columns {
             site: place("site"),
             count: names.len(),
         };
-        // A column that means nothing here, or stands there twice, was meant for something.
+        // An unknown column, or one that is there twice, has a purpose that this program misses.
         let known = 2 + usize::from(columns.site.is_some());
         (columns.count == known).then_some(columns)
     }
@@ -103,24 +103,32 @@ impl Columns {
     }
 }
 
-/// A reader of a list, if its first row is right with this separator.
+/// Returns a reader of a list, if its first row names the columns with this separator.
 fn reader(text: &str, separator: char) -> Option<(csv::Reader<&[u8]>, Columns)> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)
         .delimiter(u8::try_from(separator).ok()?)
         .from_reader(text.as_bytes());
-    let columns = Columns::of(reader.headers().ok()?)?;
+    let columns = Columns::from_header(reader.headers().ok()?)?;
     Some((reader, columns))
 }
 
-/// The rows of a list.
+/// Returns the rows of a list.
+///
+/// # Errors
+/// When the list as a whole cannot be read.
 pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
-    // By this line some spreadsheets are told the separator.
+    // Some spreadsheets read the separator from a line such as `sep=;`.
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let told = first.trim_end().to_lowercase();
-    let told = told.strip_prefix("sep=").is_some_and(|by| by.len() <= 1);
-    let (text, mut line) = if told { (rest, 2) } else { (text, 1) };
+    let first = first.trim_end().to_lowercase();
+    let names_separator = first
+        .strip_prefix("sep=")
+        .is_some_and(|separator| separator.len() <= 1);
+    let (text, mut line) = match names_separator {
+        true => (rest, 2),
+        false => (text, 1),
+    };
     let found = SEPARATORS.into_iter();
     let (mut reader, columns) = found
         .filter_map(|separator| reader(text, separator))
@@ -131,7 +139,7 @@ pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
     let mut record = csv::StringRecord::new();
     loop {
         let from = reader.position().byte() as usize;
-        // Only what is no UTF-8 is an error here.
+        // Only invalid UTF-8 is an error here.
         if !reader
             .read_record(&mut record)
             .map_err(|_| ListError::NotText)?
@@ -139,7 +147,7 @@ pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
             break;
         }
         let to = reader.position().byte() as usize;
-        // The record itself, without empty lines before it and the end of its line.
+        // The record itself, without empty lines before it and without its line break.
         let own = text.get(from..to).unwrap_or_default();
         let own = own.trim_matches(['\r', '\n']);
         let begin = own.as_ptr() as usize - text.as_ptr() as usize;
@@ -148,7 +156,7 @@ pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
         if own.contains(['\r', '\n']) {
             return Err(ListError::Open(line));
         }
-        // What a spreadsheet writes of rows that were deleted or only coloured.
+        // Spreadsheets write such rows where rows were deleted or only colored.
         if record.iter().all(str::is_empty) {
             continue;
         }
@@ -163,7 +171,7 @@ pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
     Ok(rows)
 }
 
-/// How many lines end in a text.
+/// Counts the line breaks in a text.
 fn lines(text: &str) -> u64 {
     text.bytes().filter(|byte| *byte == b'\n').count() as u64
 }
@@ -172,7 +180,7 @@ fn lines(text: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Vec<(u64, String)> {
+    fn read(text: &str) -> Vec<(u64, String)> {
         let person = |person: Person| {
             let site = person.site.as_ref().map_or("-", |site| site.as_str());
             format!("{}|{}|{site}", person.name, person.code)
@@ -184,8 +192,8 @@ mod tests {
             .collect()
     }
 
-    fn lines(told: &[(u64, &str)]) -> Vec<(u64, String)> {
-        told.iter()
+    fn lines(rows: &[(u64, &str)]) -> Vec<(u64, String)> {
+        rows.iter()
             .map(|(line, text)| (*line, (*text).to_owned()))
             .collect()
     }
@@ -198,17 +206,17 @@ mod tests {
             (4, "Ada \"A\" L|7|Berlin"),
             (7, "Eve|9|x"),
         ]);
-        assert_eq!(told(list), people);
-        assert_eq!(told("code,name\n7,Ada\n"), lines(&[(2, "Ada|7|-")]));
+        assert_eq!(read(list), people);
+        assert_eq!(read("code,name\n7,Ada\n"), lines(&[(2, "Ada|7|-")]));
         let semicolons = "sep=;\r\nName;Code;Site\r\n\"Hopper; Grace\";E1;\r\n;;\r\nAda, L;7;x\r\n";
         let people = lines(&[(3, "Hopper; Grace|E1|-"), (5, "Ada, L|7|x")]);
-        assert_eq!(told(semicolons), people);
-        assert_eq!(told("name\tcode\nAda\t7\n"), lines(&[(2, "Ada|7|-")]));
-        assert_eq!(told("SEP=,\nname,code\nAda,7"), lines(&[(3, "Ada|7|-")]));
+        assert_eq!(read(semicolons), people);
+        assert_eq!(read("name\tcode\nAda\t7\n"), lines(&[(2, "Ada|7|-")]));
+        assert_eq!(read("SEP=,\nname,code\nAda,7"), lines(&[(3, "Ada|7|-")]));
     }
 
     #[test]
-    fn text_is_told_by_its_mark_and_by_what_it_is() {
+    fn text_is_decoded_by_its_byte_order_mark_or_its_bytes() {
         let text = "name;code\nJürgen – 5 €;1\n";
         let utf16: Vec<u16> = "\u{feff}"
             .encode_utf16()
@@ -222,22 +230,22 @@ mod tests {
             b"name;code\nJ\xfcrgen \x96 5 \x80;1\n".to_vec(),
         ];
         for list in encodings {
-            assert_eq!(decoded(&list).as_deref(), Ok(text), "{list:02x?}");
+            assert_eq!(decode(&list).as_deref(), Ok(text), "{list:02x?}");
         }
         let odd = &[0xff, 0xfe, b'n', 0, b'a'];
         for list in [&b"PK\x03\x04\0\0"[..], b"n\0a\0", odd] {
-            assert_eq!(decoded(list), Err(ListError::NotText), "{list:02x?}");
+            assert_eq!(decode(list), Err(ListError::NotText), "{list:02x?}");
         }
     }
 
     #[test]
-    fn a_bad_row_says_why_and_others_stay() {
+    fn a_bad_row_has_a_reason_and_the_others_are_read() {
         let long = "x".repeat(65);
         let list = format!(
             "name,code,site\nAda\n,1,\nAda,,\nAda,{long},\nAda,1,{long}\nAda,1,a,b\nEve,2,\n"
         );
         assert_eq!(
-            told(&list),
+            read(&list),
             lines(&[
                 (2, "has 1 fields, the first row has 3"),
                 (3, "name must not be empty"),
@@ -251,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_mark_that_is_not_closed_swallows_nobody() {
+    fn a_quotation_mark_that_is_not_closed_hides_no_row() {
         let open = "name,code\r\nAda,1\r\n\r\n\"Eve,2\r\nGrace,3\r\n";
         assert_eq!(rows(open), Err(ListError::Open(4)));
         assert_eq!(
@@ -262,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused_as_a_whole() {
+    fn a_file_that_is_not_a_list_is_refused_as_a_whole() {
         for text in [
             "",
             "sep=;",

@@ -1,46 +1,94 @@
-//! After a model change: templates of the present model from the photos that were kept.
+//! The job that makes templates of the present model from stored photos, after a change of the
+//! model.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures::{TryStreamExt, pin_mut};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tracing::warn;
 
-use super::{
-    PAGE,
-    running::{Left, Runner, Turn},
-};
+use super::handler::{Interruption, JobHandler, JobRun, JobType, NewJob};
 use crate::{
-    domain::{accounts::Actor, biometrics::ModelId, employees::Employee, ids::EmployeeId},
-    ports::{EmployeeFilter, EngineError, Page, StoreError, Stores},
+    domain::{
+        accounts::Actor,
+        biometrics::ModelId,
+        faces::FaceEnrollment,
+        ids::EmployeeId,
+        jobs::{Ability, JobKind},
+    },
+    ports::{EngineError, StoreError},
+    repositories::{Repositories, Versioned},
     service::{
-        enrollment::{EnrollError, Reembedded},
-        identification::IdentifyError,
-        references::ReferenceError,
+        enrollment::{EnrollError, Enrollments, Reembedded},
+        gallery_loader::ReferenceError,
+        recognition::RecognitionError,
     },
 };
 
-/// How many people of a class are named.
+/// The kind of these jobs.
+pub const REEMBED: JobKind = JobKind::new("reembed");
+
+/// The row of the registry.
+pub(super) const TYPE: JobType = JobType {
+    kind: REEMBED,
+    handler: |services| {
+        Arc::new(Reembed {
+            stores: services.stores.clone(),
+            enrollments: services.enrollments.clone(),
+        })
+    },
+    by_name: Some(new_reembed),
+    result_schema,
+};
+
+/// The maximum number of employees of a group in a result.
 const NAMED_MOST: usize = 100;
 
-/// What came of it so far, in people.
+/// The result so far, in employees.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReembedResult {
-    /// Those who have templates of the present model now.
+    /// How many have templates of the present model now.
     pub reembedded: u64,
-    /// Those without kept photos: they have to be enrolled anew.
+    /// How many have no stored photos and must be enrolled again.
     pub without_photos: u64,
-    /// Those of whose photos none can be used: they have to be enrolled anew, too.
+    /// How many have no usable photo and must be enrolled again.
     pub unusable: u64,
-    /// The first 100 of those without kept photos.
+    /// The first 100 without stored photos.
     pub without_photos_first: Vec<EmployeeId>,
-    /// The first 100 of those whose photos cannot be used.
+    /// The first 100 without a usable photo.
     pub unusable_first: Vec<EmployeeId>,
 }
 
+fn result_schema() -> serde_json::Value {
+    let number =
+        |description| json!({ "type": "integer", "minimum": 0, "description": description });
+    let ids = |description| {
+        let id = json!({ "type": "string", "format": "uuid" });
+        json!({ "type": "array", "items": id, "description": description })
+    };
+    json!({
+        "type": "object",
+        "title": "ReembedResult",
+        "description": "The result of a `reembed`.",
+        "properties": {
+            "reembedded": number("How many employees have templates of the present model now"),
+            "without_photos": number("How many have no stored photos and must be enrolled again"),
+            "unusable": number("How many have no usable photo and must be enrolled again"),
+            "without_photos_first": ids("The first 100 without stored photos"),
+            "unusable_first": ids("The first 100 without a usable photo"),
+        },
+        "required": [
+            "reembedded", "without_photos", "unusable", "without_photos_first", "unusable_first",
+        ],
+    })
+}
+
 impl ReembedResult {
-    fn count(&mut self, id: EmployeeId, became: Reembedded) {
-        let (count, first) = match became {
+    fn count(&mut self, id: EmployeeId, outcome: Reembedded) {
+        let (count, first) = match outcome {
             Reembedded::Done => return self.reembedded += 1,
             Reembedded::Unneeded => return,
             Reembedded::NoPhotos => (&mut self.without_photos, &mut self.without_photos_first),
@@ -53,117 +101,141 @@ impl ReembedResult {
     }
 }
 
-/// Who has templates of a model.
-async fn enrolled_under(
-    stores: &Stores,
-    model: &ModelId,
-) -> Result<HashSet<EmployeeId>, StoreError> {
-    let (mut found, limit) = (HashSet::new(), 1000);
-    let mut page = Page { after: None, limit };
-    loop {
-        let templates = stores.templates.list(model, &page).await?;
-        found.extend(templates.iter().map(|template| template.employee));
-        let Some(last) = templates.last().filter(|_| templates.len() == limit) else {
-            return Ok(found);
-        };
-        page.after = Some(last.id);
+/// Makes the job for a model.
+fn new_reembed(model: &ModelId) -> NewJob {
+    NewJob {
+        kind: REEMBED,
+        payload: model.to_string(),
+        total: 0,
+        once: Some(format!("{REEMBED}:{model}")),
     }
 }
 
-/// Everybody who is enrolled, and not under a model.
+/// Returns the employees who are enrolled, but not under a model.
 pub(super) async fn outdated(
-    stores: &Stores,
+    stores: &Repositories,
     model: &ModelId,
 ) -> Result<Vec<EmployeeId>, StoreError> {
-    let present = enrolled_under(stores, model).await?;
-    let (mut found, everybody) = (Vec::new(), EmployeeFilter::default());
-    let mut page = Page {
-        after: None,
-        limit: PAGE,
-    };
-    loop {
-        let people = stores.employees.list(&everybody, &page).await?;
-        let outdated = |one: &&Employee| one.enrolled() && !present.contains(&one.id);
-        found.extend(people.iter().filter(outdated).map(|employee| employee.id));
-        let Some(last) = people.last().filter(|_| people.len() == PAGE) else {
-            return Ok(found);
+    let mut found = Vec::new();
+    let pages = stores.faces.pages();
+    pin_mut!(pages);
+    while let Some(page) = pages.try_next().await? {
+        let outdated = |one: &&Versioned<FaceEnrollment>| {
+            !one.templates().is_empty() && one.templates_of(model).next().is_none()
         };
-        page.after = Some((last.name.key(), last.id));
+        let outdated: Vec<_> = page
+            .iter()
+            .filter(outdated)
+            .map(|one| one.employee)
+            .collect();
+        let employees = stores.employees.find_many(&outdated).await?;
+        let present = employees.iter().filter(|one| one.deleted_at.is_none());
+        found.extend(present.map(|employee| employee.id));
+    }
+    Ok(found)
+}
+
+/// Runs these jobs.
+struct Reembed {
+    stores: Repositories,
+    enrollments: Arc<Enrollments>,
+}
+
+impl Reembed {
+    /// Makes the templates of one employee, and waits while the face engine is busy.
+    async fn reembed(
+        &self,
+        run: &JobRun<'_>,
+        actor: Actor,
+        id: EmployeeId,
+    ) -> Result<Reembedded, Interruption> {
+        let sealed = |cause: &dyn std::fmt::Display| {
+            Interruption::Permanent(format!(
+                "could not decrypt the stored faces of employee {id}: {cause}"
+            ))
+        };
+        let cause = match self.enrollments.reembed(actor, id, run.stop()).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(cause) => cause,
+        };
+        match cause {
+            EnrollError::Store(error)
+            | EnrollError::Recognition(
+                RecognitionError::Store(error)
+                | RecognitionError::Reference(ReferenceError::Store(error)),
+            ) => Err(error.into()),
+            EnrollError::Recognition(RecognitionError::Engine(EngineError::Stopped)) => {
+                Err(Interruption::Stopping)
+            }
+            EnrollError::Recognition(RecognitionError::Engine(
+                error @ (EngineError::Overloaded | EngineError::Failed(_)),
+            )) => {
+                warn!(employee = %id, cause = %error, "the face engine failed in a job");
+                Err(Interruption::Retry(format!(
+                    "the face engine failed on a photo of employee {id}: see the log"
+                )))
+            }
+            EnrollError::Vault(cause) => Err(sealed(&cause)),
+            EnrollError::Recognition(RecognitionError::Reference(ReferenceError::Sealed {
+                cause,
+                ..
+            })) => Err(sealed(&cause)),
+            // A problem of one employee does not concern the others.
+            EnrollError::NotFound | EnrollError::Inactive | EnrollError::NoConsent => {
+                Ok(Reembedded::Unneeded)
+            }
+            EnrollError::PhotoCount
+            | EnrollError::Full
+            | EnrollError::NoUsablePhoto(_)
+            | EnrollError::Busy
+            | EnrollError::Duplicate { .. }
+            | EnrollError::Recognition(
+                RecognitionError::Engine(EngineError::Sample(_))
+                | RecognitionError::NoCalibration
+                | RecognitionError::NotEnrolled,
+            ) => {
+                warn!(employee = %id, %cause, "could not make a template from the stored photos");
+                Ok(Reembedded::Unusable)
+            }
+        }
     }
 }
 
-/// One person, however long the engine is busy.
-async fn one(
-    runner: &Runner,
-    turn: &Turn<'_>,
-    actor: Actor,
-    id: EmployeeId,
-) -> Result<Reembedded, Left> {
-    let sealed = |cause: &dyn std::fmt::Display| {
-        Left::Never(format!(
-            "what is kept of employee {id} cannot be opened: {cause}"
-        ))
-    };
-    let cause = match runner.enrolling.reembed(actor, id, turn.stop()).await {
-        Ok(became) => return Ok(became),
-        Err(cause) => cause,
-    };
-    match cause {
-        EnrollError::Store(error)
-        | EnrollError::Identify(
-            IdentifyError::Store(error) | IdentifyError::Reference(ReferenceError::Store(error)),
-        ) => Err(error.into()),
-        EnrollError::Identify(IdentifyError::Engine(EngineError::Stopped)) => Err(Left::Stopping),
-        EnrollError::Identify(IdentifyError::Engine(
-            error @ (EngineError::Overloaded | EngineError::Failed(_)),
-        )) => {
-            warn!(employee = %id, cause = %error, "the face engine failed in a job");
-            Err(Left::Again(format!(
-                "the face engine failed on a photo of employee {id}: see the log"
-            )))
-        }
-        EnrollError::Vault(cause) => Err(sealed(&cause)),
-        EnrollError::Identify(IdentifyError::Reference(ReferenceError::Sealed {
-            cause, ..
-        })) => Err(sealed(&cause)),
-        // What is wrong with one person is not wrong with the others.
-        EnrollError::NotFound | EnrollError::Inactive | EnrollError::NoConsent => {
-            Ok(Reembedded::Unneeded)
-        }
-        EnrollError::PhotoCount
-        | EnrollError::Full
-        | EnrollError::NoUsablePhoto(_)
-        | EnrollError::Duplicate { .. }
-        | EnrollError::Identify(
-            IdentifyError::Engine(EngineError::Sample(_))
-            | IdentifyError::NoCalibration
-            | IdentifyError::NotEnrolled,
-        ) => {
-            warn!(employee = %id, %cause, "no template was made from the photos");
-            Ok(Reembedded::Unusable)
-        }
+#[async_trait]
+impl JobHandler for Reembed {
+    fn worker(&self) -> &'static str {
+        "reembed jobs"
     }
-}
 
-/// Goes over those who need it. Who got templates in an earlier attempt is not among them.
-pub(super) async fn run(runner: &Runner, turn: &Turn<'_>) -> Result<(), Left> {
-    let job = turn.job().await;
-    let before: ReembedResult = job
-        .result
-        .and_then(|result| serde_json::from_str(&result).ok())
-        .unwrap_or_default();
-    let mut result = ReembedResult {
-        reembedded: before.reembedded,
-        ..ReembedResult::default()
-    };
-    let wanted = outdated(&runner.stores, runner.enrolling.model()).await?;
-    let mut done = result.reembedded;
-    let total = done + wanted.len() as u64;
-    turn.tell(done, total, &result).await?;
-    for id in wanted {
-        result.count(id, one(runner, turn, job.created_by, id).await?);
-        done += 1;
-        turn.tell(done, total, &result).await?;
+    /// Only jobs for the model that this instance runs.
+    fn ability(&self) -> Ability {
+        Ability {
+            kind: REEMBED,
+            payload: Some(self.enrollments.model().to_string()),
+        }
     }
-    Ok(())
+
+    /// Processes the employees without templates of the model. An employee who got templates in an
+    /// earlier attempt is skipped.
+    async fn run(&self, run: &JobRun<'_>) -> Result<(), Interruption> {
+        let job = run.job().await;
+        let before: ReembedResult = job
+            .result
+            .and_then(|result| serde_json::from_str(&result).ok())
+            .unwrap_or_default();
+        let mut result = ReembedResult {
+            reembedded: before.reembedded,
+            ..ReembedResult::default()
+        };
+        let wanted = outdated(&self.stores, self.enrollments.model()).await?;
+        let mut done = result.reembedded;
+        let total = done + wanted.len() as u64;
+        run.report(done, total, &result).await?;
+        for id in wanted {
+            result.count(id, self.reembed(run, job.created_by, id).await?);
+            done += 1;
+            run.report(done, total, &result).await?;
+        }
+        Ok(())
+    }
 }

@@ -1,9 +1,9 @@
-//! Watching: from the pictures of a camera to at most one punch a visit.
+//! CameraPipeline: turns the pictures of a camera into at most one punch per visit.
 //!
-//! A picture is glanced at first. Faces are looked for where something moved, and now and then
-//! in any case; they are followed from picture to picture, and what was picked of a track is
-//! held against the gallery until it is known whose it is. Whoever is seen for the first time in
-//! a while is punched.
+//! Each picture is first compared with an earlier one. Faces are detected if something moved, and
+//! every few seconds in any case. They are followed from picture to picture, and the best frames of
+//! a track are compared with the gallery until the person is identified. A punch is written when a
+//! person begins a new visit.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,81 +13,84 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use metrics::counter;
 use tokio::sync::Notify;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
-    identification::IdentifyError,
-    probing::Probing,
-    punching::{Origin, Outcome, PunchError, Punching, Recognised},
+    face_punches::{FacePunches, Outcome, PunchError},
+    probe_builder::ProbeBuilder,
+    punch_ledger::{LedgerError, PunchPoint},
+    recognition::{Recognition, RecognitionError, Recognized},
 };
 use crate::{
     clock::Clock,
     domain::{
         attendance::PunchKind,
-        biometrics::Views,
+        biometrics::{NobodyReason, Views},
         cameras::{Camera, Glance, Presence},
+        geometry::FaceBox,
         ids::{CameraId, EmployeeId},
         quality::Flaw,
         samples::Still,
-        tracking::{Due, FaceBox, Follower, Sighting, TrackId, Visits},
+        tracking::{Due, Follower, Sighting, TrackId, Visits},
     },
-    ports::{EngineError, Face, FaceEngine, Glancing, Sample, StoreError, Work},
+    ports::{EngineError, Face, FaceEngine, MotionSensing, Sample, StoreError, Work},
 };
 
-/// How many faces of one picture are compared, the largest first.
+/// Maximum number of faces compared per picture, the largest first.
 const FACES: usize = 6;
-/// How often a picture in which nothing moves is looked at in any case.
+/// Interval of face detection while nothing moves.
 const STILL_EVERY: SignedDuration = SignedDuration::from_secs(5);
-/// How often while somebody who is known stands there.
+/// Interval of face detection while faces are in view and nothing moves.
 const KNOWN_EVERY: SignedDuration = SignedDuration::from_secs(1);
-/// How many punches wait for the store at most; beyond, the oldest are given up, and the log
-/// tells.
+/// Maximum number of punches that wait for the store. Beyond it the oldest ones are dropped and
+/// logged.
 const WAITING_MOST: usize = 10_000;
 
-/// How many of them keep what their picture is made of, which is large.
+/// Maximum number of waiting punches that keep the image for their picture, which is large.
 const STILLS_MOST: usize = 100;
 
-/// Watches cameras.
-pub struct Watching {
+/// The pipeline from camera pictures to punches, shared by all watched cameras.
+pub struct CameraPipeline {
     engine: Arc<dyn FaceEngine>,
-    glancing: Arc<dyn Glancing>,
-    probing: Arc<Probing>,
-    punching: Arc<Punching>,
+    motion: Arc<dyn MotionSensing>,
+    probes: Arc<ProbeBuilder>,
+    recognition: Arc<Recognition>,
+    punches: Arc<FacePunches>,
     unwritten: Unwritten,
-    /// Who is there, by camera: a watch that begins anew goes on with it.
+    /// Open visits by camera. A watch that is restarted continues them.
     visits: Mutex<HashMap<CameraId, Arc<Mutex<Visits>>>>,
     clock: Arc<dyn Clock>,
 }
 
-/// What is known of one camera while it is watched.
+/// The state of one camera while it is watched.
 #[derive(Debug)]
 pub struct Watch {
     camera: Camera,
-    origin: Origin,
+    point: PunchPoint,
     follower: Follower,
     visits: Arc<Mutex<Visits>>,
-    /// What the last picture looked like in which faces were looked for, and when.
+    /// The glance of the last picture in which faces were detected, and its time.
     looked: Option<(Glance, Timestamp)>,
-    /// Those who are followed and were not known when they were looked at, when pictures are
-    /// kept: the last look may know them.
+    /// Images of tracks that no attempt has identified yet, if pictures are kept. A later attempt
+    /// may still identify the person.
     strangers: HashMap<TrackId, (Still, Timestamp)>,
 }
 
-/// What became of a picture.
+/// The outcome of looking at a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Looked {
-    /// It cannot be decoded.
+    /// The picture cannot be decoded.
     Broken,
     /// Nothing moved.
     Still,
-    /// The engine had something better to do.
+    /// The engine was busy with other work.
     Busy,
-    /// Faces were looked for.
+    /// Faces were detected.
     Faces(Box<View>),
 }
 
 impl Looked {
-    /// The word in metrics.
+    /// Returns the label for metrics.
     fn name(&self) -> &'static str {
         match self {
             Self::Broken => "broken",
@@ -98,54 +101,56 @@ impl Looked {
     }
 }
 
-/// A picture that was looked at.
+/// A picture in which faces were detected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
-    /// When.
+    /// When the picture arrived.
     pub at: Timestamp,
     /// Width, pixels.
     pub width: u32,
     /// Height, pixels.
     pub height: u32,
-    /// Those who are followed: where, and who it is once that is known.
+    /// The box of each followed face, and the employee once identified.
     pub faces: Vec<(FaceBox, Option<EmployeeId>)>,
 }
 
-/// A glance and what became of the picture.
+/// The brightness and the outcome of a picture.
 #[derive(Debug)]
 pub struct Seen {
-    /// Whether the picture is black; `None` when it cannot be decoded.
+    /// Whether the picture is black; `None` if it cannot be decoded.
     pub dark: Option<bool>,
-    /// What became of it.
+    /// The outcome.
     pub looked: Looked,
 }
 
-impl Watching {
-    /// Over an engine that remembers nothing: no picture of a camera comes twice.
+impl CameraPipeline {
+    /// Creates a pipeline. The engine needs no cache, because no picture of a camera comes twice.
     pub fn new(
         engine: Arc<dyn FaceEngine>,
-        glancing: Arc<dyn Glancing>,
-        probing: Arc<Probing>,
-        punching: Arc<Punching>,
+        motion: Arc<dyn MotionSensing>,
+        probes: Arc<ProbeBuilder>,
+        recognition: Arc<Recognition>,
+        punches: Arc<FacePunches>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             engine,
-            glancing,
-            probing,
-            punching,
+            motion,
+            probes,
+            recognition,
+            punches,
             unwritten: Unwritten::default(),
             visits: Mutex::default(),
             clock,
         }
     }
 
-    /// The punches that wait for the store.
+    /// Returns the queue of punches that wait for the store.
     pub fn unwritten(&self) -> Unwritten {
         self.unwritten.clone()
     }
 
-    /// Begins to watch a camera where others left off: with those whose visit lasts.
+    /// Starts to watch a camera and continues the open visits in `present`.
     pub fn begin(&self, camera: Camera, present: &[Presence]) -> Watch {
         let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
         let visits = visits.entry(camera.id).or_default().clone();
@@ -153,10 +158,10 @@ impl Watching {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .resume(present);
-        let same = self.probing.same_moment();
+        let same = self.probes.same_moment();
         Watch {
-            origin: Origin::from(&camera),
-            follower: Follower::new(same.zip(self.probing.same_anywhere())),
+            point: PunchPoint::from(&camera),
+            follower: Follower::new(same.zip(self.probes.same_anywhere())),
             visits,
             looked: None,
             strangers: HashMap::new(),
@@ -164,29 +169,29 @@ impl Watching {
         }
     }
 
-    /// Makes what can be made of those who were seen last, when no more pictures come.
+    /// Makes the last identification attempts after the connection to the camera is lost.
     pub fn lost(&self, watch: &mut Watch) {
         for due in watch.follower.end() {
             self.settle(watch, due);
         }
-        self.strangers_gone(watch);
+        self.keep_departed_strangers(watch);
         watch.looked = None;
     }
 
-    /// Whether a picture is black; `None` when it cannot be decoded.
+    /// Checks whether a picture is black; `None` if it cannot be decoded.
     pub async fn dark(&self, picture: Sample) -> Option<bool> {
-        let glance = self.glancing.glance(picture).await.ok()?;
+        let glance = self.motion.glance(picture).await.ok()?;
         Some(glance.dark())
     }
 
-    /// Looks at a picture that came just now.
+    /// Processes a picture that has just arrived.
     pub async fn look(&self, watch: &mut Watch, picture: Sample) -> Seen {
         let now = self.clock.now();
-        // Whose face was deleted meanwhile is nobody, also while they stay in view.
+        // After a face is deleted, the person is not identified anymore, even while in view.
         watch
             .follower
-            .forget_unless(|employee| self.punching.knows(employee));
-        let seen = match self.glancing.glance(picture.clone()).await {
+            .forget_unless(|employee| self.recognition.knows(employee));
+        let seen = match self.motion.glance(picture.clone()).await {
             Err(_) => Seen {
                 dark: None,
                 looked: Looked::Broken,
@@ -213,28 +218,30 @@ impl Watching {
         let work = Work {
             views: Views::Pair,
             embed: FACES,
+            photo: false,
+            sender: Some(watch.point.origin),
         };
         let sample = picture.clone();
-        let analysis = match self.engine.analyse_if_idle(picture, work).await {
+        let analysis = match self.engine.analyze_if_idle(picture, work).await {
             Ok(analysis) => analysis,
             Err(EngineError::Overloaded | EngineError::Stopped) => {
-                watch.follower.blinded();
+                watch.follower.picture_skipped();
                 return Looked::Busy;
             }
             Err(EngineError::Sample(_)) => return Looked::Broken,
             Err(EngineError::Failed(cause)) => {
-                warn!(camera = %watch.camera.id, %cause, "a picture could not be looked at");
+                warn!(camera = %watch.camera.id, %cause, "could not analyze a picture");
                 return Looked::Broken;
             }
         };
         watch.looked = Some((glance, now));
         let sighting = |face: Face| Sighting {
             bounds: face.bounds,
-            frame: self.probing.usable(face, &sample).ok(),
+            frame: self.probes.usable(face, &sample).ok(),
         };
         let sightings = analysis.faces.into_iter().map(sighting).collect();
         watch.follower.begin(now);
-        // Those who are no more to be seen go before others come to their place.
+        // Tracks that are out of sight end before new faces can take their place.
         self.settle_due(watch, now);
         watch.follower.see(now, sightings);
         watch.extend_visits(now);
@@ -251,93 +258,105 @@ impl Watching {
         for due in watch.follower.due(now) {
             self.settle(watch, due);
         }
-        self.strangers_gone(watch);
+        self.keep_departed_strangers(watch);
     }
 
-    /// Tells of those who are followed no more and were known by nobody, whatever was looked at.
-    fn strangers_gone(&self, watch: &mut Watch) {
+    /// Requests pictures of people who were not recognized and are no longer followed.
+    fn keep_departed_strangers(&self, watch: &mut Watch) {
         let there: Vec<_> = watch.follower.tracks().iter().map(|one| one.id).collect();
         let gone = watch
             .strangers
             .extract_if(|track, _| !there.contains(track));
         for (_, (still, at)) in gone {
-            self.punching.nobody(&watch.origin, at, Some(still));
+            self.punches.keep_unknown(&watch.point, at, Some(still));
         }
     }
 
-    /// Finds out whose a track is; of a new visit, a punch is to be written. Nothing is waited for
-    /// here: what was seen is kept from this moment on, whatever becomes of the watch.
+    /// Identifies the person of a track, and queues a punch if a new visit begins. This never
+    /// waits, so the punch is queued even if the watch ends right afterwards.
     fn settle(&self, watch: &mut Watch, due: Due) {
-        let ready = match self.probing.fuse(due.frames, Flaw::NoFace) {
+        let ready = match self.probes.fuse(due.frames, Flaw::NoFace) {
             Ok(ready) => ready,
             Err(flaw) => {
-                info!(camera = %watch.camera.id, flaw = flaw.reason(), "somebody is not taken");
+                info!(camera = %watch.camera.id, flaw = flaw.reason(), "face rejected");
                 return;
             }
         };
-        let recognised = match self.punching.recognise(&ready, due.look) {
-            Ok(recognition) => recognition.recognised,
-            Err(cause @ IdentifyError::NoCalibration) => {
+        let recognized = match self.recognition.recognize(&ready, due.look) {
+            Ok(verdict) => verdict.recognized,
+            Err(cause @ RecognitionError::NoCalibration) => {
                 warn!(%cause);
                 return;
             }
             Err(cause) => {
-                warn!(camera = %watch.camera.id, %cause, "nobody could be recognised");
-                watch.follower.not_looked(due.track);
+                warn!(camera = %watch.camera.id, %cause, "could not recognize a face");
+                watch.follower.return_look(due.track);
                 return;
             }
         };
-        let Some(recognised) = recognised else {
-            if let Some(still) = ready.still {
-                watch.strangers.insert(due.track, (still, due.at));
+        let recognized = match recognized {
+            Ok(recognized) => recognized,
+            Err(reason) => {
+                let (camera, look, why) = (watch.camera.id, due.look.number(), reason.as_str());
+                match reason {
+                    // Strangers are frequent.
+                    NobodyReason::Unknown => debug!(%camera, look, reason = why, "nobody"),
+                    // An enrolled person may be waiting for their punch.
+                    NobodyReason::Margin | NobodyReason::LookAlike => {
+                        info!(%camera, look, reason = why, "nobody");
+                    }
+                }
+                if let Some(still) = ready.still {
+                    watch.strangers.insert(due.track, (still, due.at));
+                }
+                return;
             }
-            return;
         };
         watch.strangers.remove(&due.track);
-        let employee = recognised.employee;
-        watch.follower.known(due.track, employee);
+        let employee = recognized.employee;
+        watch.follower.assign(due.track, employee);
         if watch.visit(employee, due.at) {
             self.unwritten.add(Waiting {
-                origin: watch.origin.clone(),
-                recognised,
+                point: watch.point.clone(),
+                recognized,
                 at: due.at,
                 kind: watch.camera.direction.kind(),
             });
         }
     }
 
-    /// Writes a punch; false when it has to wait on.
+    /// Writes a punch. Returns false if it has to wait for the store.
     async fn write(&self, punch: Waiting) -> bool {
         let Waiting {
-            origin,
-            recognised,
+            point,
+            recognized,
             at,
             kind,
         } = punch;
-        let employee = recognised.employee;
+        let employee = recognized.employee;
         let written = self
-            .punching
-            .punch_recognised(&origin, recognised, at, kind)
+            .punches
+            .record_recognized(&point, recognized, at, kind)
             .await;
         match written {
             Ok(Outcome::Punched { .. }) => {}
-            Ok(outcome) => info!(%employee, outcome = outcome.name(), "seen by a camera"),
-            Err(PunchError::Store(
+            Ok(outcome) => info!(%employee, outcome = outcome.name(), "no punch written"),
+            Err(PunchError::Ledger(LedgerError::Store(
                 cause @ (StoreError::Unavailable(_) | StoreError::Refused(_)),
-            )) => {
-                warn!(%employee, %cause, "a punch waits for the store");
+            ))) => {
+                warn!(%employee, %cause, "could not write a punch; retrying");
                 return false;
             }
-            Err(PunchError::Contended) => return false,
-            // Waiting would help nobody, and hold up all others.
-            Err(cause) => error!(%employee, %at, %cause, "a punch could not be written"),
+            Err(PunchError::Ledger(LedgerError::Contended)) => return false,
+            // A retry would fail again and hold up all other punches.
+            Err(cause) => error!(%employee, %at, %cause, "could not write a punch; dropped"),
         }
         true
     }
 
-    /// Writes the punches that wait, the oldest first; false when some have to wait on. A punch
-    /// waits until it is written, so nothing is lost when this is dropped half-way: it is written
-    /// again then, and found to be there.
+    /// Writes the waiting punches, the oldest first. Returns false if some must wait for the store.
+    /// A punch stays in the queue until it is written, so nothing is lost if this future is
+    /// dropped: the next call writes it again, and the ledger recognizes the repeat.
     pub async fn write_waiting(&self) -> bool {
         while let Some((number, punch)) = self.unwritten.first() {
             if !self.write(punch).await {
@@ -348,34 +367,34 @@ impl Watching {
         true
     }
 
-    /// Those before a camera whose visit lasts. Whoever was erased or is not enrolled any more is
-    /// left out: what is noted of a camera shall not bring them back.
+    /// Returns the open visits at a camera. People who were erased or are not enrolled anymore are
+    /// left out, so that the camera's stored presence does not restore them.
     pub fn present(&self, watch: &Watch, now: Timestamp) -> Vec<Presence> {
         let mut present = watch.present(now);
-        present.retain(|one| self.punching.knows(one.employee));
+        present.retain(|one| self.recognition.knows(one.employee));
         present
     }
 }
 
 impl Watch {
-    /// The camera.
+    /// Returns the camera.
     pub fn camera(&self) -> &Camera {
         &self.camera
     }
 
-    /// Those whose visit lasts.
+    /// Returns the open visits.
     pub fn present(&self, now: Timestamp) -> Vec<Presence> {
         let visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
         visits.present(now, self.camera.visit.duration())
     }
 
-    /// Notes that somebody was there at a moment; whether that is a new visit.
+    /// Records that a person was seen. Returns whether that begins a new visit.
     fn visit(&self, employee: EmployeeId, at: Timestamp) -> bool {
         let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
         visits.seen(employee, at, self.camera.visit.duration())
     }
 
-    /// Whoever is known and still there goes on with their visit.
+    /// Extends the visits of identified people who are still in view.
     fn extend_visits(&self, now: Timestamp) {
         for track in self.follower.tracks() {
             if let (Some(employee), true) = (track.employee, track.seen_at(now)) {
@@ -384,17 +403,17 @@ impl Watch {
         }
     }
 
-    /// Whether faces are looked for in a picture.
+    /// Checks whether faces should be detected in a picture.
     fn worth_a_look(&self, glance: &Glance, now: Timestamp) -> bool {
         let Some((before, at)) = &self.looked else {
             return true;
         };
         let since = now.duration_since(*at);
-        let somebody = !self.follower.tracks().is_empty();
-        self.follower.curious()
+        let occupied = !self.follower.tracks().is_empty();
+        self.follower.has_undecided()
             || glance.moved_since(before)
             || since >= STILL_EVERY
-            || somebody && since >= KNOWN_EVERY
+            || occupied && since >= KNOWN_EVERY
     }
 
     fn faces(&self, now: Timestamp) -> Vec<(FaceBox, Option<EmployeeId>)> {
@@ -407,23 +426,23 @@ impl Watch {
     }
 }
 
-/// A punch that is to be written.
+/// A punch that waits to be written.
 #[derive(Debug, Clone)]
 struct Waiting {
-    origin: Origin,
-    recognised: Recognised,
+    point: PunchPoint,
+    recognized: Recognized,
     at: Timestamp,
     kind: Option<PunchKind>,
 }
 
-/// Punches that are to be written. They outlive the watch that made them, so that nobody's is
-/// lost while the store is away.
+/// The queue of punches that wait for the store. It outlives the watch that queued them, so that no
+/// punch is lost while the store is unavailable.
 #[derive(Debug, Clone, Default)]
 pub struct Unwritten(Arc<(Mutex<Queue>, Notify)>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// How many were taken out of it: the number of the first.
+    /// The number of punches removed so far, which is the number of the first one in the queue.
     first: u64,
     waiting: VecDeque<Waiting>,
 }
@@ -436,10 +455,10 @@ impl Unwritten {
     fn add(&self, mut punch: Waiting) {
         let mut queue = self.queue();
         if queue.waiting.len() >= STILLS_MOST {
-            punch.recognised.still = None;
+            punch.recognized.still = None;
         }
         if queue.waiting.len() >= WAITING_MOST {
-            error!("the store was away for so long that the oldest punch that waited is lost");
+            error!("the store was unavailable for too long; dropped the oldest waiting punch");
             queue.waiting.pop_front();
             queue.first += 1;
         }
@@ -447,13 +466,13 @@ impl Unwritten {
         self.0.1.notify_one();
     }
 
-    /// The first with its number; it stays.
+    /// Returns the first punch and its number without removing it.
     fn first(&self) -> Option<(u64, Waiting)> {
         let queue = self.queue();
         Some((queue.first, queue.waiting.front()?.clone()))
     }
 
-    /// Takes out the first, if it has this number still.
+    /// Removes the first punch if it still has this number.
     fn done(&self, number: u64) {
         let mut queue = self.queue();
         if queue.first == number && queue.waiting.pop_front().is_some() {
@@ -461,17 +480,17 @@ impl Unwritten {
         }
     }
 
-    /// How many wait.
+    /// Returns how many punches wait.
     pub fn len(&self) -> usize {
         self.queue().waiting.len()
     }
 
-    /// Whether none waits.
+    /// Checks whether no punch waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns when there may be some.
+    /// Waits until a punch may have been queued.
     pub async fn changed(&self) {
         self.0.1.notified().await;
     }

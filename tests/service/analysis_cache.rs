@@ -1,4 +1,4 @@
-//! What was seen is remembered, and a cache that knows nothing holds nobody up.
+//! Analyses are cached, and an unavailable cache delays no one.
 
 use std::{
     sync::{
@@ -14,15 +14,15 @@ use rollcall::{
     clock::SystemClock,
     domain::biometrics::{Calibration, ModelId, Views},
     ports::{Analysis, Cache, EngineError, FaceEngine, Sample, Work},
-    service::{sealed_cache::SealedCache, seen::Remembering},
+    service::{analysis_cache::CachedEngine, sealed_cache::SealedCache},
     storage::memory::MemoryCache,
     vault::Vault,
 };
 use zeroize::Zeroizing;
 
-use crate::world::ScriptedEngine;
+use crate::scripted::ScriptedEngine;
 
-/// Counts what it looks at, each for so long.
+/// An engine that counts its analyses, each of which takes this long.
 struct Counting {
     engine: ScriptedEngine,
     looks: AtomicUsize,
@@ -53,6 +53,10 @@ impl FaceEngine for Counting {
         self.engine.calibration()
     }
 
+    fn enrollment_views(&self) -> Views {
+        Views::All
+    }
+
     fn judges_liveness(&self) -> bool {
         false
     }
@@ -61,19 +65,19 @@ impl FaceEngine for Counting {
         "counting"
     }
 
-    async fn analyse(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
+    async fn analyze(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
         self.looks.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(self.takes).await;
-        self.engine.analyse(sample, work).await
+        self.engine.analyze(sample, work).await
     }
 
-    /// Never idle.
-    async fn analyse_if_idle(&self, _: Sample, _: Work) -> Result<Analysis, EngineError> {
+    /// It is never idle.
+    async fn analyze_if_idle(&self, _: Sample, _: Work) -> Result<Analysis, EngineError> {
         Err(EngineError::Overloaded)
     }
 }
 
-/// A cache as it is while Redis is away.
+/// A cache while Redis is unavailable.
 struct Empty;
 
 #[async_trait]
@@ -81,21 +85,11 @@ impl Cache for Empty {
     async fn get(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
-    async fn get_many(&self, keys: &[String]) -> Vec<Option<Vec<u8>>> {
-        vec![None; keys.len()]
-    }
     async fn set(&self, _: &str, _: &[u8], _: Duration) {}
-    async fn set_many(&self, _: &[(String, Vec<u8>)], _: Duration) {}
     async fn add(&self, _: &str, _: &[u8], _: Duration) -> bool {
         false
     }
     async fn delete(&self, _: &[String]) -> u64 {
-        0
-    }
-    async fn clear(&self, _: &str) -> u64 {
-        0
-    }
-    async fn increment(&self, _: &str, _: i64, _: Duration) -> i64 {
         0
     }
     async fn ttl(&self, _: &str) -> Option<Duration> {
@@ -104,14 +98,16 @@ impl Cache for Empty {
 }
 
 const WORK: Work = Work {
+    sender: None,
     views: Views::Pair,
     embed: 1,
+    photo: false,
 };
 
-fn over(engine: &Arc<Counting>, cache: Arc<dyn Cache>) -> Remembering {
+fn over(engine: &Arc<Counting>, cache: Arc<dyn Cache>) -> CachedEngine {
     let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
     let sealed = SealedCache::new("embeddings", cache, vault, Arc::new(SystemClock));
-    Remembering::new(engine.clone(), Some(sealed))
+    CachedEngine::new(engine.clone(), Some(sealed))
 }
 
 fn ann() -> Sample {
@@ -119,22 +115,22 @@ fn ann() -> Sample {
 }
 
 #[tokio::test]
-async fn a_cache_that_is_away_holds_nobody_up() {
+async fn an_unavailable_cache_delays_no_one() {
     let engine = Counting::new(Duration::ZERO);
     let one = over(&engine, Arc::new(Empty));
-    let seen = tokio::time::timeout(Duration::from_secs(5), one.analyse(ann(), WORK)).await;
+    let seen = tokio::time::timeout(Duration::from_secs(5), one.analyze(ann(), WORK)).await;
     assert_eq!(seen.unwrap().unwrap().faces.len(), 1);
-    // This process remembers it by itself.
-    one.analyse(ann(), WORK).await.unwrap();
+    // This process has its own cache.
+    one.analyze(ann(), WORK).await.unwrap();
     assert_eq!(engine.looks(), 1);
 }
 
 #[tokio::test]
-async fn of_two_instances_one_looks_however_long_it_takes() {
+async fn only_one_of_two_instances_analyzes_however_long_it_takes() {
     let engine = Counting::new(Duration::from_millis(1200));
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new(1 << 20));
     let (one, two) = (over(&engine, cache.clone()), over(&engine, cache));
-    let both = [one.analyse(ann(), WORK), two.analyse(ann(), WORK)];
+    let both = [one.analyze(ann(), WORK), two.analyze(ann(), WORK)];
     for seen in join_all(both).await {
         assert_eq!(seen.unwrap().faces.len(), 1);
     }
@@ -142,10 +138,10 @@ async fn of_two_instances_one_looks_however_long_it_takes() {
 }
 
 #[tokio::test]
-async fn what_can_wait_is_asked_of_the_engine_as_such() {
+async fn background_analyses_stay_background_analyses() {
     let engine = Counting::new(Duration::ZERO);
     let one = over(&engine, Arc::new(Empty));
-    let later = one.analyse_if_idle(ann(), WORK).await;
+    let later = one.analyze_if_idle(ann(), WORK).await;
     assert_eq!(later.unwrap_err(), EngineError::Overloaded);
     assert_eq!(engine.looks(), 0);
 }

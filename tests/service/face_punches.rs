@@ -1,18 +1,19 @@
-//! Punching: exactly once, whatever is repeated, and never for somebody who may not.
+//! Punches of faces: exactly once, whatever is repeated, and only for people who may punch.
 
 use futures::future::join_all;
 use jiff::SignedDuration;
 use rollcall::{
     domain::{
-        attendance::{ClockSource, PunchKind},
-        biometrics::Look,
+        attendance::{ClockSource, Origin, Proof, PunchKind},
+        biometrics::{Look, NobodyReason, Views},
+        grants::Reach,
         quality::Flaw,
         text::IdempotencyKey,
     },
     ports::{Page, PunchFilter},
     service::{
-        employees::EmployeeChange,
-        punching::{Outcome, PunchAnswer, PunchError, PunchRequest},
+        face_punches::{Outcome, PunchAnswer, PunchError, PunchRequest},
+        punch_ledger::LedgerError,
     },
 };
 
@@ -42,10 +43,16 @@ fn kind(answer: &PunchAnswer) -> PunchKind {
     }
 }
 
+fn unknown(more: bool) -> Outcome {
+    let reason = NobodyReason::Unknown;
+    Outcome::Nobody { reason, more }
+}
+
 async fn punches(world: &Instance) -> usize {
     world
-        .punching
+        .ledger
         .list(
+            &Reach::Everything,
             &PunchFilter::default(),
             &Page {
                 after: None,
@@ -62,8 +69,8 @@ fn minutes(count: i64) -> SignedDuration {
 }
 
 #[tokio::test]
-async fn somebody_comes_in_is_told_so_and_leaves() {
-    let world = instance().await;
+async fn a_person_comes_in_and_leaves() {
+    let world = instance();
     let ann = world.enrolled("ann").await;
     world.enrolled("bob").await;
     let kiosk = world.kiosk().await;
@@ -77,9 +84,10 @@ async fn somebody_comes_in_is_told_so_and_leaves() {
         unreachable!()
     };
     assert_eq!(
-        (first.employee, first.device, first.sequence),
-        (ann.id, kiosk.id, 1)
+        (first.employee, first.origin, first.sequence),
+        (ann.id, Origin::Device(kiosk.id), 1)
     );
+    assert!(matches!(first.proof, Proof::Face(_)));
 
     world.clock.advance(SignedDuration::from_secs(59));
     let again = world.punch(&kiosk, burst(&["ann~0.2#b"])).await.unwrap();
@@ -94,8 +102,8 @@ async fn somebody_comes_in_is_told_so_and_leaves() {
 }
 
 #[tokio::test]
-async fn a_key_gets_its_first_answer_whatever_that_was() {
-    let world = instance().await;
+async fn a_key_gets_its_first_response_again() {
+    let world = instance();
     world.enrolled("ann").await;
     let kiosk = world.kiosk().await;
     let first = world.punch(&kiosk, keyed(&["ann"], "k1")).await.unwrap();
@@ -103,15 +111,15 @@ async fn a_key_gets_its_first_answer_whatever_that_was() {
     let nobody = world.punch(&kiosk, keyed(&["eve"], "k3")).await.unwrap();
     let nothing = world.punch(&kiosk, keyed(&[""], "k4")).await.unwrap();
     assert!(matches!(cooldown.outcome, Outcome::Cooldown { .. }));
-    assert_eq!(nobody.outcome, Outcome::Nobody { more: false });
+    assert_eq!(nobody.outcome, unknown(false));
     assert_eq!(nothing.outcome, Outcome::NoFace);
 
-    // Long after the cooldown, so that each would now be answered differently.
+    // Long after the cooldown, so that each request would now get another response.
     world.clock.advance(minutes(90));
     let eve = world.person("eve").await;
     world.enroll(eve.id, &["eve"]).await.unwrap();
     let after_restart = world.another();
-    after_restart.references.fill().await.unwrap();
+    after_restart.loader.fill().await.unwrap();
     for (key, texts, expected) in [
         ("k1", ["ann"], &first),
         ("k2", ["ann"], &cooldown),
@@ -137,16 +145,22 @@ async fn a_key_gets_its_first_answer_whatever_that_was() {
 
 #[tokio::test]
 async fn a_key_is_for_one_request_of_one_device() {
-    let world = instance().await;
+    let world = instance();
     world.enrolled("ann").await;
     world.enrolled("bob").await;
     let (kiosk, other) = (world.kiosk().await, world.kiosk().await);
     world.punch(&kiosk, keyed(&["ann"], "k")).await.unwrap();
     let reused = world.punch(&kiosk, keyed(&["bob"], "k")).await;
-    assert!(matches!(reused, Err(PunchError::KeyReused)));
+    assert!(matches!(
+        reused,
+        Err(PunchError::Ledger(LedgerError::KeyReused))
+    ));
     world.punch(&kiosk, keyed(&["eve"], "n")).await.unwrap();
     let reused = world.punch(&kiosk, keyed(&["bob"], "n")).await;
-    assert!(matches!(reused, Err(PunchError::KeyReused)));
+    assert!(matches!(
+        reused,
+        Err(PunchError::Ledger(LedgerError::KeyReused))
+    ));
     assert_eq!(
         kind(&world.punch(&other, keyed(&["bob"], "k")).await.unwrap()),
         PunchKind::In
@@ -154,11 +168,11 @@ async fn a_key_is_for_one_request_of_one_device() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_on_two_instances_one_punch_is_written() {
-    let world = instance().await;
+async fn concurrent_requests_on_two_instances_write_one_punch() {
+    let world = instance();
     world.enrolled("ann").await;
     let second = world.another();
-    second.references.fill().await.unwrap();
+    second.loader.fill().await.unwrap();
     let kiosk = world.kiosk().await;
     let attempts = (0..40).map(|number| {
         let at = if number % 2 == 0 { &world } else { &second };
@@ -181,11 +195,11 @@ async fn of_many_at_once_on_two_instances_one_punch_is_written() {
 }
 
 #[tokio::test]
-async fn of_many_retries_at_once_all_get_the_same_punch() {
-    let world = instance().await;
+async fn concurrent_retries_all_get_the_same_punch() {
+    let world = instance();
     world.enrolled("ann").await;
     let second = world.another();
-    second.references.fill().await.unwrap();
+    second.loader.fill().await.unwrap();
     let kiosk = world.kiosk().await;
     let attempts = (0..40).map(|number| {
         let at = if number % 2 == 0 { &world } else { &second };
@@ -213,14 +227,14 @@ async fn of_many_retries_at_once_all_get_the_same_punch() {
 
 #[tokio::test]
 async fn a_burst_is_of_one_person_and_its_good_frames() {
-    let world = instance().await;
+    let world = instance();
     world.enrolled("ann").await;
     world.enrolled("bob").await;
     let kiosk = world.kiosk().await;
     let mixed = burst(&[
+        "",
         "ann~0.05#1",
         "bob sharpness=20",
-        "",
         "ann~0.05#2",
         "ann width=20",
     ]);
@@ -228,11 +242,11 @@ async fn a_burst_is_of_one_person_and_its_good_frames() {
     let Outcome::Punched { punch } = answer.outcome else {
         panic!("{answer:?}")
     };
-    assert_eq!(punch.evidence.frames, 2);
+    assert_eq!(punch.proof.evidence().unwrap().frames, 2);
     assert_eq!(
         world
             .employees
-            .find(punch.employee)
+            .find(&Reach::Everything, punch.employee)
             .await
             .unwrap()
             .name
@@ -242,8 +256,32 @@ async fn a_burst_is_of_one_person_and_its_good_frames() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_picture_is_told() {
-    let world = instance().await;
+async fn frames_are_analyzed_in_full_only_if_a_quick_look_does_not_suffice() {
+    let world = instance();
+    world.enrolled("ann").await;
+    let kiosk = world.kiosk().await;
+    for (frames, full) in [
+        (&["ann~0.1#1", "ann~0.1#2", "ann~0.1#3"][..], 0),
+        (&["ann~0.1#4"], 0),
+        // A stranger, who is not even close.
+        (&["zoe"], 0),
+        // Close, or without a face at first: all frames count.
+        (&["ann~0.48#far"], 1),
+        (&["zoe", "ann", "ann~0.1#5"], 3),
+        (&["", "ann~0.1#6"], 2),
+    ] {
+        world.engine.works.lock().unwrap().clear();
+        world.punch(&kiosk, burst(frames)).await.unwrap();
+        let works = world.engine.works.lock().unwrap();
+        let views = |wanted| works.iter().filter(|work| work.views == wanted).count();
+        let found = (views(Views::One), views(Views::Pair));
+        assert_eq!(found, (1, full), "{frames:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_flaw_of_a_picture_is_reported() {
+    let world = instance();
     world.enrolled("ann").await;
     let kiosk = world.kiosk().await;
     for (frames, expected) in [
@@ -262,7 +300,7 @@ async fn what_is_wrong_with_a_picture_is_told() {
                 flaw: Flaw::TurnedAway,
             },
         ),
-        (&["ann live=0.9", "ann live=0.05"], Outcome::Attack),
+        (&["ann live=0.05", "ann live=0.9"], Outcome::Attack),
         (&["", ""], Outcome::NoFace),
     ] {
         assert_eq!(
@@ -274,8 +312,8 @@ async fn what_is_wrong_with_a_picture_is_told() {
 }
 
 #[tokio::test]
-async fn a_later_look_is_held_to_more_and_the_last_asks_for_no_other() {
-    let world = instance().await;
+async fn later_attempts_are_stricter_and_the_last_asks_for_no_other() {
+    let world = instance();
     world.enrolled("ann").await;
     let kiosk = world.kiosk().await;
     let mut thresholds = Vec::new();
@@ -287,11 +325,7 @@ async fn a_later_look_is_held_to_more_and_the_last_asks_for_no_other() {
         };
         let answer = world.punch(&kiosk, request).await.unwrap();
         thresholds.push(answer.numbers.unwrap().threshold.value());
-        assert_eq!(
-            answer.outcome,
-            Outcome::Nobody { more: number < 3 },
-            "look {number}"
-        );
+        assert_eq!(answer.outcome, unknown(number < 3), "look {number}");
     }
     assert!(
         thresholds.is_sorted() && thresholds[0] < thresholds[2],
@@ -300,8 +334,8 @@ async fn a_later_look_is_held_to_more_and_the_last_asks_for_no_other() {
 }
 
 #[tokio::test]
-async fn who_may_not_punch_is_nobody_even_to_a_gallery_that_lags() {
-    let world = instance().await;
+async fn people_who_may_not_punch_are_nobody_even_in_an_outdated_gallery() {
+    let world = instance();
     let kiosk = world.kiosk().await;
     let (left, faceless, gone) = (
         world.enrolled("ann").await,
@@ -309,22 +343,19 @@ async fn who_may_not_punch_is_nobody_even_to_a_gallery_that_lags() {
         world.enrolled("cy").await,
     );
     let lagging = world.another();
-    lagging.references.fill().await.unwrap();
-    let inactive = EmployeeChange {
-        active: Some(false),
-        ..EmployeeChange::default()
-    };
+    lagging.loader.fill().await.unwrap();
+    let inactive = world.change(left.id, |settings| settings.active = false);
+    inactive.await.unwrap();
     world
         .employees
-        .change(ADMIN, left.id, inactive)
+        .delete_face(&Reach::Everything, ADMIN, faceless.id)
         .await
         .unwrap();
     world
         .employees
-        .delete_face(ADMIN, faceless.id)
+        .delete(&Reach::Everything, ADMIN, gone.id)
         .await
         .unwrap();
-    world.employees.delete(ADMIN, gone.id).await.unwrap();
     for name in ["ann", "bob", "cy"] {
         assert_eq!(rollcall::ports::Gallery::people(&*lagging.gallery), 3);
         for at in [&world, &lagging] {
@@ -335,15 +366,8 @@ async fn who_may_not_punch_is_nobody_even_to_a_gallery_that_lags() {
             );
         }
     }
-    let active = EmployeeChange {
-        active: Some(true),
-        ..EmployeeChange::default()
-    };
-    world
-        .employees
-        .change(ADMIN, left.id, active)
-        .await
-        .unwrap();
+    let active = world.change(left.id, |settings| settings.active = true);
+    active.await.unwrap();
     assert_eq!(
         kind(&world.punch(&kiosk, burst(&["ann"])).await.unwrap()),
         PunchKind::In
@@ -351,8 +375,8 @@ async fn who_may_not_punch_is_nobody_even_to_a_gallery_that_lags() {
 }
 
 #[tokio::test]
-async fn offline_captures_take_their_place_and_are_marked() {
-    let world = instance().await;
+async fn offline_captures_are_ordered_by_time_and_marked() {
+    let world = instance();
     world.enrolled("ann").await;
     let kiosk = world.kiosk().await;
     let now = rollcall::clock::Clock::now(&*world.clock);
@@ -369,7 +393,7 @@ async fn offline_captures_take_their_place_and_are_marked() {
         (now - minutes(240), ClockSource::Device, PunchKind::In)
     );
     assert_eq!(punch.recorded_at, now);
-    // Flushed out of order: an out at noon, then a break that began before it.
+    // Sent out of order: an out at noon, then a break that began before it.
     assert_eq!(
         kind(&world.punch(&kiosk, offline(5)).await.unwrap()),
         PunchKind::Out
@@ -380,7 +404,7 @@ async fn offline_captures_take_their_place_and_are_marked() {
         kind(&world.punch(&kiosk, pause).await.unwrap()),
         PunchKind::BreakStart
     );
-    // Half a minute before the out that is there: the same visit.
+    // Half a minute before the existing out: the same visit.
     let mut echo = offline(5);
     echo.captured_at = echo
         .captured_at
@@ -390,7 +414,7 @@ async fn offline_captures_take_their_place_and_are_marked() {
         Outcome::Cooldown { .. }
     ));
 
-    // A live punch; what this device claims to have captured before it gets the server's time.
+    // After a live punch, captures of this device that claim an earlier time get the server's time.
     world.clock.advance(minutes(10));
     world.punch(&kiosk, burst(&["ann"])).await.unwrap();
     world.clock.advance(minutes(10));

@@ -1,0 +1,16 @@
+//! The kinds of jobs. A new kind is a file with its [`JobHandler`], and a row here.
+
+use std::sync::Arc;
+
+use super::{
+    handler::{JobHandler, JobServices, JobType},
+    import, reembed,
+};
+
+/// Every kind of jobs that this program runs.
+pub static KINDS: &[JobType] = &[import::TYPE, reembed::TYPE];
+
+/// Returns a handler of every kind.
+pub fn handlers(services: &JobServices) -> Vec<Arc<dyn JobHandler>> {
+    KINDS.iter().map(|kind| (kind.handler)(services)).collect()
+}
