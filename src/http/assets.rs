@@ -1,4 +1,4 @@
-//! The pages: embedded in the binary, read from disk in development or where a setting says so.
+//! The pages: embedded in the binary, or read from disk in development and where a setting says so.
 
 use std::{
     borrow::Cow,
@@ -19,12 +19,12 @@ use super::{
     problem::{Code, Problem},
 };
 
-/// The folder `static/` as it was when the binary was built; in debug builds as it is.
+/// The folder `static/`: as it was when the binary was built; in debug builds, as it is now.
 #[derive(RustEmbed)]
 #[folder = "static/"]
 struct Embedded;
 
-/// Serves a file of the pages. An address without an extension names the page of that name.
+/// Serves a file of the pages. An address without an extension names a page.
 pub async fn serve_asset(
     State(state): State<HttpState>,
     method: Method,
@@ -33,30 +33,29 @@ pub async fn serve_asset(
 ) -> Result<Response, Problem> {
     let path = uri.path();
     if path.starts_with("/api/") {
-        return Err(Problem::new(Code::NotFound, NOTHING));
+        return Err(Problem::no_such_address());
     }
     if !matches!(method, Method::GET | Method::HEAD) {
         return Err(
-            Problem::new(Code::MethodNotAllowed, "pages can only be read")
+            Problem::new(Code::MethodNotAllowed, "pages accept GET and HEAD only")
                 .header(header::ALLOW, HeaderValue::from_static("GET,HEAD")),
         );
     }
     match page(&state, path, &headers).await {
-        // For a person, a page that leads back.
+        // A person gets a page with a way back.
         None if wants_page(&headers) => {
             let page = page(&state, NOT_FOUND, &HeaderMap::new()).await;
             page.map(|page| (StatusCode::NOT_FOUND, page).into_response())
         }
         found => found,
     }
-    .ok_or_else(|| Problem::new(Code::NotFound, NOTHING))
+    .ok_or_else(Problem::no_such_address)
 }
 
 /// The page for addresses that lead nowhere.
 const NOT_FOUND: &str = "/not-found";
 
-const NOTHING: &str = "there is nothing at this address";
-
+/// Checks whether a browser navigates to the address.
 fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers
         .get(header::ACCEPT)
@@ -64,14 +63,14 @@ fn wants_page(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// The API's documentation page.
+/// Serves the page of the API's documentation.
 pub async fn serve_docs(
     State(state): State<HttpState>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     page(&state, "/api-docs", &headers)
         .await
-        .ok_or_else(|| Problem::new(Code::NotFound, NOTHING))
+        .ok_or_else(Problem::no_such_address)
 }
 
 async fn page(state: &HttpState, path: &str, headers: &HeaderMap) -> Option<Response> {
@@ -80,16 +79,16 @@ async fn page(state: &HttpState, path: &str, headers: &HeaderMap) -> Option<Resp
         Some(folder) => Cow::Owned(tokio::fs::read(folder.join(&name)).await.ok()?),
         None => name.to_str().and_then(Embedded::get)?.data,
     };
-    Some(answer(&name, data, headers))
+    Some(respond(&name, data, headers))
 }
 
-fn answer(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Response {
+fn respond(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Response {
     let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&data)[..16]));
     let known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|known| {
-            // Compression marks the tag as weak on its way out.
+            // Compression marks the tag as weak.
             known.split(',').any(|tag| {
                 let tag = tag.trim();
                 tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
@@ -107,13 +106,13 @@ fn answer(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Respons
     if let Ok(etag) = HeaderValue::try_from(etag) {
         headers.insert(header::ETAG, etag);
     }
-    // Asked again every time, answered with 304: nobody runs last week's page.
+    // Browsers revalidate each time and get 304, so that no page is older than the service.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
-/// The file behind an address: a file of the folder under `/static/`, a page by its name
-/// anywhere else; `None` for an address that leads out of the folder or to a hidden file.
+/// Returns the file of an address: under `/static/` a file of the folder, elsewhere a page by its
+/// name. Returns `None` for an address that leads out of the folder or to a hidden file.
 fn file_name(path: &str) -> Option<PathBuf> {
     let (name, page) = match path.strip_prefix("/static/") {
         Some(file) => (file, false),

@@ -1,5 +1,5 @@
-//! Who asks, and whether they may. [`Allowed`] can only be made by the extractor that checked
-//! the permission, so a handler that takes one cannot forget to.
+//! Authentication and permissions. Only the extractor that checked a permission can make an
+//! [`Allowed`], so a handler that takes one cannot forget the check.
 
 use std::marker::PhantomData;
 
@@ -15,13 +15,15 @@ use super::{
     session,
 };
 use crate::domain::{
-    accounts::{Account, Actor, Permission},
+    accounts::{Account, Actor},
+    attendance::Origin,
     devices::Device,
+    grants::{Permission, Reach},
 };
 
-/// Something that is allowed or not, as a type.
+/// A permission as a type.
 pub trait Permit: Send + Sync {
-    /// Which permission.
+    /// The permission.
     const PERMISSION: Permission;
 }
 
@@ -37,58 +39,68 @@ macro_rules! permits {
 }
 
 permits! {
-    /// Read employees, punches, what is enrolled.
+    /// Read employees, punches and templates' descriptions.
     Reading => Read;
+    /// See sites, devices, cameras and the state of the service.
+    Surveying => Survey;
     /// Add and change employees.
     Correcting => Correct;
     /// Enroll faces, delete templates.
     Enrolling => Enroll;
-    /// Manage devices, delete employees.
+    /// Manage sites, devices, cameras and jobs, delete employees, read the audit trail.
     Administering => Administer;
     /// Identify and verify without a punch.
     Identifying => Identify;
-    /// Look at pictures of punches and of unknown faces.
+    /// See pictures of punches and of unknown faces.
     Looking => Look;
     /// Punch with a face.
     Punching => Punch;
 }
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    /// Somebody who is signed in.
+    /// An account that is signed in.
     Account(Account),
-    /// A device, by its token.
+    /// A device, identified by its token.
     Device(Device),
 }
 
 impl Caller {
-    /// Devices may punch and identify, nothing else; accounts what their role says.
-    fn permits(&self, permission: Permission) -> bool {
+    /// Returns the account or device.
+    fn origin(&self) -> Origin {
         match self {
-            Self::Account(account) => account.role.permits(permission),
-            Self::Device(_) => matches!(permission, Permission::Punch | Permission::Identify),
+            Self::Account(account) => Origin::Account(account.id),
+            Self::Device(device) => Origin::Device(device.id),
+        }
+    }
+
+    /// Returns how far a permission reaches; `None` without it. Accounts have those of their
+    /// grants. Devices punch and identify everyone who is enrolled, and read no list.
+    fn reach(&self, permission: Permission) -> Option<Reach> {
+        match self {
+            Self::Account(account) => account.access.reach(permission),
+            Self::Device(_) => Permission::OF_DEVICES
+                .contains(&permission)
+                .then_some(Reach::Everything),
         }
     }
 }
 
-/// Finds out who sent the request: a bearer token counts before a cookie.
+/// Authenticates the sender of a request. A bearer token counts before a cookie.
 async fn caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Problem> {
     if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
         let token = bearer(value).ok_or_else(|| {
-            unauthenticated("the Authorization header must read: Bearer TOKEN", true)
+            unauthenticated("the Authorization header must be: Bearer TOKEN", true)
         })?;
         let device = state.app.devices.authenticate(token).await?;
         return device
             .map(Caller::Device)
-            .ok_or_else(|| unauthenticated("no device has this token, or it was withdrawn", true));
+            .ok_or_else(|| unauthenticated("no device has this token, or it was revoked", true));
     }
     let jar = CookieJar::from_headers(&parts.headers);
     let Some(token) = session::token(&jar) else {
-        return Err(unauthenticated(
-            "sign in, or send the token of a device",
-            false,
-        ));
+        return Err(unauthenticated("sign in, or send a device's token", false));
     };
     let account = state.app.accounts.authenticate(token).await?;
     account
@@ -96,7 +108,7 @@ async fn caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Problem>
         .ok_or_else(|| unauthenticated("the session has ended: sign in again", false))
 }
 
-/// The token of an `Authorization: Bearer` header.
+/// Returns the token of an `Authorization: Bearer` header.
 pub fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme
@@ -105,7 +117,7 @@ pub fn bearer(value: &HeaderValue) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// Says how to authenticate; `refused` when a token was there and is no good (RFC 6750).
+/// Makes a 401 with a challenge; `refused` if the request had a token that is not valid (RFC 6750).
 pub fn unauthenticated(detail: &str, refused: bool) -> Problem {
     let challenge = if refused {
         "Bearer realm=\"rollcall\", error=\"invalid_token\""
@@ -118,35 +130,62 @@ pub fn unauthenticated(detail: &str, refused: bool) -> Problem {
     )
 }
 
-/// What a device is told that wants more.
-fn only_punches() -> Problem {
+/// Makes the 403 for a device that asks for anything else.
+fn forbidden_to_devices() -> Problem {
     Problem::new(Code::Forbidden, "devices may only punch and identify")
 }
 
-/// Proof that the caller has a permission.
+/// Makes the 403 for an account whose grants do not permit something.
+fn forbidden_to_roles(account: &Account) -> Problem {
+    let mut roles: Vec<_> = account
+        .access
+        .grants()
+        .map(|one| one.role().as_str())
+        .collect();
+    roles.dedup();
+    let detail = match roles[..] {
+        [role] => format!("the role {role} does not permit this"),
+        _ => format!("the roles {} do not permit this", roles.join(", ")),
+    };
+    Problem::new(Code::Forbidden, detail)
+}
+
+/// Proof that the caller has a permission, and how far it reaches.
 pub struct Allowed<P> {
     caller: Caller,
+    reach: Reach,
     permit: PhantomData<P>,
 }
 
 impl<P> Allowed<P> {
-    /// Whether the caller may do something else besides.
-    pub fn permits(&self, permission: Permission) -> bool {
-        self.caller.permits(permission)
+    /// Returns the records that the permission covers. Every list takes it, and what it does not
+    /// cover does not exist for the caller.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
-    /// Who is signed in.
+    /// Checks another permission of the caller.
+    pub fn permits(&self, permission: Permission) -> bool {
+        self.caller.reach(permission).is_some()
+    }
+
+    /// Returns the account that is signed in.
     ///
     /// # Errors
-    /// When it is a device.
+    /// If the caller is a device.
     pub fn account(&self) -> Result<&Account, Problem> {
         match &self.caller {
             Caller::Account(account) => Ok(account),
-            Caller::Device(_) => Err(only_punches()),
+            Caller::Device(_) => Err(forbidden_to_devices()),
         }
     }
 
-    /// Who, for the audit trail.
+    /// Returns the caller as the sender of samples.
+    pub fn sender(&self) -> Origin {
+        self.caller.origin()
+    }
+
+    /// Returns the caller for the audit trail.
     pub fn actor(&self) -> Actor {
         match &self.caller {
             Caller::Account(account) => Actor::Account(account.id),
@@ -163,23 +202,25 @@ impl<P: Permit> FromRequestParts<HttpState> for Allowed<P> {
         state: &HttpState,
     ) -> Result<Self, Self::Rejection> {
         let caller = caller(parts, state).await?;
-        if !caller.permits(P::PERMISSION) {
-            let detail = match &caller {
-                Caller::Account(account) => {
-                    format!("the role {} does not permit this", account.role.as_str())
-                }
-                Caller::Device(_) => "devices may only punch and identify".to_owned(),
-            };
-            return Err(Problem::new(Code::Forbidden, detail));
+        match caller.reach(P::PERMISSION) {
+            Some(reach) => {
+                // For the extractors of uploads, which run later.
+                parts.extensions.insert(caller.origin());
+                Ok(Self {
+                    caller,
+                    reach,
+                    permit: PhantomData,
+                })
+            }
+            None => Err(match &caller {
+                Caller::Account(account) => forbidden_to_roles(account),
+                Caller::Device(_) => forbidden_to_devices(),
+            }),
         }
-        Ok(Self {
-            caller,
-            permit: PhantomData,
-        })
     }
 }
 
-/// Somebody signed in, whatever their role.
+/// An account that is signed in, of any role.
 pub struct SignedIn(pub Account);
 
 impl FromRequestParts<HttpState> for SignedIn {
@@ -191,7 +232,7 @@ impl FromRequestParts<HttpState> for SignedIn {
     ) -> Result<Self, Self::Rejection> {
         match caller(parts, state).await? {
             Caller::Account(account) => Ok(Self(account)),
-            Caller::Device(_) => Err(only_punches()),
+            Caller::Device(_) => Err(forbidden_to_devices()),
         }
     }
 }
@@ -211,7 +252,7 @@ impl FromRequestParts<HttpState> for PunchingDevice {
             .caller
         {
             Caller::Device(device) => Ok(Self(device)),
-            Caller::Account(_) => Err(Problem::new(Code::Forbidden, "only devices punch")),
+            Caller::Account(_) => Err(Problem::new(Code::Forbidden, "only devices may punch")),
         }
     }
 }

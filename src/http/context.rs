@@ -1,5 +1,4 @@
-//! What is known of every request before anything else looks at it: its id, who really sent it,
-//! and whether it came over TLS.
+//! The context of every request: its ID, the real client, and whether it came over TLS.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -17,23 +16,23 @@ use tracing::{Instrument, info, info_span};
 
 use super::HttpState;
 
-/// Names a request in logs and answers.
+/// The header with the ID of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the client's, when it sent a reasonable one, else a new one.
+/// The ID of a request: the client's if it sent a valid one, else a new one.
 #[derive(Debug, Clone)]
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The id that [`describe`] gave the request.
-    pub fn of(extensions: &Extensions) -> Self {
+    /// Returns the ID that [`add_context`] gave the request.
+    pub fn from_extensions(extensions: &Extensions) -> Self {
         extensions
             .get::<Self>()
             .cloned()
             .unwrap_or(Self(HeaderValue::from_static("none")))
     }
 
-    /// Takes a client's id: 1 to 64 letters, digits, `.`, `_` and `-`.
+    /// Reads a client's ID: 1 to 64 letters, digits, `.`, `_` and `-`.
     fn accept(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(REQUEST_ID)?;
         let allowed = |c: &u8| c.is_ascii_alphanumeric() || b"._-".contains(c);
@@ -41,35 +40,35 @@ impl RequestId {
         fine.then(|| Self(value.clone()))
     }
 
-    /// The id.
+    /// Returns the ID as text.
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }
 
-/// Who really sent a request.
+/// The real sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
-    /// The address, behind trusted proxies the one that they vouch for.
+    /// The address; behind trusted proxies, the one that they report.
     pub address: IpAddr,
-    /// Whether they came over TLS, to here or to a trusted proxy that says so.
+    /// Whether the request came over TLS, to the service or to a trusted proxy that reports it.
     pub tls: bool,
 }
 
 impl Client {
-    /// Nobody known: what requests that come over no socket are from.
+    /// The client of a request that came over no socket.
     const UNKNOWN: Self = Self {
         address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         tls: false,
     };
 
-    /// What [`describe`] found out.
-    pub fn of(extensions: &Extensions) -> Self {
+    /// Returns the client that [`add_context`] found.
+    pub fn from_extensions(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or(Self::UNKNOWN)
     }
 
-    /// Walks `X-Forwarded-For` from the right, as long as the hop is a trusted proxy: what
-    /// stands further left anybody may have written.
+    /// Walks `X-Forwarded-For` from the right while the hop is a trusted proxy: clients can forge
+    /// what is further left.
     fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let trusts = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
         let mut client = Self {
@@ -98,25 +97,30 @@ impl Client {
         client
     }
 
-    /// What limits count by: an IPv4 address, or the /64 that one IPv6 customer has at least.
+    /// Returns the key for limits: an IPv4 address, or the /64 that an IPv6 customer has at least.
     pub fn key(&self) -> IpAddr {
-        match self.address {
-            IpAddr::V4(_) => self.address,
-            IpAddr::V6(address) => {
-                let network = u128::from(address) & (u128::MAX << 64);
-                IpAddr::V6(network.into())
-            }
+        address_key(self.address)
+    }
+}
+
+/// Returns the key of an address for limits, see [`Client::key`].
+pub fn address_key(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & (u128::MAX << 64);
+            IpAddr::V6(network.into())
         }
     }
 }
 
-/// The last entry of a comma-separated header: what the nearest proxy wrote.
+/// Returns the last entry of a comma-separated header: the one of the nearest proxy.
 fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     value.rsplit(',').next().map(str::trim)
 }
 
-/// An address as proxies write them: with or without a port, IPv6 in brackets or not.
+/// Reads an address as proxies write them: with or without a port, IPv6 in brackets or not.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     hop.parse()
         .ok()
@@ -128,9 +132,9 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
-/// Outermost of all layers: names the request, finds out who sent it, and tells how it ended.
-/// Neither the query nor any header of the request gets into the log.
-pub async fn describe(
+/// Gives the request an ID and a client, and logs and counts the response. It is the outermost
+/// layer. Neither the query nor a header of the request is logged.
+pub async fn add_context(
     State(state): State<HttpState>,
     mut request: Request,
     next: Next,
@@ -141,7 +145,7 @@ pub async fn describe(
             let id = state.clock.id().to_string();
             HeaderValue::try_from(id).ok().map(RequestId)
         })
-        .unwrap_or_else(|| RequestId::of(&Extensions::new()));
+        .unwrap_or_else(|| RequestId::from_extensions(&Extensions::new()));
     let client = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
@@ -155,14 +159,14 @@ pub async fn describe(
     request.extensions_mut().insert(client);
 
     let method = request.method().clone();
-    // The pattern, not the address: few different values for metrics, and nothing typed by
-    // strangers in the log.
+    // The pattern of the address, not the address itself: metrics get few values, and the log gets
+    // no text from strangers.
     let route = request.extensions().get::<MatchedPath>().map_or_else(
         || "unmatched".to_owned(),
         |matched| matched.as_str().to_owned(),
     );
     let span = info_span!("request", id = id.as_str(), %method, route, client = %client.address);
-    // Whoever makes up methods makes no metrics of them.
+    // A made-up method must not make a new metric.
     let method = match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
         _ => "OTHER",
@@ -173,7 +177,7 @@ pub async fn describe(
         let labels = [method, route, ("status", status.as_u16().to_string())];
         metrics::counter!("rollcall_http_requests_total", &labels)
     };
-    // A fault is an increase for those who scraped this before.
+    // Exists with 0 before the first fault, so that the fault is an increase.
     answered(StatusCode::INTERNAL_SERVER_ERROR).increment(0);
     let mut response = next.run(request).instrument(span.clone()).await;
 
@@ -190,7 +194,7 @@ pub async fn describe(
     answered(status).increment(1);
     response.headers_mut().insert(REQUEST_ID, id.0);
     if state.stopping.is_cancelled() {
-        // Whoever asks one request after the other asks the next one elsewhere.
+        // The client sends its next request on another connection, to another instance.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed_and_only_the_nearest_untrusted_hop() {
+    fn only_the_nearest_hop_that_is_not_a_trusted_proxy_is_the_client() {
         assert_eq!(resolve("198.51.100.7", &["203.0.113.9"]), "198.51.100.7");
         assert_eq!(resolve("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(resolve("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_customer_is_one_key() {
+    fn an_ipv6_network_is_one_key() {
         let key = |text: &str| {
             let address = text.parse().unwrap();
             Client {
@@ -246,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_request_ids_are_replaced() {
+    fn request_ids_that_are_not_valid_are_replaced() {
         let accepts = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID, text.parse().unwrap());

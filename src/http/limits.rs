@@ -1,8 +1,8 @@
-//! How often one address may ask and one account may enroll.
+//! Rate limits of addresses and accounts.
 //!
-//! Addresses are held to a leaky bucket by tower-governor; what a client reads of it are the
-//! `RateLimit` and `RateLimit-Policy` headers of draft-ietf-httpapi-ratelimit-headers.
-//! Enrollments and sign-ins are few and counted exactly, by all instances together.
+//! tower-governor limits addresses by a leaky bucket. Clients get the `RateLimit` and
+//! `RateLimit-Policy` headers of draft-ietf-httpapi-ratelimit-headers. Enrollments and sign-ins are
+//! few; all instances together count them exactly.
 
 use std::{
     fmt,
@@ -37,23 +37,23 @@ use crate::ports::{self as shared, RateLimits};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A quota that fills up again evenly.
+/// A quota that refills evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// The most requests at once.
     pub burst: u32,
-    /// How long it takes until one more is allowed.
+    /// The time until one more request is allowed.
     pub every: Duration,
 }
 
 impl Quota {
-    /// Seconds in which an empty quota is full again.
+    /// Returns the time in which an empty quota refills, seconds.
     fn window(&self) -> u64 {
         (self.every * self.burst).as_secs_f64().ceil().max(1.0) as u64
     }
 }
 
-/// The key of a limit: the client's address as [`Client::key`] cuts it.
+/// Limits by [`Client::key`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByAddress;
 
@@ -61,15 +61,15 @@ impl KeyExtractor for ByAddress {
     type Key = IpAddr;
 
     fn extract<T>(&self, request: &axum::http::Request<T>) -> Result<IpAddr, GovernorError> {
-        Ok(Client::of(request.extensions()).key())
+        Ok(Client::from_extensions(request.extensions()).key())
     }
 }
 
 type Config = GovernorConfig<ByAddress, StateInformationMiddleware>;
-/// The layer that holds addresses to a quota.
+/// The layer that enforces a limit of addresses.
 pub type Layer = GovernorLayer<ByAddress, StateInformationMiddleware, Body>;
 
-/// One limit by address.
+/// A limit of each address.
 #[derive(Clone)]
 pub struct AddressLimit {
     name: &'static str,
@@ -78,11 +78,11 @@ pub struct AddressLimit {
     swept: Arc<(Instant, AtomicU64)>,
 }
 
-/// How often addresses that are at rest are forgotten, seconds.
+/// How often idle addresses are removed, seconds.
 const SWEEP: u64 = 30;
 
 impl AddressLimit {
-    /// A limit for all methods.
+    /// Makes a limit for all methods.
     pub fn new(name: &'static str, quota: Quota) -> Self {
         let mut builder = GovernorConfigBuilder::default()
             .key_extractor(ByAddress)
@@ -101,7 +101,7 @@ impl AddressLimit {
         }
     }
 
-    /// The layer that enforces it; [`translate`](Self::translate) goes around it.
+    /// Returns the layer that enforces the limit; [`translate`](Self::translate) goes around it.
     pub fn layer(&self) -> Layer {
         let limit = self.clone();
         GovernorLayer::new(self.config.clone()).error_handler(move |error| limit.refuse(error))
@@ -111,13 +111,13 @@ impl AddressLimit {
         let GovernorError::TooManyRequests { wait_time, .. } = error else {
             return Problem::internal(error.to_string()).into_response();
         };
-        // governor rounds down; whoever waits that long may still be too early.
+        // governor rounds down, so a client that waits that long could be too early.
         let wait = wait_time + 1;
         Problem::new(
             Code::TooManyRequests,
             format!(
                 "too many requests from this address: try again in {}",
-                in_words(wait)
+                format_wait(wait)
             ),
         )
         .retry_after(wait)
@@ -130,8 +130,8 @@ impl AddressLimit {
         policy(self.name, self.quota.burst, self.quota.window())
     }
 
-    /// Turns governor's own headers into the standard ones, unless a stricter limit further
-    /// inside has spoken.
+    /// Turns governor's headers into the standard ones, unless a stricter limit further inside set
+    /// them.
     pub async fn translate(self, request: Request, next: axum::middleware::Next) -> Response<Body> {
         self.sweep();
         let mut response = next.run(request).await;
@@ -150,7 +150,7 @@ impl AddressLimit {
         response
     }
 
-    /// Forgets addresses that are at rest, so that memory is bounded by those of half a minute.
+    /// Removes idle addresses, so that memory holds only those of the last half minute.
     fn sweep(&self) {
         let (begin, last) = &*self.swept;
         let now = begin.elapsed().as_secs();
@@ -166,8 +166,8 @@ impl AddressLimit {
     }
 }
 
-/// A wait as people say it, rounded up.
-fn in_words(seconds: u64) -> String {
+/// Formats a wait for people, rounded up.
+fn format_wait(seconds: u64) -> String {
     match seconds {
         0..=1 => "a second".to_owned(),
         2..=90 => format!("{seconds} seconds"),
@@ -188,19 +188,19 @@ fn text(value: String) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// A limit that all instances count together, exactly, in a window that slides.
+/// A limit that all instances count together, exactly, in a sliding window.
 #[derive(Clone)]
 pub struct SharedLimit {
     name: &'static str,
     refusal: Code,
-    /// What is limited, to follow a number; with the setting where only admins read it.
+    /// What is limited, after a number. It names the setting if only admins see it.
     what: &'static str,
     quota: Option<shared::Quota>,
     limits: Arc<dyn RateLimits>,
 }
 
 impl SharedLimit {
-    /// How many enrollments one account may start in an hour; 0 for no limit.
+    /// Limits the enrollments that one account starts in an hour; 0 for no limit.
     pub fn enrollments(most: u32, limits: Arc<dyn RateLimits>) -> Self {
         Self {
             name: "enroll",
@@ -214,7 +214,7 @@ impl SharedLimit {
         }
     }
 
-    /// How often one address may try passwords and set-up tokens; `None` for no limit.
+    /// Limits the passwords and set-up tokens that one address tries; `None` for no limit.
     pub fn sign_ins(quota: Option<shared::Quota>, limits: Arc<dyn RateLimits>) -> Self {
         Self {
             name: "sign-in",
@@ -225,18 +225,18 @@ impl SharedLimit {
         }
     }
 
-    /// How often one address may ask for a code to pair a kiosk with; `None` for no limit.
+    /// Limits the pairing codes that one address requests; `None` for no limit.
     pub fn pairings(quota: Option<shared::Quota>, limits: Arc<dyn RateLimits>) -> Self {
         Self {
             name: "pair",
             refusal: Code::TooManyRequests,
-            what: "codes a minute are given to one address",
+            what: "codes a minute are allowed for one address",
             quota,
             limits,
         }
     }
 
-    /// Counts one use, and says in headers how many are left; a problem when none is.
+    /// Counts one use and returns headers with the uses left; a problem if there are none.
     pub async fn count(&self, who: impl fmt::Display) -> Result<Vec<RateHeader>, Problem> {
         let Some(quota) = self.quota else {
             return Ok(Vec::new());
@@ -245,7 +245,7 @@ impl SharedLimit {
             .limits
             .check(&format!("{}:{who}", self.name), quota)
             .await;
-        // Rounded up: whoever waits that long may not be too early.
+        // Rounded up, so that a client that waits that long is not too early.
         let reset = verdict.reset.as_secs() + 1;
         let headers = [
             (
@@ -261,7 +261,7 @@ impl SharedLimit {
             "{} {}: try again in {}",
             quota.most,
             self.what,
-            in_words(reset)
+            format_wait(reset)
         );
         let problem = Problem::new(self.refusal, detail).retry_after(reset);
         Err(headers.into_iter().fold(problem, |problem, (name, value)| {
@@ -270,7 +270,7 @@ impl SharedLimit {
     }
 }
 
-/// Proof that an address may try a password or a set-up token once more; says how often still.
+/// Proof that an address may try a password or set-up token once more, with the headers of the limit.
 pub struct MayGuess(pub Vec<RateHeader>);
 
 impl FromRequestParts<HttpState> for MayGuess {
@@ -280,23 +280,23 @@ impl FromRequestParts<HttpState> for MayGuess {
         parts: &mut Parts,
         state: &HttpState,
     ) -> Result<Self, Self::Rejection> {
-        let address = Client::of(&parts.extensions).key();
+        let address = Client::from_extensions(&parts.extensions).key();
         state.sign_ins.count(address).await.map(Self)
     }
 }
 
-/// A header that tells of a limit.
+/// A header of a limit.
 pub type RateHeader = (HeaderName, HeaderValue);
 
-/// Puts headers on an answer.
+/// Adds headers to a response.
 pub fn with_headers(headers: Vec<RateHeader>, response: impl IntoResponse) -> Response<Body> {
     let mut response = response.into_response();
     response.headers_mut().extend(headers);
     response
 }
 
-/// What a problem says when its answer should tell of a limit, too.
-pub fn also(headers: &[RateHeader], problem: Problem) -> Problem {
+/// Adds the headers of a limit to a problem.
+pub fn problem_with_headers(headers: &[RateHeader], problem: Problem) -> Problem {
     headers
         .iter()
         .filter(|(name, _)| name != header::RETRY_AFTER)

@@ -1,18 +1,26 @@
-//! The HTTP API and the pages: routes and layers over the services. Handlers extract, call,
-//! render; errors become answers in `problem` and nowhere else.
+//! The HTTP API and the pages: routes and layers over the services. Handlers extract, call and
+//! render; errors become problem details.
 
 mod assets;
 mod auth;
 mod context;
 mod extract;
+mod field_error;
+mod json;
 mod limits;
+mod live;
+mod merge_patch;
 mod openapi;
 mod page;
 mod problem;
+mod problems;
+mod request_timeout;
+mod room;
 mod router;
 mod routes;
 mod session;
 mod upload;
+mod views;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,7 +29,9 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+pub use context::address_key;
 pub use problem::Code;
+pub use request_timeout::BODY_TIMEOUT;
 pub use router::{Parts, document, router};
 
 use crate::{
@@ -33,34 +43,36 @@ use crate::{
 };
 use limits::SharedLimit;
 
-/// What the HTTP layer can be told.
+/// The settings of the HTTP layer.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the service speaks TLS itself.
     pub tls: bool,
-    /// How long browsers shall come back over TLS only; they are told over TLS.
+    /// Max-age of `Strict-Transport-Security`, which is sent over TLS only; `None` sends none.
     pub hsts: Option<Duration>,
-    /// Whether the session cookie is for TLS only; `None`: when the request came over TLS.
+    /// Whether the session cookie is for TLS only; `None` if the request that sets it came over TLS.
     pub secure_cookies: Option<bool>,
-    /// Whether the session cookie stays away when another site links here.
+    /// Whether browsers leave out the session cookie when another site links here.
     pub strict_cookies: bool,
     /// Whether closing the browser signs out.
     pub cookies_end_with_browser: bool,
-    /// Requests a second for one address, with a burst of ten seconds' worth; 0 for no limit.
+    /// Requests a second from one address, with a burst of ten seconds' worth; 0 for no limit.
     pub rate_limit: u32,
-    /// Attempts to sign in or to set up for one address; `None` for no limit.
+    /// Attempts to sign in or set up from one address; `None` for no limit.
     pub sign_in: Option<Quota>,
-    /// Codes that one address may ask for to pair kiosks with; `None` for no limit.
+    /// Pairing codes that one address may request; `None` for no limit.
     pub pairing: Option<Quota>,
-    /// Enrollments an hour for one account; 0 for no limit.
+    /// Enrollments an hour by one account; 0 for no limit.
     pub enroll_limit: u32,
-    /// How long a request may take, with everything.
+    /// The most time that a request may take after its last byte arrived.
     pub timeout: Duration,
-    /// What `/metrics` asks for as bearer token; `None` leaves it open.
+    /// The most time that a client may send nothing while the service waits for its body.
+    pub body_timeout: Duration,
+    /// The bearer token for `/metrics`; `None` leaves it open.
     pub metrics_token: Option<SecretString>,
-    /// A folder to serve the pages from instead of those in the binary.
+    /// The folder to serve the pages from; `None` for those in the binary.
     pub static_dir: Option<PathBuf>,
 }
 
@@ -84,13 +96,14 @@ impl Default for Settings {
             }),
             enroll_limit: 5,
             timeout: Duration::from_secs(30),
+            body_timeout: BODY_TIMEOUT,
             metrics_token: None,
             static_dir: None,
         }
     }
 }
 
-/// What handlers may ask for.
+/// The state of handlers.
 #[derive(Clone)]
 struct HttpState {
     app: App,
@@ -131,11 +144,13 @@ macro_rules! services {
 services! {
     accounts: service::accounts::Accounts,
     employees: service::employees::Employees,
+    sites: service::sites::Sites,
     cameras: service::cameras::Cameras,
     devices: service::devices::Devices,
-    enrolling: service::enrollment::Enrolling,
-    identifying: service::identification::Identifying,
-    punching: service::punching::Punching,
+    enrolling: service::enrollment::Enrollments,
+    recognition: service::recognition::Recognition,
+    ledger: service::punch_ledger::PunchLedger,
+    face_punches: service::face_punches::FacePunches,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,
     pictures: service::pictures::Pictures,

@@ -1,7 +1,7 @@
-//! The description of the API, OpenAPI 3.1. Paths come from the handlers themselves; what holds
-//! for many of them (problems, security) is added here once.
+//! The description of the API, OpenAPI 3.1. Paths come from the handlers. What many of them have in
+//! common (problems, security) is added here once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -12,41 +12,44 @@ use axum::{
 use utoipa::{
     OpenApi as _,
     openapi::{
-        ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+        ContentBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
         path::{Operation, ParameterIn, PathItem},
+        schema::ArrayItems,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use super::{
+    field_error::FieldError,
     problem::{Code, FieldProblem, Fields, ProblemView},
     session::COOKIE,
 };
 
-/// What the description says of the API as a whole.
+/// The description of the API as a whole.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Rollcall",
-        description = "Self-hosted face attendance. Errors are RFC 9457 problem details with a stable `code`; lists come in pages with a `next` cursor; times are RFC 3339 in UTC.",
+        description = "Self-hosted face attendance. Errors are RFC 9457 problem details with a stable `code`. Lists have pages with a `next` cursor. Times are RFC 3339 in UTC.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemView, FieldProblem)),
     tags(
-        (name = "session", description = "Signing in and out, the first admin"),
+        (name = "session", description = "Sign in and out, create the first admin"),
         (name = "employees", description = "The people whose presence is recorded"),
-        (name = "enrollment", description = "Making templates from photos, with consent"),
-        (name = "recognition", description = "Who is this, is this them; nothing is recorded"),
+        (name = "enrollment", description = "Make templates from photos, with consent"),
+        (name = "recognition", description = "Identify and verify faces; nothing is recorded"),
         (name = "punches", description = "Clock events"),
+        (name = "sites", description = "Places where people work, with their time zones"),
         (name = "devices", description = "Kiosks and pushing cameras"),
-        (name = "cameras", description = "Streams of go2rtc that the service watches itself"),
-        (name = "jobs", description = "What is done in the background"),
+        (name = "cameras", description = "go2rtc streams that the service watches"),
+        (name = "jobs", description = "Background jobs"),
         (name = "service", description = "The service itself"),
     ),
 )]
 struct Base;
 
-/// The document before any path is in it.
+/// Returns the document without paths.
 pub(super) fn base() -> OpenApi {
     let mut document = Base::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
@@ -65,22 +68,22 @@ pub(super) fn base() -> OpenApi {
         "session",
         SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
             COOKIE,
-            "What POST /api/session sets. Changing requests of browsers are held to their origin.",
+            "Set by POST /api/session. A browser may send changing requests from the service's own pages only.",
         ))),
     );
     components.add_security_scheme(
         "device",
-        bearer("The token that POST /api/devices shows once"),
+        bearer("The token that POST /api/devices returns once"),
     );
     components.add_security_scheme(
         "pairing",
-        bearer("The secret that POST /api/pairings answers with"),
+        bearer("The secret that POST /api/pairings returns"),
     );
-    components.add_security_scheme("metrics", bearer("METRICS_TOKEN, when it is set"));
+    components.add_security_scheme("metrics", bearer("METRICS_TOKEN, if it is set"));
     document
 }
 
-/// Every code of a problem, for the page that `type` points at.
+/// Returns all codes of problems, for the page that `type` points to.
 fn problems() -> serde_json::Value {
     let codes = Code::ALL.iter().map(|code| {
         serde_json::json!({
@@ -92,12 +95,18 @@ fn problems() -> serde_json::Value {
     codes.collect()
 }
 
-/// Adds what every operation may answer, and the body of every problem.
+/// Adds the problems that the layers return, and the body of all problems.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
+    if let Some(components) = &mut document.components {
+        let all = components.schemas.clone();
+        for schema in components.schemas.values_mut() {
+            merge_extensions(schema, &all);
+        }
+    }
     for item in document.paths.paths.values_mut() {
         let changing = [&mut item.post, &mut item.patch, &mut item.delete];
         for operation in changing.into_iter().flatten() {
-            say(operation, Code::CrossSite, "");
+            add_problem(operation, Code::CrossSite, "");
         }
         let all = [
             &mut item.get,
@@ -106,14 +115,59 @@ pub(super) fn finish(mut document: OpenApi) -> OpenApi {
             &mut item.delete,
         ];
         for operation in all.into_iter().flatten() {
-            common(operation);
+            add_common_problems(operation);
         }
     }
     document
 }
 
-/// What the layers around the routes may answer.
-fn common(operation: &mut Operation) {
+/// Replaces each schema that extends others by one object, because the others may be closed to more
+/// fields. In it, fields with a default are always present.
+fn merge_extensions(schema: &mut RefOr<Schema>, all: &BTreeMap<String, RefOr<Schema>>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            for property in object.properties.values_mut() {
+                merge_extensions(property, all);
+            }
+        }
+        RefOr::T(Schema::Array(array)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                merge_extensions(items, all);
+            }
+        }
+        RefOr::T(Schema::AllOf(extension)) => {
+            let mut merged = Object::new();
+            merged.title.clone_from(&extension.title);
+            merged.description.clone_from(&extension.description);
+            for part in &extension.items {
+                let part = match part {
+                    RefOr::Ref(part) => part
+                        .ref_location
+                        .rsplit('/')
+                        .next()
+                        .and_then(|name| all.get(name)),
+                    part => Some(part),
+                };
+                let Some(RefOr::T(Schema::Object(part))) = part else {
+                    return;
+                };
+                for (name, property) in &part.properties {
+                    let has_default = matches!(property,
+                        RefOr::T(Schema::Object(property)) if property.default.is_some());
+                    if has_default || part.required.contains(name) {
+                        merged.required.push(name.clone());
+                    }
+                    merged.properties.insert(name.clone(), property.clone());
+                }
+            }
+            *schema = RefOr::T(merged.into());
+        }
+        _ => {}
+    }
+}
+
+/// Adds the problems that the layers around the routes return.
+fn add_common_problems(operation: &mut Operation) {
     let service = operation
         .tags
         .as_ref()
@@ -123,22 +177,22 @@ fn common(operation: &mut Operation) {
         return;
     }
     if !open && operation.responses.responses.contains_key("401") {
-        // Said by the operation itself.
+        // The operation describes it itself.
     } else if !open {
-        say(operation, Code::Unauthenticated, "");
-        say(operation, Code::Forbidden, "");
+        add_problem(operation, Code::Unauthenticated, "");
+        add_problem(operation, Code::Forbidden, "");
     }
     if operation.parameters.is_some() || operation.request_body.is_some() {
-        say(operation, Code::Malformed, "");
-        say(operation, Code::Invalid, "");
+        add_problem(operation, Code::Malformed, "");
+        add_problem(operation, Code::Invalid, "");
     }
-    say(operation, Code::TooManyRequests, "");
-    say(
+    add_problem(operation, Code::TooManyRequests, "");
+    add_problem(
         operation,
         Code::StoreUnavailable,
         ", `engine_busy`, `not_ready`, `contended` or `timed_out`",
     );
-    say(operation, Code::Internal, "");
+    add_problem(operation, Code::Internal, "");
     for (status, response) in &mut operation.responses.responses {
         let problem = status.starts_with('4') || status.starts_with('5');
         if let (true, RefOr::T(response)) = (problem, response)
@@ -155,8 +209,8 @@ fn common(operation: &mut Operation) {
     }
 }
 
-/// Adds a code to an operation's responses.
-fn say(operation: &mut Operation, code: Code, or: &str) {
+/// Adds a code to the responses of an operation.
+fn add_problem(operation: &mut Operation, code: Code, or: &str) {
     let status = code.status().as_str().to_owned();
     let text = format!("`{}`{or}", code.as_str());
     let responses = &mut operation.responses.responses;
@@ -173,12 +227,12 @@ fn say(operation: &mut Operation, code: Code, or: &str) {
     }
 }
 
-/// What each operation takes in its query, by method and path.
+/// The query parameters of each operation, by method and path.
 pub(super) struct QueryNames(HashMap<(Method, String), Vec<String>>);
 
 impl QueryNames {
-    /// As the document says.
-    pub(super) fn of(document: &OpenApi) -> Self {
+    /// Reads them from the document.
+    pub(super) fn new(document: &OpenApi) -> Self {
         let operations = document.paths.paths.iter().flat_map(|(path, item)| {
             methods(item).map(move |(method, operation)| {
                 let parameters = operation.parameters.iter().flatten();
@@ -206,12 +260,12 @@ fn methods(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
         .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
 }
 
-/// The beginning of a list, and a text that everything holds.
+/// Parameters that may be empty: for the first page of a list, and for a text that matches all.
 const MAY_BE_EMPTY: [&str; 2] = ["cursor", "q"];
 
-/// Refuses parameters that the operation does not know, and empty ones: a misspelled filter, or an
-/// unset variable in one, must not be taken for none.
-pub(super) async fn hold_query(
+/// Refuses unknown and empty parameters: a misspelled filter, or one with an unset variable, must
+/// not return everything.
+pub(super) async fn reject_unknown_query(
     State(names): State<std::sync::Arc<QueryNames>>,
     path: MatchedPath,
     request: Request,
@@ -221,15 +275,11 @@ pub(super) async fn hold_query(
     if let (Some(query), Some(known)) = (request.uri().query(), names.0.get(&operation)) {
         let mut fields = Fields::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let means_nothing = !MAY_BE_EMPTY.contains(&&*name);
-            if value.is_empty() && means_nothing && known.iter().any(|known| *known == name) {
-                fields.add(&name, "is empty: leave it out");
-            } else if !known.iter().any(|known| *known == name) {
-                let takes = match known.as_slice() {
-                    [] => "this address takes no parameters".to_owned(),
-                    known => format!("this address takes {}", known.join(", ")),
-                };
-                fields.add(&name, takes);
+            if !known.iter().any(|known| *known == name) {
+                let known = known.clone();
+                fields.add(&name, FieldError::UnknownField { known });
+            } else if value.is_empty() && !MAY_BE_EMPTY.contains(&&*name) {
+                fields.add(&name, FieldError::EmptyParameter);
             }
         }
         if let Err(problem) = fields.check() {

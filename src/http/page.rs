@@ -1,34 +1,38 @@
-//! Lists, page by page: one shape, opaque cursors.
+//! Lists in pages: one shape, with opaque cursors.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::{IntoParams, ToSchema};
 
-use super::problem::Problem;
+use super::{field_error::FieldError, problem::Problem};
 use crate::ports::Page;
 
-/// Items when nothing is said.
+/// Items in a page by default.
 const DEFAULT_LIMIT: usize = 50;
 /// Most items in a page.
 const MOST: usize = 200;
 
-/// Which page.
+/// The page that a client asks for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// How many items at most, 1 to 200; 50 when left out.
+    /// Most items in the page, 1 to 200; 50 by default.
     #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<usize>,
-    /// Where the last page ended: its `next`.
+    /// The `next` of the page before.
     pub cursor: Option<String>,
 }
 
 impl PageQuery {
-    /// The page to ask the store for: one item more than wanted, to know whether more follow.
+    /// Returns the page to ask the store for: with one item more, which tells whether more follow.
     pub fn page<C: DeserializeOwned>(&self) -> Result<Wanted<C>, Problem> {
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MOST).contains(&limit) {
-            return Err(Problem::field("limit", format!("must be 1 to {MOST}")));
+            let most = MOST as i128;
+            return Err(Problem::field(
+                "limit",
+                FieldError::OutOfRange { least: 1, most },
+            ));
         }
         let cursor = self.cursor.as_deref().filter(|cursor| !cursor.is_empty());
         let after = cursor.map(decode).transpose()?;
@@ -41,14 +45,14 @@ impl PageQuery {
     }
 }
 
-/// A page that was asked for.
+/// A page that is to be read.
 pub struct Wanted<C> {
     /// What to ask the store for.
     pub page: Page<C>,
 }
 
 impl<C: Serialize> Wanted<C> {
-    /// Cuts what the store returned to the page, and says where the next one begins.
+    /// Cuts the items of the store to the page; also returns the cursor of the next one.
     pub fn cut<T>(
         &self,
         mut items: Vec<T>,
@@ -69,7 +73,7 @@ impl<C: Serialize> Wanted<C> {
 pub struct List<T> {
     /// The items.
     pub items: Vec<T>,
-    /// The cursor of the next page; null on the last one.
+    /// The cursor of the next page; null on the last page.
     pub next: Option<String>,
 }
 
@@ -82,5 +86,5 @@ fn encode<C: Serialize>(cursor: &C) -> Result<String, Problem> {
 fn decode<C: DeserializeOwned>(cursor: &str) -> Result<C, Problem> {
     let json = URL_SAFE_NO_PAD.decode(cursor).ok();
     json.and_then(|json| serde_json::from_slice(&json).ok())
-        .ok_or_else(|| Problem::field("cursor", "is none that this list gave out"))
+        .ok_or_else(|| Problem::field("cursor", FieldError::NotACursor))
 }

@@ -1,4 +1,4 @@
-//! The router: every route with its limits, and the layers around all of them.
+//! The router: all routes with their limits, and the layers around them.
 
 use std::sync::Arc;
 
@@ -28,9 +28,10 @@ use super::{
     limits::{AddressLimit, Quota, SharedLimit},
     openapi,
     problem::{self, Code, JSON_MOST, Problem},
+    request_timeout::request_timeout,
     routes::{
-        audit, cameras, devices, employees, enroll, events, health, identify, jobs, pairings,
-        pictures, punches, redis, session, setup, status, templates,
+        audit, camera_pictures, cameras, devices, employees, enroll, events, health, identify,
+        jobs, pairings, pictures, punches, redis, session, setup, sites, status, templates,
     },
 };
 use crate::{
@@ -41,32 +42,32 @@ use crate::{
     telemetry::Health,
 };
 
-/// What the router is made of.
+/// The parts of the router.
 pub struct Parts {
     /// The services.
     pub app: App,
-    /// What it was told.
+    /// The settings.
     pub settings: Settings,
-    /// What all instances count together.
+    /// Limits that all instances count together.
     pub limits: Arc<dyn RateLimits>,
-    /// What is new.
+    /// The feed of what happens.
     pub feed: Feed,
-    /// The servers that instances share.
+    /// The Redis servers.
     pub redis: Redis,
-    /// Cancelled when the service stops: streams end.
+    /// Cancelled when the service stops, to end streams.
     pub stopping: CancellationToken,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The parts that look after themselves.
+    /// The condition of the service's parts.
     pub health: Arc<Health>,
-    /// Renders the figures for `/metrics`.
+    /// Renders the metrics for `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// How many seconds' worth of requests an address may send at once.
+/// The burst that an address may send, in seconds' worth of requests.
 const BURST_SECONDS: u32 = 10;
 
-/// The service, to be served with the peer's address as connect info
+/// Returns the service, to be served with the peer's address as connect info
 /// (`into_make_service_with_connect_info::<SocketAddr>()`).
 pub fn router(parts: Parts) -> Router {
     let state = HttpState {
@@ -85,12 +86,12 @@ pub fn router(parts: Parts) -> Router {
     let settings = state.settings.clone();
     let (limited, _) = api().split_for_parts();
     let document = document();
-    let names = Arc::new(openapi::QueryNames::of(&document));
+    let names = Arc::new(openapi::QueryNames::new(&document));
     let description = serde_json::to_vec_pretty(&document)
         .map(Bytes::from)
         .expect("the description is made of strings and numbers");
     let limited = limited
-        .route_layer(from_fn_with_state(names, openapi::hold_query))
+        .route_layer(from_fn_with_state(names, openapi::reject_unknown_query))
         .route(
             "/api/openapi.json",
             get(async move || ([(header::CONTENT_TYPE, "application/json")], description)),
@@ -109,27 +110,27 @@ pub fn router(parts: Parts) -> Router {
         }
         None => limited,
     };
-    // Balancers and monitoring are not held to the limit.
+    // Load balancers and monitoring are not limited.
     let (open, _) = service().split_for_parts();
     limited
         .merge(open)
-        .layer(from_fn_with_state(state.clone(), hurry))
         .layer(CsrfLayer::new().with_rejection_response(cross_site))
-        .layer(CatchPanicLayer::custom(recover))
+        .layer(from_fn_with_state(state.clone(), request_timeout))
+        .layer(CatchPanicLayer::custom(panic_response))
         .layer(from_fn(problem::render))
         .layer(compression())
-        .layer(from_fn_with_state(state.clone(), secure))
-        .layer(from_fn_with_state(state.clone(), context::describe))
+        .layer(from_fn_with_state(state.clone(), security_headers))
+        .layer(from_fn_with_state(state.clone(), context::add_context))
         .with_state(state)
 }
 
-/// The description of the API as it is served.
+/// Returns the description of the API as it is served.
 pub fn document() -> utoipa::openapi::OpenApi {
     let api = api().merge(service());
     openapi::finish(api.into_openapi())
 }
 
-/// Everything under `/api`.
+/// Returns the routes under `/api`.
 fn api() -> OpenApiRouter<HttpState> {
     let uploads = |limit| DefaultBodyLimit::max(limit);
     OpenApiRouter::with_openapi(openapi::base())
@@ -154,8 +155,15 @@ fn api() -> OpenApiRouter<HttpState> {
             templates::get_templates,
             templates::delete_templates
         ))
+        .routes(routes!(templates::delete_grown_templates))
+        .routes(routes!(sites::list_sites, sites::create_site))
+        .routes(routes!(
+            sites::get_site,
+            sites::update_site,
+            sites::delete_site
+        ))
         .routes(routes!(devices::list_devices, devices::create_device))
-        .routes(routes!(devices::delete_device))
+        .routes(routes!(devices::update_device, devices::delete_device))
         .routes(routes!(devices::get_own_device))
         .routes(routes!(cameras::list_cameras, cameras::create_camera))
         .routes(routes!(
@@ -163,9 +171,9 @@ fn api() -> OpenApiRouter<HttpState> {
             cameras::update_camera,
             cameras::delete_camera
         ))
-        .routes(routes!(cameras::get_picture))
-        .routes(routes!(cameras::follow_camera))
-        .routes(routes!(cameras::get_faces))
+        .routes(routes!(camera_pictures::get_picture))
+        .routes(routes!(camera_pictures::follow_camera))
+        .routes(routes!(camera_pictures::get_faces))
         .routes(routes!(cameras::list_streams))
         .routes(routes!(pairings::create_pairing))
         .routes(routes!(pairings::get_pairing))
@@ -208,7 +216,7 @@ fn api() -> OpenApiRouter<HttpState> {
         )
 }
 
-/// What tells of the service itself.
+/// Returns the routes for monitoring.
 fn service() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new()
         .routes(routes!(health::get_health))
@@ -224,7 +232,7 @@ fn general_quota(settings: &Settings) -> Option<Quota> {
     })
 }
 
-/// Text shrinks; images, live ones too, and what is tiny does not.
+/// Compresses text, but not images (also live ones), fonts and tiny bodies.
 fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().gzip(true).compress_when(
         DefaultPredicate::new()
@@ -233,30 +241,17 @@ fn compression() -> CompressionLayer<impl Predicate> {
     )
 }
 
-/// Ends a request that takes too long.
-async fn hurry(State(state): State<HttpState>, request: Request, next: Next) -> Response {
-    let limit = state.settings.timeout;
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::new(
-            Code::TimedOut,
-            format!("the request took more than {} s", limit.as_secs()),
-        )
-        .into_response(),
-    }
-}
-
-/// Answers a request from another site.
+/// Responds to a request from another site.
 fn cross_site(_: ProtectionError) -> Response {
     Problem::new(
         Code::CrossSite,
-        "browsers may send this from the service's own pages only; a proxy must forward Host and Origin unchanged",
+        "a browser may send this from the service's own pages only; a proxy must forward Host and Origin unchanged",
     )
     .into_response()
 }
 
-/// Answers for a handler that panicked.
-fn recover(panic: Box<dyn std::any::Any + Send>) -> Response {
+/// Responds for a handler that panicked.
+fn panic_response(panic: Box<dyn std::any::Any + Send>) -> Response {
     let cause = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -265,13 +260,13 @@ fn recover(panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal(format!("panicked: {cause}")).into_response()
 }
 
-/// Scripts, styles and requests from here only; no frames, no plug-ins, no inline code.
+/// Allows scripts, styles and requests from the service only; no frames, plug-ins or inline code.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; font-src 'self'; \
      manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'";
 
-/// Headers that hold browsers to what the pages need.
+/// Headers that limit browsers to what the pages need.
 const SECURITY_HEADERS: &[(&str, &str)] = &[
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),
@@ -284,8 +279,13 @@ const SECURITY_HEADERS: &[(&str, &str)] = &[
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-async fn secure(State(state): State<HttpState>, request: Request, next: Next) -> Response {
-    let tls = Client::of(request.extensions()).tls;
+/// Adds the security headers.
+async fn security_headers(
+    State(state): State<HttpState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let tls = Client::from_extensions(request.extensions()).tls;
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for &(name, value) in SECURITY_HEADERS {
@@ -299,7 +299,7 @@ async fn secure(State(state): State<HttpState>, request: Request, next: Next) ->
     {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
-    // Answers of the API are for whoever asked, now.
+    // Responses of the API are for this client and this moment.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));

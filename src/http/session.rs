@@ -11,12 +11,12 @@ use crate::service::tokens::Token;
 /// The name of the cookie.
 pub const COOKIE: &str = "rollcall_session";
 
-/// The token that a browser sent.
+/// Returns the token that the browser sent.
 pub fn token(jar: &CookieJar) -> Option<&str> {
     jar.get(COOKIE).map(Cookie::value)
 }
 
-/// Sets the cookie: out of reach of scripts and of other sites' requests, and never sent in the
+/// Sets the cookie. Scripts and other sites' requests cannot use it, and it is not sent in the
 /// clear where TLS is in use.
 pub fn begin(
     jar: CookieJar,
@@ -29,7 +29,7 @@ pub fn begin(
     jar.add(cookie(token.reveal(), age, client, settings))
 }
 
-/// Takes the cookie away.
+/// Removes the cookie.
 pub fn end(jar: CookieJar, client: Client, settings: &Settings) -> CookieJar {
     let mut cookie = cookie("", None, client, settings);
     cookie.make_removal();
@@ -51,7 +51,7 @@ fn cookie(
             SameSite::Lax
         })
         .secure(settings.secure_cookies.unwrap_or(client.tls));
-    // An age beyond what a cookie can say ends with the browser.
+    // With an age that a cookie cannot express, it ends with the browser.
     let age = age
         .and_then(|age| Duration::try_from(age).ok())
         .and_then(|age| age.try_into().ok());

@@ -1,9 +1,10 @@
-//! Uploads: one image as the body, or a multipart form. Every file and every field is bounded
-//! while it is read, before it is kept in memory.
+//! Uploads: one image as the body, or a multipart form. Each file and field is limited while it is
+//! read, before it is kept in memory.
 
 use std::collections::HashMap;
 
 use axum::{
+    body::Body,
     extract::{
         FromRequest, Multipart, Request,
         multipart::{Field, MultipartError},
@@ -11,10 +12,14 @@ use axum::{
     http::{StatusCode, header},
 };
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use futures::StreamExt;
 
-use super::problem::{Code, Fields, Problem, too_large};
-use crate::ports::Sample;
+use super::{
+    field_error::{FieldError, JsonType},
+    problem::{Code, Problem, too_large},
+    room::Room,
+};
+use crate::{domain::attendance::Origin, ports::Sample};
 
 /// Most bytes of one image file.
 pub const FILE_MOST: usize = 12 << 20;
@@ -23,49 +28,46 @@ const TEXT_MOST: usize = 1 << 10;
 /// Room for the text fields and the boundaries of a form.
 const FORM_SLACK: usize = 64 << 10;
 
-/// What a route takes.
+/// The upload that a route accepts.
 pub struct Shape {
-    /// The name of the parts that carry images.
+    /// The name of the parts with images.
     pub images: &'static str,
     /// Most images.
     pub most: usize,
     /// The names of the text parts.
     pub texts: &'static [&'static str],
-    /// Whether the body may be an image instead of a form.
+    /// Whether the body may also be one image.
     pub bare: bool,
 }
 
 impl Shape {
-    /// Most bytes of a body of this shape.
+    /// Returns the most bytes of a body of this shape.
     pub const fn body_limit(&self) -> usize {
         self.most * FILE_MOST + FORM_SLACK
     }
+
+    fn count(&self) -> FieldError {
+        FieldError::WrongCount {
+            least: 1,
+            most: self.most,
+        }
+    }
+
+    fn unknown_part(&self) -> FieldError {
+        let known = [&[self.images], self.texts].concat();
+        FieldError::UnknownField {
+            known: known.into_iter().map(str::to_owned).collect(),
+        }
+    }
 }
 
-/// What was uploaded: at least one image.
-#[derive(Debug)]
+/// An upload of at least one image.
 pub struct Upload {
     /// The images, in their order.
     pub images: Vec<Sample>,
     texts: HashMap<&'static str, String>,
-    /// Held as long as the images are.
-    _room: SemaphorePermit<'static>,
-}
-
-/// How many bytes of images are in memory at a time, over all requests, in KiB: two dozen of the
-/// largest, hundreds as kiosks send them.
-const ROOM: usize = 256 << 10;
-static ROOM_LEFT: Semaphore = Semaphore::const_new(ROOM);
-
-/// Room for a body; nobody waits for it with a connection open.
-fn room(bytes: usize) -> Result<SemaphorePermit<'static>, Problem> {
-    let wanted = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-    ROOM_LEFT.try_acquire_many(wanted).map_err(|_| {
-        Problem::new(
-            Code::EngineBusy,
-            "too many images at once: try again in a moment",
-        )
-    })
+    /// The images' memory, to be held while they are.
+    pub room: Room,
 }
 
 impl Upload {
@@ -87,22 +89,20 @@ impl Upload {
         if declared.is_some_and(|length| length > limit) {
             return Err(too_large("the request", limit));
         }
-        let wanted = declared.unwrap_or(limit);
+        let sender = request.extensions().get::<Origin>();
+        let sender = *sender.ok_or_else(|| Problem::internal("an upload without a sender"))?;
+        let mut room = Room::new(sender);
         match content_type.as_str() {
             "multipart/form-data" => {
-                let room = room(wanted)?;
                 let form = Multipart::from_request(request, &()).await?;
                 Self::read_form(form, shape, room).await
             }
             "image/jpeg" | "image/png" | "image/webp" if shape.bare => {
-                let room = room(wanted)?;
-                let bytes = axum::body::to_bytes(request.into_body(), FILE_MOST)
-                    .await
-                    .map_err(|_| too_large("the request", FILE_MOST))?;
+                let bytes = read_body(request.into_body(), &mut room).await?;
                 Ok(Self {
                     images: vec![Sample::new(bytes)],
                     texts: HashMap::new(),
-                    _room: room,
+                    room,
                 })
             }
             _ => {
@@ -123,89 +123,105 @@ impl Upload {
     async fn read_form(
         mut form: Multipart,
         shape: &'static Shape,
-        room: SemaphorePermit<'static>,
+        room: Room,
     ) -> Result<Self, Problem> {
         let mut upload = Self {
             images: Vec::new(),
             texts: HashMap::new(),
-            _room: room,
+            room,
         };
-        let mut fields = Fields::default();
-        let cut = |error| cut_off(error, shape.body_limit());
-        while let Some(field) = form.next_field().await.map_err(cut)? {
+        let failed = |error| form_problem(error, shape.body_limit());
+        // The first part that is not accepted ends the form: the rest could be any number of them.
+        while let Some(field) = form.next_field().await.map_err(failed)? {
             let name = field.name().unwrap_or_default().to_owned();
             let text = shape.texts.iter().find(|known| **known == name);
             if name == shape.images {
                 if upload.images.len() == shape.most {
-                    return Err(Problem::field(
-                        shape.images,
-                        match shape.most {
-                            1 => "one image is taken".to_owned(),
-                            most => format!("at most {most} images are taken"),
-                        },
-                    ));
+                    return Err(Problem::field(shape.images, shape.count()));
                 }
-                let bytes = read_part(field, FILE_MOST, shape).await?;
+                let bytes = read_part(field, FILE_MOST, shape, &mut upload.room).await?;
                 upload.images.push(Sample::new(bytes));
             } else if let Some(&known) = text {
-                let bytes = read_part(field, TEXT_MOST, shape).await?;
-                match String::from_utf8(bytes.into()) {
-                    Ok(value) if upload.texts.contains_key(known) => {
-                        drop(value);
-                        fields.add(known, "was sent more than once");
-                    }
-                    Ok(value) => {
-                        upload.texts.insert(known, value);
-                    }
-                    Err(_) => fields.add(known, "must be UTF-8"),
+                if upload.texts.contains_key(known) {
+                    return Err(Problem::field(known, FieldError::SentTwice));
                 }
+                let bytes = read_part(field, TEXT_MOST, shape, &mut upload.room).await?;
+                let value = String::from_utf8(bytes.into())
+                    .map_err(|_| Problem::field(known, FieldError::NotUtf8))?;
+                upload.texts.insert(known, value);
             } else {
                 let name: String = name.chars().take(64).collect();
-                fields.add(&name, "is not a part that is taken here");
+                return Err(Problem::field(&name, shape.unknown_part()));
             }
         }
         if upload.images.is_empty() {
-            fields.add(shape.images, "at least one image is needed");
+            return Err(Problem::field(shape.images, shape.count()));
         }
-        fields.check()?;
         Ok(upload)
     }
 
-    /// A text part; `None` when it was not sent.
+    /// Returns a text part; `None` if it was not sent.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.texts.get(name).map(|text| text.trim())
     }
 
-    /// A text part that says yes or no; no when it was not sent.
+    /// Returns a text part that is `true` or `false`; false if it was not sent.
     pub fn flag(&self, name: &'static str) -> Result<bool, Problem> {
         match self.text(name) {
             None | Some("" | "false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(Problem::field(name, "must be true or false")),
+            Some(_) => Err(Problem::field(
+                name,
+                FieldError::WrongType {
+                    expected: JsonType::Boolean,
+                },
+            )),
         }
     }
 }
 
-/// What ended the reading of a form; of a body that goes on for too long it is known how much is
-/// taken.
-fn cut_off(error: MultipartError, limit: usize) -> Problem {
+/// Makes the problem of a form that cannot be read to its end.
+fn form_problem(error: MultipartError, limit: usize) -> Problem {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large("the request", limit),
+        // The body failed, not the service: the client left, or did not keep to HTTP.
+        StatusCode::INTERNAL_SERVER_ERROR => body_ended(),
         _ => error.into(),
     }
+}
+
+fn body_ended() -> Problem {
+    Problem::new(Code::Malformed, "the request ended before its body did")
 }
 
 async fn read_part(
     mut field: Field<'_>,
     most: usize,
     shape: &'static Shape,
+    room: &mut Room,
 ) -> Result<Bytes, Problem> {
     let mut bytes = BytesMut::new();
-    let cut = |error| cut_off(error, shape.body_limit());
-    while let Some(chunk) = field.chunk().await.map_err(cut)? {
+    let failed = |error| form_problem(error, shape.body_limit());
+    while let Some(chunk) = field.chunk().await.map_err(failed)? {
         if bytes.len() + chunk.len() > most {
             return Err(too_large("a part of the form", most));
         }
+        room.take(chunk.len())?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Reads a body that is one image.
+async fn read_body(body: Body, room: &mut Room) -> Result<Bytes, Problem> {
+    let mut body = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| body_ended())?;
+        if bytes.len() + chunk.len() > FILE_MOST {
+            return Err(too_large("the request", FILE_MOST));
+        }
+        room.take(chunk.len())?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())

@@ -1,13 +1,13 @@
-//! Setting up, signing in and out, the cookie.
+//! Setup, signing in and out, and the session cookie.
 
 use jiff::SignedDuration;
-use rollcall::domain::accounts::Role;
+use rollcall::domain::grants::Role;
 use serde_json::json;
 
 use crate::app::{PASSWORD, TestApp};
 
 #[tokio::test]
-async fn the_first_admin_is_made_once_with_the_printed_token() {
+async fn the_first_admin_is_created_once_with_the_printed_token() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     assert_eq!(
@@ -32,7 +32,7 @@ async fn the_first_admin_is_made_once_with_the_printed_token() {
     let made = anybody
         .post("/api/setup", body(token.reveal(), PASSWORD))
         .await;
-    assert_eq!(made.expect(201)["account"]["role"], "admin");
+    assert_eq!(made.expect(201)["account"]["grants"][0]["role"], "admin");
     let me = anybody.get("/api/session").await.expect(200);
     assert_eq!(me["account"]["email"], "ada@example.com");
     assert_eq!(
@@ -46,11 +46,11 @@ async fn the_first_admin_is_made_once_with_the_printed_token() {
 }
 
 #[tokio::test]
-async fn a_session_begins_with_the_password_and_ends_by_signing_out_or_by_time() {
+async fn a_session_starts_with_the_password_and_ends_by_signing_out_or_expiry() {
     let app = TestApp::start().await;
     let viewer = app.role(Role::Viewer).await;
     let me = viewer.get("/api/session").await.expect(200);
-    assert_eq!(me["account"]["role"], "viewer");
+    assert_eq!(me["account"]["grants"][0]["role"], "viewer");
     let email = me["account"]["email"].as_str().unwrap();
 
     let other = app.anybody();
@@ -58,10 +58,7 @@ async fn a_session_begins_with_the_password_and_ends_by_signing_out_or_by_time()
         let refused = other.sign_in(email, password).await;
         let body = refused.problem(401, "bad_credentials");
         assert_ne!(refused.header("www-authenticate"), "");
-        assert_eq!(
-            body["detail"],
-            "the e-mail address or the password is wrong"
-        );
+        assert_eq!(body["detail"], "the email address or the password is wrong");
     }
     other
         .get("/api/session")
@@ -84,7 +81,7 @@ async fn a_session_begins_with_the_password_and_ends_by_signing_out_or_by_time()
 }
 
 #[tokio::test]
-async fn signing_in_again_ends_the_session_before() {
+async fn signing_in_again_ends_the_previous_session() {
     let app = TestApp::start().await;
     let viewer = app.role(Role::Viewer).await;
     let me = viewer.get("/api/session").await.expect(200);
@@ -105,7 +102,7 @@ async fn signing_in_again_ends_the_session_before() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
+async fn the_cookie_is_http_only_and_secure_behind_tls() {
     let proxy = "127.0.0.0/8".parse().unwrap();
     let app = TestApp::with(|options| {
         options.settings.trusted_proxies = vec![proxy];
@@ -159,7 +156,11 @@ async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
         .sign_in("admin0@example.com", PASSWORD)
         .await;
     assert!(answer.header("set-cookie").contains("Secure"));
-    assert_eq!(answer.header("strict-transport-security"), "", "not asked");
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        "",
+        "not configured"
+    );
 
     let forced = TestApp::with(|options| options.settings.secure_cookies = Some(true)).await;
     let token = forced.app.accounts.offer_setup().unwrap();
@@ -170,7 +171,7 @@ async fn the_cookie_is_out_of_reach_and_secure_behind_tls() {
 }
 
 #[tokio::test]
-async fn somebody_sees_where_they_are_signed_in_and_ends_it_there() {
+async fn an_account_lists_its_sessions_and_ends_one() {
     let app = TestApp::start().await;
     let here = app.admin().await;
     let there = app.anybody();

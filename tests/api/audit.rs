@@ -1,12 +1,12 @@
 //! The audit trail, as admins read it.
 
-use rollcall::domain::accounts::{Actor, Role};
+use rollcall::domain::{accounts::Actor, grants::Role};
 use serde_json::Value;
 
 use crate::app::TestApp;
 
 #[tokio::test]
-async fn an_admin_reads_page_by_page_who_did_what_newest_first() {
+async fn admins_read_the_audit_trail_in_pages_newest_first() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let kiosk = app.kiosk().await;

@@ -1,4 +1,4 @@
-//! Cameras: adding, changing, removing, how they are, looking through them.
+//! Cameras: adding, changing and removing them, their state, and their pictures.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use reqwest::{Method, Response};
 use rollcall::{
     clock::Clock,
     domain::{
-        accounts::Role,
-        attendance::{Punch, PunchSource},
+        attendance::{Origin, Punch},
         cameras::{CameraState, CameraStatus, StreamFault},
-        ids::{CameraId, DeviceId, EmployeeId, PunchId},
+        grants::{Reach, Role},
+        ids::{CameraId, EmployeeId, PunchId, SiteId},
     },
     ports::Page,
     service::cameras::{Overlay, OverlayFace},
@@ -34,7 +34,7 @@ async fn with_streams<const N: usize>(streams: [(&str, Does); N]) -> TestApp {
     app
 }
 
-/// Adds a camera of a stream; its address.
+/// Adds a camera for a stream; returns its address.
 async fn add(admin: &Client, stream: &str) -> String {
     let name = format!("Camera {stream}");
     let body = json!({ "name": name, "stream": stream, "viewers": null });
@@ -62,14 +62,15 @@ async fn trail(app: &TestApp) -> Vec<(String, String)> {
 async fn a_camera_is_added_changed_and_removed() {
     let app = with_streams([("yard", FAST), ("gate", FAST)]).await;
     let admin = app.admin().await;
+    let harbor = admin.add_site("Harbor", "Europe/Berlin").await;
     let new = json!({
-        "name": "Yard gate", "stream": "yard", "site": "Harbour", "direction": "in",
+        "name": "Yard gate", "stream": "yard", "site": harbor, "direction": "in",
         "hours": { "from": "22:00", "to": "06:30", "days": [1, 5] }, "every_ms": 500, "visit_s": 60,
     });
     let added = admin.post("/api/cameras", new).await.expect(201);
     let id = added["id"].as_str().unwrap().to_owned();
     let mut expected = json!({
-        "id": id, "name": "Yard gate", "stream": "yard", "site": "Harbour", "direction": "in",
+        "id": id, "name": "Yard gate", "stream": "yard", "site": harbor, "site_name": "Harbor", "direction": "in",
         "hours": { "from": "22:00", "to": "06:30", "days": [1, 5] }, "every_ms": 500,
         "visit_s": 60, "active": true, "state": null, "created_at": added["created_at"],
         "viewers": [],
@@ -86,13 +87,15 @@ async fn a_camera_is_added_changed_and_removed() {
     for (name, value) in patch.as_object().unwrap() {
         expected[name] = value.clone();
     }
+    expected["site"] = json!(SiteId::DEFAULT.to_string());
+    expected["site_name"] = json!("Main site");
     assert_eq!(changed, expected);
-    // What is left out stays.
+    // Omitted settings are unchanged.
     let same = admin.patch(&address, json!({})).await.expect(200);
     assert_eq!(same, expected);
     let viewer = app.role(Role::Viewer).await;
     let list = viewer.get("/api/cameras").await.expect(200);
-    // Who else may look is none of their business.
+    // Only admins see the viewers.
     expected.as_object_mut().unwrap().remove("viewers");
     assert_eq!(list, json!({ "items": [expected], "next": null }));
 
@@ -120,7 +123,7 @@ async fn a_camera_is_added_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_as_usual() {
+async fn settings_that_are_left_out_have_their_defaults() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "yard").await;
@@ -134,7 +137,7 @@ async fn what_is_left_out_is_as_usual() {
 }
 
 #[tokio::test]
-async fn every_field_that_is_no_good_is_named() {
+async fn every_field_that_is_not_valid_is_named() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "yard").await;
@@ -145,6 +148,8 @@ async fn every_field_that_is_no_good_is_named() {
         ("stream", json!("../yard")),
         ("stream", json!("")),
         ("site", json!("")),
+        ("site", json!("Harbor")),
+        ("site", json!("0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")),
         ("direction", json!("up")),
         ("hours", hours("06:00", "06:00", json!([]))),
         ("hours", hours("6 o'clock", "07:00", json!([]))),
@@ -167,13 +172,68 @@ async fn every_field_that_is_no_good_is_named() {
             assert_eq!(answer.fields(), [field], "{value}");
         }
     }
-    let many = json!({ "name": "", "stream": "a b", "every_ms": 1 });
+    let many = json!({ "name": "", "stream": "a b", "every_ms": 1, "direction": "up" });
     let answer = admin.post("/api/cameras", many).await;
-    assert_eq!(answer.fields(), ["name", "stream", "every_ms"]);
+    assert_eq!(answer.fields(), ["name", "stream", "direction", "every_ms"]);
+    let errors = &answer.json()["errors"];
+    let params = |index: usize| {
+        (
+            errors[index]["code"].clone(),
+            errors[index]["params"].clone(),
+        )
+    };
+    let values = json!({ "values": ["in", "out", "auto"] });
+    assert_eq!(params(0), (json!("required"), Value::Null));
+    assert_eq!(params(1), (json!("not_a_stream_name"), Value::Null));
+    assert_eq!(params(2), (json!("not_one_of"), values));
+    let range = json!({ "least": 100, "most": 10_000 });
+    assert_eq!(params(3), (json!("out_of_range"), range));
 }
 
 #[tokio::test]
-async fn only_streams_that_go2rtc_is_configured_with_are_taken_each_once() {
+async fn a_patch_is_merged_and_a_null_restores_a_default() {
+    let app = with_streams([("yard", FAST)]).await;
+    let admin = app.admin().await;
+    let hours = json!({ "from": "06:30", "to": "19:00", "days": [1, 5] });
+    let new = json!({
+        "name": "Yard", "stream": "yard", "hours": hours, "every_ms": 500, "visit_s": 60,
+        "direction": "in", "active": false,
+    });
+    let added = admin.post("/api/cameras", new).await.expect(201);
+    assert_eq!(added["active"], false);
+    let address = format!("/api/cameras/{}", added["id"].as_str().unwrap());
+    let later = json!({ "hours": { "to": "20:00", "days": null } });
+    let changed = admin.patch(&address, later).await.expect(200);
+    let expected = json!({ "from": "06:30", "to": "20:00", "days": [] });
+    assert_eq!(changed["hours"], expected);
+    assert_eq!(changed["every_ms"], 500);
+    let defaults = json!({ "direction": null, "every_ms": null, "visit_s": null, "active": null });
+    let changed = admin.patch(&address, defaults).await.expect(200);
+    let settings = ["direction", "every_ms", "visit_s", "active"].map(|name| &changed[name]);
+    assert_eq!(
+        settings,
+        [&json!("auto"), &json!(200), &json!(300), &json!(true)]
+    );
+    for (patch, field, code) in [
+        (json!({ "stream": null }), "stream", "required"),
+        (json!({ "steam": "yard" }), "steam", "unknown_field"),
+        (json!({ "id": "x" }), "id", "unknown_field"),
+        (
+            json!({ "hours": { "nights": [] } }),
+            "hours.nights",
+            "unknown_field",
+        ),
+    ] {
+        let refused = admin.patch(&address, patch).await;
+        refused.problem(422, "invalid");
+        assert_eq!(refused.fields(), [field]);
+        assert_eq!(refused.json()["errors"][0]["code"], code);
+    }
+    assert_eq!(admin.get(&address).await.expect(200), changed);
+}
+
+#[tokio::test]
+async fn a_stream_must_be_in_the_configuration_of_go2rtc_and_free() {
     let app = with_streams([("yard", FAST), ("gate", FAST)]).await;
     let admin = app.admin().await;
     let yard = add(&admin, "yard").await;
@@ -200,9 +260,11 @@ async fn only_streams_that_go2rtc_is_configured_with_are_taken_each_once() {
         .await
         .expect(200);
 
-    // While go2rtc does not say, nobody is kept from adding a camera.
-    app.streams
-        .away(Some(fault(StreamFault::Unreachable, "go2rtc is away")));
+    // While go2rtc does not respond, a camera can be added anyway.
+    app.streams.set_unavailable(Some(fault(
+        StreamFault::Unreachable,
+        "go2rtc is unavailable",
+    )));
     admin.post("/api/cameras", unknown).await.expect(201);
 }
 
@@ -222,14 +284,14 @@ async fn the_streams_of_go2rtc_are_listed_with_their_cameras() {
         (StreamFault::Refused, "camera_refused"),
     ] {
         app.streams
-            .away(Some(fault(kind, "go2rtc wants another password")));
+            .set_unavailable(Some(fault(kind, "go2rtc wants another password")));
         let problem = admin.get("/api/camera-streams").await.problem(502, code);
         assert_eq!(problem["detail"], "go2rtc wants another password");
     }
 }
 
 #[tokio::test]
-async fn how_a_camera_is_is_told_until_nobody_says_so_any_more() {
+async fn a_state_that_is_no_longer_reported_is_not_watched() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "yard").await;
@@ -238,12 +300,12 @@ async fn how_a_camera_is_is_told_until_nobody_says_so_any_more() {
         state: CameraState::Dark,
         cause: Some("all pictures are black".to_owned()),
         since: now,
-        told_at: now,
+        reported_at: now,
         present: Vec::new(),
     };
     app.stores
         .cameras
-        .note(id_in(&address), &status)
+        .report(id_in(&address), &status)
         .await
         .unwrap();
     let state = admin.get(&address).await.expect(200)["state"].clone();
@@ -257,7 +319,7 @@ async fn how_a_camera_is_is_told_until_nobody_says_so_any_more() {
 }
 
 #[tokio::test]
-async fn a_picture_is_shown_or_the_reason_why_not() {
+async fn a_picture_or_the_reason_without_one_is_returned() {
     let refused = fault(StreamFault::Refused, "go2rtc wants another password");
     let app = with_streams([
         ("yard", FAST),
@@ -295,7 +357,7 @@ async fn a_picture_is_shown_or_the_reason_why_not() {
 }
 
 #[tokio::test]
-async fn a_camera_that_says_nothing_is_waited_for_ten_seconds() {
+async fn a_camera_that_sends_nothing_times_out_after_ten_seconds() {
     let app = with_streams([("mute", Does::Nothing)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "mute").await;
@@ -304,7 +366,7 @@ async fn a_camera_that_says_nothing_is_waited_for_ten_seconds() {
     let (picture, live) = tokio::join!(admin.get(&picture), admin.get(&live));
     for answer in [picture, live] {
         let problem = answer.problem(502, "camera_unreachable");
-        assert_eq!(problem["detail"], "no picture came within 10 s");
+        assert_eq!(problem["detail"], "no picture arrived within 10 s");
     }
     let waited = begin.elapsed().as_secs_f64();
     assert!((10.0..15.0).contains(&waited), "{waited}");
@@ -320,7 +382,7 @@ async fn follow(client: &Client, address: &str) -> Response {
         .unwrap()
 }
 
-/// Reads until so many bytes are there.
+/// Reads until this many bytes have arrived.
 async fn read(response: &mut Response, bytes: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < bytes {
@@ -330,7 +392,7 @@ async fn read(response: &mut Response, bytes: usize) -> Vec<u8> {
     all
 }
 
-/// How one picture of the live view is sent, up to the boundary after it.
+/// Returns the bytes of one picture of the live view, up to the boundary after it.
 fn part(number: u32) -> Vec<u8> {
     let jpeg = picture(number);
     let head = format!(
@@ -341,7 +403,7 @@ fn part(number: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn live_pictures_come_one_after_the_other_at_most_ten_a_second() {
+async fn live_pictures_are_sent_at_most_ten_a_second() {
     let app = with_streams([("yard", FAST)]).await;
     let address = add(&app.admin().await, "yard").await;
     let viewer = app.role(Role::Viewer).await;
@@ -361,7 +423,7 @@ async fn live_pictures_come_one_after_the_other_at_most_ten_a_second() {
     assert!((0.95..3.0).contains(&took), "{took}");
 }
 
-/// Waits until so many streams are open.
+/// Waits until this many streams are open.
 async fn until_open(app: &TestApp, count: usize) {
     let waiting = async {
         while app.streams.open_now() != count {
@@ -373,7 +435,7 @@ async fn until_open(app: &TestApp, count: usize) {
 }
 
 #[tokio::test]
-async fn eight_may_look_at_once_and_who_leaves_makes_room() {
+async fn at_most_eight_live_views_are_open_and_closing_one_frees_a_place() {
     let app = with_streams([("yard", FAST), ("gate", FAST)]).await;
     let admin = app.admin().await;
     let (yard, gate) = (add(&admin, "yard").await, add(&admin, "gate").await);
@@ -387,7 +449,7 @@ async fn eight_may_look_at_once_and_who_leaves_makes_room() {
     let refused = admin.get(&format!("{yard}/live")).await;
     refused.problem(503, "too_many_viewers");
     assert_eq!(refused.header("retry-after"), "10");
-    // A single picture is no live view.
+    // A single picture does not count as a live view.
     let single = admin.get(&format!("{yard}/picture")).await;
     assert_eq!(single.status, 200);
 
@@ -401,7 +463,7 @@ async fn eight_may_look_at_once_and_who_leaves_makes_room() {
 }
 
 #[tokio::test]
-async fn eight_may_wait_for_single_pictures() {
+async fn at_most_eight_requests_wait_for_single_pictures() {
     let app = with_streams([("mute", Does::Nothing)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "mute").await + "/picture";
@@ -434,7 +496,7 @@ async fn live_pictures_end_when_the_service_stops() {
 }
 
 #[tokio::test]
-async fn faces_over_the_live_picture_have_the_names_of_those_who_are_known() {
+async fn recognized_faces_have_the_names_of_their_employees() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "yard").await;
@@ -475,12 +537,11 @@ async fn faces_over_the_live_picture_have_the_names_of_those_who_are_known() {
     assert_eq!(seen, expected);
 }
 
-/// The same punch as if a camera had seen it.
+/// Returns the same punch, as if a camera had recorded it.
 fn by_camera(of: &Punch, camera: CameraId) -> Punch {
     Punch {
         id: PunchId::new(Uuid::now_v7()),
-        device: DeviceId::new(camera.uuid()),
-        source: PunchSource::Camera,
+        origin: Origin::Camera(camera),
         request: None,
         sequence: of.sequence + 1,
         ..of.clone()
@@ -488,7 +549,7 @@ fn by_camera(of: &Punch, camera: CameraId) -> Punch {
 }
 
 #[tokio::test]
-async fn punches_of_a_camera_have_its_name_after_it_was_removed_too() {
+async fn punches_keep_the_name_of_a_removed_camera() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     app.enrolled(&admin).await;
@@ -499,36 +560,55 @@ async fn punches_of_a_camera_have_its_name_after_it_was_removed_too() {
         after: None,
         limit: 1,
     };
-    let punches = app.stores.punches.list(&Default::default(), &page).await;
+    let punches = app
+        .stores
+        .punches
+        .list(&Reach::Everything, &Default::default(), &page)
+        .await;
     let seen = by_camera(&punches.unwrap()[0], id_in(&address));
     app.stores.punches.append(&seen).await.unwrap();
     assert_eq!(admin.delete(&address).await.status, 204);
 
     let list = admin.get("/api/punches").await.expect(200);
-    let names: Vec<_> = list["items"].as_array().unwrap().iter().collect();
-    let mut told: Vec<_> = names
+    let text = |origin: &Value, field: &str| origin[field].as_str().unwrap().to_owned();
+    let mut origins: Vec<_> = list["items"]
+        .as_array()
+        .unwrap()
         .iter()
-        .map(|one| {
-            (
-                one["source"].as_str().unwrap(),
-                one["device_name"].as_str().unwrap(),
-            )
-        })
+        .map(|one| &one["origin"])
+        .map(|origin| (text(origin, "kind"), text(origin, "name")))
         .collect();
-    told.sort_unstable();
-    assert_eq!(told, [("camera", "Camera yard"), ("device", "Front door")]);
+    origins.sort_unstable();
+    let expected = [("camera", "Camera yard"), ("device", "Front door")];
+    assert_eq!(
+        origins,
+        expected.map(|(kind, name)| (kind.to_owned(), name.to_owned()))
+    );
     let one = admin
         .get(&format!("/api/punches/{}", seen.id))
         .await
         .expect(200);
-    assert_eq!(one["device_name"], "Camera yard");
-    let query = format!("/api/punches?device={}", id_in(&address));
-    let list = admin.get(&query).await.expect(200);
-    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    let camera = id_in(&address);
+    let origin = json!({"kind": "camera", "id": camera.to_string(), "name": "Camera yard"});
+    assert_eq!(one["origin"], origin);
+    let ids = async |query: &str| {
+        let list = admin
+            .get(&format!("/api/punches?{query}"))
+            .await
+            .expect(200);
+        let ids = list["items"].as_array().unwrap().iter();
+        ids.map(|one| one["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&format!("camera={camera}")).await, [one["id"].clone()]);
+    assert_eq!(ids(&format!("device={}", kiosk.id)).await.len(), 1);
+    assert!(ids(&format!("device={camera}")).await.is_empty());
+    let both = format!("/api/punches?device={}&camera={camera}", kiosk.id);
+    let problem = admin.get(&both).await.problem(422, "invalid");
+    assert_eq!(problem["errors"][0]["code"], "excluded");
 }
 
 #[tokio::test]
-async fn whoever_follows_hears_of_cameras() {
+async fn the_feed_reports_changes_of_cameras() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     let viewer = app.role(Role::Viewer).await;
@@ -556,26 +636,26 @@ async fn whoever_follows_hears_of_cameras() {
         state: CameraState::Live,
         cause: None,
         since: now,
-        told_at: now,
+        reported_at: now,
         present: Vec::new(),
     };
     app.stores
         .cameras
-        .note(id_in(&address), &status)
+        .report(id_in(&address), &status)
         .await
         .unwrap();
     admin
         .patch(&address, json!({ "name": "Gate" }))
         .await
         .expect(200);
-    let told = next().await;
-    assert_eq!(told["id"], id);
-    assert_eq!(told["state"]["state"], "live");
+    let event = next().await;
+    assert_eq!(event["id"], id);
+    assert_eq!(event["state"]["state"], "live");
     assert_eq!(admin.delete(&address).await.status, 204);
     assert_eq!(next().await, json!({ "id": id, "state": null }));
 }
 
-/// What anybody is answered who must not know that there is a camera.
+/// Checks that a client cannot see a camera.
 async fn hidden_from(client: &Client, address: &str) {
     for path in ["", "/picture", "/live", "/faces"] {
         let answer = client.get(&format!("{address}{path}")).await;
@@ -584,12 +664,12 @@ async fn hidden_from(client: &Client, address: &str) {
 }
 
 #[tokio::test]
-async fn whoever_is_no_admin_sees_the_cameras_that_were_given_to_them() {
+async fn only_admins_and_viewers_of_a_camera_see_it() {
     let app = with_streams([("yard", FAST), ("gate", FAST), ("safe", FAST)]).await;
     let admin = app.admin().await;
     let manager = app.role(Role::Manager).await;
     let viewer = app.role(Role::Viewer).await;
-    // Nobody but admins unless it is said.
+    // Only admins by default.
     let new = json!({ "name": "Safe", "stream": "safe" });
     let safe = admin.post("/api/cameras", new).await.expect(201);
     assert_eq!(safe["viewers"], json!([]));
@@ -609,7 +689,7 @@ async fn whoever_is_no_admin_sees_the_cameras_that_were_given_to_them() {
         }
         read(&mut follow(&viewer, address).await, 100).await;
     }
-    // Pages are full although what is hidden lies between.
+    // Pages are full, although there are hidden cameras in between.
     let names = async |client: &Client| {
         let (mut names, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -632,7 +712,7 @@ async fn whoever_is_no_admin_sees_the_cameras_that_were_given_to_them() {
     assert_eq!(names(&viewer).await, ["Camera yard", "Camera gate"]);
     assert_eq!(names(&manager).await, ["Camera yard"]);
 
-    // Taken back, it holds at once.
+    // A viewer who is removed loses access at once.
     admin
         .patch(&yard, json!({ "viewers": [] }))
         .await
@@ -640,17 +720,17 @@ async fn whoever_is_no_admin_sees_the_cameras_that_were_given_to_them() {
     hidden_from(&viewer, &yard).await;
     let entries = app.stores.audit.latest(3).await.unwrap();
     let details: Vec<_> = entries.into_iter().map(|entry| entry.detail).collect();
-    let told = |who: &str| Some(format!("viewers: {who}"));
+    let detail = |who: &str| Some(format!("viewers: {who}"));
     let expected = [
-        told("admins"),
-        told("admins, viewer2@example.com"),
-        told("everybody"),
+        detail("admins"),
+        detail("admins, viewer2@example.com"),
+        detail("everybody"),
     ];
     assert_eq!(details, expected);
 }
 
 #[tokio::test]
-async fn only_who_has_an_account_is_given_a_camera() {
+async fn viewers_of_a_camera_must_have_accounts() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "yard").await;
@@ -670,7 +750,7 @@ async fn only_who_has_an_account_is_given_a_camera() {
 }
 
 #[tokio::test]
-async fn live_pictures_end_when_a_camera_is_taken_back() {
+async fn live_pictures_end_when_the_account_may_no_longer_see_the_camera() {
     let app = with_streams([("yard", FAST)]).await;
     let admin = app.admin().await;
     let address = add(&admin, "yard").await;
@@ -687,7 +767,7 @@ async fn live_pictures_end_when_a_camera_is_taken_back() {
 }
 
 #[tokio::test]
-async fn the_feed_tells_of_no_camera_that_is_not_shown() {
+async fn the_feed_omits_cameras_that_the_account_may_not_see() {
     let app = with_streams([("yard", FAST), ("safe", FAST)]).await;
     let admin = app.admin().await;
     let yard = add(&admin, "yard").await;

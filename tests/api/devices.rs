@@ -1,8 +1,10 @@
-//! Devices.
+//! Devices and pairing.
 
 use serde_json::json;
 
 use crate::app::{TestApp, photo};
+
+const UNKNOWN: &str = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b";
 
 #[tokio::test]
 async fn a_kiosk_is_paired_by_the_code_that_it_shows() {
@@ -16,15 +18,20 @@ async fn a_kiosk_is_paired_by_the_code_that_it_shows() {
     let waiting = kiosk.get("/api/pairing").await.expect(200);
     assert_eq!(waiting, json!({"paired": false}));
 
-    // Typed wrong, nothing is registered.
-    let device = |code: &str| json!({"name": "Front door", "site": "Harbour", "code": code});
+    // A wrong code registers nothing.
+    let harbor = admin.add_site("Harbor", "UTC").await;
+    let device = |code: &str| json!({"name": "Front door", "site": harbor, "code": code});
+    let nowhere = json!({"name": "Front door", "site": UNKNOWN, "code": code});
+    let nowhere = admin.post("/api/devices", nowhere).await;
+    assert_eq!(nowhere.fields(), ["site"], "the code stays good");
+
     let wrong = admin.post("/api/devices", device("0000-0000")).await;
     wrong.problem(422, "invalid");
     assert_eq!(wrong.fields(), ["code"]);
     let none = admin.get("/api/devices").await.expect(200);
     assert_eq!(none["items"], json!([]));
 
-    // As people type it.
+    // Codes are accepted as people type them.
     let typed = code.to_lowercase().replace('-', " ");
     let added = admin.post("/api/devices", device(&typed)).await.expect(201);
     assert!(added.get("token").is_none(), "{added}");
@@ -36,7 +43,7 @@ async fn a_kiosk_is_paired_by_the_code_that_it_shows() {
     let token = paired["token"].as_str().unwrap();
     let own = app.anybody().bearer(token).get("/api/device").await;
     assert_eq!(own.expect(200)["id"], added["id"]);
-    // An answer that was lost on its way is given again.
+    // If the response is lost, the kiosk gets it again.
     let again = kiosk.get("/api/pairing").await.expect(200);
     assert_eq!(again, paired);
     let guess = app.anybody().bearer("a-guess").get("/api/pairing").await;
@@ -44,7 +51,7 @@ async fn a_kiosk_is_paired_by_the_code_that_it_shows() {
 }
 
 #[tokio::test]
-async fn codes_to_pair_with_are_given_out_so_often() {
+async fn pairing_codes_are_rate_limited() {
     let quota = rollcall::ports::Quota {
         most: 3,
         window: std::time::Duration::from_mins(1),
@@ -63,13 +70,14 @@ async fn codes_to_pair_with_are_given_out_so_often() {
 }
 
 #[tokio::test]
-async fn a_device_is_registered_used_and_withdrawn() {
+async fn a_device_is_registered_used_and_revoked() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
+    let harbor = admin.add_site("Harbor", "UTC").await;
     let answer = admin
         .post(
             "/api/devices",
-            json!({"name": "Front door", "site": "Harbour"}),
+            json!({"name": "Front door", "site": harbor}),
         )
         .await;
     let device = answer.expect(201);
@@ -86,7 +94,11 @@ async fn a_device_is_registered_used_and_withdrawn() {
     );
     assert!(own.get("token").is_none());
     let list = admin.get("/api/devices").await;
-    assert_eq!(list.expect(200)["items"][0]["site"], "Harbour");
+    let listed = &list.expect(200)["items"][0];
+    assert_eq!(
+        (&listed["site"], &listed["site_name"]),
+        (&json!(harbor), &json!("Harbor"))
+    );
     assert!(!list.text.contains(token));
 
     let path = format!("/api/devices/{id}");

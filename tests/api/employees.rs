@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::Method;
+use rollcall::domain::ids::SiteId;
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
@@ -18,15 +20,16 @@ fn names(list: &Value) -> Vec<&str> {
 async fn an_employee_is_added_changed_listed_and_deleted() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    let new = json!({"name": " Grace Hopper ", "code": "E7", "site": "Harbour"});
+    let harbor = admin.add_site("Harbor", "Europe/Berlin").await;
+    let new = json!({"name": " Grace Hopper ", "code": "E7", "site": harbor});
     let added = admin.post("/api/employees", new).await;
     let mut employee = added.expect(201);
     let path = format!("/api/employees/{}", employee["id"].as_str().unwrap());
     assert_eq!(added.header("location"), path);
     assert!(employee["created_at"].as_str().unwrap().ends_with('Z'));
     let expected = json!({
-        "id": employee["id"], "name": "Grace Hopper", "code": "E7", "site": "Harbour",
-        "active": true, "enrolled": false, "enroll_again": false, "templates": 0,
+        "id": employee["id"], "name": "Grace Hopper", "code": "E7", "site": harbor,
+        "site_name": "Harbor", "active": true, "enrolled": false, "enroll_again": false, "templates": 0,
         "consent": null,
         "created_at": employee["created_at"],
     });
@@ -44,9 +47,10 @@ async fn an_employee_is_added_changed_listed_and_deleted() {
         .await
         .expect(200);
     assert_eq!(
-        (&employee["active"], &employee["site"]),
-        (&json!(false), &Value::Null)
+        (&employee["active"], &employee["site_name"]),
+        (&json!(false), &json!("Main site"))
     );
+    assert_eq!(employee["site"], SiteId::DEFAULT.to_string());
     assert_eq!(employee["name"], "Grace Hopper");
     let renamed = admin
         .patch(&path, json!({"name": "Grace", "code": "E8"}))
@@ -70,16 +74,45 @@ async fn an_employee_is_added_changed_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once() {
+async fn a_null_puts_a_field_back_to_its_default() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    let bad = json!({"name": "", "code": "x".repeat(65), "site": "a\u{202e}b"});
+    let harbor = admin.add_site("Harbor", "Europe/Berlin").await;
+    let new = json!({"name": "Grace", "code": "E7", "site": harbor, "active": false});
+    let added = admin.post("/api/employees", new).await.expect(201);
+    assert_eq!(added["active"], false);
+    let path = format!("/api/employees/{}", added["id"].as_str().unwrap());
+    let patch = json!({"site": null, "active": null});
+    let changed = admin.patch(&path, patch).await.expect(200);
+    assert_eq!(changed["site"], SiteId::DEFAULT.to_string());
+    assert_eq!(changed["active"], true, "it is the default");
+    assert_eq!(changed["name"], "Grace");
+    let merge = admin
+        .request(Method::PATCH, &path)
+        .header("content-type", "application/merge-patch+json")
+        .body(r#"{"name": "Grace Hopper"}"#);
+    assert_eq!(admin.send(merge).await.expect(200)["name"], "Grace Hopper");
+}
+
+#[tokio::test]
+async fn all_invalid_fields_are_reported_at_once() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let bad = json!({"name": "", "code": "x".repeat(65), "site": "Harbor"});
     let answer = admin.post("/api/employees", bad).await;
     answer.problem(422, "invalid");
     assert_eq!(answer.fields(), ["name", "code", "site"]);
     let path = format!("/api/employees/{}", admin.add_employee("A", "1").await);
     let bad = json!({"name": "\u{7}", "site": ""});
     assert_eq!(admin.patch(&path, bad).await.fields(), ["name", "site"]);
+    let unknown = json!({"nickname": "Amazing Grace"});
+    let refused = admin.patch(&path, unknown).await;
+    assert_eq!(refused.fields(), ["nickname"]);
+    assert_eq!(refused.json()["errors"][0]["code"], "unknown_field");
+    let without = json!({"code": null});
+    let refused = admin.patch(&path, without).await;
+    assert_eq!(refused.fields(), ["code"]);
+    assert_eq!(refused.json()["errors"][0]["code"], "required");
     admin
         .get("/api/employees/nonsense")
         .await
@@ -87,11 +120,11 @@ async fn every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_list_comes_in_pages_that_together_hold_everybody_once() {
+async fn the_pages_of_a_list_contain_every_employee_once() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for number in 0..7 {
-        // Two share a name: the cursor must not lose the second.
+        // Two employees share a name: the cursor must not skip the second.
         let name = format!("Person {}", number / 2);
         admin.add_employee(&name, &format!("C{number}")).await;
     }
@@ -130,10 +163,12 @@ async fn a_list_comes_in_pages_that_together_hold_everybody_once() {
 async fn a_list_is_filtered_by_text_site_and_activity() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
+    let hill = &admin.add_site("Hill", "UTC").await;
+    let main = &SiteId::DEFAULT.to_string();
     for (name, code, site) in [
-        ("Ada", "X1", "Harbour"),
-        ("Bea", "X2", "Hill"),
-        ("Cleo", "Y1", "Hill"),
+        ("Ada", "X1", main),
+        ("Bea", "X2", hill),
+        ("Cleo", "Y1", hill),
     ] {
         let body = json!({"name": name, "code": code, "site": site});
         admin.post("/api/employees", body).await.expect(201);
@@ -147,9 +182,10 @@ async fn a_list_is_filtered_by_text_site_and_activity() {
     };
     assert_eq!(list("q=x").await, "Ada Bea");
     assert_eq!(list("q=EA").await, "Bea");
-    assert_eq!(list("site=Hill").await, "Bea Cleo");
-    assert_eq!(list("site=Hill&q=y").await, "Cleo");
+    assert_eq!(list(&format!("site={hill}")).await, "Bea Cleo");
+    assert_eq!(list(&format!("site={hill}&q=y")).await, "Cleo");
+    assert_eq!(list(&format!("site={main}")).await, "Ada");
     assert_eq!(list("active=false").await, "");
-    assert_eq!(list("q=.%2A").await, "", "no pattern");
-    assert_eq!(list("q=%25").await, "", "no pattern");
+    assert_eq!(list("q=.%2A").await, "", "not a pattern");
+    assert_eq!(list("q=%25").await, "", "not a pattern");
 }

@@ -1,4 +1,4 @@
-//! Enrolling faces.
+//! Enrollment of faces.
 
 use reqwest::Method;
 use rollcall::domain::accounts::Actor;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::{TestApp, enroll_form, photo};
 
 #[tokio::test]
-async fn photos_are_enrolled_with_consent_and_forgotten_on_request() {
+async fn photos_are_enrolled_with_consent_and_deleted_on_request() {
     let app = TestApp::with(|options| options.keep_photos = true).await;
     let admin = app.admin().await;
     let id = admin.add_employee("Barack Obama", "E1").await;
@@ -40,8 +40,8 @@ async fn photos_are_enrolled_with_consent_and_forgotten_on_request() {
     let keys: Vec<_> = templates["items"][0].as_object().unwrap().keys().collect();
     assert_eq!(
         keys,
-        ["created_at", "id", "model", "quality"],
-        "never the numbers"
+        ["created_at", "grown", "id", "model", "quality"],
+        "the numbers are never returned"
     );
 
     admin.delete(&path).await.expect(204);
@@ -62,26 +62,14 @@ async fn photos_are_enrolled_with_consent_and_forgotten_on_request() {
     }
 }
 
-/// A picture of two people of about the same size.
-fn side_by_side() -> Vec<u8> {
-    let [left, right] = ["obama", "biden"].map(|name| {
-        let picture = image::load_from_memory(&photo(name)).unwrap();
-        picture.crop_imm(0, 0, 900, 1100).to_rgb8()
-    });
-    let mut both = image::RgbImage::new(1800, 1100);
-    image::imageops::replace(&mut both, &left, 0, 0);
-    image::imageops::replace(&mut both, &right, 900, 0);
-    let mut jpeg = std::io::Cursor::new(Vec::new());
-    both.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
-    jpeg.into_inner()
-}
-
 #[tokio::test]
-async fn every_photo_gets_a_verdict_that_a_person_can_act_on() {
+async fn every_photo_gets_an_actionable_verdict() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let id = admin.add_employee("Barack Obama", "E1").await;
-    let photos = [photo("obama"), side_by_side(), b"no image".to_vec()];
+    let both = b"both".to_vec();
+    app.scripted.shows(&both, "obama~0.1#4 | biden width=110");
+    let photos = [photo("obama"), both.clone(), b"no image".to_vec()];
     let enrolled = admin.enroll(&id, &photos).await.expect(201);
     assert_eq!(enrolled["templates"], 1);
     let verdicts = enrolled["photos"].as_array().unwrap();
@@ -98,14 +86,14 @@ async fn every_photo_gets_a_verdict_that_a_person_can_act_on() {
     );
 
     let other = admin.add_employee("Nobody", "E2").await;
-    let refused = admin.enroll(&other, &[side_by_side()]).await;
+    let refused = admin.enroll(&other, &[both]).await;
     let problem = refused.problem(422, "no_usable_photo");
     assert_eq!(problem["photos"][0]["reason"], "several_faces");
     assert_eq!(problem["photos"][0]["accepted"], false);
 }
 
 #[tokio::test]
-async fn a_face_of_somebody_else_is_refused_with_the_name_unless_an_admin_overrides() {
+async fn a_face_of_another_employee_is_refused_unless_an_admin_overrides() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let first = app.enrolled(&admin).await;
@@ -128,10 +116,30 @@ async fn a_face_of_somebody_else_is_refused_with_the_name_unless_an_admin_overri
     let entry = entry.unwrap();
     assert_eq!(entry.subject, twin);
     assert!(entry.detail.as_ref().unwrap().contains(&first));
+
+    // From now on nobody can say which of the two it is, and the answer names neither.
+    let nobody = app.kiosk().await.punch(&photo("obama3")).await.expect(200);
+    assert_eq!(
+        (&nobody["outcome"], &nobody["reason"]),
+        (&json!("nobody"), &json!("look_alike"))
+    );
+    let detail = "this face looks too much like a colleague's: ask a manager";
+    assert_eq!(nobody["detail"], detail);
+    assert!(nobody.get("name").is_none() && nobody.get("punch").is_none());
+    let found = admin
+        .post_bytes("/api/identify", "image/jpeg", photo("obama3"))
+        .await
+        .expect(200);
+    let face = &found["faces"][0];
+    assert_eq!(
+        (&face["decision"], &face["reason"]),
+        (&json!("nobody"), &json!("look_alike"))
+    );
+    assert_eq!(face["candidates"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn what_is_not_a_proper_form_is_told_so() {
+async fn invalid_forms_are_refused_with_a_reason() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let id = admin.add_employee("A", "1").await;

@@ -1,12 +1,10 @@
-//! Jobs and imports over HTTP: queued, followed, told of row by row.
+//! Jobs and imports over HTTP: queued, followed, and reported row by row.
 
 use jiff::SignedDuration;
 use rollcall::{
     clock::Clock,
-    domain::{
-        accounts::Role,
-        jobs::{Ability, JobKind},
-    },
+    domain::{biometrics::ModelId, faces::FaceEnrollment, grants::Role, jobs::Ability},
+    service::jobs::IMPORT,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -33,49 +31,51 @@ async fn followed(client: &Client, job: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_import_adds_people_and_says_why_others_are_refused() {
+async fn an_import_adds_people_and_reports_why_rows_are_refused() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     admin.add_employee("Grace Hopper", "E1").await;
-    let list = "name,code,site\nGrace Hopper,e1,\nAda Lovelace,E2,Harbour\nEve,E1,\n,E4,\nAda Lovelace,E2,\n\"Hopper, Grace\",E5,\n";
+    admin.add_site("Harbor", "UTC").await;
+    let list = "name,code,site\nGrace Hopper,e1,\nAda Lovelace,E2,harbor\nEve,E1,\n,E4,\nAda Lovelace,E2,\n\"Hopper, Grace\",E5,\nKatherine,E6,Hill\n";
     let job = import(&admin, list).await;
     assert_eq!(
         (&job["done"], &job["total"], &job["result"]),
-        (&json!(0), &json!(6), &Value::Null)
+        (&json!(0), &json!(7), &Value::Null)
     );
     app.do_jobs().await;
 
     let done = followed(&admin, &job).await;
     assert_eq!(
         (&done["state"], &done["done"], &done["attempts"]),
-        (&json!("done"), &json!(6), &json!(1))
+        (&json!("done"), &json!(7), &json!(1))
     );
     let refusals = json!([
         {"line": 4, "reason": "code E1 belongs to Grace Hopper"},
         {"line": 5, "reason": "name must not be empty"},
+        {"line": 8, "reason": "there is no site Hill: add it on the page Sites first, or correct the name"},
     ]);
     assert_eq!(
         done["result"],
-        json!({"added": 2, "there": 2, "inactive": 0, "refused": 2, "refusals": refusals})
+        json!({"added": 2, "there": 2, "inactive": 0, "refused": 3, "refusals": refusals})
     );
     assert!(done["finished_at"].is_string() && done["error"].is_null() && done["due"].is_null());
     let people = admin.get("/api/employees").await.expect(200);
-    let told: Vec<String> = people["items"]
+    let stored: Vec<String> = people["items"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| format!("{}/{}/{}", one["name"], one["code"], one["site"]).replace('"', ""))
+        .map(|one| format!("{}/{}/{}", one["name"], one["code"], one["site_name"]).replace('"', ""))
         .collect();
     assert_eq!(
-        told,
+        stored,
         [
-            "Ada Lovelace/E2/Harbour",
-            "Grace Hopper/E1/null",
-            "Hopper, Grace/E5/null"
+            "Ada Lovelace/E2/Harbor",
+            "Grace Hopper/E1/Main site",
+            "Hopper, Grace/E5/Main site"
         ]
     );
 
-    // Sent again, nobody is there twice.
+    // Sending the list again adds no one twice.
     let again = import(&admin, list).await;
     app.do_jobs().await;
     let again = followed(&admin, &again).await;
@@ -90,7 +90,7 @@ async fn an_import_adds_people_and_says_why_others_are_refused() {
     assert_eq!(rest["items"][0], done);
     assert_eq!(rest["next"], Value::Null);
 
-    // What was in the list is nowhere but in the records of people.
+    // The list is stored nowhere except in the records of people.
     let kept = app
         .stores
         .jobs
@@ -108,7 +108,7 @@ async fn an_import_adds_people_and_says_why_others_are_refused() {
 }
 
 #[tokio::test]
-async fn many_refused_rows_are_counted_and_the_first_told() {
+async fn refused_rows_are_counted_and_the_first_ones_reported() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let list = format!("name,code\n{}", ",1\n".repeat(150));
@@ -121,7 +121,7 @@ async fn many_refused_rows_are_counted_and_the_first_told() {
 }
 
 #[tokio::test]
-async fn what_is_no_list_is_refused_at_once() {
+async fn invalid_lists_are_refused_immediately() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let send = async |kind: &str, body: Vec<u8>| admin.post_bytes("/api/imports", kind, body).await;
@@ -152,7 +152,7 @@ async fn what_is_no_list_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn jobs_that_wait_are_bounded() {
+async fn the_number_of_queued_jobs_is_bounded() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let list = "name,code\nAda,1\n";
@@ -166,13 +166,13 @@ async fn jobs_that_wait_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_job_that_stops_is_given_back_and_goes_on() {
+async fn a_stopped_job_is_given_back_and_continues() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let job = import(&admin, "name,code\nAda,1\nEve,2\n").await;
     let stop = CancellationToken::new();
     stop.cancel();
-    assert!(app.runner.step(JobKind::Import, &stop).await.unwrap());
+    assert!(app.run_next_job(&stop).await);
     let back = followed(&admin, &job).await;
     assert_eq!(
         (&back["state"], &back["attempts"], &back["done"]),
@@ -188,12 +188,12 @@ async fn a_job_that_stops_is_given_back_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_job_whose_doers_die_is_given_up() {
+async fn a_job_whose_workers_crash_fails() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let job = import(&admin, "name,code\nAda,1\n").await;
     let imports = Ability {
-        kind: JobKind::Import,
+        kind: IMPORT,
         payload: None,
     };
     for _ in 0..5 {
@@ -204,11 +204,11 @@ async fn a_job_whose_doers_die_is_given_up() {
     app.do_jobs().await;
     let failed = followed(&admin, &job).await;
     assert_eq!(failed["state"], "failed");
-    assert_eq!(failed["error"], "whoever did it died each time");
+    assert_eq!(failed["error"], "the worker crashed on every attempt");
 }
 
 #[tokio::test]
-async fn templates_are_made_anew_from_kept_photos() {
+async fn templates_are_computed_again_from_kept_photos() {
     let app = TestApp::with(|options| options.keep_photos = true).await;
     let admin = app.admin().await;
     assert!(
@@ -223,34 +223,41 @@ async fn templates_are_made_anew_from_kept_photos() {
     let bare = admin.add_employee("Eileen Collins", "E2").await;
     admin.enroll(&bare, &[photo("collins")]).await.expect(201);
 
-    // As after a change of the model: their templates are of another one, the second's photo gone.
+    // As after a change of the model: the templates are of another model, and the second person's
+    // photo is gone.
     let path = |id: &str| format!("/api/employees/{id}/templates");
     for (id, photos) in [(&kept, true), (&bare, false)] {
         let id = id.parse().unwrap();
-        let templates = &app.stores.templates;
-        let mut old = templates.of_employee(id).await.unwrap();
-        let mut with = templates.photos_of(id).await.unwrap();
-        templates.delete_of(id).await.unwrap();
-        for template in &mut old {
-            template.model = rollcall::domain::biometrics::ModelId::new("another");
+        let older = |mut enrollment: FaceEnrollment| {
+            for template in &mut enrollment.face.as_mut().unwrap().templates {
+                template.model = ModelId::new("another");
+            }
+            Some(enrollment)
+        };
+        let changed = app.stores.faces.change(id, app.clock.now(), older).await;
+        assert!(changed.unwrap().is_some());
+        if !photos {
+            let deleted = app.stores.photos.delete_by_employee(id).await;
+            assert_eq!(deleted.unwrap(), 1);
         }
-        with.retain(|_| photos);
-        templates.insert(&old, &with).await.unwrap();
     }
-    // Both are to be enrolled again as far as anybody can see, and nobody else is.
+    // Both must be enrolled again, and no one else.
     let fresh = admin.add_employee("Grace Hopper", "E3").await;
     let again = async |id: &str| {
         let person = admin.get(&format!("/api/employees/{id}")).await.expect(200);
         assert_eq!(person["enrolled"], json!(id != fresh));
         person["enroll_again"].as_bool().unwrap()
     };
-    // Each change brings their place in the gallery up to date, as a restart does.
+    // Each change updates their place in the gallery, as a restart does.
     for (id, active) in [(&kept, true), (&bare, false)] {
         let (path, change) = (format!("/api/employees/{id}"), json!({"active": active}));
         let changed = admin.patch(&path, change).await.expect(200);
         assert_eq!(changed["enroll_again"], true);
     }
     assert!(again(&kept).await && again(&bare).await && !again(&fresh).await);
+    // Kiosks recognize active people only.
+    let status = admin.get("/api/status").await.expect(200);
+    assert_eq!(status["enroll_again"], 1);
 
     let queued = app.app.jobs.reembed_if_needed().await.unwrap().unwrap();
     assert!(
@@ -305,7 +312,7 @@ async fn templates_are_made_anew_from_kept_photos() {
         "by name: Barack, Eileen, Grace"
     );
 
-    // They are known again, and nothing is left to do.
+    // They are recognized again, and nothing is left to do.
     let punched = app.kiosk().await.punch(&photo("obama3")).await.expect(201);
     assert_eq!(punched["punch"]["employee"], json!(kept), "{punched}");
     let again = admin
@@ -325,7 +332,7 @@ async fn templates_are_made_anew_from_kept_photos() {
 }
 
 #[tokio::test]
-async fn only_what_is_known_can_be_asked_for() {
+async fn unknown_jobs_and_kinds_are_refused() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for body in [
@@ -347,7 +354,7 @@ async fn only_what_is_known_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_list_is_taken_as_spreadsheets_of_other_countries_write_it() {
+async fn lists_of_spreadsheets_in_other_locales_are_accepted() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let text = "sep=;\r\nName;Code\r\nZo\u{eb} Wei\u{df};1\r\n;\r\n";
@@ -366,7 +373,7 @@ async fn a_list_is_taken_as_spreadsheets_of_other_countries_write_it() {
     let people = admin.get("/api/employees").await.expect(200);
     assert_eq!(people["items"][0]["name"], "Zo\u{eb} Wei\u{df}");
 
-    // A quotation mark that is not closed would swallow Eve.
+    // An unclosed quotation mark would swallow Eve.
     let open = "name,code\nAda,7\n\"Bob,8\nEve,9\n";
     let refused = admin.post_bytes("/api/imports", "text/csv", open).await;
     let problem = refused.problem(422, "invalid");
@@ -377,7 +384,7 @@ async fn a_list_is_taken_as_spreadsheets_of_other_countries_write_it() {
 }
 
 #[tokio::test]
-async fn somebody_is_found_however_their_name_is_written() {
+async fn search_ignores_how_a_name_is_written() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     admin.add_employee("Zo\u{eb} Wei\u{df}", "E1").await;
@@ -409,7 +416,7 @@ async fn a_job_can_be_cancelled_until_it_has_ended() {
     assert_eq!(ended["state"], "cancelled");
     assert!(ended["finished_at"].is_string() && ended["due"].is_null());
     app.do_jobs().await;
-    assert_eq!(followed(&admin, &job).await, ended, "nobody does it");
+    assert_eq!(followed(&admin, &job).await, ended, "no worker runs it");
     admin.delete(&path).await.problem(409, "conflict");
     let people = admin.get("/api/employees").await.expect(200);
     assert_eq!(people["items"], json!([]));

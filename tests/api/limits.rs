@@ -1,13 +1,13 @@
-//! How often one address may ask and one account may enroll.
+//! Rate limits of addresses and accounts.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rollcall::{domain::accounts::Role, ports::Quota};
+use rollcall::{domain::grants::Role, ports::Quota};
 
 use crate::app::{Answer, TestApp, at_once, count, enroll_form};
 
-/// The parameter of a structured header, e.g. `r` of `"address";r=9;t=1`.
+/// Returns a parameter of a structured header, such as `r` of `"address";r=9;t=1`.
 fn parameter(answer: &Answer, header: &str, name: &str) -> u64 {
     let value = answer.header(header);
     let found = value
@@ -20,7 +20,7 @@ fn parameter(answer: &Answer, header: &str, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
+async fn an_address_over_the_limit_learns_when_to_retry() {
     let app = TestApp::with(|options| options.settings.rate_limit = 1).await;
     let anybody = app.anybody();
     let first = anybody.get("/api/setup").await;
@@ -37,14 +37,14 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
     assert!((1..=10).contains(&wait));
     assert_eq!(parameter(refused, "ratelimit", "r"), 0);
     assert_eq!(parameter(refused, "ratelimit-policy", "q"), 10);
-    // Balancers still learn that it is alive.
+    // Load balancers still see that the service is alive.
     anybody.get("/healthz").await.expect(200);
     tokio::time::sleep(Duration::from_secs(wait)).await;
     anybody.get("/api/setup").await.expect(200);
 }
 
 #[tokio::test]
-async fn only_a_trusted_proxy_speaks_for_others() {
+async fn only_trusted_proxies_can_set_the_client_address() {
     let tight = |options: &mut crate::app::Options| options.settings.rate_limit = 1;
     let open = TestApp::with(tight).await;
     let spoof = |number: usize| {
@@ -64,7 +64,8 @@ async fn only_a_trusted_proxy_speaks_for_others() {
     })
     .await;
     let behind = |number: usize| {
-        // What the client wrote itself stands on the left, what the proxy saw on the right.
+        // The client's own entry is on the left, and the address that the proxy saw is on the
+        // right.
         let forwarded = format!("198.51.100.{number}, 203.0.113.{}", number % 3);
         let client = proxied.anybody().with("x-forwarded-for", &forwarded);
         async move { client.get("/api/setup").await }
@@ -77,7 +78,7 @@ async fn only_a_trusted_proxy_speaks_for_others() {
 }
 
 #[tokio::test]
-async fn guessing_passwords_is_slowed_down_but_asking_who_i_am_is_not() {
+async fn sign_in_attempts_are_limited_but_session_checks_are_not() {
     let app = TestApp::with(|options| {
         options.settings.sign_in = Some(Quota {
             most: 3,
@@ -107,12 +108,12 @@ async fn guessing_passwords_is_slowed_down_but_asking_who_i_am_is_not() {
 }
 
 #[tokio::test]
-async fn five_enrollments_an_hour_and_not_one_more() {
+async fn at_most_five_enrollments_an_hour_are_allowed() {
     let app = TestApp::with(|options| options.settings.enroll_limit = 5).await;
     let admin = app.admin().await;
     let id = admin.add_employee("A", "1").await;
     let none = [b"no image".to_vec()];
-    // Malformed ones and those without consent do not count.
+    // Malformed requests and those without consent do not count.
     admin
         .post_form("/api/enroll", enroll_form(&id, &none))
         .await
@@ -146,7 +147,7 @@ async fn five_enrollments_an_hour_and_not_one_more() {
 }
 
 #[tokio::test]
-async fn enrollments_at_once_are_counted_exactly() {
+async fn concurrent_enrollments_are_counted_exactly() {
     let app = TestApp::with(|options| options.settings.enroll_limit = 5).await;
     let admin = app.admin().await;
     let id = admin.add_employee("A", "1").await;

@@ -1,4 +1,4 @@
-//! The API from outside: every endpoint, who may use it, and what it says to bad input.
+//! Tests of the API: every endpoint, its permissions, and its responses to bad input.
 
 #[path = "../support/app.rs"]
 mod app;
@@ -8,6 +8,7 @@ mod audit;
 mod cameras;
 mod devices;
 mod employees;
+mod engine;
 mod enrollment;
 mod jobs;
 mod limits;
@@ -15,9 +16,24 @@ mod openapi;
 mod origins;
 mod pages;
 mod pictures;
+mod places;
 mod problems;
 mod punches;
 mod recognition;
+#[path = "../support/records.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod records;
 mod roles;
+mod scopes;
+#[path = "../support/scripted.rs"]
+#[allow(
+    dead_code,
+    reason = "not every test target scripts pictures and models"
+)]
+mod scripted;
 mod secrets;
 mod service;
+mod sites;
+#[path = "../support/skip.rs"]
+mod skip;
+mod uploads;

@@ -1,4 +1,4 @@
-//! The description of the API is held to the routes, and the routes to the description.
+//! The OpenAPI document matches the routes, and the routes match the document.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ fn document() -> Value {
     serde_json::to_value(rollcall::http::document()).unwrap()
 }
 
-/// Path and methods of everything that is described.
+/// Returns the paths and methods in the document.
 fn described() -> Vec<(String, BTreeSet<String>)> {
     let document = document();
     let paths = document["paths"].as_object().unwrap();
@@ -29,14 +29,14 @@ fn described() -> Vec<(String, BTreeSet<String>)> {
 }
 
 #[test]
-fn the_description_stays_as_it_was_reviewed() {
+fn the_document_matches_its_snapshot() {
     insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_json_snapshot!("openapi", document());
     });
 }
 
 #[tokio::test]
-async fn it_is_served_as_it_is() {
+async fn the_document_is_served() {
     let app = TestApp::start().await;
     let answer = app.anybody().get("/api/openapi.json").await;
     assert_eq!(answer.expect(200), document());
@@ -45,11 +45,14 @@ async fn it_is_served_as_it_is() {
     let page = app.anybody().get("/api/docs").await;
     assert_eq!(page.status, 200);
     assert!(page.header("content-type").starts_with("text/html"));
-    assert!(!page.text.contains("https://cdn"), "needs no other host");
+    assert!(
+        !page.text.contains("https://cdn"),
+        "the page needs no other host"
+    );
 }
 
 #[tokio::test]
-async fn every_described_path_takes_exactly_the_described_methods() {
+async fn every_described_path_accepts_exactly_the_described_methods() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     for (path, described) in described() {
@@ -67,11 +70,11 @@ async fn every_described_path_takes_exactly_the_described_methods() {
     }
 }
 
-/// Routes that are no operations of the API: the description itself and its page.
+/// Routes that are not operations of the API: the document and its page.
 const UNDESCRIBED: [&str; 2] = ["/api/openapi.json", "/api/docs"];
 
 #[test]
-fn no_route_is_left_out_of_the_description() {
+fn every_route_is_described() {
     let router = std::fs::read_to_string(crate::app::project("src/http/router.rs")).unwrap();
     let router: String = router.split_whitespace().collect();
     let bare: Vec<&str> = router
@@ -83,7 +86,7 @@ fn no_route_is_left_out_of_the_description() {
     for way in ["route_service(", "nest_service(", ".nest("] {
         assert!(!router.contains(way), "{way} leads around the description");
     }
-    // Each handler with a description is in the router.
+    // Every handler with a description is in the router.
     let mut handlers = 0;
     for file in std::fs::read_dir(crate::app::project("src/http/routes")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
@@ -104,7 +107,7 @@ fn no_route_is_left_out_of_the_description() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_parameter_is_said_once() {
+fn every_reference_exists_and_every_parameter_is_described_once() {
     let document = document();
     let mut references = Vec::new();
     collect(&document, &mut references);
@@ -147,6 +150,12 @@ fn every_problem_is_explained_in_the_documentation() {
     let text = std::fs::read_to_string(crate::app::project("docs/API.md")).unwrap();
     for code in rollcall::http::Code::ALL {
         let row = format!("| `{}` | {} |", code.as_str(), code.status().as_u16());
+        assert!(text.contains(&row), "docs/API.md has no row {row}");
+    }
+    let document = document();
+    let codes = &document["components"]["schemas"]["FieldProblem"]["properties"]["code"]["enum"];
+    for code in codes.as_array().unwrap() {
+        let row = format!("| `{}` |", code.as_str().unwrap());
         assert!(text.contains(&row), "docs/API.md has no row {row}");
     }
 }

@@ -1,4 +1,4 @@
-//! Requests that browsers send from other sites, and headers that hold browsers.
+//! Requests from other sites, and security headers.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::app::TestApp;
 
 #[tokio::test]
-async fn a_browser_may_change_things_from_our_own_pages_only() {
+async fn browsers_can_make_changes_only_from_our_own_pages() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let own = format!("http://{}", app.address);
@@ -19,7 +19,7 @@ async fn a_browser_may_change_things_from_our_own_pages_only() {
             .send(request.json(&json!({"name": "A", "code": code})))
             .await
     };
-    // curl sends neither.
+    // curl sends neither header.
     add("1", &[]).await.expect(201);
     add("2", &[("sec-fetch-site", "same-origin"), ("origin", &own)])
         .await
@@ -35,7 +35,7 @@ async fn a_browser_may_change_things_from_our_own_pages_only() {
     ] {
         add("5", headers).await.problem(403, "cross_site");
     }
-    // Reading is harmless: without CORS headers no other site sees the answer.
+    // Reading is harmless: without CORS headers, no other site can see the response.
     let read = admin
         .request(Method::GET, "/api/employees")
         .header("sec-fetch-site", "cross-site");
@@ -48,7 +48,7 @@ async fn a_browser_may_change_things_from_our_own_pages_only() {
         .header("access-control-request-method", "POST");
     let preflight = admin.send(preflight).await;
     assert_eq!(preflight.header("access-control-allow-origin"), "");
-    // Signing in, too: nobody is signed in as somebody else by a foreign page.
+    // The same holds for signing in: a foreign page cannot sign a visitor in to another account.
     let login = app.anybody().with("sec-fetch-site", "cross-site");
     login
         .sign_in("admin0@example.com", crate::app::PASSWORD)
@@ -57,7 +57,7 @@ async fn a_browser_may_change_things_from_our_own_pages_only() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_headers_that_hold_browsers() {
+async fn every_response_has_the_security_headers() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     for path in [
@@ -94,7 +94,7 @@ async fn every_answer_carries_the_headers_that_hold_browsers() {
 }
 
 #[tokio::test]
-async fn a_reasonable_request_id_is_kept_and_another_replaced() {
+async fn a_valid_request_id_is_kept_and_an_invalid_one_replaced() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     let kept = anybody

@@ -5,7 +5,7 @@ use reqwest::Method;
 use crate::app::{TestApp, project};
 
 #[tokio::test]
-async fn pages_are_served_by_name_and_nothing_else_of_the_disk() {
+async fn pages_are_served_by_name_and_no_other_files() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     for page in [
@@ -40,7 +40,7 @@ async fn pages_are_served_by_name_and_nothing_else_of_the_disk() {
     let browser = app.anybody().with("accept", "text/html,*/*;q=0.8");
     let lost = browser.get("/nowhere").await;
     assert_eq!(lost.status, 404);
-    assert!(lost.text.contains("Nothing is here"), "{}", lost.text);
+    assert!(lost.text.contains("Page not found"), "{}", lost.text);
     browser.get("/api/nowhere").await.problem(404, "not_found");
     anybody
         .send(anybody.request(Method::POST, "/kiosk"))
@@ -49,7 +49,7 @@ async fn pages_are_served_by_name_and_nothing_else_of_the_disk() {
 }
 
 #[tokio::test]
-async fn what_a_browser_has_is_not_sent_again() {
+async fn cached_files_are_not_sent_again() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     let first = anybody.get("/static/css/base.css").await;
@@ -86,7 +86,7 @@ async fn what_a_browser_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn text_is_compressed_for_those_who_ask() {
+async fn text_is_compressed_on_request() {
     let app = TestApp::start().await;
     let anybody = app.anybody().with("accept-encoding", "gzip");
     let packed = anybody.get("/api/openapi.json").await;
@@ -102,7 +102,7 @@ async fn text_is_compressed_for_those_who_ask() {
 }
 
 #[tokio::test]
-async fn a_folder_can_stand_in_for_the_pages_in_the_binary() {
+async fn a_folder_can_replace_the_pages_in_the_binary() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("index.html"), "<!doctype html>mine").unwrap();
     let path = folder.path().to_owned();

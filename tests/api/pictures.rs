@@ -1,17 +1,21 @@
-//! Pictures of punches and of unknown faces, from the kiosk to whoever may look.
+//! Pictures of punches and of unknown faces.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use reqwest::Method;
 use rollcall::{
-    domain::{accounts::Role, attendance::PunchSource},
-    ports::{Page, PictureKind},
+    domain::{
+        attendance::Origin,
+        grants::{Reach, Role},
+        pictures::PictureKind,
+    },
+    ports::Page,
     service::pictures::Keeps,
 };
 use serde_json::{Value, json};
 
-use crate::app::{Client, TestApp, images, photo, streams::Does};
+use crate::app::{Client, TestApp, photo, streams::Does};
 
 async fn keeping() -> TestApp {
     TestApp::with(|options| {
@@ -23,8 +27,8 @@ async fn keeping() -> TestApp {
     .await
 }
 
-/// A picture once it is made: its media type, what caches are told, and its bytes.
-async fn picture(client: &Client, path: &str) -> (String, String, Vec<u8>) {
+/// Returns a picture once it exists: its media type, its cache header, and its bytes.
+pub async fn picture(client: &Client, path: &str) -> (String, String, Vec<u8>) {
     for _ in 0..100 {
         let request = client.request(Method::GET, path);
         let answer = request.send().await.unwrap();
@@ -39,7 +43,7 @@ async fn picture(client: &Client, path: &str) -> (String, String, Vec<u8>) {
         assert_eq!(answer.status(), 404);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{path} is never made");
+    panic!("{path} was never made");
 }
 
 async fn faces(client: &Client) -> Vec<Value> {
@@ -48,7 +52,7 @@ async fn faces(client: &Client) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_punch_has_a_small_picture_for_those_who_may_look() {
+async fn a_punch_has_a_small_picture_for_permitted_accounts() {
     let app = keeping().await;
     let admin = app.admin().await;
     let id = app.enrolled(&admin).await;
@@ -66,10 +70,6 @@ async fn a_punch_has_a_small_picture_for_those_who_may_look() {
         "{}",
         jpeg.len()
     );
-    // What is in it is the face: whoever it was is found in it again.
-    let form = images("image", std::slice::from_ref(&jpeg));
-    let again = manager.post_form("/api/identify", form).await.expect(200);
-    assert_eq!(again["faces"][0]["employee"], id, "{again}");
     let viewer = app.role(Role::Viewer).await;
     viewer.get(&path).await.problem(403, "forbidden");
     let trail = app.stores.audit.latest(100).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_punch_has_a_small_picture_for_those_who_may_look() {
         (&json!(true), &json!(true))
     );
 
-    // The face is deleted, and the picture with it.
+    // Deleting the face deletes the picture.
     let templates = format!("/api/employees/{id}/templates");
     admin.delete(&templates).await;
     admin.get(&path).await.problem(404, "not_found");
@@ -91,7 +91,7 @@ async fn a_punch_has_a_small_picture_for_those_who_may_look() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_listed_seen_and_deleted() {
+async fn a_stranger_is_listed_viewed_and_deleted() {
     let app = keeping().await;
     let admin = app.admin().await;
     app.enrolled(&admin).await;
@@ -100,7 +100,7 @@ async fn a_stranger_is_listed_seen_and_deleted() {
         app.clock.advance(SignedDuration::from_mins(minutes));
         let answer = kiosk.punch(&photo(name)).await.expect(200);
         assert_eq!(answer["outcome"], "nobody");
-        // Each is made before the clock goes on.
+        // Each picture is created before the clock advances.
         let wanted = if minutes == 0 { 1 } else { 2 };
         for _ in 0..100 {
             if faces(&admin).await.len() == wanted {
@@ -110,12 +110,12 @@ async fn a_stranger_is_listed_seen_and_deleted() {
         }
     }
     let found = faces(&admin).await;
-    assert_eq!(found.len(), 2, "one a minute");
+    assert_eq!(found.len(), 2, "one per minute");
     let newest = &found[0];
     assert!(newest["at"].as_str() > found[1]["at"].as_str());
     assert_eq!(
-        (&newest["source"], &newest["device"], &newest["device_name"]),
-        (&json!("device"), &json!(kiosk.id), &json!("Front door"))
+        newest["origin"],
+        json!({"kind": "device", "id": kiosk.id, "name": "Front door"})
     );
     let page = admin.get("/api/unknown-faces?limit=1").await.expect(200);
     assert_eq!(page["items"][0]["id"], newest["id"]);
@@ -141,7 +141,7 @@ async fn a_stranger_is_listed_seen_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_a_camera_saw_is_shown_to_those_who_may_look_through_it() {
+async fn pictures_of_a_camera_are_shown_only_to_its_viewers() {
     let app = keeping().await;
     let admin = app.admin().await;
     app.enrolled(&admin).await;
@@ -153,7 +153,10 @@ async fn what_a_camera_saw_is_shown_to_those_who_may_look_through_it() {
     };
     let stored = async || {
         let pictures = &app.stores.pictures;
-        pictures.list(PictureKind::Unknown, &first).await.unwrap()
+        pictures
+            .list(&Reach::Everything, PictureKind::Unknown, &first)
+            .await
+            .unwrap()
     };
     let mut made = stored().await;
     for _ in 0..100 {
@@ -163,16 +166,16 @@ async fn what_a_camera_saw_is_shown_to_those_who_may_look_through_it() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         made = stored().await;
     }
-    // The same, as if a camera had seen it.
+    // As if a camera had recorded it.
     app.streams
         .has("hall", Does::Sends(Duration::from_millis(50)));
     let camera = json!({"name": "Hall", "stream": "hall"});
     let camera = admin.post("/api/cameras", camera).await.expect(201);
     let camera = camera["id"].as_str().unwrap();
-    let mut face = made.remove(0);
+    let face = app.stores.pictures.find(made.remove(0).id).await.unwrap();
+    let mut face = face.unwrap();
     app.stores.pictures.delete(face.id).await.unwrap();
-    face.source = PunchSource::Camera;
-    face.device = camera.parse().unwrap();
+    face.origin = Origin::Camera(camera.parse().unwrap());
     app.stores.pictures.insert(&face).await.unwrap();
 
     let manager = app.role(Role::Manager).await;
@@ -189,13 +192,13 @@ async fn what_a_camera_saw_is_shown_to_those_who_may_look_through_it() {
     admin.patch(&address, everybody).await.expect(200);
     assert_eq!(faces(&manager).await.len(), 1);
     picture(&manager, &shown).await;
-    // It is taken away, and what it saw stays with those who might look through it.
+    // After the camera is removed, its pictures stay visible to its former viewers.
     admin.delete(&address).await;
     assert_eq!(manager.delete(&one).await.status, 204);
 }
 
 #[tokio::test]
-async fn nothing_is_kept_as_the_service_comes() {
+async fn nothing_is_kept_by_default() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     app.enrolled(&admin).await;

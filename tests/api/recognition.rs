@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::app::{TestApp, images, photo};
 
 #[tokio::test]
-async fn everybody_in_an_image_is_found_and_only_the_enrolled_are_named() {
+async fn everybody_in_an_image_is_found_and_only_enrolled_people_are_named() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let id = app.enrolled(&admin).await;
@@ -42,7 +42,7 @@ async fn everybody_in_an_image_is_found_and_only_the_enrolled_are_named() {
 }
 
 #[tokio::test]
-async fn nobody_is_found_in_an_empty_gallery() {
+async fn an_empty_gallery_identifies_nobody() {
     let app = TestApp::start().await;
     let kiosk = app.kiosk().await.client;
     let answer = kiosk
@@ -57,7 +57,7 @@ async fn nobody_is_found_in_an_empty_gallery() {
 }
 
 #[tokio::test]
-async fn a_claimed_person_is_verified_or_not() {
+async fn a_claimed_person_is_verified_or_rejected() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let id = app.enrolled(&admin).await;
@@ -82,7 +82,7 @@ async fn a_claimed_person_is_verified_or_not() {
     assert_eq!(answer.problem(422, "no_usable_face")["reason"], "no_face");
 }
 
-/// A picture without a face.
+/// Returns a picture without a face.
 fn blank() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::RgbImage::from_pixel(320, 240, image::Rgb([120, 130, 140]))
@@ -92,7 +92,7 @@ fn blank() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_no_image_is_refused_by_what_it_is() {
+async fn files_that_are_not_images_are_refused_with_the_reason() {
     let app = TestApp::start().await;
     let kiosk = app.kiosk().await.client;
     let jpeg = photo("hopper");
@@ -101,7 +101,7 @@ async fn what_is_no_image_is_refused_by_what_it_is() {
         (Vec::new(), "empty"),
         (b"just text".to_vec(), "text"),
         (b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), "another format"),
-        (cut, "cut off"),
+        (cut, "truncated"),
         (jpeg[..20].to_vec(), "only a header"),
     ] {
         let answer = kiosk.post_bytes("/api/identify", "image/jpeg", body).await;

@@ -1,84 +1,120 @@
-//! Each role at each route: what it may do, what it may not.
+//! Each role and scope at each route, and what the documentation says of it.
+
+use std::collections::BTreeMap;
 
 use reqwest::Method;
-use rollcall::domain::accounts::Role;
+use rollcall::domain::{
+    accounts::Account,
+    grants::{Permission, Role, Scope},
+    ids::SiteId,
+};
+use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::{
+    app::{Answer, Client, TestApp},
+    places::{Of, Places},
+};
 
-const NOBODY: &str = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b";
+/// What a request is about: the kind of record whose ID is in the address, or a body.
+#[derive(Clone, Copy)]
+enum Ask {
+    /// No record, no body.
+    Plain,
+    /// A record.
+    One(Of),
+    /// The change of a record, to what it is.
+    Change(Of),
+    /// A body without the required fields.
+    Empty,
+    /// A new employee.
+    NewEmployee,
+}
 
-/// Method, path, and who is let in: admin, manager, viewer, device.
-const ROUTES: &[(&str, &str, [bool; 4])] = &[
-    ("GET", "/api/session", [true, true, true, false]),
-    ("GET", "/api/sessions", [true, true, true, false]),
-    ("DELETE", "/api/sessions/{id}", [true, true, true, false]),
-    ("GET", "/api/status", [true, true, true, false]),
-    ("GET", "/api/employees", [true, true, true, false]),
-    ("POST", "/api/employees", [true, true, false, false]),
-    ("GET", "/api/employees/{id}", [true, true, true, false]),
-    ("PATCH", "/api/employees/{id}", [true, true, false, false]),
-    ("DELETE", "/api/employees/{id}", [true, false, false, false]),
-    (
-        "GET",
-        "/api/employees/{id}/templates",
-        [true, true, true, false],
-    ),
-    (
-        "DELETE",
-        "/api/employees/{id}/templates",
-        [true, false, false, false],
-    ),
-    ("GET", "/api/consent", [true, true, true, false]),
-    ("POST", "/api/enroll", [true, false, false, false]),
-    ("POST", "/api/identify", [true, true, false, true]),
-    ("POST", "/api/verify", [true, true, false, true]),
-    ("GET", "/api/punches", [true, true, true, false]),
-    ("POST", "/api/punches", [false, false, false, true]),
-    ("GET", "/api/punches/{id}", [true, true, true, false]),
-    (
-        "GET",
-        "/api/punches/{id}/picture",
-        [true, true, false, false],
-    ),
-    ("GET", "/api/unknown-faces", [true, true, false, false]),
-    (
-        "GET",
-        "/api/unknown-faces/{id}/picture",
-        [true, true, false, false],
-    ),
-    (
-        "DELETE",
-        "/api/unknown-faces/{id}",
-        [true, true, false, false],
-    ),
-    ("GET", "/api/cameras", [true, true, true, false]),
-    ("POST", "/api/cameras", [true, false, false, false]),
-    ("GET", "/api/cameras/{id}", [true, true, true, false]),
-    ("PATCH", "/api/cameras/{id}", [true, false, false, false]),
-    ("DELETE", "/api/cameras/{id}", [true, false, false, false]),
-    (
-        "GET",
-        "/api/cameras/{id}/picture",
-        [true, true, true, false],
-    ),
-    ("GET", "/api/cameras/{id}/live", [true, true, true, false]),
-    ("GET", "/api/cameras/{id}/faces", [true, true, true, false]),
-    ("GET", "/api/camera-streams", [true, false, false, false]),
-    ("GET", "/api/devices", [true, true, true, false]),
-    ("POST", "/api/devices", [true, false, false, false]),
-    ("DELETE", "/api/devices/{id}", [true, false, false, false]),
-    ("GET", "/api/device", [false, false, false, true]),
-    ("GET", "/api/events", [true, true, true, false]),
-    ("GET", "/api/redis", [true, false, false, false]),
-    ("GET", "/api/audit", [true, false, false, false]),
-    ("GET", "/api/jobs", [true, false, false, false]),
-    ("POST", "/api/jobs", [true, false, false, false]),
-    ("GET", "/api/jobs/{id}", [true, false, false, false]),
-    ("DELETE", "/api/jobs/{id}", [true, false, false, false]),
-    ("POST", "/api/imports", [true, false, false, false]),
+use Ask::{Change, Empty, NewEmployee, One, Plain};
+use Of::{Camera, Device, Employee, Nothing, Punch, PunchPicture, Site, UnknownFace};
+
+/// The answers to an admin, a manager, a manager of one site, a viewer of one site, an employee, a
+/// device, and a client that is not signed in.
+type Answers = [u16; 7];
+
+/// Each route with the answers to a request about a record of another site and of another employee.
+///
+/// 422 and 415 are answers to a body that is empty; 502 comes from a camera that fails.
+#[rustfmt::skip]
+const ELSEWHERE: &[(&str, &str, Ask, Answers)] = &[
+    ("GET", "/api/session", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/sessions", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("DELETE", "/api/sessions/{id}", One(Nothing), [404, 404, 404, 404, 404, 403, 401]),
+    ("GET", "/api/status", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("GET", "/api/employees", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/employees", NewEmployee, [201, 201, 422, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
+    ("PATCH", "/api/employees/{id}", Change(Employee), [200, 200, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/employees/{id}", One(Employee), [204, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}/templates", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
+    ("DELETE", "/api/employees/{id}/templates", One(Employee), [204, 403, 403, 403, 403, 403, 401]),
+    ("DELETE", "/api/employees/{id}/templates/grown", One(Employee), [204, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/consent", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/enroll", Plain, [415, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/identify", Plain, [415, 415, 415, 403, 403, 415, 401]),
+    ("POST", "/api/verify", Plain, [415, 415, 415, 403, 403, 415, 401]),
+    ("GET", "/api/punches", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/punches", Plain, [403, 403, 403, 403, 403, 415, 401]),
+    ("GET", "/api/punches/{id}", One(Punch), [200, 200, 404, 404, 404, 403, 401]),
+    ("GET", "/api/punches/{id}/picture", One(PunchPicture), [200, 200, 404, 403, 403, 403, 401]),
+    ("GET", "/api/unknown-faces", Plain, [200, 200, 200, 403, 403, 403, 401]),
+    ("GET", "/api/unknown-faces/{id}/picture", One(UnknownFace), [200, 200, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/unknown-faces/{id}", One(UnknownFace), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/cameras", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("POST", "/api/cameras", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}", One(Camera), [200, 200, 404, 404, 403, 403, 401]),
+    ("PATCH", "/api/cameras/{id}", Change(Camera), [200, 403, 403, 403, 403, 403, 401]),
+    ("DELETE", "/api/cameras/{id}", One(Camera), [204, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}/picture", One(Camera), [502, 502, 404, 404, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}/live", One(Camera), [502, 502, 404, 404, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}/faces", One(Camera), [200, 200, 404, 404, 403, 403, 401]),
+    ("GET", "/api/camera-streams", Plain, [200, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/devices", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("POST", "/api/devices", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("PATCH", "/api/devices/{id}", Change(Device), [200, 403, 403, 403, 403, 403, 401]),
+    ("DELETE", "/api/devices/{id}", One(Device), [204, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/device", Plain, [403, 403, 403, 403, 403, 200, 401]),
+    ("GET", "/api/sites", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("POST", "/api/sites", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/sites/{id}", One(Site), [200, 200, 404, 404, 403, 403, 401]),
+    ("PATCH", "/api/sites/{id}", Change(Site), [200, 403, 403, 403, 403, 403, 401]),
+    // People belong to it.
+    ("DELETE", "/api/sites/{id}", One(Site), [409, 403, 403, 403, 403, 403, 401]),
+    // With the header that every request here has.
+    ("GET", "/api/events", Plain, [422, 422, 422, 422, 422, 403, 401]),
+    ("GET", "/api/redis", Plain, [200, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/audit", Plain, [200, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/jobs", Plain, [200, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/jobs", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/jobs/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
+    ("DELETE", "/api/jobs/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/imports", Plain, [415, 403, 403, 403, 403, 403, 401]),
 ];
 
-/// What anybody may use; a pairing knows its own secret.
+/// The answers to requests about a record of the caller's site, or of the caller, that differ.
+#[rustfmt::skip]
+const AT_HOME: &[(&str, &str, Answers)] = &[
+    ("POST", "/api/employees", [201, 201, 201, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}", [200, 200, 200, 200, 200, 403, 401]),
+    ("PATCH", "/api/employees/{id}", [200, 200, 200, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}/templates", [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/punches/{id}", [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/punches/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
+    ("GET", "/api/unknown-faces/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/api/unknown-faces/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}", [200, 200, 200, 200, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}/picture", [502, 502, 502, 502, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}/live", [502, 502, 502, 502, 403, 403, 401]),
+    ("GET", "/api/cameras/{id}/faces", [200, 200, 200, 200, 403, 403, 401]),
+    ("GET", "/api/sites/{id}", [200, 200, 200, 200, 403, 403, 401]),
+];
+
+/// What every client may use; a pairing has its own secret.
 const OPEN: &[(&str, &str)] = &[
     ("POST", "/api/session"),
     ("DELETE", "/api/session"),
@@ -91,74 +127,198 @@ const OPEN: &[(&str, &str)] = &[
     ("GET", "/metrics"),
 ];
 
-#[tokio::test]
-async fn every_role_gets_in_exactly_where_it_may() {
-    let app = TestApp::start().await;
-    let callers = [
+/// Who asks, in the order of the answers.
+const CALLERS: [&str; 7] = [
+    "admin",
+    "manager",
+    "manager of a site",
+    "viewer of a site",
+    "employee",
+    "device",
+    "nobody",
+];
+
+async fn callers(app: &TestApp, places: &Places) -> [Client; 7] {
+    [
         app.role(Role::Admin).await,
         app.role(Role::Manager).await,
-        app.role(Role::Viewer).await,
+        app.grant(Role::Manager, Scope::Site(places.home)).await,
+        app.grant(Role::Viewer, Scope::Site(places.home)).await,
+        app.employee(&places.own.to_string()).await,
         app.kiosk().await.client,
-    ];
-    for (method, path, allowed) in ROUTES {
-        let (method, path) = (
-            Method::try_from(*method).unwrap(),
-            path.replace("{id}", NOBODY),
-        );
-        for (caller, allowed) in callers.iter().zip(allowed) {
-            // With this header a stream is refused before it begins.
-            let request = caller.request(method.clone(), &path);
-            let answer = caller.send(request.header("last-event-id", "none")).await;
-            // Whoever is let in gets as far as a record that is not there, or a body that is not.
-            match allowed {
-                true => assert!(
-                    ![401, 403].contains(&answer.status.as_u16()),
-                    "{method} {path}: {}",
-                    answer.text
-                ),
-                false => drop(answer.problem(403, "forbidden")),
+        app.anybody(),
+    ]
+}
+
+/// Sends the request of a row.
+async fn send(
+    client: &Client,
+    (method, path, ask): (&str, &str, Ask),
+    id: &str,
+    site: SiteId,
+) -> Answer {
+    let method = Method::try_from(method).unwrap();
+    let request = client.request(method, &path.replace("{id}", id));
+    // With this header a stream is refused before it begins.
+    let request = request.header("last-event-id", "none");
+    let request = match ask {
+        Plain | One(_) => request,
+        Change(_) | Empty => request.json(&json!({})),
+        NewEmployee => {
+            let code = uuid::Uuid::now_v7().to_string();
+            request.json(&json!({ "name": "Ada", "code": code, "site": site.to_string() }))
+        }
+    };
+    client.send(request).await
+}
+
+fn check(row: (&str, &str), caller: &str, answer: &Answer, expected: u16) {
+    let (method, path) = row;
+    assert_eq!(
+        answer.status.as_u16(),
+        expected,
+        "{method} {path} by {caller}: {}",
+        answer.text
+    );
+    match expected {
+        401 => {
+            answer.problem(401, "unauthenticated");
+            assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        }
+        403 => drop(answer.problem(403, "forbidden")),
+        // What is not covered looks like something that is not there.
+        404 => drop(answer.problem(404, "not_found")),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_role_and_scope_gets_in_exactly_where_it_may() {
+    let app = TestApp::start().await;
+    let places = Places::in_app(&app).await;
+    let callers = callers(&app, &places).await;
+    let at_home: BTreeMap<_, _> = AT_HOME.iter().map(|(m, p, a)| ((*m, *p), a)).collect();
+    for (method, path, ask, elsewhere) in ELSEWHERE {
+        let home = at_home.get(&(*method, *path)).copied().unwrap_or(elsewhere);
+        for (number, caller) in CALLERS.into_iter().enumerate() {
+            for (site, expected) in [
+                (places.elsewhere, elsewhere[number]),
+                (places.home, home[number]),
+            ] {
+                let id = match ask {
+                    One(of) | Change(of) => {
+                        let own = caller == "employee" && site == places.home;
+                        places.add(&app, *of, site, own).await
+                    }
+                    Plain | Empty | NewEmployee => String::new(),
+                };
+                let answer = send(&callers[number], (method, path, *ask), &id, site).await;
+                check((method, path), caller, &answer, expected);
             }
         }
-        let anybody = app.anybody();
-        let answer = anybody.send(anybody.request(method.clone(), &path)).await;
-        answer.problem(401, "unauthenticated");
-        assert!(answer.header("www-authenticate").starts_with("Bearer"));
     }
 }
 
 #[test]
-fn the_matrix_holds_every_documented_route() {
+fn the_table_holds_every_documented_route() {
     let document = serde_json::to_value(rollcall::http::document()).unwrap();
     let known = |method: &str, path: &str| {
-        ROUTES.iter().any(|(m, p, _)| (*m, *p) == (method, path)) || OPEN.contains(&(method, path))
+        let mut rows = ELSEWHERE.iter();
+        rows.any(|(m, p, ..)| (*m, *p) == (method, path)) || OPEN.contains(&(method, path))
     };
     let mut count = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             let method = method.to_uppercase();
-            assert!(known(&method, path), "{method} {path} is not in the matrix");
+            assert!(known(&method, path), "{method} {path} is not in the table");
             count += 1;
         }
     }
-    assert_eq!(count, ROUTES.len() + OPEN.len());
+    assert_eq!(count, ELSEWHERE.len() + OPEN.len());
+    for (method, path, _) in AT_HOME {
+        assert!(known(method, path), "{method} {path}");
+    }
+}
+
+#[test]
+fn the_documentation_has_the_table_of_permissions() {
+    let text = std::fs::read_to_string(crate::app::project("docs/SECURITY.md")).unwrap();
+    let table = text.split("roles: held to the code").nth(1).unwrap();
+    let table = table.split("<!-- /roles -->").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let rows: Vec<(String, Vec<bool>)> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let name = cells[0].split('`').nth(1).unwrap().to_owned();
+            (name, cells[1..].iter().map(|cell| *cell == "yes").collect())
+        })
+        .collect();
+    let expected: Vec<(String, Vec<bool>)> = Permission::ALL
+        .iter()
+        .map(|permission| {
+            let roles = Role::ALL.iter().map(|role| role.permits(*permission));
+            let device = Permission::OF_DEVICES.contains(permission);
+            (permission.to_string(), roles.chain([device]).collect())
+        })
+        .collect();
+    assert_eq!(rows, expected);
 }
 
 #[tokio::test]
-async fn a_disabled_account_is_shut_out_at_once() {
+async fn a_session_says_what_the_account_may_do() {
+    let app = TestApp::start().await;
+    let places = Places::in_app(&app).await;
+    let [_, manager, of_site, _, employee, ..] = callers(&app, &places).await;
+    let account = async |client: &Client| {
+        let session = client.get("/api/session").await.expect(200);
+        session["account"].clone()
+    };
+    let everywhere = account(&manager).await;
+    let permissions = json!(["read", "survey", "correct", "identify", "look"]);
+    assert_eq!(everywhere["permissions"], permissions);
+    let grant =
+        json!([{ "role": "manager", "scope": "everything", "site": null, "site_name": null }]);
+    assert_eq!(everywhere["grants"], grant);
+    assert_eq!(
+        (&everywhere["employee"], &everywhere["employee_name"]),
+        (&Value::Null, &Value::Null)
+    );
+
+    let of_site = account(&of_site).await;
+    assert_eq!(of_site["permissions"], permissions);
+    let home = places.home.to_string();
+    let grant =
+        json!([{ "role": "manager", "scope": "site", "site": home, "site_name": "Harbor" }]);
+    assert_eq!(of_site["grants"], grant);
+
+    let employee = account(&employee).await;
+    assert_eq!(employee["permissions"], json!(["read"]));
+    let grant = json!([{ "role": "employee", "scope": "own", "site": null, "site_name": null }]);
+    assert_eq!(employee["grants"], grant);
+    assert_eq!(employee["employee"], places.own.to_string());
+    assert_eq!(employee["employee_name"], "Own");
+}
+
+#[tokio::test]
+async fn a_disabled_account_loses_access_immediately() {
     let app = TestApp::start().await;
     let viewer = app.role(Role::Viewer).await;
     viewer.get("/api/status").await.expect(200);
     let email = "viewer0@example.com";
     let email = rollcall::domain::text::Email::parse(email).unwrap();
-    let mut account = app
+    let account = app
         .stores
         .accounts
         .find_by_email(&email)
         .await
         .unwrap()
         .unwrap();
-    account.active = false;
-    app.stores.accounts.update(&account).await.unwrap();
+    let disabled = |account| Account {
+        active: false,
+        ..account
+    };
+    let changed = app.stores.accounts.change(account.id, disabled).await;
+    assert!(changed.unwrap().is_some());
     viewer
         .get("/api/status")
         .await
@@ -185,7 +345,7 @@ async fn only_a_bearer_token_of_a_device_counts() {
             .header("authorization", value);
         anybody.send(request).await.problem(401, "unauthenticated");
     }
-    // A bad token is not made good by a good cookie.
+    // A valid cookie does not make up for an invalid token.
     let admin = app.admin().await.bearer("nonsense");
     admin
         .get("/api/status")

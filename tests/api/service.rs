@@ -1,12 +1,12 @@
-//! Alive, ready, in figures.
+//! Health, readiness and metrics.
 
-use rollcall::{domain::accounts::Role, telemetry::Condition};
+use rollcall::{domain::grants::Role, telemetry::Condition};
 use serde_json::json;
 
 use crate::app::TestApp;
 
 #[tokio::test]
-async fn readiness_tells_each_dependency() {
+async fn readiness_reports_each_dependency() {
     let app = TestApp::start().await;
     let anybody = app.anybody();
     let alive = anybody.get("/healthz").await;
@@ -14,7 +14,7 @@ async fn readiness_tells_each_dependency() {
     let ready = anybody.get("/readyz").await.expect(200);
     assert_eq!(ready["ready"], true);
     assert_eq!(ready["checks"]["redis"]["state"], "not configured");
-    for (name, detail) in [("store", "sqlite"), ("engine", ""), ("gallery", "0 people")] {
+    for (name, detail) in [("store", "memory"), ("engine", ""), ("gallery", "0 people")] {
         let check = &ready["checks"][name];
         assert_eq!(check["state"], "ok", "{ready}");
         let text = check["detail"].as_str().unwrap().to_lowercase();
@@ -33,14 +33,14 @@ async fn readiness_tells_each_dependency() {
     assert_eq!(answer.header("retry-after"), "2");
     app.health.note("gallery", Condition::Fine);
     app.health
-        .note("redis", Condition::Degraded("away".to_owned()));
+        .note("redis", Condition::Degraded("unavailable".to_owned()));
     let degraded = anybody.get("/readyz").await.expect(200);
     assert_eq!(degraded["checks"]["redis"]["state"], "degraded");
     anybody.get("/healthz").await;
 }
 
 #[tokio::test]
-async fn figures_can_be_kept_for_those_with_a_token() {
+async fn metrics_can_require_a_token() {
     let open = TestApp::start().await;
     let figures = open.anybody().get("/metrics").await;
     assert_eq!(figures.status, 200);
@@ -76,7 +76,7 @@ async fn figures_can_be_kept_for_those_with_a_token() {
 }
 
 #[tokio::test]
-async fn the_desk_learns_what_the_service_runs_on() {
+async fn the_status_page_reports_store_engine_and_model() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     app.enrolled(&admin).await;
@@ -88,12 +88,6 @@ async fn the_desk_learns_what_the_service_runs_on() {
         .expect(200);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["people"], 1);
-    assert!(
-        status["store"]
-            .as_str()
-            .unwrap()
-            .to_lowercase()
-            .contains("sqlite")
-    );
+    assert_eq!(status["store"], "memory");
     assert!(status["model"].is_string());
 }

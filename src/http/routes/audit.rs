@@ -1,4 +1,4 @@
-//! The audit trail, to be read.
+//! The audit trail.
 
 use std::sync::Arc;
 
@@ -6,58 +6,58 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::time;
 use crate::{
     http::{
         auth::{Administering, Allowed},
         extract::Query,
         page::{List, PageQuery},
         problem::Problem,
+        views::time,
     },
-    service::audit::{Told, Trail},
+    service::audit::{NamedEntry, Trail},
 };
 
-/// Who did something.
+/// The actor of an audit entry.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Actor")]
 pub struct ActorView {
-    /// `account`: somebody who was signed in; `device`; `operator`: a command typed on the server;
-    /// `system`: the service by itself.
+    /// `account` that was signed in, `device`, `operator` (a command on the server) or `system` (the
+    /// service itself).
     #[schema(example = "account")]
     kind: &'static str,
-    /// The account or device.
+    /// The ID of the account or device.
     #[schema(format = "uuid", example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
     id: Option<String>,
-    /// What it is called today: the account's e-mail address, or the device's name; null when it
-    /// is not there any more.
+    /// The present email address of the account or name of the device; null if it no longer
+    /// exists.
     #[schema(example = "admin@example.org")]
     name: Option<String>,
 }
 
-/// One thing that was done.
+/// An audit entry.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "AuditEntry")]
 pub struct AuditView {
-    /// Identity.
+    /// The ID.
     #[schema(format = "uuid", example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
     id: String,
-    /// When.
+    /// When the entry was written.
     #[schema(format = "date-time")]
     at: String,
-    /// By whom.
+    /// The actor.
     actor: ActorView,
-    /// What.
+    /// The action.
     #[schema(example = "employee.add")]
     action: String,
-    /// The identity of what it was done to.
+    /// The ID of the record concerned.
     #[schema(example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
     subject: String,
-    /// What else is worth knowing.
+    /// More information.
     detail: Option<String>,
 }
 
-impl From<Told> for AuditView {
-    fn from(Told { entry, actor_name }: Told) -> Self {
+impl From<NamedEntry> for AuditView {
+    fn from(NamedEntry { entry, actor_name }: NamedEntry) -> Self {
         Self {
             id: entry.id.to_string(),
             at: time(entry.at),
@@ -73,8 +73,10 @@ impl From<Told> for AuditView {
     }
 }
 
-/// Lists who did what to whom, newest first. Each entry was written before the act (the digest of an erasure: after it), which may
-/// have failed afterwards.
+/// Lists the entries of the audit trail, newest first.
+///
+/// Each entry is written before the action, which may have failed afterwards. Only the digest of an
+/// erasure is written after it.
 #[utoipa::path(
     get, path = "/api/audit", tag = "service",
     params(PageQuery),
@@ -82,12 +84,12 @@ impl From<Told> for AuditView {
     security(("session" = [])),
 )]
 pub async fn list_audit(
-    _: Allowed<Administering>,
+    allowed: Allowed<Administering>,
     State(trail): State<Arc<Trail>>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<AuditView>>, Problem> {
     let wanted = page.page()?;
-    let found = trail.list(&wanted.page).await?;
+    let found = trail.list(allowed.reach(), &wanted.page).await?;
     let (found, next) = wanted.cut(found, |last| (last.entry.at, last.entry.id))?;
     let items = found.into_iter().map(Into::into).collect();
     Ok(axum::Json(List { items, next }))

@@ -1,34 +1,76 @@
-//! Enrolling a face.
+//! The enrollment of faces.
 
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::{FromRequest, Request, State},
     http::StatusCode,
     response::Response,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{employees::EmployeeView, number};
 use crate::{
     domain::{
-        accounts::Permission,
         employees::{CONSENT_TEXT, CONSENT_VERSION},
-        quality::Quality,
+        grants::Permission,
     },
     http::{
         HttpState,
-        auth::{Allowed, Enrolling as EnrollPermit, Reading},
-        limits::{also, with_headers},
+        auth::{Allowed, Enrolling, Reading},
+        field_error::FieldError,
+        limits::{problem_with_headers, with_headers},
         problem::{Code, Problem},
+        room::Room,
         upload::{Shape, Upload},
+        views::{
+            employees::EmployeeView,
+            faces::{PhotoView, photo_views},
+        },
     },
-    ports::Sample,
-    service::enrollment::{EnrollRequest, Enrolling, PHOTOS_MOST, PhotoFlaw, PhotoVerdict},
+    service::enrollment::{EnrollError, EnrollRequest, Enrollments, PHOTOS_MOST, TEMPLATES_MOST},
 };
 
-/// What `POST /api/enroll` takes.
+impl From<EnrollError> for Problem {
+    fn from(error: EnrollError) -> Self {
+        let text = error.to_string();
+        match error {
+            EnrollError::NotFound => Self::not_found("employee"),
+            EnrollError::Inactive => Self::field("employee", FieldError::InactiveEmployee),
+            EnrollError::NoConsent => Self::new(Code::ConsentRequired, text),
+            EnrollError::Busy => Self::new(Code::EngineBusy, text),
+            EnrollError::PhotoCount => Self::field(
+                "photo",
+                FieldError::WrongCount {
+                    least: 1,
+                    most: PHOTOS_MOST,
+                },
+            ),
+            EnrollError::Full => Self::field(
+                "photo",
+                FieldError::TooManyTemplates {
+                    most: TEMPLATES_MOST,
+                },
+            ),
+            EnrollError::NoUsablePhoto(photos) => {
+                Self::new(Code::NoUsablePhoto, text).with("photos", photo_views(&photos))
+            }
+            EnrollError::Duplicate { other, photos } => Self::new(Code::DuplicatePerson, text)
+                .with(
+                    "other",
+                    serde_json::json!({
+                        "id": other.id, "name": other.name, "code": other.code,
+                    }),
+                )
+                .with("photos", photo_views(&photos)),
+            EnrollError::Recognition(error) => error.into(),
+            EnrollError::Vault(error) => error.into(),
+            EnrollError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// The upload of `POST /api/enroll`.
 pub const SHAPE: Shape = Shape {
     images: "photo",
     most: PHOTOS_MOST,
@@ -36,131 +78,70 @@ pub const SHAPE: Shape = Shape {
     bare: false,
 };
 
-/// What was measured on a face.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "Quality")]
-pub struct QualityView {
-    /// Width of the face, pixels.
-    #[schema(example = 212.0)]
-    width: f64,
-    /// Turn to the side, degrees.
-    yaw: f64,
-    /// Nod, degrees.
-    pitch: f64,
-    /// Tilt, degrees.
-    roll: f64,
-    /// Variance of the Laplacian; low is blurred.
-    sharpness: f64,
-    /// Mean luma, 0 to 255.
-    brightness: f64,
-    /// Standard deviation of luma.
-    contrast: f64,
-    /// Share of the face inside the image, 0 to 1.
-    inside: f64,
-    /// Score of the detector, 0 to 1.
-    score: f64,
-}
-
-impl From<Quality> for QualityView {
-    fn from(quality: Quality) -> Self {
-        let Quality {
-            width,
-            yaw,
-            pitch,
-            roll,
-            sharpness,
-            brightness,
-            contrast,
-            inside,
-            score,
-        } = quality;
-        Self {
-            width: number(width),
-            yaw: number(yaw),
-            pitch: number(pitch),
-            roll: number(roll),
-            sharpness: number(sharpness),
-            brightness: number(brightness),
-            contrast: number(contrast),
-            inside: number(inside),
-            score: number(score),
-        }
-    }
-}
-
-/// What became of one photo.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "PhotoVerdict")]
-pub struct PhotoView {
-    /// Its place in the request, from 0.
-    index: usize,
-    /// Whether a template was made of it.
-    accepted: bool,
-    /// Why not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "too_small")]
-    reason: Option<&'static str>,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "too small: 38 px, needs 80: come closer")]
-    detail: Option<String>,
-    /// What was measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quality: Option<QualityView>,
-}
-
-/// The verdicts as the API tells them.
-pub fn photo_views(photos: &[PhotoVerdict]) -> Vec<PhotoView> {
-    let view = |photo: &PhotoVerdict| PhotoView {
-        index: photo.index,
-        accepted: photo.flaw.is_none(),
-        reason: photo.flaw.as_ref().map(PhotoFlaw::reason),
-        detail: photo.flaw.as_ref().map(PhotoFlaw::detail),
-        quality: photo.quality.map(Into::into),
-    };
-    photos.iter().map(view).collect()
-}
-
-/// What was enrolled.
+/// The result of an enrollment.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Enrollment")]
 pub struct EnrollmentView {
-    /// The employee as they are now.
+    /// The employee after the enrollment.
     employee: EmployeeView,
-    /// What became of each photo.
+    /// The verdict on each photo.
     photos: Vec<PhotoView>,
-    /// How many templates there are now.
-    templates: u32,
+    /// The number of templates after the enrollment.
+    templates: usize,
 }
 
-/// The form of an enrollment, for the API's description.
+/// The form of an enrollment, for the description of the API.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form that Upload reads")]
 pub struct EnrollForm {
-    /// The employee's id.
+    /// The ID of the employee.
     #[schema(format = "uuid")]
     employee: String,
-    /// `true`: the employee agreed to have their face enrolled.
+    /// `true`: the employee consents to the enrollment.
     consent: bool,
     /// 1 to 10 photos: JPEG, PNG or WebP, at most 12 MiB each.
     #[schema(value_type = Vec<String>, format = Binary)]
     photo: Vec<Vec<u8>>,
-    /// `true`: enroll even if the face belongs to somebody else; for admins, audited.
+    /// `true`: enroll even if the face belongs to another employee; for admins, audited.
     r#override: Option<bool>,
 }
 
-/// What people agree to.
+/// A request to enroll photos.
+pub struct EnrollUpload {
+    request: EnrollRequest,
+    _room: Room,
+}
+
+impl FromRequest<HttpState> for EnrollUpload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &HttpState) -> Result<Self, Problem> {
+        let upload = Upload::read(request, &SHAPE).await?;
+        let employee = upload.text("employee").unwrap_or_default().parse();
+        Ok(Self {
+            request: EnrollRequest {
+                employee: employee.map_err(|_| Problem::field("employee", FieldError::NotAnId))?,
+                override_duplicate: upload.flag("override")?,
+                consent: upload.flag("consent")?,
+                photos: upload.images,
+            },
+            _room: upload.room,
+        })
+    }
+}
+
+/// The text that people consent to before their faces are enrolled.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "ConsentText")]
 pub struct ConsentTextView {
-    /// Which text it is; kept with every consent.
-    #[schema(example = "2026-11.3")]
+    /// The version of the text, stored with each consent.
+    #[schema(example = "2026-11.5")]
     version: &'static str,
-    /// The text, to be shown before somebody is enrolled.
+    /// The text, to be shown before a face is enrolled.
     text: &'static str,
 }
 
-/// What people agree to whose face is enrolled.
+/// Returns the text that people consent to before their faces are enrolled.
 #[utoipa::path(
     get, path = "/api/consent", tag = "enrollment",
     responses((status = 200, description = "The text and its version", body = ConsentTextView)),
@@ -191,41 +172,26 @@ pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
     security(("session" = [])),
 )]
 pub async fn create_enrollment(
-    allowed: Allowed<EnrollPermit>,
+    allowed: Allowed<Enrolling>,
     State(state): State<HttpState>,
-    State(enrolling): State<Arc<Enrolling>>,
-    request: Request,
+    State(enrolling): State<Arc<Enrollments>>,
+    EnrollUpload { request, _room }: EnrollUpload,
 ) -> Result<Response, Problem> {
-    let upload = Upload::read(request, &SHAPE).await?;
-    let employee = upload.text("employee").unwrap_or_default().parse();
-    let employee =
-        employee.map_err(|_| Problem::field("employee", "must be the id of an employee"))?;
-    let override_duplicate = upload.flag("override")?;
-    if override_duplicate && !allowed.permits(Permission::Administer) {
+    if request.override_duplicate && !allowed.permits(Permission::Administer) {
         return Err(Problem::new(Code::Forbidden, "only admins may override"));
     }
-    let consent = upload.flag("consent")?;
-    let limit = match consent {
-        // Refused without a look at the photos, so it does not count.
+    let limit = match request.consent {
+        // The request does not count, because it is refused before the photos are analyzed.
         false => Vec::new(),
         true => state.enrollments.count(allowed.actor()).await?,
     };
-    let photos: Vec<Sample> = upload.images;
     let enrollment = enrolling
-        .enroll(
-            allowed.actor(),
-            EnrollRequest {
-                employee,
-                consent,
-                photos,
-                override_duplicate,
-            },
-        )
+        .enroll(allowed.reach(), allowed.actor(), request)
         .await
-        .map_err(|error| also(&limit, error.into()))?;
+        .map_err(|error| problem_with_headers(&limit, error.into()))?;
     let view = EnrollmentView {
-        templates: enrollment.employee.templates,
-        employee: (&enrollment.employee).into(),
+        templates: enrollment.person.templates(),
+        employee: EmployeeView::new(&enrollment.person, &*state.app.sites.all().await?),
         photos: photo_views(&enrollment.photos),
     };
     Ok(with_headers(limit, (StatusCode::CREATED, axum::Json(view))))

@@ -1,6 +1,6 @@
 //! The live feed as Server-Sent Events.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Display, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use axum::{
@@ -11,102 +11,132 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use axum_extra::extract::CookieJar;
 use futures::Stream;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{
-    cameras::StateView,
-    punches::{Namers, Names},
-};
 use crate::{
     domain::{
-        accounts::{Account, Permission},
         attendance::Punch,
-        ids::{CameraId, PunchId},
+        grants::{Permission, Placed, Reach},
+        ids::{CameraId, DeviceId, EmployeeId, PunchId, SiteId},
     },
     http::{
         HttpState,
-        auth::{Allowed, Reading},
-        problem::{Fields, Problem},
-        session,
+        field_error::FieldError,
+        live::LiveSession,
+        problem::Problem,
+        views::{cameras::StateView, punches::NameLookup},
     },
     service::{
-        accounts::Accounts,
         cameras::{CameraError, Cameras},
+        devices::Devices,
+        employees::Employees,
         feed::{Feed, News},
-        punching::Punching,
+        punch_ledger::PunchLedger,
     },
 };
 
-/// How many punches a follower who comes back is told at most; with more, `reset` says that
-/// the lists are to be read again.
+/// Maximum number of punches that are replayed to a client that reconnects. If there are more, the
+/// event `reset` asks the client to read the lists again.
 const REPLAY_MOST: usize = 500;
 
-/// How far a replay reaches back beyond the last event: clocks of instances differ.
+/// How far a replay goes back before the last event, because the clocks of instances differ.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(5);
 
-/// How often a follower hears at least something, so that nobody on the way hangs up.
+/// The longest time without data, so that proxies do not close the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How often is looked whether the follower may still follow.
-pub(super) const CHECK: Duration = Duration::from_secs(15);
-
-/// What is needed to tell of punches and cameras.
-#[derive(Clone)]
-struct Teller {
-    punching: Arc<Punching>,
+/// A maker of events from news.
+struct EventMaker {
+    ledger: Arc<PunchLedger>,
+    employees: Arc<Employees>,
+    devices: Arc<Devices>,
     cameras: Arc<Cameras>,
-    namers: Namers,
+    names: NameLookup,
 }
 
-impl Teller {
-    async fn punches(&self, punches: &[Punch]) -> Result<Vec<Event>, Problem> {
-        let behind = punches.iter().collect::<Vec<_>>();
-        let names = Names::behind(&behind, &self.namers).await?;
-        Ok(punches
-            .iter()
-            .filter_map(|punch| {
-                let event = Event::default().event("punch").id(event_id(punch));
-                event.json_data(names.view(punch)).ok()
-            })
-            .collect())
+impl EventMaker {
+    /// Returns the events of news, as the session's account may get them; `reset` if the store
+    /// does not respond.
+    async fn events(&self, news: News, session: &LiveSession) -> Vec<Event> {
+        let events = match news {
+            News::Punch(id) => self.punch(id, session.reach()).await,
+            News::Employee(id) => self.employee(id, session.reach()).await,
+            News::Site(id) => Ok(site(id, session)),
+            News::Device(id) => self.device(id, session).await,
+            News::Camera(id) => self.camera(id, session).await,
+            // Only admins may see jobs.
+            News::Job(_) => Ok(Vec::new()),
+            News::Missed => Ok(vec![reset()]),
+        };
+        events.unwrap_or_else(|_| vec![reset()])
     }
 
-    /// One punch as an event; none when it is not there.
-    async fn punch(&self, id: PunchId) -> Result<Vec<Event>, Problem> {
-        let found = self.punching.find(id).await?;
+    async fn punches(&self, punches: &[Punch]) -> Result<Vec<Event>, Problem> {
+        let views = self.names.views(punches).await?;
+        let events = punches.iter().zip(views).filter_map(|(punch, view)| {
+            let event = Event::default().event("punch").id(event_id(punch));
+            event.json_data(view).ok()
+        });
+        Ok(events.collect())
+    }
+
+    /// Returns the event of a punch; none if it does not exist or is not covered.
+    async fn punch(&self, id: PunchId, reach: &Reach) -> Result<Vec<Event>, Problem> {
+        let found = self.ledger.find(reach, id).await?;
         self.punches(found.as_slice()).await
     }
 
-    /// How a camera is now, for those who may see it; that it is removed is no state.
-    async fn camera(&self, id: CameraId, by: &Account) -> Result<Vec<Event>, Problem> {
-        if !self.cameras.concerns(id, by).await? {
+    /// Returns the event of an employee who is covered, deleted or not.
+    async fn employee(&self, id: EmployeeId, reach: &Reach) -> Result<Vec<Event>, Problem> {
+        let found = self.employees.find_many(&[id]).await?;
+        Ok(changed("employee", &id, found.first(), reach))
+    }
+
+    /// Returns the event of a device that the account may survey, revoked or not.
+    async fn device(&self, id: DeviceId, session: &LiveSession) -> Result<Vec<Event>, Problem> {
+        let Some(reach) = session.account().access.reach(Permission::Survey) else {
+            return Ok(Vec::new());
+        };
+        let found = self.devices.find_many(&[id]).await?;
+        Ok(changed("device", &id, found.first(), &reach))
+    }
+
+    /// Returns the event of a camera, if the account may see it. A removed camera has no state.
+    async fn camera(&self, id: CameraId, session: &LiveSession) -> Result<Vec<Event>, Problem> {
+        let account = session.account();
+        if !self.cameras.shows(id, account).await? {
             return Ok(Vec::new());
         }
-        let state = match self.cameras.watched(id, by).await {
-            Ok(watched) => StateView::of(&watched),
+        let state = match self.cameras.watched(id, account).await {
+            Ok(watched) => StateView::from_watched(&watched),
             Err(CameraError::NotFound) => None,
             Err(error) => return Err(error.into()),
         };
         let data = json!({ "id": id.to_string(), "state": state });
-        Ok(vec![plain("camera", &data)])
+        Ok(vec![named("camera", &data)])
     }
 
-    /// What was recorded since an event, oldest first; `None` when that is too much.
-    async fn since(&self, at: Timestamp, last: PunchId) -> Result<Option<Vec<Event>>, Problem> {
+    /// Returns the covered punches that were recorded after an event, oldest first; `None` if there
+    /// are too many.
+    async fn since(
+        &self,
+        at: Timestamp,
+        last: PunchId,
+        reach: &Reach,
+    ) -> Result<Option<Vec<Event>>, Problem> {
         let from = at.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN);
-        let mut found = self.punching.recorded_since(from, REPLAY_MOST + 1).await?;
-        if found.len() > REPLAY_MOST {
+        let recorded = self.ledger.recorded_since(reach, from, REPLAY_MOST);
+        let Some(mut found) = recorded.await? else {
             return Ok(None);
-        }
+        };
         found.retain(|punch| punch.id != last);
         self.punches(&found).await.map(Some)
     }
 }
 
-/// `TIME-ID`: when the punch was recorded, Unix milliseconds, and its identity.
+/// Returns `TIME-ID`: when the punch was recorded, Unix milliseconds, and its ID.
 fn event_id(punch: &Punch) -> String {
     format!("{}-{}", punch.recorded_at.as_millisecond(), punch.id)
 }
@@ -117,26 +147,58 @@ fn read_event_id(text: &str) -> Option<(Timestamp, PunchId)> {
     Some((at, id.parse().ok()?))
 }
 
-/// Whose session it is, if it is still one that may read. Nobody's, too, while the store cannot
-/// say.
-pub(super) async fn follower(accounts: &Accounts, token: Option<&str>) -> Option<Account> {
-    let account = accounts.authenticate(token?).await.ok().flatten()?;
-    account.role.permits(Permission::Read).then_some(account)
+/// Reads the `Last-Event-ID` of a client that reconnects.
+fn read_last_event(headers: &HeaderMap) -> Result<Option<(Timestamp, PunchId)>, Problem> {
+    let Some(value) = headers.get("last-event-id") else {
+        return Ok(None);
+    };
+    let last = value.to_str().ok().and_then(read_event_id);
+    last.map(Some)
+        .ok_or_else(|| Problem::field("Last-Event-ID", FieldError::NotAnEventId))
 }
 
-fn plain(name: &str, data: &serde_json::Value) -> Event {
+fn named(name: &str, data: &Value) -> Event {
     Event::default().event(name).data(data.to_string())
 }
 
-/// Follows what happens, as it happens.
+/// Returns the event that asks a client to read a record again, if the record is covered. A missing
+/// record concerns only clients that may read everything.
+fn changed(
+    name: &str,
+    id: &impl Display,
+    record: Option<&impl Placed>,
+    reach: &Reach,
+) -> Vec<Event> {
+    let covered = match record {
+        Some(record) => reach.covers(record),
+        None => reach.covers_everything(),
+    };
+    let event = || named(name, &json!({ "id": id.to_string() }));
+    covered.then(event).into_iter().collect()
+}
+
+/// Returns the event of a site that the account may survey.
+fn site(id: SiteId, session: &LiveSession) -> Vec<Event> {
+    let reach = session.account().access.reach(Permission::Survey);
+    let covered = reach.is_some_and(|reach| reach.covers_site(id));
+    let event = || named("site", &json!({ "id": id.to_string() }));
+    covered.then(event).into_iter().collect()
+}
+
+fn reset() -> Event {
+    named("reset", &json!({}))
+}
+
+/// Streams events as they happen.
 ///
-/// Events are `punch` (the punch, as `GET /api/punches/{id}` answers it), `employee` and
-/// `device` (`{"id"}`: read it again), `camera` (`{"id", "state"}`: it was changed, or is in
-/// another state; read it again), and `reset` (something was missed: read the lists again). A punch may come twice; its `id` tells. Whoever comes back with `Last-Event-ID`
-/// first gets the punches recorded meanwhile.
+/// Only events of records that the account may read are sent: `punch` (the punch, as in
+/// `GET /api/punches/{id}`), `employee`, `site` and `device` (`{"id"}`: read it again), `camera`
+/// (`{"id", "state"}`: it was changed or has another state; read it again), and `reset` (events were
+/// missed: read the lists again). A punch may be sent twice, with the same `id`. A client that
+/// reconnects with `Last-Event-ID` first receives the punches that were recorded in between.
 #[utoipa::path(
     get, path = "/api/events", tag = "punches",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was heard")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The ID of the last event that the client received")),
     responses(
         (status = 200, description = "A stream that does not end", content_type = "text/event-stream", body = String),
         (status = 422, description = "`invalid`"),
@@ -144,75 +206,49 @@ fn plain(name: &str, data: &serde_json::Value) -> Event {
     security(("session" = [])),
 )]
 pub async fn follow_events(
-    allowed: Allowed<Reading>,
+    mut session: LiveSession,
     State(state): State<HttpState>,
     State(feed): State<Feed>,
-    jar: CookieJar,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let last = match headers.get("last-event-id") {
-        Some(value) => {
-            let read = value.to_str().ok().and_then(read_event_id);
-            let mut fields = Fields::default();
-            let last = fields.take("Last-Event-ID", read.ok_or("is not the id of an event"));
-            fields.check()?;
-            last
-        }
-        None => None,
-    };
-    let teller = Teller {
-        punching: state.app.punching.clone(),
+    let maker = EventMaker {
+        ledger: state.app.ledger.clone(),
+        employees: state.app.employees.clone(),
+        devices: state.app.devices.clone(),
         cameras: state.app.cameras.clone(),
-        namers: Namers::from_ref(&state),
+        names: NameLookup::from_ref(&state),
     };
-    // Followed before the store is read, so that nothing falls between the two.
+    let last = read_last_event(&headers)?;
+    // Followed before the store is read, so that no event is lost in between.
     let mut following = feed.follow();
     let missed = match last {
-        Some((at, id)) => teller.since(at, id).await?,
+        Some((at, id)) => maker.since(at, id, session.reach()).await?,
         None => Some(Vec::new()),
     };
-    let stopping = state.stopping.clone();
-    let accounts = state.app.accounts.clone();
-    let token = session::token(&jar).map(str::to_owned);
-    let mut account = allowed.account()?.clone();
     let events = stream! {
         match missed {
             Some(events) => {
-                // The first line tells that the stream stands.
+                // The first line shows that the stream is open.
                 yield Ok(Event::default().comment("following"));
                 for event in events {
                     yield Ok(event);
                 }
             }
-            None => yield Ok(plain("reset", &json!({}))),
+            None => yield Ok(reset()),
         }
-        let mut check = tokio::time::interval_at(tokio::time::Instant::now() + CHECK, CHECK);
         loop {
             let news = tokio::select! {
                 news = following.next() => news,
-                () = stopping.cancelled() => break,
-                _ = check.tick() => {
-                    // Signed out, disabled or of another role meanwhile.
-                    match follower(&accounts, token.as_deref()).await {
-                        Some(now) => account = now,
-                        None => break,
+                () = state.stopping.cancelled() => break,
+                () = session.check_due() => {
+                    if session.check().await {
+                        continue;
                     }
-                    continue;
+                    break;
                 }
             };
-            let events = match news {
-                Some(News::Punch(id)) => teller.punch(id).await,
-                Some(News::Employee(id)) => Ok(vec![plain("employee", &json!({"id": id.to_string()}))]),
-                Some(News::Device(id)) => Ok(vec![plain("device", &json!({"id": id.to_string()}))]),
-                Some(News::Camera(id)) => teller.camera(id, &account).await,
-                // Not everybody who follows may see those.
-                Some(News::Job(_)) => Ok(Vec::new()),
-                Some(News::Missed) => Ok(vec![plain("reset", &json!({}))]),
-                None => break,
-            };
-            // The store is away: whoever follows reads it later.
-            let events = events.unwrap_or_else(|_| vec![plain("reset", &json!({}))]);
-            for event in events {
+            let Some(news) = news else { break };
+            for event in maker.events(news, &session).await {
                 yield Ok(event);
             }
         }

@@ -1,4 +1,4 @@
-//! Alive, ready, and in figures: for balancers and monitoring.
+//! Health, readiness and metrics, for load balancers and monitoring.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,43 +22,44 @@ use crate::{
     telemetry::Condition,
 };
 
-/// How one dependency is.
+/// The state of a dependency.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Dependency")]
 pub struct DependencyView {
-    /// `ok`, `degraded` (the service does without it), `down` or `not configured`.
+    /// `ok`, `degraded` (the service works without it), `down` or `not configured`.
     #[schema(example = "ok")]
     state: &'static str,
-    /// What it is, or what is known of the trouble.
+    /// Details, or what is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "sqlite 3.50")]
     detail: Option<String>,
 }
 
-/// Whether the service can do its work.
+/// Whether the service can serve requests.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Readiness")]
 pub struct ReadinessView {
+    /// Whether the service can serve requests.
     ready: bool,
-    /// By name: `store`, `engine`, `gallery`, `redis`; `service` once it stops.
+    /// The dependencies by name: `store`, `engine`, `gallery`, `redis`; `service` while it stops.
     checks: BTreeMap<&'static str, DependencyView>,
 }
 
-/// Alive: the process answers.
+/// Reports that the process responds.
 #[utoipa::path(
     get, path = "/healthz", tag = "service",
-    responses((status = 200, description = "Alive", body = String)),
+    responses((status = 200, description = "It responds", body = String)),
 )]
 pub async fn get_health() -> &'static str {
     "ok\n"
 }
 
-/// Ready: able to serve, with each dependency's state.
+/// Reports whether the service can serve requests, with the state of each dependency.
 #[utoipa::path(
     get, path = "/readyz", tag = "service",
     responses(
-        (status = 200, description = "Able to serve", body = ReadinessView),
-        (status = 503, description = "Not able to serve", body = ReadinessView),
+        (status = 200, description = "Ready", body = ReadinessView),
+        (status = 503, description = "Not ready", body = ReadinessView),
     ),
 )]
 pub async fn get_readiness(
@@ -66,23 +67,23 @@ pub async fn get_readiness(
     State(health): State<Arc<Health>>,
 ) -> Response {
     let mut checks = BTreeMap::from([
-        ("redis", DependencyView::of("not configured", None)),
-        ("store", answered(health.store().await)),
-        ("engine", answered(health.engine())),
+        ("redis", DependencyView::new("not configured", None)),
+        ("store", DependencyView::from_answer(health.store().await)),
+        ("engine", DependencyView::from_answer(health.engine())),
     ]);
     if state.stopping.is_cancelled() {
         let why = "stopping".to_owned();
-        checks.insert("service", DependencyView::of("down", Some(why)));
+        checks.insert("service", DependencyView::new("down", Some(why)));
     }
     let people = format!("{} people", health.people());
-    checks.insert("gallery", DependencyView::of("ok", Some(people)));
+    checks.insert("gallery", DependencyView::new("ok", Some(people)));
     for (part, condition) in state.health.parts() {
         let view = match condition {
-            // What is known of it above says more.
+            // The view added above has more detail.
             Condition::Fine if part != "redis" && checks.contains_key(part) => continue,
-            Condition::Fine => DependencyView::of("ok", None),
-            Condition::Degraded(why) => DependencyView::of("degraded", Some(why)),
-            Condition::Down(why) => DependencyView::of("down", Some(why)),
+            Condition::Fine => DependencyView::new("ok", None),
+            Condition::Degraded(why) => DependencyView::new("degraded", Some(why)),
+            Condition::Down(why) => DependencyView::new("down", Some(why)),
         };
         checks.insert(part, view);
     }
@@ -96,28 +97,28 @@ pub async fn get_readiness(
     }
 }
 
-fn answered(answer: Answer) -> DependencyView {
-    match answer {
-        Ok(what) => DependencyView::of("ok", Some(what)),
-        Err(why) => DependencyView::of("down", Some(why)),
-    }
-}
-
 impl DependencyView {
-    fn of(state: &'static str, detail: Option<String>) -> Self {
+    fn new(state: &'static str, detail: Option<String>) -> Self {
         Self { state, detail }
     }
+
+    fn from_answer(answer: Answer) -> Self {
+        match answer {
+            Ok(what) => Self::new("ok", Some(what)),
+            Err(why) => Self::new("down", Some(why)),
+        }
+    }
 }
 
-/// How long the figures wait for the store to say that it is there.
-const STORE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the metrics wait for the store.
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Figures for Prometheus.
+/// Returns metrics for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "service",
     responses(
-        (status = 200, description = "Figures in Prometheus' text format", body = String),
-        (status = 401, description = "`unauthenticated`: a token is needed"),
+        (status = 200, description = "Metrics in Prometheus' text format", body = String),
+        (status = 401, description = "`unauthenticated`: a token is required"),
     ),
     security((), ("metrics" = [])),
 )]
@@ -135,15 +136,19 @@ pub async fn get_metrics(
         if !right {
             let refused = token.is_some();
             return Err(unauthenticated(
-                "send METRICS_TOKEN as bearer token",
+                "send METRICS_TOKEN as the bearer token",
                 refused,
             ));
         }
     }
-    let store = tokio::time::timeout(STORE_PATIENCE, health.store()).await;
+    let store = tokio::time::timeout(STORE_TIMEOUT, health.store()).await;
     let store = f64::from(u8::from(matches!(store, Ok(Ok(_)))));
     metrics::gauge!("rollcall_store_up").set(store);
     metrics::gauge!("rollcall_gallery_people").set(health.people() as f64);
+    let thresholds = health.thresholds();
+    let source = thresholds.source.as_str();
+    metrics::gauge!("rollcall_threshold_offset", "source" => source).set(thresholds.common);
+    metrics::gauge!("rollcall_threshold_offset_largest").set(thresholds.largest);
     let version = env!("CARGO_PKG_VERSION");
     metrics::gauge!("rollcall_build_info", "version" => version).set(1.0);
     let text = (state.metrics)();

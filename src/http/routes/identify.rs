@@ -1,4 +1,4 @@
-//! Who is in an image, and is it the claimed person: nothing is recorded.
+//! Identification and verification of faces. Nothing is recorded.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,23 +6,43 @@ use axum::extract::{Request, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{enroll::QualityView, number};
 use crate::{
-    domain::{biometrics::Candidate, employees::Employee, ids::EmployeeId, quality::Flaw},
+    domain::{
+        biometrics::{Candidate, NobodyReason},
+        employees::Employee,
+        ids::EmployeeId,
+        quality::Flaw,
+    },
     http::{
-        auth::{Allowed, Identifying as IdentifyPermit},
+        auth::{Allowed, Identifying},
+        field_error::FieldError,
         problem::{Code, Problem},
         upload::{Shape, Upload},
+        views::{
+            faces::{BoxView, QualityView},
+            number,
+        },
     },
-    ports::FaceBox,
     service::{
         employees::Employees,
-        identification::{IdentifiedFace, Identifying, Verification},
-        probing::BURST_MOST,
+        probe_builder::BURST_MOST,
+        recognition::{IdentifiedFace, Recognition, RecognitionError, Verification},
     },
 };
 
-/// What `POST /api/identify` takes.
+impl From<RecognitionError> for Problem {
+    fn from(error: RecognitionError) -> Self {
+        match error {
+            RecognitionError::Engine(error) => error.into(),
+            RecognitionError::NoCalibration => Self::new(Code::NotReady, error.to_string()),
+            RecognitionError::NotEnrolled => Self::new(Code::NotEnrolled, error.to_string()),
+            RecognitionError::Reference(error) => error.into(),
+            RecognitionError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// The upload of `POST /api/identify`.
 pub const ONE: Shape = Shape {
     images: "image",
     most: 1,
@@ -30,7 +50,7 @@ pub const ONE: Shape = Shape {
     bare: true,
 };
 
-/// What `POST /api/verify` takes.
+/// The upload of `POST /api/verify`.
 pub const CLAIM: Shape = Shape {
     images: "image",
     most: BURST_MOST,
@@ -38,85 +58,66 @@ pub const CLAIM: Shape = Shape {
     bare: false,
 };
 
-/// Where a face is, pixels of the upright image.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "Box")]
-pub struct BoxView {
-    x: f64,
-    y: f64,
-    width: f64,
-    height: f64,
-}
-
-impl From<FaceBox> for BoxView {
-    fn from(bounds: FaceBox) -> Self {
-        Self {
-            x: number(bounds.x),
-            y: number(bounds.y),
-            width: number(bounds.width),
-            height: number(bounds.height),
-        }
-    }
-}
-
-/// Somebody whom a face might be.
+/// A candidate for the person of a face.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Candidate")]
 pub struct CandidateView {
-    /// The employee's id.
+    /// The ID of the employee.
     #[schema(format = "uuid")]
     employee: String,
-    /// Their name.
+    /// The name of the employee.
     name: Option<String>,
-    /// How alike, −1 to 1.
+    /// The similarity, −1 to 1.
     similarity: f64,
-    /// What is needed of this candidate.
+    /// The similarity that this candidate needs.
     threshold: f64,
 }
 
-/// One face.
+/// A face in the image.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "IdentifiedFace")]
 pub struct FaceView {
-    /// Where.
+    /// The box of the face.
     r#box: BoxView,
-    /// Score of the detector, 0 to 1.
+    /// The score of the detector, 0 to 1.
     score: f64,
-    /// What was measured.
+    /// The measurements.
     quality: QualityView,
     /// `identified` or `nobody`.
     #[schema(example = "identified")]
     decision: &'static str,
-    /// Whose face it is.
+    /// The ID of the identified employee.
     #[serde(skip_serializing_if = "Option::is_none")]
     employee: Option<String>,
-    /// How alike the best candidate is; null without one.
+    /// The similarity of the best candidate; null without one.
     similarity: Option<f64>,
-    /// What was needed; null without a candidate.
+    /// The similarity that was needed; null without a candidate.
     threshold: Option<f64>,
-    /// Lead over the second; null without one.
+    /// The lead over the second candidate; null without one.
     margin: Option<f64>,
-    /// Best first.
+    /// The candidates, best first.
     candidates: Vec<CandidateView>,
-    /// Why the face is not good enough to be identified.
+    /// Why the decision is `nobody`: `unknown`, `margin` or `look_alike`; or why the face is not
+    /// good enough to be identified.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "unknown")]
     reason: Option<&'static str>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
-/// Everybody in an image.
+/// The faces in an image.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Identification")]
 pub struct IdentificationView {
-    /// Largest first.
+    /// The faces, largest first.
     faces: Vec<FaceView>,
     /// The embedding model.
     model: String,
 }
 
-/// An image in a form, for the API's description.
+/// An image in a form, for the description of the API.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form that Upload reads")]
 pub struct ImageForm {
@@ -125,7 +126,10 @@ pub struct ImageForm {
     image: Vec<u8>,
 }
 
-/// Who is in an image. No punch is recorded.
+/// Identifies the faces in an image. No punch is recorded.
+///
+/// If an account may identify only the people of some sites, only these people are candidates. The
+/// faces of all others get the decision `nobody`.
 #[utoipa::path(
     post, path = "/api/identify", tag = "recognition",
     request_body(content(
@@ -133,7 +137,7 @@ pub struct ImageForm {
         (ImageForm = "multipart/form-data"),
     )),
     responses(
-        (status = 200, description = "Every face", body = IdentificationView),
+        (status = 200, description = "All faces", body = IdentificationView),
         (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`bad_image`"),
@@ -141,43 +145,43 @@ pub struct ImageForm {
     security(("session" = []), ("device" = [])),
 )]
 pub async fn create_identification(
-    _: Allowed<IdentifyPermit>,
-    State(identifying): State<Arc<Identifying>>,
+    allowed: Allowed<Identifying>,
+    State(recognition): State<Arc<Recognition>>,
     State(employees): State<Arc<Employees>>,
     request: Request,
 ) -> Result<axum::Json<IdentificationView>, Problem> {
     let mut upload = Upload::read(request, &ONE).await?;
     let sample = upload.images.remove(0);
-    let faces = identifying.identify(sample).await?;
+    let faces = recognition.identify(sample, allowed.sender()).await?;
     let candidates = faces
         .iter()
         .filter_map(|face| face.identification.as_ref())
         .flat_map(|identification| &identification.candidates);
     let ids: Vec<EmployeeId> = candidates.map(|candidate| candidate.employee).collect();
-    let names = names(employees.find_many(&ids).await?);
+    let found = employees.find_many(&ids).await?.into_iter();
+    let covered = found.filter(|employee| allowed.reach().covers(employee));
+    let names = names(covered.collect());
     let faces = faces.into_iter().map(|face| face_view(face, &names));
     Ok(axum::Json(IdentificationView {
         faces: faces.collect(),
-        model: identifying.model().to_string(),
+        model: recognition.model().to_string(),
     }))
 }
 
-/// Names by identity.
-pub fn names(employees: Vec<Employee>) -> HashMap<EmployeeId, String> {
+fn names(employees: Vec<Employee>) -> HashMap<EmployeeId, String> {
     let named = |employee: Employee| (employee.id, employee.name.into());
     employees.into_iter().map(named).collect()
 }
 
-fn face_view(face: IdentifiedFace, names: &HashMap<EmployeeId, String>) -> FaceView {
-    let best = face.identification.as_ref().and_then(|found| found.best);
-    let identified = face
-        .identification
-        .as_ref()
-        .and_then(|found| found.identified);
-    let candidates = face
-        .identification
-        .iter()
-        .flat_map(|found| &found.candidates);
+/// Returns the view of a face for a caller who may know only the people in `names`.
+fn face_view(mut face: IdentifiedFace, names: &HashMap<EmployeeId, String>) -> FaceView {
+    let known = |id: EmployeeId| names.contains_key(&id);
+    face.identification = face.identification.map(|found| found.among(known));
+    let found = face.identification.as_ref();
+    let best = found.and_then(|found| found.best);
+    let identified = found.and_then(|found| found.identified.ok());
+    let nobody = found.and_then(|found| found.identified.err());
+    let candidates = found.into_iter().flat_map(|found| &found.candidates);
     let candidate = |candidate: &Candidate| CandidateView {
         employee: candidate.employee.to_string(),
         name: names.get(&candidate.employee).cloned(),
@@ -196,34 +200,36 @@ fn face_view(face: IdentifiedFace, names: &HashMap<EmployeeId, String>) -> FaceV
         employee: identified.map(|id| id.to_string()),
         similarity: best.map(|best| number(best.similarity.value())),
         threshold: best.map(|best| number(best.threshold.value())),
-        margin: face
-            .identification
-            .as_ref()
-            .and_then(|found| found.margin)
-            .map(number),
+        margin: found.and_then(|found| found.margin).map(number),
         candidates: candidates.map(candidate).collect(),
-        reason: face.flaw.map(Flaw::reason),
-        detail: face.flaw.map(Flaw::detail),
+        reason: face
+            .flaw
+            .map(Flaw::reason)
+            .or(nobody.map(NobodyReason::as_str)),
+        detail: face
+            .flaw
+            .map(Flaw::detail)
+            .or(nobody.and_then(NobodyReason::detail).map(str::to_owned)),
     }
 }
 
-/// Whether it is the claimed person.
+/// The result of a verification.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Verification")]
 pub struct VerificationView {
-    /// The same person.
+    /// Whether the images show the claimed employee.
     r#match: bool,
-    /// How alike, −1 to 1.
+    /// The similarity, −1 to 1.
     similarity: f64,
-    /// What was needed.
+    /// The similarity that was needed.
     threshold: f64,
 }
 
-/// The form of a verification, for the API's description.
+/// The form of a verification, for the description of the API.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form that Upload reads")]
 pub struct ClaimForm {
-    /// The id of the claimed employee.
+    /// The ID of the claimed employee.
     #[schema(format = "uuid")]
     employee: String,
     /// 1 to 5 images of one person.
@@ -231,7 +237,7 @@ pub struct ClaimForm {
     image: Vec<Vec<u8>>,
 }
 
-/// Whether one to five images are of the claimed employee. No punch is recorded.
+/// Checks whether one to five images show the claimed employee. No punch is recorded.
 #[utoipa::path(
     post, path = "/api/verify", tag = "recognition",
     request_body(content = ClaimForm, content_type = "multipart/form-data"),
@@ -244,15 +250,20 @@ pub struct ClaimForm {
     security(("session" = []), ("device" = [])),
 )]
 pub async fn create_verification(
-    _: Allowed<IdentifyPermit>,
-    State(identifying): State<Arc<Identifying>>,
+    allowed: Allowed<Identifying>,
+    State(recognition): State<Arc<Recognition>>,
+    State(employees): State<Arc<Employees>>,
     request: Request,
 ) -> Result<axum::Json<VerificationView>, Problem> {
     let upload = Upload::read(request, &CLAIM).await?;
     let employee = upload.text("employee").unwrap_or_default().parse();
-    let employee =
-        employee.map_err(|_| Problem::field("employee", "must be the id of an employee"))?;
-    match identifying.verify(employee, upload.images).await? {
+    let employee = employee.map_err(|_| Problem::field("employee", FieldError::NotAnId))?;
+    let claimed = employees.find_many(&[employee]).await?.pop();
+    if allowed.reach().admit(claimed).is_none() {
+        return Err(RecognitionError::NotEnrolled.into());
+    }
+    let sender = allowed.sender();
+    match recognition.verify(employee, upload.images, sender).await? {
         Verification::Compared {
             same,
             similarity,

@@ -1,64 +1,83 @@
-//! Background jobs, and the import of people as one of them.
+//! Background jobs, one of which imports people.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use utoipa::{
+    ToSchema,
+    openapi::{Object, ObjectBuilder, OneOfBuilder, RefOr, Schema, schema::Type},
+};
 
-use super::{employees::Created, time};
 use crate::{
     domain::{
         ids::JobId,
-        jobs::{Job, JobState},
+        jobs::{Job, JobKind, JobState},
     },
     http::{
         auth::{Administering, Allowed},
         extract::{Json, Path, Query},
         page::{List, PageQuery},
         problem::{Code, Problem, too_large},
+        views::{Created, time},
     },
-    service::jobs::{BYTES_MOST, Jobs},
+    service::jobs::{BYTES_MOST, JobError, Jobs, KINDS, ListError, new_import},
 };
 
-/// Something that is done in the background.
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        let text = error.to_string();
+        match error {
+            JobError::NotFound => Self::not_found("job"),
+            JobError::Full => Self::new(Code::TooManyJobs, text),
+            JobError::Pending | JobError::Ended => Self::new(Code::Conflict, text),
+            JobError::Unnamed(_) => Self::new(Code::Invalid, text),
+            JobError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListError> for Problem {
+    fn from(error: ListError) -> Self {
+        Self::new(Code::Invalid, error.to_string())
+    }
+}
+
+/// A background job.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Job")]
 pub struct JobView {
-    /// Identity.
+    /// The ID.
     #[schema(format = "uuid", example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
     id: String,
-    /// `import` or `reembed`.
+    /// The kind, such as `import` or `reembed`.
     #[schema(example = "import")]
-    kind: &'static str,
+    kind: String,
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
     #[schema(example = "running")]
     state: &'static str,
-    /// How much of it is done: rows of a list, or people.
+    /// How many rows of a list, or people, are done.
     #[schema(example = 120)]
     done: u64,
-    /// How much there is to do; 0 while nobody knows.
+    /// How many there are; 0 while that is not known.
     #[schema(example = 500)]
     total: u64,
-    /// How often it was begun since it last got further.
+    /// The attempts since the last progress.
     #[schema(example = 1)]
     attempts: u32,
-    /// When it is begun next, while it is queued.
+    /// When the next attempt begins, while it is queued.
     #[schema(format = "date-time")]
     due: Option<String>,
-    /// What came of it so far. Of an import: `added`, `there`, `inactive`, `refused` and
-    /// `refusals`, the first 100 with `line` and `reason`. Of `reembed`: `reembedded`,
-    /// `without_photos` and `unusable`, in people, and the identities of the first 100 of the
-    /// last two in `without_photos_first` and `unusable_first`.
-    #[schema(value_type = Option<Object>)]
+    /// The result so far, in a form of the kind.
+    #[schema(schema_with = result_schema)]
     result: Option<serde_json::Value>,
     /// Why the last attempt failed.
     error: Option<String>,
-    /// Who asked for it.
+    /// Who queued it.
     #[schema(example = "account:0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
     created_by: String,
     /// When it was queued.
@@ -74,7 +93,7 @@ impl From<&Job> for JobView {
         let result = job.result.as_ref();
         Self {
             id: job.id.to_string(),
-            kind: job.kind.as_str(),
+            kind: job.kind.to_string(),
             state: job.state.as_str(),
             done: job.done,
             total: job.total,
@@ -89,6 +108,7 @@ impl From<&Job> for JobView {
     }
 }
 
+/// Makes the response for a job that was queued.
 fn queued(job: &Job) -> Created<JobView> {
     let location = format!("/api/jobs/{}", job.id);
     (
@@ -98,7 +118,7 @@ fn queued(job: &Job) -> Created<JobView> {
     )
 }
 
-/// Lists jobs, newest first. Those that ended are kept for 14 days.
+/// Lists jobs, newest first. Ended jobs are kept for 14 days.
 #[utoipa::path(
     get, path = "/api/jobs", tag = "jobs",
     params(PageQuery),
@@ -106,18 +126,18 @@ fn queued(job: &Job) -> Created<JobView> {
     security(("session" = [])),
 )]
 pub async fn list_jobs(
-    _: Allowed<Administering>,
+    allowed: Allowed<Administering>,
     State(jobs): State<Arc<Jobs>>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<JobView>>, Problem> {
     let wanted = page.page()?;
-    let found = jobs.list(&wanted.page).await?;
+    let found = jobs.list(allowed.reach(), &wanted.page).await?;
     let (found, next) = wanted.cut(found, |last| last.id)?;
     let items = found.iter().map(Into::into).collect();
     Ok(axum::Json(List { items, next }))
 }
 
-/// One job, to follow how far it is.
+/// Returns a job and its progress.
 #[utoipa::path(
     get, path = "/api/jobs/{id}", tag = "jobs",
     params(("id" = String, Path, description = "The job")),
@@ -136,7 +156,7 @@ pub async fn get_job(
     Ok(axum::Json((&job).into()))
 }
 
-/// Ends a job that has not ended; what is done of it stays done.
+/// Cancels a job that has not ended. Completed steps are not undone.
 #[utoipa::path(
     delete, path = "/api/jobs/{id}", tag = "jobs",
     params(("id" = String, Path, description = "The job")),
@@ -156,20 +176,54 @@ pub async fn delete_job(
     Ok(axum::Json((&job).into()))
 }
 
-/// What can be asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum NewJobKind {
-    /// Templates of the present model from the photos that were kept.
-    Reembed,
+/// The kinds that an admin can queue by their name alone.
+static BY_NAME: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let by_name = KINDS.iter().filter(|kind| kind.by_name.is_some());
+    by_name.map(|kind| kind.kind.as_str()).collect()
+});
+
+/// The schema of the results of all kinds.
+fn result_schema() -> RefOr<Schema> {
+    let mut schemas = OneOfBuilder::new().item(Object::with_type(Type::Null));
+    for kind in KINDS {
+        let schema = serde_json::from_value::<Schema>((kind.result_schema)());
+        // A schema that cannot be read says no more than that the result is an object.
+        schemas = schemas.item(schema.unwrap_or_else(|_| Object::new().into()));
+    }
+    let schemas = schemas.description(Some(
+        "The result so far; its fields depend on the kind. `null` before the first attempt.",
+    ));
+    RefOr::T(Schema::OneOf(schemas.build()))
+}
+
+fn kind_schema() -> Object {
+    let kinds = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(
+            "A kind that needs no more than its name. `reembed` makes templates of the present model from stored photos.",
+        ));
+    kinds.enum_values(Some(BY_NAME.iter().copied())).build()
+}
+
+/// A kind that can be queued by its name alone.
+struct NamedKind(JobKind);
+
+impl<'de> Deserialize<'de> for NamedKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let kind = BY_NAME.iter().find(|known| **known == name);
+        kind.map(|kind| Self(JobKind::new(kind)))
+            .ok_or_else(|| D::Error::unknown_variant(&name, &BY_NAME))
+    }
 }
 
 /// A new job.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
-    /// What is to be done.
-    kind: NewJobKind,
+    /// The kind.
+    #[schema(schema_with = kind_schema)]
+    kind: NamedKind,
 }
 
 /// Queues a job.
@@ -179,7 +233,7 @@ pub struct NewJob {
     responses(
         (status = 202, description = "Queued", body = JobView,
          headers(("Location" = String, description = "The address of the job"))),
-        (status = 409, description = "`conflict`: one of this kind has not ended yet"),
+        (status = 409, description = "`conflict`: a job of this kind has not ended yet"),
         (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),
     ),
     security(("session" = [])),
@@ -189,29 +243,27 @@ pub async fn create_job(
     State(jobs): State<Arc<Jobs>>,
     Json(new): Json<NewJob>,
 ) -> Result<Created<JobView>, Problem> {
-    let job = match new.kind {
-        NewJobKind::Reembed => jobs.reembed(allowed.actor()).await?,
-    };
+    let job = jobs.queue_by_name(allowed.actor(), &new.kind.0).await?;
     Ok(queued(&job))
 }
 
-/// Queues adding people from a list: CSV, at most 1 MiB, whose first row is `name,code` or
+/// Queues the import of people from a list: CSV, at most 1 MiB, whose first row is `name,code` or
 /// `name,code,site`.
 ///
-/// Commas, semicolons or tabs separate; the text is UTF-8, UTF-16 with a byte order mark, or
-/// Windows-1252. A row that goes on over the end of its line refuses the whole list. Each row is
-/// added, or refused with a reason while the others go on. Somebody who is there with the same
-/// name and code counts as there, or as inactive, so that a list can be sent again. Faces are
-/// enrolled afterwards, one by one.
+/// The separator is a comma, a semicolon or a tab; the text is UTF-8, UTF-16 with a byte order
+/// mark, or Windows-1252. A row that spans several lines refuses the whole list. Each row is added,
+/// or refused with a reason without stopping the others. An employee who exists with the same name
+/// and code counts as `there` or `inactive`, so a list can be sent again. The list has no faces:
+/// enroll them afterwards.
 #[utoipa::path(
     post, path = "/api/imports", tag = "jobs",
-    request_body(content = String, content_type = "text/csv", example = "name,code,site\nGrace Hopper,E7,Harbour\n"),
+    request_body(content = String, content_type = "text/csv", example = "name,code,site\nGrace Hopper,E7,Harbor\n"),
     responses(
         (status = 202, description = "Queued", body = JobView,
          headers(("Location" = String, description = "The address of the job"))),
         (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
-        (status = 422, description = "`invalid`: it is not such a list"),
+        (status = 422, description = "`invalid`: the list cannot be read"),
         (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),
     ),
     security(("session" = [])),
@@ -234,6 +286,6 @@ pub async fn create_import(
         StatusCode::PAYLOAD_TOO_LARGE => too_large("the list", BYTES_MOST),
         _ => rejection.into(),
     })?;
-    let job = jobs.import(allowed.actor(), &list).await?;
+    let job = jobs.queue(allowed.actor(), new_import(&list)?).await?;
     Ok(queued(&job))
 }

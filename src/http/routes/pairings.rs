@@ -21,32 +21,32 @@ use crate::{
     service::pairing::{PAIRING, Pairing, Progress},
 };
 
-/// A pairing that has begun.
+/// A new pairing.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Pairing")]
 pub struct PairingView {
-    /// What the kiosk shows and an admin types.
+    /// The code that the kiosk shows and an admin types.
     #[schema(example = "K7PM-3XQ2")]
     code: String,
-    /// The bearer token that asks how far it is.
+    /// The bearer token for the progress.
     secret: String,
-    /// Seconds until the code is worth nothing.
+    /// Seconds until the code expires.
     #[schema(example = 600)]
     expires_in: u64,
 }
 
-/// How far a pairing is.
+/// The progress of a pairing.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "PairingProgress")]
 pub struct ProgressView {
     /// Whether an admin has typed the code.
     paired: bool,
-    /// The device's token, told for a minute.
+    /// The device's token, returned for a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
 
-/// Begins a pairing: shows a code for an admin to type at `POST /api/devices`.
+/// Begins a pairing: returns a code for an admin to send with `POST /api/devices`.
 #[utoipa::path(
     post, path = "/api/pairings", tag = "devices",
     responses((status = 201, description = "Begun", body = PairingView)),
@@ -67,12 +67,12 @@ pub async fn create_pairing(
     Ok(with_headers(limit, (StatusCode::CREATED, view)))
 }
 
-/// How far a pairing is; the device's token is told for a minute.
+/// Returns the progress of a pairing; the device's token is returned for a minute.
 #[utoipa::path(
     get, path = "/api/pairing", tag = "devices",
     responses(
         (status = 200, description = "Waiting or paired", body = ProgressView),
-        (status = 401, description = "`unauthenticated`: it is over, or the secret is none"),
+        (status = 401, description = "`unauthenticated`: the pairing has ended, or the secret is wrong"),
     ),
     security(("pairing" = [])),
 )]
@@ -81,14 +81,14 @@ pub async fn get_pairing(
     headers: HeaderMap,
 ) -> Result<axum::Json<ProgressView>, Problem> {
     let secret = headers.get(header::AUTHORIZATION).and_then(bearer);
-    let over = || {
+    let ended = || {
         unauthenticated(
-            "send the secret of a pairing that is not over",
+            "send the secret of a pairing that has not ended",
             secret.is_some(),
         )
     };
-    match pairing.collect(secret.ok_or_else(over)?).await {
-        Progress::Unknown => Err(over()),
+    match pairing.collect(secret.ok_or_else(ended)?).await {
+        Progress::Unknown => Err(ended()),
         Progress::Waiting => Ok(axum::Json(ProgressView {
             paired: false,
             token: None,

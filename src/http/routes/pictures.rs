@@ -1,4 +1,4 @@
-//! Pictures that a site keeps: of punches, and of faces that nobody knows.
+//! Stored pictures: of punches, and of unknown faces.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -9,74 +9,79 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{punches::Namers, time};
 use crate::{
     domain::{
         accounts::{Account, Actor},
-        attendance::PunchSource,
-        ids::{CameraId, DeviceId, PictureId, PunchId},
+        attendance::Origin,
+        ids::{PictureId, PunchId},
+        pictures::Picture,
     },
     http::{
         auth::{Allowed, Looking},
         extract::{Path, Query},
         page::{List, PageQuery},
         problem::Problem,
+        views::{
+            punches::{NameLookup, OriginView},
+            time,
+        },
     },
-    ports::StoredPicture,
-    service::{cameras::Cameras, pictures::Pictures},
+    service::{
+        cameras::Cameras,
+        pictures::{PictureError, Pictures},
+    },
 };
 
-/// A face that nobody knows.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "UnknownFace")]
-pub struct UnknownFaceView {
-    /// Identity.
-    #[schema(format = "uuid")]
-    id: String,
-    /// When it was there.
-    #[schema(format = "date-time", example = "2026-11-21T07:58:12.345Z")]
-    at: String,
-    /// Before what: a `device`, or a `camera` that the service watches.
-    #[schema(example = "camera")]
-    source: &'static str,
-    /// The id of the device or camera.
-    #[schema(format = "uuid")]
-    device: String,
-    /// Its name.
-    #[schema(example = "Front door")]
-    device_name: Option<String>,
-}
-
-/// Whether somebody may look at what was made at a place: of cameras, only through those that
-/// were given to them.
-async fn seen(
-    cameras: &Cameras,
-    by: &Account,
-    (source, device): (PunchSource, DeviceId),
-) -> Result<bool, Problem> {
-    match source {
-        PunchSource::Device => Ok(true),
-        PunchSource::Camera => Ok(cameras.shows(CameraId::new(device.uuid()), by).await?),
+impl From<PictureError> for Problem {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::Sample(error) => error.into(),
+            PictureError::Vault(error) => error.into(),
+            PictureError::Store(error) => error.into(),
+        }
     }
 }
 
-/// A picture that somebody may look at; of others they do not even know.
-async fn shown(
+/// A face that was not recognized.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "UnknownFace")]
+pub struct UnknownFaceView {
+    /// The ID.
+    #[schema(format = "uuid")]
+    id: String,
+    /// When it was seen.
+    #[schema(format = "date-time", example = "2026-11-21T07:58:12.345Z")]
+    at: String,
+    /// What took the picture.
+    origin: OriginView,
+}
+
+/// Checks whether the account may see pictures of an origin: of all devices, but only of the
+/// cameras that it may see.
+async fn may_see(cameras: &Cameras, account: &Account, origin: Origin) -> Result<bool, Problem> {
+    match origin {
+        Origin::Device(_) | Origin::Account(_) => Ok(true),
+        Origin::Camera(id) => Ok(cameras.shows(id, account).await?),
+    }
+}
+
+/// Returns the picture if the account may see it.
+async fn visible(
     cameras: &Cameras,
-    by: &Account,
-    picture: Option<StoredPicture>,
-) -> Result<Option<StoredPicture>, Problem> {
+    account: &Account,
+    picture: Option<Picture>,
+) -> Result<Option<Picture>, Problem> {
     match picture {
-        Some(one) if seen(cameras, by, (one.source, one.device)).await? => Ok(Some(one)),
+        Some(one) if may_see(cameras, account, one.origin).await? => Ok(Some(one)),
         _ => Ok(None),
     }
 }
 
-/// Opens a picture; its bytes go out and are forgotten.
+/// Opens a picture for the response; its bytes are not cached.
 async fn jpeg(
     pictures: &Pictures,
     actor: Actor,
-    picture: Option<StoredPicture>,
+    picture: Option<Picture>,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
     let picture = picture.ok_or_else(|| Problem::not_found("picture"))?;
     let opened = pictures.look(actor, &picture).await?;
@@ -87,16 +92,16 @@ async fn jpeg(
     Ok((headers.into_iter().collect(), opened.to_vec()))
 }
 
-/// The picture of a punch.
+/// Returns the picture of a punch.
 ///
-/// There is one when the site keeps them (`KEEP_PUNCH_PICTURES`) and the employee consented to
-/// it. Who looks is in the audit trail.
+/// It exists if the installation keeps pictures (`KEEP_PUNCH_PICTURES`) and the employee consented to
+/// them. The audit trail records who sees it.
 #[utoipa::path(
     get, path = "/api/punches/{id}/picture", tag = "punches",
     params(("id" = String, Path, description = "The punch")),
     responses(
-        (status = 200, description = "The face with some of what is around it, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg"),
-        (status = 404, description = "`not_found`: none is kept"),
+        (status = 200, description = "The face and some of its surroundings, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg"),
+        (status = 404, description = "`not_found`: there is no picture"),
     ),
     security(("session" = [])),
 )]
@@ -106,15 +111,15 @@ pub async fn get_punch_picture(
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PunchId>,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-    let picture = pictures.of_punch(id).await?;
-    let picture = shown(&cameras, allowed.account()?, picture).await?;
+    let picture = pictures.find_by_punch(allowed.reach(), id).await?;
+    let picture = visible(&cameras, allowed.account()?, picture).await?;
     jpeg(&pictures, allowed.actor(), picture).await
 }
 
-/// Lists faces that nobody knew, newest first.
+/// Lists unknown faces, newest first.
 ///
-/// Empty unless the site keeps them (`KEEP_UNKNOWN_FACES`). Those before cameras that one may not
-/// look through are left out, so that a page may have fewer than its limit.
+/// The list is empty unless the installation keeps them (`KEEP_UNKNOWN_FACES`). It leaves out faces of
+/// cameras that the account may not see, so a page may have fewer items than its limit.
 #[utoipa::path(
     get, path = "/api/unknown-faces", tag = "punches",
     params(PageQuery),
@@ -125,42 +130,38 @@ pub async fn list_unknown_faces(
     allowed: Allowed<Looking>,
     State(pictures): State<Arc<Pictures>>,
     State(cameras): State<Arc<Cameras>>,
-    State(namers): State<Namers>,
+    State(names): State<NameLookup>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<UnknownFaceView>>, Problem> {
     let wanted = page.page()?;
-    let found = pictures.unknown_faces(&wanted.page).await?;
+    let found = pictures
+        .unknown_faces(allowed.reach(), &wanted.page)
+        .await?;
     let (mut found, next) = wanted.cut(found, |last| (last.at, last.id))?;
     let mut hidden = HashSet::new();
-    for place in found
-        .iter()
-        .map(|one| (one.source, one.device))
-        .collect::<HashSet<_>>()
-    {
-        if !seen(&cameras, allowed.account()?, place).await? {
-            hidden.insert(place);
+    let origins: HashSet<_> = found.iter().map(|one| one.origin).collect();
+    for origin in origins {
+        if !may_see(&cameras, allowed.account()?, origin).await? {
+            hidden.insert(origin);
         }
     }
-    found.retain(|one| !hidden.contains(&(one.source, one.device)));
-    let places: Vec<_> = found.iter().map(|one| (one.source, one.device)).collect();
-    let names = namers.places(&places).await?;
+    found.retain(|one| !hidden.contains(&one.origin));
+    let names = names.origins(found.iter().map(|one| one.origin)).await?;
     let items = found.iter().map(|face| UnknownFaceView {
         id: face.id.to_string(),
         at: time(face.at),
-        source: face.source.as_str(),
-        device: face.device.to_string(),
-        device_name: names.get(&face.device).cloned(),
+        origin: OriginView::new(face.origin, &names),
     });
     let items = items.collect();
     Ok(axum::Json(List { items, next }))
 }
 
-/// The picture of a face that nobody knew. Who looks is in the audit trail.
+/// Returns the picture of an unknown face. The audit trail records who sees it.
 #[utoipa::path(
     get, path = "/api/unknown-faces/{id}/picture", tag = "punches",
     params(("id" = String, Path, description = "The unknown face")),
     responses(
-        (status = 200, description = "The face with some of what is around it, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg"),
+        (status = 200, description = "The face and some of its surroundings, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg"),
         (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
@@ -171,17 +172,17 @@ pub async fn get_unknown_face_picture(
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PictureId>,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-    let picture = pictures.unknown_face(id).await?;
-    let picture = shown(&cameras, allowed.account()?, picture).await?;
+    let picture = pictures.unknown_face(allowed.reach(), id).await?;
+    let picture = visible(&cameras, allowed.account()?, picture).await?;
     jpeg(&pictures, allowed.actor(), picture).await
 }
 
-/// Deletes an unknown face for good.
+/// Deletes an unknown face permanently.
 #[utoipa::path(
     delete, path = "/api/unknown-faces/{id}", tag = "punches",
     params(("id" = String, Path, description = "The unknown face")),
     responses(
-        (status = 204, description = "It is gone"),
+        (status = 204, description = "Deleted"),
         (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
@@ -192,9 +193,10 @@ pub async fn delete_unknown_face(
     State(cameras): State<Arc<Cameras>>,
     Path(id): Path<PictureId>,
 ) -> Result<StatusCode, Problem> {
-    let picture = pictures.unknown_face(id).await?;
-    let picture = shown(&cameras, allowed.account()?, picture).await?;
-    if picture.is_some() && pictures.delete_unknown(allowed.actor(), id).await? {
+    let picture = pictures.unknown_face(allowed.reach(), id).await?;
+    let picture = visible(&cameras, allowed.account()?, picture).await?;
+    let (reach, actor) = (allowed.reach(), allowed.actor());
+    if picture.is_some() && pictures.delete_unknown(reach, actor, id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("unknown face"))

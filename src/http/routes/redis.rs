@@ -1,4 +1,4 @@
-//! What admins see of Redis.
+//! Redis, for admins.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -14,60 +14,64 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Redis")]
 pub struct View {
-    /// Whether every server is up; false without Redis.
+    /// Whether all servers respond; false without Redis.
     connected: bool,
-    /// Each server; none where Redis is not used.
+    /// The servers; none if Redis is not used.
     servers: Vec<ServerView>,
     /// The caches of this instance since it started.
     caches: Vec<CacheView>,
-    /// What should be looked at.
+    /// What an admin should look at.
     words: Vec<String>,
 }
 
-/// One server.
+/// A server.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "RedisServer")]
 pub struct ServerView {
-    /// Where it is.
+    /// The address.
     #[schema(example = "redis:6379/0")]
     address: String,
+    /// Whether it responds.
     connected: bool,
-    /// Why it is away.
+    /// Why it does not respond.
     #[serde(skip_serializing_if = "Option::is_none")]
-    away: Option<String>,
+    unavailable: Option<String>,
+    /// The version.
     #[schema(example = "7.0.15")]
     version: Option<String>,
-    /// `master` or `slave`, as it calls itself.
+    /// `master` or `slave`, as Redis reports it.
     role: Option<String>,
     /// Bytes in use.
     memory: u64,
-    /// Bytes that it may use; 0 for no limit.
+    /// The most bytes; 0 for no limit.
     memory_limit: u64,
-    /// What it does when memory is full.
+    /// The eviction policy.
     #[schema(example = "allkeys-lru")]
     policy: Option<String>,
     /// Whether it keeps an append-only file.
     persistent: Option<bool>,
     /// Connected clients.
     clients: u64,
-    /// Keys that had to go for others.
+    /// Evicted keys.
     evicted: u64,
-    /// Our keys, by kind.
+    /// The service's keys by kind.
     keys: Vec<KeyView>,
-    /// The slowest commands that it remembers.
+    /// The slowest recent commands.
     slow: Vec<SlowView>,
-    /// Half of our last commands took less, microseconds.
+    /// The median latency of the service's last commands, microseconds.
     latency_p50: Option<u64>,
-    /// 99 of 100 took less, microseconds.
+    /// The 99th percentile of their latency, microseconds.
     latency_p99: Option<u64>,
 }
 
-/// How many keys of a kind there are.
+/// The number of keys of a kind.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "RedisKeys")]
 pub struct KeyView {
+    /// The kind.
     #[schema(example = "embedding")]
     kind: String,
+    /// The number.
     count: u64,
 }
 
@@ -75,26 +79,34 @@ pub struct KeyView {
 #[derive(Serialize, ToSchema)]
 #[schema(title = "SlowCommand")]
 pub struct SlowView {
+    /// The command.
     #[schema(example = "SET")]
     command: String,
+    /// The time that it took, microseconds.
     microseconds: u64,
 }
 
-/// One cache.
+/// A cache.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Cache")]
 pub struct CacheView {
+    /// The name.
     #[schema(example = "embeddings")]
     name: &'static str,
+    /// Look-ups that found a value.
     hits: u64,
+    /// Look-ups that found none.
     misses: u64,
-    /// Share of questions that were answered, 0 to 1.
+    /// The share of hits, 0 to 1.
     rate: Option<f64>,
 }
 
 impl From<RedisView> for View {
     fn from(view: RedisView) -> Self {
-        let up = view.servers.iter().all(|server| server.away.is_none());
+        let up = view
+            .servers
+            .iter()
+            .all(|server| server.unavailable.is_none());
         Self {
             connected: up && !view.servers.is_empty(),
             servers: view.servers.into_iter().map(ServerView::from).collect(),
@@ -111,8 +123,8 @@ impl From<ServerFacts> for ServerView {
         let slow = facts.slow.into_iter();
         Self {
             address: facts.address,
-            connected: facts.away.is_none(),
-            away: facts.away,
+            connected: facts.unavailable.is_none(),
+            unavailable: facts.unavailable,
             version: facts.version,
             role: facts.role,
             memory: facts.memory,
@@ -145,10 +157,10 @@ impl From<&CacheFigures> for CacheView {
     }
 }
 
-/// Redis: servers, caches, and what should be looked at.
+/// Returns the state of Redis: servers, caches, and what an admin should look at.
 #[utoipa::path(
     get, path = "/api/redis", tag = "service",
-    responses((status = 200, description = "What is known of it", body = View)),
+    responses((status = 200, description = "The state of Redis", body = View)),
     security(("session" = [])),
 )]
 pub async fn get_redis(_: Allowed<Administering>, State(redis): State<Redis>) -> axum::Json<View> {

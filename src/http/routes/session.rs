@@ -2,73 +2,74 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, http::StatusCode, response::Response};
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
 use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::time;
 use crate::{
-    domain::accounts::{Account, Session},
+    domain::accounts::Session,
     http::{
         HttpState,
         auth::SignedIn,
         context::Client,
         extract::{Json, Path},
-        limits::{MayGuess, also, with_headers},
+        field_error::FieldError,
+        limits::{MayGuess, problem_with_headers, with_headers},
         page::List,
-        problem::Problem,
+        problem::{Code, Problem},
         session,
+        views::{
+            accounts::{AccountLookup, SessionView},
+            time,
+        },
     },
-    service::{accounts::Accounts, tokens},
+    service::{
+        accounts::{AccountError, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
+        tokens,
+    },
 };
 
-/// Somebody who signs in.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "Account")]
-pub struct AccountView {
-    /// Identity.
-    #[schema(format = "uuid", example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
-    id: String,
-    /// E-mail address.
-    #[schema(example = "ada@example.com")]
-    email: String,
-    /// How they are addressed.
-    #[schema(example = "Ada")]
-    name: String,
-    /// What they may do: `admin`, `manager` or `viewer`.
-    #[schema(example = "admin")]
-    role: &'static str,
-}
-
-/// Who is signed in.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "Session")]
-pub struct SessionView {
-    account: AccountView,
-}
-
-impl From<&Account> for SessionView {
-    fn from(account: &Account) -> Self {
-        Self {
-            account: AccountView {
-                id: account.id.to_string(),
-                email: account.email.to_string(),
-                name: account.name.to_string(),
-                role: account.role.as_str(),
-            },
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let text = error.to_string();
+        match error {
+            AccountError::BadCredentials => Self::new(Code::BadCredentials, text).header(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"rollcall\""),
+            ),
+            AccountError::BadSetupToken => Self::new(Code::BadSetupToken, text),
+            AccountError::AlreadySetUp => Self::new(Code::AlreadySetUp, text),
+            AccountError::EmailTaken | AccountError::EmployeeTaken | AccountError::NoGrant => {
+                Self::new(Code::Conflict, text)
+            }
+            AccountError::NoAccount | AccountError::NoEmployee => Self::new(Code::NotFound, text),
+            AccountError::BadPassword => Self::field(
+                "password",
+                FieldError::WrongLength {
+                    least: PASSWORD_LEAST,
+                    most: PASSWORD_MOST,
+                },
+            ),
+            AccountError::Hashing => Self::internal(text),
+            AccountError::Store(error) => error.into(),
         }
     }
 }
 
-/// E-mail address and password.
+/// Email address and password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// E-mail address.
+    /// The email address.
     #[schema(example = "ada@example.com")]
     email: String,
-    /// Password.
+    /// The password.
     #[schema(example = "correct horse battery", format = "password")]
     password: String,
 }
@@ -78,13 +79,14 @@ pub struct Credentials {
     post, path = "/api/session", tag = "session",
     request_body = Credentials,
     responses(
-        (status = 200, description = "Signed in; the cookie `rollcall_session` is set", body = SessionView),
+        (status = 200, description = "Signed in; sets the cookie `rollcall_session`", body = SessionView),
         (status = 401, description = "`bad_credentials`"),
     ),
 )]
 pub async fn create_session(
     MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
+    State(lookup): State<AccountLookup>,
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,
     jar: CookieJar,
@@ -93,46 +95,49 @@ pub async fn create_session(
     let (account, token) = accounts
         .sign_in(&credentials.email, credentials.password.into())
         .await
-        .map_err(|error| also(&limit, error.into()))?;
+        .map_err(|error| problem_with_headers(&limit, error.into()))?;
     if let Some(old) = session::token(&jar) {
         accounts.sign_out(old).await?;
     }
     let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
-    let view = axum::Json(SessionView::from(&account));
+    let view = axum::Json(lookup.session(&account).await?);
     Ok(with_headers(limit, (jar, view)))
 }
 
-/// Who is signed in.
+/// Returns the account that is signed in, and its permissions.
 #[utoipa::path(
     get, path = "/api/session", tag = "session",
-    responses((status = 200, description = "Who it is", body = SessionView)),
+    responses((status = 200, description = "The account", body = SessionView)),
     security(("session" = [])),
 )]
-pub async fn get_session(SignedIn(account): SignedIn) -> axum::Json<SessionView> {
-    axum::Json((&account).into())
+pub async fn get_session(
+    SignedIn(account): SignedIn,
+    State(lookup): State<AccountLookup>,
+) -> Result<axum::Json<SessionView>, Problem> {
+    Ok(axum::Json(lookup.session(&account).await?))
 }
 
-/// A signed-in browser.
+/// A browser that is signed in.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "SignedInBrowser")]
 pub struct BrowserView {
-    /// What it is called; of no use to sign in with.
+    /// The ID of the session; it is not its token.
     #[schema(example = "5f0c3b5c9d6e4f7a8b1c2d3e4f5a6b7c")]
     id: String,
-    /// When they signed in.
+    /// When the account signed in.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it ends by itself.
+    /// When the session expires.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// Whether it is the one that asks.
+    /// Whether this is the session of the request.
     current: bool,
 }
 
-/// Where one is signed in.
+/// Lists the sessions of the account.
 #[utoipa::path(
     get, path = "/api/sessions", tag = "session",
-    responses((status = 200, description = "The newest first", body = List<BrowserView>)),
+    responses((status = 200, description = "The sessions, newest first", body = List<BrowserView>)),
     security(("session" = [])),
 )]
 pub async fn list_sessions(
@@ -154,12 +159,12 @@ pub async fn list_sessions(
     }))
 }
 
-/// Ends one of one's sessions, on every instance at once.
+/// Ends a session of the account, on all instances at once.
 #[utoipa::path(
     delete, path = "/api/sessions/{id}", tag = "session",
     params(("id" = String, Path, description = "The session")),
     responses(
-        (status = 204, description = "It has ended"),
+        (status = 204, description = "Ended"),
         (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
@@ -176,7 +181,7 @@ pub async fn end_session(
     }
 }
 
-/// Signs out. Nothing happens to somebody who is not signed in.
+/// Signs out. Without a session it does nothing.
 #[utoipa::path(
     delete, path = "/api/session", tag = "session",
     responses((status = 204, description = "Signed out")),

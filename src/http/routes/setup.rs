@@ -8,28 +8,30 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::session::SessionView;
 use crate::{
     domain::text::{Email, Name},
     http::{
         HttpState,
         context::Client,
         extract::Json,
-        limits::{MayGuess, also, with_headers},
+        field_error::FieldError,
+        limits::{MayGuess, problem_with_headers, with_headers},
         problem::{Fields, Problem},
         session,
+        views::accounts::{AccountLookup, SessionView},
     },
-    service::accounts::{self, Accounts},
+    service::accounts::{self, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
 };
 
 /// Whether the service waits for its first admin.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Setup")]
 pub struct SetupView {
+    /// Whether there is no account yet.
     needed: bool,
 }
 
-/// Whether there is no account yet.
+/// Reports whether the service needs its first admin.
 #[utoipa::path(
     get, path = "/api/setup", tag = "session",
     responses((status = 200, description = "Whether set-up is needed", body = SetupView)),
@@ -45,12 +47,12 @@ pub async fn get_setup(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetupRequest {
-    /// What follows the `#` in the link.
+    /// The part of the link after `#`.
     token: String,
-    /// E-mail address.
+    /// The email address.
     #[schema(example = "ada@example.com")]
     email: String,
-    /// How to address them.
+    /// The name by which pages address the person.
     #[schema(example = "Ada")]
     name: String,
     /// 10 to 256 characters.
@@ -58,12 +60,31 @@ pub struct SetupRequest {
     password: String,
 }
 
-/// Makes the first admin and signs in.
+impl SetupRequest {
+    fn read(self) -> Result<(String, Email, Name, SecretString), Problem> {
+        let mut fields = Fields::default();
+        let email = fields.take("email", Email::parse(&self.email));
+        let name = fields.take("name", Name::parse(&self.name));
+        let password = SecretString::from(self.password);
+        let fits = accounts::check_password(&password);
+        let fits = fits.map_err(|_| FieldError::WrongLength {
+            least: PASSWORD_LEAST,
+            most: PASSWORD_MOST,
+        });
+        let fits = fields.take("password", fits);
+        let (Some(email), Some(name), Some(())) = (email, name, fits) else {
+            return Err(fields.problem());
+        };
+        Ok((self.token, email, name, password))
+    }
+}
+
+/// Creates the first admin and signs in.
 #[utoipa::path(
     post, path = "/api/setup", tag = "session",
     request_body = SetupRequest,
     responses(
-        (status = 201, description = "Made and signed in; the cookie `rollcall_session` is set", body = SessionView),
+        (status = 201, description = "Created and signed in; sets the cookie `rollcall_session`", body = SessionView),
         (status = 403, description = "`bad_setup_token`"),
         (status = 409, description = "`already_set_up`"),
     ),
@@ -71,24 +92,18 @@ pub struct SetupRequest {
 pub async fn create_setup(
     MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
+    State(lookup): State<AccountLookup>,
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,
     jar: CookieJar,
     Json(request): Json<SetupRequest>,
 ) -> Result<Response, Problem> {
-    let mut fields = Fields::default();
-    let email = fields.take("email", Email::parse(&request.email));
-    let name = fields.take("name", Name::parse(&request.name));
-    let password = SecretString::from(request.password);
-    let fits = fields.take("password", accounts::check_password(&password));
-    let (Some(email), Some(name), Some(())) = (email, name, fits) else {
-        return Err(fields.problem());
-    };
+    let (setup_token, email, name, password) = request.read()?;
     let (account, token) = accounts
-        .set_up(&request.token, email, name, password)
+        .set_up(&setup_token, email, name, password)
         .await
-        .map_err(|error| also(&limit, error.into()))?;
+        .map_err(|error| problem_with_headers(&limit, error.into()))?;
     let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
-    let view = axum::Json(SessionView::from(&account));
+    let view = axum::Json(lookup.session(&account).await?);
     Ok(with_headers(limit, (StatusCode::CREATED, jar, view)))
 }

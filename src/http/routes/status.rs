@@ -1,4 +1,4 @@
-//! What the service runs on, for the desk.
+//! The status of the service, for the desk.
 
 use std::sync::Arc;
 
@@ -7,20 +7,21 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::accounts::Permission,
+    domain::{grants::Permission, self_calibration::SelfCalibration},
     http::{
         HttpState,
-        auth::{Allowed, Reading},
+        auth::{Allowed, Surveying},
+        problem::Problem,
     },
-    service::{health::Health, pictures::Pictures},
+    service::{employees::Employees, health::Health, pictures::Pictures},
     telemetry::Condition,
 };
 
-/// What the service runs on.
+/// The status of the service.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Status")]
 pub struct StatusView {
-    /// The service's version.
+    /// The version of the service.
     #[schema(example = "0.1.0")]
     version: &'static str,
     /// The system of record.
@@ -28,29 +29,62 @@ pub struct StatusView {
     store: String,
     /// The embedding model.
     model: String,
-    /// How many people can be identified.
+    /// The number of people who can be identified and whom the account may see.
     people: usize,
-    /// Whether pictures of punches are kept.
+    /// The number of people who must be enrolled again, because the model changed, and whom the
+    /// account may see.
+    enroll_again: usize,
+    /// How much the thresholds are raised, because the enrolled people look more alike than those
+    /// with whom the model was calibrated.
+    thresholds: ThresholdsView,
+    /// Whether the installation keeps pictures of punches.
     punch_pictures: bool,
-    /// Whether pictures of faces that nobody knows are kept.
+    /// Whether the installation keeps pictures of unknown faces.
     unknown_faces: bool,
-    /// For admins: what the service does without, or cannot do, in words.
+    /// For admins: the parts that do not work, and why.
     #[schema(example = json!(["redis: running without Redis caching: connection refused"]))]
     troubles: Vec<String>,
 }
 
-/// What the service runs on.
+/// The offsets of the thresholds.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Thresholds")]
+pub struct ThresholdsView {
+    /// `measured` on the enrolled people, or the model's `prior`, while fewer than 20 people are
+    /// enrolled.
+    #[schema(example = "measured")]
+    source: &'static str,
+    /// Offset of everybody's threshold, in units of the similarity.
+    #[schema(example = 0.03)]
+    common: f32,
+    /// Largest offset of a person's threshold.
+    #[schema(example = 0.08)]
+    largest: f32,
+}
+
+impl From<SelfCalibration> for ThresholdsView {
+    fn from(of: SelfCalibration) -> Self {
+        Self {
+            source: of.source.as_str(),
+            common: of.common,
+            largest: of.largest,
+        }
+    }
+}
+
+/// Returns the status of the service.
 #[utoipa::path(
     get, path = "/api/status", tag = "service",
-    responses((status = 200, description = "What it runs on", body = StatusView)),
+    responses((status = 200, description = "The status", body = StatusView)),
     security(("session" = [])),
 )]
 pub async fn get_status(
-    allowed: Allowed<Reading>,
+    allowed: Allowed<Surveying>,
+    State(employees): State<Arc<Employees>>,
     State(health): State<Arc<Health>>,
     State(pictures): State<Arc<Pictures>>,
     State(state): State<HttpState>,
-) -> axum::Json<StatusView> {
+) -> Result<axum::Json<StatusView>, Problem> {
     let (facts, keeps) = (health.facts(), pictures.keeps());
     let mut troubles = Vec::new();
     if allowed.permits(Permission::Administer) {
@@ -60,7 +94,7 @@ pub async fn get_status(
         for (part, condition) in state.health.parts() {
             match condition {
                 Condition::Fine => {}
-                // Asked just now, above.
+                // Checked above.
                 _ if part == "store" => {}
                 Condition::Degraded(why) | Condition::Down(why) => {
                     troubles.push(format!("{part}: {why}"));
@@ -68,13 +102,19 @@ pub async fn get_status(
             }
         }
     }
-    axum::Json(StatusView {
+    let (people, enroll_again) = match allowed.reach().covers_everything() {
+        true => (facts.people, facts.outdated),
+        false => employees.count_faces(allowed.reach()).await?,
+    };
+    Ok(axum::Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         store: facts.store,
         model: facts.model,
-        people: facts.people,
+        people,
+        enroll_again,
+        thresholds: facts.thresholds.into(),
         punch_pictures: keeps.punches,
         unknown_faces: keeps.unknown,
         troubles,
-    })
+    }))
 }

@@ -1,0 +1,203 @@
+//! Why one field of a request is refused: a stable code with parameters for programs, English for
+//! people. Pages translate by the code.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::domain::text::TextError;
+
+macro_rules! field_errors {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident $({ $($param:ident: $type:ty),+ })? = $code:literal ($($detail:tt)+);
+    )+) => {
+        /// Why a field is refused. Its words are stable; serialized, it has `code` and `params`.
+        #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+        #[serde(tag = "code", content = "params")]
+        pub enum FieldError {
+            $(
+                $(#[$doc])*
+                #[error($($detail)+)]
+                #[serde(rename = $code)]
+                $name $({ $($param: $type),+ })?,
+            )+
+        }
+
+        impl FieldError {
+            /// Every code.
+            pub const CODES: &[&'static str] = &[$($code),+];
+        }
+    };
+}
+
+field_errors! {
+    /// It is missing or empty.
+    Required = "required" ("is required");
+    /// The text is too long.
+    TooLong { most: usize } = "too_long" ("must have at most {most} characters");
+    /// The text is too short or too long.
+    WrongLength { least: usize, most: usize } = "wrong_length" ("must have {least} to {most} characters");
+    /// The text has a control character, or one that changes the direction of the text.
+    ControlCharacters = "control_characters" ("must not contain control characters");
+    /// The bytes are not text.
+    NotUtf8 = "not_utf8" ("must be UTF-8");
+    /// The text is not an email address.
+    NotAnEmail = "not_an_email" ("must be an email address");
+    /// An item of a list is not an email address.
+    NotAllEmails { value: String } = "not_all_emails" ("{value:?} is not an email address");
+    /// The text is not a name that a go2rtc stream can have.
+    NotAStreamName = "not_a_stream_name" ("must be 1 to 64 letters, digits, - and _");
+    /// The text is not a key that a client can send.
+    NotAnIdempotencyKey = "not_an_idempotency_key" ("must be 1 to 128 printable ASCII characters without spaces");
+    /// The text is not an ID.
+    NotAnId = "not_an_id" ("must be an ID");
+    /// The text is not the ID of an event.
+    NotAnEventId = "not_an_event_id" ("must be the ID of an event");
+    /// The text is not a cursor that the list returned.
+    NotACursor = "not_a_cursor" ("must be a cursor that this list returned");
+    /// The text is not a point in time.
+    NotATime = "not_a_time" ("must be a time such as 2026-11-21T07:58:12Z");
+    /// The text is not the name of a time zone.
+    NotATimeZone = "not_a_time_zone" ("must be an IANA time zone such as Europe/Berlin");
+    /// The text is not a time of the day.
+    NotATimeOfDay = "not_a_time_of_day" ("must be a time of the day such as 04:00");
+    /// The hours of a camera do not make sense.
+    NotWatchHours = "not_watch_hours" ("must have from and to (different times of the day, such as 06:30) and days of 1 (Monday) to 7");
+    /// The number is too small or too large.
+    OutOfRange { least: i128, most: i128 } = "out_of_range" ("must be {least} to {most}");
+    /// There are too few or too many items.
+    WrongCount { least: usize, most: usize } = "wrong_count" ("must be {}", count(*least, *most));
+    /// The text is not one of the accepted values.
+    NotOneOf { values: Vec<&'static str> } = "not_one_of" ("must be {}", alternatives(values));
+    /// The JSON value is of another type.
+    WrongType { expected: JsonType } = "wrong_type" ("must be {expected}");
+    /// The value does not fit in another way.
+    InvalidValue = "invalid_value" ("is not a valid value");
+    /// The request has a field, part or parameter that the address does not know.
+    UnknownField { known: Vec<String> } = "unknown_field" ("is unknown: {}", accepted(known));
+    /// The parameter is in the query without a value.
+    EmptyParameter = "empty_parameter" ("is empty: leave it out");
+    /// The value cannot be combined with another one.
+    Excluded { by: &'static str } = "excluded" ("cannot be combined with {by}: send one of the two");
+    /// The value was sent more than once.
+    SentTwice = "sent_twice" ("was sent more than once: send it once");
+    /// No kiosk shows the code.
+    UnknownPairingCode = "unknown_pairing_code" ("no kiosk shows this code now: read it again, or add the device without a code");
+    /// There is no site with the ID.
+    UnknownSite = "unknown_site" ("there is no such site within your reach: choose another one, or add it first");
+    /// go2rtc is not configured with the stream.
+    UnknownStream = "unknown_stream" ("go2rtc has no stream of this name: add it to its configuration first");
+    /// No account has the email address.
+    UnknownAccount { email: String } = "unknown_account" ("no account has the address {email}: create it first");
+    /// The employee is not active.
+    InactiveEmployee = "inactive_employee" ("the employee is not active: activate them first");
+    /// The employee would have too many templates.
+    TooManyTemplates { most: usize } = "too_many_templates" ("an employee has at most {most} templates: delete the enrolled face first");
+}
+
+/// A type of JSON values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonType {
+    /// `true` or `false`.
+    Boolean,
+    /// A number.
+    Number,
+    /// A number without a fraction.
+    Integer,
+    /// A text.
+    String,
+    /// A list.
+    Array,
+    /// A JSON object.
+    Object,
+}
+
+impl fmt::Display for JsonType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Boolean => "true or false",
+            Self::Number => "a number",
+            Self::Integer => "a whole number",
+            Self::String => "a text",
+            Self::Array => "a list",
+            Self::Object => "a JSON object",
+        })
+    }
+}
+
+/// Writes `a, b or c`.
+fn alternatives(values: &[&str]) -> String {
+    match values {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => values.concat(),
+    }
+}
+
+fn count(least: usize, most: usize) -> String {
+    match (least, most) {
+        (0, most) => format!("{most} at most"),
+        (least, most) if least == most => format!("exactly {most}"),
+        (least, most) => format!("{least} to {most}"),
+    }
+}
+
+fn accepted(known: &[String]) -> String {
+    match known {
+        [] => "nothing is accepted here".to_owned(),
+        known => format!("accepted are {}", known.join(", ")),
+    }
+}
+
+impl From<TextError> for FieldError {
+    fn from(error: TextError) -> Self {
+        match error {
+            TextError::Empty => Self::Required,
+            TextError::TooLong { most } => Self::TooLong { most },
+            TextError::Control => Self::ControlCharacters,
+            TextError::NotAnEmail => Self::NotAnEmail,
+            TextError::NotAStreamName => Self::NotAStreamName,
+            TextError::NotAnIdempotencyKey => Self::NotAnIdempotencyKey,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_error_has_a_code_parameters_and_english() {
+        let too_long = FieldError::TooLong { most: 120 };
+        let expected = json!({ "code": "too_long", "params": { "most": 120 } });
+        assert_eq!(serde_json::to_value(&too_long).unwrap(), expected);
+        assert_eq!(too_long.to_string(), "must have at most 120 characters");
+        let required = serde_json::to_value(FieldError::Required).unwrap();
+        assert_eq!(required, json!({ "code": "required" }));
+        let most = i128::from(u64::MAX);
+        let range = FieldError::OutOfRange { least: 0, most };
+        assert_eq!(
+            serde_json::to_value(range).unwrap()["params"],
+            json!({ "least": 0, "most": u64::MAX })
+        );
+    }
+
+    #[test]
+    fn counts_and_alternatives_read_as_english() {
+        let one_of = |values: &[&'static str]| {
+            FieldError::NotOneOf {
+                values: values.to_vec(),
+            }
+            .to_string()
+        };
+        assert_eq!(one_of(&["in", "out", "auto"]), "must be in, out or auto");
+        assert_eq!(one_of(&["reembed"]), "must be reembed");
+        let count = |least, most| FieldError::WrongCount { least, most }.to_string();
+        assert_eq!(count(1, 1), "must be exactly 1");
+        assert_eq!(count(1, 10), "must be 1 to 10");
+        assert_eq!(count(0, 200), "must be 200 at most");
+    }
+}

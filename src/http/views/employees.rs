@@ -1,0 +1,139 @@
+//! Employees, their settings and their consents.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{read_id, sites::default_site, time};
+use crate::{
+    domain::{
+        employees::{Consent, Employee},
+        text::{Code, Name},
+    },
+    http::problem::{Fields, Problem},
+    service::{
+        employees::{EmployeeSettings, Person},
+        sites::SiteMap,
+    },
+};
+
+/// A consent to the enrollment of a face.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Consent")]
+pub struct ConsentView {
+    /// When the employee gave it.
+    #[schema(format = "date-time")]
+    at: String,
+    /// The version of the consent text.
+    #[schema(example = "2026-11")]
+    text: String,
+}
+
+impl From<&Consent> for ConsentView {
+    fn from(consent: &Consent) -> Self {
+        Self {
+            at: time(consent.at),
+            text: consent.text.clone(),
+        }
+    }
+}
+
+/// The settings of an employee.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(title = "EmployeeSettings")]
+pub struct EditableEmployee {
+    /// The name, with which the kiosk greets the person; 1 to 120 characters.
+    #[schema(example = "Grace Hopper")]
+    name: String,
+    /// The code, 1 to 64 characters, unique without regard to case.
+    #[schema(example = "E7")]
+    code: String,
+    /// The ID of the site where the person usually works.
+    #[serde(default = "default_site")]
+    #[schema(format = "uuid", default = default_site)]
+    site: String,
+    /// Whether the person is identified and may punch.
+    #[serde(default = "default_active")]
+    #[schema(default = default_active)]
+    active: bool,
+}
+
+fn default_active() -> bool {
+    true
+}
+
+impl From<&Employee> for EditableEmployee {
+    fn from(employee: &Employee) -> Self {
+        Self {
+            name: employee.name.to_string(),
+            code: employee.code.to_string(),
+            site: employee.site.to_string(),
+            active: employee.active,
+        }
+    }
+}
+
+impl EditableEmployee {
+    /// Parses the settings.
+    ///
+    /// # Errors
+    /// All fields that are not valid.
+    pub fn read(self) -> Result<EmployeeSettings, Problem> {
+        let mut fields = Fields::default();
+        let name = fields.take("name", Name::parse(&self.name));
+        let code = fields.take("code", Code::parse(&self.code));
+        let site = fields.take("site", read_id(self.site));
+        let (Some(name), Some(code), Some(site)) = (name, code, site) else {
+            return Err(fields.problem());
+        };
+        Ok(EmployeeSettings {
+            name,
+            code,
+            site,
+            active: self.active,
+        })
+    }
+}
+
+/// An employee.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Employee")]
+pub struct EmployeeView {
+    /// The ID.
+    #[schema(format = "uuid", example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
+    id: String,
+    #[serde(flatten)]
+    settings: EditableEmployee,
+    /// The name of the site.
+    #[schema(example = "Harbor")]
+    site_name: String,
+    /// Whether a face is enrolled.
+    enrolled: bool,
+    /// Whether the face is enrolled only under other models than the present one, so that kiosks
+    /// and cameras cannot recognize the employee: enroll it again.
+    pub enroll_again: bool,
+    /// The number of templates.
+    #[schema(example = 5)]
+    templates: usize,
+    /// The consent under which the face is enrolled.
+    consent: Option<ConsentView>,
+    /// When the employee was added.
+    #[schema(format = "date-time")]
+    created_at: String,
+}
+
+impl EmployeeView {
+    /// Returns a person with the name of the site.
+    pub fn new(person: &Person, sites: &SiteMap) -> Self {
+        Self {
+            id: person.id.to_string(),
+            settings: (&person.employee).into(),
+            site_name: sites.name(person.site).to_owned(),
+            enrolled: person.enrolled(),
+            enroll_again: false,
+            templates: person.templates(),
+            consent: person.consent().map(Into::into),
+            created_at: time(person.created_at),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Records at two sites, for tests of who may see which.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rollcall::{
+    clock::Clock,
+    domain::{
+        ids::{EmployeeId, SiteId},
+        pictures::{Picture, Pictured},
+        text::Code,
+    },
+};
+use uuid::Uuid;
+
+use crate::{
+    app::{
+        TestApp,
+        streams::{Does, fault},
+        vault,
+    },
+    records::{camera, device, device_id, employee, picture, punch, site},
+};
+
+/// A kind of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// None: an ID that names nothing.
+    Nothing,
+    Employee,
+    Punch,
+    /// A punch that has a picture.
+    PunchPicture,
+    UnknownFace,
+    Camera,
+    Device,
+    Site,
+}
+
+/// Two sites, and an employee of the second one.
+pub struct Places {
+    pub home: SiteId,
+    pub elsewhere: SiteId,
+    /// An employee who works elsewhere, so that only their own reach covers them.
+    pub own: EmployeeId,
+    made: AtomicU64,
+}
+
+impl Places {
+    /// Adds the sites and the employee to an app.
+    pub async fn in_app(app: &TestApp) -> Self {
+        let (home, elsewhere) = (site("Harbor"), site("Yard"));
+        for site in [&home, &elsewhere] {
+            app.stores.sites.insert(site).await.unwrap();
+        }
+        let mut own = employee("Own", "own");
+        own.site = elsewhere.id;
+        app.stores.employees.insert(&own).await.unwrap();
+        Self {
+            home: home.id,
+            elsewhere: elsewhere.id,
+            own: own.id,
+            made: AtomicU64::new(1),
+        }
+    }
+
+    /// Adds a record of a kind at a site; its ID. A record that an employee can own is of `own` if
+    /// that is wanted, and then it is elsewhere.
+    pub async fn add(&self, app: &TestApp, of: Of, at: SiteId, own: bool) -> String {
+        let (number, stores) = (self.made.fetch_add(1, Ordering::SeqCst), &app.stores);
+        let whose = match own {
+            true => self.own,
+            false => EmployeeId::new(Uuid::now_v7()),
+        };
+        let place = if own { self.elsewhere } else { at };
+        match of {
+            Of::Nothing => Uuid::now_v7().to_string(),
+            Of::Employee if own => self.own.to_string(),
+            Of::Employee => {
+                let mut one = employee("Ann", "code");
+                one.code = Code::parse(&format!("E{number}")).unwrap();
+                one.site = at;
+                stores.employees.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::Punch | Of::PunchPicture => {
+                let mut one = punch(whose, device_id(), number, number as i64);
+                one.site = place;
+                stores.punches.append(&one).await.unwrap();
+                if of == Of::PunchPicture {
+                    let of = Pictured::Punch {
+                        punch: one.id,
+                        employee: whose,
+                    };
+                    self.keep(app, of, place, number).await;
+                }
+                one.id.to_string()
+            }
+            Of::UnknownFace => {
+                let kept = self.keep(app, Pictured::Unknown, at, number).await;
+                kept.id.to_string()
+            }
+            Of::Camera => {
+                let stream = format!("stream{number}");
+                let failing = fault(rollcall::domain::cameras::StreamFault::Refused, "broken");
+                app.streams.has(&stream, Does::Fails(failing));
+                let mut one = camera(&stream);
+                one.site = at;
+                stores.cameras.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::Device => {
+                let mut one = device("Door", 0);
+                one.token.0[..8].copy_from_slice(&number.to_be_bytes());
+                one.site = at;
+                stores.devices.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::Site => at.to_string(),
+        }
+    }
+
+    /// Keeps a picture, sealed as the service does.
+    async fn keep(&self, app: &TestApp, of: Pictured, at: SiteId, number: u64) -> Picture {
+        let mut one = picture(of, number as i64);
+        one.site = at;
+        let sealed = vault().seal_picture(app.clock.nonce(), one.id, of, b"a picture");
+        one.sealed = sealed.unwrap();
+        app.stores.pictures.insert(&one).await.unwrap();
+        one
+    }
+}
