@@ -1,38 +1,45 @@
-//! App: the services behind `Arc`, nothing else.
+//! The application: all services, shared.
 
 use std::sync::Arc;
 
 use crate::service::{
     accounts::Accounts, audit::Trail, cameras::Cameras, devices::Devices, employees::Employees,
-    enrollment::Enrolling, health::Health, identification::Identifying, jobs::Jobs,
-    pairing::Pairing, pictures::Pictures, punching::Punching,
+    enrollment::Enrollments, face_punches::FacePunches, health::Health, jobs::Jobs,
+    pairing::Pairing, pictures::Pictures, punch_ledger::PunchLedger, recognition::Recognition,
+    sites::Sites, template_growth::TemplateGrowth,
 };
 
-/// Every use case that somebody outside can ask for.
+/// The services that handlers and commands use.
 #[derive(Clone)]
 pub struct App {
-    /// Signing in and out, the first admin.
+    /// Accounts, signing in and out, and the first admin.
     pub accounts: Arc<Accounts>,
-    /// People and what is enrolled of them.
+    /// Employees and their enrolled faces.
     pub employees: Arc<Employees>,
+    /// Places where people work.
+    pub sites: Arc<Sites>,
     /// Cameras that the service watches.
     pub cameras: Arc<Cameras>,
     /// Kiosks and pushing cameras.
     pub devices: Arc<Devices>,
-    /// Pairing kiosks by a code.
+    /// Pairing of kiosks by code.
     pub pairing: Arc<Pairing>,
-    /// Making templates.
-    pub enrolling: Arc<Enrolling>,
-    /// Who is this, is this them.
-    pub identifying: Arc<Identifying>,
-    /// Recording punches.
-    pub punching: Arc<Punching>,
+    /// Enrollment of faces.
+    pub enrolling: Arc<Enrollments>,
+    /// Identifying and verifying people.
+    pub recognition: Arc<Recognition>,
+    /// Recording, finding and listing punches.
+    pub ledger: Arc<PunchLedger>,
+    /// Recording punches of faces.
+    pub face_punches: Arc<FacePunches>,
     /// Pictures of punches and of unknown faces.
     pub pictures: Arc<Pictures>,
+    /// Templates from the faces of clear punches.
+    pub growth: Arc<TemplateGrowth>,
     /// Background jobs.
     pub jobs: Arc<Jobs>,
-    /// Who did what.
+    /// The audit trail.
     pub trail: Arc<Trail>,
-    /// How the service and what it stands on are.
+    /// The health of the service and its dependencies.
     pub health: Arc<Health>,
 }

@@ -1,8 +1,11 @@
-//! The composition root: settings in, running service out. The one place that names every adapter.
+//! The composition root: creates a running service from the settings. The only module that names
+//! every adapter.
 
-mod running;
-mod shared;
-mod stalls;
+mod compose;
+mod connection;
+mod process;
+mod redis;
+mod server;
 mod stores;
 mod tls;
 
@@ -14,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tracing::warn;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -22,81 +25,87 @@ use crate::{
     cameras::{Access, Go2rtc, UrlError},
     clock::{Clock, SystemClock},
     config::{self, KeyFileError, SessionEngine, Settings, TemplateKeys},
-    domain::{attendance::WorkdayRule, biometrics::Policy},
+    domain::{
+        biometrics::{Calibration, ModelId, Policy},
+        ids::SiteId,
+        self_calibration::SelfCalibration,
+    },
     gallery::MemoryGallery,
-    ports::{Cache, FaceEngine, Gallery, StoreError, Stores, Streams},
+    ports::{Cache, FaceEngine, Gallery, StoreError, Streams},
+    repositories::{self, Repositories},
     service::{
         accounts::{AccountError, Accounts},
+        analysis_cache::CachedEngine,
         application_cache::AppCache,
-        audit::{Audit, Trail},
-        cached_lists::{CachedEmployees, CachedPunches},
-        cameras::{Cameras, Overlays},
-        devices::Devices,
-        employees::Employees,
-        enrollment::Enrolling,
-        faces::{self, Census},
-        health::Health,
-        identification::Identifying,
-        jobs::Jobs,
-        pairing::{PAIRING, Pairing},
-        pictures::{Keeps, Pictures},
-        probing::Probing,
-        punching::{PunchRules, Punching},
-        references::{Filled, References},
+        audit::Audit,
+        camera_pipeline::CameraPipeline,
+        cameras::Overlays,
+        gallery_loader::{Filled, GalleryLoader},
+        leased_work::with_lease,
+        pairing::PAIRING,
+        pictures::Keeps,
+        probe_builder::BURST_MOST,
+        punch_ledger::PunchRules,
         sealed_cache::SealedCache,
-        seen::Remembering,
+        sealed_faces::{self, Census},
         sessions::{CacheSessions, CachedSessions},
-        watching::Watching,
+        sites::Seed,
     },
     storage::{mongo, sqlite},
     vault::Vault,
     vision::{
-        self, Cutter, Engine, EngineOptions, EngineStartError, Glancer, Pack, PackError,
+        self, Cropper, Engine, EngineOptions, EngineStartError, MotionSensor, Pack, PackError,
         PrecisionChoice, Runtime, RuntimeError,
     },
 };
 
-pub use running::{REQUESTS_PATIENCE, Running};
-pub use shared::{Shared, SharedError};
+pub use compose::{Composed, Parts, Rules, compose};
+pub use process::{FileLimit, connections_most, file_limit, return_freed_memory};
+pub use redis::{Custom, Shared, SharedError};
+pub use server::{REQUESTS_PATIENCE, Running};
 pub use stores::{Opened, in_use, open as open_store, open_present, open_url};
 pub use tls::{EXPIRES_SOON, Tls, TlsError, certificate_ends, certificate_names, names_a_host};
 
-/// Why the service cannot start; the messages say what to do.
+/// Why the service cannot start. The messages say what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// The folder for data cannot be used.
-    #[error("the data folder {path} cannot be used: {cause}; set DATA_DIR to a folder that can be written", path = .path.display())]
+    /// The data folder cannot be used.
+    #[error("could not write to the data folder {path}: {cause}; set DATA_DIR to a folder that is writable", path = .path.display())]
     DataDir {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         cause: io::Error,
     },
     /// The template key file cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),
-    /// What the store holds is sealed with a key that is not there.
-    #[error("the store holds faces, and the key that opens them is not there: put {file} back, or set TEMPLATE_KEY to what it held; to start over without these faces run `rollcall employees delete-faces --yes`, then enroll everybody again", file = .0.display())]
+    /// The previous model pack has the same model as the present one.
+    #[error("PREVIOUS_MODEL_PACK has the same model as MODEL_PACK, {0}: remove it")]
+    SameModel(ModelId),
+    /// The store contains faces, but there is no key that decrypts them.
+    #[error("the store contains faces, and the template key is missing: restore {file} from its backup, or set TEMPLATE_KEY to its content; to start over without these faces, run `rollcall employees delete-faces --yes`, then enroll everybody again", file = .0.display())]
     KeyLost(PathBuf),
     /// The SQLite database cannot be opened.
     #[error(transparent)]
     Sqlite(#[from] sqlite::OpenError),
-    /// MongoDB's settings are no good.
+    /// The settings of MongoDB are invalid.
     #[error(transparent)]
     Mongo(#[from] mongo::ConnectError),
-    /// The store does not answer.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nothing says where the store is.
+    /// The address of the store is not set.
     #[error("the store has no address: set {0}")]
     NoAddress(&'static str),
-    /// A store's URL has none of the known forms; it may hold a password and is not shown.
+    /// The URL of a store has none of the known forms. It is not shown, because it may contain a
+    /// password.
     #[error(
-        "a store is sqlite:///path, mongodb://…/database or redis://…/number with its other forms"
+        "the URL of the store is invalid; it must be sqlite:///path, mongodb://…/database or redis://…/number"
     )]
     StoreUrl,
-    /// Nothing to read from.
-    #[error("there is no database {}", .0.display())]
+    /// The SQLite database does not exist.
+    #[error("there is no database {}: check DATA_DIR", .0.display())]
     NoDatabase(PathBuf),
     /// ONNX Runtime is missing.
     #[error(transparent)]
@@ -104,78 +113,83 @@ pub enum BootError {
     /// The model pack cannot be used.
     #[error("model pack: {0}")]
     Pack(#[from] PackError),
-    /// The engine does not start.
-    #[error("the face engine cannot start: {0}")]
+    /// The face engine cannot start.
+    #[error("could not start the face engine: {0}")]
     Engine(#[from] EngineStartError),
-    /// The first account cannot be made.
-    #[error("the account of ADMIN_EMAIL cannot be made: {0}")]
+    /// The first account cannot be created.
+    #[error("could not create the account of ADMIN_EMAIL: {0}")]
     Admin(#[from] AccountError),
-    /// Somebody else listens there.
-    #[error("{0} is in use already: stop what listens there, or set PORT to another port")]
+    /// Another program listens on the address.
+    #[error(
+        "{0} is already in use: stop the program that listens there, or set PORT to another port"
+    )]
     PortInUse(SocketAddr),
-    /// Listening there is not possible.
-    #[error("cannot listen on {address}: {cause}; check HOST and PORT")]
+    /// The address cannot be listened on.
+    #[error("could not listen on {address}: {cause}; check HOST and PORT")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// What instances share cannot be set up.
+    /// The shared parts cannot be set up.
     #[error(transparent)]
     Shared(#[from] SharedError),
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// go2rtc's address is none.
+    /// The URL of go2rtc is invalid.
     #[error(transparent)]
     Go2rtc(#[from] UrlError),
     /// The metrics recorder cannot be installed.
-    #[error("metrics cannot be collected: {0}")]
+    #[error("could not start the metrics: {0}")]
     Metrics(String),
     /// The server failed.
     #[error("the server failed: {0}")]
     Serve(io::Error),
-    /// A task that starts something was cut off.
-    #[error("starting was cut off")]
-    CutOff,
+    /// The task that starts the engine was aborted, or has panicked.
+    #[error("the start of the face engine was aborted")]
+    Aborted,
 }
 
-/// The system of record, and what every command needs with it.
+/// The system of record, with everything that every command needs.
 #[derive(Clone)]
 pub struct Records {
-    /// Every port of the store.
-    pub stores: Stores,
+    /// The repositories.
+    pub stores: Repositories,
     /// Time and entropy.
     pub clock: Arc<dyn Clock>,
     /// The audit trail.
     pub audit: Audit,
     /// Accounts.
     pub accounts: Arc<Accounts>,
-    /// Pairings that are under way.
+    /// Pairings in progress.
     pub pairings: AppCache,
     /// Faces that cameras see.
     pub overlays: Overlays,
-    /// What instances share for a while.
+    /// The parts that instances share.
     pub shared: Shared,
-    /// What somebody should know who keeps records in this store.
+    /// Warnings about the store, for the operator.
     pub warnings: Vec<String>,
 }
 
-/// What the SQLite database is called in its folder.
+/// The lease of reindexing: how long others wait after an instance has crashed meanwhile.
+const REINDEXING: Duration = Duration::from_secs(15);
+
+/// The file name of the SQLite database.
 const DATABASE_FILE: &str = "rollcall.db";
 
-/// Where the SQLite database is.
+/// Returns the path of the SQLite database.
 pub fn database(settings: &Settings) -> PathBuf {
     settings.store.data_dir.join(DATABASE_FILE)
 }
 
-/// Where the generated template key is.
+/// Returns the path of the generated template key.
 pub fn key_file(settings: &Settings) -> PathBuf {
     settings.store.data_dir.join("template.key")
 }
 
-/// Where model packs are looked for, the first that has one counts.
+/// Returns the folders that may contain model packs; the first one that has a pack counts.
 pub fn pack_roots(settings: &Settings) -> Vec<PathBuf> {
     vec![
         settings.recognition.models_dir.clone(),
@@ -183,20 +197,21 @@ pub fn pack_roots(settings: &Settings) -> Vec<PathBuf> {
     ]
 }
 
-/// Opens the store that the settings name.
+/// Opens the store that is configured, with everything that commands need.
 ///
 /// # Errors
-/// When it cannot be opened or does not answer.
+/// When the store cannot be opened or does not respond.
 pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let Opened {
         mut stores,
         warnings,
     } = stores::open(settings).await?;
+    reindex_if_outdated(&stores, &*clock).await?;
     let shared = Shared::new(&settings.redis, &clock, Some(stores.cache.clone()))?;
     shared.connect().await;
-    // What stays in this process needs no key that outlives it.
-    let vault = Arc::new(match shared.keeps_to_itself() {
+    // A local cache needs no key that outlives the process.
+    let vault = Arc::new(match shared.is_local() {
         true => Vault::new(&Zeroizing::new(clock.secret()), &[]),
         false => vault(settings, &stores, &*clock).await?,
     });
@@ -206,23 +221,21 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     if let Some(cache) = &shared.sessions {
         let cache = sealed("sessions", cache);
         stores.sessions = match settings.redis.session_engine {
+            // Without caching, too: these sessions are nowhere else.
             SessionEngine::Cache => {
                 let age = settings.server.session_age;
                 let age = Duration::try_from(age).unwrap_or_default();
-                let cache = AppCache::new("session", cache, clock.clone(), age);
+                let cache = AppCache::new("session", cache, age);
                 Arc::new(CacheSessions::new(cache, stores.sessions, clock.clone()))
             }
+            _ if !settings.redis.caching => stores.sessions,
             _ => Arc::new(CachedSessions::new(stores.sessions, cache)),
         };
     }
-    let application = sealed("application", &shared.application);
-    let application = AppCache::new("default", application, clock.clone(), shared.remembered());
-    stores.employees = Arc::new(CachedEmployees::new(stores.employees, application.clone()));
-    stores.punches = Arc::new(CachedPunches::new(stores.punches, application));
     let pairings = sealed("pairings", &shared.application);
-    let pairings = AppCache::new("pairing", pairings, clock.clone(), PAIRING);
+    let pairings = AppCache::new("pairing", pairings, PAIRING);
     let overlays = sealed("overlays", &shared.application);
-    let overlays = AppCache::new("overlay", overlays, clock.clone(), Overlays::LIVES);
+    let overlays = AppCache::new("overlay", overlays, Overlays::LIVES);
     let audit = Audit::new(stores.audit.clone(), clock.clone());
     let accounts = Accounts::new(
         stores.clone(),
@@ -242,12 +255,32 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     })
 }
 
-/// Makes the folder, for its owner alone, when it is missing, and makes sure that it can be written.
+/// Writes records again if this program derives other keys from them. If several instances start at
+/// once, one does this while the others wait.
+async fn reindex_if_outdated(stores: &Repositories, clock: &dyn Clock) -> Result<(), BootError> {
+    let holder = clock.id().to_string();
+    while !repositories::outdated(stores).await?.is_empty() {
+        let by = (&stores.leases, clock);
+        let work = async |_: &_| repositories::reindex(stores).await;
+        match with_lease(by, ("reindexing", &holder), REINDEXING, work).await? {
+            Some(written) => {
+                let records = written?;
+                if records > 0 {
+                    info!(records, "updated the indexes of records");
+                }
+            }
+            None => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+    Ok(())
+}
+
+/// Creates the data folder (mode 0700) if it is missing, and checks that it is writable.
 ///
 /// # Errors
-/// When it cannot be made or written.
+/// When it cannot be created or written.
 pub fn make_data_dir(path: &Path) -> Result<(), BootError> {
-    let make = || {
+    let create = || {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -257,204 +290,174 @@ pub fn make_data_dir(path: &Path) -> Result<(), BootError> {
         fs::File::create(&probe)?;
         fs::remove_file(&probe)
     };
-    make().map_err(|cause| BootError::DataDir {
+    create().map_err(|cause| BootError::DataDir {
         path: path.to_owned(),
         cause,
     })
 }
 
-/// Everything but the server: what `serve` and the commands that enroll stand on.
+/// Everything except the server, for `serve` and for commands that enroll.
 pub struct Core {
-    /// The store, clock, accounts.
+    /// The store, and everything that belongs to it.
     pub records: Records,
     /// The services.
     pub app: App,
     /// The face engine.
     pub engine: Arc<Engine>,
+    /// The face engine of the previous model, during a change of the model.
+    pub previous_engine: Option<Arc<Engine>>,
     /// go2rtc.
     pub streams: Arc<dyn Streams>,
-    /// Watches cameras.
-    pub watching: Arc<Watching>,
-    /// Keeps the gallery in step.
-    pub references: Arc<References>,
-    /// The id of the key that seals here.
+    /// Analyzes the pictures of cameras.
+    pub pipeline: Arc<CameraPipeline>,
+    /// Loads the gallery.
+    pub loader: Arc<GalleryLoader>,
+    /// Loads the gallery of the previous model.
+    pub previous_loader: Option<Arc<GalleryLoader>>,
+    /// The ID of the key that seals.
     pub key_id: String,
-    /// Who is in the gallery.
+    /// The result of filling the gallery.
     pub filled: Filled,
-    /// What the gallery was filled from is no older than this.
-    pub filled_at: jiff::Timestamp,
 }
 
 impl Core {
     /// Opens the store, starts the engine and fills the gallery.
     ///
     /// # Errors
-    /// The first thing that is missing.
+    /// The first failure.
     pub async fn start(settings: &Settings) -> Result<Self, BootError> {
         let records = records(settings).await?;
         let vault = Arc::new(vault(settings, &records.stores, &*records.clock).await?);
         let key_id = vault.key_id().to_owned();
-        let (engine, dimensions) = engine(settings).await?;
+        let recognition = &settings.recognition;
+        let (engine, gallery) = engine(settings, &recognition.model_pack).await?;
+        let previous = match &recognition.previous_model_pack {
+            Some(pack) => Some(previous_engine(settings, pack, &engine).await?),
+            None => None,
+        };
+        let previous_engine = previous.as_ref().map(|(engine, _)| engine.clone());
         let cache = records.shared.cache.clone();
         let cache = cache.map(|cache| {
             SealedCache::new("embeddings", cache, vault.clone(), records.clock.clone())
         });
-        let face_engine: Arc<dyn FaceEngine> = Arc::new(Remembering::new(engine.clone(), cache));
-        let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(dimensions));
-        let Records {
-            stores,
-            clock,
-            audit,
-            accounts,
-            ..
-        } = records.clone();
-        let model = face_engine.model().clone();
-        let feed = records.shared.feed();
-        let references = Arc::new(References::new(
-            stores.clone(),
-            vault.clone(),
-            gallery.clone(),
-            model.clone(),
-            feed.clone(),
-        ));
-        let least_liveness = Some(settings.recognition.min_liveness).filter(|least| *least > 0.0);
-        let keeps = Keeps {
-            punches: settings.privacy.keep_punch_pictures.is_some(),
-            unknown: settings.privacy.keep_unknown_faces.is_some(),
+        let face_engine: Arc<dyn FaceEngine> = match settings.redis.caching {
+            true => Arc::new(CachedEngine::new(engine.clone(), cache)),
+            false => engine.clone(),
         };
-        let probing = Probing::new(face_engine.clone(), least_liveness).with_stills(keeps.any());
-        let probing = Arc::new(probing);
-        let pictures = Arc::new(Pictures::new(
-            stores.clone(),
-            vault.clone(),
-            Arc::new(Cutter::default()),
-            records.shared.limits.clone(),
-            audit.clone(),
-            clock.clone(),
-            keeps,
-        ));
-        let identifying = Arc::new(Identifying::new(
-            probing.clone(),
-            gallery.clone(),
-            references.clone(),
-            Policy {
-                fpir: settings.recognition.fpir,
-                least_margin: settings.recognition.min_margin,
-            },
-        ));
-        let health = Arc::new(Health::new(
-            stores.health.clone(),
-            face_engine.clone(),
-            gallery,
-        ));
-        let devices = Arc::new(Devices::new(
-            stores.devices.clone(),
-            audit.clone(),
-            clock.clone(),
-            feed.clone(),
-        ));
-        let jobs = Arc::new(Jobs::new(
-            stores.clone(),
-            model.clone(),
-            audit.clone(),
-            clock.clone(),
-            feed.clone(),
-        ));
-        let trail = Arc::new(Trail::new(&stores));
         let streams = streams(settings)?;
-        let app = App {
-            accounts,
-            cameras: Arc::new(Cameras::new(
-                (stores.cameras.clone(), stores.accounts.clone()),
-                streams.clone(),
-                records.overlays.clone(),
-                audit.clone(),
-                clock.clone(),
-                feed.clone(),
-            )),
-            employees: Arc::new(Employees::new(
-                stores.clone(),
-                references.clone(),
-                identifying.clone(),
-                audit.clone(),
-                clock.clone(),
-            )),
-            pairing: Arc::new(Pairing::new(
-                records.pairings.clone(),
-                devices.clone(),
-                clock.clone(),
-            )),
-            devices,
-            enrolling: Arc::new(Enrolling::new(
-                stores.clone(),
-                face_engine,
-                identifying.clone(),
-                references.clone(),
-                vault,
-                audit,
-                clock.clone(),
-                settings.privacy.keep_photos,
-            )),
-            punching: Arc::new(Punching::new(
-                stores,
-                identifying.clone(),
-                clock.clone(),
-                model,
-                PunchRules {
-                    cooldown: settings.attendance.cooldown,
-                    workday: WorkdayRule {
-                        zone: settings.attendance.time_zone.clone(),
-                        starts: settings.attendance.workday_starts,
-                    },
-                },
-                feed,
-                pictures.clone(),
-            )),
-            pictures,
-            identifying,
-            jobs,
-            trail,
-            health,
+        let parts = Parts {
+            stores: records.stores.clone(),
+            clock: records.clock.clone(),
+            vault,
+            engine: face_engine,
+            camera_engine: engine.clone(),
+            gallery,
+            previous: previous.map(|(engine, gallery)| (engine as Arc<dyn FaceEngine>, gallery)),
+            streams: streams.clone(),
+            motion: Arc::new(MotionSensor::default()),
+            cropping: Arc::new(Cropper::default()),
+            limits: records.shared.limits.clone(),
+            feed: records.shared.feed(),
+            pairings: records.pairings.clone(),
+            overlays: records.overlays.clone(),
         };
-        let watching = Arc::new(Watching::new(
-            engine.clone(),
-            Arc::new(Glancer::default()),
-            probing,
-            app.punching.clone(),
-            clock.clone(),
-        ));
-        let filled_at = clock.now();
-        let filled = references.fill().await?;
+        let Composed {
+            mut app,
+            loader,
+            previous_loader,
+            pipeline,
+            ..
+        } = compose(parts, rules(settings));
+        // The instance that issued the setup link.
+        app.accounts = records.accounts.clone();
+        default_site(&app, &seed(settings)).await?;
+        let filled = loader.fill().await?;
+        if let Some(loader) = &previous_loader {
+            let people = loader.fill().await?.people;
+            info!(people, "recognizing people with the previous model too");
+        }
         Ok(Self {
             records,
             app,
             engine,
+            previous_engine,
             streams,
-            watching,
-            references,
+            pipeline,
+            loader,
+            previous_loader,
             key_id,
             filled,
-            filled_at,
         })
     }
 
     /// Stops the engine and closes the store.
     pub async fn stop(self) {
-        let engine = self.engine;
-        if tokio::task::spawn_blocking(move || engine.stop())
-            .await
-            .is_err()
+        for engine in [Some(self.engine), self.previous_engine]
+            .into_iter()
+            .flatten()
         {
-            warn!("the face engine did not stop cleanly");
+            if tokio::task::spawn_blocking(move || engine.stop())
+                .await
+                .is_err()
+            {
+                warn!("could not stop the face engine cleanly");
+            }
         }
-        self.records.stores.health.close().await;
+        self.records.stores.engine.close().await;
     }
 }
 
-/// What brings in the cameras; nothing is connected yet.
+/// Returns the settings of the services.
+fn rules(settings: &Settings) -> Rules {
+    let recognition = &settings.recognition;
+    Rules {
+        policy: Policy::new(recognition.fpir, recognition.min_margin),
+        least_liveness: Some(recognition.min_liveness).filter(|least| *least > 0.0),
+        keeps: Keeps {
+            punches: settings.privacy.keep_punch_pictures.is_some(),
+            unknown: settings.privacy.keep_unknown_faces.is_some(),
+        },
+        keep_photos: settings.privacy.keep_photos,
+        punches: PunchRules {
+            cooldown: settings.attendance.cooldown,
+        },
+        seed: seed(settings),
+        session_age: settings.server.session_age,
+    }
+}
+
+/// Returns the values with which the default site is made.
+fn seed(settings: &Settings) -> Seed {
+    Seed {
+        zone: settings.attendance.time_zone.clone(),
+        workday_starts: settings.attendance.workday_starts,
+    }
+}
+
+/// Makes the default site if it does not exist. Logs if the settings differ from it, because they
+/// no longer count.
+async fn default_site(app: &App, seed: &Seed) -> Result<(), StoreError> {
+    let site = app.sites.of(SiteId::DEFAULT).await?;
+    if !seed.matches(&site) {
+        info!(
+            site = %site.name,
+            time_zone = %site.zone,
+            workday_starts = %site.workday_starts.strftime("%H:%M"),
+            "TIME_ZONE and WORKDAY_STARTS differ from the default site and are ignored: they only set its initial values; change the site on the Sites page"
+        );
+    }
+    Ok(())
+}
+
+/// Creates an empty gallery for embeddings of this size.
+pub fn gallery(dimensions: usize) -> Arc<dyn Gallery> {
+    Arc::new(MemoryGallery::new(dimensions))
+}
+
+/// Creates the client of go2rtc, without connecting.
 ///
 /// # Errors
-/// When its address is none.
+/// When the URL is invalid.
 pub fn streams(settings: &Settings) -> Result<Arc<dyn Streams>, BootError> {
     let cameras = &settings.cameras;
     let access = Access {
@@ -464,17 +467,17 @@ pub fn streams(settings: &Settings) -> Result<Arc<dyn Streams>, BootError> {
     Ok(Arc::new(Go2rtc::new(access)?))
 }
 
-/// The vault, with a key that is made when there is none and nothing is sealed yet.
+/// Returns the vault. Creates a key if there is none and nothing is sealed yet.
 async fn vault(
     settings: &Settings,
-    stores: &Stores,
+    stores: &Repositories,
     clock: &dyn Clock,
 ) -> Result<Vault, BootError> {
     if let Some(vault) = present_vault(settings)? {
         return Ok(vault);
     }
     let file = key_file(settings);
-    if faces::any(stores).await? {
+    if sealed_faces::any(stores).await? {
         return Err(BootError::KeyLost(file));
     }
     make_data_dir(&settings.store.data_dir)?;
@@ -482,7 +485,7 @@ async fn vault(
     Ok(Vault::new(&keys.sealing, &keys.older))
 }
 
-/// The vault with the keys that there are; `None` when there is none yet.
+/// Returns the vault with the existing keys; `None` if there is no key yet.
 ///
 /// # Errors
 /// When the key file cannot be used.
@@ -490,12 +493,12 @@ pub fn present_vault(settings: &Settings) -> Result<Option<Vault>, BootError> {
     Ok(present_keys(settings)?.as_ref().map(vault_with))
 }
 
-/// The vault with some keys.
+/// Returns a vault with these keys.
 pub fn vault_with(keys: &TemplateKeys) -> Vault {
     Vault::new(&keys.sealing, &keys.older)
 }
 
-/// The keys that there are: those of the settings, else of the key file.
+/// Returns the existing keys: those of the settings, else those of the key file.
 ///
 /// # Errors
 /// When the key file cannot be used.
@@ -506,7 +509,7 @@ pub fn present_keys(settings: &Settings) -> Result<Option<TemplateKeys>, KeyFile
     }
 }
 
-/// Makes a new key, puts it before those in the key file, and keeps these to open with.
+/// Creates a key and writes it before the others into the key file, so that it seals from now on.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -515,60 +518,115 @@ pub fn add_key(settings: &Settings, keys: &TemplateKeys) -> Result<(), KeyFileEr
     keys.preceded_by(new).replace(&key_file(settings))
 }
 
-/// What the store holds of faces, and what of it the present keys open.
+/// Counts the faces in the store, and those that the existing keys can open.
 ///
 /// # Errors
-/// When the store does not answer, or the key file cannot be used.
+/// When the store does not respond, or the key file cannot be used.
 pub async fn census(settings: &Settings) -> Result<Census, BootError> {
     let vault = present_vault(settings)?;
     let stores = stores::open(settings).await?.stores;
-    let census = faces::census(&stores, vault.as_ref()).await;
-    stores.health.close().await;
+    let census = sealed_faces::census(&stores, vault.as_ref()).await;
+    stores.engine.close().await;
     Ok(census?)
 }
 
-/// Deletes every enrolled face of a service that does not run, also when no key opens them; of
-/// how many people.
+/// Measures how much the service raises the thresholds for the enrolled people; `None` without a key
+/// or a calibration.
 ///
 /// # Errors
-/// When the store does not answer.
+/// When the store does not respond, or the key file or the model pack cannot be used.
+pub async fn self_calibration(settings: &Settings) -> Result<Option<SelfCalibration>, BootError> {
+    let Some(vault) = present_vault(settings)? else {
+        return Ok(None);
+    };
+    let pack = Pack::find(&settings.recognition.model_pack, &pack_roots(settings))?;
+    let Some(calibration) = &pack.manifest().calibration else {
+        return Ok(None);
+    };
+    let embedder = &pack.manifest().embedder;
+    let gallery = gallery(embedder.dimensions);
+    let records = records(settings).await?;
+    let loader = GalleryLoader::new(
+        records.stores.clone(),
+        Arc::new(vault),
+        gallery.clone(),
+        embedder.model.clone(),
+        records.shared.feed(),
+        records.clock.clone(),
+    );
+    let filled = loader.fill().await;
+    records.stores.engine.close().await;
+    filled?;
+    Ok(gallery.calibrate(calibration))
+}
+
+/// Deletes all enrolled faces, even if no key opens them; returns the number of people. The service
+/// must not be running.
+///
+/// # Errors
+/// When the store does not respond.
 pub async fn delete_faces(settings: &Settings) -> Result<usize, BootError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stores = stores::open(settings).await?.stores;
     let audit = Audit::new(stores.audit.clone(), clock.clone());
-    let deleted = faces::delete_all(&stores, &audit, &*clock).await;
-    stores.health.close().await;
+    let deleted = sealed_faces::delete_all(&stores, &audit, &*clock).await;
+    stores.engine.close().await;
     Ok(deleted?)
 }
 
-/// Starts the engine off the async threads: reading, checking and timing models takes a while.
-async fn engine(settings: &Settings) -> Result<(Arc<Engine>, usize), BootError> {
+/// Returns the engine's choice between the variants of the embedder.
+pub fn precision(setting: config::Precision) -> PrecisionChoice {
+    match setting {
+        config::Precision::Auto => PrecisionChoice::Auto,
+        config::Precision::Fp => PrecisionChoice::Only(vision::pack::Precision::Fp),
+        config::Precision::Int8 => PrecisionChoice::Only(vision::pack::Precision::Int8),
+    }
+}
+
+/// Starts the engine of the previous model, with an empty gallery.
+async fn previous_engine(
+    settings: &Settings,
+    pack: &str,
+    present: &Engine,
+) -> Result<(Arc<Engine>, Arc<dyn Gallery>), BootError> {
+    let (engine, gallery) = engine(settings, pack).await?;
+    if engine.model() == present.model() {
+        return Err(BootError::SameModel(engine.model().clone()));
+    }
+    Ok((engine, gallery))
+}
+
+/// Starts the engine of a pack, with an empty gallery. Uses a blocking thread, because reading,
+/// checking and timing models takes long.
+async fn engine(
+    settings: &Settings,
+    pack: &str,
+) -> Result<(Arc<Engine>, Arc<dyn Gallery>), BootError> {
+    let pack = pack.to_owned();
     let recognition = settings.recognition.clone();
     let roots = pack_roots(settings);
     let start = move || {
         let runtime = Runtime::load(recognition.ort_dylib_path.as_deref())?;
-        let pack = Pack::with_liveness(
-            &recognition.model_pack,
-            recognition.liveness_pack.as_deref(),
-            &roots,
-        )?;
+        let pack = Pack::with_liveness(&pack, recognition.liveness_pack.as_deref(), &roots)?;
         let options = EngineOptions {
             threads: recognition.threads.unwrap_or_else(vision::cpu_quota),
             queue: recognition.queue,
-            precision: match recognition.precision {
-                config::Precision::Auto => PrecisionChoice::Auto,
-                config::Precision::Fp => PrecisionChoice::Only(vision::pack::Precision::Fp),
-                config::Precision::Int8 => PrecisionChoice::Only(vision::pack::Precision::Int8),
-            },
+            // A burst fits in any case.
+            share: (recognition.queue / 4).max(BURST_MOST),
+            precision: precision(recognition.precision),
             ..EngineOptions::default()
         };
-        let dimensions = pack.manifest().embedder.dimensions;
-        Ok((
-            Arc::new(Engine::start(&runtime, &pack, options)?),
-            dimensions,
-        ))
+        let manifest = pack.manifest();
+        let prior = manifest
+            .calibration
+            .as_ref()
+            .map_or(0.0, Calibration::prior_offset);
+        let gallery = MemoryGallery::new(manifest.embedder.dimensions).with_prior(prior);
+        let engine = Engine::start(&runtime, &pack, options)?;
+        let gallery: Arc<dyn Gallery> = Arc::new(gallery);
+        Ok((Arc::new(engine), gallery))
     };
     tokio::task::spawn_blocking(start)
         .await
-        .map_err(|_| BootError::CutOff)?
+        .map_err(|_| BootError::Aborted)?
 }

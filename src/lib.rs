@@ -1,8 +1,11 @@
 //! Rollcall: a self-hosted face attendance service.
 //!
-//! Dependencies point inwards: `http` and `workers` call `service`, which knows only
-//! `ports` and `domain`; `storage`, `vision` and `gallery` implement ports; `boot` is the
-//! one place that names every adapter. `tests/architecture.rs` holds these arrows.
+//! Dependencies point inward: `http` and `workers` call `service`, which knows `repositories`,
+//! `ports` and `domain`; `storage`, `vision` and `gallery` implement ports; `boot` is the only
+//! module that names every adapter. `tests/architecture.rs` checks this.
+
+// Not in tests, because the library does not use the dev-dependencies.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
 pub mod app;
 pub mod boot;
@@ -13,7 +16,9 @@ pub mod config;
 pub mod domain;
 pub mod gallery;
 pub mod http;
+pub mod http_client;
 pub mod ports;
+pub mod repositories;
 pub mod service;
 pub mod storage;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! What the service tells of itself: its log, its metrics, and the state of its parts.
+//! Telemetry: the log, the metrics, and the health of the service's parts.
 
 use std::{
     collections::BTreeMap,
@@ -13,11 +13,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Whatever is asked for, this module stays quiet: at the level of traces it writes down whole
-/// addresses, with what people typed into them.
+/// A directive that overrides the settings: at trace level, this module would log whole addresses,
+/// with what people typed into them.
 const NO_ADDRESSES: &str = "tower_http::csrf=info";
 
-/// Starts the log on standard error. Once a process; a later call changes nothing.
+/// Starts the log on standard error, once per process; a later call has no effect.
 pub fn start_log(settings: &Log) {
     let filter = EnvFilter::builder()
         .parse(settings.directives())
@@ -27,31 +27,31 @@ pub fn start_log(settings: &Log) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false);
-    // Fails only when there is a log already.
+    // Fails only if the log was started already.
     let _ = match settings.format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
 }
 
-/// Bounds of the histograms whose names end in `_seconds`: from a warm stage of the engine to a
-/// request that waited for a store.
+/// Buckets of the histograms whose names end in `_seconds`: from a warm stage of the engine to a
+/// request that waits for a store.
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Installs the recorder that every `metrics` macro writes to; `/metrics` renders the handle.
+/// Installs the recorder for all `metrics` macros; `/metrics` renders the returned handle.
 ///
 /// # Errors
-/// When the process has a recorder already.
+/// Fails if the process has a recorder already.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .install_recorder()
 }
 
-/// Records how long a stage between the arrival of a sample and its answer took; the stages of
-/// one request add up to nearly all of its time, see load/service.rs.
+/// Records the duration of a stage between the arrival of a sample and its response. The stages of
+/// one request add up to nearly all of its time; see load/service.rs.
 pub fn stage(name: &'static str, took: Duration) {
     metrics::histogram!("rollcall_stage_seconds", "stage" => name).record(took.as_secs_f64());
 }
@@ -59,7 +59,7 @@ pub fn stage(name: &'static str, took: Duration) {
 /// How often histograms are condensed, so that their memory stays bounded.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Condenses the metrics until the token is cancelled.
+/// Condenses the metrics until the token is canceled.
 pub async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
@@ -73,7 +73,7 @@ pub async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
 /// Hits and misses of each cache, by name.
 static CACHES: Mutex<BTreeMap<&'static str, (u64, u64)>> = Mutex::new(BTreeMap::new());
 
-/// Counts that something was found in a cache, or was not.
+/// Counts a hit or a miss of a cache.
 pub fn cached(cache: &'static str, hit: bool) {
     let result = if hit { "hit" } else { "miss" };
     metrics::counter!("rollcall_cache_total", "cache" => cache, "result" => result).increment(1);
@@ -82,7 +82,7 @@ pub fn cached(cache: &'static str, hit: bool) {
     *(if hit { hits } else { misses }) += 1;
 }
 
-/// Hits and misses of each cache of this process, by name.
+/// Returns the hits and misses of each cache of this process, by name.
 pub fn caches() -> Vec<(&'static str, u64, u64)> {
     let caches = CACHES.lock().unwrap_or_else(PoisonError::into_inner);
     caches
@@ -91,29 +91,29 @@ pub fn caches() -> Vec<(&'static str, u64, u64)> {
         .collect()
 }
 
-/// How a part of the service is doing.
+/// The health of a part of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// As it should.
+    /// It works.
     Fine,
-    /// Away, and the service does without it; why.
+    /// It is unavailable, and the service works without it; contains the cause.
     Degraded(String),
-    /// Not usable, so neither is the service; why. No secrets.
+    /// It is unavailable, and so is the service; contains the cause, without secrets.
     Down(String),
 }
 
-/// The conditions of the parts that look after themselves, by name, for `/readyz`.
+/// The conditions of the parts that monitor themselves, by name, for `/readyz`.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<BTreeMap<&'static str, Condition>>);
 
 impl Health {
-    /// Notes how a part is doing; true when that is news.
+    /// Records the condition of a part; returns whether it changed.
     pub fn note(&self, part: &'static str, condition: Condition) -> bool {
         let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         parts.insert(part, condition.clone()) != Some(condition)
     }
 
-    /// Every part and how it is doing, by name.
+    /// Returns every part with its condition, by name.
     pub fn parts(&self) -> Vec<(&'static str, Condition)> {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         parts
@@ -122,7 +122,7 @@ impl Health {
             .collect()
     }
 
-    /// Whether no part is down.
+    /// Returns whether no part is down.
     pub fn ready(&self) -> bool {
         !self
             .parts()
@@ -136,15 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_part_that_is_down_makes_the_service_not_ready() {
+    fn the_service_is_ready_unless_a_part_is_down() {
         let health = Health::default();
         assert!(health.ready());
-        assert!(health.note("cache", Condition::Degraded("away".to_owned())));
+        assert!(health.note("cache", Condition::Degraded("unavailable".to_owned())));
         assert!(health.ready());
         assert!(health.note("gallery", Condition::Down("loading".to_owned())));
         assert!(!health.ready());
         assert!(health.note("gallery", Condition::Fine));
-        assert!(!health.note("gallery", Condition::Fine), "no news");
+        assert!(!health.note("gallery", Condition::Fine), "no change");
         assert!(health.ready());
         let names: Vec<_> = health.parts().into_iter().map(|(part, _)| part).collect();
         assert_eq!(names, ["cache", "gallery"]);

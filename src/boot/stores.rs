@@ -1,4 +1,4 @@
-//! Opens the system of record: the one that the settings name, or one by its URL.
+//! Opens the system of record, by the settings or by a URL.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,27 +12,28 @@ use tracing::warn;
 use super::{BootError, DATABASE_FILE, SharedError, database, make_data_dir};
 use crate::{
     config::{Settings, StoreKind},
-    ports::{StoreError, Stores},
+    ports::StoreError,
+    repositories::{KINDS, Repositories},
     storage::{
-        mongo::{MongoSettings, MongoStore, database_in},
-        redis::{Address, records::RedisStore},
-        sqlite::SqliteStore,
+        mongo::{MongoEngine, MongoSettings, database_in},
+        redis::{Address, RedisEngine},
+        sqlite::SqliteEngine,
     },
 };
 
-/// How long a start waits for a store that does not answer yet, as when both start together.
+/// How long a start waits for a store that does not respond yet, because both start at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An open store.
 pub struct Opened {
-    /// Its ports.
-    pub stores: Stores,
-    /// What somebody should know who keeps records there.
+    /// Its repositories.
+    pub stores: Repositories,
+    /// Warnings about the store, for the operator.
     pub warnings: Vec<String>,
 }
 
-impl From<Stores> for Opened {
-    fn from(stores: Stores) -> Self {
+impl From<Repositories> for Opened {
+    fn from(stores: Repositories) -> Self {
         Self {
             stores,
             warnings: Vec::new(),
@@ -40,10 +41,10 @@ impl From<Stores> for Opened {
     }
 }
 
-/// Opens the store that the settings name.
+/// Opens the store that is configured.
 ///
 /// # Errors
-/// When it cannot be opened or does not answer.
+/// When it cannot be opened or does not respond.
 pub async fn open(settings: &Settings) -> Result<Opened, BootError> {
     match settings.store.used() {
         StoreKind::Redis => match settings.redis.connection() {
@@ -52,7 +53,7 @@ pub async fn open(settings: &Settings) -> Result<Opened, BootError> {
                     redis(settings, &url, settings.redis.database, "REDIS_URL").await?;
                 if settings.privacy.template_key.is_none() {
                     opened.warnings.push(
-                        "TEMPLATE_KEY is not set: templates in redis can be opened only with the key file in DATA_DIR, and are lost with it".to_owned(),
+                        "TEMPLATE_KEY is not set: templates in redis are lost if the key file in DATA_DIR is lost".to_owned(),
                     );
                 }
                 Ok(opened)
@@ -70,18 +71,18 @@ pub async fn open(settings: &Settings) -> Result<Opened, BootError> {
     }
 }
 
-/// Whether somebody uses the store that the settings name, as far as that can be seen: another
-/// process that has a SQLite file open.
+/// Checks whether another process uses the store that is configured. Can only detect this for
+/// SQLite.
 ///
 /// # Errors
 /// When the file cannot be used.
 pub fn in_use(settings: &Settings) -> Result<bool, BootError> {
     let file = database(settings);
     let sqlite = matches!(settings.store.used(), StoreKind::Sqlite | StoreKind::Auto);
-    Ok(sqlite && file.is_file() && SqliteStore::in_use(&file)?)
+    Ok(sqlite && file.is_file() && SqliteEngine::in_use(&file)?)
 }
 
-/// Opens the store that the settings name, which is made only where a server makes it by itself.
+/// Opens the store that is configured, without creating a SQLite file.
 ///
 /// # Errors
 /// As for [`open`], and when there is no SQLite file.
@@ -94,17 +95,17 @@ pub async fn open_present(settings: &Settings) -> Result<Opened, BootError> {
     }
 }
 
-/// Opens a store by its URL: `sqlite:///path` of a file or of the folder that it is in, or one
-/// of the forms of `MONGODB_URI` (with the database) and `REDIS_URL`. The settings tell the rest,
-/// such as `REDIS_PREFIX`, `REDIS_CA` and, where the URL has none, `MONGODB_DATABASE`. With
-/// `make` a SQLite file that is not there is made.
+/// Opens a store by its URL: `sqlite:///path` of a file or its folder, or one of the forms of
+/// `MONGODB_URI` (with the database) and `REDIS_URL`. The settings provide the rest, such as
+/// `REDIS_PREFIX`, `REDIS_CA` and the default for the database of MongoDB. If `create` is true,
+/// creates a missing SQLite file.
 ///
 /// # Errors
-/// When it has another form, or as for the store of the settings.
+/// When the URL has another form, and as for [`open`].
 pub async fn open_url(
     settings: &Settings,
     url: &SecretString,
-    make: bool,
+    create: bool,
 ) -> Result<Opened, BootError> {
     let (scheme, rest) = url
         .expose_secret()
@@ -113,14 +114,14 @@ pub async fn open_url(
     match scheme {
         "sqlite" => {
             let file = sqlite_file(rest).ok_or(BootError::StoreUrl)?;
-            if !make && !file.is_file() {
+            if !create && !file.is_file() {
                 return Err(BootError::NoDatabase(file));
             }
             sqlite(&file).await
         }
         "mongodb" | "mongodb+srv" => {
-            let usual = || settings.store.mongodb_database.clone();
-            let database = database_in(url).unwrap_or_else(usual);
+            let default = || settings.store.mongodb_database.clone();
+            let database = database_in(url).unwrap_or_else(default);
             mongo(url.clone(), database).await
         }
         "unix" => redis(settings, url, None, THE_URL).await,
@@ -129,10 +130,11 @@ pub async fn open_url(
     }
 }
 
-/// What an error calls a URL that stands in no setting.
+/// The name of the URL in errors, if it is not in a setting.
 const THE_URL: &str = "the URL of the store";
 
-/// The file of a `sqlite:` URL: what is a folder, or ends like one, stands for the database in it.
+/// Returns the file of a `sqlite:` URL. A folder, or a path that ends with a slash, stands for the
+/// database in it.
 fn sqlite_file(rest: &str) -> Option<PathBuf> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     let folder = path.ends_with('/') || Path::new(path).is_dir();
@@ -144,16 +146,19 @@ fn sqlite_file(rest: &str) -> Option<PathBuf> {
 }
 
 async fn sqlite(path: &Path) -> Result<Opened, BootError> {
-    Ok(Stores::of(Arc::new(SqliteStore::open(path).await?)).into())
+    Ok(Repositories::new(Arc::new(SqliteEngine::open(path, KINDS).await?)).into())
 }
 
 async fn mongo(uri: SecretString, database: String) -> Result<Opened, BootError> {
-    let store = MongoStore::connect(MongoSettings {
-        uri,
-        database,
-        app_name: "rollcall".to_owned(),
-    });
-    let stores = Stores::of(Arc::new(store.await?));
+    let store = MongoEngine::connect(
+        MongoSettings {
+            uri,
+            database,
+            app_name: "rollcall".to_owned(),
+        },
+        KINDS,
+    );
+    let stores = Repositories::new(Arc::new(store.await?));
     await_store(&stores).await?;
     Ok(stores.into())
 }
@@ -170,8 +175,8 @@ async fn redis(
     };
     let address = Address::parse(url, database, authority)
         .map_err(|cause| SharedError::Address { variable, cause })?;
-    let store = Arc::new(RedisStore::new(address, &settings.redis.prefix));
-    let stores = Stores::of(store.clone());
+    let store = Arc::new(RedisEngine::new(address, &settings.redis.prefix));
+    let stores = Repositories::new(store.clone());
     await_store(&stores).await?;
     Ok(Opened {
         stores,
@@ -179,17 +184,17 @@ async fn redis(
     })
 }
 
-/// Waits for a store that does not answer yet; what it will never take back is told at once.
-async fn await_store(stores: &Stores) -> Result<(), BootError> {
+/// Waits for a store that does not respond yet. Fails immediately if waiting cannot help.
+async fn await_store(stores: &Repositories) -> Result<(), BootError> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    let mut told = false;
-    while let Err(cause) = stores.health.ping().await {
-        let hopeless = !matches!(cause, StoreError::Unavailable(_));
-        if hopeless || tokio::time::Instant::now() >= deadline {
+    let mut warned = false;
+    while let Err(cause) = stores.engine.ping().await {
+        let permanent = !matches!(cause, StoreError::Unavailable(_));
+        if permanent || tokio::time::Instant::now() >= deadline {
             return Err(cause.into());
         }
-        if !std::mem::replace(&mut told, true) {
-            warn!(%cause, "waiting for the store");
+        if !std::mem::replace(&mut warned, true) {
+            warn!(%cause, "could not reach the store; waiting for it");
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -203,15 +208,15 @@ mod tests {
     #[test]
     fn a_sqlite_url_names_a_file_or_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let here = folder.path().display();
+        let folder_text = folder.path().display();
         let inside = folder.path().join(DATABASE_FILE);
         for (rest, file) in [
-            (format!("//{here}"), inside.clone()),
-            (format!("//{here}/"), inside.clone()),
-            (format!("{here}/rollcall.db"), inside.clone()),
-            (format!("//{here}/new"), folder.path().join("new")),
+            (format!("//{folder_text}"), inside.clone()),
+            (format!("//{folder_text}/"), inside.clone()),
+            (format!("{folder_text}/rollcall.db"), inside.clone()),
+            (format!("//{folder_text}/new"), folder.path().join("new")),
             (
-                format!("//{here}/new/"),
+                format!("//{folder_text}/new/"),
                 folder.path().join("new").join(DATABASE_FILE),
             ),
             ("old.db".to_owned(), "old.db".into()),

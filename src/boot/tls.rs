@@ -1,6 +1,7 @@
-//! TLS without a proxy: the certificate and key of the settings, read again when they change.
+//! TLS without a proxy: the certificate and key of the settings, reloaded when they change.
 
 use std::{
+    fmt::Display,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,15 +18,15 @@ use rustls::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use x509_parser::extensions::GeneralName;
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 
 use crate::clock::Clock;
 
-/// Why a certificate and its key cannot be used.
+/// The reason why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The certificates cannot be read.
-    #[error("TLS_CERT {path}: {cause}; it takes a PEM file with the certificate, and those of its authorities after it", path = .path.display())]
+    #[error("TLS_CERT {path}: {cause}; it must be a PEM file with the certificate, followed by those of its authorities", path = .path.display())]
     Certificate {
         /// The file.
         path: PathBuf,
@@ -33,43 +34,43 @@ pub enum TlsError {
         cause: String,
     },
     /// The key cannot be read.
-    #[error("TLS_KEY {path}: {cause}; it takes a PEM file with the certificate's private key", path = .path.display())]
+    #[error("TLS_KEY {path}: {cause}; it must be a PEM file with the certificate's private key", path = .path.display())]
     Key {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         cause: String,
     },
-    /// They do not fit each other, or what they are is not supported.
+    /// They do not belong together, or are of an unsupported kind.
     #[error("TLS_CERT and TLS_KEY cannot be used together: {0}")]
     Pair(rustls::Error),
 }
 
-/// How long before its end a certificate is warned of: time enough to make another one.
+/// How long before its expiry a certificate is warned about: enough time to renew it.
 pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
-/// How often.
+/// How often the warning is repeated.
 const WARN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
-/// How often it is looked whether the files changed.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the files are checked for changes.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// A certificate and its key, and where they come from.
+/// A certificate and its key, with their files.
 #[derive(Clone)]
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     serving: RustlsConfig,
-    /// When the files that are served were last changed.
+    /// When the loaded files were last modified.
     changed: [Option<SystemTime>; 2],
 }
 
 impl Tls {
-    /// Reads both.
+    /// Reads the certificate and the key.
     ///
     /// # Errors
-    /// When one of them cannot be used.
+    /// Fails if one of them cannot be used.
     pub fn open(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        // Asked before they are read, so that no change falls between the two.
+        // Taken before reading, so that a change in between is noticed later.
         let changed = [changed(certificate), changed(key)];
         Ok(Self {
             changed,
@@ -79,40 +80,40 @@ impl Tls {
         })
     }
 
-    /// What the server takes; it follows the files.
+    /// Returns the configuration for the server, which is updated when the files change.
     pub fn serving(&self) -> RustlsConfig {
         self.serving.clone()
     }
 
-    /// Reads the files again whenever one of them changes, until the token is cancelled. What
-    /// cannot be used, as when only one of them is there yet, leaves the old ones in place. Tells
-    /// when what is served ends, and warns of it.
+    /// Reloads the files whenever one of them changes, until the token is canceled. Keeps the old
+    /// certificate if the new files cannot be used, for example because only one of them is
+    /// written yet. Exports the expiry as a metric, and warns before it.
     pub async fn follow(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
         let mut seen = self.changed;
-        let mut told = None;
-        let mut end = End::of(&self.certificate);
+        let mut reported = None;
+        let mut expiry = Expiry::read(&self.certificate);
         loop {
-            end.tell(clock.now());
+            expiry.report(clock.now());
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(CHECK_EVERY) => {}
             }
             let (certificate, key) = (self.certificate.clone(), self.key.clone());
-            let look = move || {
+            let check = move || {
                 let now = [changed(&certificate), changed(&key)];
                 (now != seen).then(|| (now, read(&certificate, &key)))
             };
-            match tokio::task::spawn_blocking(look).await {
+            match tokio::task::spawn_blocking(check).await {
                 Ok(Some((now, Ok(new)))) => {
-                    (seen, told) = (now, None);
+                    (seen, reported) = (now, None);
                     self.serving.reload_from_config(new);
-                    end = End::of(&self.certificate);
-                    info!("the TLS certificate changed: new connections get the new one");
+                    expiry = Expiry::read(&self.certificate);
+                    info!("reloaded the TLS certificate; new connections use it");
                 }
-                // Tried again: half of it may be written still. Told once.
-                Ok(Some((now, Err(cause)))) if told != Some(now) => {
-                    told = Some(now);
-                    warn!(%cause, "the old TLS certificate stays");
+                // Retried, because a file may be half written; reported once per change.
+                Ok(Some((now, Err(cause)))) if reported != Some(now) => {
+                    reported = Some(now);
+                    warn!(%cause, "could not reload the TLS certificate; still using the old one");
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -120,17 +121,17 @@ impl Tls {
     }
 }
 
-/// When the certificates that are served end.
-struct End {
+/// The expiry of the loaded certificates.
+struct Expiry {
     at: Option<Timestamp>,
     warned: Option<Timestamp>,
 }
 
-impl End {
-    fn of(certificate: &Path) -> Self {
+impl Expiry {
+    fn read(certificate: &Path) -> Self {
         let at = certificate_ends(certificate);
         if let Err(cause) = &at {
-            warn!(%cause, "nobody will be warned of the end of the TLS certificate");
+            warn!(%cause, "could not read when the TLS certificate expires");
         }
         Self {
             at: at.ok(),
@@ -138,61 +139,47 @@ impl End {
         }
     }
 
-    fn tell(&mut self, now: Timestamp) {
+    fn report(&mut self, now: Timestamp) {
         let Some(at) = self.at else {
             return;
         };
-        // Unix seconds are exact in a float for the next hundred million years.
+        // Unix seconds are exact in an f64 for the next hundred million years.
         gauge!("rollcall_tls_certificate_ends_seconds").set(at.as_second() as f64);
         let lately = |warned| now.duration_since(warned) < WARN_EVERY;
         if now.duration_until(at) < EXPIRES_SOON && !self.warned.is_some_and(lately) {
             self.warned = Some(now);
             match at > now {
-                true => warn!(%at, "the TLS certificate ends soon: put a new one in its place"),
-                false => warn!(%at, "the TLS certificate has ended: browsers refuse it"),
+                true => warn!(%at, "the TLS certificate expires soon: replace it"),
+                false => warn!(%at, "the TLS certificate has expired: browsers reject it"),
             }
         }
     }
 }
 
-/// When the first of the certificates of a PEM file ends that is served.
+/// Returns the earliest expiry of the certificates in a PEM file.
 ///
 /// # Errors
-/// When they cannot be read.
+/// Fails if they cannot be read.
 pub fn certificate_ends(path: &Path) -> Result<Timestamp, TlsError> {
-    let bad = |cause: String| TlsError::Certificate {
-        path: path.to_owned(),
-        cause,
-    };
     let ends = chain(path)?.into_iter().map(|certificate| {
-        let (_, read) = x509_parser::parse_x509_certificate(&certificate)
-            .map_err(|cause| bad(cause.to_string()))?;
+        let read = parsed(path, &certificate)?;
         Timestamp::from_second(read.validity().not_after.timestamp())
-            .map_err(|cause| bad(cause.to_string()))
+            .map_err(|cause| unusable(path, &cause))
     });
     let ends: Vec<_> = ends.collect::<Result<_, _>>()?;
-    let first = ends.into_iter().min();
-    first.ok_or_else(|| bad("there is no certificate in it".to_owned()))
+    ends.into_iter().min().ok_or_else(|| none(path))
 }
 
-/// The DNS names and addresses that the first certificate of a PEM file is for.
+/// Returns the DNS names and addresses of the first certificate in a PEM file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// Fails if it cannot be read.
 pub fn certificate_names(path: &Path) -> Result<Vec<String>, TlsError> {
-    let bad = |cause: String| TlsError::Certificate {
-        path: path.to_owned(),
-        cause,
-    };
     let chain = chain(path)?;
-    let first = chain
-        .first()
-        .ok_or_else(|| bad("there is no certificate in it".to_owned()))?;
-    let (_, read) =
-        x509_parser::parse_x509_certificate(first).map_err(|cause| bad(cause.to_string()))?;
+    let read = parsed(path, chain.first().ok_or_else(|| none(path))?)?;
     let names = read
         .subject_alternative_name()
-        .map_err(|cause| bad(cause.to_string()))?;
+        .map_err(|cause| unusable(path, &cause))?;
     let names = names.map_or(&[][..], |names| &names.value.general_names);
     Ok(names.iter().filter_map(name).collect())
 }
@@ -209,23 +196,41 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// Whether a certificate can be for this: a DNS name, also of all hosts below one (`*.`), or an
-/// IP address.
+/// Returns whether a certificate can be issued for this: a DNS name, also with a wildcard (`*.`),
+/// or an IP address.
 pub fn names_a_host(name: &str) -> bool {
     ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok()
 }
 
-/// The certificates of a PEM file.
+/// Reads the certificates of a PEM file.
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|cause| TlsError::Certificate {
-            path: path.to_owned(),
-            cause: cause.to_string(),
-        })
+        .map_err(|cause| unusable(path, &cause))
 }
 
-/// When a file was last changed, as far as that can be told.
+/// Parses a certificate of a file.
+fn parsed<'a>(
+    path: &Path,
+    certificate: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, TlsError> {
+    let read = x509_parser::parse_x509_certificate(certificate);
+    read.map(|(_, read)| read)
+        .map_err(|cause| unusable(path, &cause))
+}
+
+fn none(path: &Path) -> TlsError {
+    unusable(path, &"it contains no certificate")
+}
+
+fn unusable(path: &Path, cause: &dyn Display) -> TlsError {
+    TlsError::Certificate {
+        path: path.to_owned(),
+        cause: cause.to_string(),
+    }
+}
+
+/// Returns when a file was last modified, if known.
 fn changed(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|facts| facts.modified()).ok()
 }
@@ -233,10 +238,7 @@ fn changed(path: &Path) -> Option<SystemTime> {
 fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = chain(certificate)?;
     if chain.is_empty() {
-        return Err(TlsError::Certificate {
-            path: certificate.to_owned(),
-            cause: "there is no certificate in it".to_owned(),
-        });
+        return Err(none(certificate));
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(|cause| TlsError::Key {
         path: key.to_owned(),
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_end_of_a_chain_counts() {
+    fn the_earliest_expiry_of_a_chain_counts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.crt");
         let ends = |text: String| {
@@ -298,19 +300,19 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_warned_of_once_a_day_and_a_new_certificate_starts_over() {
+    fn the_expiry_warning_is_repeated_daily() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.crt");
         std::fs::write(&path, certificate(2031)).unwrap();
-        let mut end = End::of(&path);
+        let mut expiry = Expiry::read(&path);
         let now: Timestamp = "2031-02-10T00:00:00Z".parse().unwrap();
         let mut warned = |hours| {
             let now = now + SignedDuration::from_hours(hours);
-            end.tell(now);
-            end.warned == Some(now)
+            expiry.report(now);
+            expiry.warned == Some(now)
         };
-        // 19 days before; 14; soon again; a day later; after the end.
-        let told = [0, 121, 130, 146, 600].map(&mut warned);
-        assert_eq!(told, [false, true, false, true, true]);
+        // 19 days before; 14 days; too soon to repeat; a day later; after the expiry.
+        let warnings = [0, 121, 130, 146, 600].map(&mut warned);
+        assert_eq!(warnings, [false, true, false, true, true]);
     }
 }

@@ -1,4 +1,4 @@
-//! `rollcall admin`: accounts, for whoever sits at the server itself.
+//! `rollcall admin`: manages accounts, for operators with access to the server.
 
 use std::{
     io::{IsTerminal, Read},
@@ -14,8 +14,11 @@ use crate::{
     boot::{self, Records},
     config::Settings,
     domain::{
-        accounts::{Actor, Role},
-        text::{Email, Name},
+        accounts::{Account, Actor},
+        employees::Employee,
+        grants::{Access, Grant, Role, Scope},
+        sites::Site,
+        text::{Code, Email, Name, SiteName},
     },
     ports::Page,
     service::accounts::NewAccount,
@@ -23,25 +26,13 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make an account
-    Create {
-        /// E-mail address to sign in with
-        #[arg(long, value_parser = Email::parse)]
-        email: Email,
-        /// How to address them
-        #[arg(long, value_parser = Name::parse, default_value = "Admin")]
-        name: Name,
-        /// What they may do
-        #[arg(long, value_enum, default_value_t = RoleArgument::Admin)]
-        role: RoleArgument,
-        #[command(flatten)]
-        password: PasswordArguments,
-    },
-    /// List the accounts
+    /// Add an account
+    Add(AddArguments),
+    /// List the accounts and what they may do
     List,
     /// Set a new password and end all sessions of the account
     ResetPassword {
-        /// E-mail address of the account
+        /// Email address of the account
         #[arg(long, value_parser = Email::parse)]
         email: Email,
         #[command(flatten)]
@@ -49,14 +40,39 @@ pub(super) enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+pub(super) struct AddArguments {
+    /// Email address to sign in with
+    #[arg(value_parser = Email::parse)]
+    email: Email,
+    /// How to address them; by default, the name of the employee or the role
+    #[arg(long, value_parser = Name::parse)]
+    name: Option<Name>,
+    /// What they may do
+    #[arg(long, value_enum, default_value_t = RoleArgument::Admin)]
+    role: RoleArgument,
+    /// Name of a site that a manager or viewer is limited to; may be repeated
+    #[arg(long, value_parser = SiteName::parse)]
+    site: Vec<SiteName>,
+    /// Code of the employee whom the account belongs to, who may read their own records; required
+    /// for the role employee
+    #[arg(long, value_parser = Code::parse)]
+    employee: Option<Code>,
+    #[command(flatten)]
+    password: PasswordArguments,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum RoleArgument {
-    /// Everything
+    /// May do everything
     Admin,
-    /// Reads, adds and changes people, looks at kept pictures; enrolls no faces, manages no devices, cameras or accounts
+    /// May read, add and change people, and view kept pictures, but not enroll faces or manage
+    /// devices, cameras and accounts
     Manager,
-    /// Reads
+    /// May only read
     Viewer,
+    /// Reads the own record, punches and description of the enrolled face
+    Employee,
 }
 
 impl From<RoleArgument> for Role {
@@ -65,13 +81,79 @@ impl From<RoleArgument> for Role {
             RoleArgument::Admin => Role::Admin,
             RoleArgument::Manager => Role::Manager,
             RoleArgument::Viewer => Role::Viewer,
+            RoleArgument::Employee => Role::Employee,
         }
     }
 }
 
+impl AddArguments {
+    /// Returns what the account may do, and the employee whom it belongs to.
+    async fn access(&self, records: &Records) -> Result<(Access, Option<Employee>), Failure> {
+        let employee = match &self.employee {
+            Some(code) => Some(find_employee(records, code).await?),
+            None => None,
+        };
+        let role = Role::from(self.role);
+        let mut scopes = Vec::new();
+        for name in &self.site {
+            scopes.push(Scope::Site(find_site(records, name).await?.id));
+        }
+        if scopes.is_empty() {
+            scopes.push(match role {
+                Role::Employee => Scope::Own,
+                Role::Admin | Role::Manager | Role::Viewer => Scope::Everything,
+            });
+        }
+        let own = employee
+            .iter()
+            .map(|_| Grant::new(Role::Employee, Scope::Own));
+        let grants = scopes.into_iter().map(|scope| Grant::new(role, scope));
+        let grants: Vec<_> = grants
+            .chain(own)
+            .collect::<Result<_, _>>()
+            .map_err(refused)?;
+        if matches!(role, Role::Employee) && employee.is_none() {
+            return Err(Failure::Refused(
+                "the role employee needs an employee: name one with --employee CODE".to_owned(),
+            ));
+        }
+        let id = employee.as_ref().map(|employee| employee.id);
+        Ok((Access::new(id, grants).map_err(refused)?, employee))
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+async fn find_employee(records: &Records, code: &Code) -> Result<Employee, Failure> {
+    let employee = records.stores.employees.find_by_code(code).await?;
+    employee.ok_or_else(|| {
+        refused(format!(
+            "no employee has the code {code}: the page People shows the codes"
+        ))
+    })
+}
+
+async fn find_site(records: &Records, name: &SiteName) -> Result<Site, Failure> {
+    if let Some(site) = records.stores.sites.find_by_name(name).await? {
+        return Ok(site);
+    }
+    let sites = records.stores.sites.all().await?;
+    let present = sites.iter().filter(|site| site.removed_at.is_none());
+    let names: Vec<_> = present.map(|site| site.name.as_str()).collect();
+    Err(refused(match names[..] {
+        [] => format!("no site is called {name}: there is no site yet, start the service once"),
+        _ => format!(
+            "no site is called {name}: choose one of {}",
+            names.join(", ")
+        ),
+    }))
+}
+
 #[derive(Debug, Args)]
 pub(super) struct PasswordArguments {
-    /// Read the password from standard input instead of asking for it
+    /// Read the password from standard input instead of prompting for it
     #[arg(long)]
     password_stdin: bool,
 }
@@ -85,12 +167,13 @@ impl PasswordArguments {
         }
         if !std::io::stdin().is_terminal() {
             return Err(Failure::Refused(
-                "there is no terminal to ask for the password on: use --password-stdin".to_owned(),
+                "cannot prompt for the password without a terminal: use --password-stdin"
+                    .to_owned(),
             ));
         }
         let ask = |prompt| rpassword::prompt_password(prompt).map(SecretString::from);
         let password = ask("Password: ")?;
-        if ask("Once more: ")?.expose_secret() != password.expose_secret() {
+        if ask("Repeat it: ")?.expose_secret() != password.expose_secret() {
             return Err(Failure::Refused("the two passwords differ".to_owned()));
         }
         Ok(password)
@@ -100,28 +183,17 @@ impl PasswordArguments {
 pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Failure> {
     super::block_on(async {
         match command {
-            Command::Create {
-                email,
-                name,
-                role,
-                password,
-            } => {
-                let password = password.read()?;
+            Command::Add(arguments) => {
+                let password = arguments.password.read()?;
                 let records = boot::records(settings).await?;
-                let new = NewAccount {
-                    email,
-                    name,
-                    password,
-                    role: role.into(),
-                };
-                let done = create(&records, new).await;
-                records.stores.health.close().await;
+                let done = add(&records, arguments, password).await;
+                records.stores.engine.close().await;
                 done
             }
             Command::List => {
                 let records = boot::records(settings).await?;
                 let done = list(&records).await;
-                records.stores.health.close().await;
+                records.stores.engine.close().await;
                 done
             }
             Command::ResetPassword { email, password } => {
@@ -131,19 +203,20 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
                     .accounts
                     .reset_password(Actor::Operator, &email, password)
                     .await;
-                records.stores.health.close().await;
+                records.stores.engine.close().await;
                 done?;
-                println!("{email} has a new password; all its sessions have ended");
+                println!("{email} has a new password; all sessions of the account have ended");
                 Ok(ExitCode::SUCCESS)
             }
         }
     })
 }
 
-/// Accounts in a page of the list.
+/// Number of accounts in a page.
 const PAGE: usize = 200;
 
 async fn list(records: &Records) -> Result<ExitCode, Failure> {
+    let sites = records.stores.sites.all().await?;
     let mut page = Page {
         after: None,
         limit: PAGE,
@@ -151,7 +224,7 @@ async fn list(records: &Records) -> Result<ExitCode, Failure> {
     loop {
         let accounts = records.stores.accounts.list(&page).await?;
         for account in &accounts {
-            // The newest first; sessions that were ended are not kept.
+            // Newest first; ended sessions are not kept.
             let sessions = records.accounts.sessions(account.id).await?;
             let signed_in = match sessions.first() {
                 Some(session) => {
@@ -160,11 +233,10 @@ async fn list(records: &Records) -> Result<ExitCode, Failure> {
                 None => "not signed in".to_owned(),
             };
             let state = if account.active { "" } else { ", disabled" };
+            let grants = describe(records, &sites, account).await?;
             println!(
-                "{}\t{}\t{}{state}\t{signed_in}",
-                account.email,
-                account.name,
-                account.role.as_str()
+                "{}\t{}\t{grants}{state}\t{signed_in}",
+                account.email, account.name
             );
         }
         page.after = accounts.last().map(|last| last.id);
@@ -174,17 +246,70 @@ async fn list(records: &Records) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn create(records: &Records, new: NewAccount) -> Result<ExitCode, Failure> {
-    let account = if new.role == Role::Admin && records.accounts.needs_setup().await? {
-        // Ends the offer of the set-up link as well.
+/// Describes what an account may do, such as `manager of Harbor, employee E7`.
+async fn describe(records: &Records, sites: &[Site], account: &Account) -> Result<String, Failure> {
+    let employee = match account.access.employee() {
+        Some(id) => records.stores.employees.find(id).await?,
+        None => None,
+    };
+    let grant = |grant: Grant| match grant.scope() {
+        Scope::Everything => grant.role().to_string(),
+        Scope::Site(id) => {
+            let site = sites.iter().find(|site| site.id == id);
+            let name = site.map_or_else(|| id.to_string(), |site| site.name.to_string());
+            format!("{} of {name}", grant.role())
+        }
+        Scope::Own => {
+            let code = employee.as_ref().map(|employee| employee.code.as_str());
+            format!("{} {}", grant.role(), code.unwrap_or("unknown"))
+        }
+    };
+    let grants: Vec<_> = account.access.grants().map(grant).collect();
+    Ok(match grants[..] {
+        [] => "nothing".to_owned(),
+        _ => grants.join(", "),
+    })
+}
+
+async fn add(
+    records: &Records,
+    arguments: AddArguments,
+    password: SecretString,
+) -> Result<ExitCode, Failure> {
+    let (access, employee) = arguments.access(records).await?;
+    let name = arguments
+        .name
+        .or_else(|| employee.map(|employee| employee.name));
+    let name = match name {
+        Some(name) => name,
+        None => Name::parse(match arguments.role {
+            RoleArgument::Admin => "Admin",
+            RoleArgument::Manager => "Manager",
+            RoleArgument::Viewer => "Viewer",
+            RoleArgument::Employee => "Employee",
+        })
+        .map_err(refused)?,
+    };
+    let new = NewAccount {
+        email: arguments.email,
+        name,
+        password,
+        access,
+    };
+    let first = records.accounts.needs_setup().await?;
+    if first && new.access != Access::admin() {
+        return Err(refused("the first account must be that of an admin"));
+    }
+    let account = if first {
+        // Also invalidates the setup link.
         records.accounts.create_first(new).await?.ok_or_else(|| {
-            Failure::Refused(
-                "somebody made the first account at this very moment: try again".to_owned(),
-            )
+            refused("another process has just created the first account: try again")
         })?
     } else {
         records.accounts.create(Actor::Operator, new).await?
     };
-    println!("{} can sign in as {}", account.email, account.role.as_str());
+    let sites = records.stores.sites.all().await?;
+    let grants = describe(records, &sites, &account).await?;
+    println!("{} can sign in as {grants}", account.email);
     Ok(ExitCode::SUCCESS)
 }

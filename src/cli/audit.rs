@@ -1,4 +1,4 @@
-//! `rollcall audit`: who did what, for whoever sits at the server itself.
+//! `rollcall audit`: prints the audit trail.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -12,31 +12,33 @@ use super::Failure;
 use crate::{
     boot,
     config::Settings,
-    ports::{Page, Stores},
-    service::audit::{Told, Trail},
+    domain::grants::Reach,
+    ports::Page,
+    repositories::Repositories,
+    service::audit::{NamedEntry, Trail},
 };
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How many entries at most
+    /// Maximum number of entries
     #[arg(long, default_value_t = 50)]
     limit: usize,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
 
-/// Entries that are read at once.
+/// Number of entries that are read at once.
 const PAGE: usize = 200;
 
 pub(super) fn run(settings: &Settings, arguments: &Arguments) -> Result<ExitCode, Failure> {
     super::block_on(async {
-        // Only read: nothing is made, no key either.
+        // Only reads: creates neither a store nor a key.
         let stores = boot::open_present(settings).await?.stores;
         let done = print(&stores, arguments).await;
-        stores.health.close().await;
+        stores.engine.close().await;
         match done {
-            // Whoever reads has seen enough.
+            // The reader, such as `head`, has stopped reading.
             Err(Failure::Error(error)) if is_broken_pipe(&*error) => Ok(ExitCode::SUCCESS),
             done => done.map(|()| ExitCode::SUCCESS),
         }
@@ -48,46 +50,47 @@ fn is_broken_pipe(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bo
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-async fn print(stores: &Stores, arguments: &Arguments) -> Result<(), Failure> {
+async fn print(stores: &Repositories, arguments: &Arguments) -> Result<(), Failure> {
     let trail = Trail::new(stores);
     let mut out = BufWriter::new(io::stdout());
     let mut left = arguments.limit;
     let mut after = None;
     while left > 0 {
         let limit = left.min(PAGE);
-        let told = trail.list(&Page { after, limit }).await?;
-        after = told.last().map(|last| (last.entry.at, last.entry.id));
-        for one in &told {
+        let page = Page { after, limit };
+        let entries = trail.list(&Reach::Everything, &page).await?;
+        after = entries.last().map(|last| (last.entry.at, last.entry.id));
+        for entry in &entries {
             let line = match arguments.json {
-                true => as_json(one),
-                false => as_text(one),
+                true => as_json(entry),
+                false => as_text(entry),
             };
             writeln!(out, "{line}")?;
         }
-        left -= told.len();
-        if told.len() < limit {
+        left -= entries.len();
+        if entries.len() < limit {
             break;
         }
     }
     Ok(out.flush()?)
 }
 
-/// When, who, what, to whom and what else, with tabs between.
-fn as_text(Told { entry, actor_name }: &Told) -> String {
+/// Formats an entry: time, actor, action, subject and detail, separated by tabs.
+fn as_text(NamedEntry { entry, actor_name }: &NamedEntry) -> String {
     let actor = match actor_name {
         Some(name) => format!("{} {name}", entry.actor.kind()),
         None => entry.actor.to_string(),
     };
     let at = format!("{:.3}", entry.at);
     let fields = [&at, &actor, &entry.action, &entry.subject];
-    // A name that somebody gave must not look like an entry or a column of its own.
+    // A name must not look like a separate entry or column.
     let clean = |field: &String| field.replace(char::is_control, " ");
     let line: Vec<_> = fields.into_iter().chain(&entry.detail).map(clean).collect();
     line.join("\t")
 }
 
-/// As `GET /api/audit` has it.
-fn as_json(Told { entry, actor_name }: &Told) -> String {
+/// Formats an entry as `GET /api/audit` returns it.
+fn as_json(NamedEntry { entry, actor_name }: &NamedEntry) -> String {
     json!({
         "id": entry.id,
         "at": format!("{:.3}", entry.at),

@@ -1,4 +1,4 @@
-//! `rollcall backup` and `rollcall restore`: one encrypted archive of a whole site.
+//! `rollcall backup` and `rollcall restore`: one encrypted archive of everything in a store.
 
 use std::{
     fs::File,
@@ -19,18 +19,18 @@ use crate::{
     boot::{self, Opened},
     clock::{Clock, SystemClock},
     config::{self, Settings, TemplateKeys},
-    ports::Stores,
+    repositories::Repositories,
     service::{
         backup::{self, BackupError, Contents, Head},
-        copying::{self, Compared, CopyError, Refusal},
+        store_copy::{self, Compared, CopyError, Refusal},
     },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
-    /// The archive to make; it must not exist yet
+    /// The archive to create; it must not exist yet
     file: PathBuf,
-    /// Leave the template key out; without it, kept elsewhere, nobody's face can be opened again
+    /// Leave out the template key; keep it elsewhere, because without it no face can be decrypted
     #[arg(long)]
     without_key: bool,
 }
@@ -39,62 +39,70 @@ pub(super) struct Backup {
 pub(super) struct Restore {
     /// The archive
     file: PathBuf,
-    /// Only read all of it and tell what it holds
+    /// Only read the whole archive, and print its contents
     #[arg(long)]
     check: bool,
-    /// Only read all of it and print the template key in it, as TEMPLATE_KEY takes it; everything
-    /// else goes to standard error
+    /// Only read the whole archive, and print its template key in the format of TEMPLATE_KEY;
+    /// everything else goes to standard error
     #[arg(long)]
     show_key: bool,
 }
 
-/// What each guess of a passphrase costs: scrypt with N = 2^17, r = 8, which is OWASP's advice, and
-/// takes 128 MB for a moment. Fixed, so that any machine can open what any other one made.
+/// The cost of guessing a passphrase: scrypt with N = 2^17 and r = 8, as OWASP recommends, needs
+/// 128 MB. The cost is fixed, so that every machine can open an archive of any other machine.
 const WORK: u8 = 17;
 
-/// The most that is spent on an archive that the `age` tool made again, 1 GB.
+/// Maximum cost of opening an archive, for archives encrypted again with the `age` tool: 1 GB.
 const WORK_MOST: u8 = 20;
 
-/// How often a store is read that changes too much while it is.
+/// Maximum number of attempts if the store changes too much while it is read.
 const TRIES: u32 = 5;
 
-/// Makes an archive of the settings' store; the service may go on meanwhile.
+/// Creates an archive of the configured store; the service may be running.
 pub(super) fn backup(settings: &Settings, arguments: &Backup) -> Result<ExitCode, Failure> {
     let Backup { file, without_key } = arguments;
     let shown = file.display();
     if file.exists() {
-        return Err(Failure::Refused(format!("{shown} is there already")));
+        return Err(Failure::Refused(format!(
+            "{shown} already exists: choose another name"
+        )));
     }
     let passphrase = passphrase(settings, true)?;
     let keys = boot::present_keys(settings)?.filter(|_| !without_key);
-    let (draft, contents) = super::block_on_until_told(async {
+    let (draft, contents) = super::block_on_until_signal(async {
         let stores = boot::open_present(settings).await?.stores;
-        let made = whole_draft(&stores, file, &passphrase, keys.as_ref()).await;
-        stores.health.close().await;
+        let made = write_draft(&stores, file, &passphrase, keys.as_ref()).await;
+        stores.engine.close().await;
         made
     })?;
     let named = draft.persist_noclobber(file).map_err(|error| error.error);
     named.and_then(|_| File::open(folder_of(file))?.sync_all())?;
     show(&contents)?;
-    println!("{shown} is whole");
+    println!("{shown} is complete");
     if *without_key {
-        println!("The template key is not in it: keep it apart, or the faces in it are lost.");
-    } else if let lost @ 1.. = lost(keys.as_ref(), &contents) {
+        println!(
+            "It does not contain the template key: keep the key elsewhere, because the faces are lost without it."
+        );
+    } else if let missing @ 1.. = missing_keys(keys.as_ref(), &contents) {
         eprintln!(
-            "warning: there are faces in it sealed with {lost} keys that are not here, nor in it: rollcall doctor tells more"
+            "warning: it contains faces that are encrypted with {missing} missing keys; see `rollcall doctor`"
         );
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many keys there are that seal something in a backup and are not among these.
-fn lost(keys: Option<&TemplateKeys>, contents: &Contents) -> usize {
+/// Counts the keys that sealed something in a backup and are not among `keys`.
+fn missing_keys(keys: Option<&TemplateKeys>, contents: &Contents) -> usize {
     let vault = keys.map(boot::vault_with);
-    let here = |id: &&String| vault.as_ref().is_some_and(|vault| vault.has(id));
-    contents.sealed_with.iter().filter(|id| !here(id)).count()
+    let has_key = |id: &&String| vault.as_ref().is_some_and(|vault| vault.has(id));
+    contents
+        .sealed_with
+        .iter()
+        .filter(|id| !has_key(id))
+        .count()
 }
 
-/// Where a file is.
+/// Returns the folder of a file.
 fn folder_of(file: &Path) -> &Path {
     let folder = file
         .parent()
@@ -102,9 +110,9 @@ fn folder_of(file: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Writes the archive beside its place, for its owner's eyes alone; it is gone when dropped.
-async fn whole_draft(
-    stores: &Stores,
+/// Writes the archive to a temporary file in the same folder, which only its owner can read.
+async fn write_draft(
+    stores: &Repositories,
     file: &Path,
     passphrase: &SecretString,
     keys: Option<&TemplateKeys>,
@@ -117,8 +125,8 @@ async fn whole_draft(
             .tempfile_in(folder);
         let mut draft = draft.map_err(BackupError::Write)?;
         let keys = keys.map(TemplateKeys::text);
-        let head = Head::new(SystemClock.now(), stores.health.description(), keys);
-        let mut out = sealed(draft.as_file_mut(), passphrase)?;
+        let head = Head::new(SystemClock.now(), stores.engine.description(), keys);
+        let mut out = encrypting(draft.as_file_mut(), passphrase)?;
         match backup::write(stores, &head, &mut out).await {
             Ok(contents) => {
                 let ended = || {
@@ -136,8 +144,8 @@ async fn whole_draft(
     }
 }
 
-/// What is written here is compressed, and sealed with a passphrase.
-fn sealed<'a>(
+/// Returns a writer that compresses, and encrypts with a passphrase.
+fn encrypting<'a>(
     file: &'a mut File,
     passphrase: &SecretString,
 ) -> Result<GzEncoder<age::stream::StreamWriter<BufWriter<&'a mut File>>>, Failure> {
@@ -150,13 +158,13 @@ fn sealed<'a>(
     Ok(GzEncoder::new(sealed, Compression::default()))
 }
 
-fn unopened(file: &Path, cause: &dyn std::fmt::Display) -> Failure {
-    Failure::Refused(format!("{} cannot be opened: {cause}", file.display()))
+fn cannot_open(file: &Path, cause: &dyn std::fmt::Display) -> Failure {
+    Failure::Refused(format!("could not open {}: {cause}", file.display()))
 }
 
-/// Opens what [`sealed`] wrote.
-fn opened(file: &Path, input: File, passphrase: SecretString) -> Result<impl Read, Failure> {
-    let refused = |cause: &dyn std::fmt::Display| unopened(file, cause);
+/// Returns a reader of what [`encrypting`] wrote.
+fn decrypting(file: &Path, input: File, passphrase: SecretString) -> Result<impl Read, Failure> {
+    let refused = |cause: &dyn std::fmt::Display| cannot_open(file, cause);
     let mut identity = scrypt::Identity::new(passphrase);
     identity.set_max_work_factor(WORK_MOST);
     let decryptor = Decryptor::new_buffered(BufReader::new(input));
@@ -165,45 +173,48 @@ fn opened(file: &Path, input: File, passphrase: SecretString) -> Result<impl Rea
             refused(&cause)
         }
         _ => Failure::Refused(format!(
-            "{} is no backup of Rollcall, or is cut off at the beginning",
+            "{} is not a backup of Rollcall, or is truncated near its beginning",
             file.display()
         )),
     })?;
     let plain = decryptor.decrypt(iter::once(&identity as &dyn age::Identity));
     let plain = plain.map_err(|cause| match cause {
-        age::DecryptError::DecryptionFailed => refused(&"another passphrase made it"),
+        age::DecryptError::DecryptionFailed => refused(&"the passphrase is wrong"),
         cause => refused(&cause),
     })?;
     Ok(GzDecoder::new(plain))
 }
 
-/// Reads an archive, all of it, and then brings the settings' store to what it holds.
+/// Reads a whole archive, then writes its records to the configured store.
 pub(super) fn restore(settings: &Settings, arguments: &Restore) -> Result<ExitCode, Failure> {
     let file = &arguments.file;
-    let input = File::open(file).map_err(|cause| unopened(file, &cause))?;
+    let input = File::open(file).map_err(|cause| cannot_open(file, &cause))?;
     let passphrase = passphrase(settings, false)?;
-    let reads = arguments.check || arguments.show_key;
-    if !reads && boot::in_use(settings)? {
+    let only_reads = arguments.check || arguments.show_key;
+    if !only_reads && boot::in_use(settings)? {
         return Err(Failure::Refused(format!(
             "{} is in use: stop the service first",
             boot::database(settings).display()
         )));
     }
-    super::block_on_until_told(async {
-        let input = opened(file, input, passphrase)?;
-        let folder = between(settings)?;
+    // Outlives the runtime: after a signal, threads of the store may still write to the folder until
+    // the runtime has ended, and what they write must be deleted too.
+    let mut staging = None;
+    super::block_on_until_signal(async {
+        let input = decrypting(file, input, passphrase)?;
+        let folder = staging.insert(staging_folder(settings)?);
         let url = format!("sqlite://{}/", folder.path().display()).into();
-        let between = boot::open_url(settings, &url, true).await?.stores;
-        let done = restore_over(settings, arguments, input, &between).await;
-        between.health.close().await;
+        let staging = boot::open_url(settings, &url, true).await?.stores;
+        let done = restore_via(settings, arguments, input, &staging).await;
+        staging.engine.close().await;
         done
     })
 }
 
-/// A folder for what has been read and not been checked to its end: faces are sealed in it, and
-/// passwords hashed. Gone when dropped. Beside the data, where there is room; elsewhere memory may
-/// stand behind a folder for what is temporary.
-fn between(settings: &Settings) -> Result<TempDir, Failure> {
+/// Creates a temporary folder for the records of an archive until the whole archive is checked. In
+/// it, faces are encrypted and passwords hashed. It is in the data folder, which has enough space,
+/// while the system's temporary folder may be in memory.
+fn staging_folder(settings: &Settings) -> Result<TempDir, Failure> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".rollcall-restore-");
     let data = &settings.store.data_dir;
@@ -213,138 +224,143 @@ fn between(settings: &Settings) -> Result<TempDir, Failure> {
     })
 }
 
-async fn restore_over(
+async fn restore_via(
     settings: &Settings,
     arguments: &Restore,
     input: impl Read,
-    between: &Stores,
+    staging: &Repositories,
 ) -> Result<ExitCode, Failure> {
-    let (head, contents) = backup::read(BufReader::new(input), between).await?;
-    let whole = format!("{} is whole: {head}", arguments.file.display());
-    let keys = of_backup(&head)?;
+    let (head, contents) = backup::read(BufReader::new(input), staging).await?;
+    let complete = format!("{} is complete: {head}", arguments.file.display());
+    let keys = keys_of(&head)?;
     if arguments.show_key {
-        eprintln!("{whole}");
-        let missing = || Failure::Refused("the template key is not in it".to_owned());
+        eprintln!("{complete}");
+        let missing =
+            || Failure::Refused("the archive does not contain the template key".to_owned());
         let keys = keys.ok_or_else(missing)?;
         println!("{}", keys.text().expose_secret());
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{whole}");
+    println!("{complete}");
     show(&contents)?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
-    let put = missing_here(settings, keys.as_ref())?;
+    let new_keys = keys_to_add(settings, keys.as_ref())?;
     let Opened { stores, warnings } = boot::open_store(settings).await?;
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    let target = stores.health.description();
-    let done = bring(between, &stores).await;
-    stores.health.close().await;
+    let target = stores.engine.description();
+    let done = copy_and_compare(staging, &stores).await;
+    stores.engine.close().await;
     done?;
     println!(
-        "{target} holds what the backup holds. Sessions are in no backup: people sign in again."
+        "{target} contains everything in the backup. Backups contain no sessions: people must sign in again."
     );
-    if let Some(keys) = put {
+    if let Some(keys) = new_keys {
         boot::make_data_dir(&settings.store.data_dir)?;
         let file = boot::key_file(settings);
         keys.create(&file)?;
-        println!("its template key was put into {}", file.display());
-    }
-    if lost(boot::present_keys(settings)?.as_ref(), &contents) > 0 {
         println!(
-            "Before you start the service: put the template key back that opens the faces (docs/OPERATIONS.md)."
+            "the template key of the backup was written to {}",
+            file.display()
+        );
+    }
+    if missing_keys(boot::present_keys(settings)?.as_ref(), &contents) > 0 {
+        println!(
+            "Before you start the service, restore the template key that decrypts the faces (docs/OPERATIONS.md)."
         );
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_backup(head: &Head) -> Result<Option<TemplateKeys>, Failure> {
+/// Returns the template keys in a backup.
+fn keys_of(head: &Head) -> Result<Option<TemplateKeys>, Failure> {
     let parse = |keys: &SecretString| {
         TemplateKeys::parse(keys.expose_secret())
-            .ok_or_else(|| Failure::Refused("the backup's template key is damaged".to_owned()))
+            .ok_or_else(|| Failure::Refused("the template key in the backup is damaged".to_owned()))
     };
     head.keys.as_ref().map(parse).transpose()
 }
 
-/// The backup's keys, if there are none here. Refuses a site with others: its faces, or the
-/// backup's, would be lost.
-fn missing_here<'a>(
+/// Returns the backup's keys if the installation has none. Fails if it has others, because either
+/// its faces or those of the backup would be lost.
+fn keys_to_add<'a>(
     settings: &Settings,
     keys: Option<&'a TemplateKeys>,
 ) -> Result<Option<&'a TemplateKeys>, Failure> {
     let Some(keys) = keys else { return Ok(None) };
     match boot::present_keys(settings)? {
-        Some(here) if here.open_all_of(keys) => Ok(None),
+        Some(present) if present.open_all_of(keys) => Ok(None),
         None => Ok(Some(keys)),
         Some(_) => {
-            let here = match &settings.privacy.template_key {
+            let present = match &settings.privacy.template_key {
                 Some(_) => "TEMPLATE_KEY".to_owned(),
                 None => boot::key_file(settings).display().to_string(),
             };
             Err(Failure::Refused(format!(
-                "{here} does not open what the backup's template key sealed; nothing was restored. Print that key with --show-key, and add it to {here} after a comma; or put it in its place, if nothing is sealed with that yet"
+                "{present} cannot decrypt what the backup's template key encrypted; nothing was restored. Print that key with --show-key and add it to {present} after a comma, or replace {present} with it if nothing is encrypted with {present} yet"
             )))
         }
     }
 }
 
-/// What a store refuses, in words of a backup.
-fn not_copied(target: &str, error: CopyError) -> Failure {
-    let (holds, written) = match &error {
+/// Explains an error of the copy for the restore of a backup.
+fn not_restored(target: &str, error: CopyError) -> Failure {
+    let (problem, written) = match &error {
         CopyError::Refused(Refusal::Foreign { kind, count, .. }) => (
             format!(
-                "holds {count} {} that the backup does not have",
-                kind.plural()
+                "contains {count} {} that the backup does not have",
+                kind.many()
             ),
             "nothing was written",
         ),
         CopyError::Refused(Refusal::Differs { kind, count, .. }) => (
             format!(
-                "holds {count} {} that differ from the backup's",
-                kind.plural()
+                "contains {count} {} that differ from those in the backup",
+                kind.many()
             ),
             "nothing was written",
         ),
         CopyError::Taken { kind, id } => (
             format!(
-                "has a value of the backup's {} {id} elsewhere",
-                kind.singular()
+                "already has a unique value of the {} {id} in the backup",
+                kind.one
             ),
-            "what was restored stays",
+            "records that were already restored stay",
         ),
         CopyError::Target(cause) => {
             return Failure::Refused(format!(
-                "{target}: {cause}; what was restored stays, and the same command goes on from there"
+                "{target}: {cause}; records that were already restored stay, and the same command continues from there"
             ));
         }
         _ => return error.into(),
     };
     Failure::Refused(format!(
-        "{target} {holds}; {written}. To restore needs an empty store: a fresh DATA_DIR or database, in which the service was never started; or an earlier state of the same site"
+        "{target} {problem}; {written}. A restore needs an empty store (a fresh DATA_DIR or database, with which the service was never started), or an earlier state of the same installation"
     ))
 }
 
-/// Brings the target to what the source holds, and makes sure of it.
-async fn bring(source: &Stores, target: &Stores) -> Result<(), Failure> {
-    let copied = copying::copy(source, target, |_| {}).await;
-    copied.map_err(|error| not_copied(&target.health.description(), error))?;
-    let compared = copying::compare(source, target).await?;
+/// Copies the source to the target, and checks that they are the same.
+async fn copy_and_compare(source: &Repositories, target: &Repositories) -> Result<(), Failure> {
+    let copied = store_copy::copy(source, target, |_| {}).await;
+    copied.map_err(|error| not_restored(&target.engine.description(), error))?;
+    let compared = store_copy::compare(source, target).await?;
     match compared.iter().all(Compared::same) {
         true => Ok(()),
-        false => Err(Failure::Refused("the store does not hold what the backup holds, because somebody wrote to it meanwhile: stop the service, empty the store and restore again".to_owned())),
+        false => Err(Failure::Refused("the store differs from the backup, because it was used during the restore: stop the service, empty the store and restore again".to_owned())),
     }
 }
 
-/// `BACKUP_PASSPHRASE`, or what is typed; twice for a new archive.
+/// Returns `BACKUP_PASSPHRASE`, or prompts for the passphrase; twice for a new archive.
 fn passphrase(settings: &Settings, new: bool) -> Result<SecretString, Failure> {
     if let Some(given) = &settings.privacy.backup_passphrase {
         return Ok(given.clone());
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::Refused(
-            "no passphrase: set BACKUP_PASSPHRASE, or BACKUP_PASSPHRASE_FILE to a file that holds it, or run this in a terminal".to_owned(),
+            "there is no passphrase: set BACKUP_PASSPHRASE, set BACKUP_PASSPHRASE_FILE to a file that contains it, or run this in a terminal".to_owned(),
         ));
     }
     let ask = |prompt| rpassword::prompt_password(prompt).map(SecretString::from);
@@ -352,7 +368,7 @@ fn passphrase(settings: &Settings, new: bool) -> Result<SecretString, Failure> {
     let typed = config::parse_passphrase(typed.expose_secret().trim()).ok_or_else(|| {
         Failure::Refused("the passphrase must have at least 12 characters".to_owned())
     })?;
-    if new && ask("Once more: ")?.expose_secret().trim() != typed.expose_secret() {
+    if new && ask("Repeat it: ")?.expose_secret().trim() != typed.expose_secret() {
         return Err(Failure::Refused("the two passphrases differ".to_owned()));
     }
     Ok(typed)
@@ -361,7 +377,7 @@ fn passphrase(settings: &Settings, new: bool) -> Result<SecretString, Failure> {
 fn show(contents: &Contents) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for (kind, count) in contents.counts.iter().filter(|(_, count)| *count > 0) {
-        writeln!(out, "{:>16}  {count}", kind.plural())?;
+        writeln!(out, "{:>16}  {count}", kind.many())?;
     }
     Ok(())
 }

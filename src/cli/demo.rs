@@ -1,5 +1,5 @@
-//! `rollcall demo`: the main job, end to end, over the HTTP API of a service of its own that
-//! listens on loopback and keeps its data in a temporary folder.
+//! `rollcall demo`: shows the main workflow end to end, over the HTTP API of a service that listens
+//! on loopback and stores its data in a temporary folder.
 
 use std::{
     collections::BTreeMap,
@@ -8,6 +8,10 @@ use std::{
 };
 
 use jiff::{Zoned, tz::TimeZone};
+use reqwest::blocking::{
+    Client as HttpClient, RequestBuilder,
+    multipart::{Form, Part},
+};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -17,10 +21,10 @@ use crate::{
     boot::Running,
     clock::{Clock, SystemClock},
     config::{Environment, NotUnicode, Settings, Source},
-    telemetry,
+    http_client, telemetry,
 };
 
-/// Official portraits in the public domain, see tests/fixtures/faces/README.md.
+/// Official portraits in the public domain; see tests/fixtures/faces/README.md.
 mod portraits {
     pub const OBAMA: &[&[u8]] = &[
         include_bytes!("../../tests/fixtures/faces/obama.jpg"),
@@ -33,7 +37,8 @@ mod portraits {
 
 const COOLDOWN: Duration = Duration::from_secs(8);
 
-/// The demo's own settings. Of the environment only what says which models run, and how.
+/// The settings of the demo. Only those for models, the engine and the log come from the
+/// environment.
 struct DemoSource(BTreeMap<&'static str, String>);
 
 impl Source for DemoSource {
@@ -57,7 +62,7 @@ impl Source for DemoSource {
 
 impl DemoSource {
     fn new(folder: &std::path::Path) -> Self {
-        // Half a day away, so that no workday ends in the middle of the demo.
+        // Half a day from now, so that no workday ends during the demo.
         let hour = Zoned::new(SystemClock.now(), TimeZone::UTC).hour();
         Self(BTreeMap::from([
             ("DATA_DIR", folder.display().to_string()),
@@ -79,7 +84,7 @@ pub(super) fn run() -> Result<ExitCode, Failure> {
         let begin = Instant::now();
         let running = Running::start(&settings).await?;
         println!(
-            "A service of its own, in a temporary folder, started in {} ms:",
+            "Started a service in a temporary folder, in {} ms:",
             begin.elapsed().as_millis()
         );
         for (what, line) in running
@@ -92,20 +97,20 @@ pub(super) fn run() -> Result<ExitCode, Failure> {
         let token = running
             .setup_token
             .clone()
-            .ok_or_else(|| unexpected("no set-up token"))?;
+            .ok_or_else(|| unexpected("there is no setup token"))?;
         let base = format!("http://{}", running.address);
-        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let play = async {
             let played =
                 tokio::task::spawn_blocking(move || play(&base, token.expose_secret())).await;
             stop.cancel();
             played
         };
-        let (served, played) = tokio::join!(running.serve(stop.clone(), hurry), play);
+        let (served, played) = tokio::join!(running.serve(stop.clone(), abort), play);
         played??;
         served?;
         println!(
-            "\nAll as it should be, in {:.1} s.",
+            "\nThe demo succeeded in {:.1} s.",
             begin.elapsed().as_secs_f32()
         );
         Ok(ExitCode::SUCCESS)
@@ -113,11 +118,11 @@ pub(super) fn run() -> Result<ExitCode, Failure> {
 }
 
 fn unexpected(what: impl Into<String>) -> Failure {
-    Failure::Refused(format!("the demo did not go as it should: {}", what.into()))
+    Failure::Refused(format!("the demo failed: {}", what.into()))
 }
 
 fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
-    let mut client = Client::new(base);
+    let mut client = Client::new(base)?;
 
     println!("\nSetting up");
     let admin = json!({
@@ -125,7 +130,7 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
     });
     let answer = client.json("/api/setup", &admin)?;
     answer.expect(201)?;
-    answer.tell("the first admin signs in");
+    answer.print("created the first admin, who is signed in");
 
     println!("\nEnrolling");
     client.enroll("Barack Obama", "44", portraits::OBAMA)?;
@@ -134,7 +139,7 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
     println!("\nPairing a kiosk");
     let answer = client.json("/api/devices", &json!({"name": "Front door"}))?;
     answer.expect(201)?;
-    answer.tell("it gets a token of its own");
+    answer.print("the kiosk received its own token");
     let kiosk = Kiosk {
         client: &client,
         token: answer.text("/token")?,
@@ -147,8 +152,8 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
         .expect_text("/outcome", "punched")?
         .expect_text("/punch/kind", "in")?;
     came.expect_text("/name", "Barack Obama")?;
-    came.tell(&format!(
-        "a photo that was never enrolled: {}",
+    came.print(&format!(
+        "a photo that was not enrolled: {}",
         came.numbers("Barack Obama, in")
     ));
 
@@ -156,16 +161,16 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
     again
         .expect(200)?
         .expect_text("/punch/id", &came.text("/punch/id")?)?;
-    again.tell("the network fails and the kiosk sends it again: the same punch is answered");
+    again.print("the network fails and the kiosk retries: the response is the same punch");
 
     let soon = kiosk.punch(portraits::OBAMA_AT_THE_KIOSK, "a second later")?;
     soon.expect(200)?.expect_text("/outcome", "cooldown")?;
-    soon.tell("he stays in front of the camera: cooldown, no second punch");
+    soon.print("he stays in front of the camera: cooldown, no second punch");
 
     let stranger = kiosk.punch(portraits::HOPPER, "a stranger")?;
     stranger.expect(200)?.expect_text("/outcome", "nobody")?;
-    stranger.tell(&format!(
-        "somebody who is not enrolled: {}",
+    stranger.print(&format!(
+        "a person who is not enrolled: {}",
         stranger.numbers("nobody")
     ));
 
@@ -174,8 +179,8 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
         .expect(201)?
         .expect_text("/name", "Joe Biden")?
         .expect_text("/punch/kind", "in")?;
-    colleague.tell(&format!(
-        "the other one: {}",
+    colleague.print(&format!(
+        "a colleague: {}",
         colleague.numbers("Joe Biden, in")
     ));
 
@@ -188,12 +193,12 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
     left.expect(201)?
         .expect_text("/punch/kind", "out")?
         .expect_text("/name", "Barack Obama")?;
-    left.tell(&format!(
+    left.print(&format!(
         "after the cooldown: {}",
         left.numbers("Barack Obama, out")
     ));
 
-    println!("\nThe day, as the desk sees it");
+    println!("\nThe day on the desk");
     let day = client.get("/api/punches")?;
     day.expect(200)?;
     let punches = day
@@ -204,13 +209,16 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
         .unwrap_or_default();
     let mut seen = Vec::new();
     for punch in punches.iter().rev() {
-        let text = |field: &str| punch[field].as_str().unwrap_or_default().to_owned();
+        let text = |field: &str| {
+            let value = punch.pointer(&format!("/{field}"));
+            value.and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         let time = text("at").get(11..19).unwrap_or_default().to_owned();
         println!(
             "  {time} UTC  {:<14} {:<4} {}",
             text("name"),
             text("kind"),
-            text("device_name")
+            text("origin/name")
         );
         seen.push((text("name"), text("kind")));
     }
@@ -227,7 +235,7 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(unexpected(format!(
-            "the day should be {wanted:?}, it is {seen:?}"
+            "the punches should be {wanted:?}, but are {seen:?}"
         )))
     }
 }
@@ -240,130 +248,83 @@ struct Kiosk<'a> {
 
 impl Kiosk<'_> {
     fn punch(&self, photo: &'static [u8], key: &str) -> Result<Answer, Failure> {
-        let request = self
-            .client
-            .post("/api/punches")
-            .header("content-type", "image/jpeg")
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("idempotency-key", key.replace(' ', "-"));
-        self.client.send(request, photo)
+        let request = self.client.post("/api/punches");
+        Answer::to(
+            request
+                .header("content-type", "image/jpeg")
+                .bearer_auth(&self.token)
+                .header("idempotency-key", key.replace(' ', "-"))
+                .body(photo),
+        )
     }
 }
 
-/// A browser of sorts: keeps the session cookie.
+/// A simple HTTP client that stores the session cookie.
 struct Client {
     base: String,
-    agent: ureq::Agent,
+    http: HttpClient,
     cookie: String,
 }
 
 impl Client {
-    fn new(base: &str) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .new_agent();
-        Self {
+    fn new(base: &str) -> Result<Self, Failure> {
+        let http = http_client::blocking()
+            .timeout(Duration::from_secs(60))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
             base: base.to_owned(),
-            agent,
+            http,
             cookie: String::new(),
-        }
+        })
     }
 
     fn get(&self, path: &str) -> Result<Answer, Failure> {
-        let begin = Instant::now();
-        let answer = self
-            .agent
-            .get(format!("{}{path}", self.base))
-            .header("cookie", &self.cookie)
-            .call()?;
-        Answer::read(answer, begin)
+        let request = self.http.get(format!("{}{path}", self.base));
+        Answer::to(request.header("cookie", &self.cookie))
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base))
     }
 
     fn json(&mut self, path: &str, body: &Value) -> Result<Answer, Failure> {
-        let request = self
-            .post(path)
-            .header("content-type", "application/json")
-            .header("cookie", &self.cookie);
-        let answer = self.send(request, body.to_string().as_bytes())?;
+        let request = self.post(path).header("cookie", &self.cookie);
+        let answer = Answer::to(request.json(body))?;
         if let Some(cookie) = &answer.cookie {
             self.cookie.clone_from(cookie);
         }
         Ok(answer)
     }
 
-    fn enroll(&mut self, name: &str, code: &str, photos: &[&[u8]]) -> Result<(), Failure> {
+    fn enroll(&mut self, name: &str, code: &str, photos: &[&'static [u8]]) -> Result<(), Failure> {
         let employee = self.json("/api/employees", &json!({"name": name, "code": code}))?;
         let id = employee.expect(201)?.text("/id")?;
-        let mut form = Form::default();
-        form.part("name=\"employee\"", None, id.as_bytes());
-        form.part("name=\"consent\"", None, b"true");
+        let mut form = Form::new().text("employee", id).text("consent", "true");
         for photo in photos {
-            form.part(
-                "name=\"photo\"; filename=\"photo.jpg\"",
-                Some("image/jpeg"),
-                photo,
-            );
+            let part = Part::bytes(*photo).file_name("photo.jpg");
+            form = form.part("photo", part.mime_str("image/jpeg")?);
         }
-        let request = self
-            .post("/api/enroll")
-            .header(
-                "content-type",
-                format!("multipart/form-data; boundary={BOUNDARY}"),
-            )
-            .header("cookie", &self.cookie);
-        let answer = self.send(request, &form.finish())?;
+        let request = self.post("/api/enroll").header("cookie", &self.cookie);
+        let answer = Answer::to(request.multipart(form))?;
         answer.expect(201)?;
         let templates = answer.body["templates"].as_u64().unwrap_or_default();
         if templates != photos.len() as u64 {
             return Err(unexpected(format!(
-                "{} photos of {name} made {templates} templates",
+                "{} photos of {name} gave {templates} templates",
                 photos.len()
             )));
         }
-        answer.tell(&format!(
+        answer.print(&format!(
             "{name}, from {} photo{}",
             photos.len(),
             if photos.len() == 1 { "" } else { "s" }
         ));
         Ok(())
     }
-
-    fn send(&self, request: ureq::http::request::Builder, body: &[u8]) -> Result<Answer, Failure> {
-        let begin = Instant::now();
-        Answer::read(self.agent.run(request.body(body)?)?, begin)
-    }
-
-    fn post(&self, path: &str) -> ureq::http::request::Builder {
-        ureq::http::Request::post(format!("{}{path}", self.base))
-    }
 }
 
-const BOUNDARY: &str = "rollcall-demo-boundary";
-
-/// A multipart form.
-#[derive(Default)]
-struct Form(Vec<u8>);
-
-impl Form {
-    fn part(&mut self, disposition: &str, kind: Option<&str>, content: &[u8]) {
-        let kind = kind.map_or(String::new(), |kind| format!("content-type: {kind}\r\n"));
-        let head =
-            format!("--{BOUNDARY}\r\ncontent-disposition: form-data; {disposition}\r\n{kind}\r\n");
-        self.0.extend_from_slice(head.as_bytes());
-        self.0.extend_from_slice(content);
-        self.0.extend_from_slice(b"\r\n");
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.0
-            .extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-        self.0
-    }
-}
-
-/// What the service answered, and how long it took.
+/// A response of the service, with its duration.
 struct Answer {
     status: u16,
     cookie: Option<String>,
@@ -372,15 +333,18 @@ struct Answer {
 }
 
 impl Answer {
-    fn read(mut answer: ureq::http::Response<ureq::Body>, begin: Instant) -> Result<Self, Failure> {
+    /// Sends a request and reads the answer to it.
+    fn to(request: RequestBuilder) -> Result<Self, Failure> {
+        let begin = Instant::now();
+        let answer = request.send()?;
         let cookie = answer
             .headers()
             .get("set-cookie")
             .and_then(|value| value.to_str().ok()?.split(';').next().map(str::to_owned));
-        let text = answer.body_mut().read_to_string()?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let status = answer.status().as_u16();
+        let body = serde_json::from_str(&answer.text()?).unwrap_or(Value::Null);
         Ok(Self {
-            status: answer.status().as_u16(),
+            status,
             cookie,
             body,
             took: begin.elapsed(),
@@ -392,7 +356,7 @@ impl Answer {
             Ok(self)
         } else {
             Err(unexpected(format!(
-                "the answer should be {status}, it is {} {}",
+                "the response should be {status}, but is {} {}",
                 self.status, self.body
             )))
         }
@@ -411,23 +375,23 @@ impl Answer {
     fn text(&self, pointer: &str) -> Result<String, Failure> {
         let text = self.body.pointer(pointer).and_then(Value::as_str);
         text.map(str::to_owned)
-            .ok_or_else(|| unexpected(format!("no {pointer} in the answer")))
+            .ok_or_else(|| unexpected(format!("the response has no {pointer}")))
     }
 
-    /// What was decided, and on which numbers.
+    /// Formats the decision with its numbers.
     fn numbers(&self, decision: &str) -> String {
         match (
             self.body["similarity"].as_f64(),
             self.body["threshold"].as_f64(),
         ) {
             (Some(similarity), Some(threshold)) => {
-                format!("{decision} (similarity {similarity:.3}, needed {threshold:.3})")
+                format!("{decision} (similarity {similarity:.3}, threshold {threshold:.3})")
             }
             _ => decision.to_owned(),
         }
     }
 
-    fn tell(&self, what: &str) {
+    fn print(&self, what: &str) {
         println!("  {:>5} ms  {what}", self.took.as_millis());
     }
 }

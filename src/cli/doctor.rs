@@ -1,5 +1,5 @@
-//! `rollcall doctor`: prints the configuration, secrets hidden, and checks everything that the
-//! service stands on. Changes nothing.
+//! `rollcall doctor`: prints the configuration, with secrets hidden, and checks everything that the
+//! service needs. Changes nothing.
 
 use std::{
     fs,
@@ -19,7 +19,12 @@ use crate::{
     boot::{self, Shared},
     clock::{Clock, SystemClock},
     config::{ConfigError, Environment, Settings, Shown, StoreKind, TemplateKeys},
-    domain::{cameras::Camera, text::StreamName},
+    domain::{
+        cameras::Camera,
+        self_calibration::{LEAST_PEOPLE, OffsetSource, SelfCalibration},
+        sites::{Site, Zone},
+        text::StreamName,
+    },
     service::cameras::every_camera,
     telemetry,
     vision::{Engine, EngineOptions, Pack, Runtime},
@@ -32,7 +37,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// How something is.
+/// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -74,7 +79,7 @@ impl<'a> From<&'a Shown> for Setting<'a> {
     }
 }
 
-/// What a check says: fine, or what is wrong.
+/// The outcome of a check: its state with a detail, or the problem.
 type Outcome = Result<(State, String), String>;
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -82,9 +87,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (settings, checks) = match &settings {
         Ok(settings) => {
             telemetry::start_log(&settings.log);
-            (settings.shown(), examine(settings)?)
+            (settings.shown(), run_checks(settings)?)
         }
-        Err(error) => (&[][..], complaints(error)),
+        Err(error) => (&[][..], setting_failures(error)),
     };
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
@@ -102,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(match (report.ok, settings.is_empty()) {
         (true, _) => ExitCode::SUCCESS,
         (false, false) => ExitCode::FAILURE,
-        // As every command ends whose settings cannot be used.
+        // The same code as of every command with invalid settings.
         (false, true) => ExitCode::from(2),
     })
 }
@@ -133,7 +138,7 @@ fn print(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn complaints(error: &ConfigError) -> Vec<Check> {
+fn setting_failures(error: &ConfigError) -> Vec<Check> {
     error
         .problems
         .iter()
@@ -145,7 +150,7 @@ fn complaints(error: &ConfigError) -> Vec<Check> {
         .collect()
 }
 
-fn examine(settings: &Settings) -> Result<Vec<Check>, Failure> {
+fn run_checks(settings: &Settings) -> Result<Vec<Check>, Failure> {
     let runtime = Runtime::load(settings.recognition.ort_dylib_path.as_deref());
     let mut checks = vec![
         check("data folder", data_folder(&settings.store.data_dir)),
@@ -173,9 +178,13 @@ fn examine(settings: &Settings) -> Result<Vec<Check>, Failure> {
         "model pack",
         model_pack(settings, runtime.as_ref().ok()),
     ));
+    let thresholds = super::block_on(async { Ok(thresholds(settings).await) })?;
+    checks.extend(thresholds.map(|outcome| check("thresholds", outcome)));
     checks.push(check("port", port(settings)));
+    checks.push(check("open files", open_files()));
     checks.push(check("tls", tls(settings)));
-    checks.push(check("time zone", time_zone(settings)));
+    let zone = super::block_on(async { Ok(time_zone(settings).await) })?;
+    checks.push(check("time zone", zone));
     checks.push(check(
         "redis",
         super::block_on(async { Ok(redis(settings).await) })?,
@@ -199,7 +208,7 @@ fn data_folder(path: &Path) -> Outcome {
     if !path.exists() {
         return Ok((
             State::Ok,
-            format!("{shown} will be made at the first start"),
+            format!("{shown} will be created at the first start"),
         ));
     }
     boot::make_data_dir(path).map_err(|error| error.to_string())?;
@@ -214,18 +223,18 @@ fn data_folder(path: &Path) -> Outcome {
         if mode & 0o077 != 0 {
             return Ok((
                 State::Warning,
-                format!("{shown} can be entered by others (mode {mode:o}): chmod 700 is safer"),
+                format!("other users can access {shown} (mode {mode:o}): chmod 700 is safer"),
             ));
         }
     }
-    Ok((State::Ok, format!("{shown} can be written")))
+    Ok((State::Ok, format!("{shown} is writable")))
 }
 
 fn template_key(settings: &Settings) -> Outcome {
     if let Some(keys) = &settings.privacy.template_key {
         return Ok((
             State::Ok,
-            format!("from TEMPLATE_KEY, with {} older", keys.older.len()),
+            format!("from TEMPLATE_KEY, with {} older keys", keys.older.len()),
         ));
     }
     let file = boot::key_file(settings);
@@ -233,12 +242,12 @@ fn template_key(settings: &Settings) -> Outcome {
         Some(_) => Ok((State::Ok, format!("in {}", file.display()))),
         None => Ok((
             State::Ok,
-            format!("{} will be made at the first start", file.display()),
+            format!("{} will be created at the first start", file.display()),
         )),
     }
 }
 
-/// Redis is never needed, so that it is away is only a warning.
+/// Checks Redis. If it is unavailable, that is a warning, because the service works without it.
 async fn redis(settings: &Settings) -> Outcome {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let shared = Shared::new(&settings.redis, &clock, None).map_err(|error| error.to_string())?;
@@ -254,12 +263,12 @@ async fn redis(settings: &Settings) -> Outcome {
     Ok((state, shared.line()))
 }
 
-/// Whether go2rtc answers, and has the stream of each camera that is not paused. `None` when there
-/// is none, and when the store does not say: another check tells why.
+/// Checks whether go2rtc responds and has the stream of each active camera. Returns `None` if there
+/// is no active camera, or if the store does not respond, which another check reports.
 async fn cameras(settings: &Settings) -> Option<Outcome> {
     let stores = boot::open_present(settings).await.ok()?.stores;
-    let cameras = every_camera(&*stores.cameras).await;
-    stores.health.close().await;
+    let cameras = every_camera(&stores.cameras).await;
+    stores.engine.close().await;
     let mut cameras = cameras.ok()?;
     cameras.retain(|camera| camera.active);
     if cameras.is_empty() {
@@ -284,10 +293,7 @@ fn streams_of(cameras: &[Camera], names: &[StreamName], url: &str) -> Outcome {
         .collect();
     if missing.is_empty() {
         let number = cameras.len();
-        return Ok((
-            State::Ok,
-            format!("{number}, brought in by go2rtc at {url}"),
-        ));
+        return Ok((State::Ok, format!("{number}, connected by go2rtc at {url}")));
     }
     Err(format!(
         "go2rtc at {url} has no stream for {}: add it to its configuration, or change the camera",
@@ -300,27 +306,27 @@ async fn store(settings: &Settings) -> Outcome {
     if settings.store.used() == StoreKind::Sqlite && !file.exists() {
         return Ok((
             State::Ok,
-            format!("{} will be made at the first start", file.display()),
+            format!("{} will be created at the first start", file.display()),
         ));
     }
     let records = boot::records(settings)
         .await
         .map_err(|error| error.to_string())?;
-    let health = &records.stores.health;
+    let health = &records.stores.engine;
     let answer = health.ping().await;
     health.close().await;
     answer.map_err(|error| error.to_string())?;
-    let mut told = vec![health.description()];
-    told.extend(records.warnings);
-    let state = if told.len() > 1 {
+    let mut details = vec![health.description()];
+    details.extend(records.warnings);
+    let state = if details.len() > 1 {
         State::Warning
     } else {
         State::Ok
     };
-    Ok((state, told.join("; ")))
+    Ok((state, details.join("; ")))
 }
 
-/// Tries every template, photo and picture with the keys that there are.
+/// Checks whether the keys decrypt every template, photo and picture.
 async fn faces(settings: &Settings) -> Outcome {
     if settings.store.used() == StoreKind::Sqlite && !boot::database(settings).exists() {
         return Ok((State::Ok, "nobody is enrolled yet".to_owned()));
@@ -331,25 +337,25 @@ async fn faces(settings: &Settings) -> Outcome {
     let images = census.unopened_images;
     match (census.people, census.unopened) {
         (_, 0) if images > 0 => Err(format!(
-            "{images} kept photos or pictures cannot be opened with this key: put {} back, or set TEMPLATE_KEY to what it held",
+            "{images} stored photos or pictures cannot be decrypted with this key: restore {}, or set TEMPLATE_KEY to its content",
             boot::key_file(settings).display()
         )),
         (people, 0) => {
-            let told = match people {
+            let detail = match people {
                 0 => "nobody is enrolled yet".to_owned(),
-                people => format!("{people} enrolled, all can be opened"),
+                people => format!("{people} enrolled, all can be decrypted"),
             };
-            Ok((State::Ok, told + &old_keys(settings, census.older)))
+            Ok((State::Ok, detail + &old_keys(settings, census.older)))
         }
         (people, unopened) => Err(format!(
-            "{unopened} of {people} enrolled cannot be opened with this key: put {} back, or set TEMPLATE_KEY to what it held",
+            "{unopened} of {people} enrolled cannot be decrypted with this key: restore {}, or set TEMPLATE_KEY to its content",
             boot::key_file(settings).display()
         )),
     }
 }
 
-/// What is left to do of a change of the template key; empty when there is nothing. `older` is how
-/// many templates, photos and pictures older keys sealed.
+/// Describes the remaining steps of a key rotation; empty if there are none. `older` is the number
+/// of templates, photos and pictures that older keys encrypted.
 fn old_keys(settings: &Settings, older: usize) -> String {
     let given = settings.privacy.template_key.is_some();
     let file = boot::key_file(settings);
@@ -357,24 +363,24 @@ fn old_keys(settings: &Settings, older: usize) -> String {
         || TemplateKeys::read(&file).is_ok_and(|keys| keys.is_some_and(|k| !k.older.is_empty()));
     if older > 0 {
         let last = match given {
-            true => "leave the old key out of TEMPLATE_KEY",
-            false => "`rollcall keys rotate --finish`",
+            true => "remove the old key from TEMPLATE_KEY",
+            false => "run `rollcall keys rotate --finish`",
         };
         return format!(
-            "; {older} templates, photos and pictures are sealed with an older key: restart every instance unless that was done since the new key came, then run `rollcall keys rotate`, then {last}"
+            "; {older} templates, photos and pictures are encrypted with an older key: restart every instance that has not been restarted since the key changed, run `rollcall keys rotate`, then {last}"
         );
     }
     match !given && holds() {
         true => format!(
-            "; {} still holds an old key: `rollcall keys rotate --finish` takes it out, once every instance was restarted with the new one",
+            "; {} still contains an old key: after every instance was restarted with the new one, remove it with `rollcall keys rotate --finish`",
             file.display()
         ),
         false => String::new(),
     }
 }
 
-/// Reads and hashes every file, then starts the models, because only that tells a face model
-/// from another one.
+/// Checks the hash of every file, then starts the models, because only that shows whether they are
+/// face models.
 fn model_pack(settings: &Settings, runtime: Option<&Runtime>) -> Outcome {
     let text = |error: &dyn std::error::Error| error.to_string();
     let recognition = &settings.recognition;
@@ -387,15 +393,16 @@ fn model_pack(settings: &Settings, runtime: Option<&Runtime>) -> Outcome {
     pack.verify().map_err(|error| text(&error))?;
     let manifest = pack.manifest();
     let name = format!(
-        "{} {} in {}",
+        "{} {} ({}; `rollcall models list` shows its origin) in {}",
         manifest.id,
         manifest.version,
+        manifest.license,
         pack.folder().display()
     );
     let Some(runtime) = runtime else {
         return Ok((
             State::Warning,
-            format!("{name}: files are right, not tried without ONNX Runtime"),
+            format!("{name}: files are intact, models were not started without ONNX Runtime"),
         ));
     };
     let options = EngineOptions {
@@ -406,10 +413,42 @@ fn model_pack(settings: &Settings, runtime: Option<&Runtime>) -> Outcome {
     engine.stop();
     if manifest.calibration.is_none() {
         return Err(format!(
-            "{name}: not calibrated, nobody will be identified; run `rollcall models calibrate`"
+            "{name}: not calibrated, so it cannot identify people: run `rollcall models calibrate`"
         ));
     }
-    Ok((State::Ok, format!("{name}: files are right, models run")))
+    Ok((State::Ok, format!("{name}: files are intact, models run")))
+}
+
+/// Describes how much the service raises the thresholds; `None` if another check reports why they
+/// cannot be measured, or if no one is enrolled.
+async fn thresholds(settings: &Settings) -> Option<Outcome> {
+    if settings.store.used() == StoreKind::Sqlite && !boot::database(settings).exists() {
+        return None;
+    }
+    let found = boot::self_calibration(settings).await.ok().flatten()?;
+    let SelfCalibration {
+        source,
+        people,
+        common,
+        largest,
+    } = found;
+    let reason = match source {
+        _ if people == 0 => return None,
+        OffsetSource::Prior => {
+            format!("the model's prior, because fewer than {LEAST_PEOPLE} people are enrolled")
+        }
+        OffsetSource::Measured => {
+            format!(
+                "measured on {people} people: how much more alike they look than the people with whom the model was calibrated"
+            )
+        }
+    };
+    Some(Ok((
+        State::Ok,
+        format!(
+            "raised by {common:.3} for everybody, by at most {largest:.3} for a person ({reason})"
+        ),
+    )))
 }
 
 fn port(settings: &Settings) -> Outcome {
@@ -425,39 +464,88 @@ fn port(settings: &Settings) -> Outcome {
             ))
         }
         Err(error) => Err(format!(
-            "cannot listen on {address}: {error}; set HOST or PORT"
+            "could not listen on {address}: {error}; set HOST or PORT"
         )),
     }
 }
 
-/// Whether the certificate can be read, and how long it lasts.
+/// The open files below which a few clients can keep others out.
+const FILES_LEAST: u64 = 1024;
+
+/// Shows the limit of open files as the service has it, which raises it at start.
+fn open_files() -> Outcome {
+    let Some(limit) = boot::file_limit() else {
+        return Ok((State::Off, "not limited on this system".to_owned()));
+    };
+    let raised = boot::FileLimit {
+        soft: limit.hard,
+        ..limit
+    };
+    let connections = boot::connections_most(Some(raised));
+    let shown = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |most| most.to_string());
+    let (soft, hard) = (shown(limit.soft), shown(limit.hard));
+    let detail =
+        format!("{hard} (raised from {soft} at start), for at most {connections} connections");
+    Ok(match limit.hard {
+        Some(most) if most < FILES_LEAST => (
+            State::Warning,
+            format!("{detail}: raise the hard limit (LimitNOFILE, ulimit -n)"),
+        ),
+        _ => (State::Ok, detail),
+    })
+}
+
+/// Checks whether the certificate can be read, and when it expires.
 fn tls(settings: &Settings) -> Outcome {
     let Some(path) = &settings.server.tls_cert else {
-        return Ok((State::Off, "no TLS_CERT: a proxy's, or none".to_owned()));
+        return Ok((
+            State::Off,
+            "TLS_CERT is not set: TLS needs a proxy".to_owned(),
+        ));
     };
     let ends = boot::certificate_ends(path).map_err(|error| error.to_string())?;
     let left = SystemClock.now().duration_until(ends);
     if left <= SignedDuration::ZERO {
         return Err(format!(
-            "the certificate ended at {ends}: browsers refuse it"
+            "the certificate expired at {ends}: browsers reject it"
         ));
     }
     let (state, detail) = match left < boot::EXPIRES_SOON {
-        true => (State::Warning, "put a new one in its place"),
-        false => (State::Ok, "new ones are taken while serving"),
+        true => (State::Warning, "replace it"),
+        false => (State::Ok, "a new one is loaded without a restart"),
     };
     let days = left.as_hours() / 24;
     Ok((
         state,
-        format!("the certificate ends at {ends}, in {days} days: {detail}"),
+        format!("the certificate expires at {ends}, in {days} days: {detail}"),
     ))
 }
 
-fn time_zone(settings: &Settings) -> Outcome {
-    let zone = settings.attendance.time_zone.clone();
-    let now = Zoned::new(SystemClock.now(), zone);
-    Ok((
-        State::Ok,
-        format!("it is {}", now.strftime("%Y-%m-%d %H:%M %Z")),
-    ))
+/// Shows the time of each site. Before the first start, and if the store does not respond, which
+/// another check reports, it shows the time in the zone of the settings.
+async fn time_zone(settings: &Settings) -> Outcome {
+    let now = SystemClock.now();
+    let time = |zone: &Zone| {
+        let now = Zoned::new(now, zone.time_zone().clone());
+        now.strftime("%Y-%m-%d %H:%M %Z").to_string()
+    };
+    let mut sites = sites(settings).await.unwrap_or_default();
+    sites.retain(|site| site.removed_at.is_none());
+    let times = match sites.as_slice() {
+        [] => time(&settings.attendance.time_zone),
+        [site] => time(&site.zone),
+        sites => {
+            let sites = sites.iter();
+            let times = sites.map(|site| format!("{} at {}", time(&site.zone), site.name));
+            times.collect::<Vec<_>>().join(", ")
+        }
+    };
+    Ok((State::Ok, format!("it is {times}")))
+}
+
+async fn sites(settings: &Settings) -> Option<Vec<Site>> {
+    let stores = boot::open_present(settings).await.ok()?.stores;
+    let sites = stores.sites.all().await;
+    stores.engine.close().await;
+    sites.ok()
 }

@@ -1,5 +1,6 @@
-//! `rollcall employees`: adds people and enrolls their photos, straight to the store, also beside a
-//! running service, which learns of it within seconds; and deletes every face at once.
+//! `rollcall employees`: imports people with photos, exports and erases personal data, and deletes
+//! all faces. Works directly on the store, also beside a running service, which picks up an import
+//! within seconds.
 
 use std::{
     collections::BTreeMap,
@@ -19,45 +20,49 @@ use crate::{
     config::Settings,
     domain::{
         accounts::Actor,
+        grants::Reach,
+        ids::SiteId,
         text::{Code, Name, SiteName},
     },
     ports::Sample,
     service::{
+        employees::EmployeeSettings,
         enrollment::{EnrollError, EnrollRequest, PHOTOS_MOST, PhotoVerdict},
-        sealing,
+        key_rotation,
+        sites::{SiteMap, no_such_site},
     },
+    vision::{decode::SampleLimits, reduced_photo},
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Add people and enroll their photos; can be run again
     ///
-    /// FROM is a folder with one folder of photos for each person, or a CSV file with the columns
-    /// name, code, site, photos (paths separated by semicolons, relative to the file; a folder
-    /// stands for all photos in it). The name of a person's folder is `CODE Name` when its first
-    /// word has a digit in it, else both name and code; a file people.csv in the folder with the
-    /// columns folder, name, code, site says better. A code that is there already is enrolled if
-    /// nothing is yet, else left alone.
+    /// FROM is a folder with one subfolder of photos per person, or a CSV file with the columns name,
+    /// code, site, photos (paths separated by semicolons, relative to the file; a folder stands for
+    /// all photos in it). A subfolder is named `CODE Name` if its first word contains a digit;
+    /// otherwise its name is both name and code. A file people.csv in the folder, with the columns
+    /// folder, name, code, site, overrides that. If a code exists already, its photos are enrolled
+    /// only if the person is not enrolled yet.
     Import(Import),
-    /// Delete every enrolled face, with photos and consents, when no key opens them any more
+    /// Delete every enrolled face, with photos and consents, after the template key was lost
     ///
-    /// Stop the service first. People and punches stay; everybody has to be enrolled again.
+    /// Stop the service first. People and punches are kept; everybody must be enrolled again.
     DeleteFaces(DeleteFaces),
-    /// Copy everything that is kept about somebody into a folder, for them
+    /// Export all data about a person into a folder, to hand over to them
     ///
-    /// person.json has every record, punches.csv the punches once more, beside them are the
-    /// photos that were kept, README.txt tells what is what, and receipt.json has the SHA-256 of
-    /// each other file.
+    /// person.json contains every record, and punches.csv the punches again. Stored photos are beside
+    /// them, README.txt explains the files, and receipt.json contains the SHA-256 of every other file.
     Export(personal_data::Export),
-    /// Delete somebody's face, name and code for good, and print a receipt
+    /// Permanently delete a person's face, name and code, and print a receipt
     ///
-    /// Their punches stay under a number, unless --punches deletes them too. Can be run again.
+    /// Their punches are kept under a number, unless --punches deletes them too. Can be run again.
     Erase(personal_data::Erase),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct DeleteFaces {
-    /// Yes, all of them, for good
+    /// Confirm that all faces are permanently deleted
     #[arg(long, required = true)]
     yes: bool,
 }
@@ -66,15 +71,15 @@ pub(super) struct DeleteFaces {
 pub(super) struct Import {
     /// Folder or CSV file
     from: PathBuf,
-    /// Everybody who is imported has agreed to having their face enrolled; see docs/PRIVACY.md
+    /// Confirm that every imported person consented to face enrollment; see docs/PRIVACY.md
     #[arg(long, required = true)]
     consent: bool,
-    /// Site of those for whom none is given
+    /// Name of the site of people for whom none is given; the default site without it
     #[arg(long, value_parser = SiteName::parse)]
     site: Option<SiteName>,
 }
 
-/// Somebody to import.
+/// A person to import.
 #[derive(Debug, PartialEq)]
 struct Person {
     name: Name,
@@ -83,7 +88,7 @@ struct Person {
     photos: Vec<PathBuf>,
 }
 
-/// What became of the people.
+/// The result of an import.
 #[derive(Debug, Default)]
 struct Tally {
     enrolled: usize,
@@ -102,18 +107,18 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
     let people = people(&import.from)?;
     if people.is_empty() {
         return Err(Failure::Refused(format!(
-            "there is nobody in {}",
+            "found no people in {}",
             import.from.display()
         )));
     }
     super::block_on(async {
         let core = Core::start(settings).await?;
         let Records { stores, clock, .. } = &core.records;
-        let told = CancellationToken::new();
+        let never = CancellationToken::new();
         let tally = tokio::select! {
             tally = import_all(&core, people, &import) => tally,
-            () = sealing::hold(&*stores.leases, &**clock, &core.key_id, &told) => {
-                Err(Failure::Refused("stopped before the end".to_owned()))
+            () = key_rotation::hold(&stores.leases, &**clock, &core.key_id, &never) => {
+                Err(Failure::Refused("interrupted".to_owned()))
             }
         };
         core.stop().await;
@@ -124,7 +129,7 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
             faceless,
         } = tally?;
         println!(
-            "{enrolled} enrolled with {photos} photos, {present} enrolled before, added without a face: {faceless}"
+            "{enrolled} enrolled with {photos} photos, {present} already enrolled, {faceless} added without a face"
         );
         Ok(if faceless == 0 {
             ExitCode::SUCCESS
@@ -136,7 +141,7 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
 
 fn delete_faces(settings: &Settings) -> Result<ExitCode, Failure> {
     let people = super::block_on(async { Ok(boot::delete_faces(settings).await?) })?;
-    println!("the faces of {people} people are deleted; they and their punches stay");
+    println!("deleted the faces of {people} people; the people and their punches are kept");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -144,21 +149,22 @@ async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result
     let bar = ProgressBar::new(people.len() as u64).with_style(ProgressStyle::with_template(
         "{bar:30} {pos}/{len} {eta} {msg}",
     )?);
+    let sites = core.app.sites.all().await?;
+    let sites = sites_of(&people, import.site.as_ref(), &sites)?;
     let mut tally = Tally::default();
-    for mut person in people {
+    for (person, site) in people.into_iter().zip(sites) {
         bar.set_message(person.name.to_string());
-        person.site = person.site.or_else(|| import.site.clone());
         let who = format!("{} ({})", person.name, person.code);
-        let say = |text: String| bar.suspend(|| eprintln!("{text}"));
-        match import_one(core, person, import.consent, &say).await? {
-            Fate::Enrolled(photos) => {
+        let print = |text: String| bar.suspend(|| eprintln!("{text}"));
+        match import_one(core, (person, site), import.consent, &print).await? {
+            Outcome::Enrolled(photos) => {
                 tally.enrolled += 1;
                 tally.photos += photos;
             }
-            Fate::Present => tally.present += 1,
-            Fate::Faceless(reason) => {
+            Outcome::Present => tally.present += 1,
+            Outcome::Faceless(reason) => {
                 tally.faceless += 1;
-                say(format!("{who}: {reason}"));
+                print(format!("{who}: {reason}"));
             }
         }
         bar.inc(1);
@@ -167,35 +173,61 @@ async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result
     Ok(tally)
 }
 
-enum Fate {
+/// Returns the IDs of people's sites, in the order of the people. Nobody is imported if a site is
+/// not there.
+fn sites_of(
+    people: &[Person],
+    fallback: Option<&SiteName>,
+    sites: &SiteMap,
+) -> Result<Vec<SiteId>, Failure> {
+    let site = |person: &Person| match person.site.as_ref().or(fallback) {
+        None => Ok(SiteId::DEFAULT),
+        Some(name) => match sites.named(name) {
+            Some(site) => Ok(site.id),
+            None => Err(Failure::Refused(no_such_site(name))),
+        },
+    };
+    people.iter().map(site).collect()
+}
+
+/// The outcome of one person's import.
+enum Outcome {
+    /// Enrolled, with this many photos.
     Enrolled(usize),
+    /// Already enrolled.
     Present,
-    /// They are in the list, without a face; why.
+    /// In the list of employees but without a face; contains the reason.
     Faceless(String),
 }
 
 async fn import_one(
     core: &Core,
-    person: Person,
+    (person, site): (Person, SiteId),
     consent: bool,
-    say: &dyn Fn(String),
-) -> Result<Fate, Failure> {
+    print: &dyn Fn(String),
+) -> Result<Outcome, Failure> {
     let employees = &core.app.employees;
     let employee = match employees.find_by_code(&person.code).await? {
-        Some(employee) if employee.enrolled() => return Ok(Fate::Present),
-        Some(employee) => employee,
+        Some(person) if person.enrolled() => return Ok(Outcome::Present),
+        Some(person) => person,
         None => {
+            let new = EmployeeSettings {
+                name: person.name,
+                code: person.code,
+                site,
+                active: true,
+            };
             employees
-                .add(Actor::Operator, person.name, person.code, person.site)
+                .add(&Reach::Everything, Actor::Operator, new)
                 .await?
         }
     };
     if person.photos.is_empty() {
-        return Ok(Fate::Faceless("has no photos".to_owned()));
+        return Ok(Outcome::Faceless("has no photos".to_owned()));
     }
     for left in person.photos.iter().skip(PHOTOS_MOST) {
-        say(format!(
-            "{}: left out, {PHOTOS_MOST} photos are enough",
+        print(format!(
+            "{}: skipped, at most {PHOTOS_MOST} photos are enrolled",
             left.display()
         ));
     }
@@ -203,14 +235,14 @@ async fn import_one(
     let mut photos = Vec::with_capacity(files.len());
     for file in files {
         match fs::read(file) {
-            Ok(bytes) => photos.push(Sample::new(bytes)),
-            Err(cause) => return Ok(Fate::Faceless(format!("{}: {cause}", file.display()))),
+            Ok(bytes) => photos.push(enrollable(bytes)),
+            Err(cause) => return Ok(Outcome::Faceless(format!("{}: {cause}", file.display()))),
         }
     }
     let refused = |verdicts: &[PhotoVerdict]| {
         for verdict in verdicts {
             if let (Some(flaw), Some(file)) = (&verdict.flaw, files.get(verdict.index)) {
-                say(format!("{}: {}", file.display(), flaw.detail()));
+                print(format!("{}: {}", file.display(), flaw.detail()));
             }
         }
     };
@@ -220,7 +252,12 @@ async fn import_one(
         photos,
         override_duplicate: false,
     };
-    match core.app.enrolling.enroll(Actor::Operator, request).await {
+    match core
+        .app
+        .enrolling
+        .enroll(&Reach::Everything, Actor::Operator, request)
+        .await
+    {
         Ok(enrollment) => {
             refused(&enrollment.photos);
             let accepted = enrollment
@@ -228,27 +265,37 @@ async fn import_one(
                 .iter()
                 .filter(|photo| photo.flaw.is_none())
                 .count();
-            Ok(Fate::Enrolled(accepted))
+            Ok(Outcome::Enrolled(accepted))
         }
         Err(EnrollError::NoUsablePhoto(verdicts)) => {
             refused(&verdicts);
-            Ok(Fate::Faceless("no photo that can be used".to_owned()))
+            Ok(Outcome::Faceless("has no usable photo".to_owned()))
         }
         Err(EnrollError::Duplicate { other, photos }) => {
             refused(&photos);
-            Ok(Fate::Faceless(format!(
-                "the face is enrolled for {} ({}) already",
+            Ok(Outcome::Faceless(format!(
+                "the face is already enrolled for {} ({})",
                 other.name, other.code
             )))
         }
         Err(error @ (EnrollError::Inactive | EnrollError::Full)) => {
-            Ok(Fate::Faceless(error.to_string()))
+            Ok(Outcome::Faceless(error.to_string()))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Reads who is to be imported, sorted as they are on disk.
+/// Returns a photo, as a smaller file if it is too large to enroll. If it cannot be decoded, the
+/// enrollment says why.
+fn enrollable(bytes: Vec<u8>) -> Sample {
+    let reduced = match bytes.len() > SampleLimits::default().bytes {
+        true => reduced_photo(&bytes).ok(),
+        false => None,
+    };
+    Sample::new(reduced.unwrap_or(bytes))
+}
+
+/// Reads the people to import, in the order of the file or folder.
 fn people(from: &Path) -> Result<Vec<Person>, Failure> {
     let people = if from.is_dir() {
         from_folder(from)?
@@ -368,14 +415,14 @@ fn from_folder(folder: &Path) -> Result<Vec<Person>, Failure> {
     }
     if let Some(missing) = described.keys().next() {
         return Err(Failure::Refused(format!(
-            "{} names the folder {missing:?}, which is not there",
+            "{} names the folder {missing:?}, which does not exist",
             list.display()
         )));
     }
     Ok(people)
 }
 
-/// `E12 Ada Lovelace` is a code and a name, `Ada Lovelace` is both.
+/// Splits a folder's name: `E12 Ada Lovelace` is a code and a name, `Ada Lovelace` is both.
 fn code_and_name(folder: &str) -> (&str, &str) {
     match folder.split_once(' ') {
         Some((code, name)) if code.contains(|c: char| c.is_ascii_digit()) => (code, name),
@@ -415,7 +462,7 @@ mod tests {
         fs::write(path, "").unwrap();
     }
 
-    fn told(people: &[Person]) -> Vec<String> {
+    fn summaries(people: &[Person]) -> Vec<String> {
         let site = |person: &Person| {
             person
                 .site
@@ -430,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_folders_tells_codes_names_and_photos() {
+    fn a_folder_of_subfolders_gives_codes_names_and_photos() {
         let root = tempfile::tempdir().unwrap();
         for file in [
             "E7 Ada Lovelace/a.jpg",
@@ -444,13 +491,13 @@ mod tests {
         }
         let found = people(root.path()).unwrap();
         assert_eq!(
-            told(&found),
+            summaries(&found),
             ["E7|Ada Lovelace|-|2", "Grace Hopper|Grace Hopper|-|1"]
         );
     }
 
     #[test]
-    fn a_list_beside_the_folders_says_better() {
+    fn a_list_beside_the_subfolders_overrides_their_names() {
         let root = tempfile::tempdir().unwrap();
         touch(&root.path().join("p01/1.jpg"));
         touch(&root.path().join("p02/1.jpg"));
@@ -460,7 +507,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            told(&people(root.path()).unwrap()),
+            summaries(&people(root.path()).unwrap()),
             ["7|Ada Lovelace|Berlin|1", "p02|p02|-|1"]
         );
         fs::write(root.path().join("people.csv"), "folder,name\np03,Nobody\n").unwrap();
@@ -468,14 +515,14 @@ mod tests {
     }
 
     #[test]
-    fn a_csv_file_tells_people_and_paths() {
+    fn a_csv_file_gives_people_and_photos() {
         let root = tempfile::tempdir().unwrap();
         touch(&root.path().join("more/2.jpg"));
         touch(&root.path().join("more/3.jpg"));
         let file = root.path().join("staff.csv");
         fs::write(&file, "name,code,site,photos\nAda,7,Berlin,1.jpg; more\n").unwrap();
         let found = people(&file).unwrap();
-        assert_eq!(told(&found), ["7|Ada|Berlin|3"]);
+        assert_eq!(summaries(&found), ["7|Ada|Berlin|3"]);
         fs::write(&file, "name,code,site,photos\nAda,,,\n").unwrap();
         assert!(
             people(&file)
@@ -486,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_code_twice_is_refused() {
+    fn duplicate_codes_are_rejected() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("staff.csv");
         fs::write(&file, "name,code\nAda,e7\nGrace,E7\n").unwrap();

@@ -1,4 +1,4 @@
-//! `rollcall health`: whether the service answers, for health checks where there is no shell.
+//! `rollcall health`: checks whether the service answers, for health checks without a shell.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -6,12 +6,10 @@ use std::{
     time::Duration,
 };
 
-use ureq::tls::TlsConfig;
-
 use super::Failure;
-use crate::config::Server;
+use crate::{config::Server, http_client};
 
-/// How long an answer may take.
+/// How long the answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(server: &Server) -> Result<ExitCode, Failure> {
@@ -22,28 +20,28 @@ pub(super) fn run(server: &Server) -> Result<ExitCode, Failure> {
     Err(Failure::Refused(format!("nothing answers on {address}")))
 }
 
-/// Whether a Rollcall answers where the settings say.
+/// Checks whether a Rollcall answers where the settings say.
 pub(super) fn answers(server: &Server) -> bool {
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
-        // An HTTP_PROXY of the environment is for the world outside.
-        .proxy(None)
-        // The certificate is for the names that others know this machine by.
-        .tls_config(TlsConfig::builder().disable_verification(true).build())
-        .build()
-        .new_agent();
     let scheme = if server.tls_cert.is_some() {
         "https"
     } else {
         "http"
     };
-    agent
-        .get(format!("{scheme}://{}/healthz", address(server)))
-        .call()
+    // The certificate is for the names that others know this machine by.
+    let client = http_client::blocking_unverified()
+        .timeout(PATIENCE)
+        // HTTP_PROXY in the environment is for other hosts.
+        .no_proxy()
+        .build();
+    client
+        .and_then(|client| {
+            let url = format!("{scheme}://{}/healthz", address(server));
+            client.get(url).send()?.error_for_status()
+        })
         .is_ok_and(|answer| answer.headers().contains_key("x-request-id"))
 }
 
-/// Where the service is reached from this machine: one that listens everywhere, on loopback.
+/// Returns where this machine reaches the service: on loopback if it listens on all addresses.
 fn address(server: &Server) -> SocketAddr {
     let host = match server.host {
         IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

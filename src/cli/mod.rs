@@ -1,5 +1,5 @@
-//! The command line. Each command has a module; this one reads the arguments and settings, and
-//! turns errors into messages and exit codes.
+//! The command line. Each command has a module; this one parses arguments and settings, and
+//! converts errors to messages and exit codes.
 
 mod admin;
 mod audit;
@@ -7,6 +7,8 @@ mod backup;
 mod demo;
 mod doctor;
 mod employees;
+mod evaluate;
+mod evaluation_page;
 mod health;
 mod keys;
 mod models;
@@ -22,11 +24,12 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
+    boot,
     config::{ConfigError, Environment, Settings},
     telemetry,
 };
 
-/// Self-hosted face attendance: recognises people on an ordinary CPU and records their punches
+/// Self-hosted face attendance: recognizes people on an ordinary CPU and records their punches
 ///
 /// Settings come from environment variables; `rollcall doctor` lists and checks them. An .env
 /// file is not read. Exit codes: 0 done, 1 failed, 2 wrong arguments or settings.
@@ -41,19 +44,19 @@ struct Arguments {
 enum Command {
     /// Run the service
     Serve,
-    /// Enroll, punch in, refuse a stranger and punch out, in a service of its own that leaves nothing behind
+    /// Run a demo in a temporary service: enroll, punch in, reject a stranger, punch out
     Demo,
-    /// Print the configuration, secrets hidden, and check everything the service stands on
+    /// Print the configuration, with secrets hidden, and check everything that the service needs
     Doctor(doctor::Arguments),
-    /// Ask the service on this machine's HOST and PORT whether it answers: exit code 0, or 1
+    /// Check whether the service on HOST and PORT responds: exit code 0, or 1 if it does not
     Health,
     /// Manage accounts
     #[command(subcommand)]
     Admin(admin::Command),
     /// Print the audit trail: who did what to whom, newest first
     ///
-    /// A line each: when, who, what, the identity of what it was done to, and what else is worth
-    /// knowing. The service may go on meanwhile. GET /api/audit tells the same.
+    /// Prints one line per entry: time, actor, action, ID of the subject, and details. The service may
+    /// be running. GET /api/audit returns the same entries.
     Audit(audit::Arguments),
     /// Manage employees
     #[command(subcommand, visible_alias = "people")]
@@ -61,42 +64,42 @@ enum Command {
     /// Manage model packs
     #[command(subcommand)]
     Models(models::Command),
-    /// Look at Redis, and clear what is cached there
+    /// Inspect Redis and clear cached data
     #[command(subcommand)]
     Redis(redis::Command),
     /// Change the template key while the service runs
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Make one encrypted archive of a whole site, from any store; the service may go on meanwhile
+    /// Write one encrypted archive of a whole installation, from any store; the service may be running
     ///
-    /// In it are accounts, devices, cameras, employees, sealed templates, photos and
-    /// pictures, punches, kept answers, settings, the audit trail, and the template key. Not in it
-    /// are sessions and jobs. The passphrase comes from BACKUP_PASSPHRASE, from
-    /// the file that BACKUP_PASSPHRASE_FILE names, or is asked for. Format: gzip in age 1.
+    /// The archive contains accounts, sites, devices, cameras, employees, encrypted templates, photos
+    /// and pictures, punches, stored responses, settings, the audit trail, and the template key. It does
+    /// not contain sessions and jobs. The passphrase comes from BACKUP_PASSPHRASE, from the file that
+    /// BACKUP_PASSPHRASE_FILE names, or from a prompt. Format: gzip in age 1.
     Backup(backup::Backup),
-    /// Bring a store, of any kind, to what an archive holds; stop the service first
+    /// Restore an archive into a store of any kind; stop the service first
     ///
-    /// All of the archive is read and held to its digests before anything is written. The store
-    /// must be empty (a fresh DATA_DIR or database, in which the service was never started), or an
-    /// earlier state of the same site. Can be run again. The passphrase comes from
-    /// BACKUP_PASSPHRASE, from the file that BACKUP_PASSPHRASE_FILE names, or is asked for.
+    /// Reads the whole archive and checks its digests before writing anything. The store must be empty
+    /// (a fresh DATA_DIR or database, with which the service was never started), or an earlier state
+    /// of the same installation. Can be run again. The passphrase comes from BACKUP_PASSPHRASE, from
+    /// the file that BACKUP_PASSPHRASE_FILE names, or from a prompt.
     Restore(backup::Restore),
-    /// Move a whole site from one store to another
+    /// Move a whole installation from one store to another
     #[command(subcommand)]
     Store(store::Command),
-    /// Make certificates, so that tablets give the kiosk their camera
+    /// Create certificates, so that tablets let the kiosk use their camera
     #[command(subcommand)]
     Tls(tls::Command),
 }
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug)]
 enum Failure {
-    /// A setting is wrong.
+    /// A setting is invalid.
     Settings(ConfigError),
-    /// Something that was asked for cannot be; the message says why.
+    /// The request cannot be fulfilled; contains the message.
     Refused(String),
-    /// Something else, with its causes.
+    /// Another error, with its causes.
     Error(Box<dyn Error + Send + Sync>),
 }
 
@@ -115,7 +118,8 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-/// The error with its causes, one after the other; a cause that its effect quotes is not repeated.
+/// Shows the error with its causes, one after the other. Skips a cause that the message before
+/// contains.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match self {
@@ -123,14 +127,14 @@ impl fmt::Display for Failure {
             Self::Refused(message) => return f.write_str(message),
             Self::Error(error) => error,
         };
-        let mut said = error.to_string();
-        f.write_str(&said)?;
+        let mut shown = error.to_string();
+        f.write_str(&shown)?;
         let mut cause = error.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            if !said.contains(&text) {
+            if !shown.contains(&text) {
                 write!(f, ": {text}")?;
-                said = text;
+                shown = text;
             }
             cause = error.source();
         }
@@ -140,6 +144,7 @@ impl fmt::Display for Failure {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    boot::return_freed_memory();
     let arguments = Arguments::parse();
     match run(arguments.command) {
         Ok(code) => code,
@@ -153,7 +158,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Demo => demo::run(),
-        // Doctor tells about bad settings among everything else.
+        // Reads the settings itself, because it reports invalid ones among its checks.
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Serve => serve::run(&settings("info")?),
         Command::Health => health::run(&settings("warn")?.server),
@@ -171,16 +176,16 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 /// Reads the settings and starts the log; commands that print what they do log less.
-fn settings(usual_level: &str) -> Result<Settings, Failure> {
+fn settings(default_level: &str) -> Result<Settings, Failure> {
     let mut settings = Settings::read(&Environment).map_err(Failure::Settings)?;
     if !settings.is_set("LOG_LEVEL") {
-        settings.log.level = usual_level.to_owned();
+        settings.log.level = default_level.to_owned();
     }
     telemetry::start_log(&settings.log);
     Ok(settings)
 }
 
-/// Runs a future to its end on the threads of a runtime of its own.
+/// Runs a future to its end on a new runtime.
 fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -188,18 +193,18 @@ fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         .block_on(task)
 }
 
-/// The same, given up and cleared away when the process is told to end.
-fn block_on_until_told<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Like [`block_on`], but drops the future at SIGTERM or SIGINT, so that it cleans up.
+fn block_on_until_signal<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     block_on(async {
         let mut signals = Signals::new()?;
         tokio::select! {
             done = task => done,
-            () = signals.next() => Err(Failure::Refused("stopped before the end".to_owned())),
+            () = signals.next() => Err(Failure::Refused("interrupted".to_owned())),
         }
     })
 }
 
-/// SIGTERM and SIGINT.
+/// A listener for SIGTERM and SIGINT.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -1,7 +1,7 @@
-//! `rollcall people export` and `rollcall people erase`: what the law lets people ask for.
+//! `rollcall people export` and `rollcall people erase`: the rights of access and erasure.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{DirBuilder, File, OpenOptions},
     io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -19,42 +19,50 @@ use crate::{
     config::Settings,
     domain::{
         accounts::Actor,
+        attendance::{Origin, Punch},
         employees::{CONSENT_TEXT, CONSENT_VERSION},
-        ids::{DeviceId, EmployeeId},
+        ids::EmployeeId,
+        record::Kind,
+        sealed::SealedPart,
         text::Code,
     },
-    ports::{RecordKind, StoredRecord},
-    service::personal_data::{self, Erased, Inside, digest},
+    ports::Expect,
+    repositories::Found,
+    service::{
+        personal_data::{self, Erased, digest},
+        sealed_faces::Counts,
+        unseal::{Inside, unseal},
+    },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// Their id, or their code; of somebody deleted the id
+    /// ID or code of the employee; for a deleted employee, the ID
     who: String,
-    /// The folder to make for it [default: export-ID]
+    /// Folder to create [default: export-ID]
     #[arg(long)]
     to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Erase {
-    /// Their id, or their code; of somebody deleted the id
+    /// ID or code of the employee; for a deleted employee, the ID
     who: String,
-    /// Their punches too, where no law asks you to keep them
+    /// Also delete punches and other attendance records, if no law requires you to keep them
     #[arg(long)]
     punches: bool,
-    /// Yes, for good
+    /// Confirm that the data is permanently deleted
     #[arg(long, required = true)]
     yes: bool,
 }
 
-/// Writes everything that is kept about somebody into a new folder that only its owner can read.
+/// Writes all records about an employee into a new folder that only its owner can read.
 pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode, Failure> {
     with_records(settings, async |records| {
         let id = find(records, &arguments.who).await?;
         let about = personal_data::records_of(&records.stores, id).await?;
         if about.is_empty() {
-            return Err(nobody(&arguments.who));
+            return Err(not_found(&arguments.who));
         }
         let vault = boot::present_vault(settings)?;
         let to = arguments.to.clone();
@@ -63,13 +71,14 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
         made.map_err(|cause| {
             Failure::Refused(match cause.kind() {
                 ErrorKind::AlreadyExists => format!(
-                    "{} is there already; choose another name with --to",
+                    "{} already exists: choose another name with --to",
                     to.display()
                 ),
                 _ => format!("{}: {cause}", to.display()),
             })
         })?;
-        // The trail tells of it first; so the copy has this entry only when it is made again.
+        // Written before the export, but after its records were read, so this export does not
+        // contain the entry.
         let audit = &records.audit;
         audit
             .record(Actor::Operator, "employee.export", id, None)
@@ -78,48 +87,46 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
             folder: to.clone(),
             files: Vec::new(),
             unopened: 0,
-            device_names: personal_data::device_names(&records.stores, &about).await?,
+            decrypted_kinds: BTreeSet::new(),
+            origin_names: HashMap::new(),
         };
         copy.file("README.txt", guide().as_bytes())?;
-        copy.write(&about, |record| {
-            personal_data::inside(record, vault.as_ref())
-        })?;
+        let counts = counts(&about);
+        let open = |part: &SealedPart<'_>| unseal(part, vault.as_ref());
+        copy.write(records, about, open).await?;
         let receipt = json!({
             "receipt": "export",
             "employee": id.to_string(),
             "at": records.clock.now().to_string(),
             "program": program(),
-            "store": records.stores.health.description(),
-            "records": counts(&about),
+            "store": records.stores.engine.description(),
+            "records": counts,
             "could_not_be_opened": copy.unopened,
             "files": copy.files,
         });
         copy.file("receipt.json", &pretty(&receipt)?)?;
-        let counts = counts(&about);
-        for kind in RecordKind::ALL {
-            match counts.get(kind.plural()) {
-                Some(1) => println!("{:>8} {}", 1, kind.singular()),
-                Some(count) => println!("{count:>8} {}", kind.plural()),
+        for Kind { name, one, .. } in records.stores.kinds.iter().map(|one| one.kind) {
+            match counts.get(name) {
+                Some(1) => println!("{:>8} {one}", 1),
+                Some(count) => println!("{count:>8} {}", name.replace('_', " ")),
                 None => {}
             }
         }
         println!(
-            "written to {}; README.txt in it tells what is what",
+            "written to {}; README.txt in it explains the files",
             to.display()
         );
-        let faces = [RecordKind::Template, RecordKind::Photo, RecordKind::Picture];
-        let held = faces.map(RecordKind::plural).into_iter();
-        let held: Vec<_> = held.filter(|kind| counts.contains_key(kind)).collect();
-        match held.is_empty() {
-            true => println!("No face is in it. Hand it over safely, and then delete it."),
+        let decrypted: Vec<_> = copy.decrypted_kinds.iter().map(String::as_str).collect();
+        match decrypted.is_empty() {
+            true => println!("It contains no face. Hand it over safely, then delete it."),
             false => println!(
-                "It holds their {} as they are: hand it over safely, and then delete it.",
-                held.join(", ")
+                "It contains their {} unencrypted: hand it over safely, then delete it.",
+                decrypted.join(", ")
             ),
         }
         if copy.unopened > 0 {
             return Err(Failure::Refused(format!(
-                "{} templates, photos or pictures could not be opened with the present TEMPLATE_KEY and are left out",
+                "{} templates, photos or pictures could not be decrypted with the current template key and are left out",
                 copy.unopened
             )));
         }
@@ -127,7 +134,7 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
     })
 }
 
-/// Erases somebody; the receipt goes to standard output.
+/// Erases an employee and prints the receipt to standard output.
 pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, Failure> {
     with_records(settings, async |records| {
         let id = find(records, &arguments.who).await?;
@@ -140,11 +147,8 @@ pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, 
         let erased = personal_data::erase(stores, audit, &**clock, id, arguments.punches).await?;
         let Erased {
             named,
-            templates,
-            photos,
-            pictures,
-            answers,
-            punches,
+            deleted,
+            anonymized,
             traces,
         } = erased;
         let replaced: &[&str] = match named {
@@ -152,28 +156,23 @@ pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, 
             false => &[],
         };
         let mut elsewhere = vec![
-            "backups, copies of the store and exports that were made before hold everything until they are deleted".to_owned(),
-            "kept faces that nobody knew may be theirs: the page Unknown faces shows and deletes them".to_owned(),
-            "what was seen in images that were posted is remembered for an hour, sealed and without a name".to_owned(),
-            "results of imports may quote the name for up to 14 days".to_owned(),
-            "logs have identities, and no names".to_owned(),
+            "earlier backups, copies of the store and exports contain everything until they are deleted".to_owned(),
+            "kept pictures of unknown faces may show the person: the page Unknown faces shows and deletes them".to_owned(),
+            "analyses of posted images are cached for an hour, encrypted and without a name".to_owned(),
+            "results of imports may contain the name for up to 14 days".to_owned(),
+            "logs contain IDs, but no names".to_owned(),
         ];
         elsewhere.extend(traces);
-        let stays = counts(&personal_data::records_of(stores, id).await?);
+        let stays = personal_data::count_of(stores, id).await?;
         let receipt = pretty(&json!({
             "receipt": "erasure",
             "employee": id.to_string(),
             "at": clock.now().to_string(),
             "program": program(),
-            "store": stores.health.description(),
-            "deleted": {
-                "templates": templates,
-                "photos": photos,
-                "pictures": pictures,
-                "kept_answers": answers,
-                "punches": punches,
-            },
+            "store": stores.engine.description(),
+            "deleted": deleted,
             "replaced": replaced,
+            "anonymized": anonymized,
             "stays": stays,
             "elsewhere": elsewhere,
         }))?;
@@ -193,7 +192,7 @@ fn with_records<T>(
     super::block_on(async {
         let records = boot::records(settings).await?;
         let done = work(&records).await;
-        records.stores.health.close().await;
+        records.stores.engine.close().await;
         done
     })
 }
@@ -202,9 +201,9 @@ fn program() -> String {
     format!("rollcall {}", env!("CARGO_PKG_VERSION"))
 }
 
-fn nobody(who: &str) -> Failure {
+fn not_found(who: &str) -> Failure {
     Failure::Refused(format!(
-        "there is nobody with the id or code {who:?}; somebody who was deleted is found by id"
+        "no employee has the ID or code {who:?}; a deleted employee can be found only by ID"
     ))
 }
 
@@ -214,14 +213,14 @@ async fn find(records: &Records, who: &str) -> Result<EmployeeId, Failure> {
     }
     let code = Code::parse(who).map_err(|cause| Failure::Refused(format!("{who:?} {cause}")))?;
     let found = records.stores.employees.find_by_code(&code).await?;
-    Ok(found.ok_or_else(|| nobody(who))?.id)
+    Ok(found.ok_or_else(|| not_found(who))?.id)
 }
 
-/// How many records of each kind, under names for people.
-fn counts(records: &[StoredRecord]) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
-    for record in records {
-        *counts.entry(record.kind().plural()).or_default() += 1;
+/// Counts the records of each kind.
+fn counts(records: &[Found]) -> Counts {
+    let mut counts = Counts::new();
+    for found in records {
+        *counts.entry(found.record.kind_of().name).or_default() += 1;
     }
     counts
 }
@@ -232,65 +231,75 @@ fn pretty(value: &Value) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// A file of a copy, so that whoever gets it can tell that it is whole.
+/// A file of an export, with its digest, so that the recipient can check that it is unchanged.
 #[derive(Debug, Serialize)]
-struct CopiedFile {
+struct ExportedFile {
     name: String,
     bytes: usize,
     sha256: String,
 }
 
-/// What is in a copy, for whoever gets it.
+/// Returns the explanation of an export, for its recipient.
 fn guide() -> String {
     format!(
         "\
-This folder is a copy of everything that the attendance service keeps about one person.
+This folder contains everything that the attendance service stores about one person.
 Times are in UTC.
 
-receipt.json   when the copy was made, how many records of each kind are in it, and the SHA-256
-               of each other file, by which it can be told that nothing was changed since
-punches.csv    the punches, for a spreadsheet: when, what, the workday it counts for, the site,
-               the name of the device or camera, and when it was written
-photo-*        photos that were kept of the enrollment
-picture-*      small pictures that were kept of punches
+receipt.json   when the export was created, the number of records of each kind, and the SHA-256 of
+               each other file, to prove that no file was changed
+punches.csv    the punches, for a spreadsheet: time, kind, workday, site, the time at which it was
+               recorded, the name of the device or camera, and how the person was established
+photo-*        stored photos of the enrollment
+picture-*      stored small pictures of punches
 person.json    every record:
 
-  employees        name, code, site, whether a face is enrolled, and the consent: when it was
-                   given, who wrote it down, and in `text` the version of the words
-  templates        the numbers that the face was turned into, with which program of recognition
-                   (`model`) and what was measured on the photo
-  photos           which file, when, of which template
-  pictures         which file, when, of which punch
-  punches          each coming and going: `clock` is whose clock tells the time, `device_name` the
-                   device or camera, `evidence` how alike the face was and what was needed
-  kept_answers     what a device was answered that sent a punch, kept for a while so that the same
-                   punch sent again gets the same answer and is not written twice
-  gallery_changes  when the face last changed in, or left, the list by which people are recognised
-  audit_entries    who did something about this person, and when: an account (somebody who was
-                   signed in), a device, `operator` (a command on the server) or `system`
-                   (the service by itself)
+  employees         name, code and site
+  accounts          the account with which the person signs in: the email address, and what it may
+                    do. The password is not stored, and its hash is left out
+  face_enrollments  the enrolled face: the consent, with its time, who recorded it and, in `text`,
+                    the version of its wording; and the templates, which are the numbers that
+                    describe the face, with the recognition model (`model`) that computed them and
+                    the measured quality of the photo. `look_alikes` are the IDs of people whose
+                    faces also matched. `changed_at` is the time of the last change
+  photos            the file and the time of each photo
+  pictures          the file, the time and the punch of each picture, and what took it (`origin`,
+                    `origin_name`)
+  punches           each arrival and departure: `clock` says whose clock gave the time. `origin` is
+                    what recorded the punch: a device, a camera, or an account (a person who was
+                    signed in); `origin_name` is the name of the device or camera. `proof` is how
+                    the person was established: `face` (the similarity of the face and the required
+                    threshold), `pin`, `badge`, `manual` (entered by hand, with the reason) or
+                    `import` (from another system)
+  kept_answers      responses to devices that sent a punch. They are stored for a while, so that a
+                    repeated request gets the same response and does not write a second punch
+  camera_reports    when a camera last saw the person; stored until its next report
+  audit_entries     what was done with this person's data, when and by whom: an account (a person
+                    who was signed in), a device, `operator` (a command on the server) or `system`
+                    (the service itself)
 
-`\"opened\": false` stands where something is sealed with a key that was not there.
-Long identities, such as 0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b, only tell which records belong
-together.
+`\"opened\": false` marks data that could not be decrypted, because its key is missing.
+Long IDs, such as 0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b, only show which records belong together.
 
-The words of the consent in the version {CONSENT_VERSION}, which is today's:
+The current wording of the consent, version {CONSENT_VERSION}:
 
   {CONSENT_TEXT}
 
-Whoever runs the service can tell the words of an earlier version.
+The operator of the service has the wording of earlier versions.
 "
     )
 }
 
-/// A copy in the making.
+/// An export in progress.
 struct Copy {
     folder: PathBuf,
-    files: Vec<CopiedFile>,
-    /// Templates, photos and pictures that no present key opens.
+    files: Vec<ExportedFile>,
+    /// Number of sealed values that no key opens.
     unopened: usize,
-    /// What the devices and cameras are called.
-    device_names: HashMap<DeviceId, String>,
+    /// The plural names of the kinds with sealed values.
+    decrypted_kinds: BTreeSet<String>,
+    /// The names of devices and cameras.
+    origin_names: HashMap<Origin, String>,
 }
 
 impl Copy {
@@ -303,7 +312,7 @@ impl Copy {
             .mode(0o600)
             .open(path)?;
         file.write_all(bytes)?;
-        self.files.push(CopiedFile {
+        self.files.push(ExportedFile {
             name: name.to_owned(),
             bytes: bytes.len(),
             sha256: digest(bytes),
@@ -311,20 +320,26 @@ impl Copy {
         Ok(())
     }
 
-    /// `person.json` with all records, `punches.csv` once more for spreadsheets, the photos and
-    /// pictures.
-    fn write(
+    /// Writes `person.json` with all records, `punches.csv` with the punches for spreadsheets, and
+    /// the photos and pictures.
+    async fn write(
         &mut self,
-        about: &[StoredRecord],
-        inside: impl Fn(&StoredRecord) -> Inside,
+        records: &Records,
+        about: Vec<Found>,
+        open: impl Fn(&SealedPart<'_>) -> Inside,
     ) -> Result<(), Failure> {
-        let mut kinds: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for record in about {
-            let kind = record.kind().plural().replace(' ', "_");
-            let opened = self.opened(record, inside(record))?;
-            kinds.entry(kind).or_default().push(opened);
+        let mut opened = Vec::new();
+        for mut found in about {
+            let json = self.opened(&mut found, &open)?;
+            opened.push((found, json));
         }
-        self.file("person.json", &pretty(&json!(kinds))?)?;
+        let jsons = || opened.iter().map(|(_, json)| json);
+        let origins = jsons().filter_map(personal_data::origin_in).collect();
+        self.origin_names = personal_data::origin_names(&records.stores, origins).await?;
+        let sites = records.stores.sites.all().await?.into_iter();
+        let sites: BTreeMap<String, String> = sites
+            .map(|site| (site.id.to_string(), site.name.into()))
+            .collect();
         let mut punches = csv::Writer::from_writer(Vec::new());
         punches.write_record([
             "at",
@@ -332,64 +347,105 @@ impl Copy {
             "workday",
             "site",
             "recorded_at",
-            "device_name",
+            "origin_name",
+            "proof",
         ])?;
-        for record in about {
-            if let StoredRecord::Punch(punch) = record {
+        let mut kinds: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for (found, mut json) in opened {
+            let origin = personal_data::origin_in(&json);
+            let name = origin.map(|origin| self.origin_names.get(&origin));
+            let site = json["site"].as_str().and_then(|id| sites.get(id));
+            if let Some(punch) = found.record.downcast::<Punch>() {
                 punches.write_record([
                     punch.at.to_string(),
                     punch.kind.as_str().to_owned(),
                     punch.workday.to_string(),
-                    punch
-                        .site
-                        .as_ref()
-                        .map(ToString::to_string)
-                        .unwrap_or_default(),
+                    site.cloned().unwrap_or_default(),
                     punch.recorded_at.to_string(),
-                    self.device_names
-                        .get(&punch.device)
-                        .cloned()
-                        .unwrap_or_default(),
+                    name.flatten().cloned().unwrap_or_default(),
+                    punch.proof.as_str().to_owned(),
                 ])?;
             }
+            if let Some(fields) = json.as_object_mut() {
+                // The hash is of no use to the person, but of some to a thief of the export.
+                fields.remove("password_hash");
+                if let Some(name) = name {
+                    fields.insert("origin_name".to_owned(), json!(name));
+                }
+                if let Some(site) = site {
+                    fields.insert("site_name".to_owned(), json!(site));
+                }
+            }
+            let kind = found.record.kind_of().name;
+            kinds.entry(kind).or_default().push(json);
         }
+        self.file("person.json", &pretty(&json!(kinds))?)?;
         self.file("punches.csv", &punches.into_inner()?)
     }
 
-    /// A record as JSON, with the numbers of a template and the file of a photo or picture in the
-    /// place of what is sealed.
-    fn opened(&mut self, record: &StoredRecord, inside: Inside) -> Result<Value, Failure> {
-        let tagged = serde_json::to_value(record)?;
-        let mut value = tagged.get("record").cloned().unwrap_or_default();
-        if let (Some(device), Some(fields)) =
-            (personal_data::device_of(record), value.as_object_mut())
-        {
-            let name = self.device_names.get(&device);
-            fields.insert("device_name".to_owned(), json!(name));
+    /// Returns a record as JSON. Replaces each sealed value with the numbers of the template, or
+    /// the name of the file.
+    fn opened(
+        &mut self,
+        found: &mut Found,
+        open: impl Fn(&SealedPart<'_>) -> Inside,
+    ) -> Result<Value, Failure> {
+        let (kind, id) = (found.record.kind_of(), found.record.id_text());
+        let write = found.record.to_write(Expect::Absent)?;
+        let mut json = serde_json::from_str(&write.body)?;
+        let mut files = 0;
+        for part in found.record.sealed_parts() {
+            self.decrypted_kinds.insert(kind.many());
+            let (member, opened) = match open(&part) {
+                Inside::Unopened => {
+                    self.unopened += 1;
+                    ("opened", Value::Bool(false))
+                }
+                Inside::Numbers(numbers) => ("numbers", json!(numbers)),
+                Inside::File(bytes) => {
+                    files += 1;
+                    let more = if files > 1 {
+                        format!("-{files}")
+                    } else {
+                        String::new()
+                    };
+                    let (one, extension) = (kind.one.replace(' ', "-"), extension(&bytes));
+                    let name = format!("{one}-{id}{more}.{extension}");
+                    self.file(&name, &bytes)?;
+                    ("file", name.into())
+                }
+            };
+            let nonce = &serde_json::to_value(&*part.sealed)?["nonce"];
+            replace_sealed(&mut json, nonce, member, &opened);
         }
-        let (member, opened) = match inside {
-            Inside::Nothing => return Ok(value),
-            Inside::Unopened => {
-                self.unopened += 1;
-                ("opened", Value::Bool(false))
-            }
-            Inside::Numbers(numbers) => ("numbers", json!(numbers)),
-            Inside::Image(bytes) => {
-                let kind = record.kind().singular();
-                let name = format!("{kind}-{}.{}", record.id(), extension(&bytes));
-                self.file(&name, &bytes)?;
-                ("file", name.into())
-            }
-        };
-        if let Some(fields) = value.as_object_mut() {
-            fields.remove("sealed");
-            fields.insert(member.to_owned(), opened);
-        }
-        Ok(value)
+        Ok(json)
     }
 }
 
-/// What a photo's file is called, by how it begins.
+/// Replaces the value that was sealed with a nonce with another member.
+fn replace_sealed(json: &mut Value, nonce: &Value, member: &str, opened: &Value) {
+    match json {
+        Value::Object(fields) => {
+            let mut there = fields.iter();
+            let sealed = there.find(|(_, value)| value.get("nonce") == Some(nonce));
+            match sealed.map(|(name, _)| name.clone()) {
+                Some(name) => {
+                    fields.remove(&name);
+                    fields.insert(member.to_owned(), opened.clone());
+                }
+                None => fields
+                    .values_mut()
+                    .for_each(|value| replace_sealed(value, nonce, member, opened)),
+            }
+        }
+        Value::Array(values) => values
+            .iter_mut()
+            .for_each(|value| replace_sealed(value, nonce, member, opened)),
+        _ => {}
+    }
+}
+
+/// Returns the file extension of an image, by its first bytes.
 fn extension(bytes: &[u8]) -> &'static str {
     match bytes {
         [0xff, 0xd8, ..] => "jpg",

@@ -19,18 +19,18 @@ async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let running = tokio::select! {
         running = Running::start(settings) => running?,
-        // Nothing was acknowledged yet, so nothing has to be finished.
+        // No request was acknowledged yet, so there is nothing to finish.
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     announce(settings, &running);
-    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-    let serving = running.serve(stop.clone(), hurry.clone());
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    let serving = running.serve(stop.clone(), abort.clone());
     let stopping = async {
         signals.next().await;
-        info!("stopping: requests under way are finished; a second signal cuts them off");
+        info!("stopping after the requests in progress; a second signal aborts them");
         stop.cancel();
         signals.next().await;
-        hurry.cancel();
+        abort.cancel();
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -41,7 +41,7 @@ async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what the service runs on: to people on standard output, to machines in the log.
+/// Prints a summary at start: on standard output for people, or in the log for machines.
 fn announce(settings: &Settings, running: &Running) {
     for (what, line) in &running.lines {
         match settings.log.format {
@@ -49,10 +49,10 @@ fn announce(settings: &Settings, running: &Running) {
             LogFormat::Json => info!(what, "{line}"),
         }
     }
-    // Never in the log: whoever has it becomes the first admin.
+    // Never in the log, because the link makes its first visitor an admin.
     if let Some(link) = running.setup_link() {
         println!(
-            "\nNobody has an account yet. Open this link once to become the first admin:\n\n    {link}\n"
+            "\nThere is no account yet. Open this link to become the first admin:\n\n    {link}\n"
         );
     }
 }

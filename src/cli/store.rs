@@ -1,4 +1,4 @@
-//! `rollcall store`: moving a whole site from one store to another.
+//! `rollcall store`: moves an installation from one store to another.
 
 use std::{process::ExitCode, str::FromStr};
 
@@ -9,47 +9,47 @@ use super::Failure;
 use crate::{
     boot::{self, Opened},
     config::{Environment, Settings, Source},
-    ports::Stores,
-    service::copying::{self, Compared, Copied},
+    repositories::Repositories,
+    service::store_copy::{self, Compared, Copied},
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Copy a whole site into another store, and compare the two
+    /// Copy everything into another store, and compare the two
     ///
-    /// Stop the service first, and every other command that writes: nobody may use either store
-    /// while it is copied. Accounts, devices, cameras, employees, sealed templates, photos and
-    /// pictures, punches, kept answers, settings and the audit trail are copied as they are, with
-    /// their identities and times, deleted and revoked ones too. Not copied: sessions (people sign in again), and
-    /// the template key (TEMPLATE_KEY, or template.key in DATA_DIR), without which the copied
-    /// templates cannot be opened.
+    /// Stop the service first, and every other command that writes: nothing may use either store
+    /// during the copy. Copies accounts, sites, devices, cameras, employees, encrypted templates, photos
+    /// and pictures, punches, stored responses, settings and the audit trail unchanged, with their
+    /// IDs and times, deleted and revoked ones too. Does not copy sessions (people sign in again)
+    /// and the template key (TEMPLATE_KEY, or template.key in DATA_DIR), without which the copied
+    /// templates cannot be decrypted.
     ///
-    /// It can be run again: after it was interrupted it goes on, and what is new or has changed
-    /// in the source since is brought over. A target that holds anything which the source does
-    /// not have is refused before anything is written. In the end both stores are read and
-    /// compared; exit code 1 says that they differ.
+    /// Can be run again: it then continues after an interruption, and copies what is new or has
+    /// changed in the source. If the target contains anything that the source does not have, the
+    /// command fails before it writes anything. At the end, it reads and compares both stores;
+    /// exit code 1 means that they differ.
     ///
-    /// REDIS_PREFIX and REDIS_CA hold for both stores.
+    /// REDIS_PREFIX and REDIS_CA apply to both stores.
     #[command(verbatim_doc_comment)]
     Copy(CopyArguments),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CopyArguments {
-    /// Where the site is: sqlite:///path/of/folder/or/file, mongodb://…/database,
-    /// redis://…/number (rediss, unix and the other forms of REDIS_URL too), or env:NAME for a
-    /// URL in that environment variable, where no list of processes shows its password
+    /// The source: sqlite:///path/of/folder/or/file, mongodb://…/database, redis://…/number
+    /// (rediss, unix and the other forms of REDIS_URL too), or env:NAME for a URL in this
+    /// environment variable, so that its password does not appear in the list of processes
     #[arg(long, value_name = "URL")]
     from: Place,
-    /// Where it is to be, in the same forms
+    /// The target, in the same forms
     #[arg(long, value_name = "URL")]
     to: Place,
-    /// Only compare, copy nothing
+    /// Only compare the stores; copy nothing
     #[arg(long)]
     check: bool,
 }
 
-/// Where a store is. It never shows a URL, which may hold a password.
+/// The place of a store. Its errors never show a URL, which may contain a password.
 #[derive(Debug, Clone)]
 enum Place {
     Url(SecretString),
@@ -96,12 +96,12 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
                     eprintln!("warning: {warning}");
                 }
                 let done = copy(&source, &stores, check).await;
-                stores.health.close().await;
+                stores.engine.close().await;
                 done
             }
             Err(error) => Err(error),
         };
-        source.health.close().await;
+        source.engine.close().await;
         done
     })
 }
@@ -110,32 +110,36 @@ async fn open(
     settings: &Settings,
     argument: &str,
     url: &SecretString,
-    make: bool,
+    create: bool,
 ) -> Result<Opened, Failure> {
-    let opened = boot::open_url(settings, url, make).await;
+    let opened = boot::open_url(settings, url, create).await;
     opened.map_err(|error| Failure::Refused(format!("{argument}: {error}")))
 }
 
-async fn copy(source: &Stores, target: &Stores, check: bool) -> Result<ExitCode, Failure> {
-    let (from, to) = (source.health.description(), target.health.description());
+async fn copy(
+    source: &Repositories,
+    target: &Repositories,
+    check: bool,
+) -> Result<ExitCode, Failure> {
+    let (from, to) = (source.engine.description(), target.engine.description());
     if !check {
         println!("copying from {from} to {to}");
-        copying::copy(source, target, show_copied).await?;
+        store_copy::copy(source, target, show_copied).await?;
     }
     println!("comparing {from} with {to}");
-    let compared = copying::compare(source, target).await?;
+    let compared = store_copy::compare(source, target).await?;
     show_compared(&compared);
     if !compared.iter().all(Compared::same) {
         return Err(Failure::Refused(if check {
             "the stores differ".to_owned()
         } else {
-            "the stores differ: one of them was used meanwhile; stop what uses it and copy again, and do not use the target before they are the same".to_owned()
+            "the stores differ, because one of them was used during the copy: stop everything that uses it and copy again; do not use the target until they are the same".to_owned()
         }));
     }
-    println!("both stores hold the same");
+    println!("both stores contain the same records");
     if !check {
         println!(
-            "Before you start the service on the target: give it the same TEMPLATE_KEY, or the same template.key in its DATA_DIR, which was not copied. Everybody has to sign in again."
+            "Before you start the service on the target, give it the same TEMPLATE_KEY, or copy template.key to its DATA_DIR. Everybody must sign in again."
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -150,7 +154,7 @@ fn show_copied(copied: Copied) {
     } = copied;
     println!(
         "{:>16}: {added} added, {replaced} replaced, {removed} removed",
-        kind.plural()
+        kind.many()
     );
 }
 
@@ -163,7 +167,7 @@ fn show_compared(compared: &[Compared]) {
         };
         println!(
             "{:>16}  {:>10}  {:>10}  {}{differs}",
-            one.kind.plural(),
+            one.kind.many(),
             one.source.count,
             one.target.count,
             one.source.digest

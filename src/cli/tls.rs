@@ -1,5 +1,5 @@
-//! `rollcall tls init`: a local authority and a certificate for this host, so that tablets give
-//! the kiosk their camera.
+//! `rollcall tls init`: creates a local certificate authority and a certificate for this host, so
+//! that tablets let the kiosk use their camera.
 
 use std::{
     collections::BTreeSet,
@@ -26,30 +26,30 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a local authority and a certificate for this host's names, and say how tablets trust it
+    /// Create a local authority and a certificate for this host, and explain how tablets trust it
     Init(Init),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Further names and addresses that tablets reach this host by; those of the certificate that
-    /// is there are kept, and without one this host's own are found
+    /// Further names and addresses by which tablets reach this host, besides those of the existing
+    /// certificate, or, without one, the host's own
     names: Vec<String>,
-    /// For the named ones alone: neither this host's own nor those of the certificate that is there
+    /// Use only the given names: neither the host's own nor those of the existing certificate
     #[arg(long, requires = "names")]
     only: bool,
-    /// Folder for the files
+    /// Folder for the files; by default DATA_DIR/tls
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
 }
 
-/// How long the authority lasts, years: trusting it anew on every tablet is work.
+/// Lifetime of the authority, in years: long, because it must be installed on every tablet.
 const AUTHORITY_YEARS: i64 = 10;
-/// How long a certificate lasts, days: Apple's devices take none that lasts more than 825, even
-/// of an authority that its user trusts.
+/// Lifetime of a certificate, in days: Apple's devices reject more than 825, even from an authority
+/// that their user trusts.
 const CERTIFICATE_DAYS: i64 = 820;
 
-/// The files of a folder.
+/// The files of the authority and the certificate.
 struct Files {
     authority: PathBuf,
     authority_key: PathBuf,
@@ -58,7 +58,7 @@ struct Files {
 }
 
 impl Files {
-    fn of(folder: &Path) -> Self {
+    fn in_folder(folder: &Path) -> Self {
         Self {
             authority: folder.join("authority.crt"),
             authority_key: folder.join("authority.key"),
@@ -76,14 +76,14 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
             "'{name}' is neither a DNS name nor an IP address"
         )));
     }
-    let files = Files::of(&folder);
-    let mut names: BTreeSet<String> = names.iter().map(|name| in_one_form(name)).collect();
+    let files = Files::in_folder(&folder);
+    let mut names: BTreeSet<String> = names.iter().map(|name| normalized(name)).collect();
     let mut kept = BTreeSet::new();
     if !only && files.certificate.exists() {
-        kept = &names_there(&files)? - &names;
+        kept = &existing_names(&files)? - &names;
         names.extend(kept.iter().cloned());
     } else if !only {
-        names.extend(names_of_this_host());
+        names.extend(host_names());
     }
     fs::create_dir_all(&folder)?;
     let now = SystemClock.now();
@@ -92,36 +92,36 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
         make_authority(&files, now)?;
     }
     make_certificate(&files, &names, now)?;
-    let told = Told {
+    let summary = Summary {
         files: &files,
         names: &names,
         kept: &kept,
         made,
         port: settings.server.port,
     };
-    tell(&mut std::io::stdout().lock(), &told)?;
+    print(&mut std::io::stdout().lock(), &summary)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A name or address as others may be compared with it.
-fn in_one_form(name: &str) -> String {
+/// Normalizes a name or address for comparison.
+fn normalized(name: &str) -> String {
     let address = name.parse::<IpAddr>();
     address.map_or_else(|_| name.to_lowercase(), |address| address.to_string())
 }
 
-/// The names of the certificate that is there: tablets reach this host by them.
-fn names_there(files: &Files) -> Result<BTreeSet<String>, Failure> {
+/// Reads the names of the existing certificate, by which tablets reach this host.
+fn existing_names(files: &Files) -> Result<BTreeSet<String>, Failure> {
     let names = boot::certificate_names(&files.certificate).map_err(|cause| {
         Failure::Refused(format!(
-            "{cause}; to make another one without its names, give all names and --only"
+            "{cause}; to create a new one without its names, give all names and --only"
         ))
     })?;
     Ok(names.into_iter().collect())
 }
 
-/// `localhost`, the host's name, with `.local` as tablets find it by, and the address that the
-/// host has in its network.
-fn names_of_this_host() -> BTreeSet<String> {
+/// Returns `localhost`, the host's name, also with `.local` for multicast DNS, and its address in
+/// the network.
+fn host_names() -> BTreeSet<String> {
     let mut names = BTreeSet::from(["localhost".to_owned(), "127.0.0.1".to_owned()]);
     let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
@@ -129,7 +129,8 @@ fn names_of_this_host() -> BTreeSet<String> {
         names.insert(host.to_owned());
         names.insert(format!("{host}.local"));
     }
-    // Nothing is sent: connecting a datagram socket only chooses the address. TEST-NET-1.
+    // Connecting a datagram socket only chooses the local address; nothing is sent. The target
+    // is in TEST-NET-1.
     let address = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect("192.0.2.1:9")?;
         socket.local_addr()
@@ -144,10 +145,10 @@ fn names_of_this_host() -> BTreeSet<String> {
 fn make_authority(files: &Files, now: Timestamp) -> Result<(), Failure> {
     let key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
-    authority.distinguished_name = called("Rollcall local authority");
+    authority.distinguished_name = common_name("Rollcall local authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    lasts(
+    set_validity(
         &mut authority,
         now,
         &(now
@@ -169,11 +170,11 @@ fn make_certificate(
     let issuer = Issuer::from_ca_cert_pem(&authority, authority_key)?;
     let key = KeyPair::generate()?;
     let mut server = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
-    server.distinguished_name = called("Rollcall");
+    server.distinguished_name = common_name("Rollcall");
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     server.use_authority_key_identifier_extension = true;
-    lasts(
+    set_validity(
         &mut server,
         now,
         &now.to_zoned(TimeZone::UTC)
@@ -184,14 +185,14 @@ fn make_certificate(
     write(&files.certificate, &(certificate.pem() + &authority), 0o644)
 }
 
-fn called(name: &str) -> DistinguishedName {
-    let mut called = DistinguishedName::new();
-    called.push(DnType::CommonName, name);
-    called
+fn common_name(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    names
 }
 
-/// From the day before, since clocks of tablets differ.
-fn lasts(certificate: &mut CertificateParams, now: Timestamp, to: &Zoned) {
+/// Sets the validity; it begins a day earlier, because clocks of tablets differ.
+fn set_validity(certificate: &mut CertificateParams, now: Timestamp, to: &Zoned) {
     let day = |at: &Zoned| {
         date_time_ymd(
             at.year().into(),
@@ -204,7 +205,7 @@ fn lasts(certificate: &mut CertificateParams, now: Timestamp, to: &Zoned) {
     certificate.not_after = day(to);
 }
 
-/// Writes a file anew, readable as `mode` says from its first moment.
+/// Writes or replaces a file atomically, with its mode from the start.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new();
@@ -217,13 +218,13 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was made.
-struct Told<'a> {
+/// The result of `tls init`.
+struct Summary<'a> {
     files: &'a Files,
     names: &'a BTreeSet<String>,
-    /// Those of them that only the certificate before had.
+    /// The names that only the previous certificate had.
     kept: &'a BTreeSet<String>,
-    /// Whether the authority is a new one.
+    /// Whether the authority is new.
     made: bool,
     port: u16,
 }
@@ -233,14 +234,14 @@ fn listed(names: &BTreeSet<String>) -> String {
     names.join(", ")
 }
 
-fn tell(out: &mut impl Write, told: &Told<'_>) -> std::io::Result<()> {
-    let Told {
+fn print(out: &mut impl Write, summary: &Summary<'_>) -> std::io::Result<()> {
+    let Summary {
         files,
         names,
         kept,
         made,
         port,
-    } = *told;
+    } = *summary;
     let Files {
         authority,
         certificate,
@@ -254,7 +255,7 @@ fn tell(out: &mut impl Write, told: &Told<'_>) -> std::io::Result<()> {
         .map_or("localhost", String::as_str);
     writeln!(out, "certificate for {}", listed(names))?;
     if !kept.is_empty() {
-        writeln!(out, "kept from the certificate before: {}", listed(kept))?;
+        writeln!(out, "kept from the previous certificate: {}", listed(kept))?;
     }
     writeln!(out)?;
     writeln!(out, "Start Rollcall with it:\n")?;
@@ -267,19 +268,19 @@ fn tell(out: &mut impl Write, told: &Told<'_>) -> std::io::Result<()> {
     if !made {
         writeln!(
             out,
-            "The authority is the one that was there: tablets that trust it go on as they are."
+            "The authority has not changed: tablets that trust it need nothing else."
         )?;
         return Ok(());
     }
     writeln!(
         out,
-        "Each tablet has to trust the authority once. Copy {} to it, then:\n",
+        "Each tablet must trust the authority once. Copy {} to it, then:\n",
         authority.display()
     )?;
     for line in [
         "  Android   Settings, Security, Encryption & credentials, Install a certificate, CA certificate",
         "  iPad      open the file, Settings, Profile Downloaded, Install; then General, About,",
-        "            Certificate Trust Settings, switch it on",
+        "            Certificate Trust Settings, turn it on",
         "  Windows   open the file, Install Certificate, Local Machine, Trusted Root Certification Authorities",
         "  macOS     open the file in Keychain Access, then Trust, Always Trust",
         "  Linux     chrome://certificate-manager, Custom, Installed by you, Trusted Certificates, Import",
@@ -288,7 +289,7 @@ fn tell(out: &mut impl Write, told: &Told<'_>) -> std::io::Result<()> {
     }
     writeln!(
         out,
-        "\nThen open https://{first}:{port}/kiosk there. Keep {} to yourself: whoever has it can pass for any site on those tablets.",
+        "\nThen open https://{first}:{port}/kiosk on the tablet. Keep {} secret: its owner can impersonate any site on these tablets.",
         files.authority_key.display()
     )
 }

@@ -1,4 +1,5 @@
-//! The keys that templates and photos are sealed with: given, or kept in a file of the data folder.
+//! The keys that encrypt templates and photos: given as a setting, or stored in a file in the data
+//! folder.
 
 use std::{
     fmt, fs,
@@ -13,12 +14,12 @@ use zeroize::{Zeroize, Zeroizing};
 /// A key for AES-256-GCM.
 pub type TemplateKey = Zeroizing<[u8; 32]>;
 
-/// One or more keys: the first seals, all open. Never printed.
+/// One or more keys: the first encrypts, all decrypt. `Debug` shows their number only.
 #[derive(Clone)]
 pub struct TemplateKeys {
-    /// What seals.
+    /// The key that encrypts.
     pub sealing: TemplateKey,
-    /// What opens as well.
+    /// Further keys that decrypt.
     pub older: Vec<TemplateKey>,
 }
 
@@ -29,7 +30,7 @@ impl fmt::Debug for TemplateKeys {
 }
 
 impl TemplateKeys {
-    /// Reads keys separated by commas, each 32 bytes in base64 or hexadecimal.
+    /// Parses keys separated by commas, each 32 bytes in base64 or hexadecimal.
     pub fn parse(text: &str) -> Option<Self> {
         let mut keys = text
             .split(',')
@@ -42,17 +43,17 @@ impl TemplateKeys {
         })
     }
 
-    /// All of them, that which seals first.
+    /// Iterates over all keys, starting with the one that encrypts.
     fn all(&self) -> impl Iterator<Item = &TemplateKey> {
         std::iter::once(&self.sealing).chain(&self.older)
     }
 
-    /// Whether these open whatever the other keys seal.
+    /// Returns whether these keys decrypt everything that the other keys encrypted.
     pub fn open_all_of(&self, other: &Self) -> bool {
         other.all().all(|key| self.all().any(|mine| mine == key))
     }
 
-    /// As [`parse`](Self::parse) reads them.
+    /// Formats the keys for [`parse`](Self::parse).
     pub fn text(&self) -> SecretString {
         let all: Vec<_> = self
             .all()
@@ -68,7 +69,7 @@ impl TemplateKeys {
         text.into()
     }
 
-    /// The same with a new key before them, which seals.
+    /// Returns these keys with a new first key, which encrypts from now on.
     pub fn preceded_by(&self, key: TemplateKey) -> Self {
         Self {
             sealing: key,
@@ -76,7 +77,7 @@ impl TemplateKeys {
         }
     }
 
-    /// The one that seals, alone.
+    /// Returns only the key that encrypts.
     pub fn first(&self) -> Self {
         Self {
             sealing: self.sealing.clone(),
@@ -84,11 +85,11 @@ impl TemplateKeys {
         }
     }
 
-    /// Puts these in the place of what the key file holds, at once: whoever reads it finds all
-    /// of what was there, or all of these. It stays its owner's.
+    /// Replaces the content of the key file atomically: a reader finds either all old keys or all
+    /// new ones. Preserves the owner of the file.
     ///
     /// # Errors
-    /// When it is not there, or cannot be written.
+    /// Fails if the file does not exist or cannot be written.
     pub fn replace(&self, file: &Path) -> Result<(), KeyFileError> {
         let text = Zeroizing::new(format!("{}\n", self.text().expose_secret()));
         replace(file, text.as_bytes()).map_err(|cause| KeyFileError {
@@ -97,10 +98,10 @@ impl TemplateKeys {
         })
     }
 
-    /// Makes the key file, which must not be there yet.
+    /// Creates the key file.
     ///
     /// # Errors
-    /// When it is, or cannot be written.
+    /// Fails if the file exists already or cannot be written.
     pub fn create(&self, file: &Path) -> Result<(), KeyFileError> {
         let text = Zeroizing::new(format!("{}\n", self.text().expose_secret()));
         let made = create(file, text.as_bytes()).and_then(|made| match made {
@@ -113,10 +114,10 @@ impl TemplateKeys {
         })
     }
 
-    /// Reads the key file; `None` when there is none.
+    /// Reads the key file; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read, others may read it, or it holds no key.
+    /// Fails if the file cannot be read, is readable by others, or contains no key.
     pub fn read(file: &Path) -> Result<Option<Self>, KeyFileError> {
         let error = |kind| KeyFileError {
             file: file.to_owned(),
@@ -133,11 +134,11 @@ impl TemplateKeys {
             .ok_or_else(|| error(KeyFileProblem::NoKey))
     }
 
-    /// Reads the key file, or makes it with the given entropy when there is none. The file
-    /// appears whole or not at all and never replaces another.
+    /// Reads the key file, or creates it with the given entropy if it does not exist. The file is
+    /// created atomically, and never replaces another.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), and when it cannot be written.
+    /// Fails as [`read`](Self::read) does, or if the file cannot be written.
     pub fn read_or_create(file: &Path, entropy: [u8; 32]) -> Result<Self, KeyFileError> {
         if let Some(keys) = Self::read(file)? {
             return Ok(keys);
@@ -149,7 +150,7 @@ impl TemplateKeys {
             kind: KeyFileProblem::Io(cause),
         };
         create(file, text.as_bytes()).map_err(error)?;
-        // Another process may have been first: what lies there counts.
+        // Another process may have created the file first: its content counts.
         Self::read(file)?.ok_or_else(|| error(io::ErrorKind::NotFound.into()))
     }
 }
@@ -165,8 +166,8 @@ fn one_key(text: &str) -> Option<TemplateKey> {
     key.map(Zeroizing::new)
 }
 
-/// Writes a file beside the wanted one, private from the start, and links it into place: a link,
-/// unlike a rename, never replaces what is there. False when there was a file.
+/// Writes a private draft beside the file and links it into place: unlike a rename, a link never
+/// replaces a file. Returns false if the file existed already.
 fn create(file: &Path, contents: &[u8]) -> io::Result<bool> {
     let (draft, written) = draft(file, contents);
     let linked = written.and_then(|()| match fs::hard_link(&draft, file) {
@@ -179,7 +180,7 @@ fn create(file: &Path, contents: &[u8]) -> io::Result<bool> {
     Ok(made)
 }
 
-/// Writes a file beside the wanted one, and renames it.
+/// Writes a private draft beside the file and renames it into place.
 fn replace(file: &Path, contents: &[u8]) -> io::Result<()> {
     let (draft, written) = draft(file, contents);
     let renamed = written.and_then(|()| {
@@ -192,14 +193,14 @@ fn replace(file: &Path, contents: &[u8]) -> io::Result<()> {
         fs::rename(&draft, file)
     });
     if renamed.is_err() {
-        // It may never have been made.
+        // The draft may not exist.
         let _ = fs::remove_file(&draft);
     }
     renamed?;
     sync_folder_of(file)
 }
 
-/// A file beside the wanted one, private from the start and on the disk.
+/// Writes a draft beside the file, private from the start and synced to disk.
 fn draft(file: &Path, contents: &[u8]) -> (PathBuf, io::Result<()>) {
     let draft = file.with_extension(format!("key-{}", std::process::id()));
     let mut options = fs::OpenOptions::new();
@@ -239,26 +240,26 @@ fn private(_: &Path) -> Result<(), KeyFileProblem> {
     Ok(())
 }
 
-/// What is wrong with the key file.
+/// The error for a key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the template key file {file} {kind}", file = file.display())]
 pub struct KeyFileError {
-    /// Which file.
+    /// The file.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub kind: KeyFileProblem,
 }
 
-/// The ways in which a key file can be wrong.
+/// The problem of a key file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileProblem {
     /// Reading or writing failed.
-    #[error("cannot be read or written: {0}")]
+    #[error("could not be read or written: {0}")]
     Io(io::Error),
-    /// Its group or others may read or write it; its mode.
+    /// Its group or others may read or write it; contains its mode.
     #[error("can be read by others (mode {0:o}): run chmod 600 on it")]
     Open(u32),
-    /// It holds something else.
-    #[error("does not hold keys of 32 bytes in base64 or hexadecimal")]
+    /// Its content is not a list of keys.
+    #[error("does not contain keys of 32 bytes in base64 or hexadecimal")]
     NoKey,
 }

@@ -1,6 +1,6 @@
-//! Settings: one struct a section, each field declared once with its environment variable, its
-//! default, what it takes and what it is for. The README's table, `doctor` and the messages
-//! about bad values all come from these declarations.
+//! Settings: one struct per section. Each field is declared once, with its environment variable,
+//! its default, its accepted values and its purpose. The README's table, `doctor` and the messages
+//! about invalid values are generated from these declarations.
 
 mod keys;
 mod parse;
@@ -9,62 +9,62 @@ mod source;
 use std::{fmt, net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::{SignedDuration, civil::Time};
 use secrecy::SecretString;
 
 pub use keys::{KeyFileError, KeyFileProblem, TemplateKey, TemplateKeys};
 pub use parse::passphrase as parse_passphrase;
 pub use source::{Environment, NotUnicode, Source};
 
-use crate::domain::{biometrics::ErrorRate, text::Email};
+use crate::domain::{biometrics::ErrorRate, sites::Zone, text::Email};
 
-/// One setting as it is declared.
+/// The declaration of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
     /// The environment variable.
     pub name: &'static str,
-    /// What counts when it is unset or empty; `None` when there is no default.
+    /// The value if it is unset or empty; `None` if there is no default.
     pub default: Option<&'static str>,
-    /// What it takes, to follow "takes".
-    pub takes: &'static str,
-    /// What it is for, one sentence without a full stop.
+    /// Its accepted values, to follow "accepts" or "must be".
+    pub accepts: &'static str,
+    /// Its purpose: one sentence without a full stop.
     pub about: &'static str,
     /// Whether its value must never be shown.
     pub secret: bool,
 }
 
-/// A setting as it stands, fit to be printed.
+/// A setting with its current value, safe to print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The environment variable.
     pub name: &'static str,
-    /// Its value; `(hidden)` for a secret, `None` when it has none.
+    /// Its value; `(hidden)` for a secret, `None` if it has none.
     pub value: Option<String>,
-    /// Whether it was set, and is not just the default.
+    /// Whether it was set explicitly.
     pub set: bool,
 }
 
-/// A value that is not what its variable takes. Values of secrets are not in it.
+/// An invalid setting. The message never contains the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The environment variable.
     pub name: &'static str,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what is accepted.
     pub message: String,
 }
 
-/// Every bad setting at once.
+/// The error with every invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// At least one.
+    /// The invalid settings; at least one.
     pub problems: Vec<Problem>,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.problems.len() {
-            1 => "a setting cannot be used",
-            _ => "some settings cannot be used",
+            1 => "a setting is invalid",
+            _ => "some settings are invalid",
         })?;
         for problem in &self.problems {
             write!(f, "\n  {}: {}", problem.name, problem.message)?;
@@ -75,7 +75,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads one variable after the other and collects what is wrong with them.
+/// A reader of variables, which collects their problems.
 struct Reader<'a> {
     source: &'a dyn Source,
     problems: Vec<Problem>,
@@ -104,7 +104,7 @@ impl Reader<'_> {
         text
     }
 
-    /// What the environment says; problems are told as ones of `about`.
+    /// Returns the value in the environment; problems are reported for `about`.
     fn given(&mut self, name: &str, about: &'static str) -> Option<String> {
         let text = self.source.get(name).unwrap_or_else(|NotUnicode| {
             self.problem(about, "is not valid Unicode".to_owned());
@@ -114,44 +114,48 @@ impl Reader<'_> {
             .filter(|text| !text.is_empty())
     }
 
-    /// A secret that is given, or else what is in the file that `NAME_FILE` names. A file that
-    /// holds nothing is a problem and no secret that is unset: that would open what it guards.
+    /// Returns the given secret, or else the content of the file that `NAME_FILE` names. An empty
+    /// file is an error, because a secret that counts as unset would leave open what it protects.
     fn secret(&mut self, name: &'static str, given: Option<String>) -> Option<String> {
         let variable = format!("{name}_FILE");
         let Some(path) = self.given(&variable, name) else {
             return given;
         };
         if given.is_some() {
-            self.problem(name, format!("and {variable} are both set: keep one"));
+            self.problem(
+                name,
+                format!("is set both directly and by {variable}: keep one of them"),
+            );
             return given;
         }
         let read = std::fs::read_to_string(&path).map(|text| text.trim().to_owned());
         match read {
             Ok(text) if !text.is_empty() => return Some(text),
-            Ok(_) => self.problem(name, format!("is to come from {path:?}, which is empty")),
+            Ok(_) => self.problem(name, format!("the file {path:?} is empty")),
             Err(cause) => {
-                self.problem(name, format!("is to come from {path:?}: {cause}"));
+                self.problem(name, format!("could not read {path:?}: {cause}"));
             }
         }
         None
     }
 
-    /// `None` after a problem; `Some(None)` for a variable without value and default.
+    /// Reads one variable. Returns `None` after a problem, and `Some(None)` for a variable with
+    /// neither value nor default.
     fn read<T>(&mut self, variable: &Variable, parse: fn(&str) -> Option<T>) -> Option<Option<T>> {
         let Some(text) = self.text(variable) else {
             return Some(None);
         };
         let value = parse(&text);
         if value.is_none() {
-            let takes = variable.takes;
+            let accepts = variable.accepts;
             self.problem(
                 variable.name,
                 if variable.secret {
-                    format!("has a value that does not fit; it takes {takes}")
-                } else if takes.contains("with its unit") && text.parse::<f64>().is_ok() {
-                    format!("cannot be {text:?}, which has no unit; it takes {takes}")
+                    format!("the value is invalid; it must be {accepts}")
+                } else if accepts.contains("with its unit") && text.parse::<f64>().is_ok() {
+                    format!("{text:?} has no unit; it must be {accepts}")
                 } else {
-                    format!("cannot be {text:?}; it takes {takes}")
+                    format!("{text:?} is invalid; it must be {accepts}")
                 },
             );
         }
@@ -163,15 +167,14 @@ impl Reader<'_> {
     }
 }
 
-/// Declares the sections: for every field `name: type = VARIABLE, parser, default, takes, about`.
-/// A section may add checks over several fields.
+/// Declares the sections: for every field `name: type = VARIABLE, parser, default, accepts, about`.
 macro_rules! sections {
     ($(
         $(#[$doc:meta])*
         $section:ident: $Section:ident {
             $(
                 $field:ident: $type:ty = $name:literal, $parse:path, $(default $default:literal,)?
-                $(secret $secret:literal,)? takes $takes:literal, $about:literal;
+                $(secret $secret:literal,)? accepts $accepts:literal, $about:literal;
             )+
         }
     )+) => {
@@ -187,7 +190,7 @@ macro_rules! sections {
                 pub const VARIABLES: &[Variable] = &[$(Variable {
                     name: $name,
                     default: sections!(@optional $($default)?),
-                    takes: $takes,
+                    accepts: $accepts,
                     about: $about,
                     secret: sections!(@flag $($secret)?),
                 },)+];
@@ -200,7 +203,7 @@ macro_rules! sections {
             }
         )+
 
-        /// Everything that can be set, section by section.
+        /// All settings, by section.
         #[derive(Debug, Clone)]
         pub struct Settings {
             $($(#[$doc])* pub $section: $Section,)+
@@ -208,14 +211,14 @@ macro_rules! sections {
         }
 
         impl Settings {
-            /// The title and the declarations of each section.
+            /// The name and the declarations of each section.
             pub const SECTIONS: &[(&str, &[Variable])] =
                 &[$((stringify!($section), $Section::VARIABLES),)+];
 
             /// Reads all settings.
             ///
             /// # Errors
-            /// Everything that is wrong, at once.
+            /// Reports all invalid settings at once.
             pub fn read(source: &dyn Source) -> Result<Self, ConfigError> {
                 let mut reader = Reader { source, problems: Vec::new(), shown: Vec::new() };
                 $(let $section = $Section::read(&mut reader);)+
@@ -242,181 +245,184 @@ macro_rules! sections {
 }
 
 sections! {
-    /// Where the service listens and whom it believes.
+    /// Addresses, TLS, sign-ins and limits.
     server: Server {
         host: IpAddr = "HOST", parse::any, default "127.0.0.1",
-            takes "an IP address", "Address to listen on; `0.0.0.0` for every interface";
+            accepts "an IP address", "Address to listen on; `0.0.0.0` listens on every interface";
         port: u16 = "PORT", parse::any, default "10000",
-            takes "a port number, 0 to 65535", "Port to listen on; 0 takes a free one";
+            accepts "a port number, 0 to 65535", "Port to listen on; 0 selects a free one";
         tls_cert: PathBuf = "TLS_CERT", parse::path,
-            takes "the path of a PEM file", "Certificate, with those of its authorities after it, to speak TLS without a proxy; read again when it changes. `rollcall tls init` makes one";
+            accepts "the path of a PEM file", "Certificate for serving TLS without a proxy, followed by those of its authorities; reloaded when it changes. `rollcall tls init` creates one";
         tls_key: PathBuf = "TLS_KEY", parse::path,
-            takes "the path of a PEM file", "The certificate's private key";
+            accepts "the path of a PEM file", "Private key of the certificate";
         hsts: Option<SignedDuration> = "HSTS", parse::off_or_age, default "off",
-            takes "off, or a duration such as 720h", "How long browsers shall come back over TLS only, told to those who come over TLS; hard to take back";
+            accepts "off, or a duration such as 720h", "`Strict-Transport-Security` max-age, sent over TLS only. Browsers remember it, so start small";
         trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", parse::networks, default "none",
-            takes "none, or addresses or networks such as 10.0.0.0/8, separated by commas",
-            "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed";
+            accepts "none, or addresses or networks such as 10.0.0.0/8, separated by commas", "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are trusted";
         cookie_secure: CookieSecure = "SESSION_COOKIE_SECURE", parse::cookie_secure, default "auto",
-            takes "auto, on or off", "Whether the session cookie is for TLS only; `auto`: when a trusted proxy says that the request came over TLS";
+            accepts "auto, on or off", "Whether browsers send the session cookie over TLS only; `auto`: yes, if the request arrived over TLS, also through a trusted proxy";
         cookie_same_site: SameSite = "SESSION_COOKIE_SAMESITE", parse::same_site, default "lax",
-            takes "lax or strict", "Whether the session cookie comes along when another site links here; `strict`: never";
+            accepts "lax or strict", "Whether browsers send the session cookie when another site links to this one; `strict` never does";
         cookie_ends_with_browser: bool = "SESSION_EXPIRE_AT_BROWSER_CLOSE", parse::switch, default "off",
-            takes "on or off", "Whether closing the browser signs out";
+            accepts "on or off", "Whether closing the browser signs out";
         session_age: SignedDuration = "SESSION_COOKIE_AGE", parse::age, default "24h",
-            takes "a duration such as 12h or 30m, or a number of seconds", "How long somebody stays signed in";
+            accepts "a duration such as 12h or 30m, or a number of seconds", "How long a sign-in lasts";
         rate_limit: u32 = "RATE_LIMIT", parse::any, default "50",
-            takes "a whole number of requests a second, 0 for no limit", "Requests a second for one client address; 0 turns it off";
+            accepts "a whole number of requests per second, 0 for no limit", "Requests per second for one client address; 0 turns the limit off";
         enroll_limit: u32 = "ENROLL_LIMIT", parse::any, default "5",
-            takes "a whole number of enrollments an hour, 0 for no limit", "Enrollments an hour for one account; 0 turns it off";
+            accepts "a whole number of enrollments per hour, 0 for no limit", "Enrollments per hour for one account; 0 turns the limit off";
         sign_in_limit: u32 = "SIGN_IN_LIMIT", parse::any, default "10",
-            takes "a whole number of attempts a minute, 0 for no limit", "Attempts to sign in, a minute, for one client address; 0 turns it off";
+            accepts "a whole number of attempts per minute, 0 for no limit", "Sign-in attempts per minute for one client address; 0 turns the limit off";
         pairing_limit: u32 = "PAIRING_LIMIT", parse::any, default "10",
-            takes "a whole number of codes a minute, 0 for no limit", "Codes to pair a kiosk with, a minute, for one client address; 0 turns it off";
+            accepts "a whole number of codes per minute, 0 for no limit", "Kiosk pairing codes per minute for one client address; 0 turns the limit off";
         request_timeout: SignedDuration = "REQUEST_TIMEOUT", parse::longer_than_zero, default "30s",
-            takes "a duration such as 30s or 2m", "How long a request may take";
+            accepts "a duration such as 30s or 2m", "Maximum time of a request after its last byte arrived";
         metrics_token: SecretString = "METRICS_TOKEN", parse::secret, secret true,
-            takes "a secret of your own", "What `/metrics` asks for as bearer token; without it `/metrics` is open";
+            accepts "a secret of your choice", "Bearer token for `/metrics`; without it, `/metrics` is open";
         static_dir: PathBuf = "STATIC_DIR", parse::path,
-            takes "a folder", "Serves the pages from this folder instead of from the binary, for work on them";
+            accepts "a folder", "Serves the pages from this folder instead of from the binary, for development";
     }
-    /// Where records are kept.
+    /// The system of record.
     store: Store {
         kind: StoreKind = "STORE", parse::store, default "auto",
-            takes "auto, sqlite, mongodb or redis", "The system of record; `auto`: MongoDB when `MONGODB_URI` or `MONGODB_HOST` is set, else the embedded SQLite";
+            accepts "auto, sqlite, mongodb or redis", "The system of record; `auto` is MongoDB if `MONGODB_URI` or `MONGODB_HOST` is set, else the embedded SQLite";
         no_fsdb: bool = "PRESIS_NO_FSDB", parse::switch, default "off",
-            takes "on or off", "Whether nothing is kept in the file system: with `STORE=auto` the same as `STORE=redis`";
+            accepts "on or off", "Whether to store nothing in the file system; with `STORE=auto`, the same as `STORE=redis`";
         data_dir: PathBuf = "DATA_DIR", parse::path, default "./data",
-            takes "a folder", "Folder of the SQLite database and the generated template key; made when it is missing";
+            accepts "a folder", "Folder of the SQLite database and the generated template key; created if it does not exist";
         mongodb_uri: SecretString = "MONGODB_URI", parse::secret, secret true,
-            takes "a MongoDB connection string", "Connection string of MongoDB; the parts below count without it";
+            accepts "a MongoDB connection string", "Connection string of MongoDB; replaces `MONGODB_HOST`, `MONGODB_PORT`, `MONGODB_USER` and `MONGODB_PASSWORD`";
         mongodb_database: String = "MONGODB_DATABASE", parse::text, default "rollcall",
-            takes "a database name", "Database in MongoDB";
+            accepts "a database name", "Name of the database in MongoDB";
         mongodb_host: String = "MONGODB_HOST", parse::text,
-            takes "a host name or address", "Host of MongoDB";
+            accepts "a host name or an address", "Host of MongoDB";
         mongodb_port: u16 = "MONGODB_PORT", parse::any, default "27017",
-            takes "a port number, 0 to 65535", "Port of MongoDB";
+            accepts "a port number, 0 to 65535", "Port of MongoDB";
         mongodb_user: String = "MONGODB_USER", parse::text,
-            takes "a user name", "User of MongoDB";
+            accepts "a user name", "User name for MongoDB";
         mongodb_password: SecretString = "MONGODB_PASSWORD", parse::secret, secret true,
-            takes "a password", "Password of MongoDB";
+            accepts "a password", "Password for MongoDB";
     }
-    /// What instances share for a while; nothing is lost without it.
+    /// Short-lived data that instances share; nothing is lost without it.
     redis: Redis {
         url: SecretString = "REDIS_URL", parse::redis_url, secret true,
-            takes "redis://[user:password@]host[:port][/number], rediss:// for TLS, unix:///path, redis+sentinel://host[:port],…/master[/number] or redis+cluster://host[:port],…", "Where Redis is; without it and `REDIS_HOST`, each instance keeps to itself";
+            accepts "redis://[user:password@]host[:port][/number], rediss:// for TLS, unix:///path, redis+sentinel://host[:port],…/master[/number] or redis+cluster://host[:port],…", "URL of Redis; without it and `REDIS_HOST`, instances share nothing but the store";
         host: String = "REDIS_HOST", parse::text,
-            takes "a host name or an address", "Redis's host, in place of `REDIS_URL`";
+            accepts "a host name or an address", "Host of Redis, instead of `REDIS_URL`";
         port: u16 = "REDIS_PORT", parse::any, default "6379",
-            takes "a port number, 0 to 65535", "Redis's port, with `REDIS_HOST`";
+            accepts "a port number, 0 to 65535", "Port of Redis, with `REDIS_HOST`";
         database: i64 = "REDIS_DB", parse::database,
-            takes "a database number, 0 to 15 unless the server has more", "Redis's database, before the number in the URL";
+            accepts "a database number, 0 to 15 unless the server has more", "Database number in Redis; overrides the number in the URL";
         user: String = "REDIS_USER", parse::text,
-            takes "a user name", "User of Redis, with `REDIS_HOST`";
+            accepts "a user name", "User name for Redis, with `REDIS_HOST`";
         password: SecretString = "REDIS_PASSWORD", parse::secret, secret true,
-            takes "a password", "Password of Redis, with `REDIS_HOST`";
+            accepts "a password", "Password for Redis, with `REDIS_HOST`";
         authority: PathBuf = "REDIS_CA", parse::path,
-            takes "the path of a PEM file", "Authority that `rediss://` trusts instead of the public ones";
+            accepts "the path of a PEM file", "Certificate authority that `rediss://` trusts instead of the public ones";
         cache_url: SecretString = "CACHE_URL", parse::redis_url, secret true,
-            takes "the same as REDIS_URL", "Another Redis for what is cached";
+            accepts "a Redis URL, as for REDIS_URL", "URL of a separate Redis for cached data";
         sessions_url: SecretString = "SESSION_CACHE_URL", parse::redis_url, secret true,
-            takes "the same as REDIS_URL", "Another Redis for sessions";
+            accepts "a Redis URL, as for REDIS_URL", "URL of a separate Redis for sessions";
         cache_database: i64 = "REDIS_DB_CACHE", parse::database,
-            takes "a database number", "Database for what is cached, before `REDIS_DB`";
+            accepts "a database number", "Database number for cached data; overrides `REDIS_DB`";
         sessions_database: i64 = "REDIS_DB_SESSIONS", parse::database,
-            takes "a database number", "Database for sessions, before `REDIS_DB`";
+            accepts "a database number", "Database number for sessions; overrides `REDIS_DB`";
         limits_database: i64 = "REDIS_DB_LIMITS", parse::database,
-            takes "a database number", "Database for rate limits, before `REDIS_DB`";
+            accepts "a database number", "Database number for rate limits; overrides `REDIS_DB`";
         locks_database: i64 = "REDIS_DB_LOCKS", parse::database,
-            takes "a database number", "Database for locks, before `REDIS_DB`";
+            accepts "a database number", "Database number for locks; overrides `REDIS_DB`";
         prefix: String = "REDIS_PREFIX", parse::prefix, default "rollcall",
-            takes "letters, digits, dots, dashes and underscores", "What every key begins with: one for each installation on a Redis";
+            accepts "letters, digits, dots, dashes and underscores", "Prefix of every key; must differ between installations that share a Redis";
         connection_timeout: u64 = "REDIS_CONNECTION_TIMEOUT", parse::millis, default "1000",
-            takes "milliseconds, 1 to 60000", "How long a connection to Redis may take; no request waits for it";
+            accepts "a number of milliseconds, 1 to 60000", "Maximum time for connecting to Redis; no request waits for it";
         command_timeout: u64 = "REDIS_COMMAND_TIMEOUT", parse::millis, default "50",
-            takes "milliseconds, 1 to 60000", "How long an answer of Redis may take before it counts as away";
+            accepts "a number of milliseconds, 1 to 60000", "Maximum time for a reply from Redis; after that, Redis counts as unavailable";
         pool_size: usize = "REDIS_POOL_SIZE", parse::count, default "2",
-            takes "a number, 1 to 100000", "Connections to each Redis; requests share them";
+            accepts "a number, 1 to 100000", "Number of connections to each Redis, shared by all requests";
         session_engine: SessionEngine = "SESSION_ENGINE", parse::session_engine, default "cached_db",
-            takes "cached_db, cache or db", "Where sessions are: in the store with Redis in front, in Redis alone (who empties it signs everybody out), or in the store";
+            accepts "cached_db, cache or db", "Where sessions are stored; `cached_db`: in the store, cached in Redis; `cache`: in Redis only, so that flushing Redis signs everybody out; `db`: in the store only";
+        caching: bool = "CACHE", parse::caching, default "on",
+            accepts "on, off or dummy", "Whether image analysis and sessions are cached, in each instance and in Redis; `off` or `dummy` for measurements and troubleshooting";
         cache_fallback: CacheFallback = "CACHE_FALLBACK", parse::cache_fallback, default "memory",
-            takes "memory or store", "Where lists and pairings are remembered without Redis, and while it is away: by each instance for itself, or in the store by all";
+            accepts "memory or store", "Where pairing codes and names on live pictures are cached without Redis, and while it is unavailable; `memory`: in each instance; `store`: in the store, shared by all instances";
     }
-    /// How faces are found and told apart.
+    /// Face recognition.
     recognition: Recognition {
-        model_pack: String = "MODEL_PACK", parse::text, default "builtin",
-            takes "the id of a model pack", "The model pack; see docs/MODELS.md";
+        model_pack: String = "MODEL_PACK", parse::text, default "mobilefacenet",
+            accepts "the ID of a model pack, or builtin for the default", "The model pack; see docs/MODELS.md";
+        previous_model_pack: String = "PREVIOUS_MODEL_PACK", parse::text,
+            accepts "the ID of a model pack", "The model pack before a change of `MODEL_PACK`; people who have no template of the new one yet are recognized with it";
         liveness_pack: String = "LIVENESS_PACK", parse::text,
-            takes "the id of an add-on", "Liveness models that join the pack, such as `liveness-minifasnet`; see docs/MODELS.md";
+            accepts "the ID of an add-on", "Liveness add-on of the model pack, such as `liveness-minifasnet`; see docs/MODELS.md";
         models_dir: PathBuf = "MODELS_DIR", parse::path, default "./models",
-            takes "a folder", "Folder that holds one folder for each model pack";
+            accepts "a folder", "Folder with one subfolder per model pack";
         precision: Precision = "PRECISION", parse::precision, default "auto",
-            takes "auto, fp or int8", "Which form of the embedder runs; `auto` times both at start and takes the faster";
+            accepts "auto, fp or int8", "Variant of the embedding model; `auto` measures both at start and uses the faster one";
         threads: Option<usize> = "ENGINE_THREADS", parse::threads, default "auto",
-            takes "auto or a number, 1 to 256", "Threads that look at images; `auto`: the container's CPU quota";
+            accepts "auto or a number, 1 to 256", "Number of threads that analyze images; `auto` is the container's CPU quota";
         queue: usize = "ENGINE_QUEUE", parse::count, default "32",
-            takes "a number, 1 to 100000", "Images that may wait for a thread; when as many wait, the answer is 503";
+            accepts "a number, 1 to 100000", "Maximum number of images that wait for a thread, a quarter of them from one device or account; further requests get a 503";
         ort_dylib_path: PathBuf = "ORT_DYLIB_PATH", parse::path,
-            takes "the path of a shared library", "ONNX Runtime's library, 1.24 or newer; without it `.tools/onnxruntime/` and the system's libraries are tried";
+            accepts "the path of a shared library", "Library of ONNX Runtime, 1.24 or newer; without it, `.tools/onnxruntime/` and the system's libraries are tried";
         fpir: ErrorRate = "FPIR", parse::rate, default "0.001",
-            takes "a rate from 0.000001 to 0.1, or as percentage such as 0.1%", "How often a stranger may be named: the wanted false positive identification rate of one punch";
-        min_margin: f32 = "MIN_MARGIN", parse::share, default "0",
-            takes "a number from 0 to 1", "How far the best candidate must lead the second; 0 asks for no lead";
+            accepts "a rate from 0.000001 to 0.1, or a percentage such as 0.1%", "Accepted false positive identification rate of one punch: how often a stranger may be identified as an employee";
+        min_margin: Option<f32> = "MIN_MARGIN", parse::margin, default "auto",
+            accepts "auto or a number from 0 to 1", "Minimum lead of the best candidate over the second; `auto` follows from the model pack, 0 requires none";
         min_liveness: f32 = "MIN_LIVENESS", parse::share, default "0.5",
-            takes "a number from 0 to 1", "Probability of a live person that a punch needs, with a model pack that measures it; 0 only records it";
+            accepts "a number from 0 to 1", "Minimum liveness probability of a punch, if the model pack measures it; 0 only records it";
     }
-    /// What is kept about faces, and how.
+    /// Storage of biometric and personal data.
     privacy: Privacy {
         template_key: TemplateKeys = "TEMPLATE_KEY", parse::template_keys, secret true,
-            takes "32 bytes in base64 or hexadecimal, older keys after commas", "Key that seals templates and photos, then older keys that still open; without it `DATA_DIR/template.key` is made";
+            accepts "32 bytes in base64 or hexadecimal, older keys after commas", "Key that encrypts templates and photos, followed by older keys that only decrypt; without it, `DATA_DIR/template.key` is created";
         keep_photos: bool = "KEEP_PHOTOS", parse::switch, default "off",
-            takes "on or off", "Whether enrollment photos are kept, sealed like templates";
-        keep_audit: Option<SignedDuration> = "KEEP_AUDIT", parse::forever_or_kept, default "forever",
-            takes "forever, or a duration with its unit such as 1095d or 26280h", "How long the entries of the audit trail are kept";
-        keep_punch_pictures: Option<SignedDuration> = "KEEP_PUNCH_PICTURES", parse::off_or_kept, default "off",
-            takes "off, or a duration with its unit such as 30d or 12h", "How long a small picture of each punch is kept, sealed like templates; see docs/PRIVACY.md";
-        keep_unknown_faces: Option<SignedDuration> = "KEEP_UNKNOWN_FACES", parse::off_or_kept, default "off",
-            takes "off, or a duration with its unit such as 30d or 12h", "How long a small picture of each face that nobody knows is kept, sealed like templates; see docs/PRIVACY.md";
+            accepts "on or off", "Whether enrollment photos are stored, encrypted like templates";
+        keep_audit: Option<SignedDuration> = "KEEP_AUDIT", parse::forever_or_retention, default "forever",
+            accepts "forever, or a duration with its unit, such as 1095d or 26280h", "How long entries of the audit trail are stored";
+        keep_punch_pictures: Option<SignedDuration> = "KEEP_PUNCH_PICTURES", parse::off_or_retention, default "off",
+            accepts "off, or a duration with its unit, such as 30d or 12h", "How long a small picture of each punch is stored, encrypted like templates; see docs/PRIVACY.md";
+        keep_unknown_faces: Option<SignedDuration> = "KEEP_UNKNOWN_FACES", parse::off_or_retention, default "off",
+            accepts "off, or a duration with its unit, such as 30d or 12h", "How long a small picture of each unknown face is stored, encrypted like templates; see docs/PRIVACY.md";
         backup_passphrase: SecretString = "BACKUP_PASSPHRASE", parse::passphrase, secret true,
-            takes "12 characters or more", "Passphrase of backups; without it `rollcall backup` and `restore` ask for it";
+            accepts "12 characters or more", "Passphrase of backups; without it, `rollcall backup` and `rollcall restore` prompt for it";
     }
-    /// What punches mean.
+    /// Rules for punches.
     attendance: Attendance {
         cooldown: SignedDuration = "COOLDOWN", parse::duration, default "60s",
-            takes "a duration such as 60s, 5m or 500ms", "Time after a punch in which another one of the same person says nothing new";
-        time_zone: TimeZone = "TIME_ZONE", parse::zone, default "UTC",
-            takes "an IANA time zone such as Europe/Berlin", "Time zone of workdays";
-        workday_starts: SignedDuration = "WORKDAY_STARTS", parse::time_of_day, default "04:00",
-            takes "a time of day such as 04:00", "When a workday begins, so that a late shift's end belongs to its beginning";
+            accepts "a duration such as 60s, 5m or 500ms", "Time after a punch in which another punch of the same person is a duplicate";
+        time_zone: Zone = "TIME_ZONE", parse::zone, default "UTC",
+            accepts "an IANA time zone such as Europe/Berlin", "Time zone with which the default site is made at the first start; later change it on the page Sites";
+        workday_starts: Time = "WORKDAY_STARTS", parse::time_of_day, default "04:00",
+            accepts "a time of day such as 04:00", "Start of the workday with which the default site is made at the first start; later change it on the page Sites";
     }
-    /// Where the cameras come from.
+    /// The source of cameras.
     cameras: Cameras {
         url: String = "GO2RTC_URL", parse::http_url, default "http://localhost:1984",
-            takes "http://host:port", "Where go2rtc's API is, which brings in the cameras; nothing is asked of it without a camera";
+            accepts "http://host:port", "URL of go2rtc's API, which provides the cameras; not contacted while there is no camera";
         user: String = "GO2RTC_USERNAME", parse::text,
-            takes "a user name", "User of go2rtc";
+            accepts "a user name", "User name for go2rtc";
         password: SecretString = "GO2RTC_PASSWORD", parse::secret, secret true,
-            takes "a password", "Password of go2rtc";
+            accepts "a password", "Password for go2rtc";
     }
-    /// The first account, for installations without anybody at a keyboard.
+    /// The first account, for unattended installations.
     admin: Admin {
         email: Email = "ADMIN_EMAIL", parse::email,
-            takes "an e-mail address", "Makes this admin account at start when there is no account; without it a one-time set-up link is printed";
+            accepts "an email address", "Email address of the admin account that is created at start if there is no account; without it, a one-time setup link is printed";
         password: SecretString = "ADMIN_PASSWORD", parse::password, secret true,
-            takes "10 to 256 characters", "Password of that account";
+            accepts "10 to 256 characters", "Password of that account";
     }
-    /// What is told about the service's work.
+    /// The log.
     log: Log {
         format: LogFormat = "LOG_FORMAT", parse::log_format, default "text",
-            takes "text or json", "Form of the log, which goes to standard error";
+            accepts "text or json", "Format of the log, which is written to standard error";
         level: String = "LOG_LEVEL", parse::log_level, default "info",
-            takes "a level (error, warn, info, debug, trace) or directives such as info,rollcall=debug", "How much is logged; commands other than `serve` log from `warn` on unless it is set";
+            accepts "a level (error, warn, info, debug, trace) or directives such as info,rollcall=debug", "Level of the log; commands other than `serve` default to `warn`";
         rust_log: String = "RUST_LOG", parse::log_level,
-            takes "the same as LOG_LEVEL", "The same, for those used to it; counts before `LOG_LEVEL`";
+            accepts "a level or directives, as for LOG_LEVEL", "Alternative name of `LOG_LEVEL`, which it overrides";
     }
 }
 
-/// Variables that are worth nothing without each other.
+/// Variables that must be set together.
 const TOGETHER: [(&str, &str); 4] = [
     ("MONGODB_USER", "MONGODB_PASSWORD"),
     ("GO2RTC_USERNAME", "GO2RTC_PASSWORD"),
@@ -429,17 +435,17 @@ fn is_set(shown: &[Shown], name: &str) -> bool {
 }
 
 impl Settings {
-    /// All settings as they stand, secrets hidden, in the order of their declaration.
+    /// Returns all settings in the order of their declaration, with secrets hidden.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
     }
 
-    /// Whether a variable was set, and does not just have its default.
+    /// Returns whether a variable was set explicitly.
     pub fn is_set(&self, name: &str) -> bool {
         is_set(&self.shown, name)
     }
 
-    /// What one section cannot see by itself.
+    /// Checks rules across sections.
     fn check(&self, reader: &mut Reader<'_>) {
         let store = &self.store;
         if store.kind == StoreKind::Mongodb
@@ -458,22 +464,20 @@ impl Settings {
                 } else {
                     "STORE"
                 },
-                "keeps everything in redis, but neither REDIS_URL nor REDIS_HOST is set".to_owned(),
+                "stores everything in Redis, but neither REDIS_URL nor REDIS_HOST is set"
+                    .to_owned(),
             );
         }
         for (one, other) in TOGETHER {
             if is_set(&reader.shown, one) != is_set(&reader.shown, other) {
-                reader.problem(
-                    one,
-                    format!("and {other} need each other: set both or none"),
-                );
+                reader.problem(one, format!("set it together with {other}, or set neither"));
             }
         }
     }
 }
 
 impl Store {
-    /// Where records go: never [`StoreKind::Auto`].
+    /// Returns the system of record: never [`StoreKind::Auto`].
     pub fn used(&self) -> StoreKind {
         match self.kind {
             StoreKind::Auto if self.no_fsdb => StoreKind::Redis,
@@ -485,7 +489,8 @@ impl Store {
         }
     }
 
-    /// MongoDB's connection string: the one given, or made of its parts; `None` without either.
+    /// Returns the connection string of MongoDB, as given or built from its parts; `None` without
+    /// either.
     pub fn mongodb_connection(&self) -> Option<SecretString> {
         use secrecy::ExposeSecret;
         if let Some(uri) = &self.mongodb_uri {
@@ -503,7 +508,7 @@ impl Store {
 }
 
 impl Redis {
-    /// The URL of the one Redis: the one given, or made of its parts; `None` without either.
+    /// Returns the URL of Redis, as given or built from its parts; `None` without either.
     pub fn connection(&self) -> Option<SecretString> {
         use secrecy::ExposeSecret;
         if let Some(url) = &self.url {
@@ -519,7 +524,7 @@ impl Redis {
     }
 }
 
-/// A bare IPv6 address with the brackets that it needs in a URL.
+/// Adds the brackets that an IPv6 address needs in a URL.
 fn bracketed(host: &str) -> String {
     match host.parse::<std::net::Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),
@@ -527,7 +532,7 @@ fn bracketed(host: &str) -> String {
     }
 }
 
-/// Percent-encodes everything but RFC 3986's unreserved characters.
+/// Percent-encodes everything except RFC 3986's unreserved characters.
 fn escape(text: &str) -> String {
     use fmt::Write;
     text.bytes().fold(String::new(), |mut out, byte| {
@@ -544,16 +549,16 @@ fn escape(text: &str) -> String {
 }
 
 impl Log {
-    /// The directives that count.
+    /// Returns the effective directives.
     pub fn directives(&self) -> &str {
         self.rust_log.as_deref().unwrap_or(&self.level)
     }
 }
 
-/// Which system of record.
+/// The kind of the system of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
-    /// MongoDB when something is said about it, else SQLite.
+    /// MongoDB if it is configured, else SQLite.
     Auto,
     /// The embedded SQLite.
     Sqlite,
@@ -563,10 +568,10 @@ pub enum StoreKind {
     Redis,
 }
 
-/// Which form of the embedder runs.
+/// The variant of the embedding model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// The faster one, timed at start.
+    /// The faster one, measured at start.
     Auto,
     /// Floating point.
     Fp,
@@ -574,10 +579,10 @@ pub enum Precision {
     Int8,
 }
 
-/// Whether the session cookie is for TLS only.
+/// Whether browsers send the session cookie over TLS only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CookieSecure {
-    /// When the request came over TLS, as a trusted proxy says.
+    /// If the request arrived over TLS, also through a trusted proxy.
     Auto,
     /// Always.
     On,
@@ -585,47 +590,47 @@ pub enum CookieSecure {
     Off,
 }
 
-/// When browsers send the session cookie along with requests that other sites begin.
+/// Whether browsers send the session cookie with requests from other sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
-    /// When somebody follows a link.
+    /// Only when the user follows a link.
     Lax,
     /// Never.
     Strict,
 }
 
-/// Where sessions are looked for.
+/// Where sessions are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionEngine {
-    /// In Redis, then in the store.
+    /// In the store, cached in Redis.
     CachedDb,
-    /// In Redis alone; in the store when there is no Redis.
+    /// In Redis only; in the store if there is no Redis.
     Cache,
-    /// In the store.
+    /// In the store only.
     Db,
 }
 
-/// Where the application cache is without Redis.
+/// Where pairing codes and names on live pictures are cached without Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheFallback {
-    /// In each process.
+    /// In the memory of each instance.
     Memory,
-    /// In the store.
+    /// In the store, shared by all instances.
     Store,
 }
 
-/// The form of the log.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// A line for people.
+    /// Lines for people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The README's table of settings, in Markdown.
-pub fn table_of_settings() -> String {
-    let mut out = String::from("| variable | default | what it is for |\n|---|---|---|\n");
+/// Formats the README's table of settings, in Markdown.
+pub fn settings_table() -> String {
+    let mut out = String::from("| variable | default | purpose |\n|---|---|---|\n");
     for variable in Settings::SECTIONS
         .iter()
         .flat_map(|(_, variables)| *variables)
@@ -634,8 +639,8 @@ pub fn table_of_settings() -> String {
             .default
             .map_or(String::new(), |text| format!("`{text}`"));
         out += &format!(
-            "| `{}` | {default} | {}. Takes {}. |\n",
-            variable.name, variable.about, variable.takes
+            "| `{}` | {default} | {}. Accepts {}. |\n",
+            variable.name, variable.about, variable.accepts
         );
     }
     out

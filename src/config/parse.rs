@@ -1,18 +1,18 @@
-//! Reads the text of one setting. `None` means that the text is not what the setting takes.
+//! Parsers for the text of one setting. `None` means that the text is not accepted.
 
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use ipnet::IpNet;
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::{SignedDuration, civil::Time};
 use secrecy::SecretString;
 
 use super::{
     CacheFallback, CookieSecure, LogFormat, Precision, SameSite, SessionEngine, StoreKind,
     TemplateKeys,
 };
-use crate::domain::{biometrics::ErrorRate, text::Email};
+use crate::domain::{biometrics::ErrorRate, sites::Zone, text::Email};
 
-/// Anything that reads itself.
+/// Parses any type with a standard parser.
 pub(super) fn any<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
@@ -29,14 +29,15 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     Some(text.into())
 }
 
-/// 10 to 256 characters, the rule for every password.
+/// Parses a password of 10 to 256 characters, the rule for every password.
 pub(super) fn password(text: &str) -> Option<SecretString> {
     (10..=256)
         .contains(&text.chars().count())
         .then(|| text.to_owned().into())
 }
 
-/// 12 characters or more: fewer can be guessed by whoever has a backup.
+/// Parses a passphrase of 12 characters or more. A thief of a backup could guess a shorter one
+/// offline.
 pub fn passphrase(text: &str) -> Option<SecretString> {
     (text.chars().count() >= 12).then(|| text.to_owned().into())
 }
@@ -53,7 +54,8 @@ pub(super) fn switch(text: &str) -> Option<bool> {
     }
 }
 
-/// `500ms`, `60s`, `5m`, `12h`, `1h 30m`, `30d`; a bare 0 needs no unit. A day is 24 hours.
+/// Parses a duration: `500ms`, `60s`, `5m`, `12h`, `1h 30m` or `30d`; 0 needs no unit. A day is 24
+/// hours.
 pub(super) fn duration(text: &str) -> Option<SignedDuration> {
     if text == "0" {
         return Some(SignedDuration::ZERO);
@@ -70,14 +72,14 @@ pub(super) fn longer_than_zero(text: &str) -> Option<SignedDuration> {
     duration(text).filter(SignedDuration::is_positive)
 }
 
-/// A duration, or a whole number of seconds.
+/// Parses a duration, or a whole number of seconds.
 pub(super) fn age(text: &str) -> Option<SignedDuration> {
     let seconds = || Some(SignedDuration::from_secs(text.parse().ok()?));
     let age = seconds().or_else(|| duration(text))?;
     age.is_positive().then_some(age)
 }
 
-/// `None` for off.
+/// Parses an age; the inner `None` means off.
 pub(super) fn off_or_age(text: &str) -> Option<Option<SignedDuration>> {
     match text {
         "off" | "0" => Some(None),
@@ -85,44 +87,32 @@ pub(super) fn off_or_age(text: &str) -> Option<Option<SignedDuration>> {
     }
 }
 
-/// How long something is kept, with its unit: whoever forgot it may have meant days, and would
-/// lose everything within seconds.
-fn kept(text: &str) -> Option<SignedDuration> {
-    longer_than_zero(text)
-}
-
-/// `None` for off.
-pub(super) fn off_or_kept(text: &str) -> Option<Option<SignedDuration>> {
+/// Parses a retention period; the inner `None` means off. The unit is required, because an admin
+/// who omits it may mean days, and seconds would delete everything at once.
+pub(super) fn off_or_retention(text: &str) -> Option<Option<SignedDuration>> {
     match text {
         "off" | "0" => Some(None),
-        text => kept(text).map(Some),
+        text => longer_than_zero(text).map(Some),
     }
 }
 
-/// `None` for ever.
-pub(super) fn forever_or_kept(text: &str) -> Option<Option<SignedDuration>> {
+/// Parses a retention period; the inner `None` means forever.
+pub(super) fn forever_or_retention(text: &str) -> Option<Option<SignedDuration>> {
     match text {
         "forever" => Some(None),
-        text => kept(text).map(Some),
+        text => longer_than_zero(text).map(Some),
     }
 }
 
-/// `04:00`: how long after midnight.
-pub(super) fn time_of_day(text: &str) -> Option<SignedDuration> {
+/// Parses a time of day such as `04:00`.
+pub(super) fn time_of_day(text: &str) -> Option<Time> {
     let (hours, minutes) = text.split_once(':')?;
-    let valid = |part: &str, below: i64| {
-        (part.len() == 2)
-            .then(|| part.parse().ok())
-            .flatten()
-            .filter(|number| (0..below).contains(number))
-    };
-    Some(SignedDuration::from_mins(
-        valid(hours, 24)? * 60 + valid(minutes, 60)?,
-    ))
+    let number = |part: &str| (part.len() == 2).then(|| part.parse().ok()).flatten();
+    Time::new(number(hours)?, number(minutes)?, 0, 0).ok()
 }
 
-pub(super) fn zone(text: &str) -> Option<TimeZone> {
-    TimeZone::get(text).ok()
+pub(super) fn zone(text: &str) -> Option<Zone> {
+    Zone::parse(text).ok()
 }
 
 pub(super) fn rate(text: &str) -> Option<ErrorRate> {
@@ -133,13 +123,21 @@ pub(super) fn rate(text: &str) -> Option<ErrorRate> {
     ErrorRate::new(rate).filter(|rate| (1e-6..=0.1).contains(&rate.value()))
 }
 
-/// 0 to 1, both included.
+/// Parses a number from 0 to 1, both inclusive.
 pub(super) fn share(text: &str) -> Option<f32> {
     let share: f32 = text.parse().ok()?;
     (0.0..=1.0).contains(&share).then_some(share)
 }
 
-/// `auto` is `None`: as many as there are processors.
+/// Parses a share; the inner `None` means automatic.
+pub(super) fn margin(text: &str) -> Option<Option<f32>> {
+    if text == "auto" {
+        return Some(None);
+    }
+    share(text).map(Some)
+}
+
+/// Parses a number of threads; the inner `None` means automatic.
 pub(super) fn threads(text: &str) -> Option<Option<usize>> {
     if text == "auto" {
         return Some(None);
@@ -152,7 +150,7 @@ pub(super) fn count(text: &str) -> Option<usize> {
     any(text).filter(|count| (1..=100_000).contains(count))
 }
 
-/// `none`, or networks and single addresses, separated by commas.
+/// Parses `none`, or networks and addresses separated by commas.
 pub(super) fn networks(text: &str) -> Option<Vec<IpNet>> {
     if text == "none" {
         return Some(Vec::new());
@@ -179,7 +177,7 @@ pub(super) fn store(text: &str) -> Option<StoreKind> {
     }
 }
 
-/// Its form is looked at where it is used; here, that it is a URL of Redis at all.
+/// Checks that the text is a Redis URL; it is parsed where it is used.
 pub(super) fn redis_url(text: &str) -> Option<SecretString> {
     let schemes = ["redis", "rediss", "unix", "redis+unix", "valkey", "valkeys"];
     let (scheme, rest) = text.split_once("://")?;
@@ -197,10 +195,18 @@ pub(super) fn millis(text: &str) -> Option<u64> {
     any(text).filter(|millis| (1..=60_000).contains(millis))
 }
 
-/// No characters that mean something in a pattern or a hash tag.
+/// Parses a key prefix without the special characters of patterns and hash tags.
 pub(super) fn prefix(text: &str) -> Option<String> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     text.chars().all(plain).then(|| text.to_owned())
+}
+
+/// Parses a switch, which Django's name for a cache without values turns off, too.
+pub(super) fn caching(text: &str) -> Option<bool> {
+    match text {
+        "dummy" | "django.core.cache.backends.dummy.DummyCache" => Some(false),
+        text => switch(text),
+    }
 }
 
 pub(super) fn cache_fallback(text: &str) -> Option<CacheFallback> {
@@ -212,7 +218,7 @@ pub(super) fn cache_fallback(text: &str) -> Option<CacheFallback> {
 }
 
 pub(super) fn session_engine(text: &str) -> Option<SessionEngine> {
-    // As Django spells them, too.
+    // Also accepts the names of Django's engines.
     match text.rsplit('.').next()? {
         "cached_db" => Some(SessionEngine::CachedDb),
         "cache" => Some(SessionEngine::Cache),
@@ -259,7 +265,7 @@ pub(super) fn log_format(text: &str) -> Option<LogFormat> {
     }
 }
 
-/// A level, or directives such as `info,rollcall=debug`.
+/// Checks a level, or directives such as `info,rollcall=debug`.
 pub(super) fn log_level(text: &str) -> Option<String> {
     tracing_subscriber::EnvFilter::builder()
         .parse(text)
@@ -271,7 +277,8 @@ pub(super) fn template_keys(text: &str) -> Option<TemplateKeys> {
     TemplateKeys::parse(text)
 }
 
-/// Without user and password, which have settings of their own that are not shown.
+/// Parses an HTTP URL without user and password, which have settings of their own that are not
+/// shown.
 pub(super) fn http_url(text: &str) -> Option<String> {
     let rest = text.strip_prefix("http://")?;
     let fits = !rest.is_empty() && !rest.contains(['@', '?', '#']);

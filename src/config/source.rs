@@ -1,14 +1,14 @@
-//! Where settings come from: the environment, or a map in tests.
+//! Sources of settings: the environment, or a map in tests.
 
 use std::collections::BTreeMap;
 
-/// Named texts. Something unset and something empty are the same: nothing.
+/// A source of named texts. Unset and empty are the same.
 pub trait Source {
-    /// The text of a variable, or `None`; an error when it is not Unicode.
+    /// Returns the text of a variable, if it is set; fails if it is not Unicode.
     fn get(&self, name: &str) -> Result<Option<String>, NotUnicode>;
 }
 
-/// The value of a variable is not valid Unicode.
+/// The error for a value that is not valid Unicode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotUnicode;
 

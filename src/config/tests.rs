@@ -1,13 +1,14 @@
-//! Settings: defaults, bad values, redaction, and the README's table.
+//! Tests of settings: defaults, invalid values, redaction and secret files.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
 
+use jiff::civil;
 use secrecy::ExposeSecret;
 
 use super::*;
 
 fn problems<const N: usize>(source: [(&str, &str); N]) -> Vec<String> {
-    let error = Settings::read(&source).expect_err("these settings cannot be used");
+    let error = Settings::read(&source).expect_err("these settings are invalid");
     error
         .problems
         .iter()
@@ -16,23 +17,21 @@ fn problems<const N: usize>(source: [(&str, &str); N]) -> Vec<String> {
 }
 
 #[test]
-fn every_default_is_a_value_that_its_variable_takes() {
+fn every_default_is_accepted() {
     let settings = Settings::read(&BTreeMap::new()).unwrap();
     assert_eq!(settings.server.port, 10000);
     assert!(settings.server.host.is_loopback());
     assert_eq!(settings.attendance.cooldown, SignedDuration::from_secs(60));
-    assert_eq!(
-        settings.attendance.workday_starts,
-        SignedDuration::from_hours(4)
-    );
+    assert_eq!(settings.attendance.workday_starts, civil::time(4, 0, 0, 0));
     assert_eq!(settings.recognition.threads, None);
+    assert_eq!(settings.recognition.min_margin, None);
     assert_eq!(settings.store.used(), StoreKind::Sqlite);
     assert!(!settings.privacy.keep_photos);
     assert!(settings.shown().iter().all(|shown| !shown.set));
 }
 
 #[test]
-fn ages_are_given_in_days_too_and_for_ever() {
+fn retention_periods_accept_days_and_forever() {
     let kept = |text: &str| Settings::read(&[("KEEP_AUDIT", text)]).map(|s| s.privacy.keep_audit);
     let hours = |hours| Ok(Some(SignedDuration::from_hours(hours)));
     assert_eq!(kept("forever"), Ok(None));
@@ -47,13 +46,13 @@ fn ages_are_given_in_days_too_and_for_ever() {
 }
 
 #[test]
-fn what_is_kept_is_never_cut_to_seconds_because_a_unit_was_forgotten() {
+fn a_retention_period_without_a_unit_is_rejected() {
     for name in ["KEEP_AUDIT", "KEEP_PUNCH_PICTURES", "KEEP_UNKNOWN_FACES"] {
         for bare in ["30", "1", "1.5", "-30"] {
-            let told = &problems([(name, bare)])[0];
-            let unit = format!("{name}: cannot be {bare:?}, which has no unit; it takes ");
-            assert!(told.starts_with(&unit), "{told}");
-            assert!(told.contains("with its unit such as"), "{told}");
+            let problem = &problems([(name, bare)])[0];
+            let expected = format!("{name}: {bare:?} has no unit; it must be ");
+            assert!(problem.starts_with(&expected), "{problem}");
+            assert!(problem.contains("with its unit, such as"), "{problem}");
         }
         assert!(Settings::read(&[(name, "30d")]).is_ok());
     }
@@ -69,19 +68,19 @@ fn an_empty_value_counts_as_unset() {
 }
 
 #[test]
-fn all_bad_values_are_reported_at_once_with_what_would_be_right() {
+fn all_invalid_values_are_reported_at_once_with_the_accepted_ones() {
     assert_eq!(
         problems([("PORT", "web"), ("COOLDOWN", "60"), ("STORE", "oracle")]),
         [
-            "PORT: cannot be \"web\"; it takes a port number, 0 to 65535",
-            "STORE: cannot be \"oracle\"; it takes auto, sqlite, mongodb or redis",
-            "COOLDOWN: cannot be \"60\"; it takes a duration such as 60s, 5m or 500ms",
+            "PORT: \"web\" is invalid; it must be a port number, 0 to 65535",
+            "STORE: \"oracle\" is invalid; it must be auto, sqlite, mongodb or redis",
+            "COOLDOWN: \"60\" is invalid; it must be a duration such as 60s, 5m or 500ms",
         ]
     );
 }
 
 #[test]
-fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
+fn every_variable_with_a_format_rejects_nonsense_and_is_named() {
     let free = [
         "DATA_DIR",
         "MONGODB_URI",
@@ -98,6 +97,7 @@ fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
         "GO2RTC_USERNAME",
         "GO2RTC_PASSWORD",
         "MODEL_PACK",
+        "PREVIOUS_MODEL_PACK",
         "LIVENESS_PACK",
         "MODELS_DIR",
         "ORT_DYLIB_PATH",
@@ -113,12 +113,12 @@ fn every_variable_with_a_form_refuses_nonsense_and_names_itself() {
         }
         let problems = problems([(variable.name, "!=!")]);
         assert!(problems[0].starts_with(variable.name), "{problems:?}");
-        assert!(problems[0].ends_with(variable.takes), "{problems:?}");
+        assert!(problems[0].ends_with(variable.accepts), "{problems:?}");
     }
 }
 
 #[test]
-fn rates_and_shares_outside_their_bounds_are_refused() {
+fn numbers_outside_their_bounds_are_rejected() {
     for (name, value) in [
         ("FPIR", "0"),
         ("FPIR", "0.5"),
@@ -140,7 +140,7 @@ fn rates_and_shares_outside_their_bounds_are_refused() {
 }
 
 #[test]
-fn values_are_read_in_the_forms_that_the_table_promises() {
+fn every_documented_format_is_accepted() {
     let settings = Settings::read(&[
         ("FPIR", "0.1%"),
         ("COOLDOWN", "500ms"),
@@ -162,20 +162,14 @@ fn values_are_read_in_the_forms_that_the_table_promises() {
         Duration::from_secs(5400)
     );
     assert_eq!(settings.server.trusted_proxies.len(), 2);
-    assert_eq!(
-        settings.attendance.workday_starts,
-        SignedDuration::from_mins(330)
-    );
-    assert_eq!(
-        settings.attendance.time_zone.iana_name(),
-        Some("Europe/Berlin")
-    );
+    assert_eq!(settings.attendance.workday_starts, civil::time(5, 30, 0, 0));
+    assert_eq!(settings.attendance.time_zone.name(), "Europe/Berlin");
     assert_eq!(settings.recognition.threads, Some(3));
     assert!(settings.privacy.keep_photos);
 }
 
 #[test]
-fn what_belongs_together_is_asked_for_together() {
+fn settings_that_belong_together_must_be_set_together() {
     assert!(problems([("ADMIN_EMAIL", "a@example.org")])[0].contains("ADMIN_PASSWORD"));
     assert!(problems([("GO2RTC_USERNAME", "u")])[0].contains("GO2RTC_PASSWORD"));
     assert!(problems([("STORE", "mongodb")])[0].contains("MONGODB_URI"));
@@ -187,7 +181,7 @@ fn what_belongs_together_is_asked_for_together() {
 }
 
 #[test]
-fn without_a_file_system_records_go_to_redis_unless_a_store_is_named() {
+fn without_a_file_system_records_are_stored_in_redis_unless_a_store_is_set() {
     let used = |more: &[(&str, &str)]| {
         let given = [("PRESIS_NO_FSDB", "True"), ("REDIS_HOST", "cache")];
         let source: BTreeMap<String, String> = given
@@ -209,7 +203,7 @@ fn without_a_file_system_records_go_to_redis_unless_a_store_is_named() {
 }
 
 #[test]
-fn secrets_show_nowhere() {
+fn secrets_are_never_shown() {
     let settings = Settings::read(&[
         ("MONGODB_URI", "mongodb://u:hunter22@db/"),
         ("ADMIN_EMAIL", "a@example.org"),
@@ -223,13 +217,13 @@ fn secrets_show_nowhere() {
     assert!(!everything.contains("hunter22"));
     assert!(!everything.contains("abab"));
     assert!(!everything.contains("171, 171"));
-    let complaint =
+    let message =
         problems([("TEMPLATE_KEY", "hunter22"), ("ADMIN_PASSWORD", "hunter22")]).join(" ");
-    assert!(!complaint.contains("hunter22"), "{complaint}");
+    assert!(!message.contains("hunter22"), "{message}");
 }
 
 #[test]
-fn a_secret_may_be_in_a_file_and_nothing_else_may() {
+fn only_secrets_can_be_read_from_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     let path = file.to_str().unwrap();
@@ -246,23 +240,26 @@ fn a_secret_may_be_in_a_file_and_nothing_else_may() {
     assert!(!format!("{settings:?}{:?}", settings.shown()).contains("hunter22"));
 
     let both = [("METRICS_TOKEN", "a"), ("METRICS_TOKEN_FILE", path)];
-    assert!(problems(both)[0].starts_with("METRICS_TOKEN: and METRICS_TOKEN_FILE"));
-    let unfit = problems([("TEMPLATE_KEY_FILE", path)]);
-    assert!(unfit[0].contains("32 bytes") && !unfit[0].contains("hunter22"));
+    assert!(
+        problems(both)[0]
+            .starts_with("METRICS_TOKEN: is set both directly and by METRICS_TOKEN_FILE")
+    );
+    let invalid = problems([("TEMPLATE_KEY_FILE", path)]);
+    assert!(invalid[0].contains("32 bytes") && !invalid[0].contains("hunter22"));
     let plain = Settings::read(&[("PORT_FILE", path)]).unwrap();
     assert_eq!(plain.server.port, 10000);
 }
 
 #[test]
-fn a_file_without_its_secret_is_a_problem_and_no_missing_password() {
+fn a_missing_or_empty_secret_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     let path = file.to_str().unwrap();
     let missing = problems([("REDIS_HOST", "r"), ("REDIS_PASSWORD_FILE", path)]);
-    assert!(missing[0].starts_with("REDIS_PASSWORD: is to come from"));
+    assert!(missing[0].starts_with("REDIS_PASSWORD: could not read"));
     fs::write(&file, " \n").unwrap();
     let empty = problems([("METRICS_TOKEN_FILE", path)]);
-    assert!(empty[0].ends_with("which is empty"), "{empty:?}");
+    assert!(empty[0].ends_with("is empty"), "{empty:?}");
 }
 
 #[test]
@@ -278,7 +275,7 @@ fn the_parts_of_a_mongodb_address_are_escaped() {
 }
 
 #[test]
-fn several_keys_are_told_apart_by_their_order() {
+fn the_first_of_several_keys_encrypts() {
     let keys = TemplateKeys::parse(&format!(
         "{}, {}",
         "01".repeat(32),
@@ -292,7 +289,7 @@ fn several_keys_are_told_apart_by_their_order() {
 }
 
 #[test]
-fn a_key_file_is_made_once_private_and_never_replaced() {
+fn a_key_file_is_created_once_private_and_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("template.key");
     assert!(TemplateKeys::read(&file).unwrap().is_none());
@@ -308,7 +305,7 @@ fn a_key_file_is_made_once_private_and_never_replaced() {
 }
 
 #[test]
-fn a_key_file_that_others_can_read_or_that_holds_no_key_is_refused() {
+fn a_key_file_that_others_can_read_or_without_a_key_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("template.key");
     TemplateKeys::read_or_create(&file, [7; 32]).unwrap();
@@ -321,11 +318,11 @@ fn a_key_file_that_others_can_read_or_that_holds_no_key_is_refused() {
     fs::write(&file, "no key").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let error = TemplateKeys::read(&file).unwrap_err().to_string();
-    assert!(error.contains("does not hold keys"), "{error}");
+    assert!(error.contains("does not contain keys"), "{error}");
 }
 
 #[test]
-fn redis_is_named_by_a_url_or_by_its_parts() {
+fn redis_is_configured_by_a_url_or_by_its_parts() {
     fn url<const N: usize>(variables: [(&str, &str); N]) -> Option<String> {
         let url = Settings::read(&variables).unwrap().redis.connection()?;
         Some(url.expose_secret().to_owned())
@@ -348,13 +345,17 @@ fn redis_is_named_by_a_url_or_by_its_parts() {
     let settings = settings.unwrap();
     assert_eq!(settings.redis.session_engine, SessionEngine::Db);
     assert_eq!(settings.redis.cache_fallback, CacheFallback::Memory);
+    let caching = |text| Settings::read(&[("CACHE", text)]).unwrap().redis.caching;
+    assert!(settings.redis.caching && caching("True"));
+    assert!(!caching("dummy") && !caching("off"));
+    assert!(problems([("CACHE", "memory")])[0].contains("on, off or dummy"));
     let settings = Settings::read(&[("CACHE_FALLBACK", "store")]).unwrap();
     assert_eq!(settings.redis.cache_fallback, CacheFallback::Store);
     assert_eq!(settings.server.session_age, SignedDuration::from_hours(24));
 }
 
 #[test]
-fn go2rtc_is_where_plain_http_is_and_its_password_is_not_in_the_address() {
+fn the_go2rtc_url_must_be_plain_http_without_a_password() {
     let url = |url| Settings::read(&[("GO2RTC_URL", url)]).map(|read| read.cameras.url);
     assert_eq!(url("").unwrap(), "http://localhost:1984");
     assert_eq!(url("http://go2rtc:1984/").unwrap(), "http://go2rtc:1984");

@@ -1,4 +1,4 @@
-//! What instances share for a while: on Redis where there is one, in this process else.
+//! The short-lived data that instances share: on Redis if it is configured, else in this process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::{CacheFallback, Redis, SessionEngine},
-    ports::{Bus, Cache, CacheStore, Locks, RateLimits},
+    ports::{Bus, Cache, RateLimits},
+    repositories::StoredCache,
     service::{self, feed::Feed, store_cache::StoreCache},
     storage::{
-        degrading::{DegradingBus, DegradingCache, DegradingLimits, StrictLocks},
-        memory::{MemoryBus, MemoryCache, MemoryLimits, MemoryLocks},
+        degrading::{DegradingBus, DegradingCache, DegradingLimits},
+        memory::{MemoryBus, MemoryCache, MemoryLimits},
         redis::{
             Address, AddressError, Patience, Prefix, RedisBus, RedisCache, RedisLimits, RedisLocks,
             RedisServers, Server, Standing,
@@ -21,60 +22,68 @@ use crate::{
     telemetry::{Condition, Health},
 };
 
-/// Why what is shared cannot be set up.
+/// The reason why the shared parts cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SharedError {
-    /// A URL cannot be used.
+    /// A URL is invalid.
     #[error("{variable} {cause}")]
     Address {
-        /// The variable it stands in.
+        /// The variable with the URL.
         variable: &'static str,
-        /// What it should be.
+        /// What is wrong.
         cause: AddressError,
     },
-    /// The authority's file cannot be read.
-    #[error("REDIS_CA cannot be read: {0}")]
+    /// The file of the certificate authority cannot be read.
+    #[error("could not read REDIS_CA: {0}")]
     Authority(std::io::Error),
 }
 
-/// How much the application's cache holds in this process.
+/// Keys and locks of an operator's own, beside those of the service.
+pub struct Custom {
+    /// The keys, under `custom:`, where the cache is.
+    pub keys: RedisCache,
+    /// The locks.
+    pub locks: RedisLocks,
+}
+
+/// Capacity of the application cache in this process, in bytes.
 const APPLICATION_BYTES: u64 = 16 << 20;
 
-/// Everything that instances share for a while.
+/// The parts of the service that instances share.
 #[derive(Clone)]
 pub struct Shared {
-    /// Cached bytes; `None` without Redis, where each cache keeps to its own memory.
+    /// The shared cache; `None` without Redis, where every cache is in memory.
     pub cache: Option<Arc<dyn Cache>>,
-    /// Cached sessions; `None` where they are only in the store.
+    /// The session cache; `None` if sessions are in the store only.
     pub sessions: Option<Arc<dyn Cache>>,
-    /// What the application remembers for a while; where there is nothing else, in this process
+    /// The application cache, for pairings and names on live pictures; without Redis, in this process
     /// or in the store.
     pub application: Arc<dyn Cache>,
-    /// Whether it is in the store where there is nothing else.
+    /// Whether the application cache is in the store without Redis.
     pub in_store: bool,
     /// Rate limits.
     pub limits: Arc<dyn RateLimits>,
-    /// Locks.
-    pub locks: Arc<dyn Locks>,
+    /// What an operator uses of Redis for other programs; `None` without Redis.
+    pub custom: Option<Arc<Custom>>,
     /// The bus.
     pub bus: Arc<dyn Bus>,
-    /// The same bus, when it has to be listened to.
+    /// The same bus, if a task must listen to it.
     pub remote_bus: Option<Arc<DegradingBus>>,
-    /// Every Redis, to be watched; none without Redis.
+    /// Every Redis server, for monitoring; empty without Redis.
     pub servers: Vec<Arc<Server>>,
     prefix: Prefix,
 }
 
 impl Shared {
-    /// As the settings say, with what the store keeps of the application cache, if there is one.
-    /// Nothing is connected yet.
+    /// Creates the shared parts by the settings, without connecting. `store` is the cache in the
+    /// store, if there is one.
     ///
     /// # Errors
-    /// A URL of another form; an authority that cannot be read.
+    /// Fails if a URL is invalid or the certificate authority cannot be read.
     pub fn new(
         settings: &Redis,
         clock: &Arc<dyn Clock>,
-        store: Option<Arc<dyn CacheStore>>,
+        store: Option<StoredCache>,
     ) -> Result<Self, SharedError> {
         let store = store.filter(|_| settings.cache_fallback == CacheFallback::Store);
         let in_store = store.is_some();
@@ -92,7 +101,7 @@ impl Shared {
         Ok(Self { in_store, ..shared })
     }
 
-    /// For one process.
+    /// Creates the parts for a single process.
     pub fn alone() -> Self {
         Self {
             cache: None,
@@ -100,7 +109,7 @@ impl Shared {
             application: Arc::new(MemoryCache::new(APPLICATION_BYTES)),
             in_store: false,
             limits: Arc::new(MemoryLimits::default()),
-            locks: Arc::new(MemoryLocks::default()),
+            custom: None,
             bus: Arc::new(MemoryBus::default()),
             remote_bus: None,
             servers: Vec::new(),
@@ -122,7 +131,7 @@ impl Shared {
                 Some(path) => Some(std::fs::read(path).map_err(SharedError::Authority)?),
                 None => None,
             },
-            forget: vec![prefix.pattern("session:"), prefix.pattern("app:default:")],
+            forget: vec![prefix.pattern("session:")],
             probe: prefix.key(&format!("probe:{instance}")),
             made: Vec::new(),
         };
@@ -141,9 +150,9 @@ impl Shared {
         let locks = servers.at(main, settings.locks_database)?;
         let bus = servers.at(main, None)?;
 
-        let cached = |server, stand_in| {
+        let cached = |server, fallback| {
             let redis = RedisCache::new(server, prefix.clone());
-            Arc::new(DegradingCache::new(redis, stand_in)) as Arc<dyn Cache>
+            Arc::new(DegradingCache::new(redis, fallback)) as Arc<dyn Cache>
         };
         let sessions = match settings.session_engine {
             SessionEngine::CachedDb => Some(cached(sessions, None)),
@@ -151,6 +160,10 @@ impl Shared {
             SessionEngine::Db => None,
         };
         let bus = RedisBus::new(bus, prefix.clone(), instance.clone());
+        let custom = Custom {
+            keys: RedisCache::new(cache.clone(), Prefix::new(&prefix.key("custom"))),
+            locks: RedisLocks::new(locks, prefix.clone(), instance.clone()),
+        };
         let bus = Arc::new(DegradingBus::new(bus));
         Ok(Self {
             application: cached(cache.clone(), Some(fallback)),
@@ -160,13 +173,9 @@ impl Shared {
             limits: Arc::new(DegradingLimits::new(RedisLimits::new(
                 limits,
                 prefix.clone(),
-                instance.clone(),
-            ))),
-            locks: Arc::new(StrictLocks::new(RedisLocks::new(
-                locks,
-                prefix.clone(),
                 instance,
             ))),
+            custom: Some(Arc::new(custom)),
             bus: bus.clone(),
             remote_bus: Some(bus),
             servers: servers.made.into_iter().map(|(_, server)| server).collect(),
@@ -174,23 +183,17 @@ impl Shared {
         })
     }
 
-    /// Whether nothing is remembered outside of this process.
-    pub fn keeps_to_itself(&self) -> bool {
+    /// Returns whether nothing is cached outside of this process.
+    pub fn is_local(&self) -> bool {
         self.servers.is_empty() && !self.in_store
     }
 
-    /// How long lists are remembered. By itself this instance does not hear of what others and
-    /// commands change.
-    pub fn remembered(&self) -> Duration {
-        Duration::from_secs(if self.keeps_to_itself() { 2 } else { 10 })
-    }
-
-    /// Tries each Redis once, so that a start says how it is.
+    /// Connects to each Redis once, so that its state is known at start.
     pub async fn connect(&self) {
         futures::future::join_all(self.servers.iter().map(|server| server.try_now())).await;
     }
 
-    /// The servers, to be looked at.
+    /// Returns the servers, for inspection.
     pub fn redis(&self) -> service::redis::Redis {
         service::redis::Redis::new(Arc::new(RedisServers::new(
             self.servers.clone(),
@@ -198,12 +201,12 @@ impl Shared {
         )))
     }
 
-    /// What is new, over the bus.
+    /// Returns the feed of changes over the bus.
     pub fn feed(&self) -> Feed {
         Feed::new(self.bus.clone())
     }
 
-    /// What a start says of it.
+    /// Describes Redis in one line, for the start.
     pub fn line(&self) -> String {
         if self.servers.is_empty() {
             let line = "Running without Redis caching".to_owned();
@@ -213,7 +216,7 @@ impl Shared {
             };
         }
         let how = |server: &Arc<Server>| match server.standing() {
-            Standing::Away(why) => format!("{}, away: {why}", server.address().shown()),
+            Standing::Down(why) => format!("{}, unavailable: {why}", server.address().shown()),
             _ => server.address().shown().to_owned(),
         };
         let all: Vec<_> = self.servers.iter().map(how).collect();
@@ -221,43 +224,47 @@ impl Shared {
     }
 }
 
-/// How often the health registry learns how Redis is.
-const TELL: Duration = Duration::from_millis(200);
+/// How often the condition of Redis is reported to the health registry.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
 
-/// Tells the health registry how Redis is, until `stop`.
-pub(super) async fn tell(servers: Vec<Arc<Server>>, parts: Arc<Health>, stop: CancellationToken) {
+/// Reports the condition of Redis to the health registry until `stop` is canceled.
+pub(super) async fn report_health(
+    servers: Vec<Arc<Server>>,
+    parts: Arc<Health>,
+    stop: CancellationToken,
+) {
     loop {
         parts.note("redis", condition(&servers));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(TELL) => {}
+            () = tokio::time::sleep(REPORT_EVERY) => {}
         }
     }
 }
 
-/// How some servers are doing, as one.
+/// Summarizes the conditions of the servers.
 fn condition(servers: &[Arc<Server>]) -> Condition {
-    let away = servers.iter().find_map(|server| match server.standing() {
+    let unavailable = servers.iter().find_map(|server| match server.standing() {
         Standing::Up => None,
         Standing::Unknown => Some("not tried yet".to_owned()),
-        Standing::Away(why) => Some(why),
+        Standing::Down(why) => Some(why),
     });
-    match away {
+    match unavailable {
         None => Condition::Fine,
         Some(why) => Condition::Degraded(format!("running without Redis caching: {why}")),
     }
 }
 
-/// A server's URL, with user and password, and number.
-type Who = (String, Option<i64>);
+/// Identifies a server: its URL, with user and password, and the database number.
+type ServerKey = (String, Option<i64>);
 
-/// Makes one server for each address and user, however many uses share it.
+/// A factory that creates one server per address and user, which all uses share.
 struct Servers<'a> {
     settings: &'a Redis,
     authority: Option<Vec<u8>>,
     forget: Vec<String>,
     probe: String,
-    made: Vec<(Who, Arc<Server>)>,
+    made: Vec<(ServerKey, Arc<Server>)>,
 }
 
 impl Servers<'_> {
@@ -269,9 +276,9 @@ impl Servers<'_> {
         let database = database.or(self.settings.database);
         let address = Address::parse(url, database, self.authority.clone())
             .map_err(|cause| SharedError::Address { variable, cause })?;
-        // Of one user, too: each may have rights of its own.
-        let who = (url.expose_secret().to_owned(), database);
-        if let Some((_, server)) = self.made.iter().find(|(made, _)| *made == who) {
+        // The user is part of the key, because each may have other permissions.
+        let key = (url.expose_secret().to_owned(), database);
+        if let Some((_, server)) = self.made.iter().find(|(made, _)| *made == key) {
             return Ok(server.clone());
         }
         let patience = Patience {
@@ -285,7 +292,7 @@ impl Servers<'_> {
             self.probe.clone(),
             self.forget.clone(),
         );
-        self.made.push((who, server.clone()));
+        self.made.push((key, server.clone()));
         Ok(server)
     }
 }

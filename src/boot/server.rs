@@ -1,4 +1,4 @@
-//! The running service: its port, its background tasks, and the order in which it stops.
+//! The running server: its port, its background tasks, and the order in which they stop.
 
 use std::{
     io,
@@ -16,68 +16,80 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{BootError, Core, Records, Tls, TlsError, database, shared, stalls::Patient};
+use super::{
+    BootError, Core, Records, Tls, TlsError,
+    connection::{Acceptor, Places},
+    database, process, redis,
+};
 use crate::{
     config::{self, Settings, StoreKind},
-    domain::{accounts::Role, jobs::JobKind, text::Name},
+    domain::{grants::Access, text::Name},
     http,
     ports::Quota,
-    service::{accounts::NewAccount, jobs::Runner, sealing},
+    service::{
+        accounts::NewAccount,
+        jobs::{JobServices, Runner, handlers},
+        key_rotation,
+    },
     telemetry,
     workers::{
         Supervisor, cameras,
         gallery_sync::{self, GallerySync},
         jobs,
         retention::{self, Ages},
+        self_calibration,
     },
 };
 
 /// A service that accepts requests.
 pub struct Running {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
-    /// What to say at start, line by line.
+    /// The lines to print at start, each with a label.
     pub lines: Vec<(&'static str, String)>,
-    /// The token of the one-time set-up link; `None` when there is an account.
+    /// The token of the one-time setup link; `None` if there is an account.
     pub setup_token: Option<SecretString>,
     core: Core,
     supervisor: Supervisor,
-    /// What requests need until the last one is answered.
+    /// Tasks that requests need until the last response.
     last: Supervisor,
     stopping: CancellationToken,
+    places: Arc<Places>,
     router: axum::Router,
     listener: TcpListener,
     tls: Option<Tls>,
 }
 
-/// How long a client may take to send the head of a request, and to send another one on a
-/// connection that it keeps.
+/// Maximum time for a client to send the head of a request on a kept-alive connection. The first
+/// one is due sooner, see [`Acceptor`].
 const HEADERS_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a client may take to agree on TLS.
+/// Maximum time for a TLS handshake.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long connections are still taken once the service stops. Every answer says meanwhile that
-/// its connection ends with it, and `/readyz` that the service is not ready: so clients that ask
-/// one request after the other, and balancers, go elsewhere before anything is closed on them.
-const TURNING_AWAY: Duration = Duration::from_millis(500);
-/// How long connections that were taken last have for their request, once none is taken any more.
-const LAST_CALL: Duration = Duration::from_millis(500);
-/// How long requests that are under way may take once the service stops.
+/// How long a stopping service still accepts connections. Meanwhile every response closes its
+/// connection and `/readyz` reports that the service is not ready, so that busy clients and load
+/// balancers go elsewhere before a connection is refused.
+const DRAIN: Duration = Duration::from_millis(500);
+/// How long the last accepted connections have to send their request.
+const LAST_REQUESTS: Duration = Duration::from_millis(500);
+/// Maximum time for requests in progress once the service stops.
 pub const REQUESTS_PATIENCE: Duration = Duration::from_secs(7);
-/// How much longer than requests background tasks may take to stop, and how much longer than
-/// those what requests need.
+/// Maximum time for background tasks to stop after the requests, and again for the tasks that
+/// requests need.
 const TASKS_PATIENCE: Duration = Duration::from_millis(500);
-/// When everything is over, whatever hangs: most supervisors kill after 10 seconds.
+/// Deadline of the whole shutdown: most process supervisors kill after 10 seconds.
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
 impl Running {
-    /// Starts everything, first of all the port, so that a second start is told at once.
+    /// Starts everything. Binds the port first, so that a second instance fails at once.
     ///
     /// # Errors
-    /// The first thing that is missing.
+    /// Returns the first error.
     pub async fn start(settings: &Settings) -> Result<Self, BootError> {
         let listener = listen(settings.server.host, settings.server.port).await?;
+        let files = process::raise_file_limit();
+        let proxies = settings.server.trusted_proxies.clone();
         let address = listener.local_addr().map_err(BootError::Serve)?;
         let tls = tls(settings)?;
         let metrics =
@@ -98,7 +110,7 @@ impl Running {
         let last = Supervisor::new();
         start_last(&last, &core);
         start_workers(&supervisor, &core, &parts, metrics.clone(), ages);
-        watch_cameras(&supervisor, &core, settings);
+        watch_cameras(&supervisor, &core);
         let render = move || metrics.render();
         let router = http::router(http::Parts {
             app: core.app.clone(),
@@ -124,14 +136,15 @@ impl Running {
             supervisor,
             last,
             stopping,
+            places: Places::new(process::connections_most(files), proxies),
             router,
             listener,
             tls,
         })
     }
 
-    /// The one-time set-up link, for a terminal and nowhere else. Its token stands in the
-    /// fragment, which browsers do not send.
+    /// Returns the one-time setup link, for a terminal only. Its token is in the fragment, which
+    /// browsers do not send.
     pub fn setup_link(&self) -> Option<String> {
         let token = self.setup_token.as_ref()?;
         Some(format!(
@@ -141,15 +154,15 @@ impl Running {
         ))
     }
 
-    /// Serves until `stop` is cancelled, then lets requests finish, stops the tasks and the
-    /// engine, and closes the store. Cancelling `hurry` cuts off requests that are under way.
+    /// Serves until `stop` is canceled, then finishes requests, stops the tasks and the engine, and
+    /// closes the store. Canceling `abort` aborts requests in progress.
     ///
     /// # Errors
-    /// When the server fails.
+    /// Fails if the server fails.
     pub async fn serve(
         self,
         stop: CancellationToken,
-        hurry: CancellationToken,
+        abort: CancellationToken,
     ) -> Result<(), BootError> {
         let service = self
             .router
@@ -160,17 +173,17 @@ impl Running {
         let plain = axum_server::from_tcp(listener)
             .map_err(BootError::Serve)?
             .handle(handle.clone())
-            .acceptor(Patient::until(self.stopping.clone()));
+            .acceptor(Acceptor::new(self.stopping.clone(), self.places.clone()));
         let server = async {
             match &self.tls {
-                None => bounded(plain).serve(service).await,
+                None => with_header_timeout(plain).serve(service).await,
                 Some(tls) => {
                     let tls = plain.map(|plain| {
                         RustlsAcceptor::new(tls.serving())
                             .handshake_timeout(HANDSHAKE_PATIENCE)
                             .acceptor(plain)
                     });
-                    bounded(tls).serve(service).await
+                    with_header_timeout(tls).serve(service).await
                 }
             }
         };
@@ -180,36 +193,36 @@ impl Running {
         };
         let patience = async {
             stop.cancelled().await;
-            // Streams would go on for ever: they end with the word to stop. Tasks end meanwhile.
+            // Streams never end by themselves, so they end at the signal. Tasks end meanwhile.
             self.stopping.cancel();
             self.supervisor.token().cancel();
             let requests = async {
-                tokio::time::sleep(TURNING_AWAY).await;
-                // From now on nobody is let in, and those who just were get their answer: what
-                // closes below are connections on which nothing is asked.
+                tokio::time::sleep(DRAIN).await;
+                // From now on no connection is accepted. The last ones get time for their request,
+                // so that the graceful shutdown closes idle connections only.
                 if let Err(cause) = SockRef::from(&door).shutdown(Shutdown::Both) {
-                    debug!(%cause, "connections are taken until the end");
+                    debug!(%cause, "could not stop accepting connections before shutdown");
                 }
-                tokio::time::sleep(LAST_CALL).await;
+                tokio::time::sleep(LAST_REQUESTS).await;
                 handle.graceful_shutdown(None);
-                tokio::time::sleep(REQUESTS_PATIENCE - TURNING_AWAY - LAST_CALL).await;
+                tokio::time::sleep(REQUESTS_PATIENCE - DRAIN - LAST_REQUESTS).await;
             };
             tokio::select! {
                 () = requests => {}
-                () = hurry.cancelled() => {}
+                () = abort.cancelled() => {}
             }
         };
         let all = async {
             let served = tokio::select! {
                 served = server => served.map_err(BootError::Serve),
                 () = patience => {
-                    warn!("some requests were cut off");
+                    warn!("aborted some requests");
                     Ok(())
                 }
             };
             for supervisor in [&self.supervisor, &self.last] {
                 for task in supervisor.shutdown(TASKS_PATIENCE).await {
-                    warn!(task, "the task did not stop in time");
+                    warn!(task, "task did not stop in time");
                 }
             }
             self.core.stop().await;
@@ -218,16 +231,15 @@ impl Running {
         tokio::select! {
             served = all => served,
             () = stopped => {
-                warn!("the engine or the store did not close in time");
+                warn!("engine or store did not close in time");
                 Ok(())
             }
         }
     }
 }
 
-/// Bounds what a silent client costs. HTTP/1 alone: whoever might speak HTTP/2 is waited for,
-/// without end, until they say so.
-fn bounded<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
+/// Sets header timeouts. HTTP/1 only, because hyper waits forever for an HTTP/2 preface.
+fn with_header_timeout<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
     let mut server = server.http1_only();
     server
         .http_builder()
@@ -255,8 +267,8 @@ async fn listen(host: IpAddr, port: u16) -> Result<TcpListener, BootError> {
         })
 }
 
-/// Makes the account that the settings ask for, or the token for whoever sets the service up;
-/// neither when there is an account.
+/// Creates the admin account of the settings, or returns the token for the setup page. Does neither
+/// if there is an account.
 async fn first_account(
     settings: &Settings,
     records: &Records,
@@ -265,7 +277,7 @@ async fn first_account(
     if !accounts.needs_setup().await? {
         if settings.admin.email.is_some() {
             info!(
-                "ADMIN_EMAIL was left alone: there is an account already, `rollcall admin create` makes another"
+                "ignored ADMIN_EMAIL, because there is an account; `rollcall admin add` adds another"
             );
         }
         return Ok(None);
@@ -273,12 +285,14 @@ async fn first_account(
     if let (Some(email), Some(password)) = (&settings.admin.email, &settings.admin.password) {
         let new = NewAccount {
             email: email.clone(),
-            name: Name::parse("Admin").expect("it is a name"),
+            name: Name::parse("Admin").expect("the name is valid"),
             password: password.clone(),
-            role: Role::Admin,
+            access: Access::admin(),
         };
         if accounts.create_first(new).await?.is_none() {
-            tracing::warn!("somebody else is making the first account: ADMIN_EMAIL was left alone");
+            tracing::warn!(
+                "ignored ADMIN_EMAIL, because another instance created the first account"
+            );
         }
         return Ok(None);
     }
@@ -295,20 +309,21 @@ fn start_workers(
     ages: Ages,
 ) {
     let Records { stores, clock, .. } = core.records.clone();
-    let (references, since) = (core.references.clone(), core.filled_at);
-    let (templates, sync_clock, sync_parts) =
-        (stores.templates.clone(), clock.clone(), parts.clone());
-    let sync_feed = core.records.shared.feed();
-    supervisor.keep("gallery sync", move |stop| {
-        let (references, templates) = (references.clone(), templates.clone());
-        GallerySync::new(
-            references,
-            templates,
-            sync_clock.clone(),
-            sync_parts.clone(),
-            since,
-        )
-        .run(sync_feed.follow(), stop)
+    for loader in std::iter::once(&core.loader).chain(&core.previous_loader) {
+        let (loader, sync_parts) = (loader.clone(), parts.clone());
+        let sync_feed = core.records.shared.feed();
+        supervisor.keep("gallery sync", move |stop| {
+            GallerySync::new(loader.clone(), sync_parts.clone()).run(sync_feed.follow(), stop)
+        });
+    }
+    let growth = core.app.growth.clone();
+    supervisor.keep("template growth", move |stop| {
+        let growth = growth.clone();
+        async move { growth.work(stop).await }
+    });
+    let recognition = core.app.recognition.clone();
+    supervisor.keep("self-calibration", move |stop| {
+        self_calibration::run(recognition.clone(), stop)
     });
     let shared = &core.records.shared;
     for server in shared.servers.clone() {
@@ -320,7 +335,7 @@ fn start_workers(
     if !shared.servers.is_empty() {
         let (servers, parts) = (shared.servers.clone(), parts.clone());
         supervisor.keep("redis health", move |stop| {
-            shared::tell(servers.clone(), parts.clone(), stop)
+            redis::report_health(servers.clone(), parts.clone(), stop)
         });
     }
     if let Some(bus) = shared.remote_bus.clone() {
@@ -329,17 +344,16 @@ fn start_workers(
             async move { bus.listen(stop).await }
         });
     }
-    let runner = Arc::new(Runner::new(
-        stores.clone(),
-        core.app.employees.clone(),
-        core.app.enrolling.clone(),
-        clock.clone(),
-        shared.feed(),
-    ));
-    for kind in JobKind::ALL {
+    let runner = Arc::new(Runner::new(&stores, clock.clone(), shared.feed()));
+    let services = JobServices {
+        stores: stores.clone(),
+        employees: core.app.employees.clone(),
+        enrollments: core.app.enrolling.clone(),
+    };
+    for handler in handlers(&services) {
         let (runner, feed) = (runner.clone(), shared.feed());
-        supervisor.keep(jobs::name(kind), move |stop| {
-            jobs::run(kind, runner.clone(), feed.clone(), stop)
+        supervisor.keep(handler.worker(), move |stop| {
+            jobs::run(handler.clone(), runner.clone(), feed.clone(), stop)
         });
     }
     supervisor.spawn(
@@ -360,30 +374,30 @@ fn start_workers(
     });
 }
 
-fn watch_cameras(supervisor: &Supervisor, core: &Core, settings: &Settings) {
+fn watch_cameras(supervisor: &Supervisor, core: &Core) {
     let Records { stores, clock, .. } = &core.records;
-    let deck = Arc::new(cameras::Deck {
+    let context = Arc::new(cameras::CameraWorkerContext {
         store: stores.cameras.clone(),
         leases: stores.leases.clone(),
         streams: core.streams.clone(),
-        watching: core.watching.clone(),
+        pipeline: core.pipeline.clone(),
         overlays: core.records.overlays.clone(),
         feed: core.records.shared.feed(),
-        zone: settings.attendance.time_zone.clone(),
+        sites: core.app.sites.clone(),
         clock: clock.clone(),
         held: AtomicU32::new(0),
     });
     let parent = supervisor.clone();
     supervisor.keep("cameras", move |stop| {
-        cameras::run(deck.clone(), parent.clone(), stop)
+        cameras::run(context.clone(), parent.clone(), stop)
     });
-    let watching = core.watching.clone();
+    let pipeline = core.pipeline.clone();
     supervisor.keep("punches of cameras", move |stop| {
-        cameras::write_waiting(watching.clone(), stop)
+        cameras::write_waiting(pipeline.clone(), stop)
     });
 }
 
-fn a_minute(most: u32) -> Option<Quota> {
+fn per_minute(most: u32) -> Option<Quota> {
     let window = Duration::from_mins(1);
     (most > 0).then_some(Quota { most, window })
 }
@@ -402,16 +416,18 @@ fn http_settings(settings: &Settings) -> http::Settings {
         strict_cookies: server.cookie_same_site == config::SameSite::Strict,
         cookies_end_with_browser: server.cookie_ends_with_browser,
         rate_limit: server.rate_limit,
-        sign_in: a_minute(server.sign_in_limit),
-        pairing: a_minute(server.pairing_limit),
+        sign_in: per_minute(server.sign_in_limit),
+        pairing: per_minute(server.pairing_limit),
         enroll_limit: server.enroll_limit,
         timeout: server.request_timeout.unsigned_abs(),
+        body_timeout: http::BODY_TIMEOUT,
         metrics_token: server.metrics_token.clone(),
         static_dir: server.static_dir.clone(),
     }
 }
 
-/// The address as people type it. Browsers give pages from `localhost` the camera without TLS.
+/// Formats the address for people. Uses `localhost` for local addresses, because browsers let its
+/// pages use the camera without TLS.
 fn url(address: SocketAddr, tls: bool) -> String {
     let scheme = if tls { "https" } else { "http" };
     match address.ip() {
@@ -431,26 +447,26 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
     };
     let mut model = format!("{}, {}, {}", engine.pack, engine.model, engine.precision);
     if !engine.calibrated {
-        model += ", not calibrated: nobody will be identified";
+        model += ", not calibrated: cannot identify people";
     }
     let mut people = core.filled.people.to_string();
     if core.filled.damaged > 0 {
         people += &format!(
-            ", and {} whose templates cannot be opened",
+            ", and {} whose templates cannot be decrypted",
             core.filled.damaged
         );
     }
     let mut key = String::from(if settings.privacy.template_key.is_some() {
         "from TEMPLATE_KEY"
     } else {
-        "from the key file in the data folder: back it up apart from the data"
+        "from the key file in the data folder: back it up separately from the data"
     });
     if settings.store.used() != StoreKind::Sqlite && settings.privacy.template_key.is_none() {
-        key += "; other instances need the same as TEMPLATE_KEY";
+        key += "; other instances need the same key, as TEMPLATE_KEY";
     }
     vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("store", core.records.stores.health.description() + &place),
+        ("store", core.records.stores.engine.description() + &place),
         ("redis", core.records.shared.line()),
         ("models", model),
         (
@@ -466,15 +482,15 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
     ]
 }
 
-/// Starts what has to go on for as long as requests and cameras do: a punch of the last moment
-/// has its picture made, and whoever enrolls is known to seal.
+/// Starts the tasks that must outlive requests and cameras: one makes the pictures of the last
+/// punches, the other holds the lease that reports which key this instance encrypts with.
 fn start_last(last: &Supervisor, core: &Core) {
     let Records { stores, clock, .. } = &core.records;
     let (leases, clock) = (stores.leases.clone(), clock.clone());
     let key_id = core.key_id.clone();
     last.keep("sealing", move |stop| {
         let (leases, clock, key_id) = (leases.clone(), clock.clone(), key_id.clone());
-        async move { sealing::hold(&*leases, &*clock, &key_id, &stop).await }
+        async move { key_rotation::hold(&leases, &*clock, &key_id, &stop).await }
     });
     let pictures = core.app.pictures.clone();
     last.keep("pictures", move |stop| {

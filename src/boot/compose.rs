@@ -1,0 +1,275 @@
+//! Connects the services with each other, for the service, its commands and the tests.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use crate::{
+    app::App,
+    clock::Clock,
+    domain::biometrics::Policy,
+    ports::{Cropping, FaceEngine, Gallery, MotionSensing, RateLimits, Streams},
+    repositories::Repositories,
+    service::{
+        accounts::Accounts,
+        application_cache::AppCache,
+        audit::{Audit, Trail},
+        camera_pipeline::CameraPipeline,
+        cameras::{Cameras, Overlays},
+        devices::Devices,
+        employees::Employees,
+        enrollment::Enrollments,
+        face_punches::FacePunches,
+        feed::Feed,
+        gallery_loader::GalleryLoader,
+        health::Health,
+        jobs::Jobs,
+        pairing::Pairing,
+        pictures::{Keeps, Pictures},
+        probe_builder::ProbeBuilder,
+        punch_ledger::{PunchLedger, PunchRules},
+        recognition::Recognition,
+        sites::{Seed, Sites},
+        template_growth::TemplateGrowth,
+    },
+    vault::Vault,
+};
+
+/// The dependencies of the services.
+pub struct Parts {
+    /// The system of record.
+    pub stores: Repositories,
+    /// Time and entropy.
+    pub clock: Arc<dyn Clock>,
+    /// The keys that seal faces.
+    pub vault: Arc<Vault>,
+    /// The face engine for samples from clients. It may cache analyses, because retries send the
+    /// same sample again.
+    pub engine: Arc<dyn FaceEngine>,
+    /// The face engine for cameras. It caches nothing, because every picture is different.
+    pub camera_engine: Arc<dyn FaceEngine>,
+    /// The gallery, empty.
+    pub gallery: Arc<dyn Gallery>,
+    /// The face engine of the previous model with its gallery, empty, during a change of the model.
+    pub previous: Option<(Arc<dyn FaceEngine>, Arc<dyn Gallery>)>,
+    /// The source of camera streams.
+    pub streams: Arc<dyn Streams>,
+    /// Detects motion in their pictures.
+    pub motion: Arc<dyn MotionSensing>,
+    /// Crops pictures of faces.
+    pub cropping: Arc<dyn Cropping>,
+    /// Rate limits that all instances share.
+    pub limits: Arc<dyn RateLimits>,
+    /// Announcements for the other instances.
+    pub feed: Feed,
+    /// Pairings in progress.
+    pub pairings: AppCache,
+    /// Faces that cameras see.
+    pub overlays: Overlays,
+}
+
+/// The settings of the services.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How strictly faces are recognized.
+    pub policy: Policy,
+    /// Minimum probability of a live person; `None` only records it.
+    pub least_liveness: Option<f32>,
+    /// The kinds of pictures that are kept.
+    pub keeps: Keeps,
+    /// Whether enrollment photos are kept.
+    pub keep_photos: bool,
+    /// How punches are decided.
+    pub punches: PunchRules,
+    /// What the default site has when it is made.
+    pub seed: Seed,
+    /// How long a session lasts.
+    pub session_age: SignedDuration,
+}
+
+/// The services, and further parts that the workers need.
+pub struct Composed {
+    /// The services.
+    pub app: App,
+    /// Loads the gallery from the store.
+    pub loader: Arc<GalleryLoader>,
+    /// Loads the gallery of the previous model.
+    pub previous_loader: Option<Arc<GalleryLoader>>,
+    /// Analyzes the pictures of cameras.
+    pub pipeline: Arc<CameraPipeline>,
+    /// The audit trail.
+    pub audit: Audit,
+}
+
+/// Creates the services. The gallery is empty until [`GalleryLoader::fill`].
+pub fn compose(parts: Parts, rules: Rules) -> Composed {
+    let Parts {
+        stores,
+        clock,
+        vault,
+        engine,
+        camera_engine,
+        gallery,
+        previous,
+        streams,
+        motion,
+        cropping,
+        limits,
+        feed,
+        pairings,
+        overlays,
+    } = parts;
+    let audit = Audit::new(stores.audit.clone(), clock.clone());
+    let model = engine.model().clone();
+    let loader = Arc::new(GalleryLoader::new(
+        stores.clone(),
+        vault.clone(),
+        gallery.clone(),
+        model.clone(),
+        feed.clone(),
+        clock.clone(),
+    ));
+    let probes = Arc::new(ProbeBuilder::new(engine.clone(), rules.least_liveness));
+    let pictures = Arc::new(Pictures::new(
+        stores.clone(),
+        vault.clone(),
+        cropping,
+        limits,
+        audit.clone(),
+        clock.clone(),
+        rules.keeps,
+    ));
+    let mut recognition = Recognition::new(
+        probes.clone(),
+        gallery.clone(),
+        loader.clone(),
+        rules.policy,
+    );
+    let mut previous_loader = None;
+    if let Some((engine, gallery)) = previous {
+        let loader = GalleryLoader::new(
+            stores.clone(),
+            vault.clone(),
+            gallery.clone(),
+            engine.model().clone(),
+            feed.clone(),
+            clock.clone(),
+        );
+        let loader = Arc::new(loader.without_people_of(model.clone()));
+        let probes = ProbeBuilder::new(engine, rules.least_liveness);
+        recognition = recognition.with_previous(Recognition::new(
+            Arc::new(probes),
+            gallery,
+            loader.clone(),
+            rules.policy,
+        ));
+        previous_loader = Some(loader);
+    }
+    let recognition = Arc::new(recognition);
+    let sites = Arc::new(Sites::new(
+        stores.clone(),
+        rules.seed,
+        audit.clone(),
+        clock.clone(),
+        feed.clone(),
+    ));
+    let devices = Arc::new(Devices::new(
+        stores.devices.clone(),
+        sites.clone(),
+        audit.clone(),
+        clock.clone(),
+        feed.clone(),
+    ));
+    let ledger = Arc::new(PunchLedger::new(
+        stores.clone(),
+        sites.clone(),
+        clock.clone(),
+        rules.punches,
+        feed.clone(),
+    ));
+    let enrollments = Arc::new(Enrollments::new(
+        stores.clone(),
+        engine.clone(),
+        recognition.clone(),
+        loader.clone(),
+        vault,
+        audit.clone(),
+        clock.clone(),
+        rules.keep_photos,
+    ));
+    let growth = Arc::new(TemplateGrowth::new(
+        stores.clone(),
+        enrollments.clone(),
+        recognition.clone(),
+        loader.clone(),
+        sites.clone(),
+        audit.clone(),
+        clock.clone(),
+    ));
+    let face_punches = Arc::new(FacePunches::new(
+        stores.clone(),
+        recognition.clone(),
+        ledger.clone(),
+        pictures.clone(),
+        growth.clone(),
+        clock.clone(),
+    ));
+    let app = App {
+        accounts: Arc::new(Accounts::new(
+            stores.clone(),
+            audit.clone(),
+            clock.clone(),
+            rules.session_age,
+        )),
+        cameras: Arc::new(Cameras::new(
+            (stores.cameras.clone(), stores.accounts.clone()),
+            streams,
+            sites.clone(),
+            overlays,
+            audit.clone(),
+            clock.clone(),
+            feed.clone(),
+        )),
+        employees: Arc::new(Employees::new(
+            stores.clone(),
+            loader.clone(),
+            recognition.clone(),
+            sites.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
+        sites,
+        pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
+        devices,
+        enrolling: enrollments,
+        ledger,
+        face_punches: face_punches.clone(),
+        pictures,
+        growth,
+        recognition: recognition.clone(),
+        jobs: Arc::new(Jobs::new(
+            stores.clone(),
+            model,
+            audit.clone(),
+            clock.clone(),
+            feed,
+        )),
+        trail: Arc::new(Trail::new(&stores)),
+        health: Arc::new(Health::new(stores.engine, engine, gallery, loader.clone())),
+    };
+    let pipeline = CameraPipeline::new(
+        camera_engine,
+        motion,
+        probes,
+        recognition,
+        face_punches,
+        clock,
+    );
+    Composed {
+        app,
+        loader,
+        previous_loader,
+        pipeline: Arc::new(pipeline),
+        audit,
+    }
+}
