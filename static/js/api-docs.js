@@ -1,31 +1,35 @@
-// Draws the page of the API from /api/openapi.json: operations by tag, what they take, what they answer, curl.
+// Draws the API reference from /api/openapi.json: operations by tag, parameters, bodies, responses, curl examples.
 
 import { explain, get } from './api.js';
 import { byId, el, notice } from './ui/dom.js';
 import { sentence } from './ui/form.js';
 
-const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
-/** Schemas that hold themselves are drawn this deep. */
+const METHODS = /** @type {const} */ (['get', 'post', 'put', 'patch', 'delete']);
+/** @type {Record<string, string>} */
+const EXAMPLES = { uuid: '0193f0a2-6c1e-7cc0-9d5e-5d3f6a1b2c3d', 'date-time': '2026-11-21T08:01:07.512Z', email: 'ana@example.org' };
+/** Recursive schemas are drawn to this depth. */
 const DEEPEST = 6;
 
-/** @type {any} */
+/** @type {OpenApiDocument} */
 let api;
 
 /**
- * Follows `$ref` inside the document.
- * @param {any} node
- * @returns {any}
+ * Follows a `$ref` inside the document.
+ * @template {OpenApiReference} Node
+ * @param {Node | undefined} node
+ * @returns {Node | undefined}
  */
 function resolve(node) {
   if (!node?.$ref) return node;
-  const target = node.$ref
-    .slice(2)
-    .split('/')
-    .reduce((/** @type {any} */ at, /** @type {string} */ part) => at?.[part.replaceAll('~1', '/').replaceAll('~0', '~')], api);
-  return resolve(target ?? {});
+  /** @type {unknown} */
+  let target = api;
+  for (const part of node.$ref.slice(2).split('/')) {
+    target = /** @type {Record<string, unknown> | undefined} */ (target)?.[part.replaceAll('~1', '/').replaceAll('~0', '~')];
+  }
+  return resolve(/** @type {Node | undefined} */ (target));
 }
 
-/** Prose: paragraphs, and `code` between backquotes. */
+/** Turns text into paragraphs, with `code` between backquotes. */
 function prose(/** @type {string | undefined} */ text) {
   if (!text) return [];
   return text.split(/\n\s*\n/u).map((paragraph) => el('p', { class: 'soft' }, ...inline(paragraph)));
@@ -36,35 +40,38 @@ function inline(text) {
   return text.split('`').map((part, index) => (index % 2 ? el('code', { text: part }) : part));
 }
 
-/** Every operation of the document, in its order. */
+/** Lists all operations of the document, in its order. */
 function operations() {
   const found = [];
   for (const [path, item] of Object.entries(api.paths ?? {})) {
     for (const method of METHODS) {
-      const operation = /** @type {any} */ (item)[method];
+      const operation = item[method];
       if (!operation) continue;
-      const parameters = [...(/** @type {any} */ (item).parameters ?? []), ...(operation.parameters ?? [])].map(resolve);
+      const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])].map((parameter) => resolve(parameter) ?? parameter);
       found.push({ path, method, operation, parameters, id: `${method}-${path.replaceAll(/[^a-z0-9]+/giu, '-').replaceAll(/^-|-$/gu, '')}` });
     }
   }
   return found;
 }
 
-/** @param {any} schema */
+/**
+ * @param {OpenApiSchema | undefined} schema
+ * @returns {string}
+ */
 function typeName(schema) {
   const resolved = resolve(schema) ?? {};
   const several = resolved.oneOf ?? resolved.anyOf;
-  if (several) return several.map(typeName).join(' or ');
+  if (several) return [...new Set(several.map(typeName))].join(' or ');
   if ('const' in resolved) return JSON.stringify(resolved.const);
-  if (resolved.enum) return resolved.enum.map((/** @type {unknown} */ value) => JSON.stringify(value)).join(' | ');
+  if (resolved.enum) return resolved.enum.map((value) => JSON.stringify(value)).join(' | ');
   const types = [resolved.type ?? (resolved.properties || resolved.allOf ? 'object' : 'any')].flat();
   const named = types.map((type) => (type === 'array' ? `array of ${typeName(resolved.items)}` : type)).join(' or ');
   return resolved.format ? `${named} (${resolved.format})` : named;
 }
 
 /**
- * The fields of a schema as rows: name with its path, type, description.
- * @param {any} schema
+ * Lists the fields of a schema as rows: name with its path, type, description.
+ * @param {OpenApiSchema | undefined} schema
  * @param {string} [prefix]
  * @param {number} [depth]
  * @returns {{name: string, type: string, required: boolean, description: string}[]}
@@ -79,7 +86,7 @@ function fields(schema, prefix = '', depth = 0) {
     const name = prefix ? `${prefix}.${key}` : key;
     const about = resolve(value) ?? {};
     return [
-      { name, type: typeName(value), required: (resolved.required ?? []).includes(key), description: /** @type {any} */ (value).description ?? about.description ?? '' },
+      { name, type: typeName(value), required: (resolved.required ?? []).includes(key), description: value.description ?? about.description ?? '' },
       ...fields(value, name, depth + 1),
     ];
   });
@@ -91,7 +98,7 @@ function fields(schema, prefix = '', depth = 0) {
  * @param {{name: string, type: string, required: boolean, description: string}[]} rows
  */
 function table(caption, rows) {
-  const head = ['Name', 'Type', 'What'].map((text) => el('th', { scope: 'col', text }));
+  const head = ['Name', 'Type', 'Description'].map((text) => el('th', { scope: 'col', text }));
   const body = rows.map(({ name, type, required, description }) =>
     el('tr', {}, el('td', { class: 'name', text: name }), el('td', { text: type }), el('td', {}, ...inline([required ? 'required' : '', description].filter(Boolean).join(': ')))),
   );
@@ -103,10 +110,10 @@ function table(caption, rows) {
 }
 
 /**
- * An example of a schema: the document's own, else one made up from the types.
- * @param {any} schema
+ * Returns an example of a schema: the document's own, otherwise one built from the types.
+ * @param {OpenApiSchema | undefined} schema
  * @param {number} [depth]
- * @returns {any}
+ * @returns {unknown}
  */
 function example(schema, depth = 0) {
   const resolved = resolve(schema) ?? {};
@@ -116,7 +123,7 @@ function example(schema, depth = 0) {
   if (resolved.enum) return resolved.enum[0];
   if ('default' in resolved) return resolved.default;
   if (depth > DEEPEST) return null;
-  if (resolved.allOf) return Object.assign({}, ...resolved.allOf.map((/** @type {any} */ part) => example(part, depth + 1)));
+  if (resolved.allOf) return Object.assign({}, ...resolved.allOf.map((part) => example(part, depth + 1)));
   const several = resolved.oneOf ?? resolved.anyOf;
   if (several) return example(several[0], depth + 1);
   const type = [resolved.type].flat()[0];
@@ -126,19 +133,19 @@ function example(schema, depth = 0) {
   }
   if (type === 'integer' || type === 'number') return 0;
   if (type === 'boolean') return true;
-  return { uuid: '0193f0a2-6c1e-7cc0-9d5e-5d3f6a1b2c3d', 'date-time': '2026-11-21T08:01:07.512Z', email: 'ana@example.org' }[resolved.format] ?? 'text';
+  return EXAMPLES[resolved.format ?? ''] ?? 'text';
 }
 
 /**
- * A request by curl.
+ * Shows the request as a curl command.
  * @param {ReturnType<typeof operations>[number]} entry
  */
 function curl({ path, method, operation, parameters }) {
   const lines = [`curl ${method === 'get' ? '' : `-X ${method.toUpperCase()} `}${location.origin}${path.replaceAll(/\{(\w+)\}/gu, (_, name) => name.toUpperCase())}`];
-  const security = (operation.security ?? api.security ?? []).flatMap((/** @type {object} */ one) => Object.keys(one));
-  const schemes = security.map((/** @type {string} */ name) => resolve(api.components?.securitySchemes?.[name]));
-  if (schemes.some((/** @type {any} */ scheme) => scheme?.type === 'apiKey' && scheme.in === 'cookie')) lines.push('-b cookies.txt');
-  else if (schemes.some((/** @type {any} */ scheme) => scheme?.scheme === 'bearer')) lines.push("-H 'Authorization: Bearer TOKEN'");
+  const security = (operation.security ?? api.security ?? []).flatMap((one) => Object.keys(one));
+  const schemes = security.map((name) => resolve(api.components?.securitySchemes?.[name]));
+  if (schemes.some((scheme) => scheme?.type === 'apiKey' && scheme.in === 'cookie')) lines.push('-b cookies.txt');
+  else if (schemes.some((scheme) => scheme?.scheme === 'bearer')) lines.push("-H 'Authorization: Bearer TOKEN'");
   for (const parameter of parameters) if (parameter.in === 'header' && parameter.required) lines.push(`-H '${parameter.name}: …'`);
   const content = resolve(operation.requestBody)?.content ?? {};
   const type = ['application/json', 'multipart/form-data'].find((name) => content[name]) ?? Object.keys(content)[0];
@@ -153,24 +160,24 @@ function curl({ path, method, operation, parameters }) {
   } else if (type) {
     lines.push(`-H 'Content-Type: ${type}'`, '--data-binary @photo.jpg');
   }
-  return el('pre', { class: 'code', tabindex: '0', 'aria-label': 'By curl' }, el('code', { text: lines.join(' \\\n  ') }));
+  return el('pre', { class: 'code', tabindex: '0', 'aria-label': 'curl example' }, el('code', { text: lines.join(' \\\n  ') }));
 }
 
-/** @param {any} operation */
+/** @param {OpenApiOperation} operation */
 function requestBody(operation) {
   const body = resolve(operation.requestBody);
   return Object.entries(body?.content ?? {}).flatMap(([type, media]) => {
-    const rows = fields(/** @type {any} */ (media).schema);
-    return [el('h4', {}, 'Takes ', el('code', { text: type })), rows.length > 0 && table(`Fields of ${type}`, rows)];
+    const rows = fields(media.schema);
+    return [el('h4', {}, 'Accepts ', el('code', { text: type })), rows.length > 0 && table(`Fields of ${type}`, rows)];
   });
 }
 
-/** @param {any} operation */
+/** @param {OpenApiOperation} operation */
 function responses(operation) {
   return Object.entries(operation.responses ?? {}).map(([status, reference]) => {
     const response = resolve(reference) ?? {};
     const media = Object.values(response.content ?? {})[0];
-    const rows = media ? fields(/** @type {any} */ (media).schema) : [];
+    const rows = media ? fields(media.schema) : [];
     const summary = [el('code', { text: status }), ' ', ...inline(response.description ?? '')];
     if (rows.length === 0) return el('p', {}, ...summary);
     return el('details', { class: 'fold' }, el('summary', {}, ...summary), table(`Fields of ${status}`, rows));
@@ -194,16 +201,16 @@ function section(entry) {
     ...prose(operation.description),
     rows.length > 0 && table('Parameters', rows),
     ...requestBody(operation),
-    el('div', { class: 'section' }, el('h4', { text: 'Answers' }), ...responses(operation)),
+    el('div', { class: 'section' }, el('h4', { text: 'Responses' }), ...responses(operation)),
     curl(entry),
   );
 }
 
-/** The codes of problems, from `x-problems`: a list of `{code, status, title}`. */
+/** Lists the problem codes from `x-problems`: `{code, status, title}`. */
 function problems() {
   const listed = api['x-problems'];
   if (!listed?.length) return null;
-  const rows = listed.map((/** @type {any} */ problem) =>
+  const rows = listed.map((problem) =>
     el(
       'tr',
       { id: `problem-${problem.code}` },
@@ -212,19 +219,19 @@ function problems() {
       el('td', { text: problem.title }),
     ),
   );
-  const head = ['Code', 'Status', 'What'].map((text) => el('th', { scope: 'col', text }));
+  const head = ['Code', 'Status', 'Meaning'].map((text) => el('th', { scope: 'col', text }));
   return el(
     'section',
     { class: 'tag', id: 'problems' },
     el('h2', { text: 'Problems' }),
-    el('p', { class: 'soft', text: 'A refusal is application/problem+json (RFC 9457). Its code is stable, its detail says what to do.' }),
+    el('p', { class: 'soft', text: 'Errors are application/problem+json (RFC 9457). The code is stable, the detail says what to do.' }),
     el('div', { class: 'card operation' }, el('div', { class: 'table-wrap', tabindex: '0', role: 'region', 'aria-label': 'Problems' }, el('table', { class: 'table' }, el('thead', {}, el('tr', {}, ...head)), el('tbody', {}, ...rows)))),
   );
 }
 
 function draw() {
   const all = operations();
-  const described = new Map((api.tags ?? []).map((/** @type {any} */ tag) => [tag.name, tag.description]));
+  const described = new Map((api.tags ?? []).map((tag) => [tag.name, tag.description]));
   const tags = new Set([...described.keys(), ...all.flatMap(({ operation }) => operation.tags ?? ['Other'])]);
   const main = byId('main');
   main.replaceChildren(el('header', { class: 'tag' }, el('h1', { text: api.info.title }), el('p', { class: 'soft number', text: `Version ${api.info.version}` }), ...prose(api.info.description)));

@@ -1,23 +1,29 @@
-// The API from a page: problems (RFC 9457) become errors, a lost session leads to the sign-in page and back.
+// The API client of the pages. Problems (RFC 9457) become errors; a lost session leads to the sign-in page and back.
 
 import { waitWords } from './ui/time.js';
 
 const TIMEOUT_MS = 30_000;
 
-/** What the server refused, with everything it said about it. */
+/** @typedef {{field: string, code?: string, params?: Record<string, any> | null, detail: string}} FieldProblem what is wrong with a field */
+
+/**
+ * A problem's JSON, with what some kinds of it add.
+ * @typedef {Omit<Partial<ApiSchema<'ProblemView'>>, 'errors'> & {errors?: FieldProblem[], photos?: ApiSchema<'PhotoView'>[], other?: {id: string, name: string, code: string}}} ProblemBody
+ */
+
+/** A request that the server refused, with the body of its answer. */
 export class Problem extends Error {
   /**
    * @param {number} status
-   * @param {Record<string, any>} body
+   * @param {ProblemBody} body
    * @param {number | null} retryAfter seconds
    */
   constructor(status, body, retryAfter) {
     super(body.detail || body.title || `the server answered ${status}`);
     this.name = 'Problem';
     this.status = status;
-    /** @type {string} */
     this.code = body.code ?? '';
-    /** @type {{field: string, detail: string}[]} */
+    /** @type {FieldProblem[]} */
     this.errors = Array.isArray(body.errors) ? body.errors : [];
     this.body = body;
     this.retryAfter = retryAfter;
@@ -34,21 +40,23 @@ export class Unreachable extends Error {
 
 /**
  * @typedef {object} Options
- * @property {unknown} [json] sent as JSON
- * @property {BodyInit} [body] sent as it is
- * @property {Record<string, string | undefined>} [query]
+ * @property {unknown} [json] a body to send as JSON
+ * @property {BodyInit} [body] a body to send unchanged
+ * @property {Record<string, string | null | undefined>} [query]
  * @property {Record<string, string>} [headers]
- * @property {boolean} [anonymous] a 401 is an answer like any other
+ * @property {boolean} [anonymous] whether a 401 is thrown like any other problem
  * @property {AbortSignal} [signal]
  * @property {number} [timeout] milliseconds
  */
 
 /**
- * One request; resolves to the parsed body, or `null` when there is none.
- * @param {string} method
- * @param {string} path
+ * Sends a request and returns the parsed body, or `null` if there is none.
+ * @template {ApiMethod} Method
+ * @template {ApiTarget<Method>} Target
+ * @param {Method} method
+ * @param {Target} path
  * @param {Options} [options]
- * @returns {Promise<any>}
+ * @returns {Promise<ApiAnswer<Method, Target>>}
  */
 export async function request(method, path, options = {}) {
   const response = await send(method, path, options);
@@ -56,11 +64,11 @@ export async function request(method, path, options = {}) {
     goToSignIn();
     await new Promise(() => {}); // the page is being left
   }
-  return readAnswer(response);
+  return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(response));
 }
 
 /**
- * One request; resolves to the bare response.
+ * Sends a request and returns the response.
  * @param {string} method
  * @param {string} path
  * @param {Options} [options]
@@ -70,6 +78,7 @@ export async function send(method, path, { json, body, query, headers = {}, sign
   for (const [key, value] of Object.entries(query ?? {})) {
     if (value) url.searchParams.set(key, value);
   }
+  /** @type {RequestInit & {headers: Record<string, string>}} */
   const init = { method, headers: { Accept: 'application/json', ...headers }, body };
   if (json !== undefined) {
     init.body = JSON.stringify(json);
@@ -85,9 +94,10 @@ export async function send(method, path, { json, body, query, headers = {}, sign
 }
 
 /**
- * The body of a response; a refusal is thrown as a `Problem`.
+ * Returns the body of a response.
  * @param {Response} response
- * @returns {Promise<any>}
+ * @returns {Promise<unknown>}
+ * @throws {Problem} if the server refused the request
  */
 export async function readAnswer(response) {
   const type = response.headers.get('Content-Type') ?? '';
@@ -104,7 +114,7 @@ export async function readAnswer(response) {
 }
 
 /**
- * What a `Retry-After` header says, in seconds.
+ * Returns the `Retry-After` header in seconds.
  * @param {Response} response
  */
 function retryAfter(response) {
@@ -120,7 +130,7 @@ function anySignal(signals) {
   return controller.signal;
 }
 
-/** Leaves for the sign-in page, which comes back here afterwards. */
+/** Goes to the sign-in page, which returns here afterwards. */
 export function goToSignIn() {
   const here = location.pathname + location.search + location.hash;
   const next = here === '/' ? '' : `?next=${encodeURIComponent(here)}`;
@@ -128,14 +138,14 @@ export function goToSignIn() {
 }
 
 /**
- * An error in words for a person.
+ * Returns an error message for people.
  * @param {unknown} error
  * @returns {string}
  */
 export function explain(error) {
   if (error instanceof Problem) {
-    const told = error.message.includes('try again in ');
-    const wait = !told && error.retryAfter && (error.status === 429 || error.status === 503) ? `, try again in ${waitWords(error.retryAfter)}` : '';
+    const stated = error.message.includes('try again in ');
+    const wait = !stated && error.retryAfter && (error.status === 429 || error.status === 503) ? `, try again in ${waitWords(error.retryAfter)}` : '';
     return error.message + wait;
   }
   if (error instanceof Unreachable) return error.message;
@@ -143,7 +153,11 @@ export function explain(error) {
   return 'something went wrong on this page: reload it and try again';
 }
 
-export const get = (/** @type {string} */ path, /** @type {Options} */ options) => request('GET', path, options);
-export const post = (/** @type {string} */ path, /** @type {unknown} */ json) => request('POST', path, { json });
-export const patch = (/** @type {string} */ path, /** @type {unknown} */ json) => request('PATCH', path, { json });
-export const remove = (/** @type {string} */ path) => request('DELETE', path);
+/** @type {<Target extends ApiTarget<'GET'>>(path: Target, options?: Options) => Promise<ApiAnswer<'GET', Target>>} */
+export const get = (path, options) => request('GET', path, options);
+/** @type {<Target extends ApiTarget<'POST'>>(path: Target, json: ApiBody<'POST', Target>) => Promise<ApiAnswer<'POST', Target>>} */
+export const post = (path, json) => request('POST', path, { json });
+/** @type {<Target extends ApiTarget<'PATCH'>>(path: Target, json: ApiBody<'PATCH', Target>) => Promise<ApiAnswer<'PATCH', Target>>} */
+export const patch = (path, json) => request('PATCH', path, { json });
+/** @type {<Target extends ApiTarget<'DELETE'>>(path: Target) => Promise<ApiAnswer<'DELETE', Target>>} */
+export const remove = (path) => request('DELETE', path);

@@ -1,5 +1,5 @@
-// Cameras: the list with how each is, the live picture and last punches of the one that is open, adding, changing,
-// pausing and removing. The live feed says when something is new.
+// Cameras: shows the list with each camera's state, and the live picture and last punches of the open one. Adds,
+// changes, pauses and removes cameras. The live feed reports changes.
 
 import { explain, get, patch, post, readAnswer, remove, send } from './api.js';
 import './cameras/live.js';
@@ -8,22 +8,22 @@ import { ask, closable } from './ui/dialog.js';
 import { byId, el, icon, notice } from './ui/dom.js';
 import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
 import { kindBadge } from './ui/kinds.js';
+import { loadSites, offerSites, siteNote } from './ui/sites.js';
 import { clockTime, dateTime } from './ui/time.js';
 import { toast } from './ui/toast.js';
 
 /**
- * @typedef {{from: string, to: string, days: number[]}} Hours
- * @typedef {{id: string, name: string, stream: string, site: string | null, direction: 'in' | 'out' | 'auto',
- *   hours: Hours | null, every_ms: number, visit_s: number, active: boolean, created_at: string, viewers?: string[] | null,
- *   state: null | {state: string, cause: string | null, since: string, watched: boolean}}} Camera
- * @typedef {{id: string, kind: string, at: string, name: string | null, device: string}} Punch
+ * @typedef {ApiSchema<'HoursView'>} Hours
+ * @typedef {ApiSchema<'CameraView'>} Camera
+ * @typedef {ApiSchema<'PunchView'>} Punch
  */
 
-/** Nobody tells the feed when a camera is watched no more, so the list is read now and then. */
+/** The feed does not report when a camera is no longer watched, so the list is reloaded this often. */
 const REFRESH_MS = 15_000;
 const LAST_PUNCHES = '8';
 const USUAL = { every_ms: 200, visit_s: 300 };
 const DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
+/** @type {Record<string, string>} */
 const DIRECTIONS = { auto: 'both ways', in: 'way in', out: 'way out' };
 
 /** @type {Record<string, [string, string]>} */
@@ -36,12 +36,12 @@ const STATES = {
 };
 
 const list = byId('cameras');
-const dialog = /** @type {HTMLDialogElement} */ (closable(byId('camera-dialog')));
-const trial = /** @type {HTMLDialogElement} */ (closable(byId('trial-dialog')));
+const dialog = closable(byId('camera-dialog'));
+const trial = closable(byId('trial-dialog'));
 const form = byId('camera-form');
 let mayChange = false;
 
-/** @param {string} id */
+/** @type {(id: string) => `/api/cameras/${string}`} */
 const address = (id) => `/api/cameras/${encodeURIComponent(id)}`;
 
 /* One camera in the list */
@@ -64,7 +64,7 @@ class Card {
   constructor(camera) {
     this.camera = camera;
     const summary = el('summary', { class: 'row' }, el('span', { class: 'avatar' }, icon('camera')), el('span', { class: 'row-main' }, this.#title, this.#note), this.#state, icon('chevron'));
-    this.details = /** @type {HTMLDetailsElement} */ (el('details', { class: 'camera', dataset: { camera: camera.id } }, summary, this.#body));
+    this.details = el('details', { class: 'camera', dataset: { camera: camera.id } }, summary, this.#body);
     this.item = el('li', {}, this.details);
     this.details.addEventListener('toggle', () => this.#toggle());
     this.update(camera);
@@ -74,14 +74,14 @@ class Card {
   update(camera) {
     this.camera = camera;
     this.#title.textContent = camera.name;
-    this.#note.textContent = [camera.site, DIRECTIONS[camera.direction], hoursWords(camera.hours)].filter(Boolean).join(' · ');
+    this.#note.textContent = [siteNote(camera), DIRECTIONS[camera.direction], hoursWords(camera.hours)].filter(Boolean).join(' · ');
     const [word, tone] = stateOf(camera);
     this.#state.className = `badge ${tone}`;
     this.#state.textContent = word;
     const about = aboutState(camera);
-    // Read out by screen readers only when it says something new.
+    // Changes only with the text, so that screen readers do not repeat it.
     if (this.#about.textContent !== about.join('')) this.#about.replaceChildren(...about.map((text) => el('p', { text })));
-    // What has the focus keeps it while nothing changes.
+    // Rebuilt only when they change, so that a button keeps the focus.
     const buttonsOf = `${camera.active} ${camera.name}`;
     if (mayChange && this.#buttonsOf !== buttonsOf) this.#actions.replaceChildren(...this.#buttons());
     this.#buttonsOf = buttonsOf;
@@ -90,18 +90,18 @@ class Card {
   #buttons() {
     const { name, active } = this.camera;
     const button = (/** @type {string} */ text, /** @type {string} */ tone, /** @type {(button: HTMLButtonElement) => void} */ press) => {
-      const made = /** @type {HTMLButtonElement} */ (el('button', { class: `button ${tone}`, type: 'button', text, 'aria-label': `${text} ${name}` }));
+      const made = el('button', { class: `button ${tone}`, type: 'button', text, 'aria-label': `${text} ${name}` });
       made.addEventListener('click', () => press(made));
       return made;
     };
     return [
       button('Change', '', () => openForm(this.camera)),
-      button(active ? 'Pause' : 'Watch again', '', (pressed) => this.#change(pressed, { active: !active })),
+      button(active ? 'Pause' : 'Resume', '', (pressed) => this.#change(pressed, { active: !active })),
       button('Remove', 'danger', (pressed) => this.#remove(pressed)),
     ];
   }
 
-  /** What an open camera shows costs: it is there only while it is open, and only one is. */
+  /** Shows the live picture only while the camera is open, and keeps one camera open at a time: both cost bandwidth. */
   #toggle() {
     if (!this.details.open) {
       this.#body.replaceChildren();
@@ -117,7 +117,7 @@ class Card {
 
   async showPunches() {
     try {
-      const { items } = await get('/api/punches', { query: { device: this.camera.id, limit: LAST_PUNCHES } });
+      const { items } = await get('/api/punches', { query: { camera: this.camera.id, limit: LAST_PUNCHES } });
       this.#last.replaceChildren(...(items.length > 0 ? items.map(punchItem) : [el('li', { class: 'soft', text: 'None yet' })]));
     } catch (error) {
       this.#last.replaceChildren(el('li', { class: 'soft', text: sentence(explain(error)) }));
@@ -126,7 +126,7 @@ class Card {
 
   /**
    * @param {HTMLButtonElement} pressed
-   * @param {Partial<Camera>} change
+   * @param {ApiSchema<'EditableCameraPatch'>} change
    */
   async #change(pressed, change) {
     try {
@@ -139,11 +139,11 @@ class Card {
   /** @param {HTMLButtonElement} pressed */
   async #remove(pressed) {
     const { id, name } = this.camera;
-    const sure = await ask({ title: `Remove ${name}?`, text: 'It is watched no more. Its punches stay, with the name.', action: 'Remove' });
+    const sure = await ask({ title: `Remove ${name}?`, text: 'Rollcall stops watching it. Past punches are kept, with the name.', action: 'Remove' });
     if (!sure) return;
     try {
       await busy(pressed, () => remove(address(id)));
-      toast(`${name} is removed`);
+      toast(`${name} was removed`);
       await load();
     } catch (error) {
       toast(sentence(explain(error)));
@@ -152,13 +152,13 @@ class Card {
 }
 
 /**
- * A word and a colour for how a camera is.
+ * Returns a word and a color for the camera's state.
  * @param {Camera} camera
  * @returns {[string, string]}
  */
 function stateOf({ active, state }) {
   if (!active) return ['Paused', ''];
-  if (!state?.watched) return ['Not watched now', ''];
+  if (!state?.watched) return ['Not watching', ''];
   return STATES[state.state] ?? [state.state, ''];
 }
 
@@ -167,16 +167,16 @@ function stateOf({ active, state }) {
  * @returns {string[]}
  */
 function aboutState({ active, state, hours }) {
-  if (!active) return ['Nobody is punched here until you go on. Its picture can still be seen.'];
-  if (!state?.watched) return [hours ? 'Nobody watches it now: outside its hours, or not yet.' : 'Nobody watches it yet: that takes some seconds.'];
+  if (!active) return ['Paused: this camera records no punches. You can still view its picture.'];
+  if (!state?.watched) return [hours ? 'Not watching right now: outside its hours, or still starting.' : 'Not watching yet: this takes a few seconds.'];
   const since = `Since ${dateTime(state.since)}`;
   return state.cause ? [sentence(state.cause), since] : [since];
 }
 
-/** @param {Hours | null} hours */
+/** @param {Hours | null | undefined} hours */
 function hoursWords(hours) {
   if (!hours) return '';
-  const days = [...hours.days].sort().map((day) => DAYS[day - 1]);
+  const days = [...(hours.days ?? [])].sort().map((day) => DAYS[day - 1]);
   return [`${hours.from}–${hours.to}`, days.join(', ')].filter(Boolean).join(' ');
 }
 
@@ -189,8 +189,10 @@ function punchItem({ at, name, kind }) {
 
 async function load() {
   try {
+    await loadSites();
     /** @type {Camera[]} */
     const cameras = [];
+    /** @type {string | null | undefined} */
     let cursor;
     do {
       const page = await get('/api/cameras', { query: { cursor } });
@@ -203,12 +205,12 @@ async function load() {
     const words = sentence(explain(error));
     if (byId('trouble').textContent !== words) byId('trouble').replaceChildren(notice('bad', words));
   }
-  list.querySelectorAll('.skeleton').forEach((/** @type {Element} */ row) => row.remove());
+  for (const row of list.querySelectorAll('.skeleton')) row.remove();
   list.removeAttribute('aria-busy');
 }
 
 /**
- * One row for each camera; what is open stays open.
+ * Shows one row for each camera; an open row stays open.
  * @param {Camera[]} cameras
  */
 function place(cameras) {
@@ -232,11 +234,11 @@ function place(cameras) {
   if (cameras.length > 0) return;
   byId('empty').replaceChildren(
     icon('camera'),
-    el('h3', { text: mayChange ? 'No cameras yet' : 'No cameras for you' }),
+    el('h3', { text: mayChange ? 'No cameras yet' : 'No cameras shared with you' }),
     el('p', {
       text: mayChange
-        ? 'Add a stream to go2rtc’s configuration, then add it here: whoever passes the camera punches without stopping.'
-        : 'An admin says who may look through which camera.',
+        ? 'Add a stream to go2rtc’s configuration, then add it here. People who walk past are punched without stopping.'
+        : 'An admin decides who can view which camera.',
     }),
   );
 }
@@ -246,15 +248,15 @@ function place(cameras) {
 /** @type {EventSource | null} */
 let feed = null;
 
-/** Follows what is new while somebody looks, and holds no connection while nobody does. */
+/** Follows the live feed while the page is visible, and holds no connection while it is hidden. */
 function follow() {
   feed?.close();
   feed = null;
   if (document.hidden) return;
   feed = new EventSource('/api/events');
-  for (const name of ['open', 'reset', 'camera']) feed.addEventListener(name, load);
+  for (const name of ['open', 'reset', 'camera', 'site']) feed.addEventListener(name, load);
   feed.addEventListener('punch', ({ data }) => {
-    const card = cards.get(JSON.parse(data).device);
+    const card = cards.get(JSON.parse(data).origin.id);
     if (card?.details.open) card.showPunches();
   });
 }
@@ -262,7 +264,7 @@ function follow() {
 document.addEventListener('visibilitychange', follow);
 setInterval(() => {
   if (document.hidden) return;
-  // Ended by the service, as when the session ended: once more, and asking says why.
+  // The service ended the feed, for example with the session: follow again; the next request says why.
   if (feed?.readyState === EventSource.CLOSED) follow();
   load();
 }, REFRESH_MS);
@@ -281,7 +283,7 @@ function openForm(camera) {
   byId('camera-submit').textContent = camera ? 'Save' : 'Add';
   byId('camera-name').value = camera?.name ?? '';
   byId('camera-stream').value = camera?.stream ?? '';
-  byId('camera-site').value = camera?.site ?? '';
+  offerSites(byId('camera-site'), camera);
   byId('camera-direction').value = camera?.direction ?? 'auto';
   byId('camera-every').value = String(camera?.every_ms ?? USUAL.every_ms);
   byId('camera-visit').value = String(camera?.visit_s ?? USUAL.visit_s);
@@ -291,18 +293,17 @@ function openForm(camera) {
   offerStreams();
 }
 
-/** The streams that no other camera uses; those that are free are named. */
+/** Offers the streams that no other camera uses, and names the free ones. */
 async function offerStreams() {
   const hint = byId('camera-stream-hint');
   hint.textContent = '';
   try {
-    /** @type {{items: {name: string, camera: string | null}[]}} */
     const { items } = await get('/api/camera-streams');
     const free = items.filter(({ camera }) => !camera || camera === changed?.id);
     byId('streams').replaceChildren(...free.map(({ name }) => el('option', { value: name })));
     const others = free.filter(({ camera }) => !camera);
     if (items.length === 0) hint.textContent = 'go2rtc has no streams: add one to its configuration.';
-    else if (others.length === 0) hint.textContent = 'Each of go2rtc’s streams has its camera.';
+    else if (others.length === 0) hint.textContent = 'Every go2rtc stream already has a camera.';
     else hint.textContent = `Free: ${others.map(({ name }) => name).join(', ')}`;
   } catch (error) {
     hint.textContent = sentence(explain(error));
@@ -317,7 +318,7 @@ function showHours(hours) {
     byId('camera-from').value = hours.from;
     byId('camera-to').value = hours.to;
   }
-  for (const box of byId('days').querySelectorAll('input')) box.checked = hours?.days.includes(Number(box.value)) ?? false;
+  for (const box of byId('days').querySelectorAll('input')) box.checked = hours?.days?.includes(Number(box.value)) ?? false;
 }
 
 /** @returns {Hours | null} */
@@ -345,7 +346,7 @@ onSubmit(form, async ({ name, stream, site, direction, every_ms: every, visit_s:
   const body = {
     name: name.trim(),
     stream: stream.trim(),
-    site: site.trim() || null,
+    site,
     direction,
     hours: readHours(),
     every_ms: Number(every),
@@ -361,7 +362,7 @@ onSubmit(form, async ({ name, stream, site, direction, every_ms: every, visit_s:
 });
 
 /**
- * Shows what the camera sees, or why nothing.
+ * Shows the camera's first picture, or why there is none.
  * @param {Camera} camera
  */
 async function tryCamera({ id, name }) {
@@ -375,7 +376,7 @@ async function tryCamera({ id, name }) {
     byId('trial').replaceChildren(el('div', { class: 'picture' }, el('img', { src: picture, alt: `What ${name} sees` })));
     trial.addEventListener('close', () => URL.revokeObjectURL(picture), { once: true });
   } catch (error) {
-    const words = `${name} shows nothing yet: ${explain(error)}`;
+    const words = `No picture from ${name} yet: ${explain(error)}`;
     byId('trial').replaceChildren(notice('warn', words), el('p', { class: 'soft', text: 'Rollcall keeps trying.' }));
   }
 }
@@ -389,7 +390,7 @@ byId('camera-timed').addEventListener('change', () => {
 byId('camera-who').addEventListener('change', () => {
   byId('viewers').hidden = byId('camera-who').value !== 'some';
 });
-// What is wrong in there must be seen.
+// An invalid field in there must be visible.
 form.addEventListener('submit', () => (byId('advanced').open ||= byId('advanced').querySelector(':invalid') !== null), { capture: true });
 byId('add').addEventListener('click', () => openForm(null));
 

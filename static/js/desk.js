@@ -1,49 +1,79 @@
-// The desk: today's punches and who is in. The live feed says when there is something new; without it the desk asks
-// every few seconds. Nothing is done while nobody looks.
+// The desk: shows today's punches and who is in. Each site has its own day, by its time zone and the start of its
+// workday. The live feed reports changes; without it the desk polls every few
+// seconds. A hidden page does nothing.
 
 import { explain, get } from './api.js';
 import { abilities, currentAccount } from './session.js';
 import { avatar, byId, el, icon, notice } from './ui/dom.js';
 import { sentence } from './ui/form.js';
 import { kindBadge } from './ui/kinds.js';
-import { clockTime, dateTime, dayName, startOfDay } from './ui/time.js';
+import { knownSites, loadSites, siteNote } from './ui/sites.js';
+import { clockTime, dateName, dateTime, dayName } from './ui/time.js';
 
 const REFRESH_MS = 3000;
-/** With the feed, asking is only for what it may have missed. */
+/** With the feed, the desk polls only for events that the feed may have missed. */
 const REFRESH_WITH_FEED_MS = 30_000;
-/** Every so many refreshes the whole day is asked for again: punches saved offline arrive late, in the middle. */
+/** Reloads the whole day after this many refreshes, because punches saved offline arrive late, in the middle. */
 const FULL_EVERY = 20;
-/** Somebody who came in yesterday evening is still in after midnight, up to this long. */
+/** A person who came in yesterday evening is still in after midnight, for at most this long. */
 const LONGEST_SHIFT_MS = 16 * 3600_000;
+/** The shortest workday, on the night when clocks go forward. */
+const SHORTEST_DAY_MS = 23 * 3600_000;
 const PAGE = '200';
-/** What stands for a name that is gone. */
+/** Replaces the name of a deleted person. */
 const DELETED = 'Deleted person';
 
-/**
- * @typedef {{id: string, employee: string, name: string, employee_deleted: boolean, kind: 'in' | 'out' | 'break_start' | 'break_end',
- *   at: string, recorded_at: string, clock: string, site: string | null, device_name: string | null,
- *   similarity: number | null, threshold: number | null, margin: number | null, liveness: number | null,
- *   model: string | null, frames: number | null, look: number | null}} Punch
- */
+/** @typedef {ApiSchema<'PunchView'> & {name: string}} Punch */
 
 /** @type {Map<string, Punch>} */
 let punches = new Map();
 /** @type {Map<string, HTMLElement>} */
 const rows = new Map();
-let day = startOfDay();
+/** When today began at each site. @type {Map<string, Date>} */
+let days = new Map();
 let refreshes = 0;
 let loaded = false;
-/** Whether punches have pictures that may be looked at here. */
+/** Whether punches have pictures that this account can view. */
 let pictures = false;
 
-/** Asks for what is new; for everything when `all`. */
+/** Reads when today began at each site. */
+async function fetchDays() {
+  const sites = await loadSites();
+  days = new Map(sites.map((site) => [site.id, new Date(site.workday_since)]));
+}
+
+/** Returns the earliest moment that is today at any site; without sites, midnight here. */
+function firstMoment() {
+  if (days.size === 0) return new Date().setHours(0, 0, 0, 0);
+  return Math.min(...[...days.values()].map((since) => since.getTime()));
+}
+
+/** @param {Punch} punch */
+function isToday({ at, site }) {
+  // A punch at a site that was removed counts from the earliest moment.
+  return new Date(at).getTime() >= (days.get(site)?.getTime() ?? firstMoment());
+}
+
+/** Returns today's date, or the dates if sites have different ones. */
+function today() {
+  const dates = [...new Set(knownSites().map((site) => site.workday))].sort();
+  if (dates.length === 0) return dayName(new Date());
+  return dates.map((date) => dayName(`${date}T12:00`)).join(' / ');
+}
+
+/**
+ * Loads new punches, or all punches of the day if `all` is set.
+ * @param {boolean} all
+ */
 async function fetchPunches(all) {
-  const from = new Date(Math.min(day.getTime(), Date.now() - LONGEST_SHIFT_MS)).toISOString();
+  const from = new Date(Math.min(firstMoment(), Date.now() - LONGEST_SHIFT_MS)).toISOString();
+  /** @type {Map<string, Punch>} */
   const known = all ? new Map() : new Map(punches);
+  /** @type {string | null | undefined} */
   let cursor;
   do {
     const page = await get('/api/punches', { query: { from, limit: PAGE, cursor } });
-    const fresh = page.items.filter((/** @type {Punch} */ punch) => !known.has(punch.id));
+    const fresh = page.items.filter((punch) => !known.has(punch.id));
     for (const punch of fresh) known.set(punch.id, { ...punch, name: punch.name ?? DELETED });
     cursor = fresh.length === page.items.length ? page.next : null;
   } while (cursor);
@@ -52,24 +82,24 @@ async function fetchPunches(all) {
 
 function render() {
   const newestFirst = [...punches.values()].sort((a, b) => b.at.localeCompare(a.at));
-  const today = newestFirst.filter((punch) => new Date(punch.at) >= day);
+  const ofToday = newestFirst.filter(isToday);
   const present = whoIsIn(newestFirst);
 
-  byId('day').textContent = dayName(day);
+  byId('day').textContent = today();
   byId('count-in').textContent = String(present.length);
-  byId('count-came').textContent = String(new Set(today.map((punch) => punch.employee)).size);
-  byId('count-punches').textContent = String(today.length);
+  byId('count-came').textContent = String(new Set(ofToday.map((punch) => punch.employee)).size);
+  byId('count-punches').textContent = String(ofToday.length);
 
-  placeRows(byId('punches'), today);
+  placeRows(byId('punches'), ofToday);
   byId('present').replaceChildren(...present.map(presentRow));
   byId('present-empty').hidden = present.length > 0;
   byId('punches').removeAttribute('aria-busy');
-  if (today.length > 0) byId('punches-empty').hidden = true;
+  if (ofToday.length > 0) byId('punches-empty').hidden = true;
   else if (byId('punches-empty').hidden) showFirstSteps();
 }
 
 /**
- * The last punch of everybody who is in, by name. Who was deleted is not here.
+ * Returns the last punch of everyone who is in, by name, without deleted people.
  * @param {Punch[]} newestFirst
  */
 function whoIsIn(newestFirst) {
@@ -79,13 +109,13 @@ function whoIsIn(newestFirst) {
 }
 
 /**
- * Puts one row for each punch into the list, moving nothing that is in its place already, so that an
- * open disclosure and the focus stay.
+ * Puts one row for each punch into the list. Rows that are in place do not move, so open details and the focus
+ * stay.
  * @param {HTMLElement} list
- * @param {Punch[]} today
+ * @param {Punch[]} shown
  */
-function placeRows(list, today) {
-  const wanted = new Set(today.map((punch) => punch.id));
+function placeRows(list, shown) {
+  const wanted = new Set(shown.map((punch) => punch.id));
   for (const [id, row] of rows) {
     if (wanted.has(id)) continue;
     row.remove();
@@ -93,7 +123,7 @@ function placeRows(list, today) {
   }
   if (!loaded) list.replaceChildren();
   let next = list.firstElementChild;
-  for (const punch of today) {
+  for (const punch of shown) {
     let row = rows.get(punch.id);
     if (!row) {
       row = punchRow(punch);
@@ -108,7 +138,7 @@ function placeRows(list, today) {
 
 /** @param {Punch} punch */
 function punchRow(punch) {
-  const where = [punch.device_name, punch.site].filter(Boolean).join(', ');
+  const where = [punch.origin.name, siteNote(punch)].filter(Boolean).join(', ');
   const name = punch.employee_deleted && punch.name !== DELETED ? `${punch.name} (deleted)` : punch.name;
   const details = el(
     'details',
@@ -129,38 +159,67 @@ function punchRow(punch) {
 }
 
 /**
- * Asks for the picture only when somebody opens the punch: every look is noted. Not every punch has one.
+ * Loads the picture only when the user opens the punch, because every view is logged. Not every punch has a picture.
  * @param {HTMLElement} details
  * @param {Punch} punch
  */
 function showPicture(details, punch) {
-  const picture = el('img', { class: 'punch-picture', src: `/api/punches/${encodeURIComponent(punch.id)}/picture`, alt: `Who punched at ${clockTime(punch.at)}`, width: 160, height: 160 });
+  const picture = el('img', { class: 'punch-picture', src: `/api/punches/${encodeURIComponent(punch.id)}/picture`, alt: `Picture of the punch at ${clockTime(punch.at)}`, width: 160, height: 160 });
   picture.addEventListener('error', () => picture.remove());
   details.append(picture);
 }
 
-/** Offers what this site keeps to those who may look at it. */
+/**
+ * Shows how many people must be enrolled again, because the model changed.
+ * @param {number} count
+ */
+function showEnrollAgain(count) {
+  const link = byId('enroll-again');
+  link.hidden = count === 0;
+  link.textContent = count === 1 ? 'One person must be enrolled again' : `${count} people must be enrolled again`;
+}
+
+/** Offers kept pictures to accounts that can view them. */
 async function offerPictures() {
   const { look } = abilities(await currentAccount());
   if (!look) return;
   const status = await get('/api/status');
+  showEnrollAgain(status.enroll_again);
   pictures = status.punch_pictures;
   byId('unknown-faces').hidden = !status.unknown_faces;
 }
 
 
+/** How the employee of a punch was established. */
+const PROOFS = { face: 'Face', pin: 'PIN', badge: 'Badge', manual: 'Written by hand', import: 'Imported' };
+
+/**
+ * @param {Punch['proof']} proof
+ * @returns {[string, string | number | null, string][]}
+ */
+function proofFacts(proof) {
+  if (proof.kind === 'manual') return [['Reason', proof.reason, 'reason: why the punch was written by hand']];
+  if (proof.kind !== 'face') return [];
+  return [
+    ['Match', number(proof.similarity), 'similarity: 1 means the same picture, 0 means unrelated faces'],
+    ['Required', number(proof.threshold), 'threshold: the least similarity for a match'],
+    ['Lead over the next person', number(proof.margin), 'margin: similarity minus that of the second-best person'],
+    ['Liveness', number(proof.liveness), 'liveness: probability of a live person, 0 to 1'],
+    ['Pictures compared', proof.frames, 'frames: pictures that were combined'],
+    ['Attempt', proof.look, 'look: which look at this person matched'],
+    ['Recognized by', proof.model, 'model: the embedding model'],
+  ];
+}
+
 /** @param {Punch} punch */
 function facts(punch) {
   const known = [
-    ['How alike', number(punch.similarity), 'similarity: 1 is the same picture, 0 is nobody in particular'],
-    ['Needed', number(punch.threshold), 'threshold: how alike it had to be at least'],
-    ['Ahead of the next person', number(punch.margin), 'margin: similarity over that of the second best'],
-    ['A live person', number(punch.liveness), 'liveness: probability, 0 to 1'],
-    ['Pictures compared', punch.frames, 'frames that were looked at together'],
-    ['Attempt', punch.look, 'look: which one at this person it was'],
-    ['Recognised by', punch.model, 'model: the embedding model'],
-    ['Time from', punch.clock === 'device' ? 'the device, saved offline' : 'the server', 'clock: whose time counts'],
-    ['Written', dateTime(punch.recorded_at), 'recorded_at: when the server wrote it'],
+    ['Proof', PROOFS[punch.proof.kind], 'proof: how the employee was established'],
+    ...proofFacts(punch.proof),
+    ['Site', siteNote(punch), 'site: where the punch was made'],
+    ['Workday', dateName(`${punch.workday}T12:00`), 'workday: the date at the site to which the punch belongs'],
+    ['Clock', punch.clock === 'device' ? 'Device, saved offline' : 'Server', 'clock: which clock counts'],
+    ['Recorded', dateTime(punch.recorded_at), 'recorded_at: when the server wrote the punch'],
   ].filter(([, value]) => value != null && value !== '');
   return el('dl', { class: 'facts' }, ...known.map(([name, value, title]) => el('div', { title }, el('dt', { text: name }), el('dd', { class: 'number', text: value }))));
 }
@@ -183,17 +242,17 @@ function presentRow(punch) {
   );
 }
 
-/** What to do on the first day, as long as nobody has punched. */
+/** Shows what to do on the first day, until the first punch. */
 async function showFirstSteps() {
   const place = byId('punches-empty');
   place.hidden = false;
   place.replaceChildren(el('p', { text: 'No punches yet today.' }));
-  const { role } = await currentAccount();
-  if (role !== 'admin') return;
+  const { administer } = abilities(await currentAccount());
+  if (!administer) return;
   const [people, devices] = await Promise.all([get('/api/employees', { query: { limit: '200' } }), get('/api/devices')]);
   const steps = [
     { done: people.items.length > 0, href: '/people#new', text: 'Add a person' },
-    { done: people.items.some((/** @type {any} */ person) => person.enrolled), href: '/people', text: 'Enroll their face' },
+    { done: people.items.some((person) => person.enrolled), href: '/people', text: 'Enroll their face' },
     { done: devices.items.length > 0, href: '/devices', text: 'Add a kiosk and pair it' },
   ];
   if (steps.every((step) => step.done)) return;
@@ -230,10 +289,11 @@ function say(state, words) {
 
 async function refresh() {
   try {
-    const today = startOfDay();
-    const turned = today.getTime() !== day.getTime();
-    day = today;
-    await fetchPunches(turned || refreshes++ % FULL_EVERY === 0);
+    const all = refreshes++ % FULL_EVERY === 0;
+    const before = String([...days]);
+    // From an hour before the end of a day, it is read each time.
+    if (all || Date.now() - firstMoment() > SHORTEST_DAY_MS) await fetchDays();
+    await fetchPunches(all || String([...days]) !== before);
     render();
     byId('trouble').replaceChildren();
     say('live', 'Live');
@@ -249,23 +309,23 @@ async function refresh() {
 let feed = null;
 let wake = () => {};
 
-/** Follows the live feed; the browser comes back to it by itself. */
+/** Follows the live feed; the browser reconnects automatically. */
 function follow() {
   feed = new EventSource('/api/events');
-  // Who was renamed or deleted shows in punches that are here already.
-  feed.addEventListener('employee', () => (refreshes = 0));
-  // Before anything is asked, and whatever it would say: what is shown may be old from now on.
+  // A renamed or deleted person, or a changed site, changes punches that are already shown.
+  for (const name of ['employee', 'site']) feed.addEventListener(name, () => (refreshes = 0));
+  // Says so before the next request: from now on the page can be out of date.
   feed.addEventListener('error', () => say('lost', 'Reconnecting…'));
-  for (const name of ['punch', 'employee', 'device', 'reset', 'open', 'error']) feed.addEventListener(name, () => wake());
+  for (const name of ['punch', 'employee', 'site', 'device', 'reset', 'open', 'error']) feed.addEventListener(name, () => wake());
 }
 
-/** Stops following, so that no connection is held for a page that nobody sees. */
+/** Stops following, so that a hidden page holds no connection. */
 function unfollow() {
   feed?.close();
   feed = null;
 }
 
-/** Waits until there is something new, at most as long as asking would wait. */
+/** Waits for the next event, at most until the next poll. */
 function news() {
   const following = feed?.readyState === EventSource.OPEN;
   return new Promise((resolve) => {
@@ -277,7 +337,7 @@ function news() {
   });
 }
 
-/** Refreshes one after the other, never two at once, and not while nobody looks. */
+/** Refreshes again and again, never twice at once, and not while the page is hidden. */
 async function keepFresh() {
   for (;;) {
     if (document.hidden) {
@@ -286,7 +346,7 @@ async function keepFresh() {
       await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
       continue;
     }
-    // Ended by the service, as when the session ended: once more, and asking says why.
+    // The service ended the feed, for example with the session: follow again; the next request says why.
     if (!feed || feed.readyState === EventSource.CLOSED) follow();
     const fresh = news();
     await refresh();
@@ -295,5 +355,5 @@ async function keepFresh() {
 }
 
 byId('punches').replaceChildren(...Array.from({ length: 4 }, () => el('li', { class: 'skeleton' })));
-// Nothing is asked for by a page that leaves for the sign-in page.
-offerPictures().catch(() => {}).then(currentAccount).then(keepFresh, (error) => error.code === 'unauthenticated' || keepFresh());
+// A page that goes to the sign-in page requests nothing more.
+offerPictures().catch(() => {}).then(currentAccount).then(keepFresh, (error) => (error.code === 'unauthenticated' ? undefined : keepFresh()));

@@ -1,24 +1,29 @@
-// Devices: the list, adding one (its token is shown once, as a pairing link), revoking one.
+// Devices: shows the list, adds a device (its token is shown once, as a pairing link), changes and revokes devices.
 
-import { explain, get, post, remove } from './api.js';
+import { explain, get, patch, post, remove } from './api.js';
 import { abilities, currentAccount } from './session.js';
 import { copyFrom } from './ui/copy.js';
 import { ask, closable } from './ui/dialog.js';
 import { byId, el, icon, notice } from './ui/dom.js';
 import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
+import { loadSites, offerSites, siteNote } from './ui/sites.js';
 import { dateName } from './ui/time.js';
 import { toast } from './ui/toast.js';
 
-/** @typedef {{id: string, name: string, site: string | null, created_at: string}} Device */
+/** @typedef {ApiSchema<'DeviceView'>} Device */
 
 const list = byId('devices');
-const addDialog = /** @type {HTMLDialogElement} */ (closable(byId('add-dialog')));
-const tokenDialog = /** @type {HTMLDialogElement} */ (byId('token-dialog'));
-let mayRevoke = false;
+const addDialog = closable(byId('add-dialog'));
+const editDialog = closable(byId('edit-dialog'));
+const tokenDialog = byId('token-dialog');
+let mayChange = false;
 
 async function load() {
   try {
+    await loadSites();
+    /** @type {Device[]} */
     const devices = [];
+    /** @type {string | null | undefined} */
     let cursor;
     do {
       const page = await get('/api/devices', { query: { cursor } });
@@ -31,7 +36,7 @@ async function load() {
     byId('empty').replaceChildren(
       icon('tablet'),
       el('h3', { text: 'No devices yet' }),
-      el('p', { text: 'A kiosk is any tablet or computer with a camera and a browser. Add it here, then open its pairing link on it.' }),
+      el('p', { text: 'A kiosk is any tablet or computer with a camera and a browser. Add it here, then open its pairing link on that device.' }),
     );
   } catch (error) {
     list.replaceChildren();
@@ -42,9 +47,11 @@ async function load() {
 
 /** @param {Device} device */
 function row(device) {
-  const note = [device.site, `added ${dateName(device.created_at)}`].filter(Boolean).join(' · ');
+  const note = [siteNote(device), `added ${dateName(device.created_at)}`].filter(Boolean).join(' · ');
+  const changeButton = el('button', { class: 'button', type: 'button', text: 'Change', 'aria-label': `Change ${device.name}` });
+  changeButton.addEventListener('click', () => openEdit(device));
   const revokeButton = el('button', { class: 'button danger', type: 'button', text: 'Revoke', 'aria-label': `Revoke ${device.name}` });
-  revokeButton.addEventListener('click', () => revoke(device, /** @type {HTMLButtonElement} */ (revokeButton)));
+  revokeButton.addEventListener('click', () => revoke(device, revokeButton));
   return el(
     'li',
     {},
@@ -53,10 +60,31 @@ function row(device) {
       { class: 'row' },
       el('span', { class: 'avatar' }, icon('tablet')),
       el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: device.name }), el('span', { class: 'row-note', text: note })),
-      mayRevoke && revokeButton,
+      mayChange && changeButton,
+      mayChange && revokeButton,
     ),
   );
 }
+
+/** The device that the form changes. @type {Device | null} */
+let changed = null;
+
+/** @param {Device} device */
+function openEdit(device) {
+  changed = device;
+  clearErrors(byId('edit-form'));
+  byId('edit-name').value = device.name;
+  offerSites(byId('edit-site'), device);
+  editDialog.showModal();
+}
+
+onSubmit(byId('edit-form'), async ({ name, site }) => {
+  const { id } = /** @type {Device} */ (changed);
+  await patch(`/api/devices/${encodeURIComponent(id)}`, { name: name.trim(), site });
+  editDialog.close();
+  await load();
+  toast('Saved');
+});
 
 /**
  * @param {Device} device
@@ -65,13 +93,13 @@ function row(device) {
 async function revoke(device, button) {
   const sure = await ask({
     title: `Revoke ${device.name}?`,
-    text: 'Its token stops working at once, and nobody can punch there until it is paired anew. Its punches stay.',
+    text: 'Its token stops working at once. Nobody can punch there until the device is paired again. Past punches are kept.',
     action: 'Revoke',
   });
   if (!sure) return;
   try {
     await busy(button, () => remove(`/api/devices/${encodeURIComponent(device.id)}`));
-    toast(`${device.name} is revoked`);
+    toast(`${device.name} was revoked`);
     await load();
   } catch (error) {
     toast(sentence(explain(error)));
@@ -79,16 +107,19 @@ async function revoke(device, button) {
 }
 
 onSubmit(byId('add-form'), async ({ name, site, code }) => {
-  const device = await post('/api/devices', { name: name.trim(), ...(site.trim() && { site: site.trim() }), ...(code.trim() && { code: code.trim() }) });
+  const device = await post('/api/devices', { name: name.trim(), site, ...(code.trim() && { code: code.trim() }) });
   addDialog.close();
-  // A kiosk that shows the code fetches its token by itself.
-  if (device.token) showToken(device);
+  // A kiosk that shows a code fetches its token itself.
+  if (device.token) showToken(device.name, device.token);
   else toast(`${device.name} is paired`);
   await load();
 });
 
-/** @param {Device & {token: string}} device */
-function showToken({ name, token }) {
+/**
+ * @param {string} name
+ * @param {string} token
+ */
+function showToken(name, token) {
   const link = new URL('/kiosk', location.origin);
   link.hash = token;
   byId('token-name').textContent = name;
@@ -100,7 +131,7 @@ function showToken({ name, token }) {
 }
 
 /**
- * Whether a link with this host leads every machine to itself.
+ * Checks whether a link with this host leads every machine to itself.
  * @param {string} host
  */
 const isThisMachine = (host) => host === 'localhost' || host.endsWith('.localhost') || host.startsWith('127.') || host === '[::1]';
@@ -108,12 +139,12 @@ const isThisMachine = (host) => host === 'localhost' || host.endsWith('.localhos
 tokenDialog.addEventListener('click', async (event) => {
   const pressed = /** @type {Element} */ (event.target).closest('button');
   if (pressed?.hasAttribute('data-close')) tokenDialog.close();
-  const source = pressed?.dataset.copy;
+  const source = /** @type {'token-link' | 'token-value' | undefined} */ (pressed?.dataset.copy);
   if (!source) return;
   toast((await copyFrom(byId(source))) ? 'Copied' : 'Press Ctrl+C to copy it');
 });
 
-// The token is gone from the page with the dialog.
+// Removes the token from the page with the dialog.
 tokenDialog.addEventListener('close', () => {
   byId('token-link').value = '';
   byId('token-value').value = '';
@@ -125,12 +156,15 @@ addDialog.addEventListener('close', () => {
   clearErrors(byId('add-form'));
 });
 
-byId('add').addEventListener('click', () => addDialog.showModal());
+byId('add').addEventListener('click', () => {
+  offerSites(byId('add-site'));
+  addDialog.showModal();
+});
 
 list.replaceChildren(...Array.from({ length: 2 }, () => el('li', { class: 'skeleton' })));
 try {
-  mayRevoke = abilities(await currentAccount()).administer;
-  byId('add').hidden = !mayRevoke;
+  mayChange = abilities(await currentAccount()).administer;
+  byId('add').hidden = !mayChange;
   await load();
 } catch (error) {
   byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));

@@ -1,4 +1,4 @@
-// The kiosk: watches the camera, punches whoever looks into it, and loses nothing when the server is away.
+// The kiosk: watches the camera, punches the person in front of it, and loses nothing while the server is unavailable.
 
 import { Problem } from './api.js';
 import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved, isOne } from './kiosk/delivery.js';
@@ -10,35 +10,37 @@ import { becameOf, cardFor, looking, prompt, runClock, showCard, showLine } from
 import { View, alike } from './kiosk/view.js';
 import { CameraError, closeCamera, openCamera } from './ui/camera.js';
 import { byId } from './ui/dom.js';
-import { onSubmit, sentence } from './ui/form.js';
+import { onSubmit } from './ui/form.js';
 import { clockTime } from './ui/time.js';
 
-/** How often motion is looked for. */
+/** Time between two checks for motion. */
 const WATCH_MS = 200;
-/** Somebody who stands still is tried for this often. */
+/** Time between two tries while a person stands still. */
 const STILL_MS = 10_000;
-/** After motion without a face the next try waits longer and longer, so that a busy corridor costs little. */
+/** After motion without a face each try waits longer, so that a busy corridor costs little. */
 const PAUSES_MS = [1000, 2000, 4000];
-/** Looks at a person who is close to recognised; the server takes no more. */
+/** Most looks at a person who is almost recognized; the server accepts no more. */
 const MOST_LOOKS = 3;
-/** Frames of a burst, and the time between them: about a second in all. */
+/** Frames of a burst, and the time between them: about a second in total. */
 const FRAMES = 3;
 const APART_MS = 450;
-/** A saved burst has no second look, so it gets all the frames that the server takes. */
+/** A saved burst gets no second look, so it has as many frames as the server accepts. */
 const SAVED_FRAMES = 5;
 const SAVED_PAUSE_MS = 8000;
-/** Without a connection there is no second look either, so somebody who comes is given this long to stand still. */
+/** Offline there is no second look either, so a new person gets this long to stand still. */
 const SETTLE_MS = 1500;
 const PROBE_MS = 3000;
-/** How often is asked whether somebody typed the code. */
+/** Time between two checks whether an admin entered the code. */
 const PAIRING_MS = 2000;
+/** People who work at a single place, the default site, do not see its name. */
+const DEFAULT_SITE = '00000000-0000-7000-8000-000000000001';
 const INVITATION = 'Look into the camera';
-/** What became of saved pictures stays to be read for this long. */
+/** The result of saved pictures is shown for this long. */
 const TOLD_MS = 10_000;
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
-const video = /** @type {HTMLVideoElement} */ (byId('video'));
+const video = byId('video');
 
 /** @type {import('./kiosk/pairing.js').Pairing | null} */
 let pairing = null;
@@ -46,18 +48,18 @@ let pairing = null;
 let stream = null;
 let view = new View();
 let online = true;
-/** Nothing is sent before this time: the server asked for it. */
+/** The kiosk sends nothing before this time, as the server asked. */
 let notBefore = 0;
 let asked = false;
 let nextTry = 0;
-/** When the invitation replaces what was told of saved pictures; 0 when it has. */
+/** When the invitation replaces the result of saved pictures; 0 if it already has. */
 let inviteAt = 0;
 let lastTry = 0;
 let emptyTries = 0;
 const presence = new Presence();
-/** Where the face of whoever stays was last. @type {Box | null} */
+/** The last position of the face of the person who stays. @type {Box | null} */
 let lastBox = null;
-/** Whether a code is shown, or will be as soon as there is one. */
+/** Whether the kiosk shows a code, or will as soon as it has one. */
 let offering = false;
 
 /* Pairing */
@@ -75,13 +77,13 @@ function showUnpaired(why) {
   byId('line').hidden = true;
 }
 
-/** Shows a code for an admin to type, and pairs with the token that comes of it. */
+/** Shows a code for an admin to enter, and pairs with the resulting token. */
 async function offerCode() {
   if (offering) return;
   offering = true;
   /** @type {{code: string, secret: string} | null} */
   let offer = null;
-  /** @type {string | undefined} */
+  /** @type {string | null | undefined} */
   let token;
   while (!pairing) {
     try {
@@ -96,7 +98,7 @@ async function offerCode() {
       await open();
     } catch (error) {
       if (error instanceof Later) {
-        // The code, and the token, are as good when the server is back.
+        // The code and the token stay valid until the server is back.
         await sleep(error.wait);
         continue;
       }
@@ -113,17 +115,17 @@ async function offerCode() {
 
 function unpair() {
   forgetPairing();
-  showUnpaired('Its token was revoked or is not valid. Punches saved here are kept and sent once it is paired again.');
+  showUnpaired('It was disconnected: its token was revoked or is not valid. Saved punches are kept and sent when you pair it again.');
 }
 
 /**
- * Checks a token with the server and keeps it.
+ * Checks a token with the server and saves it.
  * @param {string} token
  * @throws {Unpaired | Later | Problem}
  */
 async function pair(token) {
   const device = await asDevice(token, 'GET', '/api/device');
-  pairing = { token, name: device.name, site: device.site };
+  pairing = { token, name: device.name, site: device.site === DEFAULT_SITE ? null : device.site_name };
   savePairing(pairing);
 }
 
@@ -131,16 +133,16 @@ async function start() {
   const fromAddress = takeTokenFromAddress();
   const kept = loadPairing();
   const token = fromAddress ?? kept?.token;
-  if (!token) return showUnpaired('A kiosk needs a token of its own, so that only known devices can record punches.');
+  if (!token) return showUnpaired('Each kiosk needs its own token, so that only known devices can record punches.');
   try {
     await pair(token);
   } catch (error) {
     if (error instanceof Unpaired) {
       if (!fromAddress || fromAddress === kept?.token) return unpair();
-      return showUnpaired('That pairing link is not valid, or was revoked.');
+      return showUnpaired('That pairing link is not valid or was revoked.');
     }
     if (!(error instanceof Later)) throw error;
-    // The server is away just now: a kiosk that was paired goes on and saves punches.
+    // The server is unavailable: a paired kiosk continues and saves punches.
     pairing = kept?.token === token ? kept : { token };
     savePairing(pairing);
     wentOffline(error.wait);
@@ -163,11 +165,11 @@ onSubmit(byId('pair-form'), async ({ token }) => {
     await open();
   } catch (error) {
     const refused = error instanceof Unpaired || error instanceof Problem;
-    throw refused ? new Problem(401, { errors: [{ field: 'token', detail: 'no device has this token: check the link or add the device anew' }] }, null) : unreachable();
+    throw refused ? new Problem(401, { errors: [{ field: 'token', detail: 'no device has this token: check the link or add the device again' }] }, null) : unreachable();
   }
 });
 
-const unreachable = () => new Problem(503, { errors: [{ field: 'token', detail: 'the server cannot be reached just now: try again' }] }, null);
+const unreachable = () => new Problem(503, { errors: [{ field: 'token', detail: 'the server cannot be reached: try again' }] }, null);
 
 /* The camera */
 
@@ -176,7 +178,7 @@ async function startCamera() {
   closeCamera(stream);
   try {
     stream = await openCamera(video);
-    stream.getVideoTracks()[0].addEventListener('ended', () => showCameraHelp('The camera is gone', 'It was disconnected or taken away. Reconnect it, then try again.'));
+    stream.getVideoTracks()[0].addEventListener('ended', () => showCameraHelp('The camera was disconnected', 'Reconnect it, then try again.'));
     view = new View();
     prompt(INVITATION);
     keepAwake();
@@ -197,12 +199,12 @@ function showCameraHelp(title, text) {
   byId('camera-help').hidden = false;
 }
 
-/** Keeps the screen on while the page is seen, where the browser can. */
+/** Keeps the screen on while the page is visible, if the browser can. */
 async function keepAwake() {
   try {
     await navigator.wakeLock?.request('screen');
   } catch {
-    // refused, on low battery for example: the kiosk works all the same
+    // refused, for example on low battery: the kiosk still works
   }
 }
 
@@ -220,7 +222,7 @@ function wentOffline(wait) {
   notBefore = Date.now() + wait;
 }
 
-/** Sends what was saved; true when nothing is left that could be sent. */
+/** Sends saved bursts; returns true if none is left to send. */
 async function catchUp() {
   if (!pairing) return false;
   /** @type {import('./kiosk/delivery.js').Answer[]} */
@@ -237,15 +239,15 @@ async function catchUp() {
     return false;
   } finally {
     if (pairing) await showState();
-    const told = becameOf(answers);
-    if (told) {
-      prompt(told);
+    const words = becameOf(answers);
+    if (words) {
+      prompt(words);
       inviteAt = Date.now() + TOLD_MS;
     }
   }
 }
 
-/** While the server is away, or something is saved, tries again and again. */
+/** While the server is unavailable, or bursts are saved, retries again and again. */
 async function keepConnected() {
   for (;;) {
     await sleep(PROBE_MS);
@@ -259,7 +261,7 @@ async function keepConnected() {
 
 const unsent = async () => (await listSaved()).some((burst) => !burst.refused);
 
-/** One thing at a time: a saved punch and a new one must not overtake each other. */
+/** One task at a time: a saved punch and a new one must not overtake each other. */
 let turn = Promise.resolve();
 
 /**
@@ -278,7 +280,7 @@ function inTurn(work) {
 
 /* A try at a punch */
 
-/** @param {boolean} byHand somebody pressed the button */
+/** @param {boolean} byHand whether the person pressed the button */
 async function tryPunch(byHand) {
   looking(true);
   try {
@@ -312,12 +314,12 @@ async function punch(byHand) {
     } catch (error) {
       if (!(error instanceof Later)) throw error;
       wentOffline(error.wait);
-      // Nobody new: an empty scene, or somebody who has their answer.
+      // Saves only for a new person, not for an empty scene or a person who has an answer.
       if (byHand || view.somebodyNew) await keep(burst, byHand, look);
       return;
     }
     if (answer.outcome === 'nobody' && answer.more && look < MOST_LOOKS) {
-      prompt('One moment, keep looking');
+      prompt('One moment, keep looking at the camera');
       continue;
     }
     if (inviteAt === 0) prompt(INVITATION);
@@ -329,7 +331,7 @@ async function punch(byHand) {
 /**
  * @param {import('./kiosk/delivery.js').Answer} answer
  * @param {boolean} byHand
- * @param {import('./kiosk/view.js').Picture} picture what was in view
+ * @param {import('./kiosk/view.js').Picture} picture the view at that time
  */
 async function show(answer, byHand, picture) {
   if (answer.punch) {
@@ -343,8 +345,8 @@ async function show(answer, byHand, picture) {
 }
 
 /**
- * Whether the nearest face is that of somebody who has just punched and has not left. Asked without a
- * punch, because the next punch of somebody who only stays to talk would send them out again.
+ * Checks whether the nearest face belongs to a person who has just punched and has not left. Identifies without a
+ * punch, because the next punch of a person who only stays to talk would punch them out.
  */
 async function onlyLingering() {
   const there = presence.at(Date.now(), view.visit);
@@ -355,9 +357,9 @@ async function onlyLingering() {
     const frame = await takeFrame(video);
     const after = glance(video);
     const { faces } = await asDevice(token, 'POST', '/api/identify', { body: frame, headers: { 'Content-Type': frame.type } });
-    const nearest = faces.reduce((/** @type {any} */ best, /** @type {any} */ face) => (best && area(best.box) >= area(face.box) ? best : face), null);
+    const nearest = faces.reduce((/** @type {typeof faces[number] | null} */ best, face) => (best && area(best.box) >= area(face.box) ? best : face), null);
     if (!nearest) {
-      // They may have turned away; but with nothing better known, this is the scene without anybody.
+      // They may have turned away; but if the empty scene is not known yet, this is it.
       if (view.occupied === null && alike(picture, after)) view.learn(after, Date.now());
       else view.broken(Date.now());
       return true;
@@ -367,7 +369,7 @@ async function onlyLingering() {
       view.broken(Date.now());
       return false;
     }
-    // Turned away, or blurred: nobody can say who it is, but it has not left its place.
+    // Turned away or blurred: the face is not identified, but it has not moved.
     if (!known) presence.doubt(Date.now(), view.visit, view.occupied === null);
     else presence.saw(known, Date.now(), view.visit);
     lastBox = nearest.box;
@@ -376,14 +378,14 @@ async function onlyLingering() {
   } catch (error) {
     if (error instanceof Unpaired) throw error;
     if (!(error instanceof Later) || !error.away) return true;
-    // That nobody answers is no arrival: who stood there still does.
+    // A missing answer does not mean an arrival: the person in view is still the same.
     wentOffline(error.wait);
     return !view.somebodyNew;
   }
 }
 
 /**
- * Which of some people a frame shows: telling one of few takes less than telling one of all.
+ * Returns which of a few people a frame shows: that needs less similarity than a search among all people.
  * @param {string[]} people
  * @param {Blob} frame
  */
@@ -399,9 +401,9 @@ async function whichOf(people, frame) {
 const area = ({ width, height }) => width * height;
 
 /**
- * Whether two boxes may hold the same face, some seconds apart.
+ * Checks whether two boxes can contain the same face, some seconds apart.
  * @param {Box} one
- * @param {Box | null} other `null` when that is not known
+ * @param {Box | null} other `null` if it is not known
  */
 function near(one, other) {
   if (!other) return true;
@@ -411,10 +413,10 @@ function near(one, other) {
 }
 
 /**
- * Saves a burst, to be sent when the server is back.
+ * Saves a burst, to send it when the server is back.
  * @param {import('./kiosk/eyes.js').Burst} burst
  * @param {boolean} byHand
- * @param {number} [look] which look it was sent as, when it was
+ * @param {number} [look] the look that it was sent as, if it was sent
  */
 async function keep(burst, byHand, look) {
   const room = (await countSaved()) < (byHand ? MOST_SAVED : MOST_BY_MOTION);
@@ -425,7 +427,7 @@ async function keep(burst, byHand, look) {
   await showCard(
     room
       ? { tone: 'warn', icon: 'offline', name: `Picture saved at ${clockTime(burst.capturedAt)}`, text: 'It will be checked when the service is back', hold: 3000 }
-      : { tone: 'bad', icon: 'alert', name: 'Not saved', text: 'This kiosk is full and has no connection. Tell an admin when you came or went.', hold: 4000 },
+      : { tone: 'bad', icon: 'alert', name: 'Not saved', text: 'This kiosk has no connection and no space left. Tell an admin when you came or left.', hold: 4000 },
   );
 }
 
@@ -436,10 +438,10 @@ function pause(length) {
   nextTry = Date.now() + PAUSES_MS[step];
 }
 
-/* The watch */
+/* Watching */
 
 /**
- * Without a connection: whether somebody new has come, and stands still.
+ * Offline: checks whether a new person has come and stands still.
  * @param {number} now
  */
 const worthSaving = (now) => view.curious && view.somebodyNew && (!view.moved || now - view.visit > SETTLE_MS);
@@ -450,7 +452,7 @@ async function watch() {
     if (!pairing || !stream || document.hidden || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) continue;
     const now = Date.now();
     view.look(glance(video), now);
-    // Who comes is looked at promptly, whatever was waited for before.
+    // A new person ends earlier pauses.
     if (view.visit > lastTry && view.occupied) nextTry = Math.min(nextTry, lastTry + PAUSES_MS[0]);
     if (view.occupied === false) emptyTries = 0;
     if (inviteAt > 0 && now > inviteAt) {

@@ -1,4 +1,4 @@
-// People: the list with search and pages, adding somebody, and the sheet of one person.
+// People: shows the list with search and pages, adds people, and shows the sheet of one person.
 
 import { explain, get, patch, post, remove } from './api.js';
 import { mountImport } from './people/import.js';
@@ -7,22 +7,20 @@ import { ask, closable } from './ui/dialog.js';
 import { avatar, byId, el, icon, notice, plural } from './ui/dom.js';
 import './ui/enroll.js';
 import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
+import { loadSites, offerSites, siteNote } from './ui/sites.js';
 import { dateName } from './ui/time.js';
 import { toast } from './ui/toast.js';
 
-/**
- * @typedef {{id: string, name: string, code: string, site: string | null, active: boolean,
- *   enrolled: boolean, enroll_again: boolean, templates: number, consent: null | {at: string, text: string}, created_at: string}} Person
- */
+/** @typedef {ApiSchema<'EmployeeView'>} Person */
 
 const SEARCH_PAUSE_MS = 200;
 const list = byId('people');
-const sheet = /** @type {HTMLDialogElement} */ (closable(byId('person')));
-const addDialog = /** @type {HTMLDialogElement} */ (closable(byId('add-dialog')));
+const sheet = closable(byId('person'));
+const addDialog = closable(byId('add-dialog'));
 
 /** @type {ReturnType<typeof abilities>} */
-let can = { edit: false, enroll: false, administer: false };
-/** @type {string | null} */
+let can = { survey: false, edit: false, look: false, enroll: false, administer: false };
+/** @type {string | null | undefined} */
 let next = null;
 /** @type {AbortController | undefined} */
 let loading;
@@ -37,7 +35,7 @@ async function load({ more = false } = {}) {
   loading = new AbortController();
   const { signal } = loading;
   try {
-    const query = { q: byId('search').value.trim(), active: byId('active').value, cursor: more ? (next ?? undefined) : undefined };
+    const query = { q: byId('search').value.trim(), active: byId('active').value, site: byId('at-site').value, cursor: more ? next : undefined };
     const page = await get('/api/employees', { query, signal });
     if (!more) list.replaceChildren();
     list.append(...page.items.map(row));
@@ -54,20 +52,20 @@ async function load({ more = false } = {}) {
 
 function showEmpty() {
   const count = list.childElementCount;
-  const searched = byId('search').value.trim() !== '' || byId('active').value !== 'true';
+  const searched = byId('search').value.trim() !== '' || byId('active').value !== 'true' || byId('at-site').value !== '';
   byId('found').textContent = searched ? `${next ? 'more than ' : ''}${plural(count, 'person', 'people')} found` : '';
   byId('empty').hidden = count > 0;
   if (count > 0) return;
   byId('empty').replaceChildren(
     icon('face'),
-    el('h3', { text: searched ? 'Nobody found' : 'Nobody here yet' }),
-    el('p', { text: searched ? 'Try another name or code, or look among everybody.' : 'Add the people whose presence you record, then enroll their faces.' }),
+    el('h3', { text: searched ? 'Nobody found' : 'No people yet' }),
+    el('p', { text: searched ? 'Try another name or code, or choose All.' : 'Add the people whose presence you record, then enroll their faces.' }),
   );
 }
 
 /** @param {Person} person */
 function row(person) {
-  const note = [person.code, person.site].filter(Boolean).join(' · ');
+  const note = [person.code, siteNote(person)].filter(Boolean).join(' · ');
   return el(
     'li',
     { dataset: { person: person.id } },
@@ -116,7 +114,7 @@ function show(person) {
   byId('person-name').textContent = person.name;
   byId('edit-name').value = person.name;
   byId('edit-code').value = person.code;
-  byId('edit-site').value = person.site ?? '';
+  offerSites(byId('edit-site'), person);
   byId('edit-active').checked = person.active;
   byId('edit-fields').disabled = !can.edit;
   byId('delete-section').hidden = !can.administer;
@@ -130,21 +128,22 @@ function mountEnroll(person) {
 }
 
 /**
- * What is enrolled, and deleting it.
+ * Shows what is enrolled, with a button to delete it.
  * @param {Person} person
  */
 async function showFace(person) {
   const place = byId('face-facts');
   if (!person.enrolled) {
-    place.replaceChildren(el('p', { class: 'soft', text: `No face is enrolled, so no kiosk knows ${person.name}.` }));
+    place.replaceChildren(el('p', { class: 'soft', text: `No face is enrolled. Kiosks cannot recognize ${person.name} yet.` }));
     return;
   }
   const face = await get(`/api/employees/${encodeURIComponent(person.id)}/templates`);
   if (shown?.id !== person.id) return;
-  const models = [...new Set(face.items.map((/** @type {any} */ template) => template.model))].join(', ');
-  const newest = face.items.map((/** @type {any} */ template) => template.created_at).sort().at(-1);
+  const models = [...new Set(face.items.map((template) => template.model))].join(', ');
+  const grown = face.items.filter((template) => template.grown).length;
+  const newest = face.items.map((template) => template.created_at).sort().at(-1);
   const known = [
-    ['Templates', plural(face.items.length, 'template')],
+    ['Templates', plural(face.items.length, 'template') + (grown ? `, ${grown} from punches` : '')],
     ['Photos kept', face.photos ? plural(face.photos, 'photo') : 'none'],
     ['Last enrolled', newest && dateName(newest)],
     ['Consent', face.consent && dateName(face.consent.at)],
@@ -154,11 +153,27 @@ async function showFace(person) {
     el(
       'div',
       { class: 'section' },
-      person.enroll_again && notice('warn', `The model was changed since, so no kiosk knows ${person.name}: enroll their face again.`),
+      person.enroll_again && notice('warn', `The model has changed. Kiosks cannot recognize ${person.name} until you enroll the face again.`),
       el('dl', { class: 'facts' }, ...known.map(([name, value]) => el('div', {}, el('dt', { text: name }), el('dd', { text: value })))),
-      can.enroll && el('div', { class: 'actions' }, el('button', { class: 'button danger', type: 'button', id: 'delete-face', text: 'Delete the face', onclick: deleteFace })),
+      can.enroll &&
+        el(
+          'div',
+          { class: 'actions' },
+          grown > 0 && el('button', { class: 'button', type: 'button', text: 'Remove templates from punches', onclick: deleteGrown }),
+          el('button', { class: 'button danger', type: 'button', id: 'delete-face', text: 'Delete the face', onclick: deleteFace }),
+        ),
     ),
   );
+}
+
+/** @param {Event} event */
+async function deleteGrown(event) {
+  const { id } = /** @type {Person} */ (shown);
+  await attempt(/** @type {HTMLButtonElement} */ (event.target), async () => {
+    await remove(`/api/employees/${encodeURIComponent(id)}/templates/grown`);
+    toast('The templates from punches were removed');
+    await reload(id);
+  });
 }
 
 /** @param {Event} event */
@@ -166,19 +181,19 @@ async function deleteFace(event) {
   const person = /** @type {Person} */ (shown);
   const sure = await ask({
     title: `Delete the face of ${person.name}?`,
-    text: 'The templates, any photos kept and the consent are deleted for good. No kiosk will know them until they are enrolled again.',
+    text: 'The templates, kept photos and the consent are deleted permanently. Kiosks cannot recognize this person until the face is enrolled again.',
     action: 'Delete the face',
   });
   if (!sure) return;
   await attempt(/** @type {HTMLButtonElement} */ (event.target), async () => {
     await remove(`/api/employees/${encodeURIComponent(person.id)}/templates`);
-    toast('The face is deleted');
+    toast('The face was deleted');
     await reload(person.id);
   });
 }
 
 /**
- * Shows the person anew, in the sheet and in the list.
+ * Reloads the person, in the sheet and in the list.
  * @param {string} id
  */
 async function reload(id) {
@@ -190,7 +205,7 @@ async function reload(id) {
 }
 
 /**
- * Runs `work` behind a button and says what went wrong.
+ * Runs `work` for a button and shows its error.
  * @param {HTMLButtonElement} button
  * @param {() => Promise<void>} work
  */
@@ -207,7 +222,7 @@ onSubmit(byId('edit-form'), async ({ name, code, site }) => {
   const person = await patch(`/api/employees/${encodeURIComponent(id)}`, {
     name: name.trim(),
     code: code.trim(),
-    site: site.trim() || null,
+    site,
     active: byId('edit-active').checked,
   });
   show(person);
@@ -219,7 +234,7 @@ byId('delete').addEventListener('click', async () => {
   const { id, name } = /** @type {Person} */ (shown);
   const sure = await ask({
     title: `Delete ${name}?`,
-    text: 'Their details, face and photos are deleted for good. Their punches stay, with the name.',
+    text: 'The details, the face and the photos are deleted permanently. Punches stay, with the name.',
     action: 'Delete this person',
   });
   if (!sure) return;
@@ -227,7 +242,7 @@ byId('delete').addEventListener('click', async () => {
     await remove(`/api/employees/${encodeURIComponent(id)}`);
     sheet.close();
     await load();
-    toast(`${name} is deleted`);
+    toast(`${name} was deleted`);
   });
 });
 
@@ -242,8 +257,13 @@ sheet.addEventListener('close', () => {
 
 /* Adding */
 
+function openAdd() {
+  offerSites(byId('add-site'));
+  addDialog.showModal();
+}
+
 onSubmit(byId('add-form'), async ({ name, code, site }) => {
-  const person = await post('/api/employees', { name: name.trim(), code: code.trim(), ...(site.trim() && { site: site.trim() }) });
+  const person = await post('/api/employees', { name: name.trim(), code: code.trim(), site });
   addDialog.close();
   await load();
   location.hash = person.id;
@@ -260,9 +280,15 @@ addDialog.addEventListener('close', () => {
 function followHash() {
   const id = decodeURIComponent(location.hash.slice(1));
   if (id === 'new') {
-    if (can.edit && !addDialog.open) addDialog.showModal();
+    if (can.edit && !addDialog.open) openAdd();
   } else if (id) open(id);
   else if (sheet.open) sheet.close();
+}
+
+/** @param {ApiSchema<'SiteView'>[]} all */
+function offerFilter(all) {
+  byId('at-site').append(...all.map(({ id, name }) => el('option', { value: id, text: name })));
+  byId('at-site').hidden = all.length < 2;
 }
 
 /** @type {number | undefined} */
@@ -271,18 +297,20 @@ byId('search').addEventListener('input', () => {
   clearTimeout(typing);
   typing = setTimeout(() => load(), SEARCH_PAUSE_MS);
 });
-byId('active').addEventListener('change', () => load());
+for (const filter of [byId('active'), byId('at-site')]) filter.addEventListener('change', () => load());
 byId('more').addEventListener('click', () => busy(byId('more'), () => load({ more: true })));
 mountImport(() => load());
-byId('add').addEventListener('click', () => addDialog.showModal());
+byId('add').addEventListener('click', openAdd);
 window.addEventListener('hashchange', followHash);
 
 list.replaceChildren(...Array.from({ length: 5 }, () => el('li', { class: 'skeleton' })));
-const listed = load();
+const sites = loadSites();
+const listed = sites.then(offerFilter).then(() => load(), () => {});
 try {
   can = abilities(await currentAccount());
   byId('add').hidden = !can.edit;
   byId('import').hidden = !can.administer;
+  await sites;
   followHash();
 } catch (error) {
   byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));

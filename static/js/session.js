@@ -1,36 +1,47 @@
-// Who is signed in on this page, and what they may do.
+// The signed-in account and what it can do.
 
 import { get, remove } from './api.js';
 
-/** @typedef {{id: string, email: string, name: string, role: 'admin' | 'manager' | 'viewer'}} Account */
+/** @typedef {ApiSchema<'AccountView'>} Account */
 
 /** @type {Promise<Account> | undefined} */
 let asked;
 
 /**
- * The account that is signed in; leads to the sign-in page when there is none.
+ * Returns the signed-in account. If there is none, goes to the sign-in page.
  * @returns {Promise<Account>}
  */
 export function currentAccount() {
-  asked ??= get('/api/session').then(({ account }) => account);
-  asked.catch(() => (asked = undefined));
+  if (!asked) {
+    asked = get('/api/session').then(({ account }) => account);
+    asked.catch(() => (asked = undefined));
+  }
   return asked;
 }
 
 /**
- * What the page offers to a role. The server decides; this only keeps buttons away that it would refuse.
+ * Returns what a page offers to an account. The server decides; this only hides what it would refuse.
  * @param {Account} account
  */
-export function abilities({ role }) {
+export function abilities({ permissions }) {
   return {
-    edit: role === 'admin' || role === 'manager',
-    look: role === 'admin' || role === 'manager',
-    enroll: role === 'admin',
-    administer: role === 'admin',
+    survey: permissions.includes('survey'),
+    edit: permissions.includes('correct'),
+    look: permissions.includes('look'),
+    enroll: permissions.includes('enroll'),
+    administer: permissions.includes('administer'),
   };
 }
 
-/** Ends the session and leaves for the sign-in page. */
+/**
+ * Returns what an account may do and where, in words: "manager of Harbor, employee".
+ * @param {Account} account
+ */
+export function describeGrants({ grants }) {
+  return grants.map(({ role, site_name }) => (site_name ? `${role} of ${site_name}` : role)).join(', ');
+}
+
+/** Ends the session and goes to the sign-in page. */
 export async function signOut() {
   await remove('/api/session');
   location.replace('/sign-in');

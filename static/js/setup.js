@@ -1,4 +1,4 @@
-// The set-up page: the one-time token from the printed link makes the first admin.
+// The set-up page: creates the first admin with the one-time token from the printed link.
 
 import { Problem, explain, get, request } from './api.js';
 import { byId } from './ui/dom.js';

@@ -1,17 +1,17 @@
-// The sign-in page: email and password in, a session cookie out, then back to where one wanted to go.
+// The sign-in page: signs in with email and password, then returns to the page that was requested.
 
 import { get, request } from './api.js';
 import { byId } from './ui/dom.js';
 import { onSubmit } from './ui/form.js';
 
-/** The address to go to: only ever one of this site. */
+/** Returns the address to go to, which is always on this site. */
 function next() {
   const wanted = new URLSearchParams(location.search).get('next') ?? '/';
   try {
     const url = new URL(wanted, location.origin);
     if (url.origin === location.origin && !url.pathname.startsWith('/sign-in')) return url.pathname + url.search + url.hash;
   } catch {
-    // not an address at all
+    // not a valid address
   }
   return '/';
 }
@@ -23,5 +23,5 @@ onSubmit(byId('form'), async ({ email, password }) => {
 
 get('/api/setup').then(
   ({ needed }) => (byId('needs-setup').hidden = !needed),
-  () => {}, // signing in will say what is wrong
+  () => {}, // the sign-in form shows the error
 );

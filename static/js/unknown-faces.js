@@ -1,4 +1,4 @@
-// Unknown faces: the list, page by page, and deleting one.
+// Unknown faces: shows the list page by page and deletes faces.
 
 import { explain, get, remove } from './api.js';
 import { abilities, currentAccount } from './session.js';
@@ -8,24 +8,24 @@ import { busy, sentence } from './ui/form.js';
 import { dateTime } from './ui/time.js';
 import { toast } from './ui/toast.js';
 
-/** @typedef {{id: string, at: string, source: 'device' | 'camera', device: string, device_name: string | null}} UnknownFace */
+/** @typedef {ApiSchema<'UnknownFaceView'>} UnknownFace */
 
 const list = byId('faces');
-const more = /** @type {HTMLButtonElement} */ (byId('more'));
+const more = byId('more');
 const PAGE = '24';
 
-/** @type {string | null} */
+/** @type {string | null | undefined} */
 let next = null;
 
-/** The next page, below those that are here. */
+/** Loads the next page below the current ones. */
 async function load() {
-  const page = await get('/api/unknown-faces', { query: { limit: PAGE, cursor: next ?? undefined } });
+  const page = await get('/api/unknown-faces', { query: { limit: PAGE, cursor: next } });
   list.append(...page.items.map(item));
   next = page.next;
   more.hidden = !next;
 }
 
-/** Whether any are kept, and how long: above the list as well as without one. */
+/** Shows whether and for how long faces are kept, with and without a list. */
 async function showKept() {
   const { unknown_faces: kept } = await get('/api/status');
   byId('kept').hidden = !kept;
@@ -38,14 +38,15 @@ function showEmpty() {
 
 /** @param {UnknownFace} face */
 function item(face) {
-  const where = face.device_name ?? (face.source === 'camera' ? 'A camera' : 'A device');
+  const where = face.origin.name ?? (face.origin.kind === 'camera' ? 'A camera' : 'A device');
   const when = dateTime(face.at);
+  /** @type {`/api/unknown-faces/${string}`} */
   const address = `/api/unknown-faces/${encodeURIComponent(face.id)}`;
-  const button = /** @type {HTMLButtonElement} */ (el('button', { class: 'button danger', type: 'button', text: 'Delete', 'aria-label': `Delete the face of ${when}` }));
+  const button = el('button', { class: 'button danger', type: 'button', text: 'Delete', 'aria-label': `Delete the face from ${when}` });
   const row = el(
     'li',
     {},
-    el('img', { src: `${address}/picture`, alt: `Somebody at ${where}, ${when}`, loading: 'lazy', width: 320, height: 320 }),
+    el('img', { src: `${address}/picture`, alt: `Unknown person at ${where}, ${when}`, loading: 'lazy', width: 320, height: 320 }),
     el('span', {}, el('time', { datetime: face.at, text: when }), el('span', { class: 'row-note', text: where })),
     button,
   );
@@ -54,17 +55,17 @@ function item(face) {
 }
 
 /**
- * @param {string} address
+ * @param {`/api/unknown-faces/${string}`} address
  * @param {HTMLElement} row
  * @param {HTMLButtonElement} button
  */
 async function forget(address, row, button) {
-  const sure = await ask({ title: 'Delete this face?', text: 'Its picture is deleted for good.', action: 'Delete' });
+  const sure = await ask({ title: 'Delete this face?', text: 'Its picture is deleted permanently.', action: 'Delete' });
   if (!sure) return;
   try {
     await busy(button, () => remove(address));
     row.remove();
-    toast('The face is deleted');
+    toast('The face was deleted');
     showEmpty();
   } catch (error) {
     toast(sentence(explain(error)));
@@ -87,7 +88,7 @@ try {
     await Promise.all([load(), showKept()]);
     showEmpty();
   } else {
-    byId('trouble').replaceChildren(notice('bad', 'Only admins and managers may look at unknown faces.'));
+    byId('trouble').replaceChildren(notice('bad', 'Only admins and managers can view unknown faces.'));
   }
 } catch (error) {
   list.replaceChildren();

@@ -1,4 +1,4 @@
-// Cameras: added with a look through them at once, their live picture with names, changed, paused, removed.
+// Cameras: adding with a first picture, the live picture with names, changing, pausing and removing.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -24,7 +24,7 @@ after(async () => {
   await go2rtc?.end();
 });
 
-/** Somebody who moves a little, as people do. */
+/** A film of a person who moves a little. */
 function film(name) {
   const fit = 'scale=-2:400';
   return Promise.all([0, 6, 12, 6].map((x) => changed(name, `${fit},pad=640:480:${120 + x}:40`)));
@@ -40,7 +40,7 @@ async function add(page, name, stream) {
   await adding.getByRole('button', { name: 'Add', exact: true }).click();
 }
 
-test('a camera is added, shows who is there and punches them, and comes back when it was away', async () => {
+test('a new camera shows and punches the person in view, and recovers after an outage', async () => {
   const walk = await film('obama3');
   go2rtc.films.set('yard', walk);
   await server.addFace('Barack Obama', 'P44', 'obama', 'obama2');
@@ -62,8 +62,8 @@ test('a camera is added, shows who is there and punches them, and comes back whe
   await picture(page, 'camera-live');
   const punches = await server.punches();
   assert.deepEqual(
-    punches.map(({ source, device_name: where, name }) => ({ source, where, name })),
-    [{ source: 'camera', where: 'Yard gate', name: 'Barack Obama' }],
+    punches.map(({ origin, name }) => ({ kind: origin.kind, where: origin.name, name })),
+    [{ kind: 'camera', where: 'Yard gate', name: 'Barack Obama' }],
   );
 
   go2rtc.films.set('yard', []);
@@ -77,7 +77,7 @@ test('a camera is added, shows who is there and punches them, and comes back whe
   await browser.closePages();
 });
 
-test('a camera is changed, paused and removed after a question; no picture is told with its reason', async () => {
+test('a camera can be changed, paused and removed; a missing picture has its reason', async () => {
   go2rtc.films.set('dead', []);
   const page = await browser.page({ server, signedIn: true, ...PHONE });
   await page.goto('/cameras');
@@ -97,7 +97,7 @@ test('a camera is changed, paused and removed after a question; no picture is to
   await picture(page, 'camera-form');
   await adding.getByRole('button', { name: 'Add', exact: true }).click();
   const trial = page.getByRole('dialog', { name: 'Back door' });
-  await trial.getByText(/^Back door shows nothing yet: go2rtc has no picture of the camera/u).waitFor(SOON);
+  await trial.getByText(/^No picture from Back door yet: go2rtc has no picture of the camera/u).waitFor(SOON);
   await picture(page, 'camera-dead');
   await trial.getByRole('button', { name: 'Done' }).click();
 
@@ -110,23 +110,23 @@ test('a camera is changed, paused and removed after a question; no picture is to
   await camera.getByRole('button', { name: 'Change Back door' }).click();
   const changing = page.getByRole('dialog', { name: 'Change the camera' });
   assert.equal(await changing.getByLabel('Stream in go2rtc').inputValue(), 'dead');
-  // Its own stream is offered, and none that is free.
-  await changing.getByText(/^(Free: |Each of go2rtc)/u).waitFor();
+  // The camera's own stream is offered, but not named as free.
+  await changing.getByText(/^(Free: |Every go2rtc stream)/u).waitFor();
   assert.doesNotMatch(await changing.locator('#camera-stream-hint').textContent(), /dead/u);
   assert.equal(await changing.locator('#streams option[value="dead"]').count(), 1);
   await changing.getByLabel('Name').fill('Cellar');
   await changing.getByText('Only at certain hours').click();
-  await changing.getByLabel('People pass it').selectOption('out');
-  const who = changing.getByLabel('Who may look, besides admins');
+  await changing.getByLabel('Direction').selectOption('out');
+  const who = changing.getByLabel('Who can view it');
   assert.equal(await who.inputValue(), 'nobody');
-  await who.selectOption('the following');
-  const viewers = changing.getByLabel('Their e-mail addresses');
+  await who.selectOption('Admins and these accounts');
+  const viewers = changing.getByLabel('Their email addresses');
   const font = (field) => field.evaluate((node) => getComputedStyle(node).fontFamily);
   assert.equal(await font(viewers), await font(changing.getByLabel('Name')));
   await viewers.fill('nobody@example.com');
   await changing.getByRole('button', { name: 'Save' }).click();
-  await changing.getByText('Nobody signs in with nobody@example.com: make an account for them first').waitFor();
-  await who.selectOption('everybody who signs in');
+  await changing.getByText('No account has the address nobody@example.com: create it first').waitFor();
+  await who.selectOption('Everyone who signs in');
   await changing.getByRole('button', { name: 'Save' }).click();
   camera = row(page, 'Cellar');
   await camera.getByText('way out', { exact: true }).waitFor();
@@ -134,7 +134,7 @@ test('a camera is changed, paused and removed after a question; no picture is to
   assert.equal(await who.inputValue(), 'everybody');
   await changing.getByRole('button', { name: 'Cancel' }).click();
   await picture(page, 'camera-changed');
-  await camera.getByRole('button', { name: 'Watch again Cellar' }).click();
+  await camera.getByRole('button', { name: 'Resume Cellar' }).click();
   await camera.getByText('Paused', { exact: true }).waitFor({ state: 'detached' });
   await camera.getByRole('button', { name: 'Remove Cellar' }).click();
   await page.getByRole('dialog', { name: 'Remove Cellar?' }).getByRole('button', { name: 'Remove', exact: true }).click();

@@ -1,4 +1,4 @@
-// A kiosk that somebody comes to and leaves, again and again.
+// A kiosk that a person visits and leaves again and again.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -19,7 +19,7 @@ after(async () => {
   await server?.end();
 });
 
-test('who comes is looked at, and the bare wall is not, with a connection and without', async () => {
+test('a kiosk looks at people and not at the empty wall, online and offline', async () => {
   await server.addFace(PERSON, 'P44', 'obama', 'obama2');
   const { token } = await server.addDevice('Gate');
   const kiosk = await browser.page({ server });
@@ -32,7 +32,7 @@ test('who comes is looked at, and the bare wall is not, with a connection and wi
   await kiosk.goto(`/kiosk#${token}`);
   await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 25_000 });
 
-  // The wall is known once it was looked at.
+  // The kiosk knows the wall after it has analyzed it once.
   const wall = async (response) => {
     if (!/\/api\/(?:punches|identify)/u.test(response.url())) return false;
     const { outcome, faces } = await response.json();
@@ -45,7 +45,7 @@ test('who comes is looked at, and the bare wall is not, with a connection and wi
   flaws.length = 0;
   await server.resume();
   await kiosk.getByText(/^Saved pictures: /u).waitFor({ timeout: 60_000 });
-  // A film that jumps from wall to face in one frame, on a busy machine, may slip a wall into one of them.
+  // On a busy machine, a film that jumps from wall to face in one frame can put a wall into one of them.
   const walls = flaws.filter((url) => url.includes('captured_at'));
   assert.ok(walls.length < 2, `saved pictures show the wall: ${walls}`);
   assertClean(kiosk);

@@ -1,4 +1,4 @@
-// What the kiosk makes of pictures alone, and whom it takes to be there: without a browser.
+// How the kiosk judges pictures and who is present, tested without a browser.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { ROOT } from './support/server.js';
 
-/** A module of the pages that imports nothing. */
+/** Loads a page module that has no imports. */
 async function page(name) {
   const source = await readFile(path.join(ROOT, 'static/js/kiosk', name), 'utf8');
   return import(`data:text/javascript,${encodeURIComponent(source)}`);
@@ -20,19 +20,19 @@ const WALL = 120;
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
-/** A wall with somebody in front of it, in this share of the picture. */
+/** A wall with a person in front of it, who covers this share of the picture. */
 function scene(share = 0, { light = 0, luma = 30 } = {}) {
   const pixels = WIDTH * HEIGHT;
   return new Uint8ClampedArray(pixels).fill(WALL + light).fill(luma, 0, Math.round(pixels * share));
 }
 
-/** Looks at a scene for a time, five times a second; the time after it. */
+/** Looks at a scene for a while, five times a second; returns the time afterwards. */
 function watch(view, from, length, picture) {
   for (let at = from; at <= from + length; at += 200) view.look(picture, at);
   return from + length;
 }
 
-/** A view that knows the wall. */
+/** Returns a view that knows the wall. */
 function knowing() {
   const view = new View();
   view.look(scene(), 0);
@@ -40,7 +40,7 @@ function knowing() {
   return view;
 }
 
-test('a bare wall is nobody, and who comes is somebody once', () => {
+test('an empty wall is nobody, and an arriving person is new once', () => {
   const view = knowing();
   let now = watch(view, 0, MINUTE, scene());
   assert.equal(view.occupied, false);
@@ -50,22 +50,22 @@ test('a bare wall is nobody, and who comes is somebody once', () => {
   assert.ok(view.curious && view.somebodyNew);
   view.dealtWith(view.picture);
   const { visit } = view;
-  // They fidget, and stay.
+  // The person fidgets and stays.
   now = watch(view, now, 10 * SECOND, scene(0.33));
   now = watch(view, now, 10 * SECOND, scene(0.3));
   assert.equal(view.somebodyNew, false);
   assert.equal(view.visit, visit);
-  // They leave: what moved is nothing to look into.
+  // The person leaves: this motion needs no check.
   now = watch(view, now, 2 * SECOND, scene());
   assert.equal(view.occupied, false);
   assert.equal(view.curious, false);
   assert.notEqual(view.visit, visit);
-  // They come back.
+  // The person returns.
   watch(view, now, SECOND, scene(0.3));
   assert.ok(view.curious && view.somebodyNew);
 });
 
-test('somebody else who takes the place of who was dealt with is new', () => {
+test('another person in the same place is new', () => {
   const view = knowing();
   const now = watch(view, 200, SECOND, scene(0.3));
   view.dealtWith(view.picture);
@@ -73,7 +73,7 @@ test('somebody else who takes the place of who was dealt with is new', () => {
   assert.ok(view.curious && view.somebodyNew);
 });
 
-test('a glimpse of the wall ends no visit', () => {
+test('a short view of the wall does not end a visit', () => {
   const view = knowing();
   let now = watch(view, 200, SECOND, scene(0.3));
   const { visit } = view;
@@ -82,7 +82,7 @@ test('a glimpse of the wall ends no visit', () => {
   assert.equal(view.visit, visit);
 });
 
-test('motion that nobody looked into yet is not forgotten while somebody is in view', () => {
+test('unchecked motion is remembered while a person is in view', () => {
   const view = knowing();
   const now = watch(view, 200, SECOND, scene(0.3));
   assert.ok(view.curious);
@@ -90,7 +90,7 @@ test('motion that nobody looked into yet is not forgotten while somebody is in v
   assert.ok(view.curious);
 });
 
-test('other light is learned when nothing moves in it', () => {
+test('the view learns new light if nothing moves in it', () => {
   const view = knowing();
   const now = watch(view, 200, 3 * MINUTE, scene(0, { light: 60 }));
   assert.equal(view.occupied, false);
@@ -98,7 +98,7 @@ test('other light is learned when nothing moves in it', () => {
   assert.ok(view.occupied && view.somebodyNew);
 });
 
-test('who stays in view is there, however long, and away soon after they left', () => {
+test('a person in view stays present however long, and is absent soon after leaving', () => {
   const view = knowing();
   const presence = new Presence();
   let now = watch(view, 200, SECOND, scene(0.3));
@@ -109,7 +109,7 @@ test('who stays in view is there, however long, and away soon after they left', 
   assert.deepEqual(presence.at(now, view.visit), []);
 });
 
-test('who never stirs is still there, and before the wall is known nothing but motion ends a visit', () => {
+test('an unmoving person stays present, and only motion ends a visit before the wall is known', () => {
   const view = new View();
   const presence = new Presence();
   let now = watch(view, 0, SECOND, scene(0.3));
@@ -124,7 +124,7 @@ test('who never stirs is still there, and before the wall is known nothing but m
   assert.deepEqual(presence.at(now, other.visit), []);
 });
 
-test('who was last seen out of view is remembered for a moment, and doubt lasts as long as the visit', () => {
+test('a person out of view is remembered briefly, and doubt lasts until the visit ends', () => {
   const presence = new Presence();
   presence.saw('ada', 0, 1, { kind: 'in', at: 'then', name: 'Ada' });
   assert.deepEqual(presence.at(LINGER_MS, 2), ['ada']);
@@ -132,6 +132,6 @@ test('who was last seen out of view is remembered for a moment, and doubt lasts 
   presence.doubt(MINUTE, 1, false);
   assert.deepEqual(presence.at(MINUTE + LINGER_MS, 2), ['ada']);
   presence.doubt(MINUTE + 1, 2, false);
-  assert.deepEqual(presence.at(2 * MINUTE, 2), [], 'another visit, and nobody knows whose face it is');
+  assert.deepEqual(presence.at(2 * MINUTE, 2), [], 'another visit with an unidentified face');
   assert.equal(presence.lastOf('ada').name, 'Ada');
 });

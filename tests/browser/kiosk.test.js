@@ -1,4 +1,4 @@
-// The kiosk by itself: pairing, people who stay or are unknown, and a server that goes away and comes back.
+// The kiosk: pairing, people who stay or are unknown, and a server that fails and recovers.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
@@ -13,7 +13,7 @@ const TABLET = { viewport: { width: 800, height: 1280 } };
 let server;
 let browser;
 before(async () => {
-  // A short cooldown, so that a second punch of the same person is one and not a repeat.
+  // A short cooldown, so that a second punch of the same person counts.
   server = await Server.startWithAdmin({ COOLDOWN: '1s' });
   browser = await Browser.start('obama3');
 });
@@ -22,10 +22,10 @@ after(async () => {
   await server?.end();
 });
 
-// A kiosk that stays open would go on punching.
+// An open kiosk would continue to punch.
 afterEach(() => browser.closePages());
 
-/** A kiosk of its own, paired by its link. */
+/** Opens a new kiosk, paired by its link. */
 async function openKiosk(name) {
   const device = await server.addDevice(name);
   const kiosk = await browser.page({ server, ...TABLET });
@@ -34,8 +34,8 @@ async function openKiosk(name) {
 }
 
 /**
- * The kiosk's saved bursts, oldest first; with `later`, after adding the first one again as motion would have, so
- * many milliseconds after it, and with `visit` as if somebody had left and come meanwhile.
+ * Returns the kiosk's saved bursts, oldest first. With `later`, first adds a copy of the first burst as if motion had
+ * triggered it that many milliseconds later; with `visit`, as if a person had left and come in between.
  */
 function savedIn(kiosk, later = 0, visit = undefined) {
   return kiosk.evaluate(
@@ -58,7 +58,7 @@ function savedIn(kiosk, later = 0, visit = undefined) {
   );
 }
 
-test('without a pairing it says what to do, and takes a pasted link', async () => {
+test('an unpaired kiosk says what to do, and accepts a pasted link', async () => {
   const device = await server.addDevice('Back door');
   const kiosk = await browser.page({ server, ...TABLET });
   await kiosk.goto('/kiosk');
@@ -72,19 +72,19 @@ test('without a pairing it says what to do, and takes a pasted link', async () =
   await kiosk.locator('#device-name', { hasText: 'Back door' }).waitFor();
   await kiosk.getByText('Connected').waitFor();
 
-  // A stranger, as long as nobody is enrolled: never a name.
+  // Nobody is enrolled, so the person is a stranger and gets no name.
   await kiosk.getByRole('button', { name: 'Punch now' }).click();
-  await kiosk.getByText('Not recognised', { exact: true }).waitFor({ timeout: 30_000 });
+  await kiosk.getByText('Not recognized', { exact: true }).waitFor({ timeout: 30_000 });
   await picture(kiosk, 'kiosk-stranger');
 
-  // Revoked: back to the beginning, by itself.
+  // After the token is revoked, the kiosk returns to the start.
   await server.revokeDevice(device);
   await kiosk.getByText('This kiosk is not paired').waitFor({ timeout: 30_000 });
   assert.equal(await kiosk.evaluate(() => localStorage.getItem('rollcall.kiosk')), null);
   assertClean(kiosk);
 });
 
-test('a kiosk is paired by the code that it shows', async () => {
+test('a kiosk can be paired by the code that it shows', async () => {
   const kiosk = await browser.page({ server, ...TABLET });
   await kiosk.goto('/kiosk');
   const code = kiosk.locator('#pair-code');
@@ -111,7 +111,7 @@ test('a kiosk is paired by the code that it shows', async () => {
   assertClean(kiosk, office);
 });
 
-test('an invalid pairing link is refused, and leaves the address at once', async () => {
+test('an invalid pairing link is refused and removed from the address at once', async () => {
   const kiosk = await browser.page({ server });
   await kiosk.goto('/kiosk#wrong-token');
   await kiosk.getByText('That pairing link is not valid').waitFor();
@@ -119,7 +119,7 @@ test('an invalid pairing link is refused, and leaves the address at once', async
   assertClean(kiosk);
 });
 
-test('a camera that is refused is explained in words', async () => {
+test('the kiosk explains a blocked camera', async () => {
   const { token } = await server.addDevice('No camera');
   const kiosk = await browser.page({ server });
   await kiosk.addInitScript(() => {
@@ -132,18 +132,18 @@ test('a camera that is refused is explained in words', async () => {
   assertClean(kiosk);
 });
 
-test('who stays is punched once; what is captured offline arrives once', async () => {
+test('a person who stays is punched once; an offline capture arrives once', async () => {
   const { id } = await server.addFace(PERSON, 'P44', 'obama', 'obama2');
   const { kiosk } = await openKiosk('Front door');
   await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
   await kiosk.locator('#answer-text', { hasText: /^In /u }).waitFor();
 
-  // Somebody who only stays and talks is not sent out again when the cooldown is over.
+  // A person who only stays and talks is not punched out after the cooldown.
   await kiosk.locator('#answer').waitFor({ state: 'hidden' });
   await sleep(12_000);
   assert.deepEqual((await server.punches()).map((punch) => punch.kind), ['in']);
 
-  // The server goes away: whoever presses the button is saved, and told so.
+  // The server stops: a press on the button saves a picture, and the kiosk says so.
   await server.stop();
   await kiosk.getByRole('button', { name: 'Punch now' }).click();
   await kiosk.getByText(/^Picture saved at \d\d:\d\d$/u).waitFor({ timeout: 30_000 });
@@ -151,8 +151,8 @@ test('who stays is punched once; what is captured offline arrives once', async (
   await kiosk.getByText('1 saved, will be checked').waitFor();
   await kiosk.getByText('No connection', { exact: true }).waitFor();
 
-  // It is on the disk: a kiosk that is closed meanwhile would still have it. Motion saved the same person again
-  // while they stayed.
+  // The burst is on the disk: a kiosk that is closed would still have it. Motion saves the same person again while
+  // they stay.
   assert.equal((await savedIn(kiosk)).length, 1);
   assert.equal((await savedIn(kiosk, 2000)).length, 2);
   assert.equal((await savedIn(kiosk, 4000)).length, 3);
@@ -162,25 +162,25 @@ test('who stays is punched once; what is captured offline arrives once', async (
   await kiosk.locator('#saved', { hasText: /^$/u }).waitFor({ state: 'attached', timeout: 60_000 });
   await sleep(5000);
   const [late, ...earlier] = await server.punches();
-  assert.deepEqual(earlier.map((punch) => punch.kind), ['in'], 'they left once, however long they stayed');
+  assert.deepEqual(earlier.map((punch) => punch.kind), ['in'], 'one punch out, however long the person stayed');
   assert.equal(late.employee, id);
   assert.equal(late.kind, 'out');
   assert.equal(late.clock, 'device');
   assertClean(kiosk);
 });
 
-test('a service that goes away and comes back makes nobody who stays come or leave', async () => {
+test('an outage of the service punches nobody who stays', async () => {
   const { kiosk } = await openKiosk('Hall');
-  const mine = async () => (await server.punches()).filter((punch) => punch.device_name === 'Hall');
+  const mine = async () => (await server.punches()).filter((punch) => punch.origin.name === 'Hall');
   await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
   await kiosk.locator('#answer').waitFor({ state: 'hidden' });
   const before = await mine();
   assert.equal(before.length, 1);
   await server.stop();
   await kiosk.getByText('No connection', { exact: true }).waitFor({ timeout: 30_000 });
-  // Longer than somebody is remembered who is out of view.
+  // Longer than the kiosk remembers a person out of view.
   await sleep(30_000);
-  assert.deepEqual(await savedIn(kiosk), [], 'nobody new has come');
+  assert.deepEqual(await savedIn(kiosk), [], 'no new person came');
   await server.resume();
   await kiosk.getByText('Connected', { exact: true }).waitFor({ timeout: 60_000 });
   await sleep(15_000);
@@ -188,13 +188,13 @@ test('a service that goes away and comes back makes nobody who stays come or lea
   assertClean(kiosk);
 });
 
-test('who looks away while they stay is not sent out, and a saved burst that fails holds up no other', async () => {
+test('a person who looks away is not punched out, and a failing burst does not block others', async () => {
   const { kiosk } = await openKiosk('Corridor');
-  const mine = async () => (await server.punches()).filter((punch) => punch.device_name === 'Corridor');
+  const mine = async () => (await server.punches()).filter((punch) => punch.origin.name === 'Corridor');
   await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
   await kiosk.locator('#answer').waitFor({ state: 'hidden' });
   const before = await mine();
-  // From now on nobody can tell whose face it is.
+  // From now on the face cannot be identified.
   let asked = 0;
   await kiosk.route('**/api/identify', async (route) => {
     asked += 1;
@@ -203,12 +203,12 @@ test('who looks away while they stay is not sent out, and a saved burst that fai
   });
   await kiosk.route('**/api/verify', (route) => route.fulfill({ contentType: 'application/json', body: '{"match":false}' }));
   await sleep(12_000);
-  assert.ok(asked > 0, 'it looked');
+  assert.ok(asked > 0, 'the kiosk asked');
   assert.deepEqual(await mine(), before);
 
   await kiosk.unroute('**/api/verify');
 
-  // Two are saved, and at the first the service fails for ever.
+  // Two bursts are saved, and the service always fails at the first.
   await server.stop();
   await kiosk.getByRole('button', { name: 'Punch now' }).click();
   await kiosk.getByText('1 saved, will be checked').waitFor({ timeout: 30_000 });
@@ -226,11 +226,11 @@ test('who looks away while they stay is not sent out, and a saved burst that fai
   assert.equal(failed, 3);
   const late = (await mine()).filter((punch) => punch.captured_at);
   assert.deepEqual(late.map((punch) => new Date(punch.captured_at).getTime()), [second.capturedAt]);
-  assert.deepEqual(await savedIn(kiosk), [{ key, capturedAt: second.capturedAt - 60_000 }], 'what was refused stays');
+  assert.deepEqual(await savedIn(kiosk), [{ key, capturedAt: second.capturedAt - 60_000 }], 'the refused burst stays saved');
   assertClean(kiosk);
 });
 
-test('an answer that was lost on the way is asked for again with the same key', async () => {
+test('the kiosk repeats a request with the same key after a lost answer', async () => {
   const { kiosk } = await openKiosk('Bad line');
   const keys = [];
   let lost = 0;
@@ -243,12 +243,12 @@ test('an answer that was lost on the way is asked for again with the same key', 
   await kiosk.locator('#answer:not([hidden])').waitFor({ timeout: 60_000 });
   await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor();
   assert.equal(keys[0], keys[1]);
-  const byBadLine = (await server.punches()).filter((punch) => punch.device_name === 'Bad line');
+  const byBadLine = (await server.punches()).filter((punch) => punch.origin.name === 'Bad line');
   assert.equal(byBadLine.length, 1);
   assertClean(kiosk);
 });
 
-test('a server that is busy is given the time it asks for', async () => {
+test('the kiosk waits as long as a busy server asks', async () => {
   const { kiosk } = await openKiosk('Busy');
   const times = [];
   await kiosk.route('**/api/punches*', (route) => {
@@ -258,5 +258,17 @@ test('a server that is busy is given the time it asks for', async () => {
   });
   await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor({ timeout: 60_000 });
   assert.ok(times[1] - times[0] >= 2000, `tried again after ${times[1] - times[0]} ms`);
+  assertClean(kiosk);
+});
+
+test('the kiosk tells an employee with a look-alike what to do, and names nobody', async () => {
+  const { kiosk } = await openKiosk('Twins');
+  const detail = "this face looks too much like a colleague's: ask a manager";
+  const nobody = { outcome: 'nobody', reason: 'look_alike', detail, similarity: 0.98, threshold: 0.95, margin: 0.002 };
+  await kiosk.route('**/api/punches*', (route) => route.fulfill({ contentType: 'application/json', body: JSON.stringify(nobody) }));
+  await kiosk.locator('#answer:not([hidden])').waitFor({ timeout: 60_000 });
+  assert.equal(await kiosk.locator('#answer-name').textContent(), 'Not recognized');
+  assert.equal(await kiosk.locator('#answer-text').textContent(), "This face looks too much like a colleague's: ask a manager");
+  assert.equal(await kiosk.locator('#answer').getAttribute('data-tone'), 'warn');
   assertClean(kiosk);
 });

@@ -1,4 +1,4 @@
-// People and photos: what is refused says why, beside what it is about; nothing is wider than a phone.
+// People and photos: each refusal has its reason beside it, and no page is wider than a phone.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -32,18 +32,18 @@ test('each refused photo shows its reason beside it', async () => {
   const good = file('obama.jpg', await readFile(portrait('obama')));
   const text = file('notes.jpg', Buffer.from('no picture at all'));
 
-  // Nothing usable: the reasons, and the photos stay for another try.
+  // No usable photo: the reasons are shown, and the photos stay for another try.
   await files.setInputFiles([two]);
   await sheet.getByText('I agree that photos of my face').waitFor();
-  await sheet.getByText('Three to five photos that differ are best').waitFor();
+  await sheet.getByText('Three to five different photos work best').waitFor();
   await sheet.getByLabel('Barack Obama agrees').check();
   await sheet.getByRole('button', { name: 'Enroll with 1 photo' }).click();
   await sheet.locator('.shot.bad', { hasText: 'Two faces: only one person may be in the picture' }).waitFor({ timeout: 60_000 });
   await sheet.getByRole('alert').waitFor();
-  assert.ok(await sheet.getByRole('button', { name: 'Enroll', exact: true }).isDisabled(), 'what was refused is not sent again');
+  assert.ok(await sheet.getByRole('button', { name: 'Enroll', exact: true }).isDisabled(), 'refused photos are not sent again');
   await picture(page, 'photos-unusable');
 
-  // Something usable among them.
+  // One usable photo among others.
   await files.setInputFiles([tiny, text, good]);
   await sheet.getByRole('button', { name: 'Enroll with 3 photos' }).click();
   await sheet.getByText('Barack Obama is enrolled').waitFor({ timeout: 60_000 });
@@ -54,7 +54,7 @@ test('each refused photo shows its reason beside it', async () => {
   assertClean(page);
 });
 
-test('a person is added, found, changed, and deleted after a question', async () => {
+test('a person can be added, found, changed, and deleted after a confirmation', async () => {
   const page = await browser.page({ server, signedIn: true });
   await server.addEmployee('Grace Hopper', 'P01');
   await page.goto('/people#new');
@@ -69,11 +69,12 @@ test('a person is added, found, changed, and deleted after a question', async ()
   await adding.getByRole('button', { name: 'Add, then enroll' }).click();
 
   const sheet = page.getByRole('dialog', { name: 'Eileen Collins' });
-  await sheet.getByLabel('Site (optional)').fill('Hamburg');
+  assert.ok(await sheet.getByLabel('Site', { exact: true }).isHidden(), 'with one site there is none to choose');
+  await sheet.getByLabel('Code').fill('P03');
   await sheet.getByRole('button', { name: 'Save' }).click();
   await page.getByText('Saved', { exact: true }).waitFor();
   await page.keyboard.press('Escape');
-  await page.locator('#people').getByText('P02 · Hamburg').waitFor();
+  await page.locator('#people').getByText('P03', { exact: true }).waitFor();
 
   await page.getByLabel('Search people').fill('grace');
   const listed = (name) => page.locator('#people').getByText(name);
@@ -90,12 +91,12 @@ test('a person is added, found, changed, and deleted after a question', async ()
   await question.getByRole('button', { name: 'Cancel' }).click();
   await sheet.getByRole('button', { name: 'Delete this person' }).click();
   await question.getByRole('button', { name: 'Delete this person' }).click();
-  await page.getByText('Eileen Collins is deleted').waitFor();
+  await page.getByText('Eileen Collins was deleted').waitFor();
   assert.equal(await page.getByRole('link', { name: /Eileen Collins/u }).count(), 0);
   assertClean(page);
 });
 
-test('people are imported from a list, and refused rows say why', async () => {
+test('people can be imported from a list, and refused rows have reasons', async () => {
   const page = await browser.page({ server, signedIn: true });
   await server.addEmployee('Ida Rhodes', 'L01');
   await page.goto('/people');
@@ -115,24 +116,25 @@ test('people are imported from a list, and refused rows say why', async () => {
   await send.click();
   await dialog.getByText(/line 2 does not end there/u).waitFor();
 
-  await file.setInputFiles(list('name;code;site\r\nIda Rhodes;l01;\r\n"Bartik, Jean";L02;Hall\r\n<b>Eve</b>;L01;\r\n;L03;\r\n;;\r\n'));
+  await file.setInputFiles(list('name;code;site\r\nIda Rhodes;l01;\r\n"Bartik, Jean";L02;main site\r\n<b>Eve</b>;L01;\r\n;L03;\r\nKay McNulty;L04;Hall\r\n;;\r\n'));
   await send.click();
-  await dialog.getByText('1 added, 1 here already, 2 refused').waitFor();
+  await dialog.getByText('1 added, 1 already here, 3 refused').waitFor();
   const refused = dialog.getByRole('list', { name: 'Refused rows' });
   await refused.getByText('Line 4: code L01 belongs to Ida Rhodes').waitFor();
   await refused.getByText('Line 5: name must not be empty').waitFor();
+  await refused.getByText('Line 6: there is no site Hall: add it on the page Sites first, or correct the name').waitFor();
   await picture(page, 'import-refused');
   await dialog.getByRole('button', { name: 'Close' }).first().click();
   await page.locator('#people').getByText('Bartik, Jean').waitFor();
 
-  // Whoever closed the dialog or the page sees what came of it.
+  // After a reload the dialog still shows the result.
   await page.reload();
   await page.getByRole('button', { name: 'Import people' }).click();
-  await dialog.getByText('1 added, 1 here already, 2 refused').waitFor();
+  await dialog.getByText('1 added, 1 already here, 3 refused').waitFor();
   assertClean(page);
 });
 
-test('a name of markup stays text', async () => {
+test('markup in a name stays text', async () => {
   const name = '<img src=x onerror=alert(1)> & Söhne';
   const { id } = await server.addEmployee(name, 'P66');
   const page = await browser.page({ server, signedIn: true });
@@ -142,9 +144,9 @@ test('a name of markup stays text', async () => {
   assertClean(page);
 });
 
-test('no page is wider than a phone, by day or by night', async () => {
+test('no page is wider than a phone, in light or dark mode', async () => {
   const { id } = await server.addEmployee('Maximilian von und zu Hohenstein-Langenburg-Schwarzenfels', 'P99');
-  const kiosk = await server.addDevice('Side entrance of the very long building', 'Hamburg');
+  const kiosk = await server.addDevice('Side entrance of the very long building');
   for (const colorScheme of ['light', 'dark']) {
     const page = await browser.page({ server, signedIn: true, colorScheme, ...PHONE });
     for (const [name, address, ready] of [
@@ -152,13 +154,14 @@ test('no page is wider than a phone, by day or by night', async () => {
       ['people', '/people', '#people li[data-person]'],
       ['person', `/people#${id}`, 'dialog[open] .source'],
       ['devices', '/devices', '#devices .row'],
+      ['sites', '/sites', '#sites .row'],
       ['sign-in', '/sign-in', '#form'],
       ['setup', '/setup', '#done:not([hidden])'],
       ['api', '/api/docs', '.operation'],
       ['kiosk-unpaired', '/kiosk', '#unpaired:not([hidden])'],
       ['kiosk', `/kiosk#${kiosk.token}`, '#now:not([hidden])'],
     ]) {
-      // A new document each time, also where only the fragment differs.
+      // Loads a new document each time, even if only the fragment differs.
       await page.goto('about:blank');
       await page.goto(address);
       await page.locator(ready).first().waitFor();
@@ -169,8 +172,8 @@ test('no page is wider than a phone, by day or by night', async () => {
   }
 });
 
-// Last, since it leaves many people behind.
-test('an import goes on without its page, and can be stopped', async () => {
+// Runs last, because it leaves many people behind.
+test('an import continues without its page, and can be stopped', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/people');
   await page.getByRole('button', { name: 'Import people' }).click();

@@ -1,4 +1,4 @@
-// Pictures that a site keeps: of a punch on the desk, and the list of unknown faces.
+// Kept pictures: of a punch on the desk, and in the list of unknown faces.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -20,10 +20,10 @@ after(async () => {
   await server?.end();
 });
 
-/** Whether the browser shows an image with something in it. */
+/** Checks whether the browser shows a loaded image. */
 const shown = (image) => image.evaluate((node) => node.complete && node.naturalWidth > 100);
 
-/** Waits until something holds. */
+/** Waits until a condition holds. */
 async function until(what, holds) {
   for (let tries = 0; tries < 100; tries++) {
     if (await holds()) return;
@@ -32,7 +32,7 @@ async function until(what, holds) {
   assert.fail(what);
 }
 
-test('a punch shows its picture, strangers are listed and deleted', async () => {
+test('a punch shows its picture, and unknown faces can be listed and deleted', async () => {
   await server.addFace('Barack Obama', 'P44', 'obama', 'obama2');
   const doors = await Promise.all(['Front door', 'Back door', 'Gate'].map((name) => server.addDevice(name)));
   assert.equal((await server.punch(doors[0], 'obama3')).outcome, 'punched');
@@ -42,7 +42,7 @@ test('a punch shows its picture, strangers are listed and deleted', async () => 
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/');
   await page.locator('.punch summary').click();
-  const image = page.getByAltText(/^Who punched at/u);
+  const image = page.getByAltText(/^Picture of the punch at/u);
   await image.waitFor();
   await until('the picture of the punch is shown', () => shown(image));
   await picture(page, 'desk-picture');
@@ -56,15 +56,15 @@ test('a punch shows its picture, strangers are listed and deleted', async () => 
     [phone, 'unknown-faces-phone'],
   ]) {
     await until('three pictures are shown', async () => (await each.locator('#faces img').count()) === 3);
-    await each.getByAltText(/^Somebody at Gate/u).waitFor();
-    await until('with something in them', () => shown(each.locator('#faces img').first()));
-    await each.getByText(/for as long as KEEP_UNKNOWN_FACES says/u).waitFor();
+    await each.getByAltText(/^Unknown person at Gate/u).waitFor();
+    await until('the pictures are loaded', () => shown(each.locator('#faces img').first()));
+    await each.getByText(/deleted automatically after the time in KEEP_UNKNOWN_FACES/u).waitFor();
     await picture(each, name);
   }
 
   await page.locator('#faces li').first().getByRole('button').click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
-  await page.getByText('The face is deleted').waitFor();
+  await page.getByText('The face was deleted').waitFor();
   assert.equal(await page.locator('#faces li').count(), 2);
   assert.equal((await server.unknownFaces()).length, 2);
   await page.getByRole('link', { name: 'Back to today' }).click();
@@ -72,7 +72,7 @@ test('a punch shows its picture, strangers are listed and deleted', async () => 
   assertClean(page, phone);
 });
 
-test('where none are kept, none are offered', async () => {
+test('a site that keeps no pictures offers none', async () => {
   const other = await Server.startWithAdmin();
   try {
     const page = await browser.page({ server: other, signedIn: true });

@@ -1,4 +1,4 @@
-// A kiosk on another machine: browsers give it a camera over https only.
+// A kiosk on another machine: browsers allow the camera only over https.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -13,7 +13,7 @@ import { Browser, assertClean, picture } from './support/browser.js';
 import { BINARY, Server } from './support/server.js';
 
 const HOST = 'kiosk.test';
-/** Stands in for the authority that a tablet would trust; that chain is held in tests/cli. */
+/** Replaces the authority that a tablet would trust; tests/cli checks that chain. */
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
 
 let folder;
@@ -36,7 +36,7 @@ after(async () => {
   if (folder) await rm(folder, { recursive: true, force: true });
 });
 
-test('the kiosk gets its camera over https from another host name', async () => {
+test('the kiosk can use its camera over https with another host name', async () => {
   const device = await server.addDevice('Front door');
   const kiosk = await browser.page({ viewport: { width: 800, height: 1280 } });
   await kiosk.goto(`https://${HOST}:${server.port}/kiosk#${device.token}`);

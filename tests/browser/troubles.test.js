@@ -1,4 +1,4 @@
-// What admins are told when the service does without something.
+// What pages show while the service or one of its dependencies is unavailable.
 
 import { after, before, test } from 'node:test';
 
@@ -8,7 +8,7 @@ import { ADMIN, Server } from './support/server.js';
 let server;
 let browser;
 before(async () => {
-  // Nothing listens there.
+  // Nothing listens on this port.
   server = await Server.startWithAdmin({ REDIS_URL: 'redis://127.0.0.1:1' });
   browser = await Browser.start('obama3');
 });
@@ -17,12 +17,12 @@ after(async () => {
   await server?.end();
 });
 
-test('the desk says at once that it lost the service, and comes back by itself', async () => {
+test('the desk shows a lost connection at once, and reconnects automatically', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/');
   const live = page.locator('#live');
   await live.filter({ hasText: /^Live$/u }).waitFor();
-  // The stream is open by then: from now on the desk asks only every half a minute.
+  // By then the stream is open, and the desk polls only every half minute.
   await page.waitForTimeout(2000);
   await server.stop();
   await live.filter({ hasText: 'Reconnecting…' }).waitFor({ timeout: 5000 });
@@ -32,7 +32,7 @@ test('the desk says at once that it lost the service, and comes back by itself',
   assertClean(page);
 });
 
-test('an admin is told that the service runs without Redis, and nothing fails', async () => {
+test('an admin sees that the service runs without Redis, and nothing fails', async () => {
   const page = await browser.page({ server });
   await page.goto('/sign-in');
   await page.getByLabel('Email').fill(ADMIN.email);

@@ -1,5 +1,5 @@
-// `<rollcall-live>`: the live picture of a camera with boxes and names over the faces in it. Works while it is on
-// the page and the page is looked at; comes back by itself.
+// `<rollcall-live>`: the live picture of a camera with boxes and names over the faces. Runs while it is on a visible
+// page, and reconnects automatically.
 
 import { Unreachable, explain, get } from '../api.js';
 import { el, notice } from '../ui/dom.js';
@@ -7,27 +7,22 @@ import { sentence } from '../ui/form.js';
 import { followPictures } from './stream.js';
 
 const FACES_MS = 400;
-/** Boxes go when nobody looked at the camera for so long. */
+/** Boxes disappear if no picture was analyzed for this long. */
 const FACES_LAST_MS = 3000;
 const AGAIN_MS = 2500;
-/** Under so much of the picture's height over it, a name stands below its box. */
+/** If the space above a box is less than this share of the picture's height, the name goes below the box. */
 const NAME_ROOM = 0.08;
 
-/**
- * @typedef {{x: number, y: number, width: number, height: number}} Box
- * @typedef {{box: Box, known: boolean, employee?: {id: string, name: string}}} Face
- * @typedef {{at: string | null, width: number, height: number, faces: Face[]}} Faces
- */
 
 class RollcallLive extends HTMLElement {
   /** The camera's id. */
   camera = '';
-  /** What the picture is of, for those who do not see it. */
+  /** Describes the picture to screen readers. */
   label = '';
-  /** How often the camera is looked at, milliseconds. */
+  /** Time between two analyzed pictures, milliseconds. */
   every = 0;
 
-  #image = /** @type {HTMLImageElement} */ (el('img', { hidden: true }));
+  #image = el('img', { hidden: true });
   #boxes = el('div', {});
   #words = el('div', { class: 'words' });
   #waiting = el('p', { class: 'waiting', text: 'Waiting for a picture' });
@@ -49,7 +44,7 @@ class RollcallLive extends HTMLElement {
     URL.revokeObjectURL(this.#image.src);
   }
 
-  /** Runs when somebody can see it, and only then. */
+  /** Runs only while the picture is visible. */
   #adapt() {
     const wanted = this.isConnected && !document.hidden;
     if (!wanted) {
@@ -63,7 +58,7 @@ class RollcallLive extends HTMLElement {
   }
 
   /**
-   * Does something again and again, with a pause, until it is told to stop.
+   * Repeats `work` with a pause until the signal stops it.
    * @param {AbortSignal} signal
    * @param {number} pause
    * @param {(signal: AbortSignal) => Promise<void>} work
@@ -91,7 +86,7 @@ class RollcallLive extends HTMLElement {
   async #show(picture) {
     const before = this.#image.src;
     this.#image.src = URL.createObjectURL(picture);
-    // A picture that is no picture is left out; the next one comes.
+    // Skips a picture that cannot be decoded; the next one follows.
     await this.#image.decode().catch(() => {});
     if (before) URL.revokeObjectURL(before);
     this.#image.hidden = false;
@@ -99,7 +94,7 @@ class RollcallLive extends HTMLElement {
     this.#words.replaceChildren();
   }
 
-  #seen = { at: /** @type {string | null} */ (null), since: 0 };
+  #seen = { at: /** @type {string | null | undefined} */ (null), since: 0 };
 
   /** @param {AbortSignal} signal */
   async #askFaces(signal) {
@@ -109,13 +104,13 @@ class RollcallLive extends HTMLElement {
       const old = Date.now() - this.#seen.since > Math.max(FACES_LAST_MS, 2 * this.every);
       this.#boxes.replaceChildren(...(old || this.#image.hidden ? [] : boxes(faces)));
     } catch {
-      // The picture says what is wrong.
+      // the picture shows the error
       this.#boxes.replaceChildren();
     }
   }
 }
 
-/** @param {Faces} faces */
+/** @param {ApiSchema<'FacesView'>} faces */
 function boxes({ width, height, faces }) {
   return faces.map(({ box, known, employee }) => {
     const low = box.y < height * NAME_ROOM;

@@ -1,4 +1,4 @@
-// Live pictures out of one answer that does not end: JPEG after JPEG, each a part with its length.
+// Reads live pictures from an endless answer: JPEG after JPEG, each in a part with its length.
 
 import { goToSignIn, readAnswer } from '../api.js';
 
@@ -6,7 +6,7 @@ const HEAD_ENDS = [13, 10, 13, 10];
 const HEAD_MOST = 1024;
 
 /**
- * Calls `show` with one picture after the other until the answer ends; what the service refuses is thrown.
+ * Calls `show` with each picture until the answer ends. Throws if the service refuses.
  * @param {string} path
  * @param {AbortSignal} signal
  * @param {(picture: Blob) => Promise<void>} show
@@ -32,7 +32,7 @@ export async function followPictures(path, signal, show) {
 }
 
 /**
- * The first whole picture, and where it ends.
+ * Returns the first complete picture and where it ends.
  * @param {Uint8Array} bytes
  */
 function firstPart(bytes) {

@@ -1,4 +1,4 @@
-// Sends bursts to the server: at once, again with the same key, or later out of the saved ones.
+// Sends bursts to the server: at once, again with the same key, or later from the saved ones.
 
 import { Problem, Unreachable, readAnswer, send } from '../api.js';
 import { newKey, sleep } from './eyes.js';
@@ -6,53 +6,50 @@ import { change, forget, listSaved, markRefused } from './saved.js';
 
 const TIMEOUT_MS = 10_000;
 const PAUSE_MS = 1000;
-/** Somebody who waits in front of the kiosk is not kept longer than this before the punch is saved instead. */
+/** A person waits in front of the kiosk no longer than this before the punch is saved instead. */
 const PATIENCE_MS = 3000;
 const DEFAULT_RETRY_MS = 5000;
 
 /**
- * @typedef {object} Answer
- * @property {'punched' | 'cooldown' | 'nobody' | 'no_face' | 'poor_quality' | 'attack' | 'stayed'} outcome `stayed`, of
- *   a saved burst: it shows somebody who had punched and not left
- * @property {{id?: string, employee: string, name: string, kind: string, at: string}} [punch]
- * @property {string} [name]
- * @property {boolean} [more]
- * @property {string} [reason]
- * @property {string} [detail]
+ * The answer of the API, or of the kiosk with the outcome `stayed`: a saved burst shows a person who had punched and
+ * not left.
+ * @typedef {Pick<ApiSchema<'AnswerView'>, 'outcome' | 'name' | 'more' | 'detail'> & {punch?: Punch | null}} Answer
+ * @typedef {Pick<ApiSchema<'PunchView'>, 'employee' | 'name' | 'kind' | 'at'>} Punch
  */
 
-/** The server cannot take it now; worth trying again after `wait` milliseconds. */
+/** The server cannot accept the request now; retry after `wait` milliseconds. */
 export class Later extends Error {
   /**
-   * @param {number | null} told what the server asked for, seconds; `null` when it said nothing
+   * @param {number | null} retryAfter the `Retry-After` of the server, seconds; `null` if there was none
    * @param {{away?: boolean, failed?: boolean}} [why]
    */
-  constructor(told, { away = false, failed = false } = {}) {
-    super('the server cannot take it now');
-    this.wait = told === null ? DEFAULT_RETRY_MS : told * 1000;
-    this.beforeRetry = told === null ? PAUSE_MS : this.wait;
-    /** Nothing answers at all. */
+  constructor(retryAfter, { away = false, failed = false } = {}) {
+    super('the server cannot accept the request now');
+    this.wait = retryAfter === null ? DEFAULT_RETRY_MS : retryAfter * 1000;
+    this.beforeRetry = retryAfter === null ? PAUSE_MS : this.wait;
+    /** The server does not answer. */
     this.away = away;
-    /** It answers, and fails at this request. */
+    /** The server answers, but fails at this request. */
     this.failed = failed;
   }
 }
 
-/** The token is not, or no longer, that of a device. */
+/** No device has this token, or no longer. */
 export class Unpaired extends Error {}
 
 /**
- * Begins a pairing: a code to show, and the secret that asks for the token.
- * @returns {Promise<{code: string, secret: string}>}
+ * Starts a pairing: returns a code to show and the secret to get the token with.
  * @throws {Later | Problem}
  */
 export const beginPairing = () => ask('POST', '/api/pairings');
 
 /**
- * Asks the API as this device.
+ * Calls the API as this device.
+ * @template {ApiMethod} Method
+ * @template {ApiTarget<Method>} Target
  * @param {string} token
- * @param {string} method
- * @param {string} path
+ * @param {Method} method
+ * @param {Target} path
  * @param {import('../api.js').Options} [options]
  * @throws {Later | Unpaired | Problem}
  */
@@ -61,13 +58,16 @@ export function asDevice(token, method, path, options = {}) {
 }
 
 /**
- * @param {string} method
- * @param {string} path
+ * @template {ApiMethod} Method
+ * @template {ApiTarget<Method>} Target
+ * @param {Method} method
+ * @param {Target} path
  * @param {import('../api.js').Options} [options]
+ * @returns {Promise<ApiAnswer<Method, Target>>}
  */
 async function ask(method, path, options = {}) {
   try {
-    return await readAnswer(await send(method, path, { timeout: TIMEOUT_MS, ...options }));
+    return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(await send(method, path, { timeout: TIMEOUT_MS, ...options })));
   } catch (error) {
     if (error instanceof Unreachable) throw new Later(null, { away: true });
     if (!(error instanceof Problem)) throw error;
@@ -80,7 +80,7 @@ async function ask(method, path, options = {}) {
 /** @param {{frames: Blob[]}} burst */
 function framesOf({ frames }) {
   const body = new FormData();
-  frames.forEach((frame) => body.append('image', frame, 'frame.jpg'));
+  for (const frame of frames) body.append('image', frame, 'frame.jpg');
   return body;
 }
 
@@ -88,7 +88,7 @@ function framesOf({ frames }) {
  * Posts a burst once.
  * @param {string} token
  * @param {import('./eyes.js').Burst} burst
- * @param {{look?: number, captured?: boolean}} [options] `captured`: with the time it was taken, for one sent late
+ * @param {{look?: number, captured?: boolean}} [options] `captured`: send the capture time, for a late burst
  * @returns {Promise<Answer>}
  */
 function post(token, burst, { look = 1, captured = false } = {}) {
@@ -100,8 +100,8 @@ function post(token, burst, { look = 1, captured = false } = {}) {
 }
 
 /**
- * Sends a burst while somebody waits for the answer: tries twice with the same key, so that an answer
- * that was lost on the way is given again.
+ * Sends a burst while a person waits for the answer. Tries twice with the same key, so that the server repeats an
+ * answer that was lost on the way.
  * @param {string} token
  * @param {import('./eyes.js').Burst} burst
  * @param {number} look
@@ -117,14 +117,14 @@ export async function deliver(token, burst, look) {
   }
 }
 
-/** How often the service may fail at one saved burst before the others go on without it. */
+/** After this many failures of the service at one saved burst, the kiosk skips it. */
 const MOST_FAILURES = 3;
 
 /**
- * Sends what was saved, oldest first, and stops at the first that cannot be sent now.
+ * Sends saved bursts, oldest first, and stops at the first that cannot be sent now.
  * @param {string} token
  * @param {import('./presence.js').Presence} presence learns who was there
- * @param {(answer: Answer | null) => void} done told for each that is out of the way; `null` for one that was refused
+ * @param {(answer: Answer | null) => void} done called for each finished burst; `null` if it was refused
  * @throws {Later | Unpaired}
  */
 export async function deliverSaved(token, presence, done) {
@@ -142,7 +142,7 @@ export async function deliverSaved(token, presence, done) {
         const failures = (burst.failures ?? 0) + 1;
         await change({ ...burst, failures });
         if (failures < MOST_FAILURES) throw error;
-        await markRefused(burst, 'the service fails at it: its log says why');
+        await markRefused(burst, 'the service failed at it: see the log of the service');
       } else if (error instanceof Problem) {
         await markRefused(burst, error.message);
       } else throw error;
@@ -152,8 +152,8 @@ export async function deliverSaved(token, presence, done) {
 }
 
 /**
- * The answer for a burst that motion set off and that shows somebody who had punched and not left, as they would not
- * have been punched again with a connection; `null` for any other.
+ * Returns an answer for a burst that motion triggered and that shows a person who had punched and not left: online
+ * they would not have been punched again. Returns `null` for any other burst.
  * @param {string} token
  * @param {import('./saved.js').Saved} burst
  * @param {import('./presence.js').Presence} presence
@@ -169,7 +169,7 @@ async function whoStays(token, burst, presence) {
 }
 
 /**
- * Whether frames show this employee; false also when there is no face to compare, or nobody enrolled any more.
+ * Checks whether frames show this employee; false also if there is no face to compare or no enrollment.
  * @param {string} token
  * @param {string} employee
  * @param {Blob[]} frames
@@ -187,7 +187,7 @@ export async function isOne(token, employee, frames) {
 }
 
 /**
- * Sends a saved burst with the time it was taken.
+ * Sends a saved burst with its capture time.
  * @param {string} token
  * @param {import('./saved.js').Saved} burst
  */
@@ -197,10 +197,10 @@ async function postSaved(token, burst) {
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'idempotency_key_reused') throw error;
   }
-  // It had arrived, and its answer was lost: the same question gets that answer.
+  // The burst had arrived and its answer was lost: the same request gets that answer again.
   const first = await post(token, burst, { look: burst.look });
   if (first.punch) return first;
-  // No punch came of it then, and nobody could look again: asked anew, under a key of its own.
+  // It had caused no punch, and no second look was possible: sends it again under a new key.
   Object.assign(burst, { key: newKey(), look: undefined });
   await change(burst);
   return post(token, burst, { captured: true });

@@ -1,9 +1,9 @@
-// What the kiosk takes from the camera: small pictures to compare, and bursts of frames to send.
+// Takes small pictures from the camera to compare, and bursts of frames to send.
 
 import { grabFrame } from '../ui/camera.js';
 import { HEIGHT, WIDTH } from './view.js';
 
-/** Frames are sent at most this long, pixels: a face two metres away still has enough of them. */
+/** Longer side of a sent frame, pixels: enough for a face two meters away. */
 const FRAME_SIDE = 960;
 const FRAME_QUALITY = 0.9;
 
@@ -11,7 +11,7 @@ const canvas = Object.assign(document.createElement('canvas'), { width: WIDTH, h
 const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
 
 /**
- * What the camera sees now, small, to be compared.
+ * Returns the current view as a small picture to compare.
  * @param {HTMLVideoElement} video
  */
 export function glance(video) {
@@ -37,7 +37,7 @@ function luma(rgba) {
  */
 
 /**
- * Takes a few frames, a little apart: people move, and different frames are stronger proof than equal ones.
+ * Takes a few frames with short pauses: people move, and different frames are better evidence than equal ones.
  * @param {HTMLVideoElement} video
  * @param {number} count
  * @param {number} apart milliseconds

@@ -1,11 +1,11 @@
-// The kiosk's pairing: its token comes in the address's fragment, once, and stays in this browser.
+// The kiosk's pairing: the token arrives once, in the fragment of the address, and stays in this browser.
 
 const KEY = 'rollcall.kiosk';
 
 /** @typedef {{token: string, name?: string, site?: string | null}} Pairing */
 
 /**
- * The token in the address, which is taken out of it at once; `null` when there is none.
+ * Returns the token in the address, or `null`, and removes it from the address.
  * @returns {string | null}
  */
 export function takeTokenFromAddress() {
@@ -16,7 +16,7 @@ export function takeTokenFromAddress() {
 }
 
 /**
- * The token in what somebody pasted: a pairing link or the bare token.
+ * Returns the token from pasted text: a pairing link or the token alone.
  * @param {string} pasted
  */
 export function tokenIn(pasted) {

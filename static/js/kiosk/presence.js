@@ -1,14 +1,14 @@
-// Who has punched and has not left since: the next punch of somebody who only stays to talk would send them out
-// again. With a connection or without: who stays in view is there, however long.
+// Tracks who has punched and has not left, because the next punch of a person who only stays to talk would punch them
+// out. Online and offline, a person who stays in view counts as present, however long.
 
 /**
- * Somebody who was out of view is not punched again until they were away this long; shorter than the cooldown, so
- * that nobody who comes back is held up by it.
+ * A person who was out of view is not punched again before this time; shorter than the cooldown, so that it delays
+ * nobody who returns.
  */
 export const LINGER_MS = 25_000;
 
 /**
- * @typedef {{kind: string, at: string, name: string}} Last the punch that somebody was last told of
+ * @typedef {{kind: string, at: string, name?: string | null}} Last the last punch that the kiosk showed a person
  * @typedef {{seen: number, visit: number | undefined, last?: Last}} Known
  */
 
@@ -17,10 +17,10 @@ export class Presence {
   #people = new Map();
 
   /**
-   * Somebody was recognised.
+   * Records that a person was recognized.
    * @param {string} employee
    * @param {number} at
-   * @param {number} [visit] the view's, at that time
+   * @param {number} [visit] the view's visit at that time
    * @param {Last} [last]
    */
   saw(employee, at, visit, last) {
@@ -30,10 +30,10 @@ export class Presence {
   }
 
   /**
-   * Whoever may be there still is: there is a face where theirs was, and nobody can say whose.
+   * Keeps the people present: there is a face in the same place, but it cannot be identified.
    * @param {number} at
    * @param {number} visit
-   * @param {boolean} blind the view cannot tell who came and left: then those count who were there just before
+   * @param {boolean} blind whether the view cannot detect arrivals; then the people present just before count
    */
   doubt(at, visit, blind) {
     for (const employee of this.at(at, visit)) {
@@ -42,17 +42,17 @@ export class Presence {
   }
 
   /**
-   * Who may still be there at a time.
+   * Returns the people who can still be present at a time.
    * @param {number} at
-   * @param {number} [visit] the view's, at that time
+   * @param {number} [visit] the view's visit at that time
    */
   at(at, visit) {
-    const there = ([, known]) => Math.abs(at - known.seen) <= LINGER_MS || (visit !== undefined && known.visit === visit);
+    const there = (/** @type {[string, Known]} */ [, known]) => Math.abs(at - known.seen) <= LINGER_MS || (visit !== undefined && known.visit === visit);
     return [...this.#people].filter(there).map(([employee]) => employee);
   }
 
   /**
-   * What somebody was last told.
+   * Returns the last punch that the kiosk showed a person.
    * @param {string} employee
    */
   lastOf(employee) {

@@ -1,15 +1,15 @@
-// Bursts that could not be sent, kept in this browser's database until the server has taken them.
+// Keeps bursts that could not be sent in this browser's database until the server has accepted them.
 
 const DATABASE = 'rollcall-kiosk';
 const STORE = 'bursts';
 
-/** How many bursts are kept at most (about 300 KB each); the last ones are for people who press the button. */
+/** Most bursts that are kept (about 300 KB each); the last ones are for people who press the button. */
 export const MOST_SAVED = 2000;
 export const MOST_BY_MOTION = 1800;
 
 /**
- * `byHand`: somebody pressed the button; `visit`: the view's, when it was taken; `look`: it was sent as that look,
- * and no answer came; `failures`: how often the service failed on it.
+ * `byHand`: the person pressed the button; `visit`: the view's visit at the capture; `look`: the look that it was sent
+ * as, without an answer; `failures`: how often the service failed at it.
  * @typedef {import('./eyes.js').Burst & {byHand: boolean, visit?: number, look?: number, failures?: number}} Kept
  * @typedef {Kept & {id: number, refused?: string}} Saved
  */
@@ -29,7 +29,7 @@ function database() {
 }
 
 /**
- * Runs one transaction; resolves when it is on the disk.
+ * Runs one transaction; resolves once it is on the disk.
  * @template T
  * @param {IDBTransactionMode} mode
  * @param {(store: IDBObjectStore) => IDBRequest<T>} work
@@ -47,7 +47,7 @@ async function within(mode, work) {
 /** @returns {Promise<number>} */
 export const countSaved = () => within('readonly', (store) => store.count());
 
-/** Every saved burst, in the order in which they were taken. @returns {Promise<Saved[]>} */
+/** Lists all saved bursts in the order of capture. @returns {Promise<Saved[]>} */
 export const listSaved = () => within('readonly', (store) => store.getAll());
 
 /** @param {Kept} burst */
@@ -56,11 +56,11 @@ export const save = (burst) => within('readwrite', (store) => store.add(burst));
 /** @param {Saved} burst */
 export const forget = (burst) => within('readwrite', (store) => store.delete(burst.id));
 
-/** Puts a burst in the place of what it was. @param {Saved} burst */
+/** Replaces a saved burst. @param {Saved} burst */
 export const change = (burst) => within('readwrite', (store) => store.put(burst));
 
 /**
- * Marks a burst that the server will never take; it stays, so that somebody can find out why.
+ * Marks a burst that the server will never accept; it stays saved, so that an admin can find out why.
  * @param {Saved} burst
  * @param {string} why
  */

@@ -1,10 +1,11 @@
-// What the kiosk shows: the clock, the answer to whoever stands there, the state of the connection.
+// What the kiosk shows: the clock, the answer for the person in front of it, the state of the connection.
 
 import { byId, icon } from '../ui/dom.js';
 import { sentence } from '../ui/form.js';
 import { clockTime, dayName } from '../ui/time.js';
 import { sleep } from './eyes.js';
 
+/** @type {Record<string, {tone: 'in' | 'out', word: string, already: string}>} */
 const KINDS = {
   in: { tone: 'in', word: 'In', already: 'Already in at' },
   out: { tone: 'out', word: 'Out', already: 'Already out at' },
@@ -13,27 +14,30 @@ const KINDS = {
 };
 
 /**
- * @typedef {{tone: 'in' | 'out' | 'warn' | 'bad' | 'plain', icon: string, name?: string, text: string, hold: number}} Card
+ * @typedef {{tone: 'in' | 'out' | 'warn' | 'bad' | 'plain', icon: string, name?: string | null, text: string, hold: number}} Card
  */
 
 /**
- * What to show for an answer; `null` for nothing.
+ * Returns the card for an answer, or `null` to show nothing.
  * @param {import('./delivery.js').Answer} answer
- * @param {boolean} asked somebody pressed the button, so even "no face" wants an answer
+ * @param {boolean} asked whether the person pressed the button, so that even "no face" needs a card
  * @returns {Card | null}
  */
 export function cardFor(answer, asked) {
   const { outcome, punch } = answer;
   const name = answer.name ?? punch?.name;
-  const kind = KINDS[/** @type {keyof KINDS} */ (punch?.kind)] ?? KINDS.in;
+  const kind = KINDS[punch?.kind ?? ''] ?? KINDS.in;
   const at = punch ? clockTime(punch.at) : '';
   switch (outcome) {
     case 'punched':
-      return { tone: /** @type {any} */ (kind.tone), icon: 'check', name, text: `${kind.word} ${at}`, hold: 3000 };
+      return { tone: kind.tone, icon: 'check', name, text: `${kind.word} ${at}`, hold: 3000 };
     case 'cooldown':
       return { tone: 'plain', icon: 'info', name, text: `${kind.already} ${at}`, hold: 2500 };
     case 'nobody':
-      return { tone: 'plain', icon: 'face', name: 'Not recognised', text: 'Come closer and look into the camera. Not enrolled yet? Ask an admin.', hold: 2500 };
+      // The detail says what helps a person who is enrolled, such as one with a look-alike.
+      return answer.detail
+        ? { tone: 'warn', icon: 'face', name: 'Not recognized', text: sentence(answer.detail), hold: 4000 }
+        : { tone: 'plain', icon: 'face', name: 'Not recognized', text: 'Come closer and look into the camera. Not enrolled yet? Ask an admin.', hold: 2500 };
     case 'poor_quality':
       return { tone: 'warn', icon: 'face', text: sentence(answer.detail ?? 'look into the camera from the front'), hold: 2500 };
     case 'attack':
@@ -44,30 +48,30 @@ export function cardFor(answer, asked) {
 }
 
 /**
- * What became of saved pictures, in a sentence; `null` when there is nothing to tell.
+ * Returns a sentence about the result of saved pictures, or `null` if there is none.
  * @param {import('./delivery.js').Answer[]} answers
  */
 export function becameOf(answers) {
   const punched = answers.filter(({ outcome }) => outcome === 'punched').length;
-  const told = answers.filter(({ outcome }) => outcome === 'stayed' || outcome === 'cooldown').map(notNeeded);
-  const unknown = answers.length - punched - told.length;
+  const notNeeded = answers.filter(({ outcome }) => outcome === 'stayed' || outcome === 'cooldown').map(whyNotNeeded);
+  const unknown = answers.length - punched - notNeeded.length;
   const parts = [
     punched > 0 && `${punched} punched`,
-    ...new Set(told),
-    unknown > 0 && `${unknown} without a face that is known`,
+    ...new Set(notNeeded),
+    unknown > 0 && `${unknown} not recognized`,
   ].filter(Boolean);
   return parts.length === 0 ? null : `Saved pictures: ${parts.join(' · ')}`;
 }
 
 /** @param {import('./delivery.js').Answer} answer */
-function notNeeded({ punch }) {
-  const { already } = KINDS[/** @type {keyof KINDS} */ (punch?.kind)] ?? KINDS.in;
+function whyNotNeeded({ punch }) {
+  const { already } = KINDS[punch?.kind ?? ''] ?? KINDS.in;
   const since = punch?.at ? `${punch.name ? `${punch.name} ` : ''}${already.toLowerCase()} ${clockTime(punch.at)}` : 'already there';
   return `not needed: ${since}`;
 }
 
 /**
- * Shows a card for as long as it says.
+ * Shows a card for its `hold` time.
  * @param {Card} card
  */
 export async function showCard(card) {
@@ -89,7 +93,7 @@ export function prompt(text) {
   if (byId('prompt').textContent !== text) byId('prompt').textContent = text;
 }
 
-/** @param {boolean} on the kiosk is looking at somebody */
+/** @param {boolean} on whether the kiosk is analyzing a face */
 export function looking(on) {
   byId('kiosk').toggleAttribute('data-looking', on);
 }

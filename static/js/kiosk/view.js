@@ -1,24 +1,24 @@
-// What the picture alone tells: whether something moved, whether it differs from the scene without anybody in it, and
-// since when nobody can have come or left. Browsers find no faces themselves.
+// Analyzes pictures without finding faces, which browsers cannot do: whether something moved, whether the picture
+// differs from the empty scene, and since when nobody can have come or left.
 
-/** The size that pictures are compared at. */
+/** The size at which pictures are compared. */
 export const WIDTH = 48;
 export const HEIGHT = 36;
-/** A pixel counts as changed from this difference of luma on (0..255); sensor noise stays below it. */
+/** A pixel has changed if its luma differs by more than this (0..255); sensor noise stays below. */
 const CHANGED = 18;
-/** The share of changed pixels from which a picture is another one. */
+/** A picture has changed if more than this share of its pixels has. */
 const MOTION = 0.015;
-/** The share from which it may well show somebody else; who only fidgets changes less. */
+/** Above this share the picture can show another person; a person who fidgets changes less. */
 const SOMEBODY_ELSE = 0.1;
-/** Somebody has left when the empty scene was in view for this long. */
+/** A person has left once the empty scene was in view for this long. */
 const EMPTY_MS = 1500;
-/** Nobody stands that still for so long: what rests is the scene, in another light perhaps. */
+/** Nobody stands still for this long: an unmoving picture is the scene, possibly in other light. */
 const REST_MS = 120_000;
 
 /** @typedef {Uint8ClampedArray} Picture luma, row by row */
 
 /**
- * The share of pixels that changed.
+ * Returns the share of pixels that changed.
  * @param {Picture} one
  * @param {Picture} other
  */
@@ -37,18 +37,18 @@ export class View {
   picture = null;
   /** Whether something moved between the last two pictures. */
   moved = false;
-  /** Whether the picture differs from the empty scene; `null` while that is not known. @type {boolean | null} */
+  /** Whether the picture differs from the empty scene; `null` while the scene is not known. @type {boolean | null} */
   occupied = null;
-  /** Something moved that was not yet looked into. */
+  /** Whether motion still has to be checked. */
   curious = false;
-  /** When somebody last may have come or left: whoever was recognised since is still there. */
+  /** When a person last can have come or left: a person recognized since then is still present. */
   visit = 0;
-  /** The scene without anybody. @type {Picture | null} */
+  /** The empty scene. @type {Picture | null} */
   #empty = null;
   #movedAt = 0;
   /** Since when the empty scene is in view again. @type {number | null} */
   #emptySince = null;
-  /** What was in view when somebody was last dealt with. @type {{picture: Picture, visit: number} | null} */
+  /** The view when a person last got an answer or was saved. @type {{picture: Picture, visit: number} | null} */
   #dealt = null;
 
   /**
@@ -61,7 +61,7 @@ export class View {
     if (!this.picture) this.visit = now;
     if (!this.picture || this.moved) this.#movedAt = now;
     this.picture = picture;
-    // What rested is the scene, or somebody who did not stir: they are still there.
+    // An unmoving picture is the scene, or a person who does not move: so the visit does not end.
     if (now - this.#movedAt >= REST_MS) this.#take(picture);
     if (!this.#empty) {
       if (this.moved) this.broken(now);
@@ -83,7 +83,7 @@ export class View {
   }
 
   /**
-   * Somebody may have come or left.
+   * Records that a person can have come or left.
    * @param {number} now
    */
   broken(now) {
@@ -91,7 +91,7 @@ export class View {
   }
 
   /**
-   * Learns the scene without anybody.
+   * Learns the empty scene.
    * @param {Picture} picture
    * @param {number} now
    */
@@ -108,14 +108,14 @@ export class View {
   }
 
   /**
-   * Whoever is in a picture has their answer, or was saved.
+   * Records that the person in a picture has an answer or was saved.
    * @param {Picture} picture
    */
   dealtWith(picture) {
     this.#dealt = { picture, visit: this.visit };
   }
 
-  /** Whether there may be somebody in view who was not dealt with. */
+  /** Whether a new person can be in view, without an answer yet. */
   get somebodyNew() {
     if (this.occupied === false || !this.picture) return false;
     const dealt = this.#dealt;

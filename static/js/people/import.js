@@ -1,5 +1,5 @@
-// Importing people from a list: sends it, follows the job, and tells which rows were refused. The job
-// is the server's: closing the dialog or the page loses nothing, whoever opens it next sees the newest.
+// Imports people from a list: sends it, follows the job, and shows which rows were refused. The job runs on the
+// server: closing the dialog or the page loses nothing, and the next visitor sees the newest import.
 
 import { Problem, explain, get, remove, request } from '../api.js';
 import { closable } from '../ui/dialog.js';
@@ -8,26 +8,25 @@ import { busy, clearErrors, onSubmit, sentence, showProblem } from '../ui/form.j
 import { toast } from '../ui/toast.js';
 
 /**
- * @typedef {{id: string, kind: string, state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled', done: number, total: number,
- *   error: string | null, finished_at: string | null,
- *   result: null | {added: number, there: number, inactive: number, refused: number, refusals: {line: number, reason: string}[]}}} Job
+ * @typedef {ApiSchema<'JobView'>} Job
+ * @typedef {{added?: number, there?: number, inactive?: number, refused?: number, refusals?: {line: number, reason: string}[]}} Result
  */
 
 const ASKED_EVERY_MS = 400;
-/** So long an import that has ended is told of again. */
+/** An import that ended is shown again for this long. */
 const TOLD_FOR_MS = 3_600_000;
 
-const dialog = /** @type {HTMLDialogElement} */ (closable(byId('import-dialog')));
+const dialog = closable(byId('import-dialog'));
 const form = byId('import-form');
 const place = byId('import-state');
 const stop = byId('import-stop');
 const send = byId('import-send');
 
-/** The one that is followed. @type {string | null} */
+/** The ID of the job that the dialog follows. @type {string | null} */
 let followed = null;
 
 /**
- * Lets the button import a list; `imported` is called when a job has ended.
+ * Connects the button to the import dialog. Calls `imported` when a job has ended.
  * @param {() => Promise<void>} imported
  */
 export function mountImport(imported) {
@@ -44,7 +43,7 @@ export function mountImport(imported) {
 
   onSubmit(form, async () => {
     place.replaceChildren();
-    const [list] = byId('import-file').files;
+    const list = byId('import-file').files?.[0];
     const job = await request('POST', '/api/imports', { body: list, headers: { 'Content-Type': 'text/csv' } });
     form.reset();
     await follow(job, imported);
@@ -55,14 +54,14 @@ export function mountImport(imported) {
       try {
         if (followed) await remove(jobPath(followed));
       } catch (error) {
-        // Whatever has ended meanwhile is told of in a moment.
+        // If the job has just ended, its result follows in a moment.
         if (!(error instanceof Problem && error.status === 409)) showProblem(form, error);
       }
     }),
   );
 
   dialog.addEventListener('close', () => {
-    // A job under way goes on, and says so when it has ended.
+    // A running job continues and reports its end.
     clearErrors(form);
     if (followed) return;
     form.reset();
@@ -70,15 +69,18 @@ export function mountImport(imported) {
   });
 }
 
-/** @param {string} id */
+/**
+ * @param {string} id
+ * @returns {`/api/jobs/${string}`}
+ */
 function jobPath(id) {
   return `/api/jobs/${encodeURIComponent(id)}`;
 }
 
-/** The newest import that runs, or has ended not long ago. */
+/** Returns the newest import that runs or ended recently. */
 async function newest() {
   const { items } = await get('/api/jobs', { query: { limit: '50' } });
-  const [job] = items.filter((/** @type {Job} */ { kind }) => kind === 'import');
+  const [job] = items.filter(({ kind }) => kind === 'import');
   const old = job?.finished_at && Date.now() - Date.parse(job.finished_at) > TOLD_FOR_MS;
   return job && !old ? job : null;
 }
@@ -89,7 +91,7 @@ function ended({ state }) {
 }
 
 /**
- * Shows how far a job is until it has ended, then what came of it.
+ * Shows the progress of a job until it ends, then its result.
  * @param {Job} job
  * @param {() => Promise<void>} imported
  */
@@ -110,7 +112,7 @@ async function follow(job, imported) {
   if (dialog.open) tell(job);
   else {
     place.replaceChildren();
-    toast(job.state === 'done' ? `The import has ended: ${counts(job)}` : `The import was not finished: ${counts(job)}`);
+    toast(job.state === 'done' ? `Import finished: ${counts(job)}` : `Import not finished: ${counts(job)}`);
   }
 }
 
@@ -125,15 +127,15 @@ async function awaited(job) {
   let away = '';
   while (!ended(job)) {
     bar.setAttribute('value', String(job.done));
-    // What failed in an attempt before is no news while another one is under way.
-    const waits = away || (job.state === 'queued' && job.error ? `${job.error}; it goes on by itself` : '');
+    // The error of an earlier attempt does not matter while another attempt runs.
+    const waits = away || (job.state === 'queued' && job.error ? `${job.error}; Rollcall retries automatically` : '');
     words.textContent = [`${job.done} of ${plural(job.total, 'row')}`, waits && sentence(waits)].filter(Boolean).join('. ');
     await new Promise((resolve) => setTimeout(resolve, ASKED_EVERY_MS));
     try {
       job = await get(jobPath(job.id));
       away = '';
     } catch (error) {
-      // A server that is away for a moment, or starts again, does not lose the job; one that refuses does.
+      // A server that is briefly unavailable or restarts keeps the job; one that refuses has lost it.
       if (error instanceof Problem && error.status < 500 && error.status !== 429) throw error;
       away = explain(error);
     }
@@ -141,13 +143,22 @@ async function awaited(job) {
   return job;
 }
 
+/**
+ * Returns the result of an import so far.
+ * @param {Job} job
+ * @returns {Result}
+ */
+function resultOf(job) {
+  return /** @type {Result | null | undefined} */ (job.result) ?? {};
+}
+
 /** @param {Job} job */
-function counts({ result }) {
-  const { added = 0, there = 0, inactive = 0, refused = 0 } = result ?? {};
+function counts(job) {
+  const { added = 0, there = 0, inactive = 0, refused = 0 } = resultOf(job);
   return [
     `${added} added`,
-    there > 0 && `${there} here already`,
-    inactive > 0 && `${inactive} here, but inactive`,
+    there > 0 && `${there} already here`,
+    inactive > 0 && `${inactive} already here but inactive`,
     refused > 0 && `${refused} refused`,
   ]
     .filter(Boolean)
@@ -156,13 +167,13 @@ function counts({ result }) {
 
 /** @param {Job} job */
 function tell(job) {
-  const { refused = 0, refusals = [] } = job.result ?? {};
+  const { refused = 0, refusals = [] } = resultOf(job);
   const rows = refusals.map(({ line, reason }) => el('li', { text: `Line ${line}: ${reason}` }));
   const more = refused - refusals.length;
   if (more > 0) rows.push(el('li', { text: `and ${plural(more, 'row')} more` }));
   let [kind, words] = [refused > 0 ? 'warn' : 'good', counts(job)];
-  if (job.state === 'failed') [kind, words] = ['bad', `${job.error}. ${words} until then; send the list again`];
-  if (job.state === 'cancelled') [kind, words] = ['warn', `The import was stopped: ${words} until then`];
+  if (job.state === 'failed') [kind, words] = ['bad', `${job.error}. ${words} before that; send the list again`];
+  if (job.state === 'cancelled') [kind, words] = ['warn', `The import was stopped: ${words} before that`];
   place.replaceChildren(
     notice(
       kind,

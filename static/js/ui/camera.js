@@ -1,4 +1,4 @@
-// The camera of this device: opening it, grabbing frames, and saying in words why it does not work.
+// The camera of this device: opens it, grabs frames, and explains why it does not work.
 
 /** A camera that cannot be used; `message` says what to do about it. */
 export class CameraError extends Error {
@@ -21,12 +21,12 @@ export class CameraError extends Error {
 export async function openCamera(video) {
   if (!window.isSecureContext) {
     throw new CameraError(
-      'This address gives no camera',
-      'Browsers give a camera only to pages over https, and to localhost. Open this page through https, or on the server itself as http://localhost.',
+      'No camera at this address',
+      'Browsers allow the camera only on https pages and on localhost. Open this page over https, or on the server itself as http://localhost.',
     );
   }
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new CameraError('No camera in this browser', 'This browser gives pages no camera. Use a current Chrome, Edge, Firefox or Safari.');
+    throw new CameraError('No camera in this browser', 'This browser does not let pages use a camera. Use a current Chrome, Edge, Firefox or Safari.');
   }
   try {
     const stream = await navigator.mediaDevices.getUserMedia({
@@ -47,7 +47,7 @@ function inWords(error) {
     case 'NotAllowedError':
       return new CameraError(
         'The camera is not allowed',
-        'This page was refused the camera. Allow it at the camera sign in the address bar or in the settings for this site, then try again.',
+        'The browser blocks the camera for this page. Allow it with the camera icon in the address bar or in the site settings, then try again.',
       );
     case 'NotFoundError':
     case 'OverconstrainedError':
@@ -61,17 +61,17 @@ function inWords(error) {
 }
 
 /**
- * Ends a stream, so that the camera's light goes out.
+ * Ends a stream, so that the camera's light turns off.
  * @param {MediaStream | null | undefined} stream
  */
 export function closeCamera(stream) {
-  stream?.getTracks().forEach((track) => track.stop());
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 /**
- * The frame that the video shows now, as a JPEG, not mirrored.
+ * Returns the current frame of the video as a JPEG, not mirrored.
  * @param {HTMLVideoElement} video
- * @param {number} maxSide the longer side at most, pixels
+ * @param {number} maxSide greatest length of the longer side, pixels
  * @param {number} quality 0..1
  * @returns {Promise<Blob>}
  */
@@ -80,7 +80,7 @@ export function grabFrame(video, maxSide, quality) {
 }
 
 /**
- * Draws a picture at most `maxSide` pixels long and packs it as a JPEG.
+ * Draws a picture whose longer side has at most `maxSide` pixels and encodes it as a JPEG.
  * @param {CanvasImageSource} source
  * @param {number} width
  * @param {number} height
@@ -95,6 +95,6 @@ export function toJpeg(source, width, height, maxSide, quality) {
   canvas.height = Math.round(height * scale);
   canvas.getContext('2d')?.drawImage(source, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve, reject) => {
-    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the frame could not be packed'))), 'image/jpeg', quality);
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('could not encode the frame'))), 'image/jpeg', quality);
   });
 }

@@ -1,7 +1,7 @@
-// Copying text, also where the browser gives pages no clipboard (plain http on another host).
+// Copies text, even where the browser gives pages no clipboard (plain http on another host).
 
 /**
- * Copies what an input holds; false when the browser does not let us, and then the text is left selected.
+ * Copies the text of an input. If the browser refuses, returns false and leaves the text selected.
  * @param {HTMLInputElement} input
  * @returns {Promise<boolean>}
  */

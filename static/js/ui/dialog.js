@@ -1,4 +1,4 @@
-// Dialogs on the browser's own `<dialog>`, which keeps the focus inside and gives it back afterwards.
+// Dialogs on the browser's own `<dialog>`, which keeps the focus inside and returns it afterwards.
 
 import { el, icon } from './dom.js';
 
@@ -15,29 +15,27 @@ export function closable(dialog) {
 }
 
 /**
- * Asks before something that cannot be undone.
+ * Asks for confirmation before an action that cannot be undone.
  * @param {{title: string, text: string, action: string, cancel?: string}} question
  * @returns {Promise<boolean>}
  */
 export function ask({ title, text, action, cancel = 'Cancel' }) {
   return new Promise((resolve) => {
-    const dialog = /** @type {HTMLDialogElement} */ (
+    const dialog = el(
+      'dialog',
+      { 'aria-labelledby': 'ask-title', 'aria-describedby': 'ask-text' },
+      el('div', { class: 'dialog-head' }, el('h2', { id: 'ask-title', text: title }), closeButton()),
       el(
-        'dialog',
-        { 'aria-labelledby': 'ask-title', 'aria-describedby': 'ask-text' },
-        el('div', { class: 'dialog-head' }, el('h2', { id: 'ask-title', text: title }), closeButton()),
+        'div',
+        { class: 'dialog-body' },
+        el('p', { id: 'ask-text', class: 'soft', text }),
         el(
           'div',
-          { class: 'dialog-body' },
-          el('p', { id: 'ask-text', class: 'soft', text }),
-          el(
-            'div',
-            { class: 'actions end' },
-            el('button', { class: 'button', type: 'button', autofocus: true, 'data-close': true, text: cancel }),
-            el('button', { class: 'button danger', type: 'button', onclick: () => dialog.close('yes'), text: action }),
-          ),
+          { class: 'actions end' },
+          el('button', { class: 'button', type: 'button', autofocus: true, 'data-close': true, text: cancel }),
+          el('button', { class: 'button danger', type: 'button', onclick: () => dialog.close('yes'), text: action }),
         ),
-      )
+      ),
     );
     dialog.addEventListener('close', () => {
       dialog.remove();
@@ -48,7 +46,7 @@ export function ask({ title, text, action, cancel = 'Cancel' }) {
   });
 }
 
-/** The cross in the corner of a dialog. */
+/** Returns the close button for the corner of a dialog. */
 export function closeButton() {
   return el('button', { class: 'button plain', type: 'button', 'data-close': true, 'aria-label': 'Close' }, icon('close'));
 }

@@ -1,14 +1,17 @@
-// Small helpers to build and change the page. Text from data goes in as text, never as markup.
+// Small helpers to build and change the page. Data becomes text, never markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+/** @typedef {Node | string | null | undefined | false} Child a child of an element, or none */
+
 /**
- * Makes an element. `props` are attributes, but for `class`, `text`, `dataset` and listeners
- * (`onclick: fn`); `true` makes a bare attribute; `false`, `null` and `undefined` leave it out.
- * @param {string} tag
+ * Creates an element. `props` are attributes, except `class`, `text`, `dataset` and listeners (`onclick: fn`);
+ * `true` sets an attribute without a value; `false`, `null` and `undefined` omit it.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
  * @param {Record<string, unknown>} [props]
- * @param {...(Node | string | null | undefined | false)} children
- * @returns {HTMLElement}
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -20,12 +23,12 @@ export function el(tag, props = {}, ...children) {
     else if (key.startsWith('on')) node.addEventListener(key.slice(2), /** @type {EventListener} */ (value));
     else node.setAttribute(key, value === true ? '' : String(value));
   }
-  node.append(...children.filter((child) => child || child === ''));
+  node.append(...children.filter((child) => child != null && child !== false));
   return node;
 }
 
 /**
- * An icon of `img/icons.svg`, decorative.
+ * Creates a decorative icon from `img/icons.svg`.
  * @param {string} name
  * @returns {SVGElement}
  */
@@ -40,18 +43,19 @@ export function icon(name) {
 }
 
 /**
- * The element with this id, which the page's own HTML is known to hold.
- * @param {string} id
- * @returns {any}
+ * Returns the element with this ID, which must be in the page's HTML.
+ * @template {keyof PageElements} Id
+ * @param {Id} id
+ * @returns {PageElements[Id]}
  */
 export function byId(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`no element #${id} on this page`);
-  return found;
+  return /** @type {PageElements[Id]} */ (found);
 }
 
 /**
- * Up to two letters for somebody's name.
+ * Returns up to two letters for a person's name.
  * @param {string} name
  */
 export function initials(name) {
@@ -61,7 +65,7 @@ export function initials(name) {
 }
 
 /**
- * A round with somebody's initials.
+ * Creates a circle with a person's initials.
  * @param {string} name
  */
 export function avatar(name) {
@@ -69,17 +73,17 @@ export function avatar(name) {
 }
 
 /**
- * A notice: `kind` is `info`, `good`, `warn` or `bad`.
+ * Creates a notice; `kind` is `info`, `good`, `warn` or `bad`.
  * @param {string} kind
- * @param {...(Node | string | null)} content
+ * @param {...Child} content
  */
 export function notice(kind, ...content) {
-  const name = { good: 'check', warn: 'alert', bad: 'alert' }[kind] ?? 'info';
+  const name = kind === 'good' ? 'check' : kind === 'warn' || kind === 'bad' ? 'alert' : 'info';
   return el('div', { class: `notice ${kind}`, role: kind === 'bad' ? 'alert' : 'status' }, icon(name), el('div', {}, ...content));
 }
 
 /**
- * "1 photo", "3 photos".
+ * Returns "1 photo" or "3 photos".
  * @param {number} count
  * @param {string} one
  * @param {string} [many]

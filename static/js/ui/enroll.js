@@ -1,5 +1,5 @@
-// `<rollcall-enroll>`: photos of one person, from the camera or from files, sent with their consent;
-// each photo's verdict stands beside it. Fires `enrolled` when templates were made.
+// `<rollcall-enroll>`: takes photos of one person from the camera or from files, sends them with the consent, and
+// shows a verdict beside each photo. Fires `enrolled` when templates were created.
 
 import { Problem, explain, get, request } from '../api.js';
 import { CameraError, closeCamera, grabFrame, openCamera, toJpeg } from './camera.js';
@@ -7,26 +7,27 @@ import { ask } from './dialog.js';
 import { el, icon, notice, plural } from './dom.js';
 import { busy, sentence } from './form.js';
 
-/** The server takes this many photos in one enrollment. */
+/** The server accepts this many photos in one enrollment. */
 const MOST_PHOTOS = 10;
-/** Longer sides of a captured photo and of a file made smaller, pixels; a face fills enough of either. */
+/** Longer sides of a captured photo and of a reduced file, pixels; a face fills enough of either. */
 const CAPTURE_SIDE = 1280;
 const FILE_SIDE = 2048;
-/** Files above this many bytes are made smaller before they are sent. */
+/** Larger files, in bytes, and larger images, in pixels, are reduced before they are sent. */
 const LARGE_FILE = 3_000_000;
+const LARGE_IMAGE = 16_000_000;
 const JPEG_QUALITY = 0.92;
 
-/** Different photos make a better template than the same one again, hence the turns. */
+/** Different photos make a better template than equal ones, hence the poses. */
 const POSES = [
   'Look straight into the camera',
   'Turn your head a little to the left',
   'Turn your head a little to the right',
 ];
-/** Fewer different photos than this are worth a word. */
+/** With fewer photos than this, a hint asks for more. */
 const GOOD_COUNT = 3;
 const EXTRA_POSE = 'One more, if you like: with another expression';
 
-/** What the server says to somebody before a camera, for a photo. @type {Record<string, string>} */
+/** Replaces server messages meant for a person in front of a camera. @type {Record<string, string>} */
 const IN_A_PHOTO = { no_face: 'no face found: choose a photo with the face from the front, large enough' };
 
 /**
@@ -34,37 +35,25 @@ const IN_A_PHOTO = { no_face: 'no face found: choose a photo with the face from 
  * @property {Blob} blob
  * @property {string} name
  * @property {HTMLElement} node
- * @property {boolean} refused the server could not use it
+ * @property {boolean} refused whether the server refused it
  */
 
 class RollcallEnroll extends HTMLElement {
-  /** @type {{id: string, name: string, enrolled: boolean}} */
-  person;
-  /** Whether this account may enroll a face that another person has too. */
+  /** The person to enroll. */
+  person = { id: '', name: '' };
+  /** Whether this account can enroll a face that another person already has. */
   mayOverride = false;
   /** @type {Shot[]} */
   #shots = [];
   /** @type {MediaStream | null} */
   #stream = null;
   #captured = 0;
-  /** The photos in the tray have been judged; the next ones begin a new tray. */
+  /** Whether the photos in the tray have verdicts; the next photo then starts a new tray. */
   #judged = false;
 
-  connectedCallback() {
-    this.#build();
-    this.#update();
-    this.#askConsentText();
-  }
-
-  disconnectedCallback() {
-    this.#stopCamera();
-    this.#clearTray();
-  }
-
-  #build() {
-    this.picker = /** @type {HTMLInputElement} */ (
-      el('input', { type: 'file', accept: 'image/jpeg,image/png,image/webp', multiple: true, class: 'visually-hidden', tabindex: '-1', 'aria-label': 'Photos' })
-    );
+  constructor() {
+    super();
+    this.picker = el('input', { type: 'file', accept: 'image/jpeg,image/png,image/webp', multiple: true, class: 'visually-hidden', tabindex: '-1', 'aria-label': 'Photos' });
     this.picker.addEventListener('change', () => {
       this.#addFiles([...(this.picker.files ?? [])]);
       this.picker.value = '';
@@ -74,10 +63,10 @@ class RollcallEnroll extends HTMLElement {
     this.sources = el('div', { class: 'sources' }, this.cameraSource, this.fileSource, this.picker);
     this.#acceptDrops(this.fileSource);
 
-    this.video = /** @type {HTMLVideoElement} */ (el('video', { muted: true, playsinline: true, 'aria-label': 'What the camera sees, mirrored' }));
+    this.video = el('video', { muted: true, playsinline: true, 'aria-label': 'What the camera sees, mirrored' });
     this.video.muted = true;
     this.coach = el('p', { class: 'coach', role: 'status' });
-    this.shutter = /** @type {HTMLButtonElement} */ (el('button', { class: 'button primary', type: 'button', onclick: () => this.#capture() }, icon('camera'), 'Take the photo'));
+    this.shutter = el('button', { class: 'button primary', type: 'button', onclick: () => this.#capture() }, icon('camera'), 'Take the photo');
     this.studio = el(
       'div',
       { class: 'section', hidden: true },
@@ -87,30 +76,28 @@ class RollcallEnroll extends HTMLElement {
 
     this.message = el('div', {});
     this.tray = el('ul', { class: 'tray', 'aria-label': 'Photos' });
-    this.consent = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', name: 'consent', disabled: true }));
+    this.consent = el('input', { type: 'checkbox', name: 'consent', disabled: true });
+    this.agreement = el('strong');
     this.consentText = el('span', { class: 'consent-text' });
     this.consent.addEventListener('change', () => this.#update());
-    this.button = /** @type {HTMLButtonElement} */ (el('button', { class: 'button primary', type: 'button', onclick: () => this.#send(false) }, 'Enroll'));
-    this.hint = el('p', { class: 'hint', text: 'Three to five photos that differ are best.' });
-    this.finish = el('div', { class: 'section' }, this.hint, this.#consentBox(), el('div', { class: 'actions' }, this.button));
+    this.button = el('button', { class: 'button primary', type: 'button', onclick: () => this.#send(false) }, 'Enroll');
+    this.hint = el('p', { class: 'hint', text: 'Three to five different photos work best.' });
+    this.finish = el('div', { class: 'section' }, this.hint, el('label', { class: 'check consent' }, this.consent, el('span', {}, this.agreement, this.consentText)), el('div', { class: 'actions' }, this.button));
+  }
+
+  connectedCallback() {
+    this.agreement.textContent = `${this.person.name} agrees`;
     this.replaceChildren(this.sources, this.studio, this.message, this.tray, this.finish);
+    this.#update();
+    this.#askConsentText();
   }
 
-  #consentBox() {
-    return el(
-      'label',
-      { class: 'check consent' },
-      this.consent,
-      el(
-        'span',
-        {},
-        el('strong', { text: `${this.person.name} agrees` }),
-        this.consentText,
-      ),
-    );
+  disconnectedCallback() {
+    this.#stopCamera();
+    this.#clearTray();
   }
 
-  /** Shows what is agreed to, which the server alone knows; until then nobody can agree. */
+  /** Loads the consent text from the server; until then the checkbox is disabled. */
   async #askConsentText() {
     try {
       const { text, version } = await get('/api/consent');
@@ -123,7 +110,7 @@ class RollcallEnroll extends HTMLElement {
     this.#update();
   }
 
-  /** What is worth sending. */
+  /** The photos to send. */
   get #usable() {
     return this.#shots.filter((shot) => !shot.refused);
   }
@@ -171,7 +158,7 @@ class RollcallEnroll extends HTMLElement {
     this.#captured = 0;
     try {
       this.#stream = await openCamera(this.video);
-      // The sheet may have been closed while the browser was asking.
+      // The user may have closed the sheet while the browser asked for permission.
       if (!this.isConnected) return this.#stopCamera();
       this.#update();
       this.shutter.focus();
@@ -207,15 +194,15 @@ class RollcallEnroll extends HTMLElement {
   #add(blob, name) {
     if (this.#judged) this.#clearTray();
     if (this.#shots.length >= MOST_PHOTOS) {
-      this.message.replaceChildren(notice('warn', `${MOST_PHOTOS} photos are enough: take one out to add another.`));
+      this.message.replaceChildren(notice('warn', `${MOST_PHOTOS} photos are enough: remove one to add another.`));
       return false;
     }
-    const thumbnail = /** @type {HTMLImageElement} */ (el('img', { src: URL.createObjectURL(blob), alt: '', width: 72, height: 72 }));
+    const thumbnail = el('img', { src: URL.createObjectURL(blob), alt: '', width: 72, height: 72 });
     thumbnail.addEventListener('error', () => {
       URL.revokeObjectURL(thumbnail.src);
       thumbnail.replaceWith(el('span', { class: 'shot-unreadable' }, icon('image')));
     });
-    const drop = el('button', { class: 'button plain', type: 'button', 'aria-label': `Take out ${name}` }, icon('close'));
+    const drop = el('button', { class: 'button plain', type: 'button', 'aria-label': `Remove ${name}` }, icon('close'));
     const node = el(
       'li',
       { class: 'shot' },
@@ -239,12 +226,12 @@ class RollcallEnroll extends HTMLElement {
     this.#shots.forEach(discard);
     this.#shots = [];
     this.#judged = false;
-    this.message?.replaceChildren();
+    this.message.replaceChildren();
   }
 
   /* Sending */
 
-  /** @param {boolean} override the face may belong to somebody else too */
+  /** @param {boolean} override whether the face may also belong to another person */
   async #send(override) {
     this.message.replaceChildren();
     const body = new FormData();
@@ -264,7 +251,7 @@ class RollcallEnroll extends HTMLElement {
   }
 
   /**
-   * @param {{photos: any[], templates: number}} answer
+   * @param {ApiSchema<'EnrollmentView'>} answer
    * @param {Shot[]} sent
    */
   #enrolled({ photos, templates }, sent) {
@@ -274,7 +261,7 @@ class RollcallEnroll extends HTMLElement {
     this.#stopCamera();
     const used = photos.filter((photo) => photo.accepted).length;
     this.message.replaceChildren(
-      notice('good', `${this.person.name} is enrolled: ${used} of ${plural(photos.length, 'photo')} used, ${plural(templates, 'template')} in all.`),
+      notice('good', `${this.person.name} is enrolled: ${used} of ${plural(photos.length, 'photo')} used, ${plural(templates, 'template')} in total.`),
     );
     this.dispatchEvent(new CustomEvent('enrolled', { bubbles: true }));
   }
@@ -285,7 +272,7 @@ class RollcallEnroll extends HTMLElement {
    */
   #refused(error, sent) {
     if (error instanceof Problem && Array.isArray(error.body.photos)) this.#judge(error.body.photos, sent);
-    if (error instanceof Problem && error.code === 'duplicate_person') return this.#duplicate(error.body.other);
+    if (error instanceof Problem && error.code === 'duplicate_person' && error.body.other) return this.#duplicate(error.body.other);
     this.message.replaceChildren(notice('bad', sentence(explain(error))));
   }
 
@@ -294,27 +281,27 @@ class RollcallEnroll extends HTMLElement {
     const words = el(
       'p',
       {},
-      'This face belongs to somebody else already: ',
+      'This face already belongs to another person: ',
       el('a', { href: `#${other.id}`, text: `${other.name} (${other.code})` }),
       '. Check whose photos these are.',
     );
-    const anyway = el('button', { class: 'button danger', type: 'button', text: 'Enroll all the same', onclick: () => this.#override(other) });
+    const anyway = el('button', { class: 'button danger', type: 'button', text: 'Enroll anyway', onclick: () => this.#override(other) });
     this.message.replaceChildren(notice('bad', words, this.mayOverride ? el('div', { class: 'actions' }, anyway) : null));
   }
 
   /** @param {{name: string}} other */
   async #override(other) {
     const sure = await ask({
-      title: 'Enroll all the same?',
-      text: `The photos look like ${other.name}. If that is the same person, kiosks may take one for the other. This decision is kept in the audit trail.`,
-      action: 'Enroll all the same',
+      title: 'Enroll anyway?',
+      text: `The photos look like ${other.name}. If you enroll them, kiosks can confuse the two people. The audit trail records this decision.`,
+      action: 'Enroll anyway',
     });
     if (sure) await this.#send(true);
   }
 
   /**
    * Shows each photo's verdict beside it.
-   * @param {{index: number, accepted: boolean, reason?: string, detail?: string}[]} verdicts
+   * @param {ApiSchema<'PhotoView'>[]} verdicts
    * @param {Shot[]} sent
    */
   #judge(verdicts, sent) {
@@ -332,15 +319,13 @@ class RollcallEnroll extends HTMLElement {
 }
 
 /**
- * @param {string} name of the icon
+ * @param {string} name the icon's name
  * @param {string} title
  * @param {string} note
  * @param {() => void} press
  */
 function source(name, title, note, press) {
-  return /** @type {HTMLButtonElement} */ (
-    el('button', { class: 'source', type: 'button', onclick: press }, icon(name), el('strong', { text: title }), el('span', { class: 'hint', text: note }))
-  );
+  return el('button', { class: 'source', type: 'button', onclick: press }, icon(name), el('strong', { text: title }), el('span', { class: 'hint', text: note }));
 }
 
 /** @param {Shot} shot */
@@ -351,14 +336,17 @@ function discard({ node }) {
 }
 
 /**
- * A large photo made smaller; anything the browser cannot read goes to the server as it is, which says why not.
+ * Reduces a large photo. If the browser cannot read a file, the server gets it unchanged and says what is wrong.
  * @param {File} file
  * @returns {Promise<Blob>}
  */
 async function smaller(file) {
-  if (file.size <= LARGE_FILE) return file;
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
+    if (file.size <= LARGE_FILE && bitmap.width * bitmap.height <= LARGE_IMAGE) {
+      bitmap.close();
+      return file;
+    }
     return await toJpeg(bitmap, bitmap.width, bitmap.height, FILE_SIDE, JPEG_QUALITY);
   } catch {
     return file;
@@ -366,7 +354,7 @@ async function smaller(file) {
 }
 
 /**
- * Names of files never leave the browser: they may say more than the photo.
+ * Returns a neutral file name: the original can reveal more than the photo, so it never leaves the browser.
  * @param {string} name
  */
 function fileName(name) {

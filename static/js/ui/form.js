@@ -1,14 +1,13 @@
-// Forms: sending them once, and showing what the server says beside the field it is about.
+// Forms: sends each form once, and shows server errors beside their fields.
 
 import { Problem, explain } from '../api.js';
 import { el, notice } from './dom.js';
 
-/** Problems about one field that do not name it. @type {Record<string, string>} */
-const FIELD_OF_CODE = { code_taken: 'code', bad_setup_token: 'token' };
+/** Fields of problems that do not name their field. @type {Record<string, string>} */
+const FIELD_OF_CODE = { code_taken: 'code', name_taken: 'name', bad_setup_token: 'token' };
 
 /**
- * Runs `send` when the form is submitted; while it runs the submit button is busy, and a problem
- * is shown in the form.
+ * Runs `send` when the form is submitted. The submit button is busy meanwhile, and the form shows a problem.
  * @param {HTMLFormElement} form
  * @param {(data: Record<string, string>) => Promise<void>} send
  */
@@ -31,7 +30,7 @@ export function onSubmit(form, send) {
 }
 
 /**
- * Keeps a button from being pressed twice while `work` runs.
+ * Disables a button while `work` runs.
  * @template T
  * @param {HTMLButtonElement} button
  * @param {() => Promise<T>} work
@@ -49,15 +48,15 @@ export async function busy(button, work) {
 }
 
 /**
- * Takes away what an earlier attempt said.
+ * Removes the errors of an earlier attempt.
  * @param {HTMLFormElement} form
  */
 export function clearErrors(form) {
-  form.querySelectorAll('.field-error, .form-error').forEach((node) => node.remove());
-  form.querySelectorAll('[aria-invalid]').forEach((input) => {
+  for (const node of form.querySelectorAll('.field-error, .form-error')) node.remove();
+  for (const input of form.querySelectorAll('[aria-invalid]')) {
     input.removeAttribute('aria-invalid');
     restoreDescription(input);
-  });
+  }
 }
 
 /**
@@ -119,7 +118,7 @@ function focusFirst(form) {
 }
 
 /**
- * The server's words are lowercase and unpunctuated; on a page they begin with a capital.
+ * Capitalizes a server message, which is lowercase and unpunctuated.
  * @param {string} words
  */
 export function sentence(words) {

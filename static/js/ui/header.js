@@ -1,7 +1,7 @@
-// `<rollcall-header>`: the mark, the way around, and who is signed in.
+// `<rollcall-header>`: logo, navigation, and the signed-in account.
 
 import { explain, get } from '../api.js';
-import { currentAccount, signOut } from '../session.js';
+import { abilities, currentAccount, describeGrants, signOut } from '../session.js';
 import { el, icon, notice } from './dom.js';
 import { sentence } from './form.js';
 import { toast } from './toast.js';
@@ -13,7 +13,10 @@ const ROOMS = [
   ['/devices', 'Devices'],
 ];
 
-/** How often an admin's page asks what the service does without. */
+/** Pages for accounts that may see more than their own records. */
+const SURVEYED = new Set(['/cameras', '/devices', '/sites']);
+
+/** How often an admin's page asks for missing dependencies. */
 const TROUBLES_MS = 15_000;
 
 class RollcallHeader extends HTMLElement {
@@ -29,7 +32,7 @@ class RollcallHeader extends HTMLElement {
       }
     });
     this.append(
-      el('a', { class: 'skip', href: '#main', text: 'Skip to the content' }),
+      el('a', { class: 'skip', href: '#main', text: 'Skip to content' }),
       el(
         'div',
         { class: 'header' },
@@ -41,14 +44,17 @@ class RollcallHeader extends HTMLElement {
     currentAccount().then(
       (account) => {
         who.textContent = account.name;
-        who.title = `${account.email}, ${account.role}`;
-        if (account.role === 'admin') this.#watchTroubles();
+        who.title = `${account.email}, ${describeGrants(account)}`;
+        const can = abilities(account);
+        if (can.administer) this.#watchTroubles();
+        const rooms = /** @type {NodeListOf<HTMLAnchorElement>} */ (this.querySelectorAll('.nav a'));
+        for (const room of rooms) room.hidden = !can.survey && SURVEYED.has(room.pathname);
       },
-      () => {}, // the page itself says what is wrong
+      () => {}, // the page itself shows the error
     );
   }
 
-  /** What the service does without, or cannot do, in a line under the header for as long as that is so. */
+  /** Shows missing dependencies and broken functions under the header while they last. */
   async #watchTroubles() {
     const place = el('div', { class: 'troubles' });
     this.append(place);
@@ -59,7 +65,7 @@ class RollcallHeader extends HTMLElement {
         if (place.dataset.words !== words.join('\n')) place.replaceChildren(...words.map((/** @type {string} */ text) => notice('warn', text)));
         place.dataset.words = words.join('\n');
       } catch {
-        // the page itself says what is wrong
+        // the page itself shows the error
       }
       await new Promise((resolve) => setTimeout(resolve, TROUBLES_MS));
       if (document.hidden) await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
@@ -67,7 +73,7 @@ class RollcallHeader extends HTMLElement {
   }
 }
 
-/** The mark and the name. */
+/** Returns the logo with the name. */
 export function brand() {
   return el('a', { class: 'brand', href: '/' }, el('img', { src: '/static/img/logo.svg', alt: '', width: 32, height: 32 }), el('span', { text: 'Rollcall' }));
 }

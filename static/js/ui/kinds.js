@@ -1,4 +1,4 @@
-// What a punch means, in a word and a colour.
+// The kinds of punches, each with a word and a color.
 
 import { el } from './dom.js';
 

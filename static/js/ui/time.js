@@ -1,4 +1,4 @@
-// Times as people read them, in the browser's time zone.
+// Formats times for people, in the browser's time zone.
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const DAY = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' });
@@ -16,13 +16,8 @@ export const dateName = (at) => DATE.format(new Date(at));
 /** @param {string | number | Date} at "Nov 21, 2026, 09:01" */
 export const dateTime = (at) => `${dateName(at)}, ${clockTime(at)}`;
 
-/** The start of the day that `now` is in. */
-export function startOfDay(now = new Date()) {
-  return new Date(now.getFullYear(), now.getMonth(), now.getDate());
-}
-
 /**
- * How long to wait, in words.
+ * Returns a waiting time in words.
  * @param {number} seconds
  */
 export function waitWords(seconds) {

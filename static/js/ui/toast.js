@@ -1,4 +1,4 @@
-// A short message at the foot of the page that goes by itself; read out by screen readers.
+// Short messages at the foot of the page that disappear automatically; screen readers read them.
 
 import { el } from './dom.js';
 
@@ -8,7 +8,7 @@ const SHOWN_MS = 4500;
 let region;
 
 /**
- * Says something in passing.
+ * Shows a message for a few seconds.
  * @param {string} text
  */
 export function toast(text) {

@@ -1,5 +1,5 @@
-// Chromium with a fake camera that shows a portrait, and pages that fail their test on any error in the
-// console or any violation of the Content-Security-Policy.
+// Chromium with a fake camera that shows a portrait. A test fails on any console error of its pages and on any
+// violation of the Content-Security-Policy.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -14,18 +14,18 @@ import { ROOT, portrait } from './server.js';
 
 const run = promisify(execFile);
 const RESULTS = path.join(ROOT, 'test-results');
-/** Length, seconds, and rate of the film: short, because Chromium plays it again and again. */
+/** Length in seconds and frame rate of the film: short, because Chromium repeats it. */
 const SECONDS = '2';
 const RATE = '10';
 const DEFAULT_CHROMIUM = '/usr/bin/chromium';
 
-/** What Chromium says about an answer that is no success; whether it was wanted is the test's to know. */
+/** Chromium's message for a failed request; the test itself knows whether it expected that. */
 const REFUSED_REQUEST = /^Failed to load resource/u;
 
 export class Browser {
   /**
-   * Starts Chromium, with more arguments; the camera shows this portrait, with `away` in turn with so many seconds of a
-   * bare wall.
+   * Starts Chromium with additional arguments. The camera shows this portrait; with `away`, it alternates with that
+   * many seconds of an empty wall.
    */
   static async start(shown, { away = 0, more = [] } = {}) {
     const browser = new Browser();
@@ -51,7 +51,7 @@ export class Browser {
     return browser;
   }
 
-  /** A page of its own context (cookies, storage), watched for errors. */
+  /** Opens a page in a new context (cookies, storage) and watches it for errors. */
   async page({ server, signedIn = false, ...options } = {}) {
     const context = await this.chromium.newContext({ baseURL: server?.origin, viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options });
     if (signedIn) await context.addCookies([server.cookie]);
@@ -67,7 +67,7 @@ export class Browser {
   }
 }
 
-/** Collects what goes wrong in a page, for `assertClean`. */
+/** Collects the errors of a page for `assertClean`. */
 export async function watch(page) {
   page.problems = [];
   page.on('pageerror', (error) => page.problems.push(error.stack ?? String(error)));
@@ -82,12 +82,12 @@ export async function watch(page) {
   return page;
 }
 
-/** Fails when the page has had an error. */
+/** Fails if a page had an error. */
 export function assertClean(...pages) {
   for (const page of pages) assert.deepEqual(page.problems, [], `errors on ${page.url()}`);
 }
 
-/** Takes a picture into the ignored `test-results/`, and fails when the page is wider than the screen. */
+/** Saves a screenshot in the ignored `test-results/`, and fails if the page is wider than the screen. */
 export async function picture(page, name) {
   await mkdir(RESULTS, { recursive: true });
   await page.screenshot({ path: path.join(RESULTS, `${name}.png`) });
@@ -95,7 +95,7 @@ export async function picture(page, name) {
   assert.ok(over <= 0, `${name} is ${over} px wider than the screen`);
 }
 
-/** A portrait changed by one of ffmpeg's filters, as a file for an upload. */
+/** Returns a portrait changed by an ffmpeg filter, as a file to upload. */
 export async function changed(name, filter) {
   const options = { encoding: 'buffer', maxBuffer: 1 << 24 };
   const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', portrait(name), '-vf', filter, '-q:v', '2', '-f', 'mjpeg', '-'], options);

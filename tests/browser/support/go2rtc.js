@@ -1,4 +1,4 @@
-// A stand-in for go2rtc, as far as Rollcall asks it: streams by name, each a film that plays until it is stopped.
+// A fake go2rtc with the endpoints that Rollcall uses: named streams, each a film that plays until it is stopped.
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const FRAME_MS = 100;
 
 export class Go2rtc {
-  /** Films by stream: JPEGs that are played round and round; none for a camera that is down. @type {Map<string, Buffer[]>} */
+  /** Films by stream: JPEGs that repeat; an empty film for a camera that is down. @type {Map<string, Buffer[]>} */
   films = new Map();
   #frames = 0;
 
@@ -34,7 +34,7 @@ export class Go2rtc {
     } else if (url.pathname === '/api/stream.mjpeg' && this.films.has(name)) {
       await this.#play(name, response);
     } else if (url.pathname === '/api/frame.jpeg' && this.films.has(name)) {
-      // What go2rtc answers for a camera that is down: nothing, and that everything is fine.
+      // For a camera that is down, go2rtc answers 200 with an empty body.
       response.setHeader('Content-Type', 'image/jpeg').end(this.#frame(name));
     } else {
       response.writeHead(404).end();
@@ -53,7 +53,7 @@ export class Go2rtc {
     response.end();
   }
 
-  /** The next frame; no two are the same, as of a real sensor: what follows the picture is not shown. */
+  /** Returns the next frame. No two are equal, as from a real sensor; browsers ignore the bytes after the picture. */
   #frame(name) {
     const film = this.films.get(name);
     if (film.length === 0) return undefined;

@@ -1,5 +1,5 @@
-// A real service for the tests: its own folder for data, a free port, stopped and started again at will;
-// and a small client for what a test needs done before it looks at a page.
+// A real service for the tests, with its own data folder and a free port, which tests can stop and start again; and a
+// small client that prepares data before a test opens a page.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ export const BINARY = path.resolve(ROOT, process.env.ROLLCALL_TEST_BINARY ?? 'ta
 const READY_MS = 120_000;
 const STOP_MS = 20_000;
 
-/** The path of one of the fixture portraits. */
+/** Returns the path of a fixture portrait. */
 export const portrait = (name) => path.join(ROOT, 'tests/fixtures/faces', `${name}.jpg`);
 
 export class Server {
@@ -26,7 +26,7 @@ export class Server {
   #output = '';
   #cookie = '';
 
-  /** Starts with these environment variables on top of the tests' own. */
+  /** Starts a service with these environment variables in addition to the defaults of the tests. */
   static async start(env = {}) {
     const server = new Server();
     server.data = await mkdtemp(path.join(tmpdir(), 'rollcall-browser-'));
@@ -37,14 +37,14 @@ export class Server {
     return server;
   }
 
-  /** Starts with an admin, signed in. */
+  /** Starts a service with an admin, and signs in. */
   static async startWithAdmin(env = {}) {
     const server = await Server.start({ ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, ...env });
     await server.signIn();
     return server;
   }
 
-  /** Starts again, on the same port and data. */
+  /** Starts the service again with the same port and data. */
   async resume() {
     const { PATH, HOME, TMPDIR, ORT_DYLIB_PATH } = process.env;
     const inherited = Object.fromEntries(Object.entries({ PATH, HOME, TMPDIR, ORT_DYLIB_PATH }).filter(([, value]) => value));
@@ -55,7 +55,7 @@ export class Server {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const failed = once(this.#process, 'error').then(([error]) => {
-      throw new Error(`${BINARY} does not start: ${error.message} (cargo build makes it)`);
+      throw new Error(`${BINARY} does not start: ${error.message} (build it with cargo build)`);
     });
     for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on('data', (chunk) => (this.#output += chunk));
     await Promise.race([this.#ready(), failed]);
@@ -75,7 +75,7 @@ export class Server {
     throw new Error(`the service is not ready after ${READY_MS} ms:\n${this.#output}`);
   }
 
-  /** The link that the first start prints. */
+  /** The set-up link that the first start printed. */
   get setupLink() {
     const found = /\/setup#[^\s"]+/u.exec(this.#output)?.[0];
     if (!found) throw new Error(`no set-up link was printed:\n${this.#output}`);
@@ -93,7 +93,7 @@ export class Server {
     throw new Error(`the service did not stop in ${STOP_MS} ms:\n${this.#output}`);
   }
 
-  /** Stops for good and takes the data away. */
+  /** Stops the service and deletes its data. */
   async end() {
     try {
       await this.stop();
@@ -120,7 +120,7 @@ export class Server {
 
   signIn = ({ email, password } = ADMIN) => this.#ask('POST', '/api/session', { email, password });
 
-  /** The session's cookie, in Playwright's form. */
+  /** The session's cookie in Playwright's format. */
   get cookie() {
     const [name, value] = this.#cookie.split('=');
     return { name, value, url: this.origin };
@@ -136,18 +136,26 @@ export class Server {
     return this.#ask('POST', '/api/enroll', form);
   }
 
-  /** Adds and enrolls somebody. */
+  /** Adds and enrolls a person. */
   async addFace(name, code, ...portraits) {
     const employee = await this.addEmployee(name, code);
     await this.enroll(employee, ...portraits);
     return employee;
   }
 
+  addSite = (name, zone) => this.#ask('POST', '/api/sites', { name, zone });
+
+  sites = async () => (await this.#ask('GET', '/api/sites')).items;
+
+  site = (id) => this.#ask('GET', `/api/sites/${id}`);
+
+  changeSite = (id, change) => this.#ask('PATCH', `/api/sites/${id}`, change);
+
   addDevice = (name, site) => this.#ask('POST', '/api/devices', { name, site });
 
   revokeDevice = ({ id }) => this.#ask('DELETE', `/api/devices/${id}`);
 
-  /** Punches at a device with a portrait; what it is answered. */
+  /** Punches at a device with a portrait; returns the answer. */
   async punch({ token }, name) {
     const response = await fetch(`${this.origin}/api/punches`, {
       method: 'POST',

@@ -1,0 +1,108 @@
+// Sites: with one, no page mentions it; with two, people, devices and punches show theirs.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Browser, assertClean, picture } from './support/browser.js';
+import { Server } from './support/server.js';
+
+let server;
+let browser;
+before(async () => {
+  server = await Server.startWithAdmin();
+  browser = await Browser.start('hopper');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+test('a second site can be added, and a person and a device moved to it', async () => {
+  const person = await server.addFace('Grace Hopper', 'P01', 'hopper');
+  const kiosk = await server.addDevice('Front door');
+  const page = await browser.page({ server, signedIn: true });
+
+  // With one site, nothing asks for it.
+  await page.goto('/devices');
+  await page.getByRole('button', { name: 'Add a device' }).click();
+  await page.getByRole('dialog', { name: 'Add a device' }).getByLabel('Name').waitFor();
+  assert.ok(await page.getByRole('dialog', { name: 'Add a device' }).getByLabel('Site', { exact: true }).isHidden());
+  await page.keyboard.press('Escape');
+
+  await page.getByRole('link', { name: 'Sites and time zones' }).click();
+  await page.getByText('UTC · workday from 04:00').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Remove Main site' }).count(), 0);
+  await page.getByRole('button', { name: 'Add a site' }).click();
+  const adding = page.getByRole('dialog', { name: 'Add a site' });
+  await adding.getByLabel('Name').fill('main SITE');
+  await adding.getByLabel('Time zone').fill('Berlin');
+  await adding.getByLabel('Start of the workday').fill('05:30');
+  await adding.getByRole('button', { name: 'Add', exact: true }).click();
+  await adding.getByText('Must be an IANA time zone such as Europe/Berlin').waitFor();
+  await adding.getByLabel('Time zone').fill('Pacific/Kiritimati');
+  await adding.getByRole('button', { name: 'Add', exact: true }).click();
+  await adding.getByText('Another site has this name').waitFor();
+  await picture(page, 'site-add');
+  await adding.getByLabel('Name').fill('Harbor');
+  await adding.getByRole('button', { name: 'Add', exact: true }).click();
+  await page.getByText('Pacific/Kiritimati · workday from 05:30').waitFor();
+  await picture(page, 'sites');
+
+  // The person.
+  await page.goto(`/people#${person.id}`);
+  const sheet = page.getByRole('dialog', { name: 'Grace Hopper' });
+  await sheet.getByLabel('Site', { exact: true }).selectOption('Harbor');
+  await picture(page, 'site-person');
+  await sheet.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved', { exact: true }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('#people').getByText('P01 · Harbor').waitFor();
+  await page.getByLabel('Filter by site').selectOption('Main site');
+  await page.getByText('Nobody found').waitFor();
+  await page.getByLabel('Filter by site').selectOption('Harbor');
+  await page.locator('#people').getByText('P01 · Harbor').waitFor();
+
+  // The device.
+  await page.goto('/devices');
+  await page.locator('#devices').getByText(/^Main site · added/u).waitFor();
+  await page.getByRole('button', { name: 'Change Front door' }).click();
+  const changing = page.getByRole('dialog', { name: 'Change the device' });
+  await changing.getByLabel('Name').fill('Quay');
+  await changing.getByLabel('Site', { exact: true }).selectOption('Harbor');
+  await picture(page, 'site-device');
+  await changing.getByRole('button', { name: 'Save' }).click();
+  await page.locator('#devices').getByText(/^Harbor · added/u).waitFor();
+  await picture(page, 'site-devices');
+
+  // Its punches say where they were made, and count for the day there.
+  const { punch } = await server.punch(kiosk, 'hopper');
+  await page.goto('/');
+  const row = page.locator(`[data-punch="${punch.id}"]`);
+  await row.getByText('Quay, Harbor').waitFor();
+  await row.locator('summary').click();
+  await row.locator('.facts div', { hasText: 'Site' }).getByText('Harbor').waitFor();
+  await picture(page, 'site-punch');
+
+  // The site cannot be removed while they belong to it.
+  await page.goto('/sites');
+  await page.getByRole('button', { name: 'Remove Harbor' }).click();
+  await page.getByRole('dialog', { name: 'Remove Harbor?' }).getByRole('button', { name: 'Remove' }).click();
+  await page.getByText('People and devices belong to this site: move them to another site first').waitFor();
+  assertClean(page);
+});
+
+test('the desk shows the day of the site, not of the browser', async () => {
+  const main = (await server.sites()).find((site) => site.is_default);
+  // Where it is another date than where the browser is, whatever the time.
+  const away = new Date().getUTCHours() < 11 ? 'Pacific/Pago_Pago' : 'Pacific/Kiritimati';
+  await server.changeSite(main.id, { zone: away, workday_starts: '00:00' });
+  for (const site of await server.sites()) if (site.id !== main.id) await server.changeSite(site.id, { zone: away, workday_starts: '00:00' });
+  const { workday } = await server.site(main.id);
+  const page = await browser.page({ server, signedIn: true, timezoneId: 'UTC' });
+  await page.goto('/');
+  await page.locator('[data-state="live"]').waitFor();
+  const expected = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' }).format(new Date(`${workday}T12:00`));
+  assert.equal(await page.locator('#day').textContent(), expected);
+  assert.notEqual(workday, new Date().toISOString().slice(0, 10));
+  assertClean(page);
+});
