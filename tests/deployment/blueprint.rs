@@ -3,8 +3,8 @@
 
 use super::*;
 
-/// The keys that each type of service takes, of those that can be of use here; with a star the
-/// ones that it needs.
+/// The keys that each type of service accepts, as far as they are useful here; a star marks
+/// required ones.
 const KEYS: &[(&str, &[&str])] = &[
     (
         "web",
@@ -65,10 +65,10 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Where a variable's value comes from: exactly one of these.
+/// The possible origins of a variable's value; each variable has exactly one.
 const ORIGINS: &[&str] = &["value", "generateValue", "sync", "fromService"];
 
-/// What another service tells of itself.
+/// The properties of a service that others can refer to.
 const PROPERTIES: &[(&str, &[&str])] = &[
     ("web", &["host", "port", "hostport"]),
     ("pserv", &["host", "port", "hostport"]),
@@ -88,7 +88,7 @@ const POLICIES: &[&str] = &[
     "volatile-ttl",
 ];
 
-/// Ports that Render keeps for itself in its private networks.
+/// Ports that Render reserves in its private networks.
 const RESERVED_PORTS: &[&str] = &["18012", "18013", "19099"];
 
 fn of<'a, T: ?Sized>(table: &'a [(&str, &'a T)], key: &str) -> &'a T {
@@ -108,7 +108,7 @@ fn named<'a>(blueprint: &'a Value, name: &str) -> &'a Value {
 }
 
 #[test]
-fn the_blueprint_says_what_render_takes() {
+fn the_blueprint_follows_the_reference_of_render() {
     let blueprint = yaml("render.yaml");
     let top: Vec<_> = members(&blueprint).map(|(key, _)| key.as_str()).collect();
     assert_eq!(top, ["services"]);
@@ -152,7 +152,7 @@ fn the_blueprint_says_what_render_takes() {
                     .is_some_and(|size| size > 0),
                 "{name}"
             );
-            // A service with a disk runs once, and stops before the next one starts.
+            // A service with a disk has one instance, which stops before the next one starts.
             assert!(service["numInstances"].as_u64().unwrap_or(1) == 1, "{name}");
         }
         if let Some(delay) = service["maxShutdownDelaySeconds"].as_u64() {
@@ -190,16 +190,16 @@ fn assert_origin(blueprint: &Value, service: &str, variable: &Value) {
                 let theirs = items(&other["envVars"]).any(|each| each["key"] == copied);
                 assert!(
                     theirs,
-                    "{service}: {key} copies {copied}, which is not there"
+                    "{service}: {key} copies {copied}, which does not exist"
                 );
             }
-            _ => panic!("{service}: {key} takes a property or a variable"),
+            _ => panic!("{service}: {key} must name a property or a variable"),
         }
     }
 }
 
 #[test]
-fn the_service_is_public_and_nothing_else_is() {
+fn only_the_service_is_public() {
     let blueprint = yaml("render.yaml");
     let web: Vec<_> = services(&blueprint)
         .into_iter()
@@ -218,7 +218,7 @@ fn the_service_is_public_and_nothing_else_is() {
 }
 
 #[test]
-fn every_variable_of_the_service_is_one_that_it_reads() {
+fn every_variable_of_the_service_is_a_setting() {
     let blueprint = yaml("render.yaml");
     let web = services(&blueprint)
         .into_iter()
@@ -229,7 +229,7 @@ fn every_variable_of_the_service_is_one_that_it_reads() {
         let from = &variable["fromService"];
         let value = match variable["value"].as_str() {
             Some(value) => value.to_owned(),
-            // What Render would put there: 256 bits in base64, or a property's form.
+            // A value as Render would generate it: 256 bits in base64, or the form of a property.
             None if variable["generateValue"] == true => {
                 "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=".to_owned()
             }

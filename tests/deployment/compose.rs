@@ -1,9 +1,9 @@
-//! The compose files, as `docker compose` would read them: `tests/servers/compose` is the
-//! specification's own library, with its schema, merging, extending and checks of references.
+//! The compose files, as `docker compose` reads them: `tests/servers/compose` is the library of the
+//! specification, with its schema, merging, extending and checks of references.
 
 use super::*;
 
-/// Each way of starting, with the service that clients reach.
+/// Each combination of files, with the service that clients connect to.
 const PROJECTS: &[(&[&str], &str)] = &[
     (&["docker-compose.yml"], "rollcall"),
     (
@@ -13,7 +13,7 @@ const PROJECTS: &[(&[&str], &str)] = &[
     (&["docker-compose.redis.yml"], "rollcall"),
 ];
 
-/// Runs a check on each project, or says why it cannot.
+/// Runs a check on each project, or reports why it is skipped.
 fn each_project(test: &str, check: impl Fn(&str, &Value)) {
     let program = std::env::var_os("ROLLCALL_TEST_COMPOSE")
         .map_or_else(|| project(".tools/bin/compose"), PathBuf::from);
@@ -36,7 +36,7 @@ fn environment(service: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A file inside a container, as volume and path on it.
+/// Returns the volume, and the path on it, of a file in a container.
 fn on_volume(service: &Value, file: &str) -> Option<(String, String)> {
     items(&service["volumes"]).find_map(|mount| {
         let rest = file.strip_prefix(string(mount, "target"))?;
@@ -48,7 +48,7 @@ fn on_volume(service: &Value, file: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn compose_files_set_what_the_program_reads() {
+fn compose_files_set_only_settings_of_the_program() {
     each_project("settings of compose files", |name, project| {
         let mut settings = image::environment();
         settings.extend(environment(&project["services"]["rollcall"]));
@@ -71,7 +71,7 @@ fn every_image_is_pinned_or_built_here() {
 }
 
 #[test]
-fn only_the_service_s_port_is_published() {
+fn only_the_port_of_the_service_is_published() {
     each_project("published ports", |name, project| {
         let door = PROJECTS
             .iter()
@@ -96,7 +96,7 @@ fn only_the_service_s_port_is_published() {
 }
 
 #[test]
-fn what_is_waited_for_can_be_waited_for() {
+fn every_dependency_has_the_awaited_condition() {
     each_project("what services wait for", |name, project| {
         let services = &project["services"];
         for (service, value) in members(services) {
@@ -120,7 +120,7 @@ fn what_is_waited_for_can_be_waited_for() {
 }
 
 #[test]
-fn every_container_has_no_more_rights_than_it_needs() {
+fn every_container_has_minimal_privileges() {
     each_project("rights of containers", |name, project| {
         for (service, value) in members(&project["services"]) {
             let at = format!("{name}: {service}");
@@ -138,7 +138,7 @@ fn every_container_has_no_more_rights_than_it_needs() {
                 string(&value["logging"]["options"], "max-size").ends_with('m'),
                 "{at}"
             );
-            // Files of the project are read, never written.
+            // Files of the project are read-only.
             for mount in items(&value["volumes"]).filter(|mount| mount["type"] == "bind") {
                 assert_eq!(mount["read_only"], true, "{at}: {mount}");
                 assert!(Path::new(string(mount, "source")).exists(), "{at}: {mount}");
@@ -157,7 +157,7 @@ fn every_container_has_no_more_rights_than_it_needs() {
 }
 
 #[test]
-fn no_secret_stands_in_a_file_and_each_is_made_for_who_reads_it() {
+fn no_secret_is_in_a_file_and_each_is_created_for_its_readers() {
     let secrets: BTreeSet<_> = Settings::SECTIONS
         .iter()
         .flat_map(|(_, all)| *all)
@@ -185,13 +185,13 @@ fn no_secret_stands_in_a_file_and_each_is_made_for_who_reads_it() {
                 let place = on_volume(value, &file).expect(&variable);
                 assert!(
                     made.contains(&place),
-                    "{name}: nobody makes {service}'s {file}"
+                    "{name}: nothing creates {file} of {service}"
                 );
                 read.insert(place);
             }
         }
         assert_eq!(read, made, "{name}: some secret is read by nobody");
-        // A volume of secrets is for its readers.
+        // A volume of secrets is mounted only by its readers.
         for (service, value) in members(services).filter(|(service, _)| *service != "secrets") {
             for mount in items(&value["volumes"]) {
                 let source = string(mount, "source");
@@ -208,7 +208,7 @@ fn no_secret_stands_in_a_file_and_each_is_made_for_who_reads_it() {
 }
 
 #[test]
-fn the_proxies_that_are_believed_are_the_ones_there() {
+fn the_trusted_proxies_are_the_existing_ones() {
     each_project("trusted proxies", |name, project| {
         let services = &project["services"];
         let mut there: Vec<_> = ["tls", "balancer"]
@@ -228,14 +228,14 @@ fn the_proxies_that_are_believed_are_the_ones_there() {
             let address: std::net::IpAddr = address.parse().unwrap();
             let within = |net: &str| string(pool, net).parse::<ipnet::IpNet>().unwrap();
             assert!(within("subnet").contains(&address), "{name}");
-            // Given to nobody else by chance.
+            // No other container can get this address by chance.
             assert!(!within("ip_range").contains(&address), "{name}");
         }
     });
 }
 
 #[test]
-fn a_fresh_clone_needs_nothing_set() {
+fn a_fresh_clone_needs_no_settings() {
     let settings = read_by_the_program();
     for file in PROJECTS.iter().flat_map(|(files, _)| *files) {
         for rest in text(file).split("${").skip(1) {

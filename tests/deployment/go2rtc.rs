@@ -1,12 +1,12 @@
-//! The shipped settings of go2rtc, in a real go2rtc: it asks for a password, also on the same
-//! machine; answers at the paths that are allowed and at no others; takes no source that runs
-//! programs, nor one of a module that is off.
+//! The shipped settings of go2rtc, in a real go2rtc: it requires a password, even on the same
+//! machine; it serves only the allowed paths; and it accepts neither sources that run programs nor
+//! sources of disabled modules.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::*;
 
-/// What the API may be asked for, as the shipped file says.
+/// Returns the allowed paths of the API, as in the shipped file.
 fn allowed() -> Vec<String> {
     let settings = yaml("deploy/go2rtc/go2rtc.yaml");
     let paths = items(&settings["api"]["allow_paths"]);
@@ -15,7 +15,7 @@ fn allowed() -> Vec<String> {
         .collect()
 }
 
-/// A go2rtc with the shipped settings and a password of its own.
+/// A go2rtc with the shipped settings and its own password.
 struct Go2rtc {
     _process: Running,
     _folder: tempfile::TempDir,
@@ -23,7 +23,8 @@ struct Go2rtc {
 }
 
 impl Go2rtc {
-    /// Starts one with these cameras; `None`, and a word why, when there is none to start.
+    /// Starts one with these cameras; returns `None`, and reports a skip, if the program is
+    /// missing.
     fn start(test: &str, cameras: &str) -> Option<Self> {
         let program = std::env::var_os("ROLLCALL_TEST_GO2RTC")
             .map_or_else(|| project(".tools/bin/go2rtc"), PathBuf::from);
@@ -55,7 +56,7 @@ impl Go2rtc {
             url: format!("http://{address}"),
         };
         let answers = eventually(Duration::from_secs(10), || go2rtc.ask("/api", "hunter22"));
-        assert!(answers.is_some(), "go2rtc does not answer");
+        assert!(answers.is_some(), "go2rtc does not respond");
         Some(go2rtc)
     }
 
@@ -63,34 +64,27 @@ impl Go2rtc {
         status(&format!("{}{path}", self.url), Some(&basic(password)))
     }
 
-    /// PUT with the password: the status, and what it says.
+    /// Sends a PUT with the password; returns the status and the body.
     fn put(&self, path: &str) -> (u16, String) {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .build();
-        let request = agent.new_agent().put(format!("{}{path}", self.url));
-        let mut answer = request
+        let client = http_client::blocking().build().unwrap();
+        let request = client.put(format!("{}{path}", self.url));
+        let answer = request
             .header("authorization", basic("hunter22"))
-            .send_empty()
+            .send()
             .unwrap();
-        (
-            answer.status().as_u16(),
-            answer.body_mut().read_to_string().unwrap(),
-        )
+        (answer.status().as_u16(), answer.text().unwrap())
     }
 
-    /// The bytes that a GET brings, with the password.
+    /// Returns the body of a GET with the password.
     fn bytes(&self, path: &str) -> Vec<u8> {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(10)))
+        let client = http_client::blocking()
+            .timeout(Duration::from_secs(10))
             .build()
-            .new_agent();
-        let request = agent.get(format!("{}{path}", self.url));
-        let answer = request.header("authorization", basic("hunter22")).call();
-        answer
-            .and_then(|mut answer| answer.body_mut().read_to_vec())
-            .unwrap_or_default()
+            .unwrap();
+        let request = client.get(format!("{}{path}", self.url));
+        let answer = request.header("authorization", basic("hunter22")).send();
+        let bytes = answer.and_then(Response::bytes);
+        bytes.unwrap_or_default().to_vec()
     }
 }
 
@@ -102,7 +96,7 @@ fn basic(password: &str) -> String {
 }
 
 #[test]
-fn go2rtc_asks_for_its_password_on_the_same_machine_too() {
+fn go2rtc_requires_its_password_even_on_the_same_machine() {
     let Some(go2rtc) = Go2rtc::start("go2rtc's password", "") else {
         return;
     };
@@ -116,13 +110,13 @@ fn go2rtc_asks_for_its_password_on_the_same_machine_too() {
 }
 
 #[test]
-fn go2rtc_answers_where_it_is_allowed_to_and_nowhere_else() {
+fn go2rtc_serves_only_the_allowed_paths() {
     let Some(go2rtc) = Go2rtc::start("go2rtc's paths", "") else {
         return;
     };
     let allowed = allowed();
     for path in &allowed {
-        // An unknown stream is "stream not found", told from a path that is none by its text.
+        // An unknown stream is "stream not found"; the text distinguishes it from an unknown path.
         let answer = go2rtc.bytes(path);
         assert!(!answer.starts_with(b"404 page not found"), "{path}");
     }
@@ -149,7 +143,7 @@ fn go2rtc_answers_where_it_is_allowed_to_and_nowhere_else() {
 }
 
 #[test]
-fn go2rtc_takes_no_source_that_runs_a_program_and_none_of_a_module_that_is_off() {
+fn go2rtc_refuses_sources_that_run_programs_and_sources_of_disabled_modules() {
     let cameras = "streams:\n  shell: exec:sh -c id\n";
     let Some(go2rtc) = Go2rtc::start("go2rtc's sources", cameras) else {
         return;
@@ -162,20 +156,20 @@ fn go2rtc_takes_no_source_that_runs_a_program_and_none_of_a_module_that_is_off()
         "homekit://h",
         "onvif://h",
     ] {
-        let (status, told) = go2rtc.put(&format!("/api/streams?name=new&src={source}"));
-        assert_eq!(status, 400, "{source}: {told}");
+        let (status, body) = go2rtc.put(&format!("/api/streams?name=new&src={source}"));
+        assert_eq!(status, 400, "{source}: {body}");
     }
-    // In its files, too, ffmpeg is all that may be run.
+    // Even in its configuration files, only ffmpeg may be run.
     assert!(
         go2rtc.bytes("/api/frame.jpeg?src=shell").is_empty() || {
-            let told = go2rtc.bytes("/api/frame.jpeg?src=shell");
-            String::from_utf8_lossy(&told).contains("not in allow_paths")
+            let reply = go2rtc.bytes("/api/frame.jpeg?src=shell");
+            String::from_utf8_lossy(&reply).contains("not in allow_paths")
         }
     );
 }
 
 #[test]
-fn a_camera_that_ffmpeg_reads_gives_its_picture() {
+fn a_camera_that_ffmpeg_reads_provides_pictures() {
     const TEST: &str = "a picture through go2rtc";
     if !have("ffmpeg") {
         return skip::skip(TEST, "ffmpeg is missing");

@@ -1,11 +1,12 @@
-//! The image's steps, run without an engine: what is fetched is pinned, what is laid out is all
-//! that the program needs, and it runs as nobody on a file system that it cannot write to.
+//! The steps of the image, run without a container engine: downloads are pinned, the layout
+//! contains everything that the program needs, and the program runs as an unprivileged user on a
+//! read-only file system.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
 
-/// The Dockerfile's instructions, continued lines joined, comments left out.
+/// Returns the instructions of the Dockerfile, with joined continuation lines and without comments.
 fn instructions() -> Vec<(String, String)> {
     text("Dockerfile")
         .lines()
@@ -24,7 +25,7 @@ fn all<'a>(instructions: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     of_name.map(|(_, rest)| rest.as_str()).collect()
 }
 
-/// The `ENV` of the image.
+/// Returns the `ENV` of the image.
 pub(super) fn environment() -> BTreeMap<String, String> {
     let instructions = instructions();
     let pairs = all(&instructions, "ENV").join(" ");
@@ -82,7 +83,7 @@ fn every_step_is_a_script_of_the_project_and_the_last_stage_has_none() {
 }
 
 #[test]
-fn the_image_sets_what_the_program_reads() {
+fn the_image_sets_only_settings_of_the_program() {
     let environment = environment();
     assert!(environment.len() >= 5, "{environment:?}");
     assert_settings("Dockerfile", &environment);
@@ -97,9 +98,9 @@ fn onnx_runtime_is_pinned_for_both_processors() {
     assert!(setup.contains("x86_64 | aarch64"));
 }
 
-/// Cargo finds all of the package's targets among what `.dockerignore` lets through.
+/// Cargo finds all targets of the package among the files that `.dockerignore` allows.
 #[test]
-fn what_is_sent_to_the_engine_is_enough_to_build() {
+fn the_build_context_is_sufficient_to_build() {
     let folder = tempfile::tempdir().unwrap();
     let ignored = text(".dockerignore");
     let mut sent = Vec::new();
@@ -132,23 +133,23 @@ fn what_is_sent_to_the_engine_is_enough_to_build() {
     run(cargo
         .arg("--manifest-path")
         .arg(folder.path().join("Cargo.toml")));
-    // What is compiled in from elsewhere than src: `include_bytes!("../../…")` and rust-embed.
+    // Files outside of src that are compiled in: `include_bytes!("../../…")` and rust-embed.
     for needed in [
         "static/index.html",
-        "models/catalogue.toml",
+        "models/catalog.toml",
         "tests/fixtures/faces",
     ] {
         assert!(folder.path().join(needed).exists(), "{needed}");
     }
 }
 
-/// Lays out the program of this build as the Dockerfile does.
+/// Lays out the program of this build, as the Dockerfile does.
 fn layout() -> Result<tempfile::TempDir, String> {
     if !project(".tools/onnxruntime/libonnxruntime.so").exists() {
         return Err("ONNX Runtime is missing: run `make setup`".to_owned());
     }
     let folder = tempfile::tempdir().unwrap();
-    // Somebody else has to get into it.
+    // Another user must be able to enter it.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut layout = Command::new(project("scripts/image/layout"));
     layout.arg(env!("CARGO_BIN_EXE_rollcall"));
@@ -169,7 +170,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_image_holds_what_the_program_needs_and_no_shell() {
+fn the_image_contains_what_the_program_needs_and_no_shell() {
     let folder = match layout() {
         Ok(folder) => folder,
         Err(why) => return skip::skip("the image's file system", &why),
@@ -180,18 +181,18 @@ fn the_image_holds_what_the_program_needs_and_no_shell() {
     assert!(inside(&environment["ORT_DYLIB_PATH"]).is_file());
     assert!(
         inside(&environment["MODELS_DIR"])
-            .join("builtin/pack.toml")
+            .join("mobilefacenet/pack.toml")
             .is_file()
     );
     assert!(inside("/usr/bin/rollcall").is_file());
-    for licence in [
+    for license in [
         "rollcall/LICENSE",
         "onnxruntime/LICENSE",
         "onnxruntime/ThirdPartyNotices.txt",
     ] {
         assert!(
-            inside("/usr/share/doc").join(licence).is_file(),
-            "{licence}"
+            inside("/usr/share/doc").join(license).is_file(),
+            "{license}"
         );
     }
     let data = folder.path().join("image/data");
@@ -210,9 +211,10 @@ fn the_image_holds_what_the_program_needs_and_no_shell() {
     }
 }
 
-/// As the engine would run it: another root, read-only, another user, no capabilities.
+/// Runs the program as a container engine would: another root, read-only, another user, no
+/// capabilities.
 #[test]
-fn the_image_runs_as_nobody_on_a_file_system_that_it_cannot_write_to() {
+fn the_image_runs_unprivileged_on_a_read_only_file_system() {
     const TEST: &str = "the image as nobody on a read-only root";
     let folder = match layout() {
         Ok(folder) => folder,
@@ -225,12 +227,12 @@ fn the_image_runs_as_nobody_on_a_file_system_that_it_cannot_write_to() {
         .status()
         .is_ok_and(|status| status.success())
     {
-        return skip::skip(TEST, "it takes root's rights to mount here");
+        return skip::skip(TEST, "mounting needs root here");
     }
     let image = folder.path().join("image");
     fs::create_dir_all(image.join("root/data")).unwrap();
     fs::create_dir_all(image.join("root/proc")).unwrap();
-    // Its mounts are its own and end with it.
+    // The mounts are private and end with the process.
     let script = r#"
         set -eu
         chown 10001:10001 "$0/data"
@@ -261,7 +263,7 @@ fn the_image_runs_as_nobody_on_a_file_system_that_it_cannot_write_to() {
         assert!(service.0.try_wait().unwrap().is_none(), "it does not start");
         status(&format!("http://127.0.0.1:{port}/readyz"), None).filter(|status| *status == 200)
     });
-    assert!(ready.is_some(), "it is not ready in time");
+    assert!(ready.is_some(), "it was not ready in time");
     assert!(inside(&["health"]).status().unwrap().success());
     assert!(image.join("data/rollcall.db").is_file());
     drop(service);

@@ -1,9 +1,8 @@
-//! What is shipped to run Rollcall elsewhere: the image, compose files, Render's blueprint, the
-//! settings of the servers beside it. Each is held to what reads it, so that it cannot drift.
-//!
-//! There is no container engine here. The image's steps run as the scripts that they are, the
-//! compose files go through the specification's own library, the servers' settings through the
-//! real servers.
+//! Tests of the files for running Rollcall elsewhere: the image, compose files, Render's blueprint,
+//! and the settings of the servers beside it. Each file is checked with the program that really
+//! reads it. There is no container engine here, so the steps of the image run as scripts, the
+//! compose files go through the library of the specification, and the settings go to the real
+//! servers.
 
 mod blueprint;
 mod compose;
@@ -11,6 +10,8 @@ mod go2rtc;
 mod image;
 mod monitoring;
 mod parts;
+#[path = "../support/runtime.rs"]
+mod runtime;
 #[path = "../support/skip.rs"]
 mod skip;
 
@@ -22,10 +23,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rollcall::config::Settings;
+use reqwest::blocking::Response;
+use rollcall::{config::Settings, http_client};
 use serde_json::Value;
 
-/// Variables of Compose's interpolation that are no settings of the program.
+/// Variables for the interpolation of Compose that are not settings of the program.
 const COMPOSE_OWN: &[&str] = &["ROLLCALL_DOMAIN"];
 
 fn project(path: &str) -> PathBuf {
@@ -40,11 +42,11 @@ fn yaml(path: &str) -> Value {
     serde_saphyr::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A member's text; the whole member is told when it is none.
+/// Returns a text member; panics with the value if it is not a text.
 fn string<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name]
         .as_str()
-        .unwrap_or_else(|| panic!("{name} is no text in {value}"))
+        .unwrap_or_else(|| panic!("{name} is not a text in {value}"))
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -55,7 +57,7 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The variables that the program reads, with the `NAME_FILE` of secrets.
+/// Returns the variables that the program reads, with the `NAME_FILE` of secrets.
 fn read_by_the_program() -> BTreeSet<String> {
     let variables = Settings::SECTIONS.iter().flat_map(|(_, all)| *all);
     let files = variables.clone().filter(|variable| variable.secret);
@@ -65,8 +67,8 @@ fn read_by_the_program() -> BTreeSet<String> {
         .collect()
 }
 
-/// Holds an environment to the settings: `doctor --json`, the real program, knows each name and
-/// finds no value unfit. Secrets' files are made; nothing has to be running.
+/// Checks an environment with the real program: `doctor --json` must know each variable and accept
+/// each value. Creates the files of secrets; no server has to be running.
 fn assert_settings(of: &str, environment: &BTreeMap<String, String>) {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
@@ -80,7 +82,7 @@ fn assert_settings(of: &str, environment: &BTreeMap<String, String>) {
         let of_file = name.ends_with("_FILE");
         command.env(name, if of_file { path } else { value });
     }
-    // What checks would look at elsewhere or for long.
+    // Excludes what checks would look for elsewhere, or wait for.
     command
         .env("DATA_DIR", folder.path())
         .env("MODELS_DIR", folder.path())
@@ -98,7 +100,7 @@ fn assert_settings(of: &str, environment: &BTreeMap<String, String>) {
     }
 }
 
-/// A process that ends with the test.
+/// A process that is killed with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -113,7 +115,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Asks until the answer is there; `None` when it does not come in time.
+/// Repeats a call until it returns something; `None` if it does not in time.
 fn eventually<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
@@ -127,22 +129,21 @@ fn eventually<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Opti
     }
 }
 
-/// The status of a GET; `None` without an answer.
+/// Returns the status of a GET; `None` without a response.
 fn status(url: &str, authorization: Option<&str>) -> Option<u16> {
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(5)))
-        .proxy(None)
+    let client = http_client::blocking()
+        .timeout(Duration::from_secs(5))
+        .no_proxy()
         .build()
-        .new_agent();
-    let mut request = agent.get(url);
+        .unwrap();
+    let mut request = client.get(url);
     if let Some(authorization) = authorization {
         request = request.header("authorization", authorization);
     }
-    request.call().ok().map(|answer| answer.status().as_u16())
+    request.send().ok().map(|answer| answer.status().as_u16())
 }
 
-/// Whether a command can be started here at all.
+/// Checks whether a program can be started here.
 fn have(program: &str) -> bool {
     let mut which = Command::new("sh");
     which.args(["-c", "command -v \"$0\"", program]);
@@ -150,7 +151,7 @@ fn have(program: &str) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
-/// Runs a command to its end and returns what it printed; panics with all of it when it fails.
+/// Runs a command and returns its output; panics with all output if it fails.
 fn run(command: &mut Command) -> String {
     let Output {
         status,
@@ -165,7 +166,7 @@ fn run(command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// Whether an image is pinned: a tag that says which version, and the hash of the very bytes.
+/// Checks whether an image is pinned: a tag with a version, and a digest.
 fn pinned(image: &str) -> bool {
     let Some((name, digest)) = image.split_once("@sha256:") else {
         return false;

@@ -1,5 +1,4 @@
-//! The dashboard and the alerts, held to what the program measures and to what the documentation
-//! says of both.
+//! The dashboard and the alerts, checked against the metrics of the program and the documentation.
 
 use promql_parser::{
     label::Matchers,
@@ -9,10 +8,10 @@ use promql_parser::{
 
 use super::*;
 
-/// What Prometheus itself knows of each instance.
+/// Labels that Prometheus itself adds.
 const OF_PROMETHEUS: &[&str] = &["instance", "job"];
 
-/// The program's metrics with their labels, by the table in the documentation.
+/// Returns the documented metrics with their labels.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let text = text("docs/OPERATIONS.md");
     let rows = text.lines().filter_map(|line| {
@@ -25,7 +24,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     rows.collect()
 }
 
-/// The metrics that the source makes.
+/// Returns the metrics in the source.
 fn made() -> BTreeSet<String> {
     let mut made = BTreeSet::new();
     let mut folders = vec![project("src")];
@@ -50,7 +49,7 @@ fn made() -> BTreeSet<String> {
     made
 }
 
-/// Every metric that an expression asks for, with all labels that it names anywhere.
+/// The metrics of an expression, with all labels that it names.
 #[derive(Default)]
 struct Asked {
     metrics: BTreeSet<String>,
@@ -91,7 +90,7 @@ impl ExprVisitor for Asked {
     }
 }
 
-/// Parses an expression, and holds its metrics and labels to the documented ones.
+/// Parses an expression, and checks that its metrics and labels are documented.
 fn assert_known(what: &str, expression: &str) {
     let expression = expression
         .replace("$job", "rollcall")
@@ -115,7 +114,8 @@ fn assert_known(what: &str, expression: &str) {
             labels.insert("le");
         }
         let known = documented.get(name);
-        let known = known.unwrap_or_else(|| panic!("{what} asks for {metric}"));
+        let known =
+            known.unwrap_or_else(|| panic!("{what} uses {metric}, which is not documented"));
         labels.extend(known.iter().map(String::as_str));
     }
     for label in &asked.labels {
@@ -124,13 +124,13 @@ fn assert_known(what: &str, expression: &str) {
 }
 
 #[test]
-fn every_metric_is_documented_and_every_documented_one_is_there() {
+fn every_metric_is_documented_and_every_documented_metric_exists() {
     let documented: BTreeSet<_> = documented().into_keys().collect();
     assert_eq!(made(), documented);
 }
 
 #[test]
-fn the_dashboard_asks_for_what_there_is() {
+fn the_dashboard_uses_existing_metrics() {
     let dashboard: Value = serde_json::from_str(&text("deploy/monitoring/grafana.json")).unwrap();
     let (mut ids, mut asked) = (BTreeSet::new(), 0);
     for panel in items(&dashboard["panels"]) {
@@ -146,7 +146,7 @@ fn the_dashboard_asks_for_what_there_is() {
         }
     }
     assert!(asked > 20, "{asked}");
-    // Whatever is measured can be seen.
+    // The dashboard shows every metric.
     let shown = dashboard.to_string();
     for name in documented().keys() {
         assert!(shown.contains(name.as_str()), "{name} is not shown");
@@ -154,7 +154,7 @@ fn the_dashboard_asks_for_what_there_is() {
 }
 
 #[test]
-fn every_alert_asks_for_what_there_is_and_is_explained() {
+fn every_alert_uses_existing_metrics_and_is_explained() {
     let rules = yaml("deploy/monitoring/alerts.yml");
     let docs = text("docs/OPERATIONS.md");
     let explained: BTreeSet<_> = docs

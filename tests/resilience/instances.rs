@@ -1,4 +1,4 @@
-//! Two instances on one MongoDB and one Redis, and what becomes of them when Redis leaves.
+//! Two instances on one MongoDB and one Redis, also while Redis is unavailable.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -7,20 +7,21 @@ use std::{
 
 use futures::future::join_all;
 use reqwest::{Client, StatusCode};
+use rollcall::http_client;
 use serde_json::{Value, json};
 
 use crate::{
-    EMAIL, Environment, PASSWORD, Service, client, portrait, redis_server::RedisServer,
+    EMAIL, Environment, PASSWORD, Service, client, portrait, redis_server::RedisServer, runtime,
     servers::MongoServer, skip::skip, small, store,
 };
 
-/// Both instances open what the other sealed.
+/// Both instances decrypt what the other one encrypted.
 const TEMPLATE_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// On a machine that is busy with other tests a Redis may take longer than a site would wait for it.
+/// On a machine that is busy with other tests, Redis may take longer than the default limit.
 const PATIENT: [(&str, &str); 1] = [("REDIS_COMMAND_TIMEOUT", "3000")];
 
-/// What both stand on.
+/// The servers of both instances.
 pub struct Site {
     redis: RedisServer,
     mongo: MongoServer,
@@ -28,6 +29,9 @@ pub struct Site {
 
 impl Site {
     pub fn start(test: &str) -> Option<Self> {
+        if runtime::missing() {
+            return None;
+        }
         let start = || {
             Ok::<_, String>(Self {
                 redis: RedisServer::with(&[])?,
@@ -41,8 +45,8 @@ impl Site {
         let mut environment = store(Some(self.mongo.uri()));
         environment.push(("REDIS_URL", self.redis.url()));
         environment.push(("TEMPLATE_KEY", TEMPLATE_KEY.to_owned()));
-        // On a busy machine either form may seem the faster one, and what one instance saw counts
-        // only for those that run the same.
+        // On a busy machine, either precision may be measured as faster, and cached analyses are
+        // shared only by instances with the same precision.
         environment.push(("PRECISION", "int8".to_owned()));
         environment.extend(
             more.iter()
@@ -62,7 +66,7 @@ async fn json(client: &Client, url: String) -> Value {
     answer.json().await.unwrap()
 }
 
-/// One figure of an instance; 0 when it was never counted.
+/// Returns a metric of an instance; 0 if it was never counted.
 pub async fn figure(service: &Service, name: &str) -> u64 {
     let answer = client().get(service.url("/metrics")).send().await.unwrap();
     let text = answer.text().await.unwrap();
@@ -82,7 +86,7 @@ async fn identify(service: &Service, client: &Client, photo: &[u8]) -> Value {
     answer.json().await.unwrap()
 }
 
-/// The client with the same cookie, for another instance.
+/// Returns a client with the same cookie, for another instance.
 async fn sign_in(service: &Service) -> (Client, String) {
     let body = json!({"email": EMAIL, "password": PASSWORD});
     let answer = client()
@@ -95,7 +99,7 @@ async fn sign_in(service: &Service) -> (Client, String) {
     let cookie = cookie.split(';').next().unwrap().to_owned();
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("cookie", cookie.parse().unwrap());
-    let client = Client::builder().default_headers(headers);
+    let client = http_client::builder().default_headers(headers);
     let client = client.timeout(Duration::from_secs(20)).build().unwrap();
     (client, cookie)
 }
@@ -110,7 +114,7 @@ async fn status(client: &Client, service: &Service) -> StatusCode {
 }
 
 #[tokio::test]
-async fn what_one_instance_saw_no_instance_looks_at_again() {
+async fn an_image_is_analyzed_by_one_instance_only() {
     let Some(site) = Site::start("two instances and what was seen") else {
         return;
     };
@@ -124,7 +128,7 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
     let looked = figure(&one, inferences).await;
     assert!(looked > 0);
     assert_eq!(identify(&one, &admin, &photo).await, first);
-    assert_eq!(figure(&one, inferences).await, looked, "the second answer");
+    assert_eq!(figure(&one, inferences).await, looked, "the second request");
 
     assert_eq!(identify(&two, &admin, &photo).await, first);
     assert_eq!(figure(&two, inferences).await, 0, "the other instance");
@@ -132,7 +136,7 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
     assert_eq!(identify(&one, &admin, &photo).await, first);
     assert_eq!(figure(&one, inferences).await, 0, "after a restart");
 
-    // At once, at both: looked at by one of them, once.
+    // Concurrently at both: one of them analyzes it, once.
     let photo = portrait("biden");
     let before = [
         figure(&one, inferences).await,
@@ -151,7 +155,7 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
         .filter(|(after, before)| *after > before);
     assert_eq!(by.count(), 1, "{before:?} {after:?}");
 
-    // An admin sees it, on the page and in the terminal.
+    // An admin sees this, on the page and in the terminal.
     let seen = json(&admin, one.url("/api/redis")).await;
     assert_eq!(seen["connected"], true);
     let server = &seen["servers"][0];
@@ -170,15 +174,18 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
             .unwrap()
             .contains("no memory limit")
     );
-    let (ended, said) = program(&site.redis, &["redis", "stats"]);
+    let (ended, output) = program(&site.redis, &["redis", "stats"]);
     assert!(
-        ended && said.contains("master") && said.contains("2 embedding"),
-        "{said}"
+        ended && output.contains("master") && output.contains("2 embedding"),
+        "{output}"
     );
-    let (ended, said) = program(&site.redis, &["redis", "clear", "lock:"]);
-    assert!(!ended && said.contains("may not be cleared"), "{said}");
+    let (ended, output) = program(&site.redis, &["redis", "clear", "lock:"]);
+    assert!(
+        !ended && output.contains("is not a group or pattern"),
+        "{output}"
+    );
 
-    // Sealed: neither readable nor to be planted.
+    // Cached values are encrypted: they can be neither read nor planted.
     let keys: Vec<String> = site.redis.ask(&["KEYS", "rollcall:embedding:*"]);
     assert_eq!(keys.len(), 2, "{keys:?}");
     let other: Vec<u8> = site.redis.ask(&["GET", &keys[1]]);
@@ -199,25 +206,25 @@ async fn what_one_instance_saw_no_instance_looks_at_again() {
     }
     assert!(
         figure(&fresh, inferences).await > 0,
-        "the planted one was left out"
+        "the planted value was ignored"
     );
-    let (ended, said) = program(&site.redis, &["redis", "clear", "embedding:"]);
-    assert!(ended && said.contains("2 keys"), "{said}");
+    let (ended, output) = program(&site.redis, &["redis", "clear", "--yes", "images"]);
+    assert!(ended && output.contains("2 keys"), "{output}");
     let left: Vec<String> = site.redis.ask(&["KEYS", "rollcall:embedding:*"]);
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Runs a command of the program: whether it ended well, and what it said.
+/// Runs a command of the program; returns whether it succeeded, and its output.
 fn program(redis: &RedisServer, arguments: &[&str]) -> (bool, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"));
     let command = command.args(arguments).env("REDIS_URL", redis.url());
     let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
 }
 
 #[tokio::test]
-async fn five_enrollments_an_hour_in_all() {
+async fn the_enrollment_limit_is_shared() {
     let Some(site) = Site::start("two instances and the enrollment limit") else {
         return;
     };
@@ -246,7 +253,7 @@ async fn five_enrollments_an_hour_in_all() {
 }
 
 #[tokio::test]
-async fn a_session_holds_and_ends_everywhere() {
+async fn a_session_is_valid_and_ends_on_every_instance() {
     let Some(mut site) = Site::start("two instances and sessions") else {
         return;
     };
@@ -264,7 +271,8 @@ async fn a_session_holds_and_ends_everywhere() {
     assert_eq!(status(&admin, &two).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
 
-    // Signed out while Redis is away, with the session still in what Redis had: it stays out.
+    // Signed out while Redis is unavailable, with the session still in its data: the session stays
+    // ended.
     let (admin, _) = sign_in(&one).await;
     assert_eq!(status(&admin, &two).await, StatusCode::OK);
     site.redis.freeze();
@@ -279,15 +287,11 @@ async fn a_session_holds_and_ends_everywhere() {
     assert_eq!(status(&admin, &two).await, StatusCode::UNAUTHORIZED);
     site.redis.kill();
     let (admin, _) = sign_in(&one).await;
-    assert_eq!(
-        status(&admin, &two).await,
-        StatusCode::OK,
-        "without Redis, too"
-    );
+    assert_eq!(status(&admin, &two).await, StatusCode::OK, "without Redis");
 }
 
 #[tokio::test]
-async fn sessions_in_redis_alone_hold_everywhere_and_are_never_called_ended_when_they_are_not() {
+async fn sessions_only_in_redis_are_shared_and_their_end_is_never_claimed_falsely() {
     let Some(site) = Site::start("sessions in redis alone") else {
         return;
     };
@@ -313,7 +317,7 @@ async fn sessions_in_redis_alone_hold_everywhere_and_are_never_called_ended_when
     assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&other, &one).await, StatusCode::OK);
 
-    // While Redis is away one signs in anew.
+    // While Redis is unavailable, people sign in again.
     site.redis.freeze();
     until(&two, "degraded").await;
     assert_eq!(status(&other, &two).await, StatusCode::UNAUTHORIZED);
@@ -332,20 +336,21 @@ async fn sessions_in_redis_alone_hold_everywhere_and_are_never_called_ended_when
 }
 
 #[tokio::test]
-async fn a_list_is_the_same_everywhere_after_every_change() {
+async fn lists_are_the_same_on_every_instance_after_every_change() {
     let Some(site) = Site::start("lists on two instances") else {
         return;
     };
     let one = site.instance(&PATIENT).await;
     let two = site.instance(&PATIENT).await;
     same_lists(&one, &two).await;
-    let seen: Vec<String> = site.redis.ask(&["KEYS", "rollcall:app:default:*"]);
-    assert!(!seen.is_empty());
 }
 
-/// Without any Redis the store is where instances share lists and pairings.
+/// Without Redis, instances share pairings in the store.
 #[tokio::test]
-async fn without_redis_lists_and_pairings_are_shared_in_the_store() {
+async fn without_redis_pairings_are_shared_in_the_store() {
+    if runtime::missing() {
+        return;
+    }
     let mongo = match MongoServer::start() {
         Ok(mongo) => mongo,
         Err(why) => return skip("two instances without Redis", &why),
@@ -357,7 +362,7 @@ async fn without_redis_lists_and_pairings_are_shared_in_the_store() {
     let two = Service::with(environment).await;
     let admin = same_lists(&one, &two).await;
 
-    // A kiosk shows the code that one instance gave it, the admin types it at the other.
+    // A kiosk shows the code of one instance, and the admin types it at the other.
     let begun = client().post(one.url("/api/pairings")).json(&json!({}));
     let begun: Value = begun.send().await.unwrap().json().await.unwrap();
     let device = json!({"name": "Door", "code": begun["code"]});
@@ -372,7 +377,7 @@ async fn without_redis_lists_and_pairings_are_shared_in_the_store() {
     assert_eq!(own["id"], added["id"]);
 }
 
-/// What either instance changes is at once in the lists of both, which remember them; the admin.
+/// Checks that a change on either instance is immediately in the lists of both; returns the admin.
 async fn same_lists(one: &Service, two: &Service) -> Client {
     let (admin, _) = sign_in(one).await;
     let names = async |at: &Service| {
@@ -392,12 +397,10 @@ async fn same_lists(one: &Service, two: &Service) -> Client {
         assert_eq!(added.await.unwrap().status(), StatusCode::CREATED);
         expected.push(name);
     }
-    let found = "rollcall_cache_total{cache=\"application\",result=\"hit\"}";
-    assert!(figure(one, found).await > 0 && figure(two, found).await > 0);
     admin
 }
 
-/// Waits until the instance says so of Redis; it is ready all the time.
+/// Waits until the instance reports this state of Redis; it must be ready all the time.
 async fn until(service: &Service, state: &str) {
     let begin = Instant::now();
     loop {
@@ -410,7 +413,7 @@ async fn until(service: &Service, state: &str) {
     }
 }
 
-/// Reads events until one has the name; the text of its data.
+/// Reads events until one has this name; returns its data.
 async fn event(stream: &mut reqwest::Response, text: &mut String, name: &str) -> Value {
     let found = async {
         loop {
@@ -422,7 +425,7 @@ async fn event(stream: &mut reqwest::Response, text: &mut String, name: &str) ->
                     return serde_json::from_str(data.unwrap()).unwrap();
                 }
             }
-            let more = stream.chunk().await.unwrap().expect("the stream goes on");
+            let more = stream.chunk().await.unwrap().expect("the stream continues");
             text.push_str(std::str::from_utf8(&more).unwrap());
         }
     };
@@ -432,7 +435,7 @@ async fn event(stream: &mut reqwest::Response, text: &mut String, name: &str) ->
 }
 
 #[tokio::test]
-async fn a_punch_here_is_news_there() {
+async fn a_punch_is_announced_on_the_other_instance() {
     let Some(mut site) = Site::start("two instances and the live feed") else {
         return;
     };
@@ -444,7 +447,7 @@ async fn a_punch_here_is_news_there() {
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     let mut text = String::new();
 
-    // Enrolled there, known here in less than a second.
+    // Enrolled on one instance, recognized on the other in less than a second.
     let id = one.enroll(&admin, "E1", &["obama", "obama2"]).await;
     let enrolled = Instant::now();
     assert_eq!(event(&mut stream, &mut text, "employee").await["id"], *id);
@@ -468,19 +471,20 @@ async fn a_punch_here_is_news_there() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         answer = punch(&two).await;
     }
-    let heard = event(&mut stream, &mut text, "punch").await;
-    assert_eq!(heard["id"], answer["punch"]["id"]);
+    let received = event(&mut stream, &mut text, "punch").await;
+    assert_eq!(received["id"], answer["punch"]["id"]);
     let answer = punch(&one).await;
-    let heard = event(&mut stream, &mut text, "punch").await;
-    assert_eq!(heard["id"], answer["punch"]["id"]);
-    assert_eq!(heard["name"], "E1");
+    let received = event(&mut stream, &mut text, "punch").await;
+    assert_eq!(received["id"], answer["punch"]["id"]);
+    assert_eq!(received["name"], "E1");
 
-    // Without Redis each instance tells its own, and a follower who comes back gets the rest.
+    // Without Redis, each instance announces only its own punches, and a client that reconnects
+    // gets the others.
     site.redis.kill();
     until(&two, "degraded").await;
     let alone = punch(&two).await;
-    let heard = event(&mut stream, &mut text, "punch").await;
-    assert_eq!(heard["id"], alone["punch"]["id"]);
+    let received = event(&mut stream, &mut text, "punch").await;
+    assert_eq!(received["id"], alone["punch"]["id"]);
     let elsewhere = punch(&one).await;
     drop(stream);
     let at = jiff::Timestamp::now().as_millisecond() - 1;
@@ -492,10 +496,13 @@ async fn a_punch_here_is_news_there() {
     let mut text = String::new();
     let mut replayed = event(&mut stream, &mut text, "punch").await;
     while replayed["id"] != elsewhere["punch"]["id"] {
-        assert_ne!(replayed["id"], alone["punch"]["id"], "that one was heard");
+        assert_ne!(
+            replayed["id"], alone["punch"]["id"],
+            "that event was already received"
+        );
         replayed = event(&mut stream, &mut text, "punch").await;
     }
-    // Signing out ends the stream, and so does nobody's patience.
+    // Signing out ends the stream.
     let refused = client().get(two.url("/api/events")).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     let bad = admin
@@ -507,16 +514,19 @@ async fn a_punch_here_is_news_there() {
     );
 }
 
-/// How long punches take, milliseconds.
+/// Returns a percentile of durations, in milliseconds.
 fn percentile(times: &mut [Duration], share: f64) -> u128 {
     times.sort_unstable();
     let place = ((times.len() - 1) as f64 * share) as usize;
     times[place].as_millis()
 }
 
-/// A steady load of punches while Redis suffers everything that happens to servers.
+/// A steady load of punches during every kind of failure of Redis.
 #[tokio::test]
-async fn punches_go_on_whatever_redis_does() {
+async fn punches_continue_whatever_redis_does() {
+    if runtime::missing() {
+        return;
+    }
     let mut redis = match RedisServer::with(&[]) {
         Ok(redis) => redis,
         Err(why) => return skip("punches while Redis suffers", &why),
@@ -538,7 +548,7 @@ async fn punches_go_on_whatever_redis_does() {
         let mut done = Vec::new();
         while !stop.load(Ordering::SeqCst) {
             let number = next.fetch_add(1, Ordering::SeqCst);
-            // Bytes after the end change the sum and nothing else: each is looked at anew.
+            // Bytes after the end change only the digest, so that each photo is analyzed.
             let mut photo = base.clone();
             photo.extend(number.to_le_bytes());
             let begin = Instant::now();
@@ -634,6 +644,9 @@ async fn punches_go_on_whatever_redis_does() {
             None => break,
         }
     }
-    assert_eq!(stored, punched, "what was acknowledged is what is there");
+    assert_eq!(
+        stored, punched,
+        "exactly the acknowledged punches are stored"
+    );
     assert!(punched.len() > 50, "{} punches", punched.len());
 }

@@ -1,4 +1,4 @@
-//! Background jobs when whoever does them dies, and between two instances.
+//! Background jobs whose worker crashes, and jobs between two instances.
 
 use std::{
     collections::BTreeSet,
@@ -9,17 +9,17 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
 use crate::{
-    Service, instances::Site, redis_server::RedisServer, servers::MongoServer, skip::skip,
+    Service, instances::Site, redis_server::RedisServer, runtime, servers::MongoServer, skip::skip,
 };
 
-/// How many people are imported, and how many where each of them takes longer.
+/// Number of imported people, and a smaller number for slower stores.
 const PEOPLE: usize = 500;
 const FEWER: usize = 200;
-/// As many as take longer than the start of another instance.
+/// Enough people that the import takes longer than the start of another instance.
 const MANY: usize = 400;
 
 fn list(people: usize) -> String {
-    let rows = (0..people).map(|number| format!("\"Person, {number}\",C{number},Hall\n"));
+    let rows = (0..people).map(|number| format!("\"Person, {number}\",C{number},main site\n"));
     format!("name,code,site\n{}", rows.collect::<String>())
 }
 
@@ -45,7 +45,7 @@ async fn job(service: &Service, admin: &Client, id: &str) -> Value {
     answer.json().await.unwrap()
 }
 
-/// Waits until the job is so.
+/// Waits until the job satisfies a condition.
 async fn until(
     service: &Service,
     admin: &Client,
@@ -63,7 +63,7 @@ async fn until(
     }
 }
 
-/// The codes of everybody, each once.
+/// Returns the codes of all employees; each must exist once.
 async fn codes(service: &Service, admin: &Client) -> BTreeSet<String> {
     let (mut codes, mut cursor) = (BTreeSet::new(), String::new());
     loop {
@@ -73,7 +73,7 @@ async fn codes(service: &Service, admin: &Client) -> BTreeSet<String> {
         for one in list["items"].as_array().unwrap() {
             assert!(
                 codes.insert(one["code"].as_str().unwrap().to_owned()),
-                "{one} is there twice"
+                "{one} exists twice"
             );
         }
         match list["next"].as_str() {
@@ -83,42 +83,43 @@ async fn codes(service: &Service, admin: &Client) -> BTreeSet<String> {
     }
 }
 
-/// The program is killed in the middle of an import: after its restart everybody is there, once.
+/// Kills the program in the middle of an import: after its restart, everybody exists once.
 async fn killed_in_the_middle(mut service: Service, people: usize) {
     let admin = service.admin().await;
     let id = import(&service, &admin, people).await;
     let before = until(&service, &admin, &id, |job| job["done"].as_u64() > Some(0)).await;
+    // The rest may be done before anyone can look after the restart.
+    assert_eq!(before["state"], "running", "killed too late: {before}");
     service.kill_and_restart().await;
     let admin = service.admin().await;
-    let found = job(&service, &admin, &id).await;
-    assert_eq!(found["state"], "running", "{before} {found}");
-    let added = codes(&service, &admin).await.len();
-    assert!(added < people, "killed too late");
-    let untold = added as u64 > found["done"].as_u64().unwrap();
-
     let done = until(&service, &admin, &id, |job| job["finished_at"].is_string()).await;
     assert_eq!(
         (&done["state"], &done["attempts"]),
         (&"done".into(), &1.into()),
-        "it got further after the kill: {done}"
+        "it continued after the kill: {done}"
     );
     assert_eq!(codes(&service, &admin).await.len(), people);
     let counted = ["added", "there"].map(|of| done["result"][of].as_u64().unwrap());
-    assert_eq!(counted.iter().sum::<u64>(), people as u64, "{done}");
     assert_eq!(
-        counted[1] > 0,
-        untold,
-        "what was added after the last word of progress was there: {done}"
+        counted,
+        [people as u64, 0],
+        "who was added after the last stored progress counts as added: {done}"
     );
 }
 
 #[tokio::test]
-async fn a_kill_in_an_import_loses_and_doubles_nobody_on_sqlite() {
+async fn a_killed_import_loses_and_duplicates_nobody_on_sqlite() {
+    if runtime::missing() {
+        return;
+    }
     killed_in_the_middle(Service::start(None).await, PEOPLE).await;
 }
 
 #[tokio::test]
-async fn a_kill_in_an_import_loses_and_doubles_nobody_on_mongodb() {
+async fn a_killed_import_loses_and_duplicates_nobody_on_mongodb() {
+    if runtime::missing() {
+        return;
+    }
     match MongoServer::start() {
         Ok(server) => {
             killed_in_the_middle(Service::start(Some(server.uri())).await, FEWER).await;
@@ -128,7 +129,10 @@ async fn a_kill_in_an_import_loses_and_doubles_nobody_on_mongodb() {
 }
 
 #[tokio::test]
-async fn a_kill_in_an_import_loses_and_doubles_nobody_on_redis() {
+async fn a_killed_import_loses_and_duplicates_nobody_on_redis() {
+    if runtime::missing() {
+        return;
+    }
     let redis = match RedisServer::with(&["--appendonly", "yes", "--appendfsync", "always"]) {
         Ok(redis) => redis,
         Err(why) => return skip("an import on Redis", &why),
@@ -138,7 +142,7 @@ async fn a_kill_in_an_import_loses_and_doubles_nobody_on_redis() {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_elsewhere_at_once_when_its_instance_stops() {
+async fn a_job_continues_on_another_instance_when_its_instance_stops() {
     let Some(site) = Site::start("two instances and jobs") else {
         return;
     };
@@ -147,7 +151,7 @@ async fn a_job_goes_on_elsewhere_at_once_when_its_instance_stops() {
     let admin = one.admin().await;
     let other = two.admin().await;
 
-    // Many at once, from both sides: each is done once.
+    // Many at once, from both instances: each is done once.
     let mut ids = Vec::new();
     for number in 0..6 {
         let (service, admin) = if number % 2 == 0 {
@@ -173,7 +177,7 @@ async fn a_job_goes_on_elsewhere_at_once_when_its_instance_stops() {
 
     assert_eq!(two.stop().await, Some(0));
 
-    // The one that has it is asked to stop: another goes on without waiting for a lease.
+    // The instance with the job is stopped: another one continues without waiting for the lease.
     let id = import(&one, &admin, MANY).await;
     until(&one, &admin, &id, |job| job["done"].as_u64() > Some(0)).await;
     let three = site.instance(&[]).await;

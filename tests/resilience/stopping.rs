@@ -1,26 +1,27 @@
-//! Told to stop while everybody asks: nothing that was acknowledged is lost, nobody is cut off,
-//! and it is over within ten seconds.
+//! Stopping under load: nothing that was acknowledged is lost, no request is cut off, and it ends
+//! within ten seconds.
 
 use super::*;
 
-/// How many ask on one connection each, and how many on a new one for each request.
-const KEEPING: usize = 4;
-const ANEW: usize = 4;
-/// How many punches are answered before it is told to stop.
+/// Number of clients with one connection, and of clients with a new connection for each request.
+const KEEPING_ALIVE: usize = 4;
+const RECONNECTING: usize = 4;
+/// Number of punches before the service is stopped.
 const BEFORE: usize = 40;
 
-/// What became of what one client asked.
+/// The results of one client.
 #[derive(Default)]
-struct Told {
-    /// Ids of punches that were acknowledged.
+struct Results {
+    /// IDs of acknowledged punches.
     punches: Vec<String>,
-    /// Requests that were sent, and got no whole answer.
+    /// Requests that were sent but got no complete response.
     cut: Vec<String>,
 }
 
-/// Whether a connection was reset: the system had taken it for a service that has no time, and
-/// gives it back when that takes none any more. What the service took itself ends otherwise.
-fn never_taken(error: &reqwest::Error) -> bool {
+/// Checks whether a connection was reset before the service accepted it: the system queued it, and
+/// reset it when the service closed its listener. Connections that the service has accepted end
+/// differently.
+fn never_accepted(error: &reqwest::Error) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         let io = error.downcast_ref::<std::io::Error>();
@@ -32,14 +33,14 @@ fn never_taken(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Asks until nothing takes connections any more.
+/// Sends requests until no connection is accepted anymore.
 async fn ask(
     client: Client,
     (url, token, who): (&str, &str, usize),
     photo: &[u8],
     answered: &AtomicUsize,
-) -> Told {
-    let mut told = Told::default();
+) -> Results {
+    let mut results = Results::default();
     for number in 0.. {
         let request = client
             .post(url)
@@ -48,9 +49,9 @@ async fn ask(
             .header("idempotency-key", format!("{who}-{number}"))
             .body(photo.to_vec());
         let answer = match request.send().await {
-            Err(error) if error.is_connect() || never_taken(&error) => break,
+            Err(error) if error.is_connect() || never_accepted(&error) => break,
             Err(error) => Err(error),
-            // What cannot be taken any more is said, and not dropped.
+            // A request that can no longer be served gets a response, and is not dropped.
             Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => continue,
             Ok(answer) => answer.json::<Value>().await,
         };
@@ -58,19 +59,22 @@ async fn ask(
             Ok(answer) => {
                 if answer["outcome"] == "punched" {
                     let id = answer["punch"]["id"].as_str().unwrap();
-                    told.punches.push(id.to_owned());
+                    results.punches.push(id.to_owned());
                 }
                 answered.fetch_add(1, Ordering::SeqCst);
             }
-            Err(error) => told.cut.push(format!("{error:?}")),
+            Err(error) => results.cut.push(format!("{error:?}")),
         }
         assert!(number < 10_000, "it never stops");
     }
-    told
+    results
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn told_to_stop_it_finishes_what_it_took_and_cuts_nobody_off() {
+async fn stopping_finishes_accepted_requests_and_cuts_off_none() {
+    if runtime::missing() {
+        return;
+    }
     let mut service = Service::start(None).await;
     let admin = service.admin().await;
     for portrait in ["obama", "biden", "collins", "hopper"] {
@@ -83,9 +87,9 @@ async fn told_to_stop_it_finishes_what_it_took_and_cuts_nobody_off() {
     let photos = ["obama3", "biden", "collins", "hopper"].map(small);
     let url = service.url("/api/punches");
     let answered = AtomicUsize::new(0);
-    let clients = (0..KEEPING + ANEW).map(|who| {
-        let client = Client::builder().timeout(Duration::from_secs(20));
-        let client = match who < KEEPING {
+    let clients = (0..KEEPING_ALIVE + RECONNECTING).map(|who| {
+        let client = http_client::builder().timeout(Duration::from_secs(20));
+        let client = match who < KEEPING_ALIVE {
             true => client,
             false => client.pool_max_idle_per_host(0),
         };
@@ -97,15 +101,15 @@ async fn told_to_stop_it_finishes_what_it_took_and_cuts_nobody_off() {
             &answered,
         )
     });
-    // A desk that follows what happens: its stream ends, and is not torn.
+    // The event stream of a desk ends properly.
     let events = admin.get(service.url("/api/events")).send().await.unwrap();
     assert_eq!(events.status(), StatusCode::OK);
     let follow = async {
-        let (mut events, mut heard) = (events, 0);
-        while let Some(part) = events.chunk().await.expect("the stream ends by itself") {
-            heard += part.len();
+        let (mut events, mut received) = (events, 0);
+        while let Some(part) = events.chunk().await.expect("the stream ends properly") {
+            received += part.len();
         }
-        heard
+        received
     };
     let stop = async {
         while answered.load(Ordering::SeqCst) < BEFORE {
@@ -115,28 +119,31 @@ async fn told_to_stop_it_finishes_what_it_took_and_cuts_nobody_off() {
         let code = service.stop().await;
         (code, begin.elapsed())
     };
-    let (told, heard, (code, took)) =
+    let (results, received, (code, took)) =
         futures::join!(futures::future::join_all(clients), follow, stop);
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert!(heard > 0);
-    let cut: Vec<_> = told.iter().flat_map(|told| &told.cut).collect();
+    assert!(received > 0);
+    let cut: Vec<_> = results.iter().flat_map(|one| &one.cut).collect();
     assert!(cut.is_empty(), "{} were cut off: {}", cut.len(), cut[0]);
-    let acknowledged: BTreeSet<String> = told.into_iter().flat_map(|told| told.punches).collect();
+    let acknowledged: BTreeSet<String> = results.into_iter().flat_map(|one| one.punches).collect();
     assert!(acknowledged.len() > BEFORE / 2, "{}", acknowledged.len());
 
     service.start_again().await;
     let stored = stored_punches(&service).await;
     let unique: BTreeSet<String> = stored.iter().cloned().collect();
-    assert_eq!(unique.len(), stored.len(), "none is there twice");
+    assert_eq!(unique.len(), stored.len(), "none exists twice");
     let lost: Vec<_> = acknowledged.difference(&unique).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
 }
 
-/// A client that sends its photo slowly is waited for, but not for longer than the service may
-/// take to stop.
+/// The service waits for a client that sends its photo slowly, but not longer than its time limit
+/// for stopping.
 #[tokio::test]
-async fn whoever_never_finishes_holds_nothing_up() {
+async fn a_client_that_never_finishes_does_not_delay_the_stop() {
+    if runtime::missing() {
+        return;
+    }
     use std::io::{Read, Write};
     let mut service = Service::start(None).await;
     let mut slow = std::net::TcpStream::connect(("127.0.0.1", service.port)).unwrap();

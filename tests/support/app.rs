@@ -1,5 +1,5 @@
-//! TestApp: the real services and routes over SQLite in a temporary folder and the built-in
-//! model pack, on a loopback port, with clients that know the API.
+//! TestApp: the real services and routes on a store in memory, on a loopback port, with typed
+//! clients of the API. Its scripted face engine knows the people in the fixture portraits.
 
 #[path = "streams.rs"]
 pub mod streams;
@@ -10,14 +10,15 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc, LazyLock,
+        Arc,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use self::streams::FakeStreams;
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use crate::scripted::{DIMENSIONS, ScriptedEngine};
+use jiff::{SignedDuration, Timestamp, civil};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -25,78 +26,70 @@ use reqwest::{
 };
 use rollcall::{
     app::App,
-    boot::Shared,
+    boot::{self, Composed, Shared},
     clock::{Clock, SystemClock, whole_milliseconds},
     domain::{
-        accounts::{Actor, Role},
-        attendance::WorkdayRule,
+        accounts::Actor,
         biometrics::{ErrorRate, Policy},
-        jobs::JobKind,
+        grants::{Access, Grant, Role, Scope},
+        ids::SiteId,
+        sites::Zone,
         text::{Email, Name},
     },
     gallery::MemoryGallery,
     http::{self, Settings},
-    ports::{Bus, FaceEngine, Gallery, RateLimits, Stores},
+    http_client,
+    ports::{Bus, FaceEngine, RateLimits, RecordEngine},
+    repositories::{Devices, Repositories},
     service::{
-        accounts::{Accounts, NewAccount},
+        accounts::NewAccount,
         application_cache::AppCache,
-        audit::{Audit, Trail},
-        cameras::{Cameras, Overlays},
-        devices::Devices,
-        employees::Employees,
-        enrollment::Enrolling,
+        cameras::Overlays,
+        devices::DeviceSettings,
         feed::Feed,
-        health::Health,
-        identification::Identifying,
-        jobs::{Jobs, Runner},
-        pairing::{PAIRING, Pairing},
-        pictures::{Keeps, Pictures},
-        probing::Probing,
-        punching::{PunchRules, Punching},
-        references::References,
+        jobs::{JobHandler, JobServices, Runner, handlers},
+        pairing::PAIRING,
+        pictures::Keeps,
+        punch_ledger::PunchRules,
         sealed_cache::SealedCache,
+        sites::Seed,
     },
-    storage::{
-        memory::{MemoryBus, MemoryCache, MemoryLimits},
-        sqlite::SqliteStore,
-    },
+    storage::memory::{MemoryBus, MemoryCache, MemoryEngine, MemoryLimits},
     telemetry,
     vault::Vault,
-    vision::{Cutter, Engine, EngineOptions, Pack, Runtime},
+    vision::{Cropper, MotionSensor},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// One engine for all tests of a process: loading models takes longer than most tests.
-static ENGINE: LazyLock<(Arc<Engine>, usize)> = LazyLock::new(|| {
-    let runtime = Runtime::load(None).expect("run `make setup` first");
-    let pack = Pack::open(project("models/builtin")).unwrap();
-    let options = EngineOptions {
-        threads: 2,
-        queue: 256,
-        ..EngineOptions::default()
-    };
-    let engine = Engine::start(&runtime, &pack, options).unwrap();
-    (Arc::new(engine), pack.manifest().embedder.dimensions)
-});
+/// The people in the fixture portraits.
+const PORTRAITS: [(&str, &str); 7] = [
+    ("obama", "obama~0.1#1"),
+    ("obama2", "obama~0.1#2"),
+    ("obama3", "obama~0.1#3"),
+    ("biden", "biden"),
+    ("hopper", "hopper"),
+    ("collins", "collins"),
+    ("two_people", "hopper~0.1#2 | collins~0.1#2 width=90"),
+];
 
-/// The password of every account here.
+/// The password of every account in tests.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// A path inside the project.
+/// Returns a path inside the project.
 pub fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The bytes of a fixture portrait.
+/// Returns the bytes of a fixture portrait.
 pub fn photo(name: &str) -> Vec<u8> {
     let file = project("tests/fixtures/faces").join(format!("{name}.jpg"));
     std::fs::read(file).unwrap()
 }
 
-/// The machine's clock, moved on by hand.
+/// The system's clock, which tests can advance.
 #[derive(Default)]
 pub struct TestClock(AtomicI64);
 
@@ -121,12 +114,12 @@ impl Clock for TestClock {
     }
 }
 
-type MakeDevices = Box<dyn FnOnce(&Stores, Arc<dyn Clock>) -> Devices>;
-
-/// What a test may want otherwise.
+/// The options of a test.
 pub struct Options {
-    /// Another device service, over a store that fails.
-    pub devices: Option<MakeDevices>,
+    /// Another face engine.
+    pub engine: Option<Arc<dyn FaceEngine>>,
+    /// A separate store for devices, such as one that fails.
+    pub devices: Option<Arc<dyn RecordEngine>>,
     pub settings: Settings,
     pub cooldown: SignedDuration,
     pub keep_photos: bool,
@@ -137,29 +130,33 @@ pub struct Options {
 pub struct TestApp {
     pub address: SocketAddr,
     pub app: App,
-    pub stores: Stores,
-    /// Does jobs when a test says so.
-    pub runner: Runner,
+    pub stores: Repositories,
+    runner: Runner,
+    handlers: Vec<Arc<dyn JobHandler>>,
     pub clock: Arc<TestClock>,
     pub health: Arc<telemetry::Health>,
-    /// What cameras do.
+    /// The scripted face engine.
+    pub scripted: Arc<ScriptedEngine>,
+    /// The fake cameras.
     pub streams: FakeStreams,
-    /// Faces that cameras see.
+    /// Boxes and names over live pictures.
     pub overlays: Overlays,
-    /// Cancelled to end streams.
+    /// Announcements of changes.
+    pub feed: Feed,
+    /// Canceled to end streams.
     pub stopping: CancellationToken,
     accounts: AtomicU32,
-    _folder: tempfile::TempDir,
 }
 
 impl TestApp {
-    /// Without limits, with a cooldown of a minute.
+    /// Starts a service without rate limits, and with a cooldown of a minute.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let mut options = Options {
+            engine: None,
             devices: None,
             settings: Settings {
                 rate_limit: 0,
@@ -173,51 +170,69 @@ impl TestApp {
             keeps: Keeps::default(),
         };
         change(&mut options);
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("rollcall.db"))
-            .await
-            .unwrap();
-        let stores = Stores::of(Arc::new(store));
+        let mut stores = Repositories::new(Arc::new(MemoryEngine::default()));
+        if let Some(engine) = options.devices {
+            stores.devices = Devices::new(engine);
+        }
         let clock = Arc::new(TestClock::default());
-        let devices = options.devices.take();
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
+        let feed = Feed::new(bus);
         let (streams, stopping) = (FakeStreams::default(), CancellationToken::new());
-        let memory = Arc::new(MemoryCache::new(1 << 20));
-        let overlays = Overlays::new(remembered(
-            "overlay",
-            memory,
-            clock.clone(),
-            Overlays::LIVES,
-        ));
-        let eyes = (streams.clone(), overlays.clone());
+        let overlays = Overlays::new(remembered("overlay", clock.clone(), Overlays::LIVES));
         let (begin, passing) = (clock.now(), clock.clone());
-        let limits = MemoryLimits::by(move || passing.now().duration_since(begin).unsigned_abs());
+        let limits =
+            MemoryLimits::with_clock(move || passing.now().duration_since(begin).unsigned_abs());
         let limits: Arc<dyn RateLimits> = Arc::new(limits);
-        let mut app = compose(
-            &stores,
-            clock.clone(),
-            Feed::new(bus.clone()),
-            &options,
-            (eyes, limits.clone()),
-        );
+        let scripted = Arc::new(ScriptedEngine::of_pictures());
+        for (name, who) in PORTRAITS {
+            scripted.shows(&photo(name), who);
+        }
+        let engine = options.engine.unwrap_or_else(|| scripted.clone());
+        let parts = boot::Parts {
+            stores: stores.clone(),
+            clock: clock.clone(),
+            vault: vault(),
+            engine: engine.clone(),
+            camera_engine: engine,
+            gallery: Arc::new(MemoryGallery::new(DIMENSIONS)),
+            previous: None,
+            streams: Arc::new(streams.clone()),
+            motion: Arc::new(MotionSensor::default()),
+            cropping: Arc::new(Cropper::default()),
+            limits: limits.clone(),
+            feed: feed.clone(),
+            pairings: remembered("pairing", clock.clone(), PAIRING),
+            overlays: overlays.clone(),
+        };
+        let rules = boot::Rules {
+            policy: Policy::new(ErrorRate::new(0.001).unwrap(), Some(0.0)),
+            least_liveness: Some(0.5),
+            keeps: options.keeps,
+            keep_photos: options.keep_photos,
+            punches: PunchRules {
+                cooldown: options.cooldown,
+            },
+            seed: Seed {
+                zone: Zone::UTC,
+                workday_starts: civil::time(4, 0, 0, 0),
+            },
+            session_age: SignedDuration::from_hours(24),
+        };
+        let Composed { app, .. } = boot::compose(parts, rules);
         let (pictures, stop) = (app.pictures.clone(), stopping.clone());
         tokio::spawn(async move { pictures.work(stop).await });
-        let runner = Runner::new(
-            stores.clone(),
-            app.employees.clone(),
-            app.enrolling.clone(),
-            clock.clone(),
-            Feed::new(bus.clone()),
-        );
-        if let Some(make) = devices {
-            app.devices = Arc::new(make(&stores, clock.clone()));
-        }
+        let runner = Runner::new(&stores, clock.clone(), feed.clone());
+        let handlers = handlers(&JobServices {
+            stores: stores.clone(),
+            employees: app.employees.clone(),
+            enrollments: app.enrolling.clone(),
+        });
         let health = Arc::new(telemetry::Health::default());
         let router = http::router(http::Parts {
             app: app.clone(),
             settings: options.settings,
             limits,
-            feed: Feed::new(bus),
+            feed: feed.clone(),
             redis: Shared::alone().redis(),
             stopping: stopping.clone(),
             clock: clock.clone(),
@@ -233,30 +248,51 @@ impl TestApp {
             app,
             stores,
             runner,
+            handlers,
             clock,
             health,
+            scripted,
             streams,
             overlays,
+            feed,
             stopping,
             accounts: AtomicU32::new(0),
-            _folder: folder,
         }
     }
 
-    /// Somebody who is not signed in.
+    /// Returns a client that is not signed in.
     pub fn anybody(&self) -> Client {
         Client::new(self.address)
     }
 
-    /// An account of a role, signed in.
+    /// Returns a client that is signed in with a role for everything.
     pub async fn role(&self, role: Role) -> Client {
+        self.grant(role, Scope::Everything).await
+    }
+
+    /// An account that has a role in a scope, signed in.
+    pub async fn grant(&self, role: Role, scope: Scope) -> Client {
+        let grant = Grant::new(role, scope).unwrap();
+        self.access(Access::new(None, [grant]).unwrap()).await
+    }
+
+    /// The account of an employee who has no other grant, signed in.
+    pub async fn employee(&self, id: &str) -> Client {
+        let own = Grant::new(Role::Employee, Scope::Own).unwrap();
+        let access = Access::new(Some(id.parse().unwrap()), [own]);
+        self.access(access.unwrap()).await
+    }
+
+    /// An account that may do what is given, signed in.
+    pub async fn access(&self, access: Access) -> Client {
         let number = self.accounts.fetch_add(1, Ordering::SeqCst);
-        let email = format!("{}{number}@example.com", role.as_str());
+        let role = access.grants().next().unwrap().role();
+        let email = format!("{role}{number}@example.com");
         let new = NewAccount {
             email: Email::parse(&email).unwrap(),
             name: Name::parse("Ada").unwrap(),
             password: PASSWORD.into(),
-            role,
+            access,
         };
         self.app
             .accounts
@@ -272,30 +308,37 @@ impl TestApp {
         self.role(Role::Admin).await
     }
 
-    /// Does everything that is due.
+    /// Runs all jobs that are due.
     pub async fn do_jobs(&self) {
         let stop = CancellationToken::new();
-        for kind in JobKind::ALL {
-            while self.runner.step(kind, &stop).await.unwrap() {}
-        }
+        while self.run_next_job(&stop).await {}
     }
 
-    /// A registered device.
+    /// Runs one job that is due; false if none is.
+    pub async fn run_next_job(&self, stop: &CancellationToken) -> bool {
+        for handler in &self.handlers {
+            if self.runner.run_next(&**handler, stop).await.unwrap() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns a registered device.
     pub async fn kiosk(&self) -> Kiosk {
-        let name = Name::parse("Front door").unwrap();
-        let (device, token) = self
-            .app
-            .devices
-            .register(Actor::Operator, name, None)
-            .await
-            .unwrap();
+        let new = DeviceSettings {
+            name: Name::parse("Front door").unwrap(),
+            site: SiteId::DEFAULT,
+        };
+        let devices = &self.app.devices;
+        let (device, token) = devices.register(Actor::Operator, new).await.unwrap();
         Kiosk {
             id: device.id.to_string(),
             client: self.anybody().bearer(token.reveal()),
         }
     }
 
-    /// Somebody with two photos enrolled, whom `obama3` shows.
+    /// Enrolls a person with two photos; `obama3` shows the same person.
     pub async fn enrolled(&self, admin: &Client) -> String {
         let id = admin.add_employee("Barack Obama", "E1").await;
         let photos = [photo("obama"), photo("obama2")];
@@ -304,132 +347,19 @@ impl TestApp {
     }
 }
 
-/// Values that this process remembers for a while.
-fn remembered(
-    alias: &'static str,
-    memory: Arc<MemoryCache>,
-    clock: Arc<dyn Clock>,
-    time_out: Duration,
-) -> AppCache {
-    let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
-    let sealed = SealedCache::new(alias, memory, vault, clock.clone());
-    AppCache::new(alias, sealed, clock, time_out)
+/// Returns the vault of every service in tests.
+pub fn vault() -> Arc<Vault> {
+    Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]))
 }
 
-fn compose(
-    stores: &Stores,
-    clock: Arc<dyn Clock>,
-    feed: Feed,
-    options: &Options,
-    ((streams, overlays), limits): ((FakeStreams, Overlays), Arc<dyn RateLimits>),
-) -> App {
-    let (engine, dimensions) = &*ENGINE;
-    let engine: Arc<dyn FaceEngine> = engine.clone();
-    let model = engine.model().clone();
-    let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(*dimensions));
-    let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
-    let audit = Audit::new(stores.audit.clone(), clock.clone());
-    let references = Arc::new(References::new(
-        stores.clone(),
-        vault.clone(),
-        gallery.clone(),
-        model.clone(),
-        feed.clone(),
-    ));
-    let policy = Policy {
-        fpir: ErrorRate::new(0.001).unwrap(),
-        least_margin: 0.0,
-    };
-    let probing = Probing::new(engine.clone(), Some(0.5)).with_stills(options.keeps.any());
-    let probing = Arc::new(probing);
-    let pictures = Arc::new(Pictures::new(
-        stores.clone(),
-        vault.clone(),
-        Arc::new(Cutter::default()),
-        limits,
-        audit.clone(),
-        clock.clone(),
-        options.keeps,
-    ));
-    let identifying = Arc::new(Identifying::new(
-        probing,
-        gallery.clone(),
-        references.clone(),
-        policy,
-    ));
-    let rules = PunchRules {
-        cooldown: options.cooldown,
-        workday: WorkdayRule {
-            zone: TimeZone::UTC,
-            starts: SignedDuration::from_hours(4),
-        },
-    };
-    let devices = Arc::new(Devices::new(
-        stores.devices.clone(),
-        audit.clone(),
-        clock.clone(),
-        feed.clone(),
-    ));
+/// Returns an application cache in memory.
+fn remembered(alias: &'static str, clock: Arc<dyn Clock>, time_out: Duration) -> AppCache {
     let memory = Arc::new(MemoryCache::new(1 << 20));
-    let pairings = remembered("pairing", memory, clock.clone(), PAIRING);
-    App {
-        jobs: Arc::new(Jobs::new(
-            stores.clone(),
-            model.clone(),
-            audit.clone(),
-            clock.clone(),
-            feed.clone(),
-        )),
-        accounts: Arc::new(Accounts::new(
-            stores.clone(),
-            audit.clone(),
-            clock.clone(),
-            SignedDuration::from_hours(24),
-        )),
-        cameras: Arc::new(Cameras::new(
-            (stores.cameras.clone(), stores.accounts.clone()),
-            Arc::new(streams),
-            overlays,
-            audit.clone(),
-            clock.clone(),
-            feed.clone(),
-        )),
-        pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
-        devices,
-        employees: Arc::new(Employees::new(
-            stores.clone(),
-            references.clone(),
-            identifying.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
-        enrolling: Arc::new(Enrolling::new(
-            stores.clone(),
-            engine.clone(),
-            identifying.clone(),
-            references,
-            vault,
-            audit,
-            clock.clone(),
-            options.keep_photos,
-        )),
-        punching: Arc::new(Punching::new(
-            stores.clone(),
-            identifying.clone(),
-            clock,
-            model,
-            rules,
-            feed,
-            pictures.clone(),
-        )),
-        pictures,
-        identifying,
-        trail: Arc::new(Trail::new(stores)),
-        health: Arc::new(Health::new(stores.health.clone(), engine, gallery)),
-    }
+    let sealed = SealedCache::new(alias, memory, vault(), clock);
+    AppCache::new(alias, sealed, time_out)
 }
 
-/// What was answered.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -438,7 +368,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The JSON body, after checking the status.
+    /// Returns the JSON body, after checking the status.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
@@ -478,7 +408,7 @@ impl Answer {
     }
 }
 
-/// Somebody who talks to the service. Keeps cookies.
+/// A client with a cookie jar.
 #[derive(Clone)]
 pub struct Client {
     pub http: reqwest::Client,
@@ -488,10 +418,7 @@ pub struct Client {
 
 impl Client {
     fn new(address: SocketAddr) -> Self {
-        let http = reqwest::Client::builder()
-            .cookie_store(true)
-            .build()
-            .unwrap();
+        let http = http_client::builder().cookie_store(true).build().unwrap();
         Self {
             http,
             base: format!("http://{address}"),
@@ -499,7 +426,7 @@ impl Client {
         }
     }
 
-    /// The same with a header on every request.
+    /// Returns the client with a header on every request.
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).unwrap();
         self.headers.insert(HeaderName::from_static(name), value);
@@ -543,7 +470,7 @@ impl Client {
             .await
     }
 
-    /// A body of any type.
+    /// Sends a body of any type.
     pub async fn post_bytes(&self, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Answer {
         let request = self.request(Method::POST, path);
         self.send(request.header("content-type", kind).body(body.into()))
@@ -560,10 +487,17 @@ impl Client {
         self.post("/api/session", body).await
     }
 
-    /// Adds an employee; their id.
+    /// Adds an employee; returns the ID.
     pub async fn add_employee(&self, name: &str, code: &str) -> String {
         let body = json!({ "name": name, "code": code });
         let answer = self.post("/api/employees", body).await.expect(201);
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Adds a site; its id.
+    pub async fn add_site(&self, name: &str, zone: &str) -> String {
+        let body = json!({ "name": name, "zone": zone });
+        let answer = self.post("/api/sites", body).await.expect(201);
         answer["id"].as_str().unwrap().to_owned()
     }
 
@@ -574,12 +508,12 @@ impl Client {
     }
 }
 
-/// The form of an enrollment, without consent.
+/// Returns the form of an enrollment, without consent.
 pub fn enroll_form(employee: &str, photos: &[Vec<u8>]) -> Form {
     images("photo", photos).text("employee", employee.to_owned())
 }
 
-/// A form with images.
+/// Returns a form with images.
 pub fn images(name: &'static str, photos: &[Vec<u8>]) -> Form {
     photos.iter().fold(Form::new(), |form, photo| {
         form.part(name, Part::bytes(photo.clone()).file_name("photo.jpg"))
@@ -615,14 +549,14 @@ impl Kiosk {
         client.send(request.body(photo.to_vec())).await
     }
 
-    /// Punches with a key.
+    /// Punches with an idempotency key.
     pub async fn punch_once(&self, key: &str, photo: &[u8]) -> Answer {
         self.punch_with("", &[("idempotency-key", key)], photo)
             .await
     }
 }
 
-/// Does the same many times at once.
+/// Makes several requests at once.
 pub async fn at_once<F: Future<Output = Answer>>(
     count: usize,
     make: impl Fn(usize) -> F,
@@ -630,7 +564,7 @@ pub async fn at_once<F: Future<Output = Answer>>(
     futures::future::join_all((0..count).map(make)).await
 }
 
-/// How many answers had each status.
+/// Counts the responses with each status.
 pub fn count(answers: &[Answer]) -> HashMap<u16, usize> {
     answers.iter().fold(HashMap::new(), |mut counts, answer| {
         *counts.entry(answer.status.as_u16()).or_default() += 1;

@@ -1,8 +1,8 @@
-//! Freezes a process that a test started, and lets it go on.
+//! Freezes and resumes a process that a test started.
 
 use std::{process::Command, time::Duration};
 
-/// Freezes it; returns once it stands still, since a signal is sent first and taken a little later.
+/// Freezes a process; returns after it has stopped, which is a little later than the signal.
 pub fn freeze(id: u32) {
     signal("STOP", id);
     for _ in 0..100 {
@@ -15,7 +15,7 @@ pub fn freeze(id: u32) {
     }
 }
 
-/// Lets it go on.
+/// Resumes a process.
 pub fn thaw(id: u32) {
     signal("CONT", id);
 }

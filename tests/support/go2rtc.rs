@@ -1,5 +1,5 @@
-//! A real go2rtc, started for one test and ended with it, and cameras that are played to it:
-//! each serves what a scene shows as MJPEG over HTTP, as many real ones do.
+//! A real go2rtc, which runs for one test, and fake cameras that it connects to: each serves what a
+//! scene shows as MJPEG over HTTP, as many real cameras do.
 
 use std::{
     io::{Read, Write},
@@ -16,7 +16,7 @@ use std::{
 
 use image::{Rgb, RgbImage, imageops};
 
-/// The program; `ROLLCALL_TEST_GO2RTC` names another.
+/// Returns the path of the program; `ROLLCALL_TEST_GO2RTC` overrides it.
 fn program() -> PathBuf {
     std::env::var_os("ROLLCALL_TEST_GO2RTC").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/go2rtc"),
@@ -31,12 +31,13 @@ pub struct Go2rtc {
     port: u16,
 }
 
-/// What it asks for.
+/// The user name of its API.
 pub const USER: &str = "rollcall";
+/// The password of its API.
 pub const PASSWORD: &str = "open sesame";
 
 impl Go2rtc {
-    /// Starts one with streams, by name and source. The error says why a test has to be skipped.
+    /// Starts one with streams, by name and source. The error is the reason for skipping the test.
     pub fn with(streams: &[(&str, String)]) -> Result<Self, String> {
         let program = program();
         if !program.is_file() {
@@ -70,28 +71,28 @@ impl Go2rtc {
         Err(format!("{} does not answer", program.display()))
     }
 
-    /// Where its API is.
+    /// Returns the URL of its API.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Its process.
+    /// Returns its process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Brings it back after [`kill`](Self::kill).
+    /// Starts it again after [`kill`](Self::kill).
     pub fn restart(&mut self) {
         self.child = spawn(self.folder.path()).unwrap();
         assert!(
             answers(&mut self.child, self.port),
-            "go2rtc did not come back"
+            "go2rtc did not start again"
         );
     }
 }
@@ -132,24 +133,24 @@ fn answers(child: &mut Child, port: u16) -> bool {
     false
 }
 
-/// What a camera shows, 640×480, over and over; the noise of its sensor is in every picture.
+/// The scene in front of a camera, 640×480, repeated; each picture has the noise of a sensor.
 #[derive(Clone)]
 pub struct Scene {
     pictures: Vec<Vec<u8>>,
-    /// Pictures a second.
+    /// Pictures per second.
     rate: u32,
 }
 
-/// How many pictures of a scene there are before it begins anew.
+/// Number of pictures before a scene repeats.
 const LOOP: u32 = 24;
 
 impl Scene {
-    /// Nobody there.
+    /// Returns an empty scene.
     pub fn empty() -> Self {
         Self::of(&[])
     }
 
-    /// People, each a portrait, side by side; they move a little, as people do.
+    /// Returns a scene with people side by side, each a portrait, who move a little.
     pub fn of(portraits: &[&[u8]]) -> Self {
         let portraits: Vec<RgbImage> = portraits
             .iter()
@@ -178,12 +179,12 @@ impl Scene {
         Self { pictures, rate: 8 }
     }
 
-    /// Its pictures, JPEG, and how many of them there are a second.
+    /// Returns its JPEG pictures, and their number per second.
     pub fn pictures(&self) -> (&[Vec<u8>], u32) {
         (&self.pictures, self.rate)
     }
 
-    /// A lens cap.
+    /// Returns the scene behind a lens cap.
     pub fn black() -> Self {
         let pictures = (0..LOOP)
             .map(|number| jpeg(noisy(RgbImage::new(640, 480), number)))
@@ -191,12 +192,12 @@ impl Scene {
         Self { pictures, rate: 8 }
     }
 
-    /// At so many pictures a second.
+    /// Sets the number of pictures per second.
     pub fn at(self, rate: u32) -> Self {
         Self { rate, ..self }
     }
 
-    /// Always the very same picture.
+    /// Repeats exactly the same picture.
     pub fn frozen(self) -> Self {
         Self {
             pictures: self.pictures[..1].to_vec(),
@@ -205,7 +206,7 @@ impl Scene {
     }
 }
 
-/// Up to 6 brighter each, other ones in each picture.
+/// Adds up to 6 to each value, differently in each picture.
 fn noisy(mut picture: RgbImage, seed: u32) -> RgbImage {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     for pixel in picture.pixels_mut() {
@@ -226,7 +227,7 @@ fn jpeg(picture: RgbImage) -> Vec<u8> {
     bytes
 }
 
-/// A camera on the network; dropping it takes it away.
+/// A camera on the network, until it is dropped.
 pub struct TestCamera {
     port: u16,
     shown: Arc<Mutex<Shown>>,
@@ -234,19 +235,19 @@ pub struct TestCamera {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a camera does.
+/// The behavior of a camera.
 #[derive(Clone)]
 enum Shown {
-    /// Sends pictures.
+    /// It sends pictures.
     Scene(Arc<Scene>),
-    /// Stays connected and sends nothing.
+    /// It stays connected and sends nothing.
     Nothing,
-    /// Takes no connections and drops those it has.
+    /// It accepts no connections and drops existing ones.
     Off,
 }
 
 impl TestCamera {
-    /// One that shows a scene.
+    /// Starts a camera that shows a scene.
     pub fn new(scene: Scene) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -259,7 +260,7 @@ impl TestCamera {
                     return;
                 }
                 let (of, stopped) = (of.clone(), stopped.clone());
-                // Whoever looked leaves sooner or later, and so does this.
+                // The thread ends after its client has disconnected.
                 std::thread::spawn(move || serve(socket, &of, &stopped));
             }
         });
@@ -271,12 +272,12 @@ impl TestCamera {
         }
     }
 
-    /// What go2rtc is told of it.
+    /// Returns the source for go2rtc.
     pub fn source(&self) -> String {
         format!("http://127.0.0.1:{}/video.mjpg", self.port)
     }
 
-    /// Shows something else from now on.
+    /// Shows another scene from now on.
     pub fn show(&self, scene: Scene) {
         *self.shown.lock().unwrap() = Shown::Scene(Arc::new(scene));
     }
@@ -286,7 +287,7 @@ impl TestCamera {
         *self.shown.lock().unwrap() = Shown::Nothing;
     }
 
-    /// Loses its power.
+    /// Turns off.
     pub fn off(&self) {
         *self.shown.lock().unwrap() = Shown::Off;
     }
@@ -295,13 +296,13 @@ impl TestCamera {
 impl Drop for TestCamera {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes whoever waits for a connection.
+        // Wakes the thread that waits for a connection.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// One connection to a camera.
+/// Serves one connection of a camera.
 fn serve(mut socket: TcpStream, shown: &Mutex<Shown>, stop: &AtomicBool) -> std::io::Result<()> {
     socket.set_write_timeout(Some(Duration::from_secs(2)))?;
     let now = || shown.lock().unwrap().clone();

@@ -1,5 +1,5 @@
-//! A real redis-server, started for one test and ended with it. It can be killed, frozen and
-//! brought back at the same address.
+//! A real redis-server, which runs for one test. It can be killed, frozen, and restarted at the
+//! same address.
 
 use std::{
     net::TcpListener,
@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The program; `ROLLCALL_TEST_REDIS_SERVER` names another.
+/// Returns the path of the program; `ROLLCALL_TEST_REDIS_SERVER` overrides it.
 fn program() -> String {
     std::env::var("ROLLCALL_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
-/// A running server on loopback, without persistence unless its arguments say so.
+/// A running server on loopback, without persistence by default.
 pub struct RedisServer {
     child: Child,
     folder: tempfile::TempDir,
@@ -21,11 +21,11 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one with more arguments; the error says why a test has to be skipped.
+    /// Starts one with additional arguments; the error is the reason for skipping the test.
     pub fn with(arguments: &[&str]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        // Another process may take the port before the server does: then once more.
+        // Retries if another process takes the port first.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0")
                 .and_then(|listener| listener.local_addr())
@@ -46,12 +46,12 @@ impl RedisServer {
         Err(format!("{} does not answer", program()))
     }
 
-    /// Its URL.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Runs a command on a connection of its own.
+    /// Runs a command on its own connection.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_connection().unwrap();
@@ -61,13 +61,13 @@ impl RedisServer {
         command.query(&mut connection).unwrap()
     }
 
-    /// Ends it at once, without a chance to finish anything.
+    /// Kills it, without a chance to finish anything.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Brings it back after [`kill`](Self::kill), with what it had on disk.
+    /// Starts it again after [`kill`](Self::kill), with its data on disk.
     pub fn restart(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -75,16 +75,19 @@ impl RedisServer {
             if answers(&mut self.child, self.port) {
                 return;
             }
-            assert!(Instant::now() < deadline, "redis-server did not come back");
+            assert!(
+                Instant::now() < deadline,
+                "redis-server did not start again"
+            );
         }
     }
 
-    /// Freezes it: connections stay, nothing is answered.
+    /// Freezes it: connections stay open, but nothing is answered.
     pub fn freeze(&self) {
         crate::frozen::freeze(self.child.id());
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         crate::frozen::thaw(self.child.id());
     }
@@ -92,14 +95,14 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may have been killed by the test already.
+        // The test may have killed it already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 fn spawn(folder: &std::path::Path, port: u16, arguments: &[String]) -> Result<Child, String> {
-    // A Sentinel's settings stand in a file, which comes first.
+    // The settings of a Sentinel are in a file, which must be the first argument.
     let (file, arguments) = match arguments.split_first() {
         Some((file, rest)) if !file.starts_with('-') => (Some(file), rest),
         _ => (None, arguments),
@@ -126,7 +129,7 @@ fn spawn(folder: &std::path::Path, port: u16, arguments: &[String]) -> Result<Ch
         })
 }
 
-/// Waits until it answers a PING, or has ended.
+/// Waits until it responds to a PING, or has ended.
 fn answers(child: &mut Child, port: u16) -> bool {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
     for _ in 0..200 {
@@ -135,7 +138,7 @@ fn answers(child: &mut Child, port: u16) -> bool {
             .and_then(|mut connection| redis::cmd("PING").query::<redis::Value>(&mut connection));
         match pong {
             Ok(_) => return true,
-            // It wants a password: it is there.
+            // If it requires a password, it is running.
             Err(error) if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => return true,
             Err(_) => {}
         }

@@ -1,5 +1,5 @@
-//! A server that speaks MongoDB's protocol, started for one test and ended with it. It can be
-//! stopped, killed and brought back at the same address.
+//! A server with MongoDB's protocol, which runs for one test. It can be frozen, killed, and
+//! restarted at the same address.
 
 use std::{
     io::{BufRead, BufReader},
@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// The program that `make setup-tests` builds; `ROLLCALL_TEST_MONGO_SERVER` names another.
+/// Returns the program that `make setup-tests` builds; `ROLLCALL_TEST_MONGO_SERVER` overrides it.
 fn program() -> PathBuf {
     std::env::var_os("ROLLCALL_TEST_MONGO_SERVER").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/mongo"),
@@ -15,8 +15,8 @@ fn program() -> PathBuf {
     )
 }
 
-/// A running server. It ends when this is dropped, and also, because it holds our end of its
-/// standard input, when the test is killed.
+/// A running server. It ends when this is dropped, and also when the test is killed, because this
+/// holds the other end of its standard input.
 pub struct MongoServer {
     child: Child,
     folder: tempfile::TempDir,
@@ -24,7 +24,7 @@ pub struct MongoServer {
 }
 
 impl MongoServer {
-    /// Starts one with an empty folder; the error says why a test has to be skipped.
+    /// Starts one with an empty folder; the error is the reason for skipping the test.
     pub fn start() -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let (child, address) = spawn(folder.path(), "127.0.0.1:0")?;
@@ -35,30 +35,30 @@ impl MongoServer {
         })
     }
 
-    /// The connection string.
+    /// Returns the connection string.
     pub fn uri(&self) -> String {
         format!("mongodb://{}/", self.address)
     }
 
-    /// Ends it at once, without a chance to finish anything.
+    /// Kills it, without a chance to finish anything.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Brings it back after [`kill`](Self::kill), with what it had on disk.
+    /// Starts it again after [`kill`](Self::kill), with its data on disk.
     pub fn restart(&mut self) {
         let (child, address) = spawn(self.folder.path(), &self.address).unwrap();
         assert_eq!(address, self.address);
         self.child = child;
     }
 
-    /// Freezes it: connections stay, nothing is answered.
+    /// Freezes it: connections stay open, but nothing is answered.
     pub fn freeze(&self) {
         crate::frozen::freeze(self.child.id());
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         crate::frozen::thaw(self.child.id());
     }
@@ -66,7 +66,7 @@ impl MongoServer {
 
 impl Drop for MongoServer {
     fn drop(&mut self) {
-        // It may have been killed by the test already.
+        // The test may have killed it already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -97,5 +97,5 @@ fn spawn(folder: &Path, address: &str) -> Result<(Child, String), String> {
         .map(|address| address.trim_end_matches('/').to_owned());
     address
         .map(|address| (child, address))
-        .ok_or_else(|| format!("the server did not tell its address, but {line:?}"))
+        .ok_or_else(|| format!("the server did not print its address, but {line:?}"))
 }

@@ -1,37 +1,50 @@
-//! A whole site: records of every kind, in every state that lists leave out.
+//! A whole installation: records of every archived kind, also in states that lists omit.
+
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use rollcall::{
     domain::{
-        accounts::{Account, Actor, Role},
+        accounts::{Account, Actor},
+        attendance::{Evidence, Proof},
         audit::AuditEntry,
         cameras::{Camera, Direction, WatchHours},
         devices::Device,
         employees::Employee,
+        faces::FaceEnrollment,
+        grants::Role,
         ids::AuditId,
+        installation::Setting,
+        pictures::Pictured,
+        record::{Index, Record},
+        sites,
     },
-    ports::{GalleryChange, Pictured, RecordKind, Setting, StoredRecord, Stores},
+    ports::{Expect, Parts, Range},
+    repositories::{AnyRecord, Collection, Repositories},
 };
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, at, camera, consent, device, employee, photo, picture, punch, request, site,
-    template, token,
+    account, answer, at, camera, device, employee, evidence, face, photo, picture, punch, request,
+    site, token,
 };
 
-/// More than the store reads at once of what is small.
-pub const MANY: u64 = 1100;
-
-/// The records, and those of them that tests ask for.
+/// All records, and those that tests need by name.
 pub struct Site {
-    pub records: Vec<StoredRecord>,
+    pub records: Vec<Arc<dyn AnyRecord>>,
     pub admin: Account,
     pub ann: Employee,
     pub kiosk: Device,
     pub camera: Camera,
 }
 
-/// What somebody did to something.
+impl Site {
+    fn add<R: Record>(&mut self, record: R) {
+        self.records.push(Arc::new(record));
+    }
+}
+
+/// Returns an entry of the audit trail.
 pub fn audit(action: &str, subject: impl ToString, moment: i64) -> AuditEntry {
     AuditEntry {
         id: AuditId::new(Uuid::now_v7()),
@@ -43,19 +56,26 @@ pub fn audit(action: &str, subject: impl ToString, moment: i64) -> AuditEntry {
     }
 }
 
-/// A site with so many punches, every second of them with a request key.
+/// Returns an installation with this many punches, every second one with a request key.
 pub fn site_with(punches: u64) -> Site {
     let admin = account("admin@example.org", Role::Admin);
     let mut gone = account("gone@example.org", Role::Viewer);
     gone.active = false;
 
+    let zone = sites::Zone::parse("America/New_York").unwrap();
+    let main = sites::Site::default_site(zone, jiff::civil::time(4, 0, 0, 0), at(0));
+    let north = site("Nörth ünïcödé");
+    // Removed, with the name that another one has now.
+    let mut old = site("NÖRTH ünïcödé");
+    old.removed_at = Some(at(9));
+
     let kiosk = device("Front door", 1);
     let mut revoked = device("Back door", 2);
-    revoked.site = Some(site("north"));
+    revoked.site = north.id;
     revoked.revoked_at = Some(at(9));
 
     let mut door = camera("door");
-    door.site = Some(site("north"));
+    door.site = north.id;
     door.direction = Direction::In;
     door.viewers = Some(vec![admin.email.clone()]);
     door.hours = Some(WatchHours {
@@ -63,39 +83,42 @@ pub fn site_with(punches: u64) -> Site {
         to: jiff::civil::time(6, 30, 0, 0),
         days: vec![1, 5],
     });
-    // Removed, with the stream that another one has now.
+    // Removed, with the stream that another camera has now.
     let mut unwatched = camera("door");
     unwatched.removed_at = Some(at(9));
 
-    let mut ann = employee("Ann", "E7");
-    ann.consent = Some(consent(Actor::Account(admin.id)));
-    ann.templates = 5;
+    let ann = employee("Ann", "E7");
     let mut bob = employee("Bob ünïcödé 👩🏽‍🚀", "E8");
-    bob.site = Some(site("north"));
+    bob.site = north.id;
     bob.active = false;
-    // Deleted, with the code that somebody else has now.
+    // Deleted, with the code that another employee has now.
     let mut cid = employee("Cid", "e7");
     cid.deleted_at = Some(at(8));
 
-    let mut records: Vec<StoredRecord> = vec![
-        admin.clone().into(),
-        gone.into(),
-        kiosk.clone().into(),
-        revoked.clone().into(),
-        door.clone().into(),
-        unwatched.into(),
-        ann.clone().into(),
-        bob.clone().into(),
-        cid.clone().into(),
-    ];
-    for number in 0..5 {
-        records.push(template(ann.id, number).into());
-        records.push(template(bob.id, number).into());
-    }
-    records.extend((0..20).map(|number| photo(ann.id, number, 30_000).into()));
-    for (employee, moment) in [(ann.id, 5), (cid.id, -7)] {
-        let at = at(moment);
-        records.push(GalleryChange { employee, at }.into());
+    let mut all = Site {
+        records: Vec::new(),
+        admin: admin.clone(),
+        ann: ann.clone(),
+        kiosk: kiosk.clone(),
+        camera: door.clone(),
+    };
+    all.add(admin.clone());
+    all.add(gone);
+    all.add(main);
+    all.add(north.clone());
+    all.add(old);
+    all.add(kiosk.clone());
+    all.add(revoked.clone());
+    all.add(door);
+    all.add(unwatched);
+    all.add(ann.clone());
+    all.add(bob.clone());
+    all.add(cid.clone());
+    all.add(face(ann.id, 5, 5));
+    all.add(face(bob.id, 5, 6));
+    all.add(FaceEnrollment::none(cid.id, at(-7)));
+    for number in 0..20 {
+        all.add(photo(ann.id, number, 30_000));
     }
     for number in 1..=punches {
         let (who, place) = if number % 3 == 0 {
@@ -104,54 +127,54 @@ pub fn site_with(punches: u64) -> Site {
             (ann.id, kiosk.id)
         };
         let mut one = punch(who, place, number, number as i64);
-        one.evidence.margin = Some(0.123_456_79);
+        if place == revoked.id {
+            one.site = north.id;
+        }
+        one.proof = Proof::Face(Evidence {
+            margin: Some(0.123_456_79),
+            ..evidence()
+        });
         one.request = (number % 2 == 0).then(|| request(&format!("key-{number}")));
         if number <= 4 {
             let (punch, employee) = (one.id, one.employee);
             let of = Pictured::Punch { punch, employee };
-            records.push(picture(of, number as i64).into());
-            records.push(picture(Pictured::Unknown, number as i64).into());
+            all.add(picture(of, number as i64));
+            all.add(picture(Pictured::Unknown, number as i64));
         }
-        records.push(one.into());
+        all.add(one);
     }
     for number in 0..3 {
-        records.push(answer(kiosk.id, &format!("answer:{number}"), number).into());
-        records.push(answer(revoked.id, &format!("answer:{number}"), number).into());
+        all.add(answer(kiosk.id, &format!("answer:{number}"), number));
+        all.add(answer(revoked.id, &format!("answer:{number}"), number));
     }
     let setting = |name: &str, value: String| Setting {
         name: name.to_owned(),
         value,
     };
-    records.push(setting("setup", admin.id.to_string()).into());
-    records.push(setting("a:* name?", token(3).to_hex()).into());
-    records.push(audit("account.create", admin.id, 1).into());
-    records.push(audit("templates.enroll", ann.id, 2).into());
-    Site {
-        records,
-        admin,
-        ann,
-        kiosk,
-        camera: door,
-    }
+    all.add(setting("setup", admin.id.to_string()));
+    all.add(setting("a:* name?", token(3).to_hex()));
+    all.add(audit("account.create", admin.id, 1));
+    all.add(audit("templates.enroll", ann.id, 2));
+    all
 }
 
-/// Writes records, the last first, so that they are not written in the order of their identities.
-pub async fn fill(stores: &Stores, records: &[StoredRecord]) {
-    stream::iter(records.iter().rev())
-        .map(|record| stores.add(record))
-        .buffer_unordered(8)
-        .try_collect::<()>()
-        .await
-        .unwrap();
+/// Writes records in reverse, so that they are not written in the order of their IDs.
+pub async fn fill(stores: &Repositories, records: &[Arc<dyn AnyRecord>]) {
+    let writes = stream::iter(records.iter().rev());
+    let writes = writes.map(|record| stores.engine.put(record.to_write(Expect::Absent).unwrap()));
+    let writes = writes.buffer_unordered(8);
+    writes.try_for_each(|_| async { Ok(()) }).await.unwrap();
 }
 
-/// Everything of a kind that a store holds.
-pub async fn all(stores: &Stores, kind: RecordKind) -> Vec<StoredRecord> {
-    stores.archive.records(kind).try_concat().await.unwrap()
+/// Returns all records of a kind in a store.
+pub async fn all<R: Record>(stores: &Repositories) -> Vec<R> {
+    let all = Collection::<R>::new(stores.engine.clone());
+    let whole = all.all(Index::ID, Range::all(), Parts::Whole);
+    whole.await.unwrap()
 }
 
-/// Makes an employee what they shall be, whatever they were.
-pub async fn overwrite(stores: &Stores, employee: &Employee) {
-    let was = stores.employees.find(employee.id).await.unwrap().unwrap();
-    assert_eq!(stores.employees.update(&was, employee).await, Ok(true));
+/// Writes a record, regardless of the existing one.
+pub async fn overwrite<R: Record>(stores: &Repositories, record: &R) {
+    let all = Collection::<R>::new(stores.engine.clone());
+    all.put(record).await.unwrap();
 }

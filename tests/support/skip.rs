@@ -1,13 +1,12 @@
-//! What a test does when something it stands on is not there: it says so, and where everything
-//! has to be there (`CI=true`) it fails.
+//! Reports tests that cannot run because a tool is missing. With `CI=true`, a skip is a failure.
 
 use std::io::Write;
 
-/// Reports a test that cannot run. The caller returns.
+/// Reports a skipped test. The caller must return.
 pub fn skip(test: &str, why: &str) {
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
-        panic!("{test} may not be skipped here, but {why}");
+        panic!("{test} must not be skipped here, but {why}");
     }
-    // Written past the capture of the test harness, which shows nothing of tests that pass.
+    // Bypasses the output capture of the test harness, which hides the output of passed tests.
     let _ = writeln!(std::io::stderr(), "skipped: {test}, because {why}");
 }

@@ -1,4 +1,4 @@
-//! Cameras that do what a test says: frames, silence, refusal.
+//! Fake cameras that send pictures, stay silent, or fail.
 
 use std::{
     collections::BTreeMap,
@@ -15,18 +15,18 @@ use rollcall::{
     ports::{PictureStream, Sample, StreamError, Streams},
 };
 
-/// What a camera does.
+/// The behavior of a camera.
 #[derive(Debug, Clone)]
 pub enum Does {
-    /// Sends pictures, numbered from 1 on, with so much time between two.
+    /// Sends pictures, numbered from 1, at this interval.
     Sends(Duration),
-    /// Never says anything.
+    /// Never sends anything.
     Nothing,
     /// Fails.
     Fails(StreamError),
 }
 
-/// A fault in words.
+/// Returns an error of a stream.
 pub fn fault(fault: StreamFault, cause: &str) -> StreamError {
     StreamError {
         fault,
@@ -34,7 +34,7 @@ pub fn fault(fault: StreamFault, cause: &str) -> StreamError {
     }
 }
 
-/// The picture of a number: not one that could be shown, but JPEG enough to be passed on.
+/// Returns a picture with a number: enough of a JPEG to be passed on.
 pub fn picture(number: u32) -> Vec<u8> {
     [
         &b"\xff\xd8\r\n\r\n--"[..],
@@ -44,33 +44,33 @@ pub fn picture(number: u32) -> Vec<u8> {
     .concat()
 }
 
-/// The server that brings in the cameras.
+/// A fake go2rtc.
 #[derive(Clone, Default)]
 pub struct FakeStreams {
     cameras: Arc<Mutex<BTreeMap<StreamName, Does>>>,
-    away: Arc<Mutex<Option<StreamError>>>,
+    unavailable: Arc<Mutex<Option<StreamError>>>,
     open: Arc<AtomicUsize>,
 }
 
 impl FakeStreams {
-    /// A stream that is configured, and what its camera does.
+    /// Configures a stream with its behavior.
     pub fn has(&self, name: &str, does: Does) {
         let name = StreamName::parse(name).unwrap();
         self.cameras.lock().unwrap().insert(name, does);
     }
 
-    /// Whether the server itself fails.
-    pub fn away(&self, away: Option<StreamError>) {
-        *self.away.lock().unwrap() = away;
+    /// Makes the server itself fail, or work again.
+    pub fn set_unavailable(&self, unavailable: Option<StreamError>) {
+        *self.unavailable.lock().unwrap() = unavailable;
     }
 
-    /// How many streams are open.
+    /// Returns the number of open streams.
     pub fn open_now(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 
     fn answers(&self) -> Result<(), StreamError> {
-        self.away.lock().unwrap().clone().map_or(Ok(()), Err)
+        self.unavailable.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 }
 

@@ -5,7 +5,7 @@
 //
 // The first line on standard output is the connection string; the server
 // answers from then on. It ends on SIGTERM or SIGINT and, unless -keep is
-// given, when its standard input closes, so that a test that dies leaves no
+// given, when its standard input closes, so that a killed test leaves no
 // server behind. Warnings go to standard error.
 package main
 
@@ -75,7 +75,7 @@ func run(listen, dir string, keep bool) error {
 		}()
 	}
 
-	// The listener is open already; whoever connects before Run waits in its backlog.
+	// The listener is open already; a client that connects before Run waits in its backlog.
 	fmt.Println(server.MongoDBURI())
 
 	ended := make(chan error, 1)

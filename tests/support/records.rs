@@ -1,0 +1,295 @@
+//! Sample records for stores.
+
+use jiff::Timestamp;
+use rollcall::{
+    domain::{
+        accounts::{Account, Actor, Session, TokenHash},
+        attendance::{
+            ClockSource, Evidence, KeptAnswer, Origin, Proof, Punch, PunchKind, RequestKey,
+        },
+        biometrics::{ModelId, Similarity, Threshold, Views},
+        cameras::{Camera, Direction, LookEvery, VisitGap},
+        devices::Device,
+        employees::{Consent, Employee},
+        faces::{EnrolledFace, FaceEnrollment, Photo, Template},
+        grants::{Access, Grant, Role, Scope},
+        ids::{
+            AccountId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId, SiteId,
+            TemplateId,
+        },
+        jobs::{Job, JobKind, JobState},
+        pictures::{Picture, Pictured},
+        quality::Quality,
+        sealed::Sealed,
+        sites::{Site, Zone},
+        text::{Code, Email, IdempotencyKey, Name, SiteName, StreamName},
+    },
+    ports::Page,
+};
+use uuid::Uuid;
+
+/// Returns this many milliseconds after a moment that all records are near.
+pub fn at(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_800_000_000_000 + milliseconds).unwrap()
+}
+
+pub fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub fn code(text: &str) -> Code {
+    Code::parse(text).unwrap()
+}
+
+pub fn site_name(text: &str) -> SiteName {
+    SiteName::parse(text).unwrap()
+}
+
+pub fn site_id() -> SiteId {
+    SiteId::new(Uuid::now_v7())
+}
+
+pub fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::parse(text).unwrap()
+}
+
+pub fn employee_id() -> EmployeeId {
+    EmployeeId::new(Uuid::now_v7())
+}
+
+pub fn device_id() -> DeviceId {
+    DeviceId::new(Uuid::now_v7())
+}
+
+pub fn camera_id() -> CameraId {
+    CameraId::new(Uuid::now_v7())
+}
+
+pub fn first<C>(limit: usize) -> Page<C> {
+    Page { after: None, limit }
+}
+
+pub fn after<C>(cursor: C, limit: usize) -> Page<C> {
+    Page {
+        after: Some(cursor),
+        limit,
+    }
+}
+
+pub fn employee(text: &str, number: &str) -> Employee {
+    Employee {
+        id: employee_id(),
+        name: name(text),
+        code: code(number),
+        site: SiteId::DEFAULT,
+        active: true,
+        created_at: at(0),
+        deleted_at: None,
+    }
+}
+
+pub fn consent(recorded_by: Actor) -> Consent {
+    Consent {
+        at: at(-1),
+        recorded_by,
+        text: "2026-11".into(),
+    }
+}
+
+pub fn sealed(seed: u8, size: usize) -> Sealed {
+    Sealed {
+        key_id: format!("key-{seed}"),
+        nonce: std::array::from_fn(|place| seed.wrapping_add(place as u8)),
+        ciphertext: (0..size).map(|place| (place * 31) as u8 ^ seed).collect(),
+    }
+}
+
+/// Returns a template whose embedding no key opens.
+pub fn template(created: i64) -> Template {
+    Template {
+        id: TemplateId::new(Uuid::now_v7()),
+        model: ModelId::new("space"),
+        views: Views::All,
+        sealed: sealed(created as u8, 2064),
+        quality: Quality {
+            width: 123.4,
+            yaw: -12.5,
+            pitch: 3.1,
+            roll: -0.0,
+            sharpness: 1234.567,
+            brightness: 127.1,
+            contrast: f32::MIN_POSITIVE,
+            inside: 1.0,
+            score: 0.987_654_3,
+        },
+        created_at: at(created),
+        grown: false,
+    }
+}
+
+/// Returns the enrollment of an employee with this many templates.
+pub fn face(employee: EmployeeId, templates: i64, changed: i64) -> FaceEnrollment {
+    FaceEnrollment {
+        employee,
+        face: Some(EnrolledFace {
+            consent: consent(Actor::Operator),
+            templates: (0..templates).map(template).collect(),
+            look_alikes: Vec::new(),
+        }),
+        changed_at: at(changed),
+    }
+}
+
+pub fn photo(employee: EmployeeId, created: i64, size: usize) -> Photo {
+    Photo {
+        id: PhotoId::new(Uuid::now_v7()),
+        employee,
+        sealed: sealed(created as u8, size),
+        created_at: at(created),
+    }
+}
+
+pub fn picture(of: Pictured, taken: i64) -> Picture {
+    Picture {
+        id: PictureId::new(Uuid::now_v7()),
+        at: at(taken),
+        of,
+        site: SiteId::DEFAULT,
+        origin: Origin::Device(device_id()),
+        sealed: sealed(taken as u8, 15_000),
+    }
+}
+
+pub fn punch(employee: EmployeeId, device: DeviceId, sequence: u64, moment: i64) -> Punch {
+    Punch {
+        id: PunchId::new(Uuid::now_v7()),
+        employee,
+        kind: PunchKind::In,
+        at: at(moment),
+        recorded_at: at(moment + 7),
+        clock: ClockSource::Server,
+        captured_at: None,
+        workday: "2027-01-15".parse().unwrap(),
+        site: SiteId::DEFAULT,
+        origin: Origin::Device(device),
+        proof: Proof::Face(evidence()),
+        request: None,
+        sequence,
+    }
+}
+
+pub fn evidence() -> Evidence {
+    Evidence {
+        similarity: Similarity::new(0.612_345_7).unwrap(),
+        threshold: Threshold::new(0.43).unwrap(),
+        margin: None,
+        liveness: None,
+        model: ModelId::new("space"),
+        frames: 1,
+        look: 1,
+    }
+}
+
+pub fn request(text: &str) -> RequestKey {
+    RequestKey {
+        key: key(text),
+        fingerprint: "ab".repeat(32),
+    }
+}
+
+pub fn answer(device: DeviceId, text: &str, given: i64) -> KeptAnswer {
+    KeptAnswer {
+        origin: Origin::Device(device),
+        request: request(text),
+        answer: r#"{"outcome":"nobody","similarity":0.1}"#.into(),
+        at: at(given),
+    }
+}
+
+pub fn token(seed: u8) -> TokenHash {
+    TokenHash([seed; 32])
+}
+
+pub fn device(text: &str, seed: u8) -> Device {
+    Device {
+        id: device_id(),
+        name: name(text),
+        site: SiteId::DEFAULT,
+        token: token(seed),
+        created_at: at(0),
+        revoked_at: None,
+    }
+}
+
+/// A site in Berlin that an admin added.
+pub fn site(text: &str) -> Site {
+    Site {
+        id: site_id(),
+        name: site_name(text),
+        zone: Zone::parse("Europe/Berlin").unwrap(),
+        workday_starts: jiff::civil::time(4, 30, 0, 0),
+        grow_templates: false,
+        created_at: at(0),
+        changed_at: Some(at(0)),
+        removed_at: None,
+    }
+}
+
+pub fn camera(stream: &str) -> Camera {
+    Camera {
+        id: camera_id(),
+        name: name("Front door"),
+        stream: StreamName::parse(stream).unwrap(),
+        site: SiteId::DEFAULT,
+        direction: Direction::default(),
+        hours: None,
+        every: LookEvery::default(),
+        visit: VisitGap::default(),
+        active: true,
+        created_at: at(0),
+        removed_at: None,
+        viewers: None,
+    }
+}
+
+pub fn account(email: &str, role: Role) -> Account {
+    Account {
+        id: AccountId::new(Uuid::now_v7()),
+        email: Email::parse(email).unwrap(),
+        name: name("Ann"),
+        access: Access::new(None, [Grant::new(role, Scope::Everything).unwrap()]).unwrap(),
+        password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),
+        active: true,
+        created_at: at(0),
+    }
+}
+
+pub fn session(seed: u8, account: AccountId, expires: i64) -> Session {
+    Session {
+        hash: token(seed),
+        account,
+        created_at: at(0),
+        expires_at: at(expires),
+    }
+}
+
+/// Returns a queued import.
+pub fn job(due: i64) -> Job {
+    Job {
+        id: JobId::new(Uuid::now_v7()),
+        kind: JobKind::new("import"),
+        payload: "name,code\n\"Ünïcödé\n👩🏽‍🚀\",\0{$gt:1}".to_owned(),
+        once: None,
+        state: JobState::Queued,
+        due: Some(at(due)),
+        claims: 0,
+        attempts: 0,
+        done: 0,
+        total: 7,
+        result: None,
+        error: None,
+        created_by: Actor::Account(AccountId::new(Uuid::now_v7())),
+        created_at: at(due),
+        finished_at: None,
+    }
+}
