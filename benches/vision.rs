@@ -1,7 +1,7 @@
-//! What one photo costs, stage by stage and whole, and how many go through all processors; and
-//! what a search among many people costs. The photo is 640×480, as a kiosk sends it.
+//! Measures the time of one photo, per stage and as a whole, and the throughput on all processors.
+//! The photo has 640×480 pixels, as a kiosk sends it.
 //!
-//! `cargo bench --bench vision`. At the end: the whole against the sum of its stages.
+//! `cargo bench --bench vision`. Also prints the time of the whole over the sum of its stages.
 
 use std::{
     hint::black_box,
@@ -14,31 +14,28 @@ use criterion::Criterion;
 use futures::{StreamExt, stream};
 use image::{DynamicImage, Rgb, RgbImage, codecs::jpeg::JpegEncoder, imageops};
 use rollcall::{
-    domain::{
-        biometrics::{Embedding, Fused, Reference, Views},
-        ids::EmployeeId,
-    },
-    gallery::MemoryGallery,
-    ports::{FaceEngine, Gallery, Sample, Work},
+    domain::biometrics::Views,
+    ports::{FaceEngine, Sample, Work},
     vision::{
         Engine, EngineOptions, Pack, Runtime,
         decode::SampleLimits,
-        measure::measure,
+        face_quality::measure,
         pipeline::{Models, Pipeline},
     },
 };
-use uuid::Uuid;
 
 const PROBE: Work = Work {
+    sender: None,
     views: Views::Pair,
     embed: 1,
+    photo: false,
 };
 
 fn project(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A portrait on a grey wall, 640×480.
+/// Renders a portrait on a gray wall, 640×480 pixels.
 fn photo() -> Vec<u8> {
     let portrait = image::open(project("tests/fixtures/faces/obama.jpg"))
         .unwrap()
@@ -55,7 +52,7 @@ fn photo() -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A pipeline with the variant that the engine chose.
+/// Opens a pipeline with the variant that the engine chose.
 fn pipeline(runtime: &Runtime, pack: &Pack, engine: &Engine) -> Pipeline {
     let models = Models::read(pack).unwrap();
     let chosen = engine.describe().precision;
@@ -71,7 +68,7 @@ fn pipeline(runtime: &Runtime, pack: &Pack, engine: &Engine) -> Pipeline {
         .unwrap()
 }
 
-/// The median time of a run.
+/// Measures the median time of a run.
 fn median(mut run: impl FnMut()) -> Duration {
     let mut times: Vec<Duration> = (0..60)
         .map(|_| {
@@ -84,37 +81,38 @@ fn median(mut run: impl FnMut()) -> Duration {
     times[times.len() / 2]
 }
 
-fn eyes(criterion: &mut Criterion) {
+fn face_pipeline(criterion: &mut Criterion) {
     let runtime = Runtime::load(None).unwrap();
-    let pack = Pack::open(project("models/builtin")).unwrap();
+    let pack = Pack::open(project("models/mobilefacenet")).unwrap();
     let engine = Engine::start(&runtime, &pack, EngineOptions::default()).unwrap();
     let mut pipeline = pipeline(&runtime, &pack, &engine);
     let photo = photo();
     println!("{}", engine.describe());
 
-    let image = pipeline.decode(&photo).unwrap();
-    let found = pipeline.detect(&image).unwrap();
+    let image = pipeline.decode(&photo, false).unwrap();
+    let found = pipeline.detect(&image, false).unwrap();
     let face = found[0];
     let spec = &pack.manifest().embedder;
     let (side, template) = (spec.input as usize, spec.template);
-    let place = rollcall::vision::align::Similar::fit(&face.landmarks, &template).unwrap();
-    let mut shrunk = rollcall::vision::align::Shrunk::default();
+    let to_chip =
+        rollcall::vision::align::SimilarityTransform::fit(&face.landmarks, &template).unwrap();
+    let mut shrunk = rollcall::vision::align::ShrinkBuffer::default();
     let mut chip = Vec::new();
-    rollcall::vision::align::chip(&image, place, side, &mut shrunk, &mut chip);
+    rollcall::vision::align::chip(&image, to_chip, side, &mut shrunk, &mut chip);
 
     criterion.bench_function("stage/decode", |b| {
-        b.iter(|| pipeline.decode(black_box(&photo)).unwrap());
+        b.iter(|| pipeline.decode(black_box(&photo), false).unwrap());
     });
     criterion.bench_function("stage/detect", |b| {
-        b.iter(|| pipeline.detect(black_box(&image)).unwrap());
+        b.iter(|| pipeline.detect(black_box(&image), false).unwrap());
     });
     criterion.bench_function("stage/align", |b| {
         b.iter(|| {
-            rollcall::vision::align::chip(black_box(&image), place, side, &mut shrunk, &mut chip);
+            rollcall::vision::align::chip(black_box(&image), to_chip, side, &mut shrunk, &mut chip);
         });
     });
     criterion.bench_function("stage/quality", |b| {
-        b.iter(|| measure(&face, image.dimensions(), place, black_box(&chip), side));
+        b.iter(|| measure(&face, image.dimensions(), to_chip, black_box(&chip), side));
     });
     criterion.bench_function("stage/align+quality+embed", |b| {
         b.iter(|| {
@@ -123,14 +121,14 @@ fn eyes(criterion: &mut Criterion) {
                 .unwrap()
         });
     });
-    criterion.bench_function("whole/analyse", |b| {
-        b.iter(|| pipeline.analyse(black_box(&photo), PROBE).unwrap());
+    criterion.bench_function("whole/analyze", |b| {
+        b.iter(|| pipeline.analyze(black_box(&photo), PROBE).unwrap());
     });
 
-    let stages = median(|| drop(pipeline.decode(&photo).unwrap()))
-        + median(|| drop(pipeline.detect(&image).unwrap()))
+    let stages = median(|| drop(pipeline.decode(&photo, false).unwrap()))
+        + median(|| drop(pipeline.detect(&image, false).unwrap()))
         + median(|| drop(pipeline.face(&image, &face, Some(PROBE)).unwrap()));
-    let whole = median(|| drop(pipeline.analyse(&photo, PROBE).unwrap()));
+    let whole = median(|| drop(pipeline.analyze(&photo, PROBE).unwrap()));
     println!(
         "one photo {whole:?}, the sum of its stages {stages:?}: {:.2} times",
         whole.as_secs_f64() / stages.as_secs_f64()
@@ -145,9 +143,9 @@ fn eyes(criterion: &mut Criterion) {
     let start = Instant::now();
     executor.block_on(async {
         stream::iter(0..count)
-            .map(|_| engine.analyse(sample.clone(), PROBE))
+            .map(|_| engine.analyze(sample.clone(), PROBE))
             .buffer_unordered(threads * 2)
-            .for_each(|seen| async move { assert_eq!(seen.unwrap().faces.len(), 1) })
+            .for_each(|outcome| async move { assert_eq!(outcome.unwrap().faces.len(), 1) })
             .await;
     });
     println!(
@@ -156,43 +154,8 @@ fn eyes(criterion: &mut Criterion) {
     );
 }
 
-fn search(criterion: &mut Criterion) {
-    const PEOPLE: u32 = 100_000;
-    const SIZE: usize = 128;
-    let row = |seed: u32| {
-        let mut state = u64::from(seed) + 1;
-        let values = (0..SIZE).map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-        });
-        Embedding::normalise(values.collect()).unwrap()
-    };
-    let gallery = MemoryGallery::new(SIZE);
-    for number in 0..PEOPLE {
-        let reference = Reference {
-            fused: Fused::of(&[row(number)]).unwrap(),
-            views: Views::All,
-        };
-        gallery.put(
-            EmployeeId::new(Uuid::from_u128(u128::from(number))),
-            reference,
-        );
-    }
-    let probe = row(PEOPLE + 7);
-    criterion.bench_function("gallery/search 100,000 × 128", |b| {
-        b.iter(|| gallery.search(black_box(&probe), 0.6, 5));
-    });
-    let again = gallery.find(EmployeeId::new(Uuid::from_u128(5))).unwrap();
-    criterion.bench_function("gallery/put", |b| {
-        b.iter(|| gallery.put(EmployeeId::new(Uuid::from_u128(5)), again.clone()));
-    });
-}
-
 fn main() {
     let mut criterion = Criterion::default().sample_size(30).configure_from_args();
-    eyes(&mut criterion);
-    search(&mut criterion);
+    face_pipeline(&mut criterion);
     criterion.final_summary();
 }

@@ -1,18 +1,18 @@
 //! Eight cameras beside a kiosk: `cargo bench --bench cameras`.
 //!
-//! Starts the real binary and a real go2rtc on loopback and lets people pass cameras of 640×480
-//! pictures, 5 a second. Prints, all from one run:
+//! Starts the real binary and a real go2rtc on loopback, and simulates people who walk past
+//! cameras with 640×480 pictures, 5 a second. Prints, all from one run:
 //!
-//! - how long after a face appears at a single camera its punch is written;
-//! - the same with eight cameras, whether anybody was missed, and how long a kiosk waits for its
-//!   answer meanwhile against what it waits alone;
-//! - the same with H.264, which go2rtc has to transcode, and what of the processors goes where.
+//! - the time from a face at a single camera to its written punch;
+//! - the same with eight cameras, the number of missed people, and how long a kiosk waits for an
+//!   answer beside them, compared with a kiosk alone;
+//! - the same with H.264, which go2rtc must transcode, and the processor time of each part.
 //!
-//! `-- mjpeg` and `-- h264` measure one half of it. It stops by itself after seven minutes.
-//! Nothing is asserted: machines differ, so read the ratios.
+//! `-- mjpeg` and `-- h264` each run one half. The benchmark ends after seven minutes. It asserts
+//! nothing: machines differ, so compare the ratios.
 
 #[path = "../tests/support/go2rtc.rs"]
-#[expect(dead_code, reason = "tests do more to cameras")]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod go2rtc;
 #[path = "support.rs"]
 mod support;
@@ -32,22 +32,22 @@ use go2rtc::{Go2rtc, PASSWORD, Scene, TestCamera, USER};
 use support::{Admin, Kiosk, Outcome, Service, fixture, percentiles, photo, text};
 
 const CAMERAS: usize = 8;
-/// Pictures a second of each camera, and how often each is looked at.
+/// Pictures a second of each camera, and how many of them are analyzed.
 const RATE: u32 = 5;
-/// Whoever passes is in view for so long,
+/// How long a person is in view.
 const IN_VIEW: Duration = Duration::from_secs(4);
-/// and the next one comes so long after that at the same camera: a new visit, since that begins
-/// 10 seconds after the last one was let go of at the earliest.
+/// Pause before the next person at the same camera: long enough for a new visit, which can begin
+/// 10 seconds after the last one ended.
 const BETWEEN: Duration = Duration::from_secs(20);
 const PERIOD: Duration = Duration::from_secs(24);
-/// How often somebody passes each camera.
+/// How many people pass each camera.
 const PASSES: usize = 4;
-/// Punches of the kiosk, one a second, alone and beside the cameras.
+/// Punches of the kiosk without cameras, one a second.
 const ALONE: usize = 20;
-/// Who passes; somebody else stands at the kiosk.
+/// The people who pass the cameras; another person stands at the kiosk.
 const PEOPLE: [&str; 3] = ["biden", "collins", "hopper"];
 
-/// Somebody came into view of a camera.
+/// A person came into view of a camera.
 struct Pass {
     camera: usize,
     at: Timestamp,
@@ -60,7 +60,7 @@ fn scene(people: &[&str]) -> Outcome<Scene> {
     Ok(Scene::of(&portraits).at(RATE))
 }
 
-/// The service beside a go2rtc, with everybody enrolled and cameras on its streams.
+/// A service with a go2rtc, enrolled people, and cameras on its streams.
 struct Site {
     service: Service,
     admin: Admin,
@@ -121,7 +121,7 @@ impl Site {
         }
     }
 
-    /// When punches of the cameras since a moment were written, by camera, the oldest first.
+    /// Returns when punches since a moment were written, by camera, oldest first.
     async fn punches(&self, since: Timestamp) -> Outcome<Vec<Vec<Timestamp>>> {
         let mut punches = vec![Vec::new(); self.cameras.len()];
         let mut cursor = String::new();
@@ -130,8 +130,8 @@ impl Site {
             let page = self.admin.get(&path).await?;
             for punch in page["items"].as_array().into_iter().flatten() {
                 let at: Timestamp = text(punch, "recorded_at")?.parse()?;
-                let device = text(punch, "device")?;
-                if let Some(camera) = self.cameras.iter().position(|id| *id == device)
+                let origin = text(&punch["origin"], "id")?;
+                if let Some(camera) = self.cameras.iter().position(|id| *id == origin)
                     && at >= since
                 {
                     punches[camera].push(at);
@@ -146,7 +146,7 @@ impl Site {
         Ok(punches)
     }
 
-    /// What the kiosk waits for so many answers, one a second.
+    /// Measures how long the kiosk waits for each of `punches` answers, one a second.
     async fn at_the_kiosk(&self, punches: usize) -> Outcome<Vec<Duration>> {
         let mut times = Vec::with_capacity(punches);
         for _ in 0..punches {
@@ -168,7 +168,7 @@ impl Site {
     }
 }
 
-/// Lets people pass the cameras, each a while after the one before it.
+/// Simulates people who pass the cameras, each camera a little after the previous one.
 async fn pass(cameras: &[TestCamera], passes: usize) -> Outcome<Vec<Pass>> {
     let empty = scene(&[])?;
     let people = PEOPLE.iter().map(|name| scene(&[name]));
@@ -196,7 +196,7 @@ async fn pass(cameras: &[TestCamera], passes: usize) -> Outcome<Vec<Pass>> {
     Ok(passed.into_iter().flatten().collect())
 }
 
-/// How long after each pass its punch was written, and how many have none.
+/// Returns the time from each pass to its written punch, and the number of passes without one.
 fn delays(passed: &[Pass], punches: &[Vec<Timestamp>]) -> (Vec<Duration>, usize) {
     let (mut delays, mut missed) = (Vec::new(), 0);
     for pass in passed {
@@ -212,8 +212,8 @@ fn delays(passed: &[Pass], punches: &[Vec<Timestamp>]) -> (Vec<Duration>, usize)
     (delays, missed)
 }
 
-/// Seconds of processor time that something took until now: of a process itself, of what it
-/// started to transcode, and of what it started to play a file.
+/// Seconds of processor time until now, of the service, of go2rtc, of the transcoders that go2rtc
+/// started, and of its processes that play files.
 #[derive(Clone, Copy)]
 struct Used {
     service: f64,
@@ -237,12 +237,12 @@ fn used(service: u32, go2rtc: u32) -> Outcome<Used> {
         let Some(id) = id.and_then(|id| id.parse::<u32>().ok()) else {
             continue;
         };
-        // It may have ended meanwhile.
+        // The process can have ended in the meantime.
         let Ok(stat) = std::fs::read_to_string(path.join("stat")) else {
             continue;
         };
-        // After the name in brackets: state, parent, …; user and system time are the 14th and
-        // 15th field of all, in hundredths of a second (proc(5)).
+        // After the name in brackets: state, parent, …. User and system time are fields 14 and
+        // 15 of the whole line, in hundredths of a second (proc(5)).
         let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         let fields: Vec<&str> = rest.split(' ').collect();
         let (Some(parent), Some(user), Some(system)) =
@@ -270,7 +270,7 @@ fn show_used(before: Used, after: Used) {
     let wall = (after.at - before.at).as_secs_f64();
     let cores = |from: f64, to: f64| (to - from) / wall;
     println!(
-        "  processors: Rollcall {:.2}, go2rtc {:.2}, its transcoders {:.2}, playing the files {:.2}",
+        "  processors: Rollcall {:.2}, go2rtc {:.2}, its transcoders {:.2}, file players {:.2}",
         cores(before.service, after.service),
         cores(before.go2rtc, after.go2rtc),
         cores(before.transcoding, after.transcoding),
@@ -281,9 +281,9 @@ fn show_used(before: Used, after: Used) {
 fn show_kiosk(alone: &mut [Duration], beside: &mut [Duration]) {
     let (idle, idle_high) = percentiles(alone);
     let (busy, busy_high) = percentiles(beside);
-    println!("  a kiosk alone waits {idle:.1} ms (median), {idle_high:.1} ms (95 %)");
+    println!("  kiosk alone: {idle:.1} ms (median), {idle_high:.1} ms (95 %)");
     println!(
-        "  beside the cameras {busy:.1} ms = {:.2} × (aim: under 2), {busy_high:.1} ms (95 %)",
+        "  beside the cameras: {busy:.1} ms = {:.2} × (goal: under 2), {busy_high:.1} ms (95 %)",
         busy / idle
     );
 }
@@ -305,7 +305,7 @@ async fn mjpeg(count: usize, passes: usize) -> Outcome<()> {
         .collect();
     let go2rtc = Go2rtc::with(&streams)?;
     let site = Site::start(&go2rtc, &names).await?;
-    // Cameras are paused by an empty scene only: so what it costs to look at nobody is in here.
+    // Between people the cameras show an empty scene, so its cost is included.
     site.at_the_kiosk(5).await?;
     let mut alone = match count {
         1 => Vec::new(),
@@ -330,23 +330,21 @@ async fn mjpeg(count: usize, passes: usize) -> Outcome<()> {
         "{count} × MJPEG 640×480 at {RATE} a second, {} passes",
         passed.len()
     );
-    println!(
-        "  punched {median:.0} ms (median), {high:.0} ms (95 %) after the face appeared (aim: 2000)"
-    );
+    println!("  from face to punch: {median:.0} ms (median), {high:.0} ms (95 %) (goal: 2000)");
     println!("  missed {missed}, punched twice {extra}");
     if !beside.is_empty() {
         let mut beside = beside;
         show_kiosk(&mut alone, &mut beside);
     }
     println!(
-        "  pictures left out because kiosks come first: {}",
+        "  pictures dropped because kiosks come first: {}",
         site.busy_pictures().await?
     );
     show_used(before, after);
     Ok(())
 }
 
-/// What a kiosk waits while no camera is watched.
+/// Measures how long a kiosk waits while no camera is watched.
 async fn idle_kiosk(site: &Site) -> Outcome<Vec<Duration>> {
     let active = async |active: bool| -> Outcome<()> {
         for camera in &site.cameras {
@@ -368,14 +366,14 @@ async fn idle_kiosk(site: &Site) -> Outcome<Vec<Duration>> {
     Ok(alone)
 }
 
-/// A file in H.264 of one period: somebody comes after `begin`, stays in view, and goes.
+/// Creates an H.264 file of one period: a person appears after `begin`, stays in view, and leaves.
 fn film(path: &Path, person: &str, begin: Duration) -> Outcome<()> {
     let (empty, person) = (scene(&[])?, scene(&[person])?);
     let mut ffmpeg = Command::new("ffmpeg")
         .args(["-v", "error", "-f", "image2pipe", "-c:v", "mjpeg"])
         .args(["-framerate", &RATE.to_string(), "-i", "-"])
         .args(["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"])
-        // A key picture a second, as cameras send them.
+        // One key frame a second, as cameras send them.
         .args(["-r", "15", "-g", "15", "-bf", "0", "-f", "mp4"])
         .arg(path)
         .stdin(Stdio::piped())
@@ -391,7 +389,7 @@ fn film(path: &Path, person: &str, begin: Duration) -> Outcome<()> {
     drop(input);
     match ffmpeg.wait()?.success() {
         true => Ok(()),
-        false => Err("ffmpeg could not make a film".into()),
+        false => Err("ffmpeg could not create a film".into()),
     }
 }
 
@@ -400,7 +398,7 @@ async fn h264() -> Outcome<()> {
     let mut streams = Vec::new();
     for number in 0..CAMERAS {
         let path = folder.path().join(format!("{number}.mp4"));
-        // One after the other: nobody is before two cameras at once.
+        // Staggered, so that nobody is at two cameras at once.
         let begin = Duration::from_secs(2)
             + (PERIOD - IN_VIEW - Duration::from_secs(2)) * number as u32 / CAMERAS as u32;
         film(&path, PEOPLE[number % PEOPLE.len()], begin)?;
@@ -427,7 +425,7 @@ async fn h264() -> Outcome<()> {
     let (mut punched, mut missed) = (0, 0);
     for times in site.punches(since).await? {
         punched += times.len();
-        // The film goes round: between two punches there is one period, unless one was missed.
+        // The film repeats: two punches are one period apart, unless one was missed.
         let gaps = times
             .windows(2)
             .map(|pair| pair[1].duration_since(pair[0]).as_secs_f64());
@@ -435,14 +433,14 @@ async fn h264() -> Outcome<()> {
         missed += gaps
             .map(|gap| periods(gap).saturating_sub(1))
             .sum::<usize>();
-        // Nor at the ends.
+        // Counts missed punches at both ends.
         missed += PASSES.saturating_sub(times.len() + 1);
     }
     println!("{CAMERAS} × H.264 640×480 at 15 a second, transcoded to {RATE}");
     println!("  {punched} punches, missed {missed}");
     show_kiosk(&mut alone, &mut beside);
     println!(
-        "  pictures left out because kiosks come first: {}",
+        "  pictures dropped because kiosks come first: {}",
         site.busy_pictures().await?
     );
     show_used(before, after);
@@ -455,8 +453,8 @@ async fn run() -> Outcome<()> {
         return Ok(());
     }
     let cores = std::thread::available_parallelism()?;
-    println!("on {cores} cores, everything together");
-    // Cargo's own arguments begin with a hyphen.
+    println!("on {cores} cores, all processes together");
+    // Cargo's own arguments start with a hyphen.
     let only = std::env::args().skip(1).find(|one| !one.starts_with('-'));
     let wanted = |part| only.as_deref().is_none_or(|only| only == part);
     if wanted("mjpeg") {

@@ -1,16 +1,17 @@
-//! The whole service under load, as a kiosk sees it: `cargo bench --bench service`.
+//! The whole service under load, from a kiosk's view: `cargo bench --bench service`.
 //!
-//! Starts the real binary on loopback with a store in a temporary folder, enrolls somebody, and
-//! prints, all from one run on one photo, which has other bytes each time unless said otherwise:
+//! Starts the real binary on loopback with a store in a temporary folder, and enrolls a person.
+//! Prints, all from one run with one photo, whose bytes differ each time unless noted:
 //!
-//! - the time of a 640×480 punch against the sum of the stages that the service itself timed;
+//! - the time of a 640×480 punch, compared with the sum of the stages that the service timed;
 //! - images a second on all cores, for punches and for identification;
 //! - the memory after 500 and after 10,000 punches;
-//! - with a Redis, when there is a `redis-server`: identification of what nobody saw, what this
-//!   instance saw and what another one saw; and what a session and a limit cost a request.
+//! - with Redis, if there is a `redis-server`: identification of new photos, of photos that this
+//!   instance analyzed before, and of photos that another instance analyzed before; and the cost
+//!   of a session and of a limit.
 //!
-//! It stops by itself after a bounded number of requests. Nothing is asserted: machines differ,
-//! so read the ratios.
+//! The benchmark ends after a bounded number of requests. It asserts nothing: machines differ, so
+//! compare the ratios.
 
 #[path = "support.rs"]
 mod support;
@@ -27,6 +28,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use reqwest::Client;
+use rollcall::http_client;
 use serde_json::json;
 
 use support::{
@@ -34,15 +36,18 @@ use support::{
     photo, ready,
 };
 
-/// Requests before anything is timed.
+/// Requests before the measurement.
 const WARM: usize = 20;
-/// Requests one after another, for the time of one.
+/// Sequential requests, for the time of one request.
 const ALONE: usize = 300;
-/// Requests at once, in all.
+/// Concurrent requests in total.
 const TOGETHER: usize = 600;
-/// Punches after which memory is read.
+/// Punches after which the memory is measured.
 const MEMORY: [usize; 2] = [500, 10_000];
-/// A Redis that keeps nothing, ended when dropped.
+/// A queue of which one device's share suffices for all requests at once.
+const MANY: (&str, &str) = ("ENGINE_QUEUE", "1024");
+
+/// A Redis without persistence, stopped on drop.
 struct Redis {
     process: Child,
     url: String,
@@ -63,13 +68,13 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process can have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Seconds that each stage has taken in all, as `/metrics` tells.
+/// Returns the total seconds of each stage from `/metrics`.
 async fn stages(kiosk: &Kiosk) -> Outcome<BTreeMap<String, f64>> {
     let text = kiosk
         .client
@@ -99,7 +104,7 @@ async fn set_up(service: &Service) -> Outcome<Kiosk> {
     ))
 }
 
-/// Sends `count` requests, so many at a time, and tells how many a second were answered.
+/// Sends `count` requests, several at a time, and returns the answers a second.
 async fn together<F: Future<Output = Outcome<()>>>(
     count: usize,
     at_once: usize,
@@ -130,13 +135,13 @@ async fn alone(kiosk: &Kiosk) -> Outcome<()> {
     let mean = times.iter().sum::<Duration>().as_secs_f64() * 1e3 / ALONE as f64;
     let (median, high) = percentiles(&mut times);
     println!(
-        "a 640×480 punch, {ALONE} one after another, {} KiB each",
+        "a 640×480 punch, {ALONE} in sequence, {} KiB each",
         kiosk.photo.len() / 1024
     );
     let mut floor = 0.0;
     for (stage, sum) in &after {
         let taken = (sum - before.get(stage).copied().unwrap_or(0.0)) * 1e3 / ALONE as f64;
-        // Waiting in a queue is no work, so it is no part of the floor.
+        // Waiting in the queue is not work, so it is not part of the sum.
         if stage != "queue" {
             floor += taken;
         }
@@ -144,28 +149,28 @@ async fn alone(kiosk: &Kiosk) -> Outcome<()> {
     }
     println!("  sum of the stages {floor:6.3} ms");
     println!(
-        "  request mean      {mean:6.3} ms = {:.2} × the sum (aim: 1.25)",
+        "  request mean      {mean:6.3} ms = {:.2} × the sum (goal: 1.25)",
         mean / floor
     );
     println!("  request median {median:.3} ms, 95th percentile {high:.3} ms");
     Ok(())
 }
 
-/// Photos that are looked at, and again.
+/// Photos that are analyzed twice.
 const SEEN: usize = 200;
 
-/// What is remembered against what is not, on two instances and a Redis.
+/// Compares new photos with cached ones, on two instances with Redis.
 async fn remembered() -> Outcome<()> {
     let server = match Redis::start() {
         Ok(server) => server,
         Err(why) => {
             println!(
-                "skipped: what a Redis saves and costs, because redis-server does not start: {why}"
+                "skipped: savings and costs of Redis, because redis-server does not start: {why}"
             );
             return Ok(());
         }
     };
-    let shared = [("REDIS_URL", server.url.as_str())];
+    let shared = [("REDIS_URL", server.url.as_str()), MANY];
     let service = Service::start(&shared, None)?;
     let one = set_up(&service).await?;
     let other = Service::start(&shared, Some(&service))?;
@@ -184,16 +189,16 @@ async fn remembered() -> Outcome<()> {
     let here = identify(&service.base).await?;
     let there = identify(&other.base).await?;
     println!(
-        "identification with a Redis, {SEEN} photos, {} at once",
+        "identification with Redis, {SEEN} photos, {} at once",
         cores * 2
     );
-    println!("  seen by nobody        {unseen:7.1} images/s");
+    println!("  new photos                {unseen:7.1} images/s");
     println!(
-        "  seen by this instance {here:7.1} images/s = {:.1} ×",
+        "  analyzed by this instance {here:7.1} images/s = {:.1} ×",
         here / unseen
     );
     println!(
-        "  seen by another one   {there:7.1} images/s = {:.1} ×",
+        "  analyzed by another one   {there:7.1} images/s = {:.1} ×",
         there / unseen
     );
 
@@ -202,15 +207,15 @@ async fn remembered() -> Outcome<()> {
         Some(&service),
     )?;
     ready(&one.client, &plain.base).await?;
-    println!("a request one after another, median of {ALONE}");
+    println!("requests in sequence, median of {ALONE}");
     let health = median(&one.client, &service.base, "/healthz", None).await?;
-    println!("  that asks nothing                     {health:6.3} ms");
+    println!("  without any lookup                  {health:6.3} ms");
     for (what, at) in [("in redis", &service.base), ("in sqlite", &plain.base)] {
         let cookie = sign_in(at).await?;
         let took = median(&one.client, at, "/api/session", Some(&cookie)).await?;
-        println!("  with a session and account, {what:<9} {took:6.3} ms");
+        println!("  with session and account, {what:<9} {took:6.3} ms");
     }
-    // A wrong body is counted and refused before anything else is done.
+    // A wrong body is counted and then refused before any other work.
     let limited = [
         ("REDIS_URL", server.url.as_str()),
         ("SIGN_IN_LIMIT", "1000000"),
@@ -237,12 +242,13 @@ async fn remembered() -> Outcome<()> {
         return Err(format!("{counted} were counted").into());
     }
     let (took, _) = percentiles(&mut times[WARM..]);
-    println!("  that is counted by all instances      {took:6.3} ms");
+    println!("  counted by all instances            {took:6.3} ms");
     Ok(())
 }
 
 async fn sign_in(base: &str) -> Outcome<String> {
-    let answer = Client::new()
+    let answer = http_client::builder()
+        .build()?
         .post(format!("{base}/api/session"))
         .json(&json!({"email": EMAIL, "password": PASSWORD}))
         .send()
@@ -253,7 +259,7 @@ async fn sign_in(base: &str) -> Outcome<String> {
     Ok(pair.to_owned())
 }
 
-/// The median time of a request, milliseconds.
+/// Returns the median time of a request in milliseconds.
 async fn median(client: &Client, base: &str, path: &str, cookie: Option<&str>) -> Outcome<f64> {
     let mut times = Vec::with_capacity(ALONE);
     for _ in 0..WARM + ALONE {
@@ -269,7 +275,7 @@ async fn median(client: &Client, base: &str, path: &str, cookie: Option<&str>) -
 }
 
 async fn run() -> Outcome<()> {
-    let service = Service::start(&[], None)?;
+    let service = Service::start(&[MANY], None)?;
     let kiosk = Arc::new(set_up(&service).await?);
     alone(&kiosk).await?;
 
@@ -296,7 +302,7 @@ async fn run() -> Outcome<()> {
         "memory after {} punches {early:.1} MiB, after {} {late:.1} MiB",
         MEMORY[0], MEMORY[1]
     );
-    println!("  ratio {:.2} (aim: at most 1.20)", late / early);
+    println!("  ratio {:.2} (goal: at most 1.20)", late / early);
     drop(service);
     remembered().await
 }

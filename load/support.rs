@@ -1,7 +1,7 @@
-//! What the benchmarks of the whole service share: the real binary, somebody who is signed in,
-//! pictures, and figures.
+//! Shared by the benchmarks of the whole service: the real binary, a signed-in admin, pictures,
+//! and statistics.
 
-#![expect(dead_code, reason = "each benchmark uses its part")]
+#![expect(dead_code, reason = "each benchmark uses a part of it")]
 
 use std::{
     error::Error,
@@ -16,6 +16,7 @@ use std::{
 
 use image::{ImageFormat, Rgb, RgbImage, imageops};
 use reqwest::{Client, multipart};
+use rollcall::http_client;
 use serde_json::{Value, json};
 
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -23,7 +24,7 @@ pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 pub const EMAIL: &str = "bench@rollcall.example";
 pub const PASSWORD: &str = "only for this bench";
 
-/// The service, ended when dropped.
+/// The service, stopped on drop.
 pub struct Service {
     process: Child,
     pub base: String,
@@ -37,14 +38,15 @@ pub fn free_port() -> Outcome<u16> {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process can have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
 impl Service {
-    /// With these environment variables besides; in the folder of another one, or its own.
+    /// Starts a service with additional environment variables, in its own data folder or in that of
+    /// another service.
     pub fn start(variables: &[(&str, &str)], beside: Option<&Self>) -> Outcome<Self> {
         let folder = match beside {
             Some(other) => other.folder.clone(),
@@ -53,7 +55,6 @@ impl Service {
         let port = free_port()?;
         let process = Command::new(env!("CARGO_BIN_EXE_rollcall"))
             .arg("serve")
-            .envs(variables.iter().copied())
             .env("DATA_DIR", folder.path())
             .env("PORT", port.to_string())
             .env("ADMIN_EMAIL", EMAIL)
@@ -62,6 +63,7 @@ impl Service {
             .env("ENROLL_LIMIT", "0")
             .env("COOLDOWN", "0s")
             .env("LOG_LEVEL", "warn")
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .spawn()?;
         Ok(Self {
@@ -71,31 +73,46 @@ impl Service {
         })
     }
 
-    /// Its process.
+    /// Returns the process ID.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Resident memory in MiB, from `/proc`.
+    /// Returns the resident memory in MiB, from `/proc`.
     pub fn memory(&self) -> Outcome<f64> {
+        self.status("VmRSS:")
+    }
+
+    /// Returns the peak of the resident memory in MiB since [`reset_peak`](Self::reset_peak).
+    pub fn peak(&self) -> Outcome<f64> {
+        self.status("VmHWM:")
+    }
+
+    /// Begins a new measurement of the peak.
+    pub fn reset_peak(&self) -> Outcome<()> {
+        let file = format!("/proc/{}/clear_refs", self.process.id());
+        Ok(std::fs::write(file, "5")?)
+    }
+
+    fn status(&self, field: &str) -> Outcome<f64> {
         let status = std::fs::File::open(format!("/proc/{}/status", self.process.id()))?;
         for line in BufReader::new(status).lines() {
-            if let Some(rest) = line?.strip_prefix("VmRSS:") {
+            if let Some(rest) = line?.strip_prefix(field) {
                 let kib: f64 = rest.trim().trim_end_matches("kB").trim().parse()?;
                 return Ok(kib / 1024.0);
             }
         }
-        Err("no VmRSS".into())
+        Err(format!("no {field}").into())
     }
 }
 
-/// The file of a fixture portrait.
+/// Returns the path of a fixture portrait.
 pub fn fixture(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/faces");
     format!("{folder}/{name}.jpg")
 }
 
-/// The fixture scaled to the height of 480 pixels, in the middle of a grey 640×480 picture.
+/// Scales a fixture to a height of 480 pixels, in the middle of a gray 640×480 picture.
 pub fn photo(path: &str) -> Outcome<Vec<u8>> {
     let face = image::open(path)?.into_rgb8();
     let width = face.width() * 480 / face.height();
@@ -107,7 +124,7 @@ pub fn photo(path: &str) -> Outcome<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
-/// A registered device with a photo of somebody.
+/// A registered device with a photo of a person.
 pub struct Kiosk {
     pub client: Client,
     pub base: String,
@@ -119,7 +136,9 @@ pub struct Kiosk {
 impl Kiosk {
     pub fn new(service: &Service, token: String, photo: Vec<u8>) -> Self {
         Self {
-            client: Client::new(),
+            client: http_client::builder()
+                .build()
+                .expect("a client can be made"),
             base: service.base.clone(),
             token,
             photo,
@@ -127,7 +146,7 @@ impl Kiosk {
         }
     }
 
-    /// The same at another instance.
+    /// Returns the same kiosk at another instance.
     pub fn at(&self, base: &str) -> Self {
         Self {
             client: self.client.clone(),
@@ -138,7 +157,7 @@ impl Kiosk {
         }
     }
 
-    /// A photo that nobody has seen.
+    /// Returns a photo that no instance has analyzed.
     fn fresh(&self) -> Vec<u8> {
         numbered(&self.photo, self.posted.fetch_add(1, Ordering::Relaxed))
     }
@@ -174,7 +193,7 @@ impl Kiosk {
     }
 }
 
-/// The same picture in other bytes: with a comment behind the JPEG's first marker.
+/// Returns the same picture with different bytes: adds a comment after the JPEG's first marker.
 pub fn numbered(photo: &[u8], number: u64) -> Vec<u8> {
     let mut bytes = photo[..2].to_vec();
     bytes.extend([0xff, 0xfe, 0, 10]);
@@ -195,16 +214,16 @@ pub async fn ready(client: &Client, base: &str) -> Outcome<()> {
     Err("the service was not ready within 30 s".into())
 }
 
-/// An admin who is signed in.
+/// A signed-in admin.
 pub struct Admin {
     pub client: Client,
     base: String,
 }
 
 impl Admin {
-    /// Waits until the service is ready, and signs in.
+    /// Waits until the service is ready, then signs in.
     pub async fn of(service: &Service) -> Outcome<Self> {
-        let client = Client::builder().cookie_store(true).build()?;
+        let client = http_client::builder().cookie_store(true).build()?;
         let base = service.base.clone();
         ready(&client, &base).await?;
         let admin = Self { client, base };
@@ -224,7 +243,7 @@ impl Admin {
         Ok(answer.await?.error_for_status()?.json().await?)
     }
 
-    /// Somebody enrolled from the fixture of that name; their id.
+    /// Enrolls a person from the fixture with that name; returns the ID.
     pub async fn enroll(&self, name: &str) -> Outcome<String> {
         let new = json!({"name": name, "code": name});
         let person = self.post("/api/employees", new).await?;
@@ -243,14 +262,14 @@ impl Admin {
         Ok(id)
     }
 
-    /// A device's token.
+    /// Adds a device; returns its token.
     pub async fn device(&self) -> Outcome<String> {
         let device = self.post("/api/devices", json!({"name": "Bench"})).await?;
         text(&device, "token")
     }
 }
 
-/// A member that is text.
+/// Returns a text member of a JSON object.
 pub fn text(value: &Value, member: &str) -> Outcome<String> {
     let text = value[member].as_str();
     Ok(text
@@ -258,7 +277,7 @@ pub fn text(value: &Value, member: &str) -> Outcome<String> {
         .to_owned())
 }
 
-/// The median and the 95th percentile, milliseconds.
+/// Returns the median and the 95th percentile in milliseconds.
 pub fn percentiles(times: &mut [Duration]) -> (f64, f64) {
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
