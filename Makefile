@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test setup-tests test-rust test-browser check bench go2rtc
+.PHONY: help setup run demo test setup-tests test-rust test-browser setup-checks check audit bench bench-compare go2rtc
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -44,19 +44,31 @@ test-browser: setup-tests ## run the tests in a real browser
 	@$(CARGO) test --locked --no-run --quiet
 	@ROLLCALL_TEST_BINARY="$(TARGET_DIR)/debug/rollcall" scripts/test-browser
 
+setup-checks:
+	@scripts/setup-checks
+
 # The library and the binary are held to all lints; tests and benches may
 # unwrap, spawn and read the clock. The one test in the first line makes both
 # lines use the same build of all packages.
-check: ## format, lints, documentation, scripts and pages
+check: setup-checks ## format, lints, documentation, packages, scripts and pages
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --locked --quiet --lib --bins --test architecture -- -D warnings
 	@$(CARGO) clippy --locked --quiet --tests --benches -- -D warnings -A clippy::unwrap_used -A clippy::disallowed_methods -A missing_docs
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --locked --quiet --no-deps --lib
+	@scripts/check-packages
 	@scripts/check-files
+	@scripts/check-javascript
+
+audit: setup-checks ## check packages against published advisories too; needs the network
+	@.tools/cargo-deny/bin/cargo-deny --locked check --hide-inclusion-graph
 
 bench: setup ## measure stages and requests
 	@$(CARGO) bench --locked
-	@if [ -x load/run ]; then $(CARGO) build --release --locked && load/run; fi
+
+bench-compare: setup ## compare punches a second with a plain service in Python
+	@test -x .tools/peer/bin/python || python3 -m venv .tools/peer
+	@.tools/peer/bin/pip install --quiet --require-hashes -r load/peer/requirements.txt
+	@$(CARGO) bench --locked --bench compare
 
 go2rtc: ## build go2rtc, pinned in tests/servers, for tests with cameras
 	@mkdir -p $(BIN)
