@@ -1,4 +1,4 @@
-# Rollcall's image: the program, ONNX Runtime, the built-in model pack and the
+# Rollcall's image: the program, ONNX Runtime, the model packs and the
 # shared libraries that these need; nothing else, so no shell. For amd64 and arm64.
 #
 #   docker build -t rollcall .

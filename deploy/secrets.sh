@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the secrets that the containers share, on the first start: 256 random bits
-# in hexadecimal in each file that is not there yet. What is there stays as it is.
+# Generates the secrets that the containers share, on the first start: 256 random
+# bits in hexadecimal in each missing file. Existing files stay unchanged.
 #
 #   deploy/secrets.sh FILE...
 #
-# Each file is on a volume of its own that only its readers mount, so that it need
-# not name them: they run as different users.
+# Each file is on its own volume, which only its readers mount. So everyone there may
+# read it: the readers run as different users.
 set -eu
 umask 077
 
@@ -16,7 +16,7 @@ for file; do
     head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$file.draft"
     [ "$(wc -c <"$file.draft")" -eq 64 ]
     chmod 444 "$file.draft"
-    # On disk before it has its name: a key that was used must not be lost.
+    # On the disk before the file gets its name: a key in use must not be lost.
     sync
     mv "$file.draft" "$file"
     sync

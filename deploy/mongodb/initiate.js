@@ -1,8 +1,8 @@
-// Makes the replica set and its users when they are not there yet; ends when all
-// is as it should be. mongosh runs it beside mongod, see start.sh.
+// Creates the replica set and its users if they are missing, and ends when they
+// exist. mongosh runs this script beside mongod, see start.sh.
 //
-// Until there is a user, mongod lets a connection from loopback make the set and
-// the first user. The service's user may read and write its database alone.
+// Until there is a user, mongod lets a loopback connection create the set and the
+// first user. The service's user can read and write only its own database.
 const fs = require("fs");
 
 const SERVER = "mongodb://127.0.0.1:27017/admin?directConnection=true&serverSelectionTimeoutMS=2000";
@@ -48,7 +48,7 @@ for (;;) {
       break;
     }
   } catch (error) {
-    // Not there yet, or not primary yet. The message of a failed command names no secret.
+    // mongod does not run yet, or is not primary yet. A failed command's message contains no secret.
     print(`waiting for mongod: ${error.codeName || error.name}`);
   }
   sleep(1000);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Whether Redis takes commands: not while it still reads its file.
+# Checks whether Redis accepts commands; it does not while it loads its file.
 set -eu
 
 REDISCLI_AUTH=$(cat "$REDIS_PASSWORD_FILE")

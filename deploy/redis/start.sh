@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts redis-server with the password of a file, which so stands neither in its
-# arguments nor in the environment. More settings are given as arguments.
+# Starts redis-server with the password from a file, so that it is neither in the
+# arguments nor in the environment. Arguments are further settings.
 #
 #   REDIS_PASSWORD_FILE=FILE deploy/redis/start.sh --appendonly yes ...
 set -eu
