@@ -153,7 +153,7 @@ async function showFace(person) {
     el(
       'div',
       { class: 'section' },
-      person.enroll_again && notice('warn', `The model has changed. Kiosks cannot recognize ${person.name} until you enroll the face again.`),
+      person.enroll_again && notice('warn', `The model has changed: enroll the face again. Until then, kiosks recognize ${person.name} only while the previous model is in use.`),
       el('dl', { class: 'facts' }, ...known.map(([name, value]) => el('div', {}, el('dt', { text: name }), el('dd', { text: value })))),
       can.enroll &&
         el(
