@@ -38,7 +38,7 @@ setup-tests: ## get what the tests need: servers, browser, packages
 # would compile most packages again, without the features that test packages want.
 test-rust: setup-tests ## run the tests in Rust
 	@$(CARGO) test --locked --no-run
-	@$(CARGO) test --locked --quiet
+	@CARGO="$(CARGO)" scripts/test-rust
 
 test-browser: setup-tests ## run the tests in a real browser
 	@$(CARGO) test --locked --no-run --quiet
