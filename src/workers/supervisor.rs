@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn every_task_is_named_stopped_and_awaited() {
         let supervisor = Supervisor::new();
         let ended = Arc::new(AtomicU32::new(0));
@@ -179,7 +179,7 @@ mod tests {
         assert!(supervisor.tasks().is_empty());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_task_that_does_not_stop_is_aborted_and_named() {
         let supervisor = Supervisor::new();
         supervisor.spawn("stubborn", std::future::pending());
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(late, ["stubborn"]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_panicking_task_is_restarted_after_growing_pauses() {
         let supervisor = Supervisor::new();
         let starts = Arc::new(AtomicU32::new(0));
@@ -208,7 +208,7 @@ mod tests {
         assert!(supervisor.shutdown(Duration::from_secs(1)).await.is_empty());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn shutdown_does_not_wait_for_a_restart_pause() {
         let supervisor = Supervisor::new();
         supervisor.keep("broken", |_| async { panic!("always") });

@@ -127,7 +127,7 @@ async fn an_unavailable_cache_delays_no_one() {
 
 #[tokio::test]
 async fn only_one_of_two_instances_analyzes_however_long_it_takes() {
-    let engine = Counting::new(Duration::from_millis(1200));
+    let engine = Counting::new(Duration::from_secs(3));
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new(1 << 20));
     let (one, two) = (over(&engine, cache.clone()), over(&engine, cache));
     let both = [one.analyze(ann(), WORK), two.analyze(ann(), WORK)];

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{ADMIN, instance, steps};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_one_of_two_instances_enrolls_one_face_for_two_people() {
     for round in 0..12 {
         let one = instance();
@@ -49,7 +49,7 @@ async fn only_one_of_two_instances_enrolls_one_face_for_two_people() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_instance_whose_clock_is_ahead_sees_what_others_change() {
     let world = instance();
     let ann = world.enrolled("ann").await;
@@ -68,7 +68,7 @@ async fn an_instance_whose_clock_is_ahead_sees_what_others_change() {
     assert_eq!(ahead.loader.catch_up().await, Ok(0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_instance_whose_clock_is_ahead_hides_no_changes_of_others() {
     let world = instance();
     let (reader, ahead) = (
@@ -96,7 +96,7 @@ async fn an_instance_whose_clock_is_ahead_hides_no_changes_of_others() {
     assert_eq!(reader.loader.catch_up().await, Ok(0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_full_comparison_finds_missed_changes() {
     let world = instance();
     let (ann, bob) = (world.enrolled("ann").await, world.enrolled("bob").await);
@@ -131,7 +131,7 @@ async fn a_full_comparison_finds_missed_changes() {
     assert!(other.gallery.find(ann.id).is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_face_that_no_key_opens_is_not_recognized() {
     let world = instance();
     let (ann, bob) = (world.enrolled("ann").await, world.enrolled("bob").await);
@@ -155,7 +155,7 @@ async fn a_face_that_no_key_opens_is_not_recognized() {
     assert_eq!(world.gallery.find(ann.id), None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_enrollment_reaches_the_gallery_of_another_instance_immediately() {
     let world = instance();
     let other = world.another();
@@ -164,7 +164,7 @@ async fn an_enrollment_reaches_the_gallery_of_another_instance_immediately() {
     let sync = GallerySync::new(other.loader.clone(), Arc::new(Health::default()));
     let running = tokio::spawn(sync.run(world.site.feed.follow(), stop.clone()));
     let ann = world.enrolled("ann").await;
-    let begin = std::time::Instant::now();
+    let begin = tokio::time::Instant::now();
     while other.gallery.find(ann.id).is_none() {
         assert!(begin.elapsed() < EVERY / 2, "it was loaded by the timer");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
-    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -35,7 +34,7 @@ use rollcall::{
     },
     vault::Vault,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -189,7 +188,7 @@ fn result(job: &Job) -> ReembedResult {
     serde_json::from_str(job.result.as_deref().unwrap()).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_job_waits_for_a_busy_engine() {
     let world = instance();
     let ann = of_another_model(&world, "ann").await;
@@ -208,7 +207,7 @@ async fn a_job_waits_for_a_busy_engine() {
     assert!(!step(&world).await, "nothing is left to do");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn people_without_consent_or_usable_photos_get_no_template() {
     let world = instance();
     let gone = of_another_model(&world, "ann").await;
@@ -235,7 +234,7 @@ async fn people_without_consent_or_usable_photos_get_no_template() {
     assert_eq!(models(&world, bad.id).await, ["another".to_owned()].into());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_worker_continues_with_the_remaining_people() {
     let world = instance();
     let ann = of_another_model(&world, "ann").await;
@@ -281,7 +280,7 @@ async fn another_worker_continues_with_the_remaining_people() {
     assert_eq!(enrolled.templates.len(), 4, "no one was processed twice");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn templates_are_computed_only_by_instances_with_the_model() {
     let world = instance();
     let ann = of_another_model(&world, "ann").await;
@@ -304,7 +303,7 @@ async fn templates_are_computed_only_by_instances_with_the_model() {
     assert_eq!(models(&world, ann.id).await, both.into());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_change_of_the_model_is_followed() {
     let x = instance();
     let ann = x.enrolled("ann").await;
@@ -357,7 +356,7 @@ async fn each_change_of_the_model_is_followed() {
     assert_eq!(x.jobs.reembed_if_needed().await.unwrap(), None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failure_of_the_engine_does_not_count_against_photos() {
     let world = instance();
     let ann = of_another_model(&world, "ann").await;
@@ -393,7 +392,7 @@ async fn a_failure_of_the_engine_does_not_count_against_photos() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stop_gives_the_job_back_in_the_middle_of_a_person() {
     let world = instance();
     let ann = of_another_model(&world, "ann").await;
@@ -411,7 +410,7 @@ async fn a_stop_gives_the_job_back_in_the_middle_of_a_person() {
     assert_eq!(models(&world, ann.id).await, ["another".to_owned()].into());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_loses_the_job_stops() {
     let world = instance();
     let ann = of_another_model(&world, "ann").await;
@@ -434,7 +433,7 @@ async fn a_worker_that_loses_the_job_stops() {
     assert!(!step(&world).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_unavailable_store_during_an_import_loses_nobody() {
     let world = instance();
     // Unavailable after this many were added.
@@ -494,7 +493,7 @@ async fn an_unavailable_store_during_an_import_loses_nobody() {
     assert_eq!(in_trail.len(), 10, "a repeated row has the same ID");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn consent_withdrawn_during_the_job_stays_withdrawn() {
     let world = instance();
     let ann = of_another_model(&world, "ann").await.id;
@@ -524,7 +523,7 @@ async fn consent_withdrawn_during_the_job_stays_withdrawn() {
     assert_eq!(photos, Ok(0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_person_whose_insert_lost_its_answer_counts_as_added() {
     let world = instance();
     let inserts = AtomicI64::new(0);
@@ -543,7 +542,7 @@ async fn a_person_whose_insert_lost_its_answer_counts_as_added() {
     assert_eq!((result.added, result.there, result.refused), (0, 10, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn rows_that_another_worker_repeats_count_as_added() {
     let world = instance();
     let job = queue_import(&world, 10).await;
@@ -558,7 +557,7 @@ async fn rows_that_another_worker_repeats_count_as_added() {
     assert_eq!(added(&world).await, (10, 10));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repeated_row_leaves_a_person_who_was_changed_or_deleted_since() {
     let world = instance();
     let job = queue_import(&world, 3).await;
@@ -624,7 +623,7 @@ impl JobHandler for Counting {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_kind_of_jobs_is_one_handler() {
     let world = instance();
     let new = NewJob {

@@ -78,7 +78,7 @@ async fn trail(world: &Instance, action: &str) -> Vec<String> {
     entries.map(|entry| entry.subject).collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_best_frame_of_a_punch_is_kept_sealed_and_viewing_is_audited() {
     let world = instance().keeping(BOTH);
     world.enrolled("ann").await;
@@ -135,7 +135,7 @@ async fn the_best_frame_of_a_punch_is_kept_sealed_and_viewing_is_audited() {
     ));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_is_kept_without_the_setting_and_the_consent() {
     for (keeps, text, expected) in [
         (Keeps::default(), None, false),
@@ -160,7 +160,7 @@ async fn nothing_is_kept_without_the_setting_and_the_consent() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deleting_a_face_deletes_its_pictures_also_pending_ones() {
     let world = instance().keeping(BOTH);
     let ann = world.enrolled("ann").await;
@@ -195,7 +195,7 @@ async fn deleting_a_face_deletes_its_pictures_also_pending_ones() {
     assert_eq!(world.stores.pictures.find_by_punch(punch).await, Ok(None));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_picture_that_cannot_be_kept_costs_no_punch() {
     let full = instance().keeping(BOTH);
     full.enrolled("ann").await;
@@ -215,7 +215,7 @@ async fn a_picture_that_cannot_be_kept_costs_no_punch() {
     assert!(found.unwrap().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stranger_is_kept_once_per_minute_and_device() {
     let world = instance().keeping(BOTH);
     world.enrolled("ann").await;
@@ -267,7 +267,7 @@ async fn a_stranger_is_kept_once_per_minute_and_device() {
     assert_eq!(trail(&world, "unknown_face.delete").await, id);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_person_whose_face_is_deleted_becomes_nobody_while_in_view() {
     let world = instance();
     let ann = world.enrolled("ann").await;
@@ -302,7 +302,7 @@ async fn a_person_whose_face_is_deleted_becomes_nobody_while_in_view() {
     assert_eq!(look().await, Some(other));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_camera_keeps_one_picture_of_a_passing_stranger_and_none_of_employees() {
     let world = instance().keeping(BOTH);
     world.enrolled("ann").await;

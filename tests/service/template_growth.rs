@@ -59,7 +59,7 @@ async fn templates(world: &Instance, person: &Person) -> (usize, usize) {
     (face.templates.len() - grown, grown)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clear_and_different_punch_becomes_a_template_until_there_are_enough() {
     let world = instance();
     let ann = world.enrolled("ann").await;
@@ -91,7 +91,7 @@ async fn a_clear_and_different_punch_becomes_a_template_until_there_are_enough()
     assert_eq!(world.gallery.find(ann.id).unwrap(), before);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_grows_without_the_site_and_the_consent() {
     let world = instance();
     let ann = world.enrolled("ann").await;
@@ -126,7 +126,7 @@ async fn nothing_grows_without_the_site_and_the_consent() {
 /// A look-alike punches as Ann for months, with faces that come closer to their own step by step.
 /// Although many of the punches are accepted, Ann stays the person who is recognized best, and
 /// the look-alike's own face is accepted no more than on the first day.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_look_alike_cannot_take_over() {
     let world = instance();
     let ann = world.enrolled("ann").await;
