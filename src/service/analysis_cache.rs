@@ -26,7 +26,7 @@ const CAPACITY: u64 = 4096;
 
 /// How long an instance that analyzes a sample keeps others from it without extending its claim. If
 /// it dies, another instance does the work after this time.
-const WORKING: Duration = Duration::from_millis(500);
+const WORKING: Duration = Duration::from_secs(2);
 
 /// How often an instance checks whether another one is done.
 const POLL: Duration = Duration::from_millis(10);
