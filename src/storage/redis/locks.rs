@@ -10,7 +10,7 @@ use std::{
 };
 
 use redis::Script;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     cache::millis,
@@ -175,10 +175,11 @@ impl RedisLocks {
             if asked >= end {
                 return;
             }
-            match self.extend(held, lease).await {
-                Ok(true) => end = asked + lease,
-                Ok(false) => return,
-                Err(Unavailable) => {}
+            // A Redis that hangs must not delay the end of the work.
+            match timeout_at(end, self.extend(held, lease)).await {
+                Ok(Ok(true)) => end = asked + lease,
+                Ok(Ok(false)) | Err(_) => return,
+                Ok(Err(Unavailable)) => {}
             }
         }
     }
