@@ -146,8 +146,9 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
     };
 
     println!("\nPunching");
-    let begin = Instant::now();
     let came = kiosk.punch(portraits::OBAMA_AT_THE_KIOSK, "morning")?;
+    // No earlier than the punch, so that the cooldown has passed after this time.
+    let punched = Instant::now();
     came.expect(201)?
         .expect_text("/outcome", "punched")?
         .expect_text("/punch/kind", "in")?;
@@ -188,7 +189,7 @@ fn play(base: &str, setup_token: &str) -> Result<(), Failure> {
         "            … waiting for the cooldown, {} s",
         COOLDOWN.as_secs()
     );
-    std::thread::sleep((COOLDOWN + Duration::from_millis(100)).saturating_sub(begin.elapsed()));
+    std::thread::sleep((COOLDOWN + Duration::from_millis(100)).saturating_sub(punched.elapsed()));
     let left = kiosk.punch(portraits::OBAMA_AT_THE_KIOSK, "evening")?;
     left.expect(201)?
         .expect_text("/punch/kind", "out")?
