@@ -7,6 +7,8 @@
 
 #[path = "../tests/support/frozen.rs"]
 mod frozen;
+#[path = "../tests/support/ports.rs"]
+mod ports;
 #[path = "../tests/support/records.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod records;

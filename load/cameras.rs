@@ -14,6 +14,8 @@
 #[path = "../tests/support/go2rtc.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod go2rtc;
+#[path = "../tests/support/ports.rs"]
+mod ports;
 #[path = "support.rs"]
 mod support;
 

@@ -6,6 +6,8 @@ mod crashes;
 mod frozen;
 mod locks;
 mod outages;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod records;

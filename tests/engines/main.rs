@@ -5,6 +5,8 @@ mod crashes;
 mod frozen;
 mod model;
 mod mongo;
+#[path = "../support/ports.rs"]
+mod ports;
 mod promises;
 #[path = "../support/redis_cluster.rs"]
 mod redis_cluster;

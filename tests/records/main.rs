@@ -47,6 +47,8 @@ mod fixtures;
 mod frozen;
 mod key_rotation;
 mod new_kind;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod records;

@@ -11,6 +11,8 @@ mod jobs;
 mod leases;
 mod pages;
 mod pictures;
+#[path = "../support/ports.rs"]
+mod ports;
 mod punches;
 mod races;
 mod reach;

@@ -16,6 +16,8 @@ use std::{
 
 use image::{Rgb, RgbImage, imageops};
 
+use crate::ports::free_port;
+
 /// Returns the path of the program; `ROLLCALL_TEST_GO2RTC` overrides it.
 fn program() -> PathBuf {
     std::env::var_os("ROLLCALL_TEST_GO2RTC").map_or_else(
@@ -46,14 +48,14 @@ impl Go2rtc {
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         for _ in 0..5 {
-            let port = free();
+            let port = free_port();
             let streams: String = streams
                 .iter()
                 .map(|(name, source)| format!("  {name}: {source:?}\n"))
                 .collect();
             let configuration = format!(
                 "api:\n  listen: \"127.0.0.1:{port}\"\n  username: {USER}\n  password: {PASSWORD}\n  local_auth: true\nrtsp:\n  listen: \"127.0.0.1:{}\"\nwebrtc:\n  listen: \"\"\nstreams:\n{streams}",
-                free(),
+                free_port(),
             );
             std::fs::write(folder.path().join("go2rtc.yaml"), configuration)
                 .map_err(|error| error.to_string())?;
@@ -104,11 +106,6 @@ impl Drop for Go2rtc {
     }
 }
 
-fn free() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 fn spawn(folder: &std::path::Path) -> Result<Child, String> {
     Command::new(program())
         .current_dir(folder)
@@ -121,7 +118,7 @@ fn spawn(folder: &std::path::Path) -> Result<Child, String> {
 
 fn answers(child: &mut Child, port: u16) -> bool {
     let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(10) {
+    while begin.elapsed() < Duration::from_secs(60) {
         if !matches!(child.try_wait(), Ok(None)) {
             return false;
         }

@@ -2,10 +2,11 @@
 //! same address.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+use crate::ports::free_port;
 
 /// Returns the path of the program; `ROLLCALL_TEST_REDIS_SERVER` overrides it.
 fn program() -> String {
@@ -27,10 +28,7 @@ impl RedisServer {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         // Retries if another process takes the port first.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .and_then(|listener| listener.local_addr())
-                .map_err(|error| error.to_string())?
-                .port();
+            let port = free_port();
             let mut child = spawn(folder.path(), port, &arguments)?;
             if answers(&mut child, port) {
                 return Ok(Self {
@@ -69,7 +67,7 @@ impl RedisServer {
 
     /// Starts it again after [`kill`](Self::kill), with its data on disk.
     pub fn restart(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             self.child = spawn(self.folder.path(), self.port, &self.arguments).unwrap();
             if answers(&mut self.child, self.port) {
@@ -132,9 +130,10 @@ fn spawn(folder: &std::path::Path, port: u16, arguments: &[String]) -> Result<Ch
 /// Waits until it responds to a PING, or has ended.
 fn answers(child: &mut Child, port: u16) -> bool {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
-    for _ in 0..200 {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(60) {
         let pong = client
-            .get_connection_with_timeout(Duration::from_millis(200))
+            .get_connection_with_timeout(Duration::from_secs(5))
             .and_then(|mut connection| redis::cmd("PING").query::<redis::Value>(&mut connection));
         match pong {
             Ok(_) => return true,

@@ -1,22 +1,13 @@
 //! A cluster of real servers, which runs for the tests.
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use crate::redis_server::RedisServer;
+use crate::{ports::free_port, redis_server::RedisServer};
 
 /// Three nodes that share the slots.
 pub struct RedisCluster {
     /// The nodes.
     pub nodes: Vec<RedisServer>,
-}
-
-/// Returns a port that nothing listens on.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Returns the port of a server.
@@ -38,7 +29,7 @@ impl RedisCluster {
                 "--cluster-port",
                 &bus,
                 "--cluster-node-timeout",
-                "3000",
+                "15000",
             ])?);
         }
         let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
@@ -58,7 +49,7 @@ impl RedisCluster {
                 if info.contains("cluster_state:ok") && known.matches("connected").count() == 3 {
                     break;
                 }
-                if begin.elapsed() > Duration::from_secs(30) {
+                if begin.elapsed() > Duration::from_secs(90) {
                     return Err(format!("the cluster does not form: {info}"));
                 }
                 std::thread::sleep(Duration::from_millis(100));

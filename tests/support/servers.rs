@@ -7,6 +7,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use crate::ports::free_port;
+
 /// Returns the program that `make setup-tests` builds; `ROLLCALL_TEST_MONGO_SERVER` overrides it.
 fn program() -> PathBuf {
     std::env::var_os("ROLLCALL_TEST_MONGO_SERVER").map_or_else(
@@ -27,7 +29,7 @@ impl MongoServer {
     /// Starts one with an empty folder; the error is the reason for skipping the test.
     pub fn start() -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let (child, address) = spawn(folder.path(), "127.0.0.1:0")?;
+        let (child, address) = spawn(folder.path(), &format!("127.0.0.1:{}", free_port()))?;
         Ok(Self {
             child,
             folder,
