@@ -2,7 +2,7 @@
 //! paused in the middle of its work and continues after its lease.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, PipeReader, PipeWriter, Write},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread::JoinHandle,
@@ -18,13 +18,13 @@ use crate::{
 
 /// Contains the URL of the Redis; makes [`child_that_works_under_the_lock`] run.
 const CHILD: &str = "ROLLCALL_LOCK_CHILD";
-const LEASE: Duration = Duration::from_millis(400);
+const LEASE: Duration = Duration::from_secs(1);
 /// Number of writes of one holder, and the time between them.
 const PARTS: usize = 4;
 const APART: Duration = Duration::from_millis(25);
 const WRITE: &str = "write ";
 /// Maximum time of every wait.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Not a test by itself: the body of the processes of the next test. Each write is a line with the
 /// fence of its lock.
@@ -35,11 +35,12 @@ async fn child_that_works_under_the_lock() {
     };
     let (server, _guard) = watch(server(&url)).await;
     let name = std::process::id().to_string();
-    let locks = RedisLocks::new(server, prefix(), name);
+    let locks = RedisLocks::new(server, prefix(), name.clone());
     let work = async |held: &Held| {
         for part in 0..PARTS {
             let mut out = std::io::stdout().lock();
-            writeln!(out, "\n{WRITE}{} {part}", held.fence).unwrap();
+            let line = format!("\n{WRITE}{name} {} {part}\n", held.fence);
+            out.write_all(line.as_bytes()).unwrap();
             out.flush().unwrap();
             drop(out);
             tokio::time::sleep(APART).await;
@@ -69,50 +70,50 @@ struct Resource {
     all: Vec<Arrived>,
 }
 
-/// A process that works under the lock; killed when dropped.
-struct Worker {
-    child: Child,
-    reader: Option<JoinHandle<()>>,
+/// Starts the thread that reads the writes from a pipe. All processes write into the same one, so
+/// that writes arrive in the order in which they were made.
+fn read(pipe: PipeReader, resource: Arc<Mutex<Resource>>) -> JoinHandle<()> {
+    let lines = BufReader::new(pipe).lines();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let Some(write) = line.strip_prefix(WRITE) else {
+                continue;
+            };
+            let numbers: Vec<u64> = write.split(' ').map(|one| one.parse().unwrap()).collect();
+            let [by, fence, part] = numbers[..] else {
+                panic!("{write}");
+            };
+            let mut resource = resource.lock().unwrap();
+            let taken = fence >= resource.highest;
+            resource.highest = resource.highest.max(fence);
+            resource.all.push(Arrived {
+                by: by as u32,
+                fence,
+                part: part as usize,
+                taken,
+            });
+        }
+    })
 }
 
+/// A process that works under the lock; killed when dropped.
+struct Worker(Child);
+
 impl Worker {
-    fn start(redis: &RedisServer, resource: &Arc<Mutex<Resource>>) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+    fn start(redis: &RedisServer, pipe: &PipeWriter) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture"])
             .arg("locks::child_that_works_under_the_lock")
             .env(CHILD, redis.url())
-            .stdout(Stdio::piped())
+            .stdout(pipe.try_clone().unwrap())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        let (by, resource) = (child.id(), resource.clone());
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let reader = std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let Some(write) = line.strip_prefix(WRITE) else {
-                    continue;
-                };
-                let (fence, part) = write.split_once(' ').unwrap();
-                let (fence, part) = (fence.parse().unwrap(), part.parse().unwrap());
-                let mut resource = resource.lock().unwrap();
-                let taken = fence >= resource.highest;
-                resource.highest = resource.highest.max(fence);
-                resource.all.push(Arrived {
-                    by,
-                    fence,
-                    part,
-                    taken,
-                });
-            }
-        });
-        Self {
-            child,
-            reader: Some(reader),
-        }
+        Self(child)
     }
 
     fn signal(&self, signal: &str) {
-        let kill = format!("kill -{signal} {}", self.child.id());
+        let kill = format!("kill -{signal} {}", self.0.id());
         assert!(
             Command::new("sh")
                 .args(["-c", &kill])
@@ -125,12 +126,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Both may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -159,8 +157,11 @@ async fn of_two_processes_only_one_acts_even_if_a_holder_is_paused() {
         return;
     };
     let resource = Arc::new(Mutex::new(Resource::default()));
-    let [one, two] = [(); 2].map(|()| Worker::start(&redis, &resource));
-    let (a, b) = (one.child.id(), two.child.id());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let reading = read(reader, resource.clone());
+    let [one, two] = [(); 2].map(|()| Worker::start(&redis, &writer));
+    drop(writer);
+    let (a, b) = (one.0.id(), two.0.id());
 
     // Both act, but never at once: without a pause, no write is refused, and none is between those
     // of another holder.
@@ -209,4 +210,6 @@ async fn of_two_processes_only_one_acts_even_if_a_holder_is_paused() {
     // No accepted write came after a write of a later holder.
     let taken = all.iter().filter(|write| write.taken);
     assert!(taken.is_sorted_by_key(|write| write.fence));
+    drop((one, two));
+    reading.join().unwrap();
 }

@@ -16,11 +16,12 @@ use rollcall::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    redis_cluster::{RedisCluster, free_port, port},
+    ports::free_port,
+    redis_cluster::{RedisCluster, port},
     redis_server::RedisServer,
     shared::{
-        LONG, a_cache_keeps_finds_and_deletes, a_limit_counts_in_a_window, a_lock_has_one_holder,
-        at, degrading, limits, prefix, redis_with, until_up, watch,
+        LONG, PATIENCE, a_cache_keeps_finds_and_deletes, a_limit_counts_in_a_window,
+        a_lock_has_one_holder, at, degrading, limits, prefix, redis_with, until_up, watch,
     },
     skip::skip,
 };
@@ -32,7 +33,7 @@ fn sentinel_of(master: &RedisServer) -> Result<(RedisServer, tempfile::TempDir),
     let file = settings.path().join("sentinel.conf");
     let text = format!(
         "sentinel monitor main 127.0.0.1 {} 1\n\
-         sentinel down-after-milliseconds main 500\n\
+         sentinel down-after-milliseconds main 3000\n\
          sentinel failover-timeout main 3000\n",
         port(master)
     );
@@ -62,7 +63,7 @@ async fn everything(server: &Arc<Server>) {
     let _stop = stop.clone().drop_guard();
     tokio::spawn(async move { there.listen(stop).await });
     let mut next = async || {
-        let next = tokio::time::timeout(Duration::from_secs(10), listener.recv());
+        let next = tokio::time::timeout(PATIENCE, listener.recv());
         next.await.unwrap().unwrap()
     };
     assert_eq!(next().await.topic, BUS_BEGINS);
@@ -202,7 +203,7 @@ impl Watched {
             if !known.is_empty() && info.contains("master_link_status:up") {
                 break;
             }
-            assert!(begin.elapsed() < Duration::from_secs(20), "no replica");
+            assert!(begin.elapsed() < PATIENCE, "no replica");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let url = format!("redis+sentinel://127.0.0.1:{}/main", port(&sentinel.0));
@@ -212,6 +213,21 @@ impl Watched {
             url,
             _sentinel: sentinel,
         })
+    }
+
+    /// Waits until the replica has every write that the master has acknowledged.
+    pub fn until_replicated(&self) {
+        let offset = |server: &RedisServer, field: &str| {
+            let info: String = server.ask(&["INFO", "replication"]);
+            let line = info.lines().find_map(|line| line.strip_prefix(field));
+            line.map(|text| text.trim().parse::<u64>().unwrap())
+        };
+        let written = offset(&self.master, "master_repl_offset:");
+        let begin = Instant::now();
+        while offset(&self.replica, "slave_repl_offset:") < written {
+            assert!(begin.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -226,7 +242,7 @@ async fn through_a_sentinel_whose_master_fails() {
     everything(&server).await;
     let cache = degrading(&server);
     cache.set("kept", b"1", LONG).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    watched.until_replicated();
 
     watched.master.kill();
     until_up(&server, false).await;
@@ -240,15 +256,7 @@ async fn through_a_sentinel_whose_master_fails() {
             .await
             .allowed
     );
-    let begin = Instant::now();
-    while !server.is_up() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "{:?}",
-            server.standing()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_up(&server, true).await;
     assert_eq!(cache.get("kept").await.as_deref(), Some(&b"1"[..]));
     let role: Vec<redis::Value> = watched.replica.ask(&["ROLE"]);
     assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()));

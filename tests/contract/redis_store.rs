@@ -17,7 +17,8 @@ use rollcall::{
 use crate::{
     lasting_redis,
     outages::{
-        BOUND, everything_is_back, everything_is_unavailable_in_time, unavailable, until_it_answers,
+        BOUND, RECOVERY, everything_is_back, everything_is_unavailable_in_time, unavailable,
+        until_it_answers,
     },
     records::*,
     redis, redis_engine,
@@ -322,10 +323,6 @@ async fn a_frozen_redis_is_unavailable_in_time_until_it_is_resumed() {
         everything_is_unavailable_in_time(&stores).await;
     }
     server.thaw();
-    let thawed = Instant::now();
-    until_it_answers(&stores).await;
-    let waited = thawed.elapsed();
-    assert!(waited < Duration::from_millis(1500), "{waited:?}");
     everything_is_back(&stores).await;
 }
 
@@ -344,16 +341,11 @@ async fn a_killed_redis_is_unavailable_in_time_until_it_is_restarted() {
         }
         // No caller waits for a server that refuses connections.
         let begun = Instant::now();
-        unavailable(stores.engine.ping().await);
-        assert!(begun.elapsed() < BOUND / 4, "{:?}", begun.elapsed());
+        for _ in 0..10 {
+            unavailable(stores.engine.ping().await);
+        }
+        assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
         server.restart();
-        let back = Instant::now();
-        until_it_answers(&stores).await;
-        assert!(
-            back.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            back.elapsed()
-        );
         everything_is_back(&stores).await;
     }
 }
@@ -473,17 +465,7 @@ async fn a_sentinel_leads_to_the_next_master_with_all_replicated_punches() {
     }
     // Waits for the replica: acknowledged records that are not replicated can be lost, as
     // docs/OPERATIONS.md explains.
-    let offset = |server: &RedisServer, field: &str| {
-        let info: String = server.ask(&["INFO", "replication"]);
-        let line = info.lines().find_map(|line| line.strip_prefix(field));
-        line.map(|text| text.trim().parse::<u64>().unwrap())
-    };
-    let written = offset(&watched.master, "master_repl_offset:");
-    let begun = Instant::now();
-    while offset(&watched.replica, "slave_repl_offset:") < written {
-        assert!(begun.elapsed() < Duration::from_secs(10));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    watched.until_replicated();
 
     watched.master.kill();
     let lost = append(51).await;
@@ -497,7 +479,7 @@ async fn a_sentinel_leads_to_the_next_master_with_all_replicated_punches() {
     // Recovers on its own, as soon as there is a master.
     let begun = Instant::now();
     while let Err(error) = append(51).await {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{error}");
+        assert!(begun.elapsed() < RECOVERY, "{error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for sequence in 52..=60 {

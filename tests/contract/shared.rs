@@ -2,7 +2,10 @@
 //! fall back from Redis to memory.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -26,8 +29,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{redis_server::RedisServer, servers::MongoServer, skip::skip};
 
-/// Time limit of a command in these tests.
-const COMMAND: Duration = Duration::from_millis(100);
+/// Time limit of a command in these tests: on a busy machine, a healthy Redis may take this long.
+const COMMAND: Duration = Duration::from_secs(2);
 
 /// Returns a connection of one instance.
 pub fn server(url: &str) -> Arc<Server> {
@@ -37,7 +40,7 @@ pub fn server(url: &str) -> Arc<Server> {
 /// Returns a connection to any kind of address.
 pub fn at(address: Address) -> Arc<Server> {
     let patience = Patience {
-        connect: Duration::from_millis(500),
+        connect: 2 * COMMAND,
         command: COMMAND,
     };
     let forget = vec![prefix().pattern("session:")];
@@ -77,7 +80,7 @@ pub fn redis_with(test: &str, arguments: &[&str]) -> Option<RedisServer> {
 pub async fn until_up(server: &Server, up: bool) -> Duration {
     let begin = Instant::now();
     while server.is_up() != up {
-        assert!(begin.elapsed() < Duration::from_secs(10), "{server:?}");
+        assert!(begin.elapsed() < PATIENCE, "{server:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     begin.elapsed()
@@ -91,7 +94,19 @@ pub fn degrading(server: &Arc<Server>) -> DegradingCache {
 }
 
 const SHORT: Duration = Duration::from_millis(150);
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_mins(10);
+
+/// Maximum time of every wait.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a condition holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds().await {
+        assert!(begin.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 pub async fn a_cache_keeps_finds_and_deletes(cache: &dyn Cache) {
     assert_eq!(cache.get("a:1").await, None);
@@ -111,14 +126,15 @@ pub async fn a_cache_keeps_finds_and_deletes(cache: &dyn Cache) {
     assert_eq!(cache.get("b:1").await, Some(vec![0; 300]));
     assert_eq!(cache.delete(&["b:1".to_owned()]).await, 1);
 
+    let begin = Instant::now();
     cache.set("short", b"1", SHORT).await;
-    assert!(cache.exists("short").await);
-    tokio::time::sleep(2 * SHORT).await;
-    assert_eq!(cache.get("short").await, None);
-    assert!(
-        cache.add("short", b"2", SHORT).await,
-        "the value has expired"
-    );
+    assert!(cache.exists("short").await || begin.elapsed() > SHORT);
+    until("the value expires", async || {
+        cache.get("short").await.is_none()
+    })
+    .await;
+    assert!(begin.elapsed() > SHORT / 2, "{:?}", begin.elapsed());
+    assert!(cache.add("short", b"2", LONG).await);
     assert_eq!(cache.delete(&["short".to_owned()]).await, 1);
 }
 
@@ -302,24 +318,33 @@ async fn cached_sessions_are_deleted_before_a_redis_that_is_back_is_used() {
 }
 
 pub async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {
-    let quota = Quota {
+    let three = Quota {
         most: 3,
-        window: Duration::from_millis(400),
+        window: LONG,
     };
+    // Keys that an earlier call on the same server has not used.
+    let [key, other, short] = [(); 3].map(|()| uuid::Uuid::now_v7().to_string());
     for left in [2, 1, 0] {
-        let verdict = limits.check("k", quota).await;
+        let verdict = limits.check(&key, three).await;
         assert!(verdict.allowed);
         assert_eq!(verdict.remaining, left);
-        assert!(verdict.reset <= quota.window);
+        assert!(verdict.reset <= three.window);
     }
-    let refused = limits.check("k", quota).await;
+    let refused = limits.check(&key, three).await;
     assert!(!refused.allowed && refused.remaining == 0);
-    assert!(limits.check("other", quota).await.allowed);
-    tokio::time::sleep(refused.reset + Duration::from_millis(20)).await;
-    assert!(
-        limits.check("k", quota).await.allowed,
-        "the first use has expired"
-    );
+    assert!(limits.check(&other, three).await.allowed);
+
+    let one = Quota {
+        most: 1,
+        window: SHORT,
+    };
+    let begin = Instant::now();
+    assert!(limits.check(&short, one).await.allowed);
+    until("the use expires", async || {
+        limits.check(&short, one).await.allowed
+    })
+    .await;
+    assert!(begin.elapsed() > SHORT / 2, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -385,29 +410,34 @@ async fn acquire(locks: &RedisLocks, name: &str, lease: Duration) -> Option<Held
 }
 
 pub async fn a_lock_has_one_holder(locks: &RedisLocks) {
-    let lease = Duration::from_millis(500);
-    let first = acquire(locks, "import", lease).await.unwrap();
-    assert_eq!(acquire(locks, "import", lease).await, None);
-    assert!(acquire(locks, "other", lease).await.is_some());
-    tokio::time::sleep(lease / 2).await;
-    assert_eq!(locks.extend(&first, lease).await, Ok(true));
-    tokio::time::sleep(lease / 2 + Duration::from_millis(20)).await;
-    assert_eq!(
-        acquire(locks, "import", lease).await,
-        None,
-        "it was extended"
-    );
-    tokio::time::sleep(lease).await;
-    // The first holder was paused past its lease: now another one has the lock.
-    let second = acquire(locks, "import", lease).await.unwrap();
+    let first = acquire(locks, "import", LONG).await.unwrap();
+    assert_eq!(acquire(locks, "import", LONG).await, None);
+    let other = acquire(locks, "other", LONG).await.unwrap();
+    assert_eq!(locks.extend(&first, LONG).await, Ok(true));
+    assert_eq!(acquire(locks, "import", LONG).await, None);
+    // Its lease ends, as after a pause of the holder: now another one has the lock.
+    let begin = Instant::now();
+    assert_eq!(locks.extend(&first, SHORT).await, Ok(true));
+    let mut second = None;
+    until("the lease ends", async || {
+        second = acquire(locks, "import", LONG).await;
+        second.is_some()
+    })
+    .await;
+    assert!(begin.elapsed() > SHORT / 2, "{:?}", begin.elapsed());
+    let second = second.unwrap();
     assert!(second.fence > first.fence);
-    assert_eq!(locks.extend(&first, lease).await, Ok(false));
+    assert_eq!(locks.extend(&first, LONG).await, Ok(false));
     assert_eq!(locks.release(&first).await, Ok(false));
-    assert_eq!(acquire(locks, "import", lease).await, None);
+    assert_eq!(acquire(locks, "import", LONG).await, None);
     assert_eq!(locks.release(&second).await, Ok(true));
     assert_eq!(locks.release(&second).await, Ok(false));
-    let third = acquire(locks, "import", lease).await.unwrap();
+    let third = acquire(locks, "import", LONG).await.unwrap();
     assert!(third.fence > second.fence);
+    // For the next caller with the same server.
+    for held in [&third, &other] {
+        assert_eq!(locks.release(held).await, Ok(true));
+    }
 }
 
 #[tokio::test]
@@ -472,7 +502,6 @@ async fn custom_keys_are_set_counted_found_and_deleted() {
         Ok(Err(NotANumber))
     );
     assert!(server.is_up(), "a refused number is no failure of Redis");
-    assert_eq!(keys.expire("n", SHORT).await, Ok(true));
     assert_eq!(keys.expire("x", SHORT).await, Ok(false));
 
     RedisCache::new(server.clone(), prefix())
@@ -497,7 +526,11 @@ async fn custom_keys_are_set_counted_found_and_deleted() {
         ttl: None,
     };
     assert_eq!(servers.find("limit:f*").await, Some(vec![forever]));
-    tokio::time::sleep(2 * SHORT).await;
+    assert_eq!(keys.expire("n", SHORT).await, Ok(true));
+    until("the counter expires", async || {
+        !found("custom:n").await.contains(&"custom:n".to_owned())
+    })
+    .await;
     let both = ["custom:a", "custom:b*", "custom:n"].map(str::to_owned);
     assert_eq!(servers.delete(&both).await, Some(2), "one has expired");
     assert_eq!(found("*:*").await, ["limit:b", "limit:forever"]);
@@ -505,9 +538,12 @@ async fn custom_keys_are_set_counted_found_and_deleted() {
 
 /// Returns the next message, which must come within seconds.
 async fn soon(listener: &mut Receiver<Message>) -> Message {
-    let next = tokio::time::timeout(Duration::from_secs(5), listener.recv());
+    let next = tokio::time::timeout(PATIENCE, listener.recv());
     next.await.unwrap().unwrap()
 }
+
+/// A lease that a busy machine extends in time.
+const LEASE: Duration = Duration::from_secs(3);
 
 /// A holder that was paused past its lease stops its work instead of acting beside the next holder.
 #[tokio::test]
@@ -520,48 +556,42 @@ async fn no_two_holders_act() {
         RedisLocks::new(server.clone(), prefix(), name.to_owned())
     };
     let (here, there) = (locks(&one, "one"), locks(&two, "two"));
-    let lease = Duration::from_millis(500);
-    let acting = std::sync::atomic::AtomicUsize::new(0);
+    let acting = std::sync::Mutex::new(());
     let act = async || {
-        let others = acting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        assert_eq!(others, 0, "two act at once");
+        // Released also if the work is dropped.
+        let _alone = acting.try_lock().expect("two act at once");
         tokio::time::sleep(Duration::from_millis(5)).await;
-        acting.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
     };
-    let rounds = async |locks: &RedisLocks| {
-        let mut done = 0;
+    let done = [(); 2].map(|()| AtomicUsize::new(0));
+    let enough = || done.iter().all(|one| one.load(Ordering::SeqCst) > 5);
+    let rounds = async |locks: &RedisLocks, mine: usize| {
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(1) {
-            let did = locks.with_lock("work", lease, async |_| act().await).await;
-            done += usize::from(did.is_ok());
+        while !enough() {
+            assert!(begin.elapsed() < PATIENCE, "{done:?} rounds");
+            let did = locks.with_lock("work", LEASE, async |_| act().await).await;
+            done[mine].fetch_add(usize::from(did.is_ok()), Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        done
     };
-    let (mine, theirs) = futures::join!(rounds(&here), rounds(&there));
-    assert!(mine > 5 && theirs > 5, "{mine} and {theirs} rounds");
+    futures::join!(rounds(&here, 0), rounds(&there, 1));
 
     // Long work keeps its lock, and is dropped if Redis forgets its holder.
-    let long = here.with_lock("long", lease, async |held| {
-        tokio::time::sleep(lease * 3).await;
+    let long = here.with_lock("long", LEASE, async |held| {
+        tokio::time::sleep(LEASE * 2).await;
         held.fence
     });
     let other = async {
-        tokio::time::sleep(lease * 2).await;
-        there.with_lock("long", lease, async |_| ()).await
+        tokio::time::sleep(LEASE + LEASE / 2).await;
+        there.with_lock("long", LEASE, async |_| ()).await
     };
     let (fence, other) = futures::join!(long, other);
     assert_eq!(other, Err(LockError::Taken));
-    let long = here.with_lock("long", lease, async |held| {
+    let long = here.with_lock("long", LEASE, async |held| {
         assert!(held.fence > fence.unwrap());
+        redis.ask::<()>(&["FLUSHALL"]);
         std::future::pending::<()>().await;
     });
-    let forget = async {
-        tokio::time::sleep(lease).await;
-        redis.ask::<()>(&["FLUSHALL"]);
-    };
-    let (long, ()) = futures::join!(long, forget);
-    assert_eq!(long, Err(LockError::Lost));
+    assert_eq!(long.await, Err(LockError::Lost));
 }
 
 #[tokio::test]
@@ -647,16 +677,18 @@ async fn a_frozen_redis_delays_one_caller_and_no_other() {
     let cache = degrading(&server);
     redis.freeze();
     let first = timed(cache.get("a")).await;
-    assert!(first < COMMAND * 3, "{first:?}");
+    assert!(first < COMMAND * 5, "{first:?}");
     until_up(&server, false).await;
-    for _ in 0..20 {
-        let later = timed(cache.get("a")).await;
-        assert!(later < COMMAND / 2, "{later:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    // If each of them waited, they would take ten times as long.
+    let later = timed(async {
+        for _ in 0..20 {
+            cache.get("a").await;
+        }
+    })
+    .await;
+    assert!(later < COMMAND * 2, "{later:?}");
     redis.thaw();
-    let back = until_up(&server, true).await;
-    assert!(back < Duration::from_secs(2), "{back:?}");
+    until_up(&server, true).await;
 }
 
 #[tokio::test]
@@ -675,7 +707,7 @@ async fn a_redis_that_refuses_writes_counts_as_unavailable_with_the_reason() {
         loop {
             match server.standing() {
                 Standing::Down(reason) if reason.contains(why) => break,
-                standing => assert!(begin.elapsed().as_secs() < 5, "{standing:?}"),
+                standing => assert!(begin.elapsed() < PATIENCE, "{standing:?}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
