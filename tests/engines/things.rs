@@ -1,10 +1,15 @@
 //! The kinds of records in the contract, and short ways to write and read them.
 
+use std::time::{Duration, Instant};
+
 use rollcall::{
     domain::record::{Index, Key, KeyParts, Keys, Kind},
     ports::{Expect, Parts, Range, RecordEngine, Revision, StoreError, Stored, Write},
 };
 use serde_json::{Value, json};
+
+/// How long a server may take to answer a read.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A unique index.
 pub const CODE: Index = Index::unique("by_code");
@@ -101,6 +106,17 @@ pub async fn put(engine: &dyn RecordEngine, write: Write) -> Revision {
     written.unwrap_or_else(|| panic!("{id:?} was not in the expected revision"))
 }
 
+/// Repeats a read while its server, on a busy machine, does not answer within the time of a call.
+async fn patiently<T>(read: impl AsyncFn() -> Result<T, StoreError>) -> T {
+    let begun = Instant::now();
+    loop {
+        match read().await {
+            Err(StoreError::Unavailable(_)) if begun.elapsed() < PATIENCE => {}
+            answer => return answer.unwrap(),
+        }
+    }
+}
+
 /// Reads whole records.
 pub async fn get(
     engine: &dyn RecordEngine,
@@ -108,7 +124,7 @@ pub async fn get(
     ids: &[&str],
 ) -> Vec<Option<Stored>> {
     let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let found = engine.get(kind, &ids, Parts::Whole).await.unwrap();
+    let found = patiently(async || engine.get(kind, &ids, Parts::Whole).await).await;
     let normalized = |stored: Stored| Stored {
         body: normal(&stored.body),
         ..stored
@@ -126,11 +142,11 @@ pub async fn get_thing(engine: &dyn RecordEngine, id: &str) -> Option<Stored> {
 
 /// Reads the IDs of all things in a range.
 pub async fn ids(engine: &dyn RecordEngine, index: Index, range: &Range) -> Vec<String> {
-    ids_of(
-        engine
-            .scan(&THINGS, index, range, usize::MAX, Parts::Head)
-            .await,
-    )
+    let scan = async || {
+        let limit = usize::MAX;
+        engine.scan(&THINGS, index, range, limit, Parts::Head).await
+    };
+    ids_of(Ok(patiently(scan).await))
 }
 
 /// Returns the IDs of found records.

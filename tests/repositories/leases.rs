@@ -124,7 +124,7 @@ pub async fn of_many_holders_one_takes_a_lease(stores: &Repositories) {
 
 /// While some extend and release it, others take it: two never have it at once.
 pub async fn a_lease_has_one_holder_at_any_time(stores: &Repositories) {
-    const LENGTH: Duration = Duration::from_secs(5);
+    const LENGTH: Duration = Duration::from_secs(60);
     let had = Arc::new(std::sync::Mutex::new((None::<String>, BTreeSet::new())));
     let begun = Instant::now();
     let workers = (0..8).map(|number| {
@@ -132,7 +132,10 @@ pub async fn a_lease_has_one_holder_at_any_time(stores: &Repositories) {
         let holder = format!("holder-{number}");
         tokio::spawn(async move {
             let mut times = 0;
-            while begun.elapsed() < Duration::from_millis(1500) {
+            // Long enough for some of them, however slow the store is.
+            let enough = || had.lock().unwrap().1.len() > 5;
+            while begun.elapsed() < Duration::from_millis(1500) || !enough() {
+                assert!(begun.elapsed() < Duration::from_secs(60));
                 let now = SystemClock.now();
                 let taken = leases.take(NAME, &holder, now, now + LENGTH).await.unwrap();
                 let Some(lease) = taken else {
@@ -161,12 +164,11 @@ pub async fn a_lease_has_one_holder_at_any_time(stores: &Repositories) {
     let (holder, fences) = &*had.lock().unwrap();
     assert_eq!(*holder, None);
     assert_eq!(fences.len(), times.iter().sum::<usize>());
-    assert!(fences.len() > 5, "{times:?}");
 }
 
 pub async fn work_under_a_lease_extends_it_and_ends_with_it(stores: &Repositories) {
     // Long enough that a busy machine extends it in time.
-    const LENGTH: Duration = Duration::from_secs(2);
+    const LENGTH: Duration = Duration::from_secs(3);
     let by = (&stores.leases, &SystemClock as &dyn Clock);
     let long = with_lease(by, (NAME, "one"), LENGTH, async |lease| {
         tokio::time::sleep(2 * LENGTH).await;
@@ -189,7 +191,7 @@ pub async fn work_under_a_lease_extends_it_and_ends_with_it(stores: &Repositorie
         assert_eq!(stores.leases.release(lease).await, Ok(true));
         std::future::pending::<()>().await;
     });
-    let lost = tokio::time::timeout(2 * LENGTH, lost).await;
+    let lost = tokio::time::timeout(20 * LENGTH, lost).await;
     assert_eq!(lost.unwrap(), Ok(None));
 }
 
