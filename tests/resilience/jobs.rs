@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -9,22 +10,24 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
 use crate::{
-    Service, instances::Site, redis_server::RedisServer, runtime, servers::MongoServer, skip::skip,
+    PATIENCE, Service,
+    frozen::{freeze, thaw},
+    instances::{Site, figure},
+    redis_server::RedisServer,
+    runtime,
+    servers::MongoServer,
+    skip::skip,
 };
 
 /// Number of imported people, and a smaller number for slower stores.
 const PEOPLE: usize = 500;
 const FEWER: usize = 200;
-/// Enough people that the import takes longer than the start of another instance.
-const MANY: usize = 400;
 
-fn list(people: usize) -> String {
-    let rows = (0..people).map(|number| format!("\"Person, {number}\",C{number},main site\n"));
-    format!("name,code,site\n{}", rows.collect::<String>())
-}
-
-async fn import(service: &Service, admin: &Client, people: usize) -> String {
-    let request = admin.post(service.url("/api/imports")).body(list(people));
+/// Starts an import of as many people as there are numbers in the range; returns the job's ID.
+async fn import(service: &Service, admin: &Client, people: Range<usize>) -> String {
+    let rows = people.map(|number| format!("\"Person, {number}\",C{number},main site\n"));
+    let list = format!("name,code,site\n{}", rows.collect::<String>());
+    let request = admin.post(service.url("/api/imports")).body(list);
     let answer = request
         .header("content-type", "text/csv")
         .send()
@@ -33,6 +36,24 @@ async fn import(service: &Service, admin: &Client, people: usize) -> String {
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     let job: Value = answer.json().await.unwrap();
     job["id"].as_str().unwrap().to_owned()
+}
+
+/// Starts an import and waits until some of it is done. If all of it is done by then, a longer one
+/// follows. Returns the job's ID, and its people.
+async fn running_import(
+    service: &Service,
+    admin: &Client,
+    mut people: Range<usize>,
+) -> (String, Range<usize>) {
+    loop {
+        let id = import(service, admin, people.clone()).await;
+        let seen = until(service, admin, &id, |job| job["done"].as_u64() > Some(0)).await;
+        if seen["state"] == "running" {
+            return (id, people);
+        }
+        assert!(people.len() < 50 * PEOPLE, "it is always too late: {seen}");
+        people = people.end..people.end + 4 * people.len();
+    }
 }
 
 async fn job(service: &Service, admin: &Client, id: &str) -> Value {
@@ -58,7 +79,7 @@ async fn until(
         if wanted(&job) {
             return job;
         }
-        assert!(begin.elapsed() < Duration::from_secs(90), "{job}");
+        assert!(begin.elapsed() < PATIENCE, "{job}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -86,10 +107,8 @@ async fn codes(service: &Service, admin: &Client) -> BTreeSet<String> {
 /// Kills the program in the middle of an import: after its restart, everybody exists once.
 async fn killed_in_the_middle(mut service: Service, people: usize) {
     let admin = service.admin().await;
-    let id = import(&service, &admin, people).await;
-    let before = until(&service, &admin, &id, |job| job["done"].as_u64() > Some(0)).await;
+    let (id, people) = running_import(&service, &admin, 0..people).await;
     // The rest may be done before anyone can look after the restart.
-    assert_eq!(before["state"], "running", "killed too late: {before}");
     service.kill_and_restart().await;
     let admin = service.admin().await;
     let done = until(&service, &admin, &id, |job| job["finished_at"].is_string()).await;
@@ -98,11 +117,11 @@ async fn killed_in_the_middle(mut service: Service, people: usize) {
         (&"done".into(), &1.into()),
         "it continued after the kill: {done}"
     );
-    assert_eq!(codes(&service, &admin).await.len(), people);
+    assert_eq!(codes(&service, &admin).await.len(), people.end);
     let counted = ["added", "there"].map(|of| done["result"][of].as_u64().unwrap());
     assert_eq!(
         counted,
-        [people as u64, 0],
+        [people.len() as u64, 0],
         "who was added after the last stored progress counts as added: {done}"
     );
 }
@@ -147,7 +166,7 @@ async fn a_job_continues_on_another_instance_when_its_instance_stops() {
         return;
     };
     let mut one = site.instance(&[]).await;
-    let mut two = site.instance(&[]).await;
+    let two = site.instance(&[]).await;
     let admin = one.admin().await;
     let other = two.admin().await;
 
@@ -159,7 +178,7 @@ async fn a_job_continues_on_another_instance_when_its_instance_stops() {
         } else {
             (&two, &other)
         };
-        ids.push(import(service, admin, 40).await);
+        ids.push(import(service, admin, 0..40).await);
     }
     let (mut added, mut there) = (0, 0);
     for id in &ids {
@@ -175,33 +194,38 @@ async fn a_job_continues_on_another_instance_when_its_instance_stops() {
     assert_eq!((added, there), (40, 5 * 40));
     assert_eq!(codes(&two, &other).await.len(), 40);
 
-    assert_eq!(two.stop().await, Some(0));
+    let ended = async |service: &Service| {
+        figure(
+            service,
+            r#"rollcall_jobs_total{kind="import",state="done"}"#,
+        )
+        .await
+    };
+    let before = ended(&two).await;
 
     // The instance with the job is stopped: another one continues without waiting for the lease.
-    let id = import(&one, &admin, MANY).await;
-    until(&one, &admin, &id, |job| job["done"].as_u64() > Some(0)).await;
-    let three = site.instance(&[]).await;
-    let begin = Instant::now();
+    // That one is frozen until then, so that it cannot have begun the job.
+    freeze(two.child.id());
+    let (id, people) = running_import(&one, &admin, 40..40 + PEOPLE).await;
+    thaw(two.child.id());
     assert_eq!(one.stop().await, Some(0));
-    let went_on = |job: &Value| job["state"] == "running" || job["state"] == "done";
-    let found = until(&three, &three.admin().await, &id, went_on).await;
-    assert!(
-        begin.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        begin.elapsed()
-    );
-    assert!(
-        found["done"].as_u64() < Some(MANY as u64),
-        "too late: {found}"
-    );
-    let admin = three.admin().await;
-    let done = until(&three, &admin, &id, |job| job["finished_at"].is_string()).await;
+    let (stopped, left) = (Instant::now(), job(&two, &other, &id).await);
+    let went_on = |job: &Value| job["done"] != left["done"] || job["finished_at"].is_string();
+    until(&two, &other, &id, went_on).await;
+    let waited = stopped.elapsed();
+    assert!(waited < Duration::from_secs(9), "{waited:?}");
+    let done = until(&two, &other, &id, |job| job["finished_at"].is_string()).await;
     assert_eq!(
         (&done["state"], &done["attempts"]),
         (&"done".into(), &1.into()),
         "{done}"
     );
     let counted = ["added", "there", "refused"].map(|of| done["result"][of].as_u64().unwrap());
-    assert_eq!(counted, [MANY as u64 - 40, 40, 0], "nothing was done twice");
-    assert_eq!(codes(&three, &admin).await.len(), MANY);
+    assert_eq!(
+        counted,
+        [people.len() as u64, 0, 0],
+        "nothing was done twice"
+    );
+    assert_eq!(codes(&two, &other).await.len(), people.end);
+    assert_eq!(ended(&two).await, before + 1, "the first one was too fast");
 }
