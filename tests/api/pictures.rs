@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use crate::app::{Client, TestApp, photo, streams::Does};
 
+/// How often a test looks for a picture, 50 ms apart, before it gives up.
+const TRIES: usize = 1200;
+
 async fn keeping() -> TestApp {
     TestApp::with(|options| {
         options.keeps = Keeps {
@@ -29,7 +32,7 @@ async fn keeping() -> TestApp {
 
 /// Returns a picture once it exists: its media type, its cache header, and its bytes.
 pub async fn picture(client: &Client, path: &str) -> (String, String, Vec<u8>) {
-    for _ in 0..100 {
+    for _ in 0..TRIES {
         let request = client.request(Method::GET, path);
         let answer = request.send().await.unwrap();
         if answer.status() == 200 {
@@ -102,7 +105,7 @@ async fn a_stranger_is_listed_viewed_and_deleted() {
         assert_eq!(answer["outcome"], "nobody");
         // Each picture is created before the clock advances.
         let wanted = if minutes == 0 { 1 } else { 2 };
-        for _ in 0..100 {
+        for _ in 0..TRIES {
             if faces(&admin).await.len() == wanted {
                 break;
             }
@@ -159,7 +162,7 @@ async fn pictures_of_a_camera_are_shown_only_to_its_viewers() {
             .unwrap()
     };
     let mut made = stored().await;
-    for _ in 0..100 {
+    for _ in 0..TRIES {
         if !made.is_empty() {
             break;
         }

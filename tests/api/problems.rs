@@ -261,7 +261,7 @@ async fn declare(app: &TestApp, head: &str) -> String {
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = socket.read_to_end(&mut answer);
-    tokio::time::timeout(Duration::from_secs(5), read)
+    tokio::time::timeout(Duration::from_secs(60), read)
         .await
         .unwrap()
         .unwrap();
@@ -387,7 +387,10 @@ impl RecordEngine for Failing {
 
 async fn failing(error: fn() -> StoreError, after: Duration) -> TestApp {
     TestApp::with(|options| {
-        options.settings.timeout = Duration::from_millis(500);
+        // Only the slow store takes longer.
+        if !after.is_zero() {
+            options.settings.timeout = Duration::from_secs(2);
+        }
         options.devices = Some(Arc::new(Failing(error, after)));
     })
     .await

@@ -294,7 +294,7 @@ impl Following {
     }
 
     async fn read(&mut self) {
-        let chunk = tokio::time::timeout(Duration::from_secs(10), self.response.chunk()).await;
+        let chunk = tokio::time::timeout(Duration::from_secs(60), self.response.chunk()).await;
         let chunk = chunk.expect("an event comes").unwrap().unwrap();
         self.text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
