@@ -8,7 +8,6 @@ import { Go2rtc } from './support/go2rtc.js';
 import { Server } from './support/server.js';
 
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true };
-const SOON = { timeout: 45_000 };
 
 let server;
 let browser;
@@ -49,16 +48,16 @@ test('a new camera shows and punches the person in view, and recovers after an o
   await page.getByText('No cameras yet').waitFor();
   await add(page, 'Yard gate', 'yard');
   const trial = page.getByRole('dialog', { name: 'Yard gate' });
-  await trial.getByAltText('What Yard gate sees').waitFor(SOON);
+  await trial.getByAltText('What Yard gate sees').waitFor();
   await picture(page, 'camera-added');
   await trial.getByRole('button', { name: 'Done' }).click();
 
   const camera = row(page, 'Yard gate');
-  await camera.getByText('Live', { exact: true }).waitFor(SOON);
+  await camera.getByText('Live', { exact: true }).waitFor();
   await camera.locator('summary').click();
-  await camera.getByAltText('Live picture of Yard gate').waitFor(SOON);
-  await camera.locator('.seen.known', { hasText: 'Barack Obama' }).waitFor(SOON);
-  await camera.getByRole('listitem').filter({ hasText: 'Barack Obama' }).waitFor(SOON);
+  await camera.getByAltText('Live picture of Yard gate').waitFor();
+  await camera.locator('.seen.known', { hasText: 'Barack Obama' }).waitFor();
+  await camera.getByRole('listitem').filter({ hasText: 'Barack Obama' }).waitFor();
   await picture(page, 'camera-live');
   const punches = await server.punches();
   assert.deepEqual(
@@ -67,12 +66,12 @@ test('a new camera shows and punches the person in view, and recovers after an o
   );
 
   go2rtc.films.set('yard', []);
-  await camera.getByText('Unreachable', { exact: true }).waitFor(SOON);
-  await camera.getByRole('alert').waitFor(SOON);
+  await camera.getByText('Unreachable', { exact: true }).waitFor();
+  await camera.getByRole('alert').waitFor();
   await picture(page, 'camera-away');
   go2rtc.films.set('yard', walk);
-  await camera.getByText('Live', { exact: true }).waitFor(SOON);
-  await camera.getByRole('alert').waitFor({ state: 'detached', ...SOON });
+  await camera.getByText('Live', { exact: true }).waitFor();
+  await camera.getByRole('alert').waitFor({ state: 'detached' });
   assertClean(page);
   await browser.closePages();
 });
@@ -97,14 +96,14 @@ test('a camera can be changed, paused and removed; a missing picture has its rea
   await picture(page, 'camera-form');
   await adding.getByRole('button', { name: 'Add', exact: true }).click();
   const trial = page.getByRole('dialog', { name: 'Back door' });
-  await trial.getByText(/^No picture from Back door yet: go2rtc has no picture of the camera/u).waitFor(SOON);
+  await trial.getByText(/^No picture from Back door yet: go2rtc has no picture of the camera/u).waitFor();
   await picture(page, 'camera-dead');
   await trial.getByRole('button', { name: 'Done' }).click();
 
   let camera = row(page, 'Back door');
   await camera.getByText('both ways · 07:15–20:00 Mon').waitFor();
   await camera.locator('summary').click();
-  await camera.getByRole('alert').waitFor(SOON);
+  await camera.getByRole('alert').waitFor();
   await camera.getByRole('button', { name: 'Pause Back door' }).click();
   await camera.getByText('Paused', { exact: true }).waitFor();
   await camera.getByRole('button', { name: 'Change Back door' }).click();

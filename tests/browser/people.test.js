@@ -38,7 +38,7 @@ test('each refused photo shows its reason beside it', async () => {
   await sheet.getByText('Three to five different photos work best').waitFor();
   await sheet.getByLabel('Barack Obama agrees').check();
   await sheet.getByRole('button', { name: 'Enroll with 1 photo' }).click();
-  await sheet.locator('.shot.bad', { hasText: 'Two faces: only one person may be in the picture' }).waitFor({ timeout: 60_000 });
+  await sheet.locator('.shot.bad', { hasText: 'Two faces: only one person may be in the picture' }).waitFor();
   await sheet.getByRole('alert').waitFor();
   assert.ok(await sheet.getByRole('button', { name: 'Enroll', exact: true }).isDisabled(), 'refused photos are not sent again');
   await picture(page, 'photos-unusable');
@@ -46,7 +46,7 @@ test('each refused photo shows its reason beside it', async () => {
   // One usable photo among others.
   await files.setInputFiles([tiny, text, good]);
   await sheet.getByRole('button', { name: 'Enroll with 3 photos' }).click();
-  await sheet.getByText('Barack Obama is enrolled').waitFor({ timeout: 60_000 });
+  await sheet.getByText('Barack Obama is enrolled').waitFor();
   await sheet.locator('.shot.bad', { hasText: /Too small: \d+ px, needs 80/u }).waitFor();
   await sheet.locator('.shot.bad', { hasText: 'notes.jpg' }).locator('.shot-unreadable').waitFor();
   await sheet.locator('.shot.good', { hasText: 'obama.jpg' }).waitFor();

@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Browser, assertClean, picture } from './support/browser.js';
+import { Browser, assertClean, picture, until } from './support/browser.js';
 import { Server } from './support/server.js';
 
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true };
@@ -22,15 +21,6 @@ after(async () => {
 
 /** Checks whether the browser shows a loaded image. */
 const shown = (image) => image.evaluate((node) => node.complete && node.naturalWidth > 100);
-
-/** Waits until a condition holds. */
-async function until(what, holds) {
-  for (let tries = 0; tries < 100; tries++) {
-    if (await holds()) return;
-    await sleep(100);
-  }
-  assert.fail(what);
-}
 
 test('a punch shows its picture, and unknown faces can be listed and deleted', async () => {
   await server.addFace('Barack Obama', 'P44', 'obama', 'obama2');

@@ -40,7 +40,7 @@ test('the kiosk can use its camera over https with another host name', async () 
   const device = await server.addDevice('Front door');
   const kiosk = await browser.page({ viewport: { width: 800, height: 1280 } });
   await kiosk.goto(`https://${HOST}:${server.port}/kiosk#${device.token}`);
-  await kiosk.getByText('Barack Obama').first().waitFor({ timeout: 60_000 });
+  await kiosk.getByText('Barack Obama').first().waitFor();
   await picture(kiosk, 'kiosk-https');
   assert.equal(await kiosk.evaluate(() => window.isSecureContext), true);
   const [punch] = await server.punches();

@@ -19,15 +19,16 @@ after(async () => {
 
 test('the desk shows a lost connection at once, and reconnects automatically', async () => {
   const page = await browser.page({ server, signedIn: true });
+  const opened = page.waitForResponse('**/api/events');
   await page.goto('/');
   const live = page.locator('#live');
   await live.filter({ hasText: /^Live$/u }).waitFor();
-  // By then the stream is open, and the desk polls only every half minute.
-  await page.waitForTimeout(2000);
+  // While the stream is open, the desk polls only every half minute.
+  await opened;
   await server.stop();
-  await live.filter({ hasText: 'Reconnecting…' }).waitFor({ timeout: 5000 });
+  await live.filter({ hasText: 'Reconnecting…' }).waitFor({ timeout: 25_000 });
   await server.resume();
-  await live.filter({ hasText: /^Live$/u }).waitFor({ timeout: 30_000 });
+  await live.filter({ hasText: /^Live$/u }).waitFor();
   await page.getByText('The server cannot be reached').waitFor({ state: 'hidden' });
   assertClean(page);
 });

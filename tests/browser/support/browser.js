@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { chromium } from 'playwright-core';
@@ -18,6 +19,8 @@ const RESULTS = path.join(ROOT, 'test-results');
 const SECONDS = '2';
 const RATE = '10';
 const DEFAULT_CHROMIUM = '/usr/bin/chromium';
+/** Maximum time of every wait: a machine that runs other tests too may take this long. */
+export const PATIENCE_MS = 120_000;
 
 /** Chromium's message for a failed request; the test itself knows whether it expected that. */
 const REFUSED_REQUEST = /^Failed to load resource/u;
@@ -54,6 +57,7 @@ export class Browser {
   /** Opens a page in a new context (cookies, storage) and watches it for errors. */
   async page({ server, signedIn = false, ...options } = {}) {
     const context = await this.chromium.newContext({ baseURL: server?.origin, viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options });
+    context.setDefaultTimeout(PATIENCE_MS);
     if (signedIn) await context.addCookies([server.cookie]);
     return watch(await context.newPage());
   }
@@ -93,6 +97,14 @@ export async function picture(page, name) {
   await page.screenshot({ path: path.join(RESULTS, `${name}.png`) });
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.ok(over <= 0, `${name} is ${over} px wider than the screen`);
+}
+
+/** Waits until a condition holds. */
+export async function until(what, holds) {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await sleep(100)) {
+    if (await holds()) return;
+  }
+  assert.fail(what);
 }
 
 /** Returns a portrait changed by an ffmpeg filter, as a file to upload. */

@@ -14,8 +14,10 @@ export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 export const ADMIN = { name: 'Ada Admin', email: 'ada@example.org', password: 'twelve quiet herons' };
 
 export const BINARY = path.resolve(ROOT, process.env.ROLLCALL_TEST_BINARY ?? 'target/debug/rollcall');
-const READY_MS = 120_000;
-const STOP_MS = 20_000;
+const READY_MS = 180_000;
+const STOP_MS = 60_000;
+/** How many ports were tried. */
+let ports = 0;
 
 /** Returns the path of a fixture portrait. */
 export const portrait = (name) => path.join(ROOT, 'tests/fixtures/faces', `${name}.jpg`);
@@ -171,9 +173,13 @@ export class Server {
 }
 
 async function freePort() {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address();
+  // Ports that the system gives to nobody who asks for any port, so that they stay free until the service listens, and
+  // while it is stopped. Processes that run at the same time begin at different places.
+  const port = 20_000 + ((process.pid * 97 + ports++) % 12_000);
+  const listener = createServer();
+  const free = new Promise((resolve) => listener.once('listening', () => resolve(true)).once('error', () => resolve(false)));
+  listener.listen(port, '127.0.0.1');
+  if (!(await free)) return freePort();
   listener.close();
   await once(listener, 'close');
   return port;
