@@ -42,9 +42,7 @@ fn doctor_reports_an_unavailable_go2rtc_if_there_are_cameras() {
     }
     let data = tempfile::tempdir().unwrap();
     with_cameras(data.path(), &["yard"]);
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    let url = format!("http://127.0.0.1:{}", free_port());
     let (state, detail) = cameras(data.path(), &[("GO2RTC_URL", &url)]).unwrap();
     assert_eq!(state, "failed");
     assert!(

@@ -13,6 +13,8 @@ mod go2rtc;
 mod keys;
 mod memory;
 mod personal_data;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "other tests make more of them")]
 mod records;
@@ -45,6 +47,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ports::free_port;
 use reqwest::blocking::{Client, Response};
 use rollcall::http_client;
 use serde_json::Value;
@@ -101,6 +104,9 @@ fn with_input(mut command: Command, input: &str) -> (i32, String, String) {
     )
 }
 
+/// Maximum time of every wait: a machine that runs all tests at once may take this long.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// A running service, killed when dropped.
 struct Service {
     child: Child,
@@ -117,11 +123,7 @@ impl Drop for Service {
 
 impl Service {
     fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let mut child = rollcall(data, &["serve"])
             .env("PORT", port.to_string())
             .envs(settings.iter().copied())
@@ -142,10 +144,7 @@ impl Service {
                 service.child.try_wait().unwrap().is_none(),
                 "it does not start"
             );
-            assert!(
-                begin.elapsed() < Duration::from_secs(60),
-                "it is not ready in time"
-            );
+            assert!(begin.elapsed() < PATIENCE, "it is not ready in time");
             std::thread::sleep(Duration::from_millis(50));
         }
         let expects_link = !settings.iter().any(|(name, _)| *name == "ADMIN_EMAIL");
@@ -598,11 +597,7 @@ fn an_import_beside_a_running_service_updates_its_gallery_and_can_be_repeated() 
 
     let begin = Instant::now();
     while !service.get("/readyz").1.contains("1 people") {
-        assert!(
-            begin.elapsed() < Duration::from_secs(10),
-            "{}",
-            service.get("/readyz").1
-        );
+        assert!(begin.elapsed() < PATIENCE, "{}", service.get("/readyz").1);
         std::thread::sleep(Duration::from_millis(100));
     }
 

@@ -31,7 +31,7 @@ pub fn service_with_a_punch(data: &Path) -> (Service, String) {
     let until = |what: &str, wanted: &dyn Fn() -> bool| {
         let begin = Instant::now();
         while !wanted() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+            assert!(begin.elapsed() < PATIENCE, "{what}");
             std::thread::sleep(Duration::from_millis(100));
         }
     };
@@ -194,7 +194,7 @@ fn an_employee_is_exported_and_erased_with_a_receipt() {
     // The running service no longer recognizes the face, and shows the punch without a name.
     let begin = Instant::now();
     while !service.get("/readyz").1.contains("0 people") {
-        assert!(begin.elapsed() < Duration::from_secs(10));
+        assert!(begin.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(100));
     }
     let (_, cookie) = service.sign_in(ADMIN[0].1, ADMIN[1].1);

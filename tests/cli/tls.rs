@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::Stdio,
@@ -16,7 +15,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::{Service, rollcall, run, runtime};
+use super::{PATIENCE, Service, ports::free_port, rollcall, run, runtime};
 
 /// Creates certificates for names in a folder; returns the output.
 fn init(data: &Path, folder: &Path, names: &[&str]) -> String {
@@ -35,7 +34,7 @@ fn trusting(authority: &Path) -> Client {
     http_client::blocking_trusting(roots)
         // Every request has a connection of its own, with the current certificate.
         .pool_max_idle_per_host(0)
-        .timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(60))
         .build()
         .unwrap()
 }
@@ -61,9 +60,7 @@ fn clients_that_trust_the_authority_are_served_and_certificates_are_reloaded() {
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
 
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     let mut command = rollcall(data.path(), &["serve"]);
     let command = command
         .env("PORT", port.to_string())
@@ -83,7 +80,7 @@ fn clients_that_trust_the_authority_are_served_and_certificates_are_reloaded() {
     let until = |client: &Client, why: &str| {
         let begin = Instant::now();
         while ask(client).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(60), "{why}");
+            assert!(begin.elapsed() < PATIENCE, "{why}");
             std::thread::sleep(Duration::from_millis(200));
         }
     };

@@ -55,7 +55,7 @@ impl Go2rtc {
             _folder: folder,
             url: format!("http://{address}"),
         };
-        let answers = eventually(Duration::from_secs(10), || go2rtc.ask("/api", "hunter22"));
+        let answers = eventually(PATIENCE, || go2rtc.ask("/api", "hunter22"));
         assert!(answers.is_some(), "go2rtc does not respond");
         Some(go2rtc)
     }
@@ -78,7 +78,7 @@ impl Go2rtc {
     /// Returns the body of a GET with the password.
     fn bytes(&self, path: &str) -> Vec<u8> {
         let client = http_client::blocking()
-            .timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
         let request = client.get(format!("{}{path}", self.url));

@@ -259,7 +259,7 @@ fn the_image_runs_unprivileged_on_a_read_only_file_system() {
         command
     };
     let mut service = Running(inside(&["serve"]).spawn().unwrap());
-    let ready = eventually(Duration::from_secs(90), || {
+    let ready = eventually(PATIENCE, || {
         assert!(service.0.try_wait().unwrap().is_none(), "it does not start");
         status(&format!("http://127.0.0.1:{port}/readyz"), None).filter(|status| *status == 200)
     });

@@ -10,6 +10,8 @@ mod go2rtc;
 mod image;
 mod monitoring;
 mod parts;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/runtime.rs"]
 mod runtime;
 #[path = "../support/skip.rs"]
@@ -23,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ports::free_port;
 use reqwest::blocking::Response;
 use rollcall::{config::Settings, http_client};
 use serde_json::Value;
@@ -110,10 +113,8 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
+/// Maximum time of every wait: a machine that runs all tests at once may take this long.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Repeats a call until it returns something; `None` if it does not in time.
 fn eventually<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
@@ -132,7 +133,7 @@ fn eventually<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Opti
 /// Returns the status of a GET; `None` without a response.
 fn status(url: &str, authorization: Option<&str>) -> Option<u16> {
     let client = http_client::blocking()
-        .timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(30))
         .no_proxy()
         .build()
         .unwrap();
