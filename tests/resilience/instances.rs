@@ -1,13 +1,20 @@
 //! Two instances on one MongoDB and one Redis, also while Redis is unavailable.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use futures::future::join_all;
 use reqwest::{Client, StatusCode};
-use rollcall::http_client;
+use rollcall::{
+    http_client,
+    repositories::{KINDS, Repositories},
+    storage::mongo::{MongoEngine, MongoSettings},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,6 +63,17 @@ impl Site {
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
         environment
+    }
+
+    /// Returns the records of both instances.
+    pub async fn records(&self) -> Repositories {
+        let settings = MongoSettings {
+            uri: self.mongo.uri().into(),
+            database: "rollcall".to_owned(),
+            app_name: "rollcall-tests".to_owned(),
+        };
+        let engine = MongoEngine::connect(settings, KINDS).await;
+        Repositories::new(Arc::new(engine.unwrap()))
     }
 
     pub async fn instance(&self, more: &[(&'static str, &str)]) -> Service {

@@ -57,7 +57,7 @@ fn small(name: &str) -> Vec<u8> {
 }
 
 /// Maximum time of every wait: a machine that runs all tests at once may take this long.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The program, with its own folder, at an address that survives a restart.
 struct Service {
