@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -29,6 +30,7 @@ use crate::{
         biometrics::{Calibration, ModelId, Policy},
         ids::SiteId,
         self_calibration::SelfCalibration,
+        sites::{Site, Zone},
     },
     gallery::MemoryGallery,
     ports::{Cache, FaceEngine, Gallery, StoreError, Streams},
@@ -318,6 +320,8 @@ pub struct Core {
     pub key_id: String,
     /// The result of filling the gallery.
     pub filled: Filled,
+    /// The time zone of the default site.
+    pub zone: Zone,
 }
 
 impl Core {
@@ -370,7 +374,7 @@ impl Core {
         } = compose(parts, rules(settings));
         // The instance that issued the setup link.
         app.accounts = records.accounts.clone();
-        default_site(&app, &seed(settings)).await?;
+        let zone = default_site(&app, settings).await?.zone;
         let filled = loader.fill().await?;
         if let Some(loader) = &previous_loader {
             let people = loader.fill().await?.people;
@@ -387,6 +391,7 @@ impl Core {
             previous_loader,
             key_id,
             filled,
+            zone,
         })
     }
 
@@ -429,16 +434,29 @@ fn rules(settings: &Settings) -> Rules {
 /// Returns the values with which the default site is made.
 fn seed(settings: &Settings) -> Seed {
     Seed {
-        zone: settings.attendance.time_zone.clone(),
+        zone: time_zone(settings),
         workday_starts: settings.attendance.workday_starts,
     }
 }
 
+/// Returns the time zone of the default site before its first change: that of the settings, or of
+/// the machine, or UTC if the machine does not name one.
+pub fn time_zone(settings: &Settings) -> Zone {
+    let machine = || {
+        let zone = TimeZone::try_system().ok()?;
+        Zone::parse(zone.iana_name()?).ok()
+    };
+    let set = settings.attendance.time_zone.clone();
+    set.or_else(machine).unwrap_or(Zone::UTC)
+}
+
 /// Makes the default site if it does not exist. Logs if the settings differ from it, because they
-/// no longer count.
-async fn default_site(app: &App, seed: &Seed) -> Result<(), StoreError> {
+/// no longer count. Returns the site.
+async fn default_site(app: &App, settings: &Settings) -> Result<Site, StoreError> {
     let site = app.sites.of(SiteId::DEFAULT).await?;
-    if !seed.matches(&site) {
+    let zone = &settings.attendance.time_zone;
+    let same_zone = zone.as_ref().is_none_or(|zone| *zone == site.zone);
+    if !same_zone || settings.attendance.workday_starts != site.workday_starts {
         info!(
             site = %site.name,
             time_zone = %site.zone,
@@ -446,7 +464,7 @@ async fn default_site(app: &App, seed: &Seed) -> Result<(), StoreError> {
             "TIME_ZONE and WORKDAY_STARTS differ from the default site and are ignored: they only set its initial values; change the site on the Sites page"
         );
     }
-    Ok(())
+    Ok(site)
 }
 
 /// Creates an empty gallery for embeddings of this size.

@@ -1,9 +1,12 @@
 //! Background tasks: how an instance learns of other instances' enrollments, and the deletion of
 //! expired records.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -34,8 +37,9 @@ use rollcall::{
     },
     storage::memory::{MemoryBus, MemoryEngine},
     vault::Vault,
-    workers::retention::{self, Ages, Purged},
+    workers::retention::{self, Ages, JumpGuard, Purged},
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -492,4 +496,22 @@ async fn the_face_of_a_deleted_employee_is_deleted_immediately() {
     }
     assert_eq!(world.photos(left.id).await, 0);
     assert_eq!(world.purge().await.faces, 0);
+}
+
+#[test]
+fn a_clock_that_jumps_forward_deletes_nothing_for_a_day() {
+    let (mut guard, begin) = (JumpGuard::default(), Instant::now());
+    let last = Timestamp::UNIX_EPOCH;
+    let mut permits = |days: i64, hours: u64| {
+        let now = last + SignedDuration::from_hours(24 * days);
+        guard.permits(now, begin + Duration::from_secs(3600 * hours), Some(last))
+    };
+    assert!(permits(2, 0), "a weekend without the service");
+    assert!(!permits(400, 1));
+    assert!(!permits(400, 24));
+    assert!(permits(1, 24), "the clock was set right");
+    assert!(!permits(400, 25), "another jump is another day");
+    assert!(!permits(400, 48));
+    assert!(permits(401, 49), "the service was off for more than a year");
+    assert!(guard.permits(last, begin, None), "a new installation");
 }

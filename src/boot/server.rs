@@ -28,6 +28,7 @@ use crate::{
     ports::Quota,
     service::{
         accounts::NewAccount,
+        clock_check::ClockCheck,
         jobs::{JobServices, Runner, handlers},
         key_rotation,
     },
@@ -97,6 +98,13 @@ impl Running {
         let core = Core::start(settings).await?;
         for warning in &core.records.warnings {
             warn!("{warning}");
+        }
+        match ClockCheck::run(&core.records.stores, &*core.records.clock).await {
+            Ok(check) => check
+                .warnings()
+                .iter()
+                .for_each(|warning| warn!("{warning}")),
+            Err(cause) => warn!(%cause, "could not compare the clocks"),
         }
         let setup_token = first_account(settings, &core.records).await?;
         let parts = Arc::new(telemetry::Health::default());
@@ -464,6 +472,7 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
     if settings.store.used() != StoreKind::Sqlite && settings.privacy.template_key.is_none() {
         key += "; other instances need the same key, as TEMPLATE_KEY";
     }
+    let zone = core.zone.to_string();
     vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("store", core.records.stores.engine.description() + &place),
@@ -478,6 +487,7 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
         ),
         ("templates", key),
         ("people", people),
+        ("time zone", zone),
         ("address", url(address, settings.server.tls_cert.is_some())),
     ]
 }

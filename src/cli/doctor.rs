@@ -25,7 +25,7 @@ use crate::{
         sites::{Site, Zone},
         text::StreamName,
     },
-    service::cameras::every_camera,
+    service::{cameras::every_camera, clock_check::ClockCheck},
     telemetry,
     vision::{Engine, EngineOptions, Pack, Runtime},
 };
@@ -185,6 +185,8 @@ fn run_checks(settings: &Settings) -> Result<Vec<Check>, Failure> {
     checks.push(check("tls", tls(settings)));
     let zone = super::block_on(async { Ok(time_zone(settings).await) })?;
     checks.push(check("time zone", zone));
+    let clock = super::block_on(async { Ok(clock(settings).await) })?;
+    checks.extend(clock.map(|outcome| check("clock", outcome)));
     checks.push(check(
         "redis",
         super::block_on(async { Ok(redis(settings).await) })?,
@@ -532,7 +534,7 @@ async fn time_zone(settings: &Settings) -> Outcome {
     let mut sites = sites(settings).await.unwrap_or_default();
     sites.retain(|site| site.removed_at.is_none());
     let times = match sites.as_slice() {
-        [] => time(&settings.attendance.time_zone),
+        [] => time(&boot::time_zone(settings)),
         [site] => time(&site.zone),
         sites => {
             let sites = sites.iter();
@@ -541,6 +543,24 @@ async fn time_zone(settings: &Settings) -> Outcome {
         }
     };
     Ok((State::Ok, format!("it is {times}")))
+}
+
+/// Compares the clock of this machine with the store; `None` if the store does not respond, which
+/// another check reports, or does not exist yet.
+async fn clock(settings: &Settings) -> Option<Outcome> {
+    let stores = boot::open_present(settings).await.ok()?.stores;
+    let found = ClockCheck::run(&stores, &SystemClock).await;
+    stores.engine.close().await;
+    let found = found.ok()?;
+    let warnings = found.warnings();
+    if !warnings.is_empty() {
+        return Some(Ok((State::Warning, warnings.join("; "))));
+    }
+    let detail = match found.ahead_of_store {
+        Some(ahead) => format!("{:.3} s ahead of the store's", ahead.as_secs_f64()),
+        None => "no record is newer than this moment".to_owned(),
+    };
+    Some(Ok((State::Ok, detail)))
 }
 
 async fn sites(settings: &Settings) -> Option<Vec<Site>> {

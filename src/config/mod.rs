@@ -390,8 +390,8 @@ sections! {
     attendance: Attendance {
         cooldown: SignedDuration = "COOLDOWN", parse::duration, default "60s",
             accepts "a duration such as 60s, 5m or 500ms", "Time after a punch in which another punch of the same person is a duplicate";
-        time_zone: Zone = "TIME_ZONE", parse::zone, default "UTC",
-            accepts "an IANA time zone such as Europe/Berlin", "Time zone with which the default site is made at the first start; later change it on the page Sites";
+        time_zone: Zone = "TIME_ZONE", parse::zone,
+            accepts "an IANA time zone such as Europe/Berlin", "Time zone with which the default site is made at the first start, by default the zone of the machine; later change it on the page Sites";
         workday_starts: Time = "WORKDAY_STARTS", parse::time_of_day, default "04:00",
             accepts "a time of day such as 04:00", "Start of the workday with which the default site is made at the first start; later change it on the page Sites";
     }

@@ -2,6 +2,7 @@
 //! not know which kinds of records exist, or what they contain.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::StoreError;
@@ -181,6 +182,12 @@ pub trait RecordEngine: Send + Sync {
 
     /// Checks within 2 seconds that the store responds and accepts writes.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Returns the time by the store's own clock; `None` if it has none, because it runs in this
+    /// process.
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
 
     /// Removes traces of deleted records, such as in logs, as far as possible. Returns a text that
     /// explains where traces may be left.

@@ -98,6 +98,12 @@ impl Leases {
         Ok(taken.then_some(lease))
     }
 
+    /// Returns the lease of a name as it was last taken, whether it has expired or not.
+    pub async fn last(&self, name: &str) -> Result<Option<Lease>, StoreError> {
+        let found = self.0.get(&name.to_owned()).await?;
+        Ok(found.map(Versioned::into_inner))
+    }
+
     /// Extends a lease until a moment. Returns false if it has expired or belongs to another
     /// holder; then the work must stop immediately.
     pub async fn extend(

@@ -155,6 +155,12 @@ impl Punches {
         self.punches.filter(index, range, page.limit, wanted).await
     }
 
+    /// Returns the punch that was recorded last, by the clock of its instance.
+    pub async fn last_recorded(&self) -> Result<Option<Punch>, StoreError> {
+        let range = Range::all().backwards();
+        self.punches.first(Punch::BY_RECORDING, &range).await
+    }
+
     /// Returns the covered punches that were recorded at or after a moment, oldest first; `None` if
     /// there are more than `most`, covered or not.
     pub async fn recorded_since(

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 pub mod camera_pipeline;
 pub mod cameras;
+pub mod clock_check;
 pub mod devices;
 pub mod employees;
 pub mod enrollment;

@@ -74,13 +74,6 @@ pub struct Seed {
     pub workday_starts: Time,
 }
 
-impl Seed {
-    /// Checks whether a site has these settings.
-    pub fn matches(&self, site: &Site) -> bool {
-        (&self.zone, self.workday_starts) == (&site.zone, site.workday_starts)
-    }
-}
-
 /// All sites by ID, including removed ones.
 #[derive(Debug, Default)]
 pub struct SiteMap(HashMap<SiteId, Site>);

@@ -64,16 +64,60 @@ pub struct Purged {
 const LEASE: Duration = Duration::from_secs(30);
 const NAME: &str = "retention";
 
+/// A pause between two runs after which the clock may have jumped forward. Then everything would
+/// look expired.
+const JUMP: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// How long deletion waits after such a pause, so that an operator can set the clock.
+const WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Notices a clock that jumps forward, by the moment at which expired records were last deleted.
+/// Waits after every long pause, because a service that was off for days looks the same.
+#[derive(Debug, Default)]
+pub struct JumpGuard {
+    noticed: Option<Instant>,
+}
+
+impl JumpGuard {
+    /// Checks whether expired records may be deleted at `now` by the clock. `at` is the same moment
+    /// by a clock that nobody sets; `last` is when an instance last deleted expired records.
+    pub fn permits(&mut self, now: Timestamp, at: Instant, last: Option<Timestamp>) -> bool {
+        let Some(last) = last.filter(|last| now.duration_since(*last) > JUMP) else {
+            self.noticed = None;
+            return true;
+        };
+        let noticed = *self.noticed.get_or_insert(at);
+        let waited = at.duration_since(noticed) >= WAIT;
+        if !waited {
+            warn!(
+                %now, %last,
+                "expired records were last deleted long ago: if the clock of this machine is wrong, set it; deletion waits for 24 hours"
+            );
+        }
+        waited
+    }
+}
+
 /// Deletes expired records every hour until the token is canceled, on one instance at a time: the
 /// holder of the lease in the store.
 pub async fn run(stores: Repositories, clock: Arc<dyn Clock>, ages: Ages, stop: CancellationToken) {
-    let holder = clock.id().to_string();
+    let (holder, mut guard) = (clock.id().to_string(), JumpGuard::default());
     let mut tick = tokio::time::interval_at(Instant::now() + FIRST, EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
+        }
+        let last = match stores.leases.last(NAME).await {
+            Ok(last) => last.map(|lease| lease.until),
+            Err(cause) => {
+                warn!(%cause, "could not delete expired records; retrying in one hour");
+                continue;
+            }
+        };
+        if !guard.permits(clock.now(), Instant::now(), last) {
+            continue;
         }
         let by = (&stores.leases, &*clock);
         let work = async |_: &Lease| purge(&stores, &*clock, ages).await;

@@ -64,6 +64,7 @@ fn rollcall(data: &Path, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env("DATA_DIR", data)
+        .env("TIME_ZONE", "UTC")
         .stdin(Stdio::null());
     command
 }

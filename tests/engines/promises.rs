@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
 use rollcall::{
     domain::record::{Index, Key, KeyParts},
     ports::{Expect, Parts, Range, RecordEngine, Revision, StoreError, Stored, Write},
@@ -853,6 +854,13 @@ pub async fn an_engine_describes_itself_and_closes(opened: &Opened) {
         .unwrap();
     engine.clear_traces().await.unwrap();
     let description = engine.description();
+    let time = engine.time().await.unwrap();
+    let server = description.starts_with("mongodb") || description.starts_with("redis");
+    assert_eq!(time.is_some(), server);
+    if let Some(time) = time {
+        let difference = Timestamp::now().duration_since(time).abs();
+        assert!(difference < SignedDuration::from_mins(1), "{difference:#}");
+    }
     if description == "memory" {
         return;
     }

@@ -206,6 +206,7 @@ fn spawn(folder: &Path, port: u16, environment: &Environment) -> Child {
         .env("HOST", "127.0.0.1")
         .env("PORT", port.to_string())
         .env("DATA_DIR", folder)
+        .env("TIME_ZONE", "UTC")
         .env("ADMIN_EMAIL", EMAIL)
         .env("ADMIN_PASSWORD", PASSWORD)
         .env("COOLDOWN", "0s")

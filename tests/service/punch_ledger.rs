@@ -11,6 +11,7 @@ use rollcall::{
     },
     ports::{Page, PunchFilter},
     service::{
+        clock_check::ClockCheck,
         employees::Person,
         punch_ledger::{LedgerError, NewPunch, PunchPoint, Recorded, Replay},
     },
@@ -212,4 +213,18 @@ async fn a_punch_is_reported_before_the_feed_announces_it() {
     assert_eq!(punch.kind, PunchKind::BreakStart);
     let news = rollcall::service::feed::News::Punch(punch.id);
     assert_eq!(following.next().await, Some(news));
+}
+
+#[tokio::test]
+async fn a_clock_behind_the_newest_punch_is_noticed() {
+    let world = instance();
+    let check = async || ClockCheck::run(&world.stores, &*world.clock).await.unwrap();
+    assert_eq!(check().await, ClockCheck::default());
+    let ann = world.person("ann").await;
+    written(record(&world, &ann, &account(), Proof::Import, None).await);
+    assert_eq!(check().await, ClockCheck::default());
+    world.clock.advance(SignedDuration::from_mins(-90));
+    let found = check().await;
+    assert_eq!(found.behind_newest, Some(SignedDuration::from_mins(90)));
+    assert!(found.warnings()[0].contains("5400 s in the future"));
 }

@@ -12,6 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use mongodb::{
     Collection, IndexModel,
     bson::{Binary, Document, RawDocument, RawDocumentBuf, doc, spec::BinarySubtype},
@@ -379,6 +380,10 @@ impl RecordEngine for MongoEngine {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.link.ping().await
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.link.time().await.map(Some)
     }
 
     async fn clear_traces(&self) -> Result<Option<String>, StoreError> {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use mongodb::{
     Client, Collection, Database,
     bson::{RawDocumentBuf, doc},
@@ -188,6 +189,22 @@ impl Link {
                 .run_command(doc! { "ping": 1 })
                 .await?;
             Ok(())
+        };
+        within(PATIENCE, call).await
+    }
+
+    /// Returns the server's time.
+    pub async fn time(self: &Arc<Self>) -> Result<Timestamp, StoreError> {
+        let link = self.clone();
+        let call = async move {
+            let hello = link
+                .database()
+                .await?
+                .run_command(doc! { "hello": 1 })
+                .await?;
+            let time = hello.get_datetime("localTime").ok();
+            time.and_then(|time| Timestamp::from_millisecond(time.timestamp_millis()).ok())
+                .ok_or_else(|| StoreError::Corrupt("the reply to hello, without localTime".into()))
         };
         within(PATIENCE, call).await
     }

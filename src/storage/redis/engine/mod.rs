@@ -34,6 +34,7 @@ mod scripts;
 use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use redis::{FromRedisValue, Script, ToRedisArgs, cmd};
 
 use self::{
@@ -285,6 +286,14 @@ impl RecordEngine for RedisEngine {
         let mut set = cmd("SET");
         set.arg(self.keys.key("probe")).arg(1).arg("PX").arg(60_000);
         self.connection.run(Call::Command(&set)).await
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let (seconds, micros): (i64, i32) =
+            self.connection.run(Call::Command(&cmd("TIME"))).await?;
+        let time = Timestamp::new(seconds, micros.saturating_mul(1000)).ok();
+        let time = time.ok_or_else(|| StoreError::Corrupt("the reply to TIME".into()))?;
+        Ok(Some(time))
     }
 
     async fn clear_traces(&self) -> Result<Option<String>, StoreError> {
