@@ -1,0 +1,140 @@
+//! What changed after figures were approved.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    day::{Day, Derived, Week},
+    time::Seconds,
+};
+
+/// The differences between what was approved of a day or a week and what is now known of it. It is
+/// paid in the first open period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// What it is for.
+    #[serde(flatten)]
+    pub of: Adjusted,
+    /// The difference in worked time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub worked: Seconds,
+    /// The difference in overtime.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overtime: Seconds,
+    /// The difference in what was planned.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub planned: Seconds,
+    /// The difference in what a holiday took off.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub holiday: Seconds,
+    /// The difference in what leave took off.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub leave: Seconds,
+    /// The differences in bands, without those that are the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bands: BTreeMap<String, Seconds>,
+    /// Whether it waits until a blocking exception is settled.
+    #[serde(default)]
+    pub held: bool,
+}
+
+/// What an adjustment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adjusted {
+    /// A workday.
+    Day(Date),
+    /// The week that starts on the date.
+    Week(Date),
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(figure: &Seconds) -> bool {
+    *figure == 0
+}
+
+impl Adjustment {
+    fn new(of: Adjusted, held: bool) -> Self {
+        Self {
+            of,
+            worked: 0,
+            overtime: 0,
+            planned: 0,
+            holiday: 0,
+            leave: 0,
+            bands: BTreeMap::new(),
+            held,
+        }
+    }
+
+    fn of_day(locked: &Day, derived: &Day) -> Self {
+        let names: BTreeSet<_> = locked.bands.keys().chain(derived.bands.keys()).collect();
+        let figure = |day: &Day, name: &str| day.bands.get(name).copied().unwrap_or_default();
+        let differences = names.into_iter().map(|name| {
+            let difference = figure(derived, name) - figure(locked, name);
+            (name.clone(), difference)
+        });
+        Self {
+            worked: derived.worked - locked.worked,
+            overtime: derived.overtime - locked.overtime,
+            planned: derived.planned - locked.planned,
+            holiday: derived.holiday - locked.holiday,
+            leave: derived.leave - locked.leave,
+            bands: differences
+                .filter(|(_, difference)| *difference != 0)
+                .collect(),
+            ..Self::new(Adjusted::Day(locked.day), derived.is_blocked())
+        }
+    }
+
+    fn of_week(locked: &Week, derived: &Week) -> Self {
+        Self {
+            overtime: derived.overtime - locked.overtime,
+            ..Self::new(Adjusted::Week(locked.starts), derived.blocked)
+        }
+    }
+
+    /// Returns the differences by their names, without bands.
+    pub fn figures(&self) -> [(&'static str, Seconds); 5] {
+        [
+            ("worked", self.worked),
+            ("overtime", self.overtime),
+            ("planned", self.planned),
+            ("holiday", self.holiday),
+            ("leave", self.leave),
+        ]
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.bands.is_empty() && self.figures().iter().all(|(_, figure)| *figure == 0)
+    }
+}
+
+/// Compares locked days and weeks with what is derived now; days first, each in order of date.
+///
+/// `locked` has the days that were approved, and the weeks whose last day is among them or before
+/// them; a week that is only partly locked is not in it. `derived` has at least these days and
+/// weeks. Lateness is not adjusted, and neither are days or weeks that `derived` does not have.
+pub fn adjust(locked: &Derived, derived: &Derived) -> Vec<Adjustment> {
+    let now: BTreeMap<_, _> = derived.days.iter().map(|day| (day.day, day)).collect();
+    let days = locked.days.iter().filter_map(|locked| {
+        let derived = now.get(&locked.day)?;
+        Some(Adjustment::of_day(locked, derived))
+    });
+    let now: BTreeMap<_, _> = derived
+        .weeks
+        .iter()
+        .map(|week| (week.starts, week))
+        .collect();
+    let weeks = locked.weeks.iter().filter_map(|locked| {
+        let derived = now.get(&locked.starts)?;
+        Some(Adjustment::of_week(locked, derived))
+    });
+    let all = days.chain(weeks);
+    all.filter(|adjustment| !adjustment.is_nothing()).collect()
+}
