@@ -2,6 +2,7 @@
 //! converts errors to messages and exit codes.
 
 mod admin;
+pub mod attendance;
 mod audit;
 mod backup;
 mod demo;
@@ -53,6 +54,9 @@ enum Command {
     /// Manage accounts
     #[command(subcommand)]
     Admin(admin::Command),
+    /// Calculate workdays from a file, to try rules before they are set
+    #[command(subcommand)]
+    Attendance(attendance::Command),
     /// Print the audit trail: who did what to whom, newest first
     ///
     /// Prints one line per entry: time, actor, action, ID of the subject, and details. The service may
@@ -163,6 +167,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve => serve::run(&settings("info")?),
         Command::Health => health::run(&settings("warn")?.server),
         Command::Admin(command) => admin::run(&settings("warn")?, command),
+        // Needs no settings: it reads files.
+        Command::Attendance(command) => attendance::run(&command),
         Command::Audit(arguments) => audit::run(&settings("warn")?, &arguments),
         Command::Employees(command) => employees::run(&settings("warn")?, command),
         Command::Models(command) => models::run(&settings("warn")?, command),

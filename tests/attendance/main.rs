@@ -1,0 +1,39 @@
+//! The calculation of attendance: the golden cases of `tests/fixtures/attendance`.
+
+mod laws;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use rollcall::cli::attendance::case::{self, Case};
+
+/// Reads all golden cases.
+fn golden() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/attendance");
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|ext| ext == "toml"))
+        .collect();
+    files.sort();
+    let read = |file: std::path::PathBuf| {
+        case::read(&fs::read_to_string(&file).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    files.into_iter().flat_map(read).collect()
+}
+
+#[test]
+fn every_golden_case_has_its_answer() {
+    let cases = golden();
+    let ids: BTreeSet<_> = cases.iter().map(|case| &case.id).collect();
+    assert_eq!(ids.len(), cases.len(), "an ID is there twice");
+    assert_eq!(cases.len(), 264);
+    let differences = cases.iter().flat_map(|case| {
+        let answer = case.answer().unwrap();
+        let differences = case.differences(&answer).into_iter();
+        differences.map(|difference| format!("{}: {difference}", case.id))
+    });
+    let differences: Vec<_> = differences.collect();
+    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+}
