@@ -1,26 +1,35 @@
 //! The calculation of attendance: the golden cases of `tests/fixtures/attendance`.
 
 mod laws;
+mod page;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rollcall::cli::attendance::case::{self, Case};
 
-/// Reads all golden cases.
-fn golden() -> Vec<Case> {
+/// Returns the files of golden cases, by name.
+fn files() -> impl Iterator<Item = PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/attendance");
     let files = fs::read_dir(folder)
         .unwrap()
         .map(|file| file.unwrap().path());
-    let mut files: Vec<_> = files
+    let files: BTreeSet<_> = files
         .filter(|file| file.extension().is_some_and(|ext| ext == "toml"))
         .collect();
-    files.sort();
-    let read = |file: std::path::PathBuf| {
-        case::read(&fs::read_to_string(&file).unwrap())
-            .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    files.into_iter()
+}
+
+/// Reads all golden cases.
+fn golden() -> Vec<Case> {
+    let read = |file: PathBuf| {
+        let text = fs::read_to_string(&file).unwrap();
+        case::read(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     };
-    files.into_iter().flat_map(read).collect()
+    files().flat_map(read).collect()
 }
 
 #[test]
