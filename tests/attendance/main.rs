@@ -1,5 +1,6 @@
 //! The calculation of attendance: the golden cases of `tests/fixtures/attendance`.
 
+mod command;
 mod laws;
 mod page;
 
@@ -38,6 +39,15 @@ fn every_golden_case_has_its_answer() {
     let ids: BTreeSet<_> = cases.iter().map(|case| &case.id).collect();
     assert_eq!(ids.len(), cases.len(), "an ID is there twice");
     assert_eq!(cases.len(), 264);
+    assert_answers(&cases);
+}
+
+#[test]
+fn every_case_beyond_the_golden_ones_has_its_answer() {
+    assert_answers(&case::read(include_str!("edges.toml")).unwrap());
+}
+
+fn assert_answers(cases: &[Case]) {
     let differences = cases.iter().flat_map(|case| {
         let answer = case.answer().unwrap();
         let differences = case.differences(&answer).into_iter();

@@ -12,7 +12,7 @@ use super::{
     rules::Band,
     steps::Step,
     stretch::{Stretch, overlap, put_in},
-    time::{Seconds, instant, local_date, next_date, shifted},
+    time::{Seconds, dates, instant, local_date, next_date, shifted},
 };
 
 /// Returns what of some worked time lies in each band, by real days of the calendar in a zone. An
@@ -36,9 +36,7 @@ pub(super) fn bands(
     // A window that opened on the day before may still be open.
     let first = shifted(local_date(zone, from), -1);
     let last = local_date(zone, to);
-    let dates: Vec<_> = (0..)
-        .map(|days| shifted(first, days))
-        .take_while(|date| *date <= last)
+    let dates: Vec<_> = dates(first, last)
         .filter(|date| is_real(zone, *date))
         .collect();
     for (name, figure) in &mut figures {

@@ -16,7 +16,7 @@ use super::{
     rules::{DayThreshold, RuleBook, Rules},
     steps::Step,
     stretch::overlap,
-    time::{DateRange, Seconds, WallTime, local_date, shifted, whole_second},
+    time::{DateRange, Seconds, WallTime, dates, local_date, shifted, whole_second},
     timeline::{Terms, Timeline},
     worked::{Closed, Counting, Worked, short_break, taken},
 };
@@ -99,10 +99,6 @@ pub fn derive(
 
 /// Returns the dates of a range, and those of all weeks that they are in.
 fn asked(rules: &RuleBook, range: DateRange) -> BTreeSet<Date> {
-    let dates = |from: Date, to: Date| {
-        let all = (0..).map(move |days| shifted(from, days));
-        all.take_while(move |date| *date <= to)
-    };
     let mut asked: BTreeSet<_> = dates(range.from, range.to).collect();
     let weeks: BTreeSet<_> = asked.iter().map(|date| rules.week_of(*date)).collect();
     for near in [

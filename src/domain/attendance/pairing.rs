@@ -256,11 +256,13 @@ impl<'a> Walk<'a> {
 
     /// Ends the walk at the instant at which it is asked.
     pub fn finish(&mut self, as_of: Seconds) {
-        let Some(open) = self.open else { return };
-        if self.spans[open].limit < as_of {
+        if let Some(open) = self.open
+            && self.spans[open].limit < as_of
+        {
             self.give_up(open, as_of);
-        } else {
-            self.spans[open].until = as_of;
+        }
+        for span in self.spans.iter_mut().filter(|span| span.left.is_none()) {
+            span.until = span.until.min(as_of);
         }
     }
 

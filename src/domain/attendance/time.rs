@@ -46,9 +46,15 @@ pub(super) fn next_date(date: Date) -> Date {
     date.tomorrow().unwrap_or(date)
 }
 
-/// Returns the date some days later, within the possible ones.
+/// Returns the date some days later, within the possible ones and at most 10,000 days away.
 pub(super) fn shifted(date: Date, days: i64) -> Date {
     date.saturating_add(jiff::Span::new().days(days.clamp(-10_000, 10_000)))
+}
+
+/// Returns the dates from one to another, both included.
+pub(super) fn dates(from: Date, to: Date) -> impl Iterator<Item = Date> {
+    let all = std::iter::successors(Some(from), |date| date.tomorrow().ok());
+    all.take_while(move |date| *date <= to)
 }
 
 /// Returns the number of days from one date to another.

@@ -8,7 +8,7 @@ use super::{
     super::sites::Zone,
     plan::{Employment, Plan, Shift, ShiftHours, ShiftKinds},
     rules::{RuleBook, Rules},
-    time::{Seconds, days_between, instant, local_date, next_date, shifted},
+    time::{Seconds, dates, days_between, instant, local_date, next_date, shifted},
 };
 
 /// What holds for an employee.
@@ -109,15 +109,10 @@ impl<'a> Timeline<'a> {
             )
         };
         let (mut rules, mut begins) = begin(from);
-        let mut date = from;
-        while date <= to {
-            let next = next_date(date);
-            let (next_rules, next_begins) = begin(next);
+        for date in dates(from, to) {
+            let (next_rules, next_begins) = begin(next_date(date));
             timeline.add(date, begins, next_begins, rules);
-            if next == date {
-                break;
-            }
-            (date, rules, begins) = (next, next_rules, next_begins);
+            (rules, begins) = (next_rules, next_begins);
         }
         let shifts = &timeline.shifts;
         timeline.by_start = (0..shifts.len()).collect();
