@@ -529,6 +529,10 @@ proptest! {
             prop_assert_eq!(week.overtime + difference, now.overtime);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
     fn an_answer_is_the_same_after_writing_and_reading(employee in employees(ANYWHERE)) {
