@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::super::ids::PunchId;
 use super::{
-    super::ids::PunchId,
     kind::PunchKind,
     time::{Seconds, whole_second},
 };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::super::sites::Zone;
 use super::{
-    super::sites::Zone,
     exceptions::ExceptionCode,
     steps::{Step, with_text},
     time::{Seconds, WallTime},

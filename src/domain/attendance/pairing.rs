@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::ids::PunchId;
 use super::{
-    super::ids::PunchId,
     corrections::Effective,
     exceptions::ExceptionCode,
     kind::PunchKind,

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    super::sites::Zone,
-    time::{EndTime, Length, StartTime, days_between},
-};
+use super::super::sites::Zone;
+use super::time::{EndTime, Length, StartTime, days_between};
 
 /// Planned work of one workday. In JSON `{"from": "08:00", "to": "16:30", "unpaid_break": "30m"}`,
 /// or with flexible hours `{"from": "06:00", "to": "20:00", "flexible": true, "work": "8h"}`.

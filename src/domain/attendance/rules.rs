@@ -43,7 +43,7 @@ pub struct Rules {
     /// Windows of the clock for which payroll needs its own figures.
     pub bands: Vec<Band>,
     /// The first day of a week.
-    #[serde(with = "weekday")]
+    #[serde(serialize_with = "write_weekday", deserialize_with = "read_weekday")]
     pub week_starts: Weekday,
     /// The most work of a day that is not reported as long.
     #[serde(deserialize_with = "length_or_none")]
@@ -267,27 +267,23 @@ impl BandDay {
     }
 }
 
-/// Reads and writes a weekday as `mon` … `sun`.
-mod weekday {
-    use super::{Deserialize, Deserializer, Serializer, Weekday, de};
+/// The names of weekdays, from Monday on.
+const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-    const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn write_weekday<S: Serializer>(day: &Weekday, serializer: S) -> Result<S::Ok, S::Error> {
+    let index = day.to_monday_zero_offset().unsigned_abs();
+    serializer.serialize_str(WEEKDAYS[usize::from(index)])
+}
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
-    pub fn serialize<S: Serializer>(day: &Weekday, serializer: S) -> Result<S::Ok, S::Error> {
-        let index = day.to_monday_zero_offset().unsigned_abs();
-        serializer.serialize_str(NAMES[usize::from(index)])
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weekday, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let index = (0i8..7).zip(NAMES).find(|(_, name)| *name == text);
-        let day = index.and_then(|(index, _)| Weekday::from_monday_zero_offset(index).ok());
-        day.ok_or_else(|| de::Error::custom("must be mon, tue, wed, thu, fri, sat or sun"))
-    }
+fn read_weekday<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weekday, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let index = (0i8..7).zip(WEEKDAYS).find(|(_, name)| *name == text);
+    let day = index.and_then(|(index, _)| Weekday::from_monday_zero_offset(index).ok());
+    day.ok_or_else(|| de::Error::custom("must be mon, tue, wed, thu, fri, sat or sun"))
 }
 
 /// Reads a length of whole minutes.

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::super::ids::PunchId;
 use super::{
-    super::ids::PunchId,
     calendar::HolidayPart,
     pairing::Belonging,
     time::{Hours, Seconds, WallTime},

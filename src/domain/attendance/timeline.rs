@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use jiff::civil::Date;
 
+use super::super::sites::Zone;
 use super::{
-    super::sites::Zone,
     plan::{Employment, Plan, Shift, ShiftHours, ShiftKinds},
     rules::{RuleBook, Rules},
     time::{Seconds, dates, days_between, instant, local_date, next_date, shifted},

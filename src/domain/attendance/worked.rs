@@ -8,7 +8,7 @@ use super::{
     rules::{BreakMode, BreakRule, Rounded, Rounding, RoundingMode, Rules},
     steps::Step,
     stretch::{Stretch, take_off, total},
-    time::{Seconds, WallTime, timestamp},
+    time::{Length, Seconds, WallTime, timestamp},
 };
 
 /// A span with an out.
@@ -175,7 +175,7 @@ impl Counting<'_> {
         let paid = self.rules.paid_breaks;
         let mut budget = paid
             .and_then(|paid| paid.total)
-            .map_or(Seconds::MAX, |total| total.seconds());
+            .map_or(Seconds::MAX, Length::seconds);
         // Pays what the budget allows of what is left of a pause, from its start.
         let mut pay = |pause: Stretch, left: Stretch| -> Seconds {
             let short = paid.is_some_and(|paid| pause.length() <= paid.up_to.seconds());
