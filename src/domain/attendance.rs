@@ -36,6 +36,7 @@ pub use derive::derive;
 pub use direction::{Reason, direction};
 pub use exceptions::ExceptionCode;
 pub use kind::PunchKind;
+pub use pairing::Belonging;
 pub use plan::{Assignment, Cycle, Employment, Plan, Shift};
 pub use punch::{
     ClockError, ClockSource, Evidence, KeptAnswer, Moment, OFFLINE_BOUND, Origin, Proof, Punch,
