@@ -40,7 +40,7 @@ macro_rules! words {
 words! {
     /// The role of a grant. Devices have no role, see [`Permission::OF_DEVICES`].
     Role {
-        /// May do everything.
+        /// Has every permission that an account can have.
         Admin = "admin",
         /// Reads, adds and changes employees, identifies people, and looks at kept pictures.
         Manager = "manager",

@@ -448,8 +448,8 @@ impl Employees {
         Ok(())
     }
 
-    /// Deletes an employee with the templates and photos. The name stays in the store for old
-    /// punches.
+    /// Deletes the templates and photos of an employee, and removes the employee from all lists.
+    /// Name and code stay in the store, for old punches, until the person is erased.
     ///
     /// The linked account loses access to its own records, and is disabled if it has no other
     /// permissions.

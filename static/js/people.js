@@ -234,7 +234,7 @@ byId('delete').addEventListener('click', async () => {
   const { id, name } = /** @type {Person} */ (shown);
   const sure = await ask({
     title: `Delete ${name}?`,
-    text: 'The details, the face and the photos are deleted permanently. Punches stay, with the name.',
+    text: 'The face and the photos are deleted permanently, and the person disappears from all lists. Punches stay, with the name. To remove the name and code too, run rollcall people erase.',
     action: 'Delete this person',
   });
   if (!sure) return;

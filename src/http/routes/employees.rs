@@ -188,7 +188,8 @@ pub async fn update_employee(
     Ok(axum::Json(view(&employees, &sites, &changed)))
 }
 
-/// Deletes an employee with the templates and photos permanently. The name stays in old punches.
+/// Deletes the templates and photos of an employee permanently, and removes the employee from all
+/// lists. Name and code stay in the store until the person is erased.
 #[utoipa::path(
     delete, path = "/api/employees/{id}", tag = "employees",
     params(("id" = String, Path, description = "The employee")),
