@@ -12,7 +12,7 @@ macro_rules! field_errors {
         $(#[$doc:meta])*
         $name:ident $({ $($param:ident: $type:ty),+ })? = $code:literal ($($detail:tt)+);
     )+) => {
-        /// Why a field is refused. Its words are stable; serialized, it has `code` and `params`.
+        /// Why a field is refused. The codes are stable. Serialized, it has `code` and `params`.
         #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
         #[serde(tag = "code", content = "params")]
         pub enum FieldError {
@@ -32,8 +32,10 @@ macro_rules! field_errors {
 }
 
 field_errors! {
-    /// It is missing or empty.
+    /// It is missing.
     Required = "required" ("is required");
+    /// The text is empty, or only whitespace.
+    Empty = "empty" ("must not be empty");
     /// The text is too long.
     TooLong { most: usize } = "too_long" ("must have at most {most} characters");
     /// The text is too short or too long.
@@ -74,7 +76,7 @@ field_errors! {
     WrongType { expected: JsonType } = "wrong_type" ("must be {expected}");
     /// The value does not fit in another way.
     InvalidValue = "invalid_value" ("is not a valid value");
-    /// The request has a field, part or parameter that the address does not know.
+    /// The request has a field, part or parameter that the endpoint does not accept.
     UnknownField { known: Vec<String> } = "unknown_field" ("is unknown: {}", accepted(known));
     /// The parameter is in the query without a value.
     EmptyParameter = "empty_parameter" ("is empty: leave it out");
@@ -84,7 +86,7 @@ field_errors! {
     SentTwice = "sent_twice" ("was sent more than once: send it once");
     /// No kiosk shows the code.
     UnknownPairingCode = "unknown_pairing_code" ("no kiosk shows this code now: read it again, or add the device without a code");
-    /// There is no site with the ID.
+    /// There is no site with the ID within the reach of the caller.
     UnknownSite = "unknown_site" ("there is no such site within your reach: choose another one, or add it first");
     /// go2rtc is not configured with the stream.
     UnknownStream = "unknown_stream" ("go2rtc has no stream of this name: add it to its configuration first");
@@ -153,7 +155,7 @@ fn accepted(known: &[String]) -> String {
 impl From<TextError> for FieldError {
     fn from(error: TextError) -> Self {
         match error {
-            TextError::Empty => Self::Required,
+            TextError::Empty => Self::Empty,
             TextError::TooLong { most } => Self::TooLong { most },
             TextError::Control => Self::ControlCharacters,
             TextError::NotAnEmail => Self::NotAnEmail,

@@ -1,5 +1,5 @@
-//! JSON as a type. serde reports what does not fit through an error type of ours, so that a field
-//! is refused with a code, and without names of Rust types.
+//! Converts JSON to a type. Errors of serde become [`FieldError`]s: each has a code, and no names of
+//! Rust types.
 
 use std::fmt;
 

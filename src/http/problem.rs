@@ -315,11 +315,11 @@ impl IntoResponse for Problem {
 #[derive(Debug, Default)]
 pub struct Fields(Vec<(String, FieldError)>);
 
-/// Most errors in a response.
+/// The maximum number of errors in a response.
 const FIELDS_MOST: usize = 20;
 
 impl Fields {
-    /// Adds an error of a field, unless there are enough.
+    /// Adds an error of a field, unless the response already has [`FIELDS_MOST`] errors.
     pub fn add(&mut self, field: &str, error: impl Into<FieldError>) {
         if self.0.len() < FIELDS_MOST {
             self.0.push((field.to_owned(), error.into()));
@@ -327,19 +327,23 @@ impl Fields {
     }
 
     /// Returns the value, or adds its error and returns `None`.
-    pub fn take<T, E: Into<FieldError>>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
+    pub fn required<T, E: Into<FieldError>>(
+        &mut self,
+        field: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result.map_err(|error| self.add(field, error)).ok()
     }
 
-    /// Parses a value that may be left out. Returns `None` without a value, and after adding its
-    /// error.
-    pub fn parse<V, T, E: Into<FieldError>>(
+    /// Parses an optional value. Returns `None` if there is no value, or if it is not valid; the
+    /// error is then added, so call [`check`](Self::check) before you use the result.
+    pub fn optional<V, T, E: Into<FieldError>>(
         &mut self,
         field: &str,
         value: Option<V>,
         parse: impl FnOnce(V) -> Result<T, E>,
     ) -> Option<T> {
-        self.take(field, value.map(parse).transpose()).flatten()
+        self.required(field, value.map(parse).transpose()).flatten()
     }
 
     /// Returns a problem if any error was added.
@@ -376,7 +380,7 @@ pub struct ProblemView {
     /// What is wrong with this request, and what to do.
     #[schema(example = "there is no such employee")]
     detail: String,
-    /// The kind. The words are stable.
+    /// The kind. The codes are stable.
     #[schema(example = "not_found")]
     code: String,
     /// The ID of the request in the log.

@@ -185,7 +185,7 @@ async fn every_field_that_is_not_valid_is_named() {
         )
     };
     let values = json!({ "values": ["in", "out", "auto"] });
-    assert_eq!(params(0), (json!("required"), Value::Null));
+    assert_eq!(params(0), (json!("empty"), Value::Null));
     assert_eq!(params(1), (json!("not_a_stream_name"), Value::Null));
     assert_eq!(params(2), (json!("not_one_of"), values));
     let range = json!({ "least": 100, "most": 10_000 });

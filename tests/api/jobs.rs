@@ -56,7 +56,7 @@ async fn an_import_adds_people_and_reports_why_rows_are_refused() {
     ]);
     assert_eq!(
         done["result"],
-        json!({"added": 2, "there": 2, "inactive": 0, "refused": 3, "refusals": refusals})
+        json!({"added": 2, "existing": 2, "inactive": 0, "refused": 3, "refusals": refusals})
     );
     assert!(done["finished_at"].is_string() && done["error"].is_null() && done["due"].is_null());
     let people = admin.get("/api/employees").await.expect(200);
@@ -80,7 +80,7 @@ async fn an_import_adds_people_and_reports_why_rows_are_refused() {
     app.do_jobs().await;
     let again = followed(&admin, &again).await;
     assert_eq!(
-        (&again["result"]["added"], &again["result"]["there"]),
+        (&again["result"]["added"], &again["result"]["existing"]),
         (&json!(0), &json!(4))
     );
     let listed = admin.get("/api/jobs?limit=1").await.expect(200);
@@ -368,7 +368,7 @@ async fn lists_of_spreadsheets_in_other_locales_are_accepted() {
         app.do_jobs().await;
         let done = followed(&admin, &job).await;
         assert_eq!(done["result"]["added"], added, "{done}");
-        assert_eq!(done["result"]["there"], 1 - added);
+        assert_eq!(done["result"]["existing"], 1 - added);
     }
     let people = admin.get("/api/employees").await.expect(200);
     assert_eq!(people["items"][0]["name"], "Zo\u{eb} Wei\u{df}");
@@ -400,7 +400,7 @@ async fn search_ignores_how_a_name_is_written() {
     let result = &followed(&admin, &job).await["result"];
     assert_eq!(
         *result,
-        json!({"added": 0, "there": 1, "inactive": 1, "refused": 0, "refusals": []})
+        json!({"added": 0, "existing": 1, "inactive": 1, "refused": 0, "refusals": []})
     );
     let found = admin.get("/api/employees?q=zoe%CC%88").await.expect(200);
     assert_eq!(found["items"][0]["code"], "E1");

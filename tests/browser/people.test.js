@@ -118,7 +118,7 @@ test('people can be imported from a list, and refused rows have reasons', async 
 
   await file.setInputFiles(list('name;code;site\r\nIda Rhodes;l01;\r\n"Bartik, Jean";L02;main site\r\n<b>Eve</b>;L01;\r\n;L03;\r\nKay McNulty;L04;Hall\r\n;;\r\n'));
   await send.click();
-  await dialog.getByText('1 added, 1 already here, 3 refused').waitFor();
+  await dialog.getByText('1 added, 1 already exist, 3 refused').waitFor();
   const refused = dialog.getByRole('list', { name: 'Refused rows' });
   await refused.getByText('Line 4: code L01 belongs to Ida Rhodes').waitFor();
   await refused.getByText('Line 5: name must not be empty').waitFor();
@@ -130,7 +130,7 @@ test('people can be imported from a list, and refused rows have reasons', async 
   // After a reload the dialog still shows the result.
   await page.reload();
   await page.getByRole('button', { name: 'Import people' }).click();
-  await dialog.getByText('1 added, 1 already here, 3 refused').waitFor();
+  await dialog.getByText('1 added, 1 already exist, 3 refused').waitFor();
   assertClean(page);
 });
 

@@ -534,12 +534,12 @@ async fn a_person_whose_insert_lost_its_answer_counts_as_added() {
     });
     let job = queue_import(&world, 10).await;
     let result = run_import(&world, &job).await;
-    assert_eq!((result.added, result.there, result.refused), (10, 0, 0));
+    assert_eq!((result.added, result.existing, result.refused), (10, 0, 0));
     assert_eq!(added(&world).await, (10, 10));
     // To another import they are other people.
     let again = queue_import(&world, 10).await;
     let result = run_import(&world, &again).await;
-    assert_eq!((result.added, result.there, result.refused), (0, 10, 0));
+    assert_eq!((result.added, result.existing, result.refused), (0, 10, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -553,7 +553,7 @@ async fn rows_that_another_worker_repeats_count_as_added() {
     assert_eq!((found.state, found.done), (JobState::Running, 0));
 
     let result = run_import(&world, &job).await;
-    assert_eq!((result.added, result.there, result.refused), (10, 0, 0));
+    assert_eq!((result.added, result.existing, result.refused), (10, 0, 0));
     assert_eq!(added(&world).await, (10, 10));
 }
 
@@ -587,7 +587,7 @@ async fn a_repeated_row_leaves_a_person_who_was_changed_or_deleted_since() {
     edited.await.unwrap();
 
     let result = run_import(&world, &job).await;
-    assert_eq!((result.added, result.there, result.refused), (3, 0, 0));
+    assert_eq!((result.added, result.existing, result.refused), (3, 0, 0));
     assert!(find("C0").await.is_none() && find("C1").await.is_none());
     assert_eq!(find("other").await.unwrap().id, changed.id);
 }

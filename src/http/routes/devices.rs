@@ -75,8 +75,8 @@ impl From<&Device> for EditableDevice {
 impl EditableDevice {
     fn read(self) -> Result<DeviceSettings, Problem> {
         let mut fields = Fields::default();
-        let name = fields.take("name", Name::parse(&self.name));
-        let site = fields.take("site", read_id(self.site));
+        let name = fields.required("name", Name::parse(&self.name));
+        let site = fields.required("site", read_id(self.site));
         let (Some(name), Some(site)) = (name, site) else {
             return Err(fields.problem());
         };

@@ -253,7 +253,7 @@ pub async fn create_job(
 /// The separator is a comma, a semicolon or a tab; the text is UTF-8, UTF-16 with a byte order
 /// mark, or Windows-1252. A row that spans several lines refuses the whole list. Each row is added,
 /// or refused with a reason without stopping the others. An employee who exists with the same name
-/// and code counts as `there` or `inactive`, so a list can be sent again. The list has no faces:
+/// and code counts as `existing` or `inactive`, so a list can be sent again. The list has no faces:
 /// enroll them afterwards.
 #[utoipa::path(
     post, path = "/api/imports", tag = "jobs",

@@ -182,14 +182,14 @@ impl FromRequest<HttpState> for PunchRequest {
         let upload = Upload::read(request, &SHAPE).await?;
         let mut fields = Fields::default();
         let kind = either(&mut fields, "kind", query.kind, upload.text("kind"));
-        let kind = fields.parse("kind", kind, |text| {
+        let kind = fields.optional("kind", kind, |text| {
             PunchKind::parse(&text).ok_or_else(|| FieldError::NotOneOf {
                 values: PunchKind::ALL.map(PunchKind::as_str).to_vec(),
             })
         });
         let captured_at = upload.text("captured_at");
         let captured_at = either(&mut fields, "captured_at", query.captured_at, captured_at);
-        let captured_at = fields.parse("captured_at", captured_at, read_time);
+        let captured_at = fields.optional("captured_at", captured_at, read_time);
         fields.check()?;
         Ok(Self {
             request: face_punches::PunchRequest {
@@ -230,8 +230,8 @@ fn read_headers(headers: &HeaderMap) -> Result<(Option<IdempotencyKey>, Look), P
         Some(value.to_str().unwrap_or("\u{0}"))
     };
     let key = text("idempotency-key");
-    let key = fields.parse("Idempotency-Key", key, IdempotencyKey::parse);
-    let look = fields.parse("Rollcall-Look", text("rollcall-look"), |look| {
+    let key = fields.optional("Idempotency-Key", key, IdempotencyKey::parse);
+    let look = fields.optional("Rollcall-Look", text("rollcall-look"), |look| {
         let look = look.trim().parse().ok().and_then(Look::new);
         look.ok_or(FieldError::OutOfRange { least: 1, most: 3 })
     });
@@ -300,17 +300,17 @@ pub struct PunchesQuery {
 impl PunchesQuery {
     fn filter(self) -> Result<PunchFilter, Problem> {
         let mut fields = Fields::default();
-        let device = fields.parse("device", self.device, read_id::<DeviceId>);
-        let camera = fields.parse("camera", self.camera, read_id::<CameraId>);
+        let device = fields.optional("device", self.device, read_id::<DeviceId>);
+        let camera = fields.optional("camera", self.camera, read_id::<CameraId>);
         if device.is_some() && camera.is_some() {
             fields.add("camera", FieldError::Excluded { by: "device" });
         }
         let filter = PunchFilter {
-            employee: fields.parse("employee", self.employee, read_id),
+            employee: fields.optional("employee", self.employee, read_id),
             origin: device.map(Origin::Device).or(camera.map(Origin::Camera)),
-            site: fields.parse("site", self.site, read_id),
-            from: fields.parse("from", self.from, read_time),
-            to: fields.parse("to", self.to, read_time),
+            site: fields.optional("site", self.site, read_id),
+            from: fields.optional("from", self.from, read_time),
+            to: fields.optional("to", self.to, read_time),
         };
         fields.check()?;
         Ok(filter)

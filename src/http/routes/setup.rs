@@ -63,15 +63,15 @@ pub struct SetupRequest {
 impl SetupRequest {
     fn read(self) -> Result<(String, Email, Name, SecretString), Problem> {
         let mut fields = Fields::default();
-        let email = fields.take("email", Email::parse(&self.email));
-        let name = fields.take("name", Name::parse(&self.name));
+        let email = fields.required("email", Email::parse(&self.email));
+        let name = fields.required("name", Name::parse(&self.name));
         let password = SecretString::from(self.password);
         let fits = accounts::check_password(&password);
         let fits = fits.map_err(|_| FieldError::WrongLength {
             least: PASSWORD_LEAST,
             most: PASSWORD_MOST,
         });
-        let fits = fields.take("password", fits);
+        let fits = fields.required("password", fits);
         let (Some(email), Some(name), Some(())) = (email, name, fits) else {
             return Err(fields.problem());
         };

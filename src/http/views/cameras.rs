@@ -193,16 +193,16 @@ impl EditableCamera {
     /// All fields that are not valid.
     pub fn read(self) -> Result<CameraSettings, Problem> {
         let mut fields = Fields::default();
-        let name = fields.take("name", Name::parse(&self.name));
-        let stream = fields.take("stream", StreamName::parse(&self.stream));
-        let site = fields.take("site", read_id(self.site));
-        let direction = fields.take("direction", read_direction(&self.direction));
-        let hours = fields.parse("hours", self.hours, HoursView::read);
+        let name = fields.required("name", Name::parse(&self.name));
+        let stream = fields.required("stream", StreamName::parse(&self.stream));
+        let site = fields.required("site", read_id(self.site));
+        let direction = fields.required("direction", read_direction(&self.direction));
+        let hours = fields.optional("hours", self.hours, HoursView::read);
         let every = LookEvery::new(self.every_ms);
-        let every = fields.take("every_ms", every.ok_or(out_of_range(LookEvery::RANGE)));
+        let every = fields.required("every_ms", every.ok_or(out_of_range(LookEvery::RANGE)));
         let visit = VisitGap::new(self.visit_s);
-        let visit = fields.take("visit_s", visit.ok_or(out_of_range(VisitGap::RANGE)));
-        let viewers = fields.parse("viewers", self.viewers.flatten(), read_viewers);
+        let visit = fields.required("visit_s", visit.ok_or(out_of_range(VisitGap::RANGE)));
+        let viewers = fields.optional("viewers", self.viewers.flatten(), read_viewers);
         let (Some(name), Some(stream), Some(site), Some(direction), Some(every), Some(visit)) =
             (name, stream, site, direction, every, visit)
         else {

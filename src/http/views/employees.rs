@@ -80,9 +80,9 @@ impl EditableEmployee {
     /// All fields that are not valid.
     pub fn read(self) -> Result<EmployeeSettings, Problem> {
         let mut fields = Fields::default();
-        let name = fields.take("name", Name::parse(&self.name));
-        let code = fields.take("code", Code::parse(&self.code));
-        let site = fields.take("site", read_id(self.site));
+        let name = fields.required("name", Name::parse(&self.name));
+        let code = fields.required("code", Code::parse(&self.code));
+        let site = fields.required("site", read_id(self.site));
         let (Some(name), Some(code), Some(site)) = (name, code, site) else {
             return Err(fields.problem());
         };

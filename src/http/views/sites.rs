@@ -70,11 +70,11 @@ impl EditableSite {
     /// All fields that are not valid.
     pub fn read(self) -> Result<SiteSettings, Problem> {
         let mut fields = Fields::default();
-        let name = fields.take("name", SiteName::parse(&self.name));
-        let zone = fields.take("zone", Zone::parse(&self.zone));
+        let name = fields.required("name", SiteName::parse(&self.name));
+        let zone = fields.required("zone", Zone::parse(&self.zone));
         let starts = Time::strptime(CLOCK, &self.workday_starts);
         let starts = starts.map_err(|_| FieldError::NotATimeOfDay);
-        let starts = fields.take("workday_starts", starts);
+        let starts = fields.required("workday_starts", starts);
         let (Some(name), Some(zone), Some(workday_starts)) = (name, zone, starts) else {
             return Err(fields.problem());
         };

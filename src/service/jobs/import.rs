@@ -49,7 +49,7 @@ pub struct ImportResult {
     /// How many people were added.
     pub added: u64,
     /// How many existed with the same name and code.
-    pub there: u64,
+    pub existing: u64,
     /// How many existed with the same name and code, but inactive.
     pub inactive: u64,
     /// How many rows were refused.
@@ -67,7 +67,7 @@ fn result_schema() -> serde_json::Value {
         "description": "The result of an `import`.",
         "properties": {
             "added": number("How many people were added"),
-            "there": number("How many existed with the same name and code"),
+            "existing": number("How many existed with the same name and code"),
             "inactive": number("How many existed with the same name and code, but inactive"),
             "refused": number("How many rows were refused"),
             "refusals": {
@@ -83,7 +83,7 @@ fn result_schema() -> serde_json::Value {
                 },
             },
         },
-        "required": ["added", "there", "inactive", "refused", "refusals"],
+        "required": ["added", "existing", "inactive", "refused", "refusals"],
     })
 }
 
@@ -99,7 +99,7 @@ pub struct Refusal {
 /// The outcome of a row.
 enum Outcome {
     Added,
-    There,
+    Existing,
     Inactive,
     Refused(String),
 }
@@ -108,7 +108,7 @@ impl ImportResult {
     fn count(&mut self, line: u64, outcome: Outcome) {
         match outcome {
             Outcome::Added => self.added += 1,
-            Outcome::There => self.there += 1,
+            Outcome::Existing => self.existing += 1,
             Outcome::Inactive => self.inactive += 1,
             Outcome::Refused(reason) => {
                 self.refused += 1;
@@ -161,7 +161,7 @@ fn taken(existing: &Employee, person: &Person) -> Outcome {
         return Outcome::Refused(format!("code {code} belongs to {name}"));
     }
     match existing.active {
-        true => Outcome::There,
+        true => Outcome::Existing,
         false => Outcome::Inactive,
     }
 }

@@ -9,7 +9,7 @@ import { toast } from '../ui/toast.js';
 
 /**
  * @typedef {ApiSchema<'JobView'>} Job
- * @typedef {{added?: number, there?: number, inactive?: number, refused?: number, refusals?: {line: number, reason: string}[]}} Result
+ * @typedef {{added?: number, existing?: number, inactive?: number, refused?: number, refusals?: {line: number, reason: string}[]}} Result
  */
 
 const ASKED_EVERY_MS = 400;
@@ -154,11 +154,11 @@ function resultOf(job) {
 
 /** @param {Job} job */
 function counts(job) {
-  const { added = 0, there = 0, inactive = 0, refused = 0 } = resultOf(job);
+  const { added = 0, existing = 0, inactive = 0, refused = 0 } = resultOf(job);
   return [
     `${added} added`,
-    there > 0 && `${there} already here`,
-    inactive > 0 && `${inactive} already here but inactive`,
+    existing > 0 && `${existing} already exist`,
+    inactive > 0 && `${inactive} already exist but are inactive`,
     refused > 0 && `${refused} refused`,
   ]
     .filter(Boolean)
