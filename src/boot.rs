@@ -1,4 +1,4 @@
-//! The composition root: creates a running service from the settings. The only module that names
+//! The composition root: creates a running service from the settings. The only module that uses
 //! every adapter.
 
 mod compose;

@@ -2,7 +2,7 @@
 //!
 //! Dependencies point inward: `http` and `workers` call `service`, which knows `repositories`,
 //! `ports` and `domain`; `storage`, `vision` and `gallery` implement ports; `boot` is the only
-//! module that names every adapter. `tests/architecture.rs` checks this.
+//! module that uses every adapter. `tests/architecture.rs` checks this.
 
 // Not in tests, because the library does not use the dev-dependencies.
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]

@@ -1,5 +1,5 @@
 //! The rules of the architecture, checked on `use` lines and `crate::` paths. In a single crate,
-//! the compiler does not enforce them, so this test does. A module may name itself and the modules
+//! the compiler does not enforce them, so this test does. A module may use itself and the modules
 //! in its row of `ARROWS`; every module has a row.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
     str::Chars,
 };
 
-/// Each module of the crate, and the modules that it may name.
+/// Each module of the crate, and the modules that it may use.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "workers",
         ],
     ),
-    // The only one that names every adapter.
+    // The only one that uses every adapter.
     (
         "boot",
         &[
@@ -251,7 +251,7 @@ fn violations(module: &str, source: &str) -> Vec<String> {
     for target in named(&code, root) {
         let known = modules.contains(target.as_str());
         if known && target != module && !allowed.contains(&target.as_str()) {
-            wrong.push(format!("{module} must not name {target}"));
+            wrong.push(format!("{module} must not use {target}"));
         }
     }
     for (library, users) in LIBRARIES {
@@ -309,7 +309,7 @@ fn dependencies_point_inward() {
 }
 
 #[test]
-fn problems_name_no_route_and_routes_do_not_name_each_other() {
+fn problems_use_no_route_and_routes_do_not_use_each_other() {
     let http = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
     let read = |path: &Path| code(&fs::read_to_string(path).unwrap());
     for file in ["problem.rs", "field_error.rs"] {
@@ -318,15 +318,15 @@ fn problems_name_no_route_and_routes_do_not_name_each_other() {
             for name in ["routes", "views", "problems", "service", "http"] {
                 assert!(
                     !named(&code, root).contains(name),
-                    "{file} must not name {name}"
+                    "{file} must not use {name}"
                 );
             }
         }
     }
     for file in files(&http.join("routes")) {
         let code = read(&file);
-        let names_route = code.contains("super::") || code.contains("routes::");
-        assert!(!names_route, "{} names another route", file.display());
+        let uses_route = code.contains("super::") || code.contains("routes::");
+        assert!(!uses_route, "{} uses another route", file.display());
     }
 }
 
@@ -509,7 +509,7 @@ fn the_list_of_arrows_is_consistent() {
     for (from, targets) in ARROWS {
         for to in *targets {
             let (_, back) = ARROWS.iter().find(|(name, _)| name == to).unwrap();
-            assert!(!back.contains(from), "{from} and {to} name each other");
+            assert!(!back.contains(from), "{from} and {to} use each other");
         }
     }
 }
@@ -527,11 +527,11 @@ fn a_violation_is_found_in_every_spelling() {
         "let x: &dyn Fn(crate::storage::Row) = y;",
     ] {
         let wrong = violations("service", source);
-        assert_eq!(wrong, ["service must not name storage"], "{source}");
+        assert_eq!(wrong, ["service must not use storage"], "{source}");
     }
     assert_eq!(
         violations("domain", "use crate::ports::StoreError;"),
-        ["domain must not name ports"]
+        ["domain must not use ports"]
     );
     assert_eq!(
         violations("service", "use axum::Json;\nfn f(x: ::ort::Session) {}"),
@@ -539,7 +539,7 @@ fn a_violation_is_found_in_every_spelling() {
     );
     assert_eq!(
         violations("main", "fn main() { rollcall::boot::run() }"),
-        ["main must not name boot"]
+        ["main must not use boot"]
     );
     assert_eq!(violations("novelty", ""), ["novelty has no row in ARROWS"]);
 }

@@ -158,10 +158,10 @@ impl World {
             templates: vec![self.template(id, number)],
             look_alikes: Vec::new(),
         };
-        let enrolled = |there: FaceEnrollment| {
+        let enrolled = |stored: FaceEnrollment| {
             Some(FaceEnrollment {
                 face: Some(face.clone()),
-                ..there
+                ..stored
             })
         };
         let faces = &self.stores.faces;

@@ -1,7 +1,7 @@
 //! Pictures from go2rtc: an MJPEG stream if the camera's stream has one, else one request per
 //! picture.
 //!
-//! If `src` names a stream that go2rtc does not know, it dials, reads or runs that name, so only
+//! If go2rtc does not know the stream in `src`, it dials, reads or runs that text, so only
 //! configured streams are requested. go2rtc returns an empty 200 for a camera that is down, and
 //! waits forever for one that stalls, so only received pictures count.
 

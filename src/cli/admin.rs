@@ -114,7 +114,7 @@ impl AddArguments {
             .map_err(refused)?;
         if matches!(role, Role::Employee) && employee.is_none() {
             return Err(Failure::Refused(
-                "the role employee needs an employee: name one with --employee CODE".to_owned(),
+                "the role employee needs an employee: add --employee CODE".to_owned(),
             ));
         }
         let id = employee.as_ref().map(|employee| employee.id);

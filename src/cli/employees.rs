@@ -53,11 +53,11 @@ pub(super) enum Command {
     ///
     /// person.json contains every record, and punches.csv the punches again. Stored photos are beside
     /// them, README.txt explains the files, and receipt.json contains the SHA-256 of every other file.
-    Export(personal_data::Export),
+    Export(personal_data::ExportArguments),
     /// Permanently delete a person's face, name and code, and print a receipt
     ///
-    /// Their punches are kept under a number, unless --punches deletes them too. Can be run again.
-    Erase(personal_data::Erase),
+    /// Their punches are kept under an ID, unless --punches deletes them too. Can be run again.
+    Erase(personal_data::EraseArguments),
 }
 
 #[derive(Debug, Args)]
@@ -173,8 +173,8 @@ async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result
     Ok(tally)
 }
 
-/// Returns the IDs of people's sites, in the order of the people. Nobody is imported if a site is
-/// not there.
+/// Returns the IDs of people's sites, in the order of the people. If a site does not exist, no
+/// person is imported.
 fn sites_of(
     people: &[Person],
     fallback: Option<&SiteName>,
@@ -415,7 +415,7 @@ fn from_folder(folder: &Path) -> Result<Vec<Person>, Failure> {
     }
     if let Some(missing) = described.keys().next() {
         return Err(Failure::Refused(format!(
-            "{} names the folder {missing:?}, which does not exist",
+            "{} lists the folder {missing:?}, which does not exist",
             list.display()
         )));
     }

@@ -78,15 +78,15 @@ enum Command {
     ///
     /// The archive contains accounts, sites, devices, cameras, employees, encrypted templates, photos
     /// and pictures, punches, stored responses, settings, the audit trail, and the template key. It does
-    /// not contain sessions and jobs. The passphrase comes from BACKUP_PASSPHRASE, from the file that
-    /// BACKUP_PASSPHRASE_FILE names, or from a prompt. Format: gzip in age 1.
+    /// not contain sessions and jobs. The passphrase comes from BACKUP_PASSPHRASE, from the file in
+    /// BACKUP_PASSPHRASE_FILE, or from a prompt. Format: gzip in age 1.
     Backup(backup::Backup),
     /// Restore an archive into a store of any kind; stop the service first
     ///
     /// Reads the whole archive and checks its digests before writing anything. The store must be empty
     /// (a fresh DATA_DIR or database, with which the service was never started), or an earlier state
     /// of the same installation. Can be run again. The passphrase comes from BACKUP_PASSPHRASE, from
-    /// the file that BACKUP_PASSPHRASE_FILE names, or from a prompt.
+    /// the file in BACKUP_PASSPHRASE_FILE, or from a prompt.
     Restore(backup::Restore),
     /// Move a whole installation from one store to another
     #[command(subcommand)]

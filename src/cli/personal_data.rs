@@ -36,7 +36,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Export {
+pub(super) struct ExportArguments {
     /// ID or code of the employee; for a deleted employee, the ID
     who: String,
     /// Folder to create [default: export-ID]
@@ -45,7 +45,7 @@ pub(super) struct Export {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Erase {
+pub(super) struct EraseArguments {
     /// ID or code of the employee; for a deleted employee, the ID
     who: String,
     /// Also delete punches and other attendance records, if no law requires you to keep them
@@ -57,7 +57,10 @@ pub(super) struct Erase {
 }
 
 /// Writes all records about an employee into a new folder that only its owner can read.
-pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode, Failure> {
+pub(super) fn export(
+    settings: &Settings,
+    arguments: &ExportArguments,
+) -> Result<ExitCode, Failure> {
     with_records(settings, async |records| {
         let id = find(records, &arguments.who).await?;
         let about = personal_data::records_of(&records.stores, id).await?;
@@ -83,17 +86,17 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
         audit
             .record(Actor::Operator, "employee.export", id, None)
             .await?;
-        let mut copy = Copy {
+        let mut export = Export {
             folder: to.clone(),
             files: Vec::new(),
             unopened: 0,
             decrypted_kinds: BTreeSet::new(),
             origin_names: HashMap::new(),
         };
-        copy.file("README.txt", guide().as_bytes())?;
+        export.file("README.txt", guide().as_bytes())?;
         let counts = counts(&about);
         let open = |part: &SealedPart<'_>| unseal(part, vault.as_ref());
-        copy.write(records, about, open).await?;
+        export.write(records, about, open).await?;
         let receipt = json!({
             "receipt": "export",
             "employee": id.to_string(),
@@ -101,10 +104,10 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
             "program": program(),
             "store": records.stores.engine.description(),
             "records": counts,
-            "could_not_be_opened": copy.unopened,
-            "files": copy.files,
+            "could_not_be_opened": export.unopened,
+            "files": export.files,
         });
-        copy.file("receipt.json", &pretty(&receipt)?)?;
+        export.file("receipt.json", &pretty(&receipt)?)?;
         for Kind { name, one, .. } in records.stores.kinds.iter().map(|one| one.kind) {
             match counts.get(name) {
                 Some(1) => println!("{:>8} {one}", 1),
@@ -116,7 +119,7 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
             "written to {}; README.txt in it explains the files",
             to.display()
         );
-        let decrypted: Vec<_> = copy.decrypted_kinds.iter().map(String::as_str).collect();
+        let decrypted: Vec<_> = export.decrypted_kinds.iter().map(String::as_str).collect();
         match decrypted.is_empty() {
             true => println!("It contains no face. Hand it over safely, then delete it."),
             false => println!(
@@ -124,10 +127,10 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
                 decrypted.join(", ")
             ),
         }
-        if copy.unopened > 0 {
+        if export.unopened > 0 {
             return Err(Failure::Refused(format!(
                 "{} templates, photos or pictures could not be decrypted with the current template key and are left out",
-                copy.unopened
+                export.unopened
             )));
         }
         Ok(ExitCode::SUCCESS)
@@ -135,7 +138,7 @@ pub(super) fn export(settings: &Settings, arguments: &Export) -> Result<ExitCode
 }
 
 /// Erases an employee and prints the receipt to standard output.
-pub(super) fn erase(settings: &Settings, arguments: &Erase) -> Result<ExitCode, Failure> {
+pub(super) fn erase(settings: &Settings, arguments: &EraseArguments) -> Result<ExitCode, Failure> {
     with_records(settings, async |records| {
         let id = find(records, &arguments.who).await?;
         let Records {
@@ -291,7 +294,7 @@ The operator of the service has the wording of earlier versions.
 }
 
 /// An export in progress.
-struct Copy {
+struct Export {
     folder: PathBuf,
     files: Vec<ExportedFile>,
     /// Number of sealed values that no key opens.
@@ -302,7 +305,7 @@ struct Copy {
     origin_names: HashMap<Origin, String>,
 }
 
-impl Copy {
+impl Export {
     /// Writes a new file that only its owner can read.
     fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.folder.join(name);
@@ -426,8 +429,8 @@ impl Copy {
 fn replace_sealed(json: &mut Value, nonce: &Value, member: &str, opened: &Value) {
     match json {
         Value::Object(fields) => {
-            let mut there = fields.iter();
-            let sealed = there.find(|(_, value)| value.get("nonce") == Some(nonce));
+            let mut entries = fields.iter();
+            let sealed = entries.find(|(_, value)| value.get("nonce") == Some(nonce));
             match sealed.map(|(name, _)| name.clone()) {
                 Some(name) => {
                     fields.remove(&name);

@@ -19,7 +19,7 @@ use super::{
 pub struct Account {
     /// The ID.
     pub id: AccountId,
-    /// The email address, unique and in lower case.
+    /// The email address, unique and in lowercase.
     pub email: Email,
     /// The name by which pages address the person.
     pub name: Name,

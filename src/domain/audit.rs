@@ -45,7 +45,7 @@ impl Record for AuditEntry {
         keys.add(Self::BY_TIME, (self.at,));
     }
 
-    /// An entry names people only by ID, in its subject and its detail.
+    /// An entry identifies people only by ID, in its subject and its detail.
     fn about(&self) -> About {
         let texts = [Some(&self.subject), self.detail.as_ref()];
         let ids = texts.into_iter().flatten().flat_map(|text| uuids_in(text));

@@ -441,7 +441,7 @@ pub struct Match {
     pub views: Views,
     /// The offset of the person's threshold; see [`super::self_calibration`].
     pub offset: f32,
-    /// The look-alikes that the person's reference names.
+    /// The look-alikes in the person's reference.
     pub look_alikes: Vec<EmployeeId>,
 }
 
@@ -453,7 +453,7 @@ impl Match {
         Threshold(threshold.0 + self.offset)
     }
 
-    /// Checks whether either reference names the other person as a look-alike.
+    /// Checks whether either reference has the other person as a look-alike.
     fn looks_like(&self, other: &Self) -> bool {
         self.look_alikes.contains(&other.employee) || other.look_alikes.contains(&self.employee)
     }
@@ -552,9 +552,9 @@ const MARGIN_RATES: (ErrorRate, ErrorRate) = (ErrorRate(1e-4), ErrorRate(1e-5));
 /// Factor between the false match rates whose thresholds are [`look_alike_margin`] apart.
 ///
 /// Measured with the default pack (`tests/vision/margins.rs`), for which 10,000 means a lead of about
-/// 0.24. If one face is enrolled as two people, chance names one of them in 1 of 640 probes; with a
-/// factor of 1,000 it is 8. Of the 20 most similar pairs of different people, the right one leads by
-/// 0.51 in half of the probes, and by less than 0.24 in 3 %. See docs/MODELS.md.
+/// 0.24. If one face is enrolled as two people, chance identifies one of them in 1 of 640 probes;
+/// with a factor of 1,000 it is 8. Of the 20 most similar pairs of different people, the right one
+/// leads by 0.51 in half of the probes, and by less than 0.24 in 3 %. See docs/MODELS.md.
 const LOOK_ALIKE_FACTOR: f64 = 10_000.0;
 
 /// Returns the minimum lead of a candidate over a look-alike: the distance between the thresholds
@@ -614,7 +614,7 @@ impl NobodyReason {
     }
 
     /// Returns advice for the person in front of the camera; `None` if the reason calls for none.
-    /// The advice never names anyone.
+    /// The advice never contains a name.
     pub fn detail(self) -> Option<&'static str> {
         match self {
             Self::Unknown => None,
@@ -934,7 +934,7 @@ mod tests {
         identify(matches, 40, &probe, &calibration(), policy)
     }
 
-    /// Returns the matches after the first person's reference names the second as a look-alike.
+    /// Returns the matches after the second person becomes a look-alike of the first.
     fn look_alikes(mut matches: Vec<Match>, (who, other): (usize, usize)) -> Vec<Match> {
         let found = matches.iter_mut().find(|one| one.employee == employee(who));
         found.unwrap().look_alikes.push(employee(other));

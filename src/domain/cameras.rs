@@ -41,7 +41,7 @@ pub struct Camera {
     pub active: bool,
     /// When it was added.
     pub created_at: Timestamp,
-    /// When it was removed; the record is kept to name the camera of old punches.
+    /// When it was removed. The record stays, because old punches show the name of their camera.
     pub removed_at: Option<Timestamp>,
     /// The accounts that may view it, besides admins; `None` means all accounts.
     #[serde(default)]

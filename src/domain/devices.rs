@@ -26,7 +26,8 @@ pub struct Device {
     pub token: TokenHash,
     /// When the device was registered.
     pub created_at: Timestamp,
-    /// When the token was revoked. The record stays to name the device of old punches.
+    /// When the token was revoked. The record stays, because old punches
+    /// show the name of their device.
     pub revoked_at: Option<Timestamp>,
 }
 

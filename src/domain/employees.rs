@@ -26,7 +26,8 @@ pub struct Employee {
     pub active: bool,
     /// When the record was created.
     pub created_at: Timestamp,
-    /// When the employee was deleted. The record stays to name the person of old punches.
+    /// When the employee was deleted. The record stays, because old punches
+    /// show the name of their employee.
     pub deleted_at: Option<Timestamp>,
 }
 
@@ -38,9 +39,9 @@ impl Employee {
 }
 
 impl Employee {
-    /// Employees who are not deleted, by code in lower case.
+    /// Employees who are not deleted, by lowercase code.
     pub const BY_CODE: Index = Index::unique("by_code");
-    /// Employees who are not deleted, by name in lower case.
+    /// Employees who are not deleted, by lowercase name.
     pub const BY_NAME: Index = Index::ordered("by_name");
 }
 
@@ -76,7 +77,7 @@ impl Record for Employee {
     }
 
     fn anonymize(&mut self, _employee: EmployeeId) {
-        // Names every field, so that a new one is not forgotten here.
+        // Lists every field, so that a new one is not forgotten here.
         let Self {
             id,
             name,

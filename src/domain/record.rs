@@ -29,8 +29,8 @@ pub struct Kind {
     /// How records change, so that a copy can distinguish an earlier state of an installation from
     /// another installation.
     pub changes: Changes,
-    /// The index in whose order retention deletes old records. Its key ends with a timestamp. The
-    /// parts before it name groups with their own maximum age.
+    /// The index by age, which retention uses to find old records. Its key ends with a timestamp.
+    /// The parts before it identify groups with their own maximum age.
     pub ages: Option<Index>,
     /// Whether its records contain sealed parts: [`Record::sealed`].
     pub seals: bool,
@@ -50,7 +50,7 @@ pub enum Changes {
     /// They are deleted only after such an entry, and never changed.
     Deleted,
     /// Every change increases their key in this index, and they are never deleted. A record
-    /// without a key in it is as the service made it.
+    /// that has no key in this index has never been changed since it was created.
     Grows(Index),
 }
 
@@ -105,7 +105,7 @@ impl Kind {
         Self { changes, ..self }
     }
 
-    /// Sets the index in whose order retention deletes old records.
+    /// Sets the index by age, which retention uses to find old records.
     pub const fn aging(self, index: Index) -> Self {
         let ages = Some(index);
         Self { ages, ..self }
@@ -352,7 +352,7 @@ impl About {
     }
 
     /// Checks whether the record is about an employee.
-    pub fn names(&self, id: EmployeeId) -> bool {
+    pub fn includes(&self, id: EmployeeId) -> bool {
         self.employees().contains(&id)
     }
 
@@ -381,13 +381,13 @@ pub enum OnErase {
     Delete,
     /// It is deleted if the erasure includes attendance, which some laws require to keep.
     DeleteAttendance,
-    /// It is kept without everything that names the employee: [`Record::anonymize`].
+    /// It is kept, without everything that identifies the employee: [`Record::anonymize`].
     Anonymize,
-    /// It is kept, because it must be and names the employee only by ID.
+    /// It is kept, because it is still needed and contains only the employee's ID.
     Keep,
 }
 
-/// The error for a damaged record. The text names the kind, and never quotes the content.
+/// The error for a damaged record. The text mentions the kind, and never quotes the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Damaged(pub String);
@@ -415,12 +415,12 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     fn keys(&self, keys: &mut Keys);
 
     /// Returns whose personal data it is. There is no default, because export and erasure follow
-    /// it. If the ID is an employee's, the record must be about this employee alone. A kind with
-    /// many records per employee needs an index `by_employee` whose key begins with the employee's
-    /// ID.
+    /// it. If a record's ID is an employee ID, the record must be about this employee alone. A kind
+    /// with many records per employee needs an index `by_employee` whose key begins with the
+    /// employee's ID.
     fn about(&self) -> About;
 
-    /// Removes everything that names an employee, for [`OnErase::Anonymize`].
+    /// Removes everything that identifies an employee, for [`OnErase::Anonymize`].
     fn anonymize(&mut self, _employee: EmployeeId) {}
 
     /// Returns its sealed parts, which key rotation seals again. A kind with sealed parts must be

@@ -36,7 +36,8 @@ pub struct Site {
     /// When an admin last changed the settings; `None` for the default site before the first
     /// change.
     pub changed_at: Option<Timestamp>,
-    /// When the site was removed. The record stays to name the site of old punches.
+    /// When the site was removed. The record stays, because old punches
+    /// show the name of their site.
     pub removed_at: Option<Timestamp>,
 }
 
@@ -72,7 +73,7 @@ impl Site {
 }
 
 impl Site {
-    /// Sites that are not removed, by name in lower case.
+    /// Sites that are not removed, by lowercase name.
     pub const BY_NAME: Index = Index::unique("by_name");
     /// Changed sites, by the last change.
     pub const BY_CHANGE: Index = Index::ordered("by_change");

@@ -152,7 +152,7 @@ impl SiteName {
         Self("Main site".to_owned())
     }
 
-    /// The form that is unique and that lists are sorted by: lower case.
+    /// Returns the name in lowercase, which is unique and sorts lists.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }

@@ -116,7 +116,7 @@ impl Block {
     }
 }
 
-/// The look-alikes that each reference names. Only few people have any; the others are left out.
+/// The look-alikes in each reference. Only few people have any; the others are left out.
 type LookAlikes = HashMap<EmployeeId, Vec<EmployeeId>>;
 
 #[derive(Default)]
@@ -139,7 +139,7 @@ impl Table {
         Some((block.row(place, dimensions), block.people[place]))
     }
 
-    /// Replaces the look-alikes that a person's reference names.
+    /// Replaces the look-alikes in a person's reference.
     fn set_look_alikes(&mut self, employee: EmployeeId, look_alikes: Vec<EmployeeId>) {
         // Nearly always nothing changes, and nothing is copied.
         if !look_alikes.is_empty() {
@@ -150,15 +150,15 @@ impl Table {
     }
 }
 
-/// Returns the look-alikes of a person: those whom their reference names, and those whose
-/// reference names them.
+/// Returns the look-alikes of a person: those in their reference, and those whose reference
+/// contains them.
 fn both_ways(look_alikes: &LookAlikes, employee: EmployeeId) -> Vec<EmployeeId> {
-    let named = look_alikes.get(&employee).into_iter().flatten().copied();
-    let naming = look_alikes
+    let own = look_alikes.get(&employee).into_iter().flatten().copied();
+    let others = look_alikes
         .iter()
         .filter(|(_, others)| others.contains(&employee))
-        .map(|(naming, _)| *naming);
-    named.chain(naming).collect()
+        .map(|(other, _)| *other);
+    own.chain(others).collect()
 }
 
 /// The gallery of one embedding space.
@@ -601,13 +601,13 @@ mod tests {
             found.map(|one| one.employee).collect()
         };
         let people = |numbers: &[u8]| -> Vec<_> { numbers.iter().copied().map(employee).collect() };
-        // Named by the best one, naming it, and neither.
+        // A look-alike of the best one, one whose look-alike it is, and neither.
         like(0, &[1, 9]);
         like(12, &[3, 0]);
         like(15, &[1]);
         assert_eq!(search(), people(&[0, 1, 9, 12]));
-        let named = gallery.search(&probe, 0.5, 2).remove(0).look_alikes;
-        assert_eq!(named, people(&[1, 9]));
+        let found = gallery.search(&probe, 0.5, 2).remove(0).look_alikes;
+        assert_eq!(found, people(&[1, 9]));
         // Removed people are no longer candidates, and the gallery keeps nothing about them.
         gallery.remove(employee(9));
         gallery.remove(employee(12));

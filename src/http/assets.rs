@@ -24,7 +24,7 @@ use super::{
 #[folder = "static/"]
 struct Embedded;
 
-/// Serves a file of the pages. An address without an extension names a page.
+/// Serves a file of the pages. An address without an extension is a page.
 pub async fn serve_asset(
     State(state): State<HttpState>,
     method: Method,

@@ -78,7 +78,7 @@ impl From<JsonRejection> for Problem {
 }
 
 impl From<PathRejection> for Problem {
-    /// An ID that does not parse cannot name a record.
+    /// No record has an ID that does not parse.
     fn from(_: PathRejection) -> Self {
         Self::no_such_address()
     }

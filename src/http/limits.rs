@@ -193,7 +193,7 @@ fn text(value: String) -> HeaderValue {
 pub struct SharedLimit {
     name: &'static str,
     refusal: Code,
-    /// What is limited, after a number. It names the setting if only admins see it.
+    /// What is limited, after a number. It mentions the setting if only admins see it.
     what: &'static str,
     quota: Option<shared::Quota>,
     limits: Arc<dyn RateLimits>,

@@ -206,7 +206,7 @@ impl Problem {
         fields.problem()
     }
 
-    /// Makes the problem of an ID that names nothing.
+    /// Makes the problem of an ID that no record has.
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("there is no such {what}"))
     }

@@ -55,8 +55,8 @@ impl Cameras {
         self.cameras.get_many(ids).await
     }
 
-    /// Returns a page of the covered cameras that are not removed, sorted by ID; of one site if
-    /// `site` names it.
+    /// Returns a page of the covered cameras that are not removed, sorted by ID; only of
+    /// `site` if it is given.
     pub async fn list(
         &self,
         reach: &Reach,

@@ -271,7 +271,7 @@ impl<R: Record> Collection<R> {
     /// As for [`swap`](Self::swap).
     pub async fn exchange(&self, old: &R, new: &R) -> Result<bool, StoreError> {
         match self.get(&old.id()).await? {
-            Some(there) if *there == *old => Ok(self.swap(&there, new.clone()).await?.is_some()),
+            Some(stored) if *stored == *old => Ok(self.swap(&stored, new.clone()).await?.is_some()),
             _ => Ok(false),
         }
     }
@@ -289,13 +289,13 @@ impl<R: Record> Collection<R> {
         mut change: impl FnMut(R) -> Option<R>,
     ) -> Result<Option<R>, StoreError> {
         for _ in 0..TRIES {
-            let Some(there) = self.get(id).await? else {
+            let Some(stored) = self.get(id).await? else {
                 return Ok(None);
             };
-            let Some(new) = change(there.record.clone()) else {
+            let Some(new) = change(stored.record.clone()) else {
                 return Ok(None);
             };
-            if let Some(new) = self.swap(&there, new).await? {
+            if let Some(new) = self.swap(&stored, new).await? {
                 return Ok(Some(new.record));
             }
         }

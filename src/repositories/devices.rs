@@ -56,8 +56,8 @@ impl Devices {
         self.0.get_many(ids).await
     }
 
-    /// Returns a page of the covered devices that are not revoked, sorted by ID; of one site if
-    /// `site` names it.
+    /// Returns a page of the covered devices that are not revoked, sorted by ID; only of
+    /// `site` if it is given.
     pub async fn list(
         &self,
         reach: &Reach,

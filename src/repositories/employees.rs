@@ -58,7 +58,7 @@ impl Employees {
         Ok(found.map(super::Versioned::into_inner))
     }
 
-    /// Returns the employees who exist, deleted or not.
+    /// Returns the employees with these IDs, including deleted ones; unknown IDs are left out.
     pub async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<Employee>, StoreError> {
         self.0.get_many(ids).await
     }

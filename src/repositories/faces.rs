@@ -60,9 +60,9 @@ impl FaceEnrollments {
         mut change: impl FnMut(FaceEnrollment) -> Option<FaceEnrollment>,
     ) -> Result<Option<FaceEnrollment>, StoreError> {
         for _ in 0..TRIES {
-            let there = self.0.get(&id).await?;
-            let old = match &there {
-                Some(there) => (**there).clone(),
+            let stored = self.0.get(&id).await?;
+            let old = match &stored {
+                Some(stored) => (**stored).clone(),
                 None => FaceEnrollment::none(id, Timestamp::MIN),
             };
             let next = old
@@ -72,8 +72,8 @@ impl FaceEnrollments {
                 return Ok(None);
             };
             new.changed_at = next.map_or(now, |next| now.max(next));
-            let written = match &there {
-                Some(there) => self.0.swap(there, new.clone()).await?.is_some(),
+            let written = match &stored {
+                Some(stored) => self.0.swap(stored, new.clone()).await?.is_some(),
                 None => match self.0.insert(&new).await {
                     Ok(()) => true,
                     Err(StoreError::Conflict) => false,

@@ -79,20 +79,20 @@ impl Leases {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Lease>, StoreError> {
-        let there = self.0.get(&name.to_owned()).await?;
-        let held = there.as_ref().filter(|lease| lease.held(now));
+        let stored = self.0.get(&name.to_owned()).await?;
+        let held = stored.as_ref().filter(|lease| lease.held(now));
         if held.is_some_and(|lease| lease.holder != holder) {
             return Ok(None);
         }
-        let fence = there.as_ref().map_or(0, |lease| lease.fence);
+        let fence = stored.as_ref().map_or(0, |lease| lease.fence);
         let lease = Lease {
             name: name.to_owned(),
             holder: holder.to_owned(),
             fence: fence + u64::from(held.is_none()),
             until,
         };
-        let taken = match &there {
-            Some(there) => self.0.swap(there, lease.clone()).await?.is_some(),
+        let taken = match &stored {
+            Some(stored) => self.0.swap(stored, lease.clone()).await?.is_some(),
             None => inserted(self.0.insert(&lease).await)?,
         };
         Ok(taken.then_some(lease))
@@ -112,19 +112,19 @@ impl Leases {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<bool, StoreError> {
-        let extended = |there: Lease| {
-            let ours = same(&there, lease) && there.held(now);
-            ours.then_some(Lease { until, ..there })
+        let extended = |stored: Lease| {
+            let ours = same(&stored, lease) && stored.held(now);
+            ours.then_some(Lease { until, ..stored })
         };
         Ok(self.0.change(&lease.name, extended).await?.is_some())
     }
 
     /// Releases a lease. Returns false if it was released before or belongs to another holder.
     pub async fn release(&self, lease: &Lease) -> Result<bool, StoreError> {
-        let released = |there: Lease| {
-            same(&there, lease).then(|| Lease {
+        let released = |stored: Lease| {
+            same(&stored, lease).then(|| Lease {
                 holder: String::new(),
-                ..there
+                ..stored
             })
         };
         Ok(self.0.change(&lease.name, released).await?.is_some())
@@ -132,8 +132,8 @@ impl Leases {
 }
 
 /// Checks whether two leases are of the same holder and fence.
-fn same(there: &Lease, lease: &Lease) -> bool {
-    (&there.holder, there.fence) == (&lease.holder, lease.fence)
+fn same(stored: &Lease, lease: &Lease) -> bool {
+    (&stored.holder, stored.fence) == (&lease.holder, lease.fence)
 }
 
 /// The repository of cached values, for instances that do not share a Redis. A value may disappear
@@ -178,7 +178,7 @@ impl StoredCache {
         let new = cached(key, value, until);
         match self.0.get(&key.to_owned()).await? {
             None => inserted(self.0.insert(&new).await),
-            Some(there) if there.until <= now => Ok(self.0.swap(&there, new).await?.is_some()),
+            Some(stored) if stored.until <= now => Ok(self.0.swap(&stored, new).await?.is_some()),
             Some(_) => Ok(false),
         }
     }

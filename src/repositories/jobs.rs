@@ -68,8 +68,8 @@ impl Jobs {
     /// Replaces a job, except its payload, while the claim holds. The payload is deleted if the job
     /// has ended. Returns false, without a change, if the claim was lost.
     pub async fn update(&self, job: &Job) -> Result<bool, StoreError> {
-        self.replace(job, |there| {
-            there.state == JobState::Running && there.claims == job.claims
+        self.replace(job, |stored| {
+            stored.state == JobState::Running && stored.claims == job.claims
         })
         .await
     }
@@ -77,7 +77,7 @@ impl Jobs {
     /// Ends a job, regardless of the worker that has claimed it. Returns false if it has already
     /// ended or does not exist.
     pub async fn end(&self, job: &Job) -> Result<bool, StoreError> {
-        self.replace(job, |there| !there.ended()).await
+        self.replace(job, |stored| !stored.ended()).await
     }
 
     async fn replace(
@@ -85,11 +85,11 @@ impl Jobs {
         job: &Job,
         condition: impl Fn(&Job) -> bool,
     ) -> Result<bool, StoreError> {
-        let change = |there: Job| {
-            condition(&there).then(|| Job {
+        let change = |stored: Job| {
+            condition(&stored).then(|| Job {
                 payload: match job.ended() {
                     true => String::new(),
-                    false => there.payload,
+                    false => stored.payload,
                 },
                 ..job.clone()
             })

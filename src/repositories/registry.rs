@@ -89,13 +89,13 @@ pub trait AnyRecord: Any + Send + Sync {
     fn id_text(&self) -> String;
 
     /// Returns whose personal data it is.
-    fn whose(&self) -> About;
+    fn about(&self) -> About;
 
     /// Returns its keys.
     fn all_keys(&self) -> Keys;
 
-    /// Removes everything that names an employee.
-    fn without(&mut self, employee: EmployeeId);
+    /// Removes everything that identifies an employee.
+    fn anonymize(&mut self, employee: EmployeeId);
 
     /// Returns its sealed parts.
     fn sealed_parts(&mut self) -> Vec<SealedPart<'_>>;
@@ -116,16 +116,16 @@ impl<R: Record> AnyRecord for R {
         self.id().to_string()
     }
 
-    fn whose(&self) -> About {
-        self.about()
+    fn about(&self) -> About {
+        Record::about(self)
     }
 
     fn all_keys(&self) -> Keys {
         Keys::from_record(self)
     }
 
-    fn without(&mut self, employee: EmployeeId) {
-        self.anonymize(employee);
+    fn anonymize(&mut self, employee: EmployeeId) {
+        Record::anonymize(self, employee);
     }
 
     fn sealed_parts(&mut self) -> Vec<SealedPart<'_>> {
@@ -341,7 +341,7 @@ impl Registered {
             None => (Index::ID, Range::all()),
         };
         self.range(engine, index, range, parts).map_ok(move |page| {
-            let about = |found: &Found| found.record.whose().names(employee);
+            let about = |found: &Found| found.record.about().includes(employee);
             page.into_iter().filter(about).collect()
         })
     }

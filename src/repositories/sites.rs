@@ -52,7 +52,7 @@ impl Sites {
         Ok(found.map(Versioned::into_inner))
     }
 
-    /// Returns a page of those covered that are not removed, sorted by name in lower case: the
+    /// Returns a page of those covered that are not removed, sorted by lowercase name: the
     /// cursor.
     pub async fn list(
         &self,
@@ -68,7 +68,7 @@ impl Sites {
             .await
     }
 
-    /// Returns those of the sites that are there, removed or not.
+    /// Returns the sites with these IDs, including removed ones; unknown IDs are left out.
     pub async fn find_many(&self, ids: &[SiteId]) -> Result<Vec<Site>, StoreError> {
         self.0.get_many(ids).await
     }

@@ -268,7 +268,7 @@ pub async fn read(
             revision: 1,
         };
         contents.note(&mut found);
-        while adding.len() >= store_copy::at_once(kind) {
+        while adding.len() >= store_copy::batch_size(kind) {
             adding.try_next().await?;
         }
         adding.push(async move {

@@ -263,11 +263,11 @@ impl CameraPipeline {
 
     /// Requests pictures of people who were not recognized and are no longer followed.
     fn keep_departed_strangers(&self, watch: &mut Watch) {
-        let there: Vec<_> = watch.follower.tracks().iter().map(|one| one.id).collect();
-        let gone = watch
+        let followed: Vec<_> = watch.follower.tracks().iter().map(|one| one.id).collect();
+        let departed = watch
             .strangers
-            .extract_if(|track, _| !there.contains(track));
-        for (_, (still, at)) in gone {
+            .extract_if(|track, _| !followed.contains(track));
+        for (_, (still, at)) in departed {
             self.punches.keep_unknown(&watch.point, at, Some(still));
         }
     }

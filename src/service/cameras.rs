@@ -413,8 +413,8 @@ impl Cameras {
         watched.ok_or(CameraError::NotFound)
     }
 
-    /// Returns a page of the cameras that an account can see and that are not removed, at one site if
-    /// `site` names it, with their states.
+    /// Returns a page of the cameras that an account can see and that are not removed, with their
+    /// states; only at `site` if it is given.
     pub async fn list(
         &self,
         site: Option<SiteId>,

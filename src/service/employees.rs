@@ -386,7 +386,7 @@ impl Employees {
         let recorded = self.audit.record(actor, "employee.change", id, None).await;
         recorded.map_err(EmployeeError::from)?;
         let (old, employee) = self.exchange(reach, id, edited).await?;
-        // The gallery is also updated if nothing differs: an earlier attempt may have failed after
+        // The gallery is also updated if nothing changed: an earlier attempt may have failed after
         // it wrote the record.
         if employee.active != old.active || employee == old {
             self.announce(id).await?;
@@ -565,9 +565,9 @@ impl Employees {
         self.audit
             .record(actor, "templates.delete", id, detail)
             .await?;
-        let change = |mut there: FaceEnrollment| {
-            there.face.as_mut()?.templates.retain(|one| !one.grown);
-            Some(there)
+        let change = |mut stored: FaceEnrollment| {
+            stored.face.as_mut()?.templates.retain(|one| !one.grown);
+            Some(stored)
         };
         self.stores
             .faces

@@ -399,9 +399,9 @@ impl Enrollments {
                 newest.into_iter().find(|one| one != model),
             ]
         };
-        let change = |mut there: FaceEnrollment| {
+        let change = |mut stored: FaceEnrollment| {
             // Without a face, the consent was withdrawn meanwhile.
-            let face = there.face.as_mut()?;
+            let face = stored.face.as_mut()?;
             if face
                 .templates
                 .iter()
@@ -413,7 +413,7 @@ impl Enrollments {
             face.templates
                 .retain(|one| kept.contains(&Some(one.model.clone())));
             face.templates.extend(templates.iter().cloned());
-            Some(there)
+            Some(stored)
         };
         if self.stores.faces.change(id, now, change).await?.is_none() {
             return Ok(Reembedded::Unneeded);
@@ -509,8 +509,8 @@ impl Enrollments {
     ) -> Result<Person, EnrollError> {
         let now = self.clock.now();
         let (templates, model) = (self.templates(id, &good, now)?, self.engine.model());
-        let room = |there: &FaceEnrollment| {
-            there.templates_of(model).count() + templates.len() <= TEMPLATES_MOST
+        let room = |stored: &FaceEnrollment| {
+            stored.templates_of(model).count() + templates.len() <= TEMPLATES_MOST
         };
         if !self.stores.faces.find(id).await?.as_ref().is_none_or(room) {
             return Err(EnrollError::Full);
@@ -532,11 +532,11 @@ impl Enrollments {
             recorded_by: actor,
             text: CONSENT_VERSION.to_owned(),
         };
-        let change = |mut there: FaceEnrollment| {
-            if !room(&there) {
+        let change = |mut stored: FaceEnrollment| {
+            if !room(&stored) {
                 return None;
             }
-            let face = there.face.get_or_insert_with(|| EnrolledFace {
+            let face = stored.face.get_or_insert_with(|| EnrolledFace {
                 consent: consent.clone(),
                 templates: Vec::new(),
                 look_alikes: Vec::new(),
@@ -544,7 +544,7 @@ impl Enrollments {
             face.consent = consent.clone();
             face.templates.extend(templates.iter().cloned());
             face.add_look_alikes(look_alikes);
-            Some(there)
+            Some(stored)
         };
         let Some(enrollment) = self.stores.faces.change(id, now, change).await? else {
             return Err(EnrollError::Full);

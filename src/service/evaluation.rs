@@ -359,7 +359,7 @@ struct Folder {
 /// A search to make.
 struct Search {
     photos: Vec<String>,
-    /// A burst that does not show one person has a flaw, and names nobody.
+    /// A burst that does not show one person has a flaw, and identifies nobody.
     probe: Result<Probe, Flaw>,
 }
 

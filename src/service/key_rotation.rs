@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{audit::Audit, leased_work::with_lease, sealed_faces, store_copy::at_once};
+use super::{audit::Audit, leased_work::with_lease, sealed_faces, store_copy::batch_size};
 use crate::{
     clock::Clock,
     domain::accounts::Actor,
@@ -81,14 +81,14 @@ pub struct Resealed {
     /// The number of parts that no present key decrypts; they stay as they are.
     pub unopened: u64,
     /// The number of parts that were deleted or changed meanwhile.
-    pub gone: u64,
+    pub changed_meanwhile: u64,
 }
 
 impl std::ops::AddAssign for Resealed {
     fn add_assign(&mut self, other: Self) {
         self.done += other.done;
         self.unopened += other.unopened;
-        self.gone += other.gone;
+        self.changed_meanwhile += other.changed_meanwhile;
     }
 }
 
@@ -109,7 +109,7 @@ pub async fn reseal(
         while let Some(page) = pages.try_next().await? {
             let mut resealed = stream::iter(page)
                 .map(|found| reseal_one(stores, vault, clock, found))
-                .buffer_unordered(at_once(registered.kind));
+                .buffer_unordered(batch_size(registered.kind));
             while let Some(one) = resealed.try_next().await? {
                 all += one;
             }
@@ -144,7 +144,7 @@ async fn reseal_one(
     if resealed.done > 0 {
         let write = found.record.to_write(Expect::Revision(found.revision))?;
         if stores.engine.put(write).await?.is_none() {
-            resealed.gone = std::mem::take(&mut resealed.done);
+            resealed.changed_meanwhile = std::mem::take(&mut resealed.done);
         }
     }
     Ok(resealed)
@@ -171,7 +171,7 @@ pub async fn reseal_all(
     for _ in 0..PASSES {
         let pass = reseal(stores, vault, &**clock, &mut report).await?;
         done += pass.done;
-        if pass.done + pass.gone == 0 {
+        if pass.done + pass.changed_meanwhile == 0 {
             return Ok(Some(Resealed { done, ..pass }));
         }
     }

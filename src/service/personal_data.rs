@@ -45,7 +45,7 @@ pub struct Erased {
     pub named: bool,
     /// The number of deleted records of each kind, and of templates, which are part of a record.
     pub deleted: Counts,
-    /// The number of other records of each kind that no longer name them.
+    /// The number of other records of each kind that no longer identify them.
     pub anonymized: Counts,
     /// Where the store's own files may still contain deleted data, for the receipt.
     pub traces: Option<String>,
@@ -73,8 +73,8 @@ fn pages(
     pages.flatten()
 }
 
-/// Returns all records about an employee, deleted or not. Removes from them what names other people
-/// and is not needed.
+/// Returns all records about an employee, deleted or not. Removes from them what identifies other
+/// people and is not needed.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -84,9 +84,9 @@ pub async fn records_of(stores: &Repositories, id: EmployeeId) -> Result<Vec<Fou
         .try_concat()
         .await?;
     for one in &mut found {
-        let about = one.record.whose();
+        let about = one.record.about();
         for other in about.employees().iter().filter(|other| **other != id) {
-            one.record.without(*other);
+            one.record.anonymize(*other);
         }
     }
     Ok(found)
@@ -151,7 +151,7 @@ pub async fn origin_names(
 /// and, optionally, their attendance. Removes name and code from what stays, so that no list shows
 /// them. An employee who was erased before, or only in part, is erased again.
 ///
-/// The audit trail gets its entry first. The entry stays, and names the employee by ID only.
+/// The audit trail gets its entry first. The entry stays, and has only the employee's ID.
 ///
 /// # Errors
 /// When there is no such employee, when another request writes a record about them at the same
@@ -217,7 +217,7 @@ enum Fate {
 }
 
 fn fate(found: &Found, with_attendance: bool) -> Fate {
-    match found.record.whose().on_erase() {
+    match found.record.about().on_erase() {
         Some(OnErase::Delete) => Fate::Delete,
         Some(OnErase::DeleteAttendance) if with_attendance => Fate::Delete,
         Some(OnErase::Anonymize) => Fate::Anonymize,
@@ -225,17 +225,17 @@ fn fate(found: &Found, with_attendance: bool) -> Fate {
     }
 }
 
-/// Returns the write of a record without what names an employee; `None` if it does not name them.
-fn without(found: &mut Found, id: EmployeeId) -> Result<Option<Write>, StoreError> {
+/// Returns the write that anonymizes a record; `None` if the record does not identify the employee.
+fn anonymizing_write(found: &mut Found, id: EmployeeId) -> Result<Option<Write>, StoreError> {
     let expect = Expect::Revision(found.revision);
     let before = found.record.to_write(expect)?;
-    found.record.without(id);
+    found.record.anonymize(id);
     let after = found.record.to_write(expect)?;
     Ok((after != before).then_some(after))
 }
 
-/// Removes what names an employee from a record that stays, also while others change it. Returns
-/// whether it named them.
+/// Removes what identifies an employee from a record that stays, also while others change it.
+/// Returns whether there was anything to remove.
 async fn anonymize(
     stores: &Repositories,
     registered: &Registered,
@@ -250,7 +250,7 @@ async fn anonymize(
         let Some(mut present) = present.into_iter().next() else {
             return Ok(false);
         };
-        let Some(write) = without(&mut present, id)? else {
+        let Some(write) = anonymizing_write(&mut present, id)? else {
             return Ok(false);
         };
         if stores.engine.put(write).await?.is_some() {
@@ -272,7 +272,7 @@ async fn written_meanwhile(
         for mut found in page.into_iter().filter(|_| registered.archived()) {
             let late = match fate(&found, with_attendance) {
                 Fate::Delete => true,
-                Fate::Anonymize => without(&mut found, id)?.is_some(),
+                Fate::Anonymize => anonymizing_write(&mut found, id)?.is_some(),
                 Fate::Keep => false,
             };
             if late {

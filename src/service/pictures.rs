@@ -238,7 +238,7 @@ impl Pictures {
         Ok(reach.admit(self.stores.pictures.find_by_punch(punch).await?))
     }
 
-    /// Returns an unknown face, if it is there and covered.
+    /// Returns an unknown face, if it exists and is covered.
     pub async fn unknown_face(
         &self,
         reach: &Reach,

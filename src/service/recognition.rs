@@ -258,7 +258,7 @@ impl Recognition {
         }
     }
 
-    /// Checks whether a person's reference names a look-alike who is in another gallery.
+    /// Checks whether a person has a look-alike who is in another gallery.
     fn has_look_alike_in(&self, other: &dyn Gallery, employee: EmployeeId) -> bool {
         let reference = self.gallery.find(employee);
         let look_alikes = reference.map_or_else(Vec::new, |one| one.look_alikes);

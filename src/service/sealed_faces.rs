@@ -118,7 +118,7 @@ pub async fn delete_all(
             let enrollment = found.record.downcast::<FaceEnrollment>();
             let consents = enrollment.is_some_and(|enrollment| enrollment.face.is_some());
             if consents || !found.record.sealed_parts().is_empty() {
-                people.extend(found.record.whose().employees());
+                people.extend(found.record.about().employees());
             }
         }
     }
@@ -165,19 +165,19 @@ pub async fn forget(
     Ok(counts)
 }
 
-/// Removes an employee from the look-alikes of others. Returns how many others named them.
+/// Removes an employee from the look-alikes of others. Returns how many others had them.
 async fn forget_look_alike(
     stores: &Repositories,
     clock: &dyn Clock,
     id: EmployeeId,
 ) -> Result<u64, StoreError> {
-    let mut naming = Vec::new();
+    let mut others = Vec::new();
     let mut pages = std::pin::pin!(stores.faces.pages());
     while let Some(page) = pages.try_next().await? {
         let page = page.iter().filter(|one| one.look_alikes().contains(&id));
-        naming.extend(page.map(|one| one.employee));
+        others.extend(page.map(|one| one.employee));
     }
-    for other in &naming {
+    for other in &others {
         let remove = |mut enrollment: FaceEnrollment| {
             let face = enrollment.face.as_mut()?;
             face.look_alikes.retain(|one| *one != id);
@@ -185,7 +185,7 @@ async fn forget_look_alike(
         };
         stores.faces.change(*other, clock.now(), remove).await?;
     }
-    Ok(naming.len() as u64)
+    Ok(others.len() as u64)
 }
 
 /// Deletes the records of a page that contain encrypted data, except for those that stay when their
@@ -196,7 +196,7 @@ async fn delete_sealed(
     page: Vec<Found>,
 ) -> Result<u64, StoreError> {
     let sealed = page.into_iter().filter_map(|mut found| {
-        let goes = match found.record.whose().on_erase() {
+        let goes = match found.record.about().on_erase() {
             None | Some(OnErase::Delete | OnErase::DeleteAttendance) => true,
             Some(OnErase::Anonymize | OnErase::Keep) => false,
         };

@@ -285,7 +285,7 @@ impl Sites {
 
     /// Returns a covered site that is not removed.
     pub async fn find(&self, reach: &Reach, id: SiteId) -> Result<Site, SiteError> {
-        self.all().await?; // makes the default site if it is not there
+        self.all().await?; // makes the default site if it does not exist
         let site = reach.admit(self.stores.sites.find(id).await?);
         site.filter(|site| site.removed_at.is_none())
             .ok_or(SiteError::NotFound)
@@ -297,7 +297,7 @@ impl Sites {
         reach: &Reach,
         page: &Page<(String, SiteId)>,
     ) -> Result<Vec<Site>, StoreError> {
-        self.all().await?; // makes the default site if it is not there
+        self.all().await?; // makes the default site if it does not exist
         self.stores.sites.list(reach, page).await
     }
 
@@ -422,7 +422,7 @@ fn after(last: Option<Timestamp>, now: Timestamp) -> Timestamp {
     now.max(next)
 }
 
-/// Returns the error for a list of people that names an unknown site.
+/// Returns the error for a list of people that contains an unknown site.
 pub fn no_such_site(name: &SiteName) -> String {
     format!("there is no site {name}: add it on the page Sites first, or correct the name")
 }

@@ -29,7 +29,7 @@ use crate::{
 
 /// Returns the number of records that are written at the same time, so that they share commits and
 /// round trips; small for kinds with large records.
-pub(super) fn at_once(kind: &Kind) -> usize {
+pub(super) fn batch_size(kind: &Kind) -> usize {
     kind.page.min(16)
 }
 
@@ -39,7 +39,7 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The number of IDs in a refusal.
-const NAMED: usize = 5;
+const IDS_MOST: usize = 5;
 
 /// Why a copy or comparison failed.
 #[derive(Debug, thiserror::Error)]
@@ -340,7 +340,7 @@ fn aged(kind: &Kind, found: &Found) -> Option<(Aged, String)> {
 impl Other {
     /// Describes a record of the target, with that of the source if there is one.
     fn new(kind: &'static Kind, source: Option<&Item>, target: &Item) -> Self {
-        let about = target.found.record.whose();
+        let about = target.found.record.about();
         let subject = match about.employees() {
             [employee] => employee.to_string(),
             _ => target.id.clone(),
@@ -516,7 +516,10 @@ impl Plan {
 fn first_kind(records: &[&Other]) -> Option<(&'static Kind, usize, Vec<String>)> {
     let kind = records.first()?.kind;
     let same = || records.iter().filter(|record| record.kind == kind);
-    let ids = same().take(NAMED).map(|record| record.id.clone()).collect();
+    let ids = same()
+        .take(IDS_MOST)
+        .map(|record| record.id.clone())
+        .collect();
     Some((kind, same().count(), ids))
 }
 
@@ -594,7 +597,7 @@ async fn add_missing(
             error => CopyError::Target(error),
         })
     });
-    let written = writes.try_buffer_unordered(at_once(kind));
+    let written = writes.try_buffer_unordered(batch_size(kind));
     written
         .try_fold(0, |count, ()| async move { Ok(count + 1) })
         .await

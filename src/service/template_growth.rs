@@ -169,8 +169,8 @@ impl TemplateGrowth {
         self.audit
             .record(Actor::System, "templates.grow", id, None)
             .await?;
-        let change = |mut there: FaceEnrollment| {
-            let face = there.face.as_mut()?;
+        let change = |mut stored: FaceEnrollment| {
+            let face = stored.face.as_mut()?;
             // Another change came first: there will be other punches.
             if !face
                 .templates
@@ -189,7 +189,7 @@ impl TemplateGrowth {
                 grown: true,
                 ..new.clone()
             });
-            Some(there)
+            Some(stored)
         };
         if self.stores.faces.change(id, now, change).await?.is_none() {
             return Ok(false);

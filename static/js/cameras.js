@@ -293,7 +293,7 @@ function openForm(camera) {
   offerStreams();
 }
 
-/** Offers the streams that no other camera uses, and names the free ones. */
+/** Offers the streams that no other camera uses, and lists the free ones. */
 async function offerStreams() {
   const hint = byId('camera-stream-hint');
   hint.textContent = '';

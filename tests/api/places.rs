@@ -24,7 +24,7 @@ use crate::{
 /// A kind of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
-    /// None: an ID that names nothing.
+    /// None: an ID that no record has.
     Nothing,
     Employee,
     Punch,

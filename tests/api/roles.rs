@@ -17,7 +17,7 @@ use crate::{
 
 /// What a request is about: the kind of record whose ID is in the address, or a body.
 #[derive(Clone, Copy)]
-enum Ask {
+enum Target {
     /// No record, no body.
     Plain,
     /// A record.
@@ -30,8 +30,8 @@ enum Ask {
     NewEmployee,
 }
 
-use Ask::{Change, Empty, NewEmployee, One, Plain};
 use Of::{Camera, Device, Employee, Nothing, Punch, PunchPicture, Site, UnknownFace};
+use Target::{Change, Empty, NewEmployee, One, Plain};
 
 /// The answers to an admin, a manager, a manager of one site, a viewer of one site, an employee, a
 /// device, and a client that is not signed in.
@@ -41,7 +41,7 @@ type Answers = [u16; 7];
 ///
 /// 422 and 415 are answers to a body that is empty; 502 comes from a camera that fails.
 #[rustfmt::skip]
-const ELSEWHERE: &[(&str, &str, Ask, Answers)] = &[
+const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("GET", "/api/session", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/sessions", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("DELETE", "/api/sessions/{id}", One(Nothing), [404, 404, 404, 404, 404, 403, 401]),
@@ -153,7 +153,7 @@ async fn callers(app: &TestApp, places: &Places) -> [Client; 7] {
 /// Sends the request of a row.
 async fn send(
     client: &Client,
-    (method, path, ask): (&str, &str, Ask),
+    (method, path, target): (&str, &str, Target),
     id: &str,
     site: SiteId,
 ) -> Answer {
@@ -161,7 +161,7 @@ async fn send(
     let request = client.request(method, &path.replace("{id}", id));
     // With this header a stream is refused before it begins.
     let request = request.header("last-event-id", "none");
-    let request = match ask {
+    let request = match target {
         Plain | One(_) => request,
         Change(_) | Empty => request.json(&json!({})),
         NewEmployee => {
@@ -186,7 +186,7 @@ fn check(row: (&str, &str), caller: &str, answer: &Answer, expected: u16) {
             assert!(answer.header("www-authenticate").starts_with("Bearer"));
         }
         403 => drop(answer.problem(403, "forbidden")),
-        // What is not covered looks like something that is not there.
+        // What is not covered looks like something that does not exist.
         404 => drop(answer.problem(404, "not_found")),
         _ => {}
     }
@@ -198,21 +198,21 @@ async fn every_role_and_scope_gets_in_exactly_where_it_may() {
     let places = Places::in_app(&app).await;
     let callers = callers(&app, &places).await;
     let at_home: BTreeMap<_, _> = AT_HOME.iter().map(|(m, p, a)| ((*m, *p), a)).collect();
-    for (method, path, ask, elsewhere) in ELSEWHERE {
+    for (method, path, target, elsewhere) in ELSEWHERE {
         let home = at_home.get(&(*method, *path)).copied().unwrap_or(elsewhere);
         for (number, caller) in CALLERS.into_iter().enumerate() {
             for (site, expected) in [
                 (places.elsewhere, elsewhere[number]),
                 (places.home, home[number]),
             ] {
-                let id = match ask {
+                let id = match target {
                     One(of) | Change(of) => {
                         let own = caller == "employee" && site == places.home;
                         places.add(&app, *of, site, own).await
                     }
                     Plain | Empty | NewEmployee => String::new(),
                 };
-                let answer = send(&callers[number], (method, path, *ask), &id, site).await;
+                let answer = send(&callers[number], (method, path, *target), &id, site).await;
                 check((method, path), caller, &answer, expected);
             }
         }

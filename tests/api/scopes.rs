@@ -208,7 +208,7 @@ async fn nobody_is_added_or_moved_to_a_site_that_is_not_covered() {
     let manager = manager_of(&app, places.home).await;
     let new = |site: SiteId| json!({ "name": "Ann", "code": "E1", "site": site.to_string() });
     let unknown = SiteId::new(uuid::Uuid::now_v7());
-    // A site that the manager may not use is like one that is not there.
+    // A site that the manager may not use is like one that does not exist.
     for site in [places.elsewhere, SiteId::DEFAULT, unknown] {
         let refused = manager.post("/api/employees", new(site)).await;
         let error = refused.problem(422, "invalid")["errors"][0].clone();

@@ -260,7 +260,7 @@ test('the kiosk waits as long as a busy server asks', async () => {
   assertClean(kiosk);
 });
 
-test('the kiosk tells an employee with a look-alike what to do, and names nobody', async () => {
+test('the kiosk tells an employee with a look-alike what to do, and shows no name', async () => {
   const { kiosk } = await openKiosk('Twins');
   const detail = "this face looks too much like a colleague's: ask a manager";
   const nobody = { outcome: 'nobody', reason: 'look_alike', detail, similarity: 0.98, threshold: 0.95, margin: 0.002 };

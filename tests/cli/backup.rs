@@ -22,24 +22,24 @@ fn on(folder: &TempDir, arguments: &[&str]) -> Command {
 
 /// An installation with its key, and an archive of it.
 struct BackedUp {
-    site: TempDir,
+    data: TempDir,
     folder: TempDir,
     archive: String,
 }
 
 async fn backed_up(punches: u64, more: &[&str]) -> BackedUp {
-    let (site, _) = filled(punches).await;
-    let key = site.path().join("template.key");
+    let (data, _) = filled(punches).await;
+    let key = data.path().join("template.key");
     fs::write(&key, format!("{KEY}\n")).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("site.age").to_str().unwrap().to_owned();
-    let (code, out, err) = run(&mut on(&site, &[&["backup", &archive], more].concat()));
+    let (code, out, err) = run(&mut on(&data, &[&["backup", &archive], more].concat()));
     assert_eq!(code, 0, "{out}{err}");
     let complete = out.contains(&format!("punches  {punches}")) && out.contains("is complete");
     assert!(complete, "{out}");
     BackedUp {
-        site,
+        data,
         folder,
         archive,
     }
@@ -102,7 +102,7 @@ async fn an_archive_is_restored_into_any_store_with_its_key() {
             assert!(out.contains("contains everything in the backup"), "{out}");
         }
         assert!(key_in(target).open_all_of(&TemplateKeys::parse(KEY).unwrap()));
-        let (code, out, err) = run(&mut copy(&place(&first.site), &place_of_it, &["--check"]));
+        let (code, out, err) = run(&mut copy(&place(&first.data), &place_of_it, &["--check"]));
         assert_eq!(code, 0, "{store}: {out}{err}");
         archive = folder.join(store).to_str().unwrap().to_owned();
         let (code, out, err) = run_with(&["backup", &archive]);
@@ -113,7 +113,7 @@ async fn an_archive_is_restored_into_any_store_with_its_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_incomplete_archive_writes_nothing() {
     let BackedUp {
-        site: _site,
+        data: _data,
         folder,
         archive,
     } = backed_up(60, &[]).await;
@@ -190,7 +190,7 @@ async fn an_incomplete_archive_writes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archive_of_an_older_version_is_restored() {
     let BackedUp {
-        site: _site,
+        data: _data,
         folder: _folder,
         archive,
     } = backed_up(3, &[]).await;
@@ -247,22 +247,22 @@ fn sealed(lines: &[String]) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archive_overwrites_nothing_and_needs_a_passphrase() {
     let BackedUp {
-        site,
+        data,
         folder,
         archive,
     } = backed_up(3, &[]).await;
-    let (code, _, err) = run(&mut on(&site, &["backup", &archive]));
+    let (code, _, err) = run(&mut on(&data, &["backup", &archive]));
     assert!(code == 1 && err.contains("already exists"), "{err}");
 
     let other = folder.path().join("b");
     let other = other.to_str().unwrap();
-    let (code, _, err) = run(on(&site, &["backup", other]).env("BACKUP_PASSPHRASE", "too short"));
+    let (code, _, err) = run(on(&data, &["backup", other]).env("BACKUP_PASSPHRASE", "too short"));
     assert!(code == 2 && err.contains("12 characters"), "{err}");
     for (command, file) in [("backup", other), ("restore", &archive)] {
-        let (code, _, err) = run(&mut rollcall(site.path(), &[command, file]));
+        let (code, _, err) = run(&mut rollcall(data.path(), &[command, file]));
         assert!(code == 1 && err.contains("BACKUP_PASSPHRASE_FILE"), "{err}");
     }
-    let (code, _, err) = run(&mut on(&site, &["backup", "none/such/folder/b"]));
+    let (code, _, err) = run(&mut on(&data, &["backup", "none/such/folder/b"]));
     assert!(
         code == 1 && err.contains("could not write the backup"),
         "{err}"
@@ -284,7 +284,7 @@ async fn an_archive_overwrites_nothing_and_needs_a_passphrase() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_key_is_kept_and_the_key_of_the_archive_can_be_shown() {
     let BackedUp {
-        site: _site,
+        data: _data,
         folder: _folder,
         archive,
     } = backed_up(3, &[]).await;
@@ -322,13 +322,13 @@ async fn a_running_service_can_be_backed_up_but_not_restored_over() {
     if runtime::missing() {
         return;
     }
-    let (site, _) = filled(3).await;
+    let (data, _) = filled(3).await;
     let key = [("TEMPLATE_KEY", KEY), ("ADMIN_EMAIL", "")];
-    let service = block_in_place(|| Service::start(site.path(), &key));
+    let service = block_in_place(|| Service::start(data.path(), &key));
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("site.age");
     let archive = archive.to_str().unwrap();
-    let run_with = |arguments: &[&str]| run(on(&site, arguments).envs(key));
+    let run_with = |arguments: &[&str]| run(on(&data, arguments).envs(key));
     let (code, _, err) = run_with(&["restore", archive]);
     assert!(
         code == 1 && err.contains("could not open"),
@@ -342,8 +342,8 @@ async fn a_running_service_can_be_backed_up_but_not_restored_over() {
     assert_eq!(service.stop(), 0);
 
     // A restore does not undo changes after the backup; that needs an empty store.
-    let news = on_sqlite(site.path(), async |stores| {
-        let entry = site::audit("employee.add", 7, 7);
+    let news = on_sqlite(data.path(), async |stores| {
+        let entry = installation::audit("employee.add", 7, 7);
         stores.audit.append(&entry).await.unwrap();
     });
     news.await;
@@ -362,7 +362,7 @@ async fn a_killed_restore_continues_where_it_stopped() {
         Err(why) => return skip("a_restore_that_is_killed", &why),
     };
     let BackedUp {
-        site,
+        data,
         folder: _folder,
         archive,
     } = backed_up(4000, &[]).await;
@@ -389,14 +389,14 @@ async fn a_killed_restore_continues_where_it_stopped() {
     }
     let (code, out, err) = run(&mut restore());
     assert_eq!(code, 0, "{out}{err}");
-    let place = format!("sqlite://{}", site.path().display());
+    let place = format!("sqlite://{}", data.path().display());
     let (code, out, err) = run(&mut copy(&place, &redis.url(), &["--check"]));
     assert_eq!(code, 0, "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_command_leaves_nothing_behind() {
-    let BackedUp { site, folder, .. } = backed_up(4000, &[]).await;
+    let BackedUp { data, folder, .. } = backed_up(4000, &[]).await;
     let other = folder.path().join("b");
     // The archive must not exceed this size, as on a full disk.
     let full = format!(
@@ -406,7 +406,7 @@ async fn a_failed_command_leaves_nothing_behind() {
     );
     let mut shell = Command::new("sh");
     shell.env_clear().args(["-c", &full]);
-    shell.env("DATA_DIR", site.path());
+    shell.env("DATA_DIR", data.path());
     let (code, out, err) = run(shell.env("BACKUP_PASSPHRASE", PASSPHRASE));
     assert!(
         code == 1 && err.contains("could not write the backup"),
@@ -417,7 +417,7 @@ async fn a_failed_command_leaves_nothing_behind() {
     // Interrupted at any moment.
     let target = tempfile::tempdir().unwrap();
     for (folder, command) in [
-        (&folder, on(&site, &["backup", other.to_str().unwrap()])),
+        (&folder, on(&data, &["backup", other.to_str().unwrap()])),
         (&target, {
             let archive = folder.path().join("site.age");
             on(&target, &["restore", archive.to_str().unwrap(), "--check"])

@@ -12,8 +12,8 @@ use rollcall::{
 
 use super::{personal_data::*, store::on_sqlite, *};
 use crate::{
+    installation::{all, overwrite},
     records::{employee_id, face},
-    site::{all, overwrite},
 };
 
 fn keys_in(data: &Path) -> TemplateKeys {

@@ -10,6 +10,9 @@ mod frozen;
 #[path = "../support/go2rtc.rs"]
 #[expect(dead_code, reason = "other tests use its pictures")]
 mod go2rtc;
+#[path = "../support/installation.rs"]
+#[expect(dead_code, reason = "other tests read more of it")]
+mod installation;
 mod keys;
 mod memory;
 mod personal_data;
@@ -28,9 +31,6 @@ mod runtime;
 #[path = "../support/servers.rs"]
 #[expect(dead_code, reason = "other tests freeze and restart it")]
 mod servers;
-#[path = "../support/site.rs"]
-#[expect(dead_code, reason = "other tests read more of it")]
-mod site;
 mod sites;
 #[path = "../support/skip.rs"]
 mod skip;

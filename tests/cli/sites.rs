@@ -1,4 +1,4 @@
-//! Sites: the settings only seed the default site, and commands name sites that are there.
+//! Sites: the settings only seed the default site, and commands accept only sites that exist.
 
 use super::*;
 

@@ -17,10 +17,10 @@ use rollcall::{
 
 use super::*;
 use crate::{
+    installation::{Installation, audit, fill, installation_with, overwrite},
     records::{name, punch},
     redis_server::RedisServer,
     servers::MongoServer,
-    site::{Site, audit, fill, overwrite, site_with},
     skip::skip,
 };
 
@@ -33,14 +33,14 @@ pub async fn on_sqlite(folder: &Path, work: impl AsyncFnOnce(&Repositories)) {
 }
 
 /// Returns a folder with the SQLite store of an installation with this many punches.
-pub async fn filled(punches: u64) -> (TempDir, Site) {
+pub async fn filled(punches: u64) -> (TempDir, Installation) {
     let folder = tempfile::tempdir().unwrap();
-    let site = site_with(punches);
+    let installation = installation_with(punches);
     on_sqlite(folder.path(), async |stores| {
-        fill(stores, &site.records).await;
+        fill(stores, &installation.records).await;
     })
     .await;
-    (folder, site)
+    (folder, installation)
 }
 
 fn sqlite(folder: &TempDir) -> String {
@@ -91,7 +91,7 @@ async fn an_installation_is_moved_through_all_stores() {
         (Ok(redis), Ok(mongo)) => (redis, mongo),
         (Err(why), _) | (_, Err(why)) => return skip("a_site_is_moved", &why),
     };
-    let (first, site) = filled(300).await;
+    let (first, installation) = filled(300).await;
     let last = tempfile::tempdir().unwrap();
     let places = [
         sqlite(&first),
@@ -103,7 +103,7 @@ async fn an_installation_is_moved_through_all_stores() {
     for pair in places.windows(2) {
         let (code, out, err) = run(&mut copy(&pair[0], &pair[1], &[]));
         assert_eq!(code, 0, "{out}{err}");
-        assert_eq!(copied(&out), site.records.len() as u64, "{out}");
+        assert_eq!(copied(&out), installation.records.len() as u64, "{out}");
         assert!(out.contains("TEMPLATE_KEY"), "{out}");
         if let Some(before) = &before {
             assert_eq!(digests(before), digests(&out));
@@ -117,15 +117,15 @@ async fn an_installation_is_moved_through_all_stores() {
         before = Some(out);
     }
     on_sqlite(last.path(), async |stores| {
-        let found = stores.employees.find(site.ann.id).await.unwrap();
-        assert_eq!(found, Some(site.ann));
+        let found = stores.employees.find(installation.ann.id).await.unwrap();
+        assert_eq!(found, Some(installation.ann));
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_records_are_copied_and_changes_in_the_target_are_reported() {
-    let (source, site) = filled(20).await;
+    let (source, installation) = filled(20).await;
     let target = tempfile::tempdir().unwrap();
     let (from, to) = (sqlite(&source), sqlite(&target));
     // A check creates nothing.
@@ -138,10 +138,10 @@ async fn new_records_are_copied_and_changes_in_the_target_are_reported() {
     let (code, out, err) = run(&mut copy(&from, &place, &[]));
     assert_eq!(code, 0, "{out}{err}");
 
-    let mut ann = site.ann.clone();
+    let mut ann = installation.ann.clone();
     ann.name = name("Anna");
     on_sqlite(source.path(), async |stores| {
-        let news = punch(site.ann.id, site.kiosk.id, 21, 21);
+        let news = punch(installation.ann.id, installation.kiosk.id, 21, 21);
         stores.punches.append(&news).await.unwrap();
         let entry = audit("employee.change", ann.id, 90);
         stores.audit.append(&entry).await.unwrap();
@@ -174,7 +174,7 @@ async fn new_records_are_copied_and_changes_in_the_target_are_reported() {
     );
     let empty = tempfile::tempdir().unwrap();
     on_sqlite(empty.path(), async |stores| {
-        let used = audit("employee.add", site.ann.id, 91);
+        let used = audit("employee.add", installation.ann.id, 91);
         stores.audit.append(&used).await.unwrap();
     })
     .await;
@@ -191,7 +191,7 @@ async fn a_killed_copy_continues_where_it_stopped() {
         Ok(redis) => redis,
         Err(why) => return skip("a_copy_that_is_killed", &why),
     };
-    let (source, site) = filled(4000).await;
+    let (source, installation) = filled(4000).await;
     let (from, to) = (sqlite(&source), redis.url());
     let written = async || punches_on(&redis).await;
     // It may end before anyone can look: then it begins again.
@@ -219,7 +219,7 @@ async fn a_killed_copy_continues_where_it_stopped() {
     assert!(kills > 0, "{before} punches");
     let (code, out, err) = run(&mut copy(&from, &to, &[]));
     assert_eq!(code, 0, "{out}{err}");
-    assert!(copied(&out) < site.records.len() as u64, "{out}");
+    assert!(copied(&out) < installation.records.len() as u64, "{out}");
     assert_eq!(written().await, 4000);
 }
 
@@ -294,12 +294,12 @@ async fn passwords_in_urls_are_never_shown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn urls_come_from_the_environment_too() {
-    let (source, site) = filled(3).await;
+    let (source, installation) = filled(3).await;
     let target = tempfile::tempdir().unwrap();
     let mut by_name = copy("env:OLD", "env:NEW", &[]);
     let (code, out, err) = run(by_name
         .env("OLD", sqlite(&source))
         .env("NEW", sqlite(&target)));
     assert_eq!(code, 0, "{out}{err}");
-    assert_eq!(copied(&out), site.records.len() as u64);
+    assert_eq!(copied(&out), installation.records.len() as u64);
 }

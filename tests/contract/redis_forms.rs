@@ -1,4 +1,4 @@
-//! Redis in every form that a URL can name, with real servers: TLS with a private authority, a user
+//! Redis in every form that a URL can have, with real servers: TLS with a private authority, a user
 //! with few permissions, a socket, a Sentinel's master, and a cluster.
 
 use std::{

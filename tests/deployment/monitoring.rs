@@ -49,7 +49,7 @@ fn made() -> BTreeSet<String> {
     made
 }
 
-/// The metrics of an expression, with all labels that it names.
+/// The metrics of an expression, with all labels in it.
 #[derive(Default)]
 struct Asked {
     metrics: BTreeSet<String>,

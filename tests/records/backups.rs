@@ -31,8 +31,8 @@ use rollcall::{
 use serde_json::{Value, json};
 
 use crate::{
+    installation::{all, audit, fill, installation_with, overwrite},
     records::*,
-    site::{all, audit, fill, overwrite, site_with},
     stores::memory,
 };
 
@@ -57,11 +57,15 @@ async fn restore(lines: &[String]) -> Result<Repositories, BackupError> {
 #[tokio::test]
 async fn a_backup_is_restored_unchanged() {
     let stores = memory();
-    let site = site_with(20);
-    fill(&stores, &site.records).await;
+    let installation = installation_with(20);
+    fill(&stores, &installation.records).await;
     stores.jobs.insert(&job(0)).await.unwrap();
     let lines = backup(&stores).await.unwrap();
-    assert_eq!(lines.len(), site.records.len() + 2, "it contains no job");
+    assert_eq!(
+        lines.len(),
+        installation.records.len() + 2,
+        "it contains no job"
+    );
     // A record follows the records that it refers to, and the audit trail comes last.
     let first = |kind: &Kind| {
         let begins = format!(r#"{{"kind":"{}","#, kind.name);
@@ -86,7 +90,7 @@ async fn a_backup_is_restored_unchanged() {
 #[tokio::test]
 async fn an_incomplete_backup_is_refused() {
     let stores = memory();
-    fill(&stores, &site_with(20).records).await;
+    fill(&stores, &installation_with(20).records).await;
     let lines = backup(&stores).await.unwrap();
     let refused = async |change: &dyn Fn(&mut Vec<String>)| {
         let mut lines = lines.clone();
@@ -138,7 +142,7 @@ async fn an_incomplete_backup_is_refused() {
 #[tokio::test]
 async fn a_backup_from_before_a_kind_existed_is_restored() {
     let stores = memory();
-    fill(&stores, &site_with(3).records).await;
+    fill(&stores, &installation_with(3).records).await;
     let mut lines = backup(&stores).await.unwrap();
     lines.retain(|line| !line.starts_with(r#"{"kind":"cameras""#));
     let mut end: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
@@ -173,7 +177,7 @@ async fn work(stores: &Repositories, stop: &AtomicBool) {
 on_each_store! { a_backup_of_a_store_in_use_is_consistent }
 
 async fn a_backup_of_a_store_in_use_is_consistent(stores: &Repositories) {
-    fill(stores, &site_with(30).records).await;
+    fill(stores, &installation_with(30).records).await;
     let stop = Arc::new(AtomicBool::new(false));
     let working = tokio::spawn({
         let (stores, stop) = (stores.clone(), stop.clone());

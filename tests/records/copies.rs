@@ -25,8 +25,8 @@ use rollcall::{
 };
 
 use crate::{
+    installation::{Installation, all, audit, fill, installation_with, overwrite},
     records::*,
-    site::{Site, all, audit, fill, overwrite, site_with},
     skip::skip,
     stores::{memory, mongo, redis, sqlite},
 };
@@ -58,12 +58,12 @@ async fn refused(source: &Repositories, target: &Repositories) -> Refusal {
 }
 
 /// Returns two stores, the second with an earlier state of the first.
-async fn copied_site() -> (Site, Repositories, Repositories) {
+async fn copied_installation() -> (Installation, Repositories, Repositories) {
     let (source, target) = (memory(), memory());
-    let site = site_with(10);
-    fill(&source, &site.records).await;
+    let installation = installation_with(10);
+    fill(&source, &installation.records).await;
     copied(&source, &target).await;
-    (site, source, target)
+    (installation, source, target)
 }
 
 fn differs(kind: &'static Kind, id: impl ToString) -> Refusal {
@@ -90,13 +90,13 @@ async fn an_installation_is_copied_through_all_stores_unchanged() {
         (Err(why), _) | (_, Err(why)) => return skip("a_site_goes_round_all_stores", &why),
     };
     let round = [&first, &one.stores, &two.stores, &three.stores, &last];
-    let site = site_with(1100);
-    fill(round[0], &site.records).await;
+    let installation = installation_with(1100);
+    fill(round[0], &installation.records).await;
     let mut digests = Vec::new();
     for pair in round.windows(2) {
         let written = copied(pair[0], pair[1]).await;
         let added: u64 = written.iter().map(|one| one.added).sum();
-        assert_eq!(added, site.records.len() as u64);
+        assert_eq!(added, installation.records.len() as u64);
         assert!(nothing(&copied(pair[0], pair[1]).await), "the second time");
         let compared = compare(round[0], pair[1]).await.unwrap();
         let targets = compared.into_iter().map(|one| one.target);
@@ -112,7 +112,7 @@ async fn a_copy_waits_for_a_target_that_restarts() {
         Ok(target) => (memory(), target),
         Err(why) => return skip("a_target_that_restarts", &why),
     };
-    fill(&source, &site_with(3000).records).await;
+    fill(&source, &installation_with(3000).records).await;
     let copying = {
         let (source, target) = (source.clone(), target.stores.clone());
         tokio::spawn(async move { copy(&source, &target, |_| {}).await })
@@ -136,7 +136,7 @@ async fn a_copy_waits_for_a_target_that_restarts() {
 #[tokio::test]
 async fn a_default_site_that_nobody_changed_gives_way() {
     let (source, target) = (memory(), memory());
-    fill(&source, &site_with(3).records).await;
+    fill(&source, &installation_with(3).records).await;
     let midnight = jiff::civil::Time::midnight();
     let seeded = sites::Site::default_site(Zone::UTC, midnight, at(77));
     target.sites.insert(&seeded).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_default_site_that_nobody_changed_gives_way() {
 
     // A store without sites, which an older program wrote.
     let (source, target) = (memory(), memory());
-    let admin = site_with(0).admin;
+    let admin = installation_with(0).admin;
     source.accounts.insert(&admin).await.unwrap();
     target.sites.insert(&seeded).await.unwrap();
     copied(&source, &target).await;
@@ -165,39 +165,42 @@ on_each_store! { changes_are_copied }
 /// Changes in a source between two copies are copied to every kind of target.
 async fn changes_are_copied(target: &Repositories) {
     let source = memory();
-    let site = site_with(10);
-    fill(&source, &site.records).await;
+    let installation = installation_with(10);
+    fill(&source, &installation.records).await;
     copied(&source, target).await;
 
     // Ann punches, the admin gets another password, a kiosk is revoked.
-    let passed = punch(site.ann.id, site.kiosk.id, 11, 11);
+    let passed = punch(installation.ann.id, installation.kiosk.id, 11, 11);
     source.punches.append(&passed).await.unwrap();
     let trail = async |action, subject: String| {
         let entry = audit(action, subject, 50);
         source.audit.append(&entry).await.unwrap();
     };
-    let mut admin = site.admin.clone();
+    let mut admin = installation.admin.clone();
     admin.password_hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$YW5vdGhlcg".to_owned();
     trail("account.reset_password", admin.id.to_string()).await;
     let changed = source.accounts.change(admin.id, |_| admin.clone()).await;
     assert_eq!(changed, Ok(Some(admin.clone())));
-    let mut kiosk = site.kiosk.clone();
+    let mut kiosk = installation.kiosk.clone();
     kiosk.revoked_at = Some(at(50));
     trail("device.revoke", kiosk.id.to_string()).await;
-    let revoked = source.devices.exchange(&site.kiosk, &kiosk).await;
+    let revoked = source.devices.exchange(&installation.kiosk, &kiosk).await;
     assert_eq!(revoked, Ok(true));
     // The stream of the camera goes to another camera.
-    let mut removed = site.camera.clone();
+    let mut removed = installation.camera.clone();
     removed.removed_at = Some(at(50));
     trail("camera.remove", removed.id.to_string()).await;
-    let changed = source.cameras.exchange(&site.camera, &removed).await;
+    let changed = source
+        .cameras
+        .exchange(&installation.camera, &removed)
+        .await;
     assert_eq!(changed, Ok(true));
     let new = camera("door");
     trail("camera.add", new.id.to_string()).await;
     source.cameras.insert(&new).await.unwrap();
     // Ann's face is deleted and enrolled again. She gets a new code, and another employee gets her
     // old one.
-    let mut ann = site.ann.clone();
+    let mut ann = installation.ann.clone();
     ann.code = code("E70");
     trail("templates.delete", ann.id.to_string()).await;
     assert_eq!(source.faces.forget(ann.id, at(60)).await, Ok(5));
@@ -250,31 +253,31 @@ async fn changes_are_copied(target: &Repositories) {
 
 #[tokio::test]
 async fn a_target_that_was_in_use_is_refused() {
-    let (site, source, target) = copied_site().await;
+    let (installation, source, target) = copied_installation().await;
     // Despite this entry about Ann in the source's trail, the target has records of its own.
-    let entry = audit("employee.change", site.ann.id, 70);
+    let entry = audit("employee.change", installation.ann.id, 70);
     source.audit.append(&entry).await.unwrap();
 
-    let one = punch(site.ann.id, site.kiosk.id, 11, 11);
+    let one = punch(installation.ann.id, installation.kiosk.id, 11, 11);
     target.punches.append(&one).await.unwrap();
     let refusal = refused(&source, &target).await;
     assert_eq!(refusal, foreign(Punch::KIND, one.id));
     assert!(refusal.to_string().contains("in use since it was copied"));
     target
         .punches
-        .delete_by_employee(site.ann.id)
+        .delete_by_employee(installation.ann.id)
         .await
         .unwrap();
 
-    let mut kept = answer(site.kiosk.id, "again", 90);
-    kept.answer = format!(r#"{{"employee":"{}"}}"#, site.ann.id);
+    let mut kept = answer(installation.kiosk.id, "again", 90);
+    kept.answer = format!(r#"{{"employee":"{}"}}"#, installation.ann.id);
     target.punches.keep_answer(&kept).await.unwrap();
     let refusal = refused(&source, &target).await;
     assert_eq!(refusal, foreign(KeptAnswer::KIND, kept.id()));
     let (origin, key) = (kept.origin, &kept.request.key);
     target.punches.forget_answer(origin, key).await.unwrap();
 
-    let used = audit("employee.change", site.ann.id, 71);
+    let used = audit("employee.change", installation.ann.id, 71);
     target.audit.append(&used).await.unwrap();
     let refusal = refused(&source, &target).await;
     assert_eq!(refusal, foreign(AuditEntry::KIND, used.id));
@@ -282,7 +285,7 @@ async fn a_target_that_was_in_use_is_refused() {
 
 #[tokio::test]
 async fn another_installation_is_refused() {
-    let (_, source, _) = copied_site().await;
+    let (_, source, _) = copied_installation().await;
     let other = memory();
     let stranger = employee("Stranger", "S1");
     other.employees.insert(&stranger).await.unwrap();
@@ -297,7 +300,7 @@ async fn another_installation_is_refused() {
     assert!(matches!(compared, Err(CopyError::Empty)), "{compared:?}");
 
     // A trail without entries does not explain missing records.
-    let (_, source, target) = copied_site().await;
+    let (_, source, target) = copied_installation().await;
     source.audit.purge(at(1_000)).await.unwrap();
     match refused(&source, &target).await {
         Refusal::Foreign { kind, count, .. } => {
@@ -309,7 +312,7 @@ async fn another_installation_is_refused() {
 
 #[tokio::test]
 async fn an_installation_with_unfinished_jobs_is_not_copied() {
-    let (_, source, target) = copied_site().await;
+    let (_, source, target) = copied_installation().await;
     let waiting = job(0);
     source.jobs.insert(&waiting).await.unwrap();
     let refused = copy(&source, &target, |one| panic!("{one:?}")).await;
@@ -328,8 +331,8 @@ async fn an_installation_with_unfinished_jobs_is_not_copied() {
 
 #[tokio::test]
 async fn unexplained_differences_are_refused() {
-    let (site, source, target) = copied_site().await;
-    let mut ann = site.ann.clone();
+    let (installation, source, target) = copied_installation().await;
+    let mut ann = installation.ann.clone();
     ann.name = name("Anna");
     overwrite(&target, &ann).await;
     let refusal = refused(&source, &target).await;
@@ -341,15 +344,17 @@ async fn unexplained_differences_are_refused() {
         assert_eq!(one.same(), one.kind != Employee::KIND, "{one:?}");
         assert_eq!(one.source.count, one.target.count);
     }
-    overwrite(&target, &site.ann).await;
+    overwrite(&target, &installation.ann).await;
 
     // A face changed in the target, but not in the source.
-    overwrite(&target, &face(site.ann.id, 2, 6)).await;
+    overwrite(&target, &face(installation.ann.id, 2, 6)).await;
     let refusal = refused(&source, &target).await;
-    assert_eq!(refusal, differs(FaceEnrollment::KIND, site.ann.id));
+    assert_eq!(refusal, differs(FaceEnrollment::KIND, installation.ann.id));
 
     let faces = all::<FaceEnrollment>(&source).await;
-    let face = faces.iter().find(|face| face.employee == site.ann.id);
+    let face = faces
+        .iter()
+        .find(|face| face.employee == installation.ann.id);
     overwrite(&target, face.unwrap()).await;
 
     // A photo is never overwritten, whatever the trail says.
@@ -376,9 +381,9 @@ async fn unexplained_differences_are_refused() {
 
 #[tokio::test]
 async fn two_swapped_codes_are_reported_and_not_lost() {
-    let (site, source, target) = copied_site().await;
+    let (installation, source, target) = copied_installation().await;
     let found = source.employees.find_by_code(&code("E8")).await.unwrap();
-    let (mut ann, mut bob) = (site.ann.clone(), found.unwrap());
+    let (mut ann, mut bob) = (installation.ann.clone(), found.unwrap());
     for (employee, to) in [(&mut ann, "between"), (&mut bob, "E7")] {
         employee.code = code(to);
         overwrite(&source, employee).await;

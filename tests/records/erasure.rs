@@ -25,17 +25,20 @@ use rollcall::{
 };
 
 use crate::{
+    installation::{Installation, all, fill, installation_with, overwrite},
     records::*,
-    site::{Site, all, fill, overwrite, site_with},
     stores::memory,
 };
 
 /// Fills a store; a kept response names Ann, and a camera saw her and another employee.
-async fn site_in(stores: &Repositories) -> (Site, CameraStatus) {
-    let site = site_with(10);
-    let mut named = answer(site.kiosk.id, "named", 7);
-    named.answer = format!(r#"{{"outcome":"duplicate","employee":"{}"}}"#, site.ann.id);
-    fill(stores, &site.records).await;
+async fn installation_in(stores: &Repositories) -> (Installation, CameraStatus) {
+    let installation = installation_with(10);
+    let mut named = answer(installation.kiosk.id, "named", 7);
+    named.answer = format!(
+        r#"{{"outcome":"duplicate","employee":"{}"}}"#,
+        installation.ann.id
+    );
+    fill(stores, &installation.records).await;
     overwrite(stores, &named).await;
     let seen = |employee| Presence {
         employee,
@@ -46,14 +49,14 @@ async fn site_in(stores: &Repositories) -> (Site, CameraStatus) {
         cause: None,
         since: at(3),
         reported_at: at(4),
-        present: vec![seen(site.ann.id), seen(employee_id())],
+        present: vec![seen(installation.ann.id), seen(employee_id())],
     };
     stores
         .cameras
-        .report(site.camera.id, &status)
+        .report(installation.camera.id, &status)
         .await
         .unwrap();
-    (site, status)
+    (installation, status)
 }
 
 async fn erase_one(
@@ -72,8 +75,8 @@ fn counts<const N: usize>(counts: [(&'static str, u64); N]) -> BTreeMap<&'static
 on_each_store! { only_the_erased_employee_is_erased }
 
 async fn only_the_erased_employee_is_erased(stores: &Repositories) {
-    let (site, mut status) = site_in(stores).await;
-    let id = site.ann.id;
+    let (installation, mut status) = installation_in(stores).await;
+    let id = installation.ann.id;
     let present = counts([
         (Employee::KIND.name, 1),
         (FaceEnrollment::KIND.name, 1),
@@ -112,8 +115,8 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     };
     assert_eq!(erased, wanted);
     status.present.remove(0);
-    let reported = stores.cameras.statuses(&[site.camera.id]).await;
-    assert_eq!(reported, Ok(vec![(site.camera.id, status)]));
+    let reported = stores.cameras.statuses(&[installation.camera.id]).await;
+    assert_eq!(reported, Ok(vec![(installation.camera.id, status)]));
     let left = counts([
         (Employee::KIND.name, 1),
         (FaceEnrollment::KIND.name, 1),
@@ -127,7 +130,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     let face = stores.faces.find(id).await.unwrap().unwrap();
     assert_eq!(face.face, None);
     assert!(face.changed_at > at(5), "instances notice the deletion");
-    let free = stores.employees.find_by_code(&site.ann.code).await;
+    let free = stores.employees.find_by_code(&installation.ann.code).await;
     assert_eq!(free, Ok(None), "another employee may have the code");
     assert_eq!(all::<Punch>(stores).await, before);
 
@@ -154,9 +157,9 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
 #[tokio::test]
 async fn the_next_copy_erases_an_employee_in_an_older_copy() {
     let (source, target) = (memory(), memory());
-    let (site, _) = site_in(&source).await;
+    let (installation, _) = installation_in(&source).await;
     copy(&source, &target, |_| {}).await.unwrap();
-    erase_one(&source, site.ann.id, true).await.unwrap();
+    erase_one(&source, installation.ann.id, true).await.unwrap();
     let mut written = Vec::new();
     copy(&source, &target, |one| written.push(one))
         .await
@@ -184,21 +187,23 @@ async fn the_account_of_an_erased_employee_is_deleted_or_loses_the_link() {
     let manager = grant(Role::Manager, Scope::Site(SiteId::DEFAULT));
     for grants in [vec![own], vec![own, manager]] {
         let (source, target) = (memory(), memory());
-        let (site, _) = site_in(&source).await;
+        let (installation, _) = installation_in(&source).await;
         let before = Account {
-            access: Access::new(Some(site.ann.id), grants.clone()).unwrap(),
+            access: Access::new(Some(installation.ann.id), grants.clone()).unwrap(),
             ..account("ann@example.org", Role::Viewer)
         };
         source.accounts.insert(&before).await.unwrap();
         copy(&source, &target, |_| {}).await.unwrap();
-        let about = records_of(&source, site.ann.id).await.unwrap();
+        let about = records_of(&source, installation.ann.id).await.unwrap();
         let exported = about
             .iter()
             .find_map(|found| found.record.downcast::<Account>());
         assert_eq!(exported, Some(&before));
 
         let id = before.id;
-        let erased = erase_one(&source, site.ann.id, false).await.unwrap();
+        let erased = erase_one(&source, installation.ann.id, false)
+            .await
+            .unwrap();
         let (deleted, anonymized) = (&erased.deleted, &erased.anonymized);
         let name = Account::KIND.name;
         let after = match grants.len() {
@@ -217,7 +222,7 @@ async fn the_account_of_an_erased_employee_is_deleted_or_loses_the_link() {
         for stores in [&source, &target] {
             let found = stores.accounts.find(id).await;
             assert_eq!(found, Ok(after.clone()));
-            let linked = stores.accounts.find_by_employee(site.ann.id).await;
+            let linked = stores.accounts.find_by_employee(installation.ann.id).await;
             assert_eq!(linked, Ok(None));
         }
     }

@@ -117,7 +117,7 @@ fn the_declarations_of_a_kind_are_consistent() {
         if let Some(key) = keys.get(Index::ordered("by_employee")) {
             let first = key.as_str().split('\u{1}').next().unwrap();
             assert_eq!(first, ann().uuid().simple().to_string(), "{}", kind.name);
-            assert_eq!(record.whose().employees(), [ann()], "{}", kind.name);
+            assert_eq!(record.about().employees(), [ann()], "{}", kind.name);
         }
     }
 }
@@ -129,11 +129,11 @@ async fn records_about_an_employee_are_found() {
     for (registered, record) in present() {
         let write = record.to_write(Expect::Absent).unwrap();
         stores.engine.put(write).await.unwrap();
-        if record.whose().names(ann()) {
+        if record.about().includes(ann()) {
             expected.insert(registered.kind.name, 1);
         } else {
-            // Every fixture of a kind that can be about employees is about this one.
-            assert_eq!(record.whose().on_erase(), None, "{}", registered.kind.name);
+            // Every fixture of a kind that can be about employees must be about Ann.
+            assert_eq!(record.about().on_erase(), None, "{}", registered.kind.name);
         }
     }
     assert_eq!(count_of(&stores, ann()).await, Ok(expected.clone()));

@@ -23,8 +23,8 @@ use rollcall::{
 use zeroize::Zeroizing;
 
 use crate::{
+    installation::{all, fill, installation_with, overwrite},
     records::*,
-    site::{all, fill, overwrite, site_with},
     stores::memory,
 };
 
@@ -98,7 +98,7 @@ async fn everything_is_sealed_again_and_opens(stores: &Repositories) {
     let first = Resealed {
         done: 13,
         unopened: 1,
-        gone: 0,
+        changed_meanwhile: 0,
     };
     assert_eq!(pass().await, first);
     assert_eq!(pass().await, Resealed { done: 0, ..first });
@@ -183,7 +183,7 @@ async fn changes_during_key_rotation_are_kept() {
         people: sealed.people.clone(),
     };
     let resealed = reseal(&stores, &both, &clock, |_| ()).await.unwrap();
-    assert!(resealed.gone > 0, "{resealed:?}");
+    assert!(resealed.changed_meanwhile > 0, "{resealed:?}");
     let first = stores.faces.find(sealed.people[0]).await.unwrap().unwrap();
     assert_eq!((first.templates().len(), first.changed_at), (3, at(50)));
     let second = stores.faces.find(sealed.people[1]).await.unwrap().unwrap();
@@ -195,8 +195,8 @@ async fn changes_during_key_rotation_are_kept() {
 #[tokio::test]
 async fn faces_that_no_key_opens_can_be_deleted() {
     let stores = memory();
-    let site = site_with(10);
-    fill(&stores, &site.records).await;
+    let installation = installation_with(10);
+    fill(&stores, &installation.records).await;
     // A consent without templates is also deleted.
     let waits = FaceEnrollment {
         face: Some(EnrolledFace {

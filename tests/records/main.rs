@@ -45,6 +45,8 @@ mod erasure;
 mod fixtures;
 #[path = "../support/frozen.rs"]
 mod frozen;
+#[path = "../support/installation.rs"]
+mod installation;
 mod key_rotation;
 mod new_kind;
 #[path = "../support/ports.rs"]
@@ -59,8 +61,6 @@ mod reindexing;
 #[path = "../support/servers.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod servers;
-#[path = "../support/site.rs"]
-mod site;
 #[path = "../support/skip.rs"]
 mod skip;
 #[path = "../support/stores.rs"]

@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
+    installation::{all, audit},
     records::{at, employee},
-    site::{all, audit},
     stores::memory,
 };
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    installation::{all, fill, installation_with},
     records::employee,
-    site::{all, fill, site_with},
     stores::memory,
 };
 
@@ -137,10 +137,13 @@ async fn duplicate_values_of_a_new_unique_key_stop_it() {
 #[tokio::test]
 async fn a_store_without_declarations_is_reindexed_once() {
     let stores = memory();
-    let site = site_with(10);
-    fill(&stores, &site.records).await;
+    let installation = installation_with(10);
+    fill(&stores, &installation.records).await;
     let before = all::<rollcall::domain::attendance::Punch>(&stores).await;
-    assert_eq!(reindex(&stores).await, Ok(site.records.len() as u64));
+    assert_eq!(
+        reindex(&stores).await,
+        Ok(installation.records.len() as u64)
+    );
     assert_eq!(reindex(&stores).await, Ok(0));
     let after = all::<rollcall::domain::attendance::Punch>(&stores).await;
     assert_eq!(before, after);

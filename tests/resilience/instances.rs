@@ -31,12 +31,12 @@ fn patient() -> (&'static str, String) {
 }
 
 /// The servers of both instances.
-pub struct Site {
+pub struct Servers {
     redis: RedisServer,
     mongo: MongoServer,
 }
 
-impl Site {
+impl Servers {
     pub fn start(test: &str) -> Option<Self> {
         if runtime::missing() {
             return None;
@@ -136,11 +136,11 @@ async fn status(client: &Client, service: &Service) -> StatusCode {
 
 #[tokio::test]
 async fn an_image_is_analyzed_by_one_instance_only() {
-    let Some(site) = Site::start("two instances and what was seen") else {
+    let Some(servers) = Servers::start("two instances and what was seen") else {
         return;
     };
-    let mut one = site.instance(&[]).await;
-    let two = site.instance(&[]).await;
+    let mut one = servers.instance(&PATIENT).await;
+    let two = servers.instance(&PATIENT).await;
     let (admin, _) = sign_in(&one).await;
     let inferences = "rollcall_inferences_total";
     let photo = portrait("obama3");
@@ -195,22 +195,22 @@ async fn an_image_is_analyzed_by_one_instance_only() {
             .unwrap()
             .contains("no memory limit")
     );
-    let (ended, output) = program(&site.redis, &["redis", "stats"]);
+    let (ended, output) = program(&servers.redis, &["redis", "stats"]);
     assert!(
         ended && output.contains("master") && output.contains("2 embedding"),
         "{output}"
     );
-    let (ended, output) = program(&site.redis, &["redis", "clear", "lock:"]);
+    let (ended, output) = program(&servers.redis, &["redis", "clear", "lock:"]);
     assert!(
         !ended && output.contains("is not a group or pattern"),
         "{output}"
     );
 
     // Cached values are encrypted: they can be neither read nor planted.
-    let keys: Vec<String> = site.redis.ask(&["KEYS", "rollcall:embedding:*"]);
+    let keys: Vec<String> = servers.redis.ask(&["KEYS", "rollcall:embedding:*"]);
     assert_eq!(keys.len(), 2, "{keys:?}");
-    let other: Vec<u8> = site.redis.ask(&["GET", &keys[1]]);
-    let client = redis::Client::open(site.redis.url()).unwrap();
+    let other: Vec<u8> = servers.redis.ask(&["GET", &keys[1]]);
+    let client = redis::Client::open(servers.redis.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
     redis::cmd("SET")
         .arg(&keys[0])
@@ -218,7 +218,7 @@ async fn an_image_is_analyzed_by_one_instance_only() {
         .arg("KEEPTTL")
         .exec(&mut connection)
         .unwrap();
-    let fresh = site.instance(&[]).await;
+    let fresh = servers.instance(&PATIENT).await;
     for (photo, expected) in [
         (portrait("obama3"), &first),
         (portrait("biden"), &answers[0]),
@@ -229,9 +229,9 @@ async fn an_image_is_analyzed_by_one_instance_only() {
         figure(&fresh, inferences).await > 0,
         "the planted value was ignored"
     );
-    let (ended, output) = program(&site.redis, &["redis", "clear", "--yes", "images"]);
+    let (ended, output) = program(&servers.redis, &["redis", "clear", "--yes", "images"]);
     assert!(ended && output.contains("2 keys"), "{output}");
-    let left: Vec<String> = site.redis.ask(&["KEYS", "rollcall:embedding:*"]);
+    let left: Vec<String> = servers.redis.ask(&["KEYS", "rollcall:embedding:*"]);
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -247,11 +247,11 @@ fn program(redis: &RedisServer, arguments: &[&str]) -> (bool, String) {
 
 #[tokio::test]
 async fn the_enrollment_limit_is_shared() {
-    let Some(site) = Site::start("two instances and the enrollment limit") else {
+    let Some(servers) = Servers::start("two instances and the enrollment limit") else {
         return;
     };
-    let one = site.instance(&[("ENROLL_LIMIT", "5")]).await;
-    let two = site.instance(&[("ENROLL_LIMIT", "5")]).await;
+    let one = servers.instance(&[("ENROLL_LIMIT", "5"), PATIENT[0]]).await;
+    let two = servers.instance(&[("ENROLL_LIMIT", "5"), PATIENT[0]]).await;
     let (admin, _) = sign_in(&one).await;
     let new = json!({"name": "Ada", "code": "1"});
     let employee = one.create(&admin, "/api/employees", new).await;
@@ -276,17 +276,17 @@ async fn the_enrollment_limit_is_shared() {
 
 #[tokio::test]
 async fn a_session_is_valid_and_ends_on_every_instance() {
-    let Some(mut site) = Site::start("two instances and sessions") else {
+    let Some(mut servers) = Servers::start("two instances and sessions") else {
         return;
     };
-    let one = site.instance(&[]).await;
-    let two = site.instance(&[]).await;
+    let one = servers.instance(&[]).await;
+    let two = servers.instance(&[]).await;
     let (admin, _) = sign_in(&one).await;
     for _ in 0..3 {
         assert_eq!(status(&admin, &one).await, StatusCode::OK);
         assert_eq!(status(&admin, &two).await, StatusCode::OK);
     }
-    let cached: Vec<String> = site.redis.ask(&["KEYS", "rollcall:session:*"]);
+    let cached: Vec<String> = servers.redis.ask(&["KEYS", "rollcall:session:*"]);
     assert_eq!(cached.len(), 1);
     let out = admin.delete(one.url("/api/session")).send().await.unwrap();
     assert_eq!(out.status(), StatusCode::NO_CONTENT);
@@ -297,29 +297,29 @@ async fn a_session_is_valid_and_ends_on_every_instance() {
     // ended.
     let (admin, _) = sign_in(&one).await;
     assert_eq!(status(&admin, &two).await, StatusCode::OK);
-    site.redis.freeze();
+    servers.redis.freeze();
     let out = admin.delete(one.url("/api/session")).send().await.unwrap();
     assert_eq!(out.status(), StatusCode::NO_CONTENT);
     assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&admin, &two).await, StatusCode::UNAUTHORIZED);
-    site.redis.thaw();
+    servers.redis.thaw();
     until(&one, "ok").await;
     until(&two, "ok").await;
     assert_eq!(status(&admin, &one).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&admin, &two).await, StatusCode::UNAUTHORIZED);
-    site.redis.kill();
+    servers.redis.kill();
     let (admin, _) = sign_in(&one).await;
     assert_eq!(status(&admin, &two).await, StatusCode::OK, "without Redis");
 }
 
 #[tokio::test]
 async fn sessions_only_in_redis_are_shared_and_their_end_is_never_claimed_falsely() {
-    let Some(site) = Site::start("sessions in redis alone") else {
+    let Some(servers) = Servers::start("sessions in redis alone") else {
         return;
     };
     let engine = [("SESSION_ENGINE", "cache")];
-    let mut one = site.instance(&engine).await;
-    let two = site.instance(&engine).await;
+    let mut one = servers.instance(&engine).await;
+    let two = servers.instance(&engine).await;
     let (admin, _) = sign_in(&one).await;
     let (other, _) = sign_in(&one).await;
     assert_eq!(status(&admin, &two).await, StatusCode::OK);
@@ -340,7 +340,7 @@ async fn sessions_only_in_redis_are_shared_and_their_end_is_never_claimed_falsel
     assert_eq!(status(&other, &one).await, StatusCode::OK);
 
     // While Redis is unavailable, people sign in again.
-    site.redis.freeze();
+    servers.redis.freeze();
     until(&two, "degraded").await;
     assert_eq!(status(&other, &two).await, StatusCode::UNAUTHORIZED);
     let (here, _) = sign_in(&two).await;
@@ -349,7 +349,7 @@ async fn sessions_only_in_redis_are_shared_and_their_end_is_never_claimed_falsel
     assert_eq!(end(&here).await, StatusCode::NO_CONTENT);
     assert_eq!(status(&here, &two).await, StatusCode::UNAUTHORIZED);
     assert_eq!(end(&other).await, StatusCode::SERVICE_UNAVAILABLE);
-    site.redis.thaw();
+    servers.redis.thaw();
     until(&two, "ok").await;
     until(&one, "ok").await;
     assert_eq!(status(&other, &two).await, StatusCode::OK);
@@ -359,11 +359,11 @@ async fn sessions_only_in_redis_are_shared_and_their_end_is_never_claimed_falsel
 
 #[tokio::test]
 async fn lists_are_the_same_on_every_instance_after_every_change() {
-    let Some(site) = Site::start("lists on two instances") else {
+    let Some(servers) = Servers::start("lists on two instances") else {
         return;
     };
-    let one = site.instance(&[]).await;
-    let two = site.instance(&[]).await;
+    let one = servers.instance(&PATIENT).await;
+    let two = servers.instance(&PATIENT).await;
     same_lists(&one, &two).await;
 }
 
@@ -463,11 +463,11 @@ async fn event(stream: &mut reqwest::Response, text: &mut String, name: &str) ->
 
 #[tokio::test]
 async fn a_punch_is_announced_on_the_other_instance() {
-    let Some(mut site) = Site::start("two instances and the live feed") else {
+    let Some(mut servers) = Servers::start("two instances and the live feed") else {
         return;
     };
-    let one = site.instance(&[]).await;
-    let two = site.instance(&[]).await;
+    let one = servers.instance(&[]).await;
+    let two = servers.instance(&[]).await;
     let (admin, _) = sign_in(&one).await;
     let mut stream = admin.get(two.url("/api/events")).send().await.unwrap();
     assert_eq!(stream.status(), StatusCode::OK);
@@ -507,7 +507,7 @@ async fn a_punch_is_announced_on_the_other_instance() {
 
     // Without Redis, each instance announces only its own punches, and a client that reconnects
     // gets the others.
-    site.redis.kill();
+    servers.redis.kill();
     until(&two, "degraded").await;
     let alone = punch(&two).await;
     let received = event(&mut stream, &mut text, "punch").await;

@@ -120,7 +120,7 @@ async fn a_returning_employee_must_not_share_a_face_with_a_new_one() {
         panic!("{refused:?}");
     };
     assert_eq!(name, Some(bob.name.clone()));
-    // A caller whom Bob does not concern does not learn his name.
+    // A caller whose reach does not cover Bob does not learn his name.
     let only_ann = Reach::of(Scope::Own, Some(ann.id));
     let active = |ann: &Employee| {
         Ok::<_, EmployeeError>(EmployeeSettings {

@@ -122,7 +122,7 @@ async fn the_counts_are_those_made_by_hand() {
     }
     assert_eq!(bursts.confusions, []);
 
-    // A laxer search never names fewer people.
+    // A laxer search never identifies fewer people.
     let lax = singles.curve.windows(2).all(|pair| {
         pair[0].fpir > pair[1].fpir
             && pair[0].right >= pair[1].right

@@ -177,7 +177,7 @@ async fn a_site_is_removed_once_nothing_belongs_to_it() {
     let again = world.sites.remove(ADMIN, north.id).await;
     assert!(matches!(again, Err(SiteError::NotFound)), "{again:?}");
     let sites = world.sites.all().await.unwrap();
-    assert_eq!(sites.name(north.id), "North", "old punches still name it");
+    assert_eq!(sites.name(north.id), "North", "old punches still show it");
     add(&world, "North", "UTC").await;
 }
 

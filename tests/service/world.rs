@@ -346,9 +346,9 @@ impl Instance {
 
     /// Changes the enrolled face of an employee, without notifying instances.
     pub async fn change_face(&self, id: EmployeeId, change: impl Fn(&mut EnrolledFace)) {
-        let changed = |mut there: FaceEnrollment| {
-            change(there.face.as_mut()?);
-            Some(there)
+        let changed = |mut stored: FaceEnrollment| {
+            change(stored.face.as_mut()?);
+            Some(stored)
         };
         let faces = &self.site.records.faces;
         let changed = faces.change(id, self.clock.now(), changed).await;

@@ -402,14 +402,14 @@ impl Answer {
         body
     }
 
-    /// The fields that a problem names.
+    /// The fields that a problem mentions.
     pub fn fields(&self) -> Vec<String> {
         let errors = self.json()["errors"].as_array().cloned();
         let field = |error: &Value| error["field"].as_str().unwrap().to_owned();
         errors.unwrap_or_default().iter().map(field).collect()
     }
 
-    /// A header; empty when it is not there.
+    /// A header; empty if the response does not have it.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)

@@ -58,7 +58,7 @@ impl RedisCluster {
         Ok(Self { nodes })
     }
 
-    /// Returns the URL that names all nodes.
+    /// Returns the URL with all nodes.
     pub fn url(&self) -> String {
         let nodes = self.nodes.iter();
         let hosts = nodes.map(|node| format!("127.0.0.1:{}", port(node)));

@@ -11,7 +11,7 @@ pub enum ListError {
     /// The file is not text.
     #[error("the list is not text: save it as CSV")]
     NotText,
-    /// The first row does not name the columns.
+    /// The first row is not the header.
     #[error(
         "the first row must be name,code or name,code,site, separated by commas, semicolons or tabs"
     )]
@@ -80,7 +80,7 @@ impl Columns {
             site: place("site"),
             count: names.len(),
         };
-        // An unknown column, or one that is there twice, has a purpose that this program misses.
+        // This program would ignore the purpose of an unknown column, or of a second one.
         let known = 2 + usize::from(columns.site.is_some());
         (columns.count == known).then_some(columns)
     }
@@ -103,7 +103,7 @@ impl Columns {
     }
 }
 
-/// Returns a reader of a list, if its first row names the columns with this separator.
+/// Returns a reader of a list, if its first row is the header with this separator.
 fn reader(text: &str, separator: char) -> Option<(csv::Reader<&[u8]>, Columns)> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)

@@ -44,7 +44,7 @@ pub(super) const TYPE: JobType = JobType {
 };
 
 /// The maximum number of employees of a group in a result.
-const NAMED_MOST: usize = 100;
+const FIRST_MOST: usize = 100;
 
 /// The result so far, in employees.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl ReembedResult {
             Reembedded::Unusable => (&mut self.unusable, &mut self.unusable_first),
         };
         *count += 1;
-        if first.len() < NAMED_MOST {
+        if first.len() < FIRST_MOST {
             first.push(id);
         }
     }

@@ -472,7 +472,7 @@ mod tests {
             .unwrap_or_else(|| panic!("no index sorts by {sort}"));
         let mut compared = BTreeSet::new();
         fields_of(filter, &mut compared);
-        // Every index orders by ID: an index that does not name it has one record per key.
+        // Every index orders by ID: an index without it has one record per key.
         compared.remove("_id");
         assert!(compared.iter().all(|field| index.contains_key(field)));
         // A bound on the first field, at the top level of the filter, is where reading starts.

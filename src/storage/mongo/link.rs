@@ -233,7 +233,7 @@ impl std::fmt::Debug for Link {
 /// Sets a time limit for a call. The call continues in its own task after the limit, or after its
 /// caller is dropped, because the driver's pool breaks if its futures are dropped: after a frozen
 /// server recovers, it never provides a connection again. The driver ends the call when its
-/// monitor notices that the server is gone.
+/// monitor notices that the server is unavailable.
 pub(super) async fn within<T: Send + 'static>(
     patience: Duration,
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,

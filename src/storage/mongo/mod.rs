@@ -31,7 +31,7 @@ pub struct MongoSettings {
     pub app_name: String,
 }
 
-/// Returns the database that a connection string names, if it names one.
+/// Returns the database in a connection string, if it has one.
 pub fn database_in(uri: &SecretString) -> Option<String> {
     ConnectionString::parse(uri.expose_secret())
         .ok()?

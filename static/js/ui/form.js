@@ -3,7 +3,7 @@
 import { Problem, explain } from '../api.js';
 import { el, notice } from './dom.js';
 
-/** Fields of problems that do not name their field. @type {Record<string, string>} */
+/** Fields of problems that do not mention their field. @type {Record<string, string>} */
 const FIELD_OF_CODE = { code_taken: 'code', name_taken: 'name', bad_setup_token: 'token' };
 
 /**
@@ -60,7 +60,7 @@ export function clearErrors(form) {
 }
 
 /**
- * Shows a problem: beside the fields it names, otherwise at the top of the form.
+ * Shows a problem: beside the fields it mentions, otherwise at the top of the form.
  * @param {HTMLFormElement} form
  * @param {unknown} error
  */

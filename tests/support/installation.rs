@@ -1,4 +1,4 @@
-//! A whole installation: records of every archived kind, also in states that lists omit.
+//! A whole installation: records of every archived kind, including deleted and removed records.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::records::{
 };
 
 /// All records, and those that tests need by name.
-pub struct Site {
+pub struct Installation {
     pub records: Vec<Arc<dyn AnyRecord>>,
     pub admin: Account,
     pub ann: Employee,
@@ -38,7 +38,7 @@ pub struct Site {
     pub camera: Camera,
 }
 
-impl Site {
+impl Installation {
     fn add<R: Record>(&mut self, record: R) {
         self.records.push(Arc::new(record));
     }
@@ -57,10 +57,10 @@ pub fn audit(action: &str, subject: impl ToString, moment: i64) -> AuditEntry {
 }
 
 /// Returns an installation with this many punches, every second one with a request key.
-pub fn site_with(punches: u64) -> Site {
+pub fn installation_with(punches: u64) -> Installation {
     let admin = account("admin@example.org", Role::Admin);
-    let mut gone = account("gone@example.org", Role::Viewer);
-    gone.active = false;
+    let mut inactive = account("inactive@example.org", Role::Viewer);
+    inactive.active = false;
 
     let zone = sites::Zone::parse("America/New_York").unwrap();
     let main = sites::Site::default_site(zone, jiff::civil::time(4, 0, 0, 0), at(0));
@@ -95,7 +95,7 @@ pub fn site_with(punches: u64) -> Site {
     let mut cid = employee("Cid", "e7");
     cid.deleted_at = Some(at(8));
 
-    let mut all = Site {
+    let mut all = Installation {
         records: Vec::new(),
         admin: admin.clone(),
         ann: ann.clone(),
@@ -103,7 +103,7 @@ pub fn site_with(punches: u64) -> Site {
         camera: door.clone(),
     };
     all.add(admin.clone());
-    all.add(gone);
+    all.add(inactive);
     all.add(main);
     all.add(north.clone());
     all.add(old);
