@@ -17,7 +17,7 @@ use rollcall::{
         attendance::{KeptAnswer, Origin, RequestKey},
         audit::AuditEntry,
         biometrics::{Embedding, ModelId, Views},
-        employees::{Consent, Employee},
+        employees::{Consent, Employee, EmployeeSettings},
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         ids::{
             AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId, SiteId,
@@ -135,10 +135,11 @@ impl World {
     async fn employ(&self, number: u128) -> Employee {
         let employee = Employee {
             id: EmployeeId::new(Uuid::from_u128(number)),
-            name: Name::parse("Ada").unwrap(),
-            code: Code::parse(&number.to_string()).unwrap(),
-            site: SiteId::DEFAULT,
-            active: true,
+            settings: EmployeeSettings::new(
+                Name::parse("Ada").unwrap(),
+                Code::parse(&number.to_string()).unwrap(),
+                SiteId::DEFAULT,
+            ),
             created_at: self.clock.now(),
             deleted_at: None,
         };
@@ -177,11 +178,9 @@ impl World {
 
     /// Marks an employee as deleted, without further effects.
     async fn delete(&self, employee: &Employee) {
-        let deleted = Employee {
-            active: false,
-            deleted_at: Some(self.clock.now()),
-            ..employee.clone()
-        };
+        let mut deleted = employee.clone();
+        deleted.settings.active = false;
+        deleted.deleted_at = Some(self.clock.now());
         let employees = &self.stores.employees;
         assert_eq!(employees.exchange(employee, &deleted).await, Ok(true));
     }
@@ -482,10 +481,8 @@ async fn the_face_of_a_deleted_employee_is_deleted_immediately() {
     world.enroll_face(gone, 2).await;
     let inactive = world.employ(3).await;
     world.enroll_face(inactive.id, 3).await;
-    let off = Employee {
-        active: false,
-        ..inactive.clone()
-    };
+    let mut off = inactive.clone();
+    off.settings.active = false;
     let employees = &world.stores.employees;
     assert_eq!(employees.exchange(&inactive, &off).await, Ok(true));
 

@@ -279,7 +279,7 @@ async fn add(
     let (access, employee) = arguments.access(records).await?;
     let name = arguments
         .name
-        .or_else(|| employee.map(|employee| employee.name));
+        .or_else(|| employee.map(|employee| employee.settings.name));
     let name = match name {
         Some(name) => name,
         None => Name::parse(match arguments.role {

@@ -20,13 +20,13 @@ use crate::{
     config::Settings,
     domain::{
         accounts::Actor,
+        employees::EmployeeSettings,
         grants::Reach,
         ids::SiteId,
         text::{Code, Name, SiteName},
     },
     ports::Sample,
     service::{
-        employees::EmployeeSettings,
         enrollment::{EnrollError, EnrollRequest, PHOTOS_MOST, PhotoVerdict},
         key_rotation,
         sites::{SiteMap, no_such_site},
@@ -211,12 +211,7 @@ async fn import_one(
         Some(person) if person.enrolled() => return Ok(Outcome::Present),
         Some(person) => person,
         None => {
-            let new = EmployeeSettings {
-                name: person.name,
-                code: person.code,
-                site,
-                active: true,
-            };
+            let new = EmployeeSettings::new(person.name, person.code, site);
             employees
                 .add(&Reach::Everything, Actor::Operator, new)
                 .await?

@@ -1,5 +1,7 @@
 //! Employees: the people whose presence is recorded, and their consents.
 
+use std::ops::Deref;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +13,9 @@ use super::{
     text::{Code, Name},
 };
 
-/// A person whose presence is recorded.
+/// The settings of an employee, which admins and managers edit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Employee {
-    /// The ID.
-    pub id: EmployeeId,
+pub struct EmployeeSettings {
     /// The name, with which the kiosk greets the person.
     pub name: Name,
     /// The code, unique among employees who are not deleted, without regard to case.
@@ -24,6 +24,28 @@ pub struct Employee {
     pub site: SiteId,
     /// Whether the person is active. Inactive people are not identified and cannot punch.
     pub active: bool,
+}
+
+impl EmployeeSettings {
+    /// Returns the settings of a new, active employee.
+    pub fn new(name: Name, code: Code, site: SiteId) -> Self {
+        Self {
+            name,
+            code,
+            site,
+            active: true,
+        }
+    }
+}
+
+/// A person whose presence is recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Employee {
+    /// The ID.
+    pub id: EmployeeId,
+    /// The settings, which are stored beside the other fields.
+    #[serde(flatten)]
+    pub settings: EmployeeSettings,
     /// When the record was created.
     pub created_at: Timestamp,
     /// When the employee was deleted. The record stays, because old punches
@@ -31,14 +53,20 @@ pub struct Employee {
     pub deleted_at: Option<Timestamp>,
 }
 
+impl Deref for Employee {
+    type Target = EmployeeSettings;
+
+    fn deref(&self) -> &EmployeeSettings {
+        &self.settings
+    }
+}
+
 impl Employee {
     /// Checks whether the person may be identified and punch.
     pub fn present(&self) -> bool {
         self.active && self.deleted_at.is_none()
     }
-}
 
-impl Employee {
     /// Employees who are not deleted, by lowercase code.
     pub const BY_CODE: Index = Index::unique("by_code");
     /// Employees who are not deleted, by lowercase name.
@@ -80,15 +108,16 @@ impl Record for Employee {
         // Lists every field, so that a new one is not forgotten here.
         let Self {
             id,
-            name,
-            code,
-            site,
-            active,
+            settings,
             created_at: _,
             deleted_at: _,
         } = self;
-        (*name, *code) = (Name::erased(), Code::erased(*id));
-        (*site, *active) = (SiteId::DEFAULT, false);
+        *settings = EmployeeSettings {
+            name: Name::erased(),
+            code: Code::erased(*id),
+            site: SiteId::DEFAULT,
+            active: false,
+        };
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         accounts::{Account, Actor},
         biometrics::Probe,
-        employees::{Consent, Employee},
+        employees::{Consent, Employee, EmployeeSettings},
         faces::FaceEnrollment,
         grants::Reach,
         ids::{EmployeeId, SiteId},
@@ -147,32 +147,6 @@ impl From<ReferenceError> for EmployeeError {
     }
 }
 
-/// The settings of an employee that admins and managers edit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EmployeeSettings {
-    /// The name, with which the kiosk greets the person.
-    pub name: Name,
-    /// The code, unique without regard to case.
-    pub code: Code,
-    /// The site where the person usually works.
-    pub site: SiteId,
-    /// Whether the person is identified and may punch.
-    pub active: bool,
-}
-
-impl EmployeeSettings {
-    /// Returns the employee with these settings; the other fields stay as they are.
-    fn apply(self, employee: &Employee) -> Employee {
-        Employee {
-            name: self.name,
-            code: self.code,
-            site: self.site,
-            active: self.active,
-            ..employee.clone()
-        }
-    }
-}
-
 /// Returns the employees with these IDs, in the same order. IDs without an employee are left out.
 ///
 /// # Errors
@@ -242,10 +216,10 @@ impl Employees {
         &self,
         reach: &Reach,
         actor: Actor,
-        new: EmployeeSettings,
+        settings: EmployeeSettings,
     ) -> Result<Person, EmployeeError> {
         let id = EmployeeId::new(self.clock.id());
-        self.add_with_id(reach, actor, id, new).await
+        self.add_with_id(reach, actor, id, settings).await
     }
 
     /// Adds an employee under an ID that the caller chose, so that it can find out whether an
@@ -258,15 +232,12 @@ impl Employees {
         reach: &Reach,
         actor: Actor,
         id: EmployeeId,
-        new: EmployeeSettings,
+        settings: EmployeeSettings,
     ) -> Result<Person, EmployeeError> {
-        self.check_site(reach, new.site).await?;
+        self.check_site(reach, settings.site).await?;
         let employee = Employee {
             id,
-            name: new.name,
-            code: new.code,
-            site: new.site,
-            active: new.active,
+            settings,
             created_at: self.clock.now(),
             deleted_at: None,
         };
@@ -372,8 +343,12 @@ impl Employees {
         override_duplicate: bool,
         edit: impl Fn(&Employee) -> Result<EmployeeSettings, E>,
     ) -> Result<Person, E> {
-        let edited =
-            |employee: &Employee| -> Result<Employee, E> { Ok(edit(employee)?.apply(employee)) };
+        let edited = |employee: &Employee| {
+            Ok::<_, E>(Employee {
+                settings: edit(employee)?,
+                ..employee.clone()
+            })
+        };
         let old = self.record(reach, id).await?;
         let new = edited(&old)?;
         if new.site != old.site {
@@ -467,11 +442,10 @@ impl Employees {
         self.close_account(id).await?;
         let at = self.clock.now();
         let deleted = |employee: &Employee| {
-            Ok::<_, EmployeeError>(Employee {
-                active: false,
-                deleted_at: Some(at),
-                ..employee.clone()
-            })
+            let mut deleted = employee.clone();
+            deleted.settings.active = false;
+            deleted.deleted_at = Some(at);
+            Ok::<_, EmployeeError>(deleted)
         };
         self.exchange(reach, id, deleted).await?;
         // Again, because an enrollment or a new account may have been written in between. From now

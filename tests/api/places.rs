@@ -53,7 +53,7 @@ impl Places {
             app.stores.sites.insert(site).await.unwrap();
         }
         let mut own = employee("Own", "own");
-        own.site = elsewhere.id;
+        own.settings.site = elsewhere.id;
         app.stores.employees.insert(&own).await.unwrap();
         Self {
             home: home.id,
@@ -77,8 +77,8 @@ impl Places {
             Of::Employee if own => self.own.to_string(),
             Of::Employee => {
                 let mut one = employee("Ann", "code");
-                one.code = Code::parse(&format!("E{number}")).unwrap();
-                one.site = at;
+                one.settings.code = Code::parse(&format!("E{number}")).unwrap();
+                one.settings.site = at;
                 stores.employees.insert(&one).await.unwrap();
                 one.id.to_string()
             }

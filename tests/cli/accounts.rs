@@ -14,7 +14,7 @@ async fn accounts_are_limited_to_sites_and_linked_to_employees() {
             stores.sites.insert(&site(name)).await.unwrap();
         }
         let mut grace = employee("Grace Hopper", "E7");
-        grace.code = code("E7");
+        grace.settings.code = code("E7");
         stores.employees.insert(&grace).await.unwrap();
     })
     .await;

@@ -139,7 +139,7 @@ async fn new_records_are_copied_and_changes_in_the_target_are_reported() {
     assert_eq!(code, 0, "{out}{err}");
 
     let mut ann = installation.ann.clone();
-    ann.name = name("Anna");
+    ann.settings.name = name("Anna");
     on_sqlite(source.path(), async |stores| {
         let news = punch(installation.ann.id, installation.kiosk.id, 21, 21);
         stores.punches.append(&news).await.unwrap();
@@ -156,7 +156,7 @@ async fn new_records_are_copied_and_changes_in_the_target_are_reported() {
     assert_eq!(copied(&out), 3, "a punch, an entry, an employee: {out}");
 
     // An operator changes a record of the target by hand.
-    ann.name = name("Ann");
+    ann.settings.name = name("Ann");
     on_sqlite(target.path(), async |stores| {
         overwrite(stores, &ann).await;
     })

@@ -303,8 +303,8 @@ async fn a_code_that_changes_owner_meanwhile_does_not_break_the_backup() {
         before.put(write.unwrap()).await.unwrap();
     }
     // The code of the first employee goes to the last one, who is on the second page.
-    people.last_mut().unwrap().code = people[0].code.clone();
-    people[0].code = code("another");
+    people.last_mut().unwrap().settings.code = people[0].code.clone();
+    people[0].settings.code = code("another");
     for person in &people {
         let write = Write::from_record(person, rollcall::ports::Expect::Absent);
         after.put(write.unwrap()).await.unwrap();

@@ -201,7 +201,7 @@ async fn changes_are_copied(target: &Repositories) {
     // Ann's face is deleted and enrolled again. She gets a new code, and another employee gets her
     // old one.
     let mut ann = installation.ann.clone();
-    ann.code = code("E70");
+    ann.settings.code = code("E70");
     trail("templates.delete", ann.id.to_string()).await;
     assert_eq!(source.faces.forget(ann.id, at(60)).await, Ok(5));
     assert_eq!(source.photos.delete_by_employee(ann.id).await, Ok(20));
@@ -333,7 +333,7 @@ async fn an_installation_with_unfinished_jobs_is_not_copied() {
 async fn unexplained_differences_are_refused() {
     let (installation, source, target) = copied_installation().await;
     let mut ann = installation.ann.clone();
-    ann.name = name("Anna");
+    ann.settings.name = name("Anna");
     overwrite(&target, &ann).await;
     let refusal = refused(&source, &target).await;
     assert_eq!(refusal, differs(Employee::KIND, ann.id));
@@ -385,10 +385,10 @@ async fn two_swapped_codes_are_reported_and_not_lost() {
     let found = source.employees.find_by_code(&code("E8")).await.unwrap();
     let (mut ann, mut bob) = (installation.ann.clone(), found.unwrap());
     for (employee, to) in [(&mut ann, "between"), (&mut bob, "E7")] {
-        employee.code = code(to);
+        employee.settings.code = code(to);
         overwrite(&source, employee).await;
     }
-    ann.code = code("E8");
+    ann.settings.code = code("E8");
     overwrite(&source, &ann).await;
     for id in [ann.id, bob.id] {
         let entry = audit("employee.change", id, 80);

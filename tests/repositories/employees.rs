@@ -23,8 +23,8 @@ use crate::{
 pub async fn employees_are_read_as_written(stores: &Repositories) {
     let employees = &stores.employees;
     let mut full = employee(&"名".repeat(120), &"x".repeat(64));
-    full.site = site_id();
-    full.active = false;
+    full.settings.site = site_id();
+    full.settings.active = false;
     full.created_at = jiff::Timestamp::from_millisecond(-1).unwrap();
     full.deleted_at = Some(at(999));
     employees.insert(&full).await.unwrap();
@@ -32,7 +32,7 @@ pub async fn employees_are_read_as_written(stores: &Repositories) {
     for (number, text) in TRICKY.into_iter().enumerate() {
         let mut one = employee(text, text);
         one.created_at = at(number as i64);
-        one.site = site_id();
+        one.settings.site = site_id();
         employees.insert(&one).await.unwrap();
         assert_eq!(employees.find(one.id).await, Ok(Some(one.clone())));
         let found = employees.find_by_code(&code(text)).await;
@@ -50,10 +50,10 @@ pub async fn a_code_belongs_to_one_employee_until_deletion(stores: &Repositories
     assert_eq!(employees.find(bob.id).await, Ok(None));
     assert_eq!(employees.insert(&ann).await, Err(StoreError::Conflict));
 
-    bob.code = code("E8");
+    bob.settings.code = code("E8");
     employees.insert(&bob).await.unwrap();
     let old = bob.clone();
-    bob.code = code("e7é");
+    bob.settings.code = code("e7é");
     let refused = employees.exchange(&old, &bob).await;
     assert_eq!(refused, Err(StoreError::Conflict));
     let kept = employees.find(bob.id).await.unwrap().unwrap();
@@ -63,7 +63,7 @@ pub async fn a_code_belongs_to_one_employee_until_deletion(stores: &Repositories
 
     // Changing only the case of its letters, or nothing, is not a conflict with itself.
     let first = ann.clone();
-    ann.code = code("e7é");
+    ann.settings.code = code("e7é");
     assert_eq!(employees.exchange(&first, &ann).await, Ok(true));
     assert_eq!(employees.exchange(&ann, &ann).await, Ok(true));
 
@@ -106,13 +106,13 @@ pub async fn an_employee_is_replaced_only_as_it_was_read(stores: &Repositories) 
     assert_eq!(employees.find(unknown.id).await, Ok(None));
 
     let mut old = employee("Ann", "E7");
-    old.site = site_id();
+    old.settings.site = site_id();
     employees.insert(&old).await.unwrap();
     let changes: [fn(&mut Employee); 5] = [
-        |ann| ann.name = name("Anna"),
-        |ann| ann.code = code("E8"),
-        |ann| ann.site = SiteId::DEFAULT,
-        |ann| ann.active = false,
+        |ann| ann.settings.name = name("Anna"),
+        |ann| ann.settings.code = code("E8"),
+        |ann| ann.settings.site = SiteId::DEFAULT,
+        |ann| ann.settings.active = false,
         |ann| ann.deleted_at = Some(at(5)),
     ];
     for change in changes {
@@ -121,7 +121,7 @@ pub async fn an_employee_is_replaced_only_as_it_was_read(stores: &Repositories) 
         assert_eq!(employees.exchange(&old, &new).await, Ok(true));
         // Another change that is based on the old record.
         let mut stale = old.clone();
-        stale.name = name("Annabel");
+        stale.settings.name = name("Annabel");
         assert_eq!(employees.exchange(&old, &stale).await, Ok(false));
         assert_eq!(employees.find(old.id).await, Ok(Some(new.clone())));
         old = new;
@@ -134,7 +134,7 @@ pub async fn of_many_who_replace_an_employee_one_wins(stores: &Repositories) {
     let answers = race(|number| {
         let (employees, old) = (stores.employees.clone(), bob.clone());
         let mut new = bob.clone();
-        new.name = name(&format!("Bob {number}"));
+        new.settings.name = name(&format!("Bob {number}"));
         async move { employees.exchange(&old, &new).await.unwrap() }
     });
     let answers = answers.await;
@@ -178,11 +178,11 @@ pub async fn employees_are_filtered_by_plain_text_site_and_state(stores: &Reposi
     let mut all = Vec::new();
     for (number, text) in TRICKY.into_iter().enumerate() {
         let mut one = employee(text, &format!("Code-{number}"));
-        one.site = match number % 2 {
+        one.settings.site = match number % 2 {
             0 => north,
             _ => SiteId::DEFAULT,
         };
-        one.active = number % 3 != 0;
+        one.settings.active = number % 3 != 0;
         stores.employees.insert(&one).await.unwrap();
         all.push(one);
     }

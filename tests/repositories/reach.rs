@@ -36,7 +36,7 @@ pub async fn every_list_holds_only_what_its_reach_covers(stores: &Repositories) 
     for number in 0..9_u8 {
         let site = sites[usize::from(number) % 3].id;
         let mut person = employee("Ann", &format!("E{number}"));
-        person.site = site;
+        person.settings.site = site;
         stores.employees.insert(&person).await.unwrap();
         people.push(person);
         let mut kiosk = device("Door", number);

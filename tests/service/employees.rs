@@ -4,14 +4,14 @@ use futures::future::join_all;
 use rollcall::{
     clock::Clock,
     domain::{
-        employees::Employee,
+        employees::{Employee, EmployeeSettings},
         grants::{Reach, Scope},
         ids::SiteId,
         sites::{Site, Zone},
         text::{Name, SiteName},
     },
     ports::Gallery,
-    service::employees::{EmployeeError, EmployeeSettings},
+    service::employees::EmployeeError,
 };
 
 use uuid::Uuid;
@@ -98,7 +98,7 @@ async fn a_retry_completes_a_partial_change() {
     let ann = world.enrolled("ann").await;
     // The store failed after the record was written: the gallery still has her.
     let mut left = ann.employee.clone();
-    left.active = false;
+    left.settings.active = false;
     let employees = &world.stores.employees;
     assert_eq!(employees.exchange(&ann, &left).await, Ok(true));
     assert!(world.gallery.find(ann.id).is_some());
@@ -124,10 +124,8 @@ async fn a_returning_employee_must_not_share_a_face_with_a_new_one() {
     let only_ann = Reach::of(Scope::Own, Some(ann.id));
     let active = |ann: &Employee| {
         Ok::<_, EmployeeError>(EmployeeSettings {
-            name: ann.name.clone(),
-            code: ann.code.clone(),
-            site: ann.site,
             active: true,
+            ..ann.settings.clone()
         })
     };
     let employees = &world.employees;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use rollcall::{
-    domain::{employees::Employee, faces::FaceEnrollment, grants::Reach, record::Record},
+    domain::{faces::FaceEnrollment, grants::Reach, record::Record},
     ports::Gallery,
     service::{enrollment::EnrollError, gallery_loader::ReferenceError},
     telemetry::Health,
@@ -106,10 +106,8 @@ async fn a_full_comparison_finds_missed_changes() {
     let behind = world.with_clock(-SignedDuration::from_hours(1));
     let cid = behind.enrolled("cid").await;
     // Only the record of an employee changes.
-    let inactive = Employee {
-        active: false,
-        ..ann.employee.clone()
-    };
+    let mut inactive = ann.employee.clone();
+    inactive.settings.active = false;
     let employees = &world.stores.employees;
     assert_eq!(employees.exchange(&ann, &inactive).await, Ok(true));
     // A whole record is deleted, which no instance does.

@@ -16,7 +16,7 @@ use rollcall::{
     clock::Clock,
     domain::{
         biometrics::ModelId,
-        employees::Employee,
+        employees::{Employee, EmployeeSettings},
         faces::FaceEnrollment,
         grants::Reach,
         ids::EmployeeId,
@@ -26,7 +26,7 @@ use rollcall::{
     },
     ports::{EmployeeFilter, Page, StoreError},
     service::{
-        employees::{EmployeeError, EmployeeSettings, Person},
+        employees::{EmployeeError, Person},
         jobs::{
             IMPORT, ImportResult, Interruption, JobHandler, JobRun, JobServices, NewJob, REEMBED,
             ReembedResult, Runner, handlers, new_import,
@@ -575,10 +575,9 @@ async fn a_repeated_row_leaves_a_person_who_was_changed_or_deleted_since() {
     let changed = find("C1").await.unwrap();
     let edit = |employee: &Employee| {
         Ok::<_, EmployeeError>(EmployeeSettings {
-            name: employee.name.clone(),
             code: Code::parse("other").unwrap(),
-            site: employee.site,
             active: false,
+            ..employee.settings.clone()
         })
     };
     let edited = world

@@ -21,7 +21,7 @@ use rollcall::{
         biometrics::{ErrorRate, ModelId, Policy},
         cameras::{Camera, Direction, Glance, LookEvery, StreamFault, VisitGap},
         devices::Device,
-        employees::Employee,
+        employees::{Employee, EmployeeSettings},
         faces::{EnrolledFace, FaceEnrollment},
         grants::Reach,
         ids::{CameraId, EmployeeId, SiteId},
@@ -40,7 +40,7 @@ use rollcall::{
         camera_pipeline::CameraPipeline,
         cameras::Overlays,
         devices::DeviceSettings,
-        employees::{EmployeeError, EmployeeSettings, Person},
+        employees::{EmployeeError, Person},
         enrollment::{EnrollError, EnrollRequest, Enrollment},
         face_punches::{PunchAnswer, PunchError, PunchRequest},
         feed::Feed,
@@ -357,12 +357,7 @@ impl Instance {
 
     pub async fn person(&self, name: &str) -> Person {
         let (name, code) = (Name::parse(name).unwrap(), Code::parse(name).unwrap());
-        let new = EmployeeSettings {
-            name,
-            code,
-            site: SiteId::DEFAULT,
-            active: true,
-        };
+        let new = EmployeeSettings::new(name, code, SiteId::DEFAULT);
         self.employees
             .add(&Reach::Everything, ADMIN, new)
             .await
@@ -386,12 +381,7 @@ impl Instance {
         edit: impl Fn(&mut EmployeeSettings),
     ) -> Result<Person, EmployeeError> {
         let edited = |employee: &Employee| {
-            let mut settings = EmployeeSettings {
-                name: employee.name.clone(),
-                code: employee.code.clone(),
-                site: employee.site,
-                active: employee.active,
-            };
+            let mut settings = employee.settings.clone();
             edit(&mut settings);
             Ok(settings)
         };

@@ -89,8 +89,8 @@ pub fn installation_with(punches: u64) -> Installation {
 
     let ann = employee("Ann", "E7");
     let mut bob = employee("Bob ünïcödé 👩🏽‍🚀", "E8");
-    bob.site = north.id;
-    bob.active = false;
+    bob.settings.site = north.id;
+    bob.settings.active = false;
     // Deleted, with the code that another employee has now.
     let mut cid = employee("Cid", "e7");
     cid.deleted_at = Some(at(8));

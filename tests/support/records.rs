@@ -10,7 +10,7 @@ use rollcall::{
         biometrics::{ModelId, Similarity, Threshold, Views},
         cameras::{Camera, Direction, LookEvery, VisitGap},
         devices::Device,
-        employees::{Consent, Employee},
+        employees::{Consent, Employee, EmployeeSettings},
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         grants::{Access, Grant, Role, Scope},
         ids::{
@@ -79,10 +79,7 @@ pub fn after<C>(cursor: C, limit: usize) -> Page<C> {
 pub fn employee(text: &str, number: &str) -> Employee {
     Employee {
         id: employee_id(),
-        name: name(text),
-        code: code(number),
-        site: SiteId::DEFAULT,
-        active: true,
+        settings: EmployeeSettings::new(name(text), code(number), SiteId::DEFAULT),
         created_at: at(0),
         deleted_at: None,
     }

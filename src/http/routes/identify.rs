@@ -169,7 +169,7 @@ pub async fn create_identification(
 }
 
 fn names(employees: Vec<Employee>) -> HashMap<EmployeeId, String> {
-    let named = |employee: Employee| (employee.id, employee.name.into());
+    let named = |employee: Employee| (employee.id, employee.settings.name.into());
     employees.into_iter().map(named).collect()
 }
 

@@ -122,7 +122,7 @@ impl AccountLookup {
                 email: account.email.to_string(),
                 name: account.name.to_string(),
                 employee: account.access.employee().map(|id| id.to_string()),
-                employee_name: employee.map(|employee| employee.name.into()),
+                employee_name: employee.map(|employee| employee.settings.name.into()),
                 grants: grants.map(|grant| GrantView::new(grant, &sites)).collect(),
                 permissions: permitted.map(Permission::as_str).collect(),
             },

@@ -6,14 +6,11 @@ use utoipa::ToSchema;
 use super::{read_id, sites::default_site, time};
 use crate::{
     domain::{
-        employees::{Consent, Employee},
+        employees::{Consent, Employee, EmployeeSettings},
         text::{Code, Name},
     },
     http::problem::{Fields, Problem},
-    service::{
-        employees::{EmployeeSettings, Person},
-        sites::SiteMap,
-    },
+    service::{employees::Person, sites::SiteMap},
 };
 
 /// A consent to the enrollment of a face.

@@ -14,13 +14,13 @@ use super::{
 use crate::{
     domain::{
         accounts::Actor,
-        employees::Employee,
+        employees::{Employee, EmployeeSettings},
         grants::Reach,
         ids::{EmployeeId, JobId, SiteId},
         jobs::{Ability, JobKind},
     },
     service::{
-        employees::{EmployeeError, EmployeeSettings, Employees},
+        employees::{EmployeeError, Employees},
         sites::no_such_site,
     },
 };
@@ -197,12 +197,7 @@ impl Import {
                     None => return Ok(Outcome::Refused(no_such_site(&name))),
                 },
             };
-            let new = EmployeeSettings {
-                name,
-                code,
-                site,
-                active: true,
-            };
+            let new = EmployeeSettings::new(name, code, site);
             match employees
                 .add_with_id(&Reach::Everything, actor, id, new)
                 .await
