@@ -149,15 +149,11 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments) -> Result<E
         } = records;
         let erased = personal_data::erase(stores, audit, &**clock, id, arguments.punches).await?;
         let Erased {
-            named,
+            replaced,
             deleted,
             anonymized,
             traces,
         } = erased;
-        let replaced: &[&str] = match named {
-            true => &["name", "code", "site", "consent"],
-            false => &[],
-        };
         let mut elsewhere = vec![
             "earlier backups, copies of the store and exports contain everything until they are deleted".to_owned(),
             "kept pictures of unknown faces may show the person: the page Unknown faces shows and deletes them".to_owned(),

@@ -1,6 +1,6 @@
 //! What people can demand by law: a copy of everything that is stored about them, and its erasure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -41,8 +41,8 @@ pub enum EraseError {
 /// The result of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Erased {
-    /// Whether the record of the employee had their name; false if they were erased before.
-    pub named: bool,
+    /// The overwritten fields of the employee's record; empty if the employee was erased before.
+    pub replaced: Vec<String>,
     /// The number of deleted records of each kind, and of templates, which are part of a record.
     pub deleted: Counts,
     /// The number of other records of each kind that no longer identify them.
@@ -168,15 +168,17 @@ pub async fn erase(
     };
     let detail = with_attendance.then(|| "with punches".to_owned());
     audit.record(Actor::Operator, ERASED, id, detail).await?;
-    let mut new = Employee {
-        deleted_at: old.deleted_at.or_else(|| Some(clock.now())),
-        ..old.clone()
-    };
+    let mut new = old.clone();
     new.anonymize(id);
+    let (before, after) = (fields(&old)?, fields(&new)?);
+    let replaced = before
+        .into_iter()
+        .filter(|(name, value)| after.get(name) != Some(value));
     let mut erased = Erased {
-        named: (&old.name, &old.code) != (&new.name, &new.code),
+        replaced: replaced.map(|(name, _)| name).collect(),
         ..Erased::default()
     };
+    new.deleted_at = old.deleted_at.or_else(|| Some(clock.now()));
     // From now on they cannot be enrolled and cannot punch, and all instances learn about it.
     if !stores.employees.exchange(&old, &new).await? {
         return Err(EraseError::Raced);
@@ -207,6 +209,13 @@ pub async fn erase(
     let cleared = stores.engine.clear_traces().await;
     erased.traces = cleared.unwrap_or_else(|cause| Some(format!("the store's own files: {cause}")));
     Ok(erased)
+}
+
+/// Returns the stored fields of an employee's record.
+fn fields(employee: &Employee) -> Result<BTreeMap<String, Value>, StoreError> {
+    let write = Write::from_record(employee, Expect::Absent)?;
+    serde_json::from_str(&write.body)
+        .map_err(|error| StoreError::Corrupt(format!("an employee: {error}")))
 }
 
 /// What an erasure does with a record.

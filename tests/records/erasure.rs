@@ -103,7 +103,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
 
     let erased = erase_one(stores, id, false).await.unwrap();
     let wanted = Erased {
-        named: true,
+        replaced: ["active", "code", "name"].map(str::to_owned).into(),
         deleted: counts([
             ("templates", 5),
             (Photo::KIND.name, 20),
@@ -125,7 +125,10 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     ]);
     assert_eq!(count_of(stores, id).await, Ok(left));
     let found = stores.employees.find(id).await.unwrap().unwrap();
-    assert_eq!((&found.name, found.site), (&name("Erased"), SiteId::DEFAULT));
+    assert_eq!(
+        (&found.name, found.site),
+        (&name("Erased"), SiteId::DEFAULT)
+    );
     assert!(!found.active && found.deleted_at.is_some());
     let face = stores.faces.find(id).await.unwrap().unwrap();
     assert_eq!(face.face, None);
