@@ -64,7 +64,7 @@ pub(super) struct AddArguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum RoleArgument {
-    /// May do everything
+    /// Has every permission that an account can have
     Admin,
     /// May read, add and change people, and view kept pictures, but not enroll faces or manage
     /// devices, cameras and accounts

@@ -4,14 +4,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, personal_data};
@@ -19,15 +18,12 @@ use crate::{
     boot::{self, Core, Records},
     config::Settings,
     domain::{
-        accounts::Actor,
-        employees::EmployeeSettings,
-        grants::Reach,
-        ids::SiteId,
-        text::{Code, Name, SiteName},
+        accounts::Actor, employees::EmployeeSettings, grants::Reach, ids::SiteId, text::SiteName,
     },
     ports::Sample,
     service::{
         enrollment::{EnrollError, EnrollRequest, PHOTOS_MOST, PhotoVerdict},
+        jobs::list::{self, Columns, Fields, ListedPerson, Row},
         key_rotation,
         sites::{SiteMap, no_such_site},
     },
@@ -42,8 +38,9 @@ pub(super) enum Command {
     /// code, site, photos (paths separated by semicolons, relative to the file; a folder stands for
     /// all photos in it). A subfolder is named `CODE Name` if its first word contains a digit;
     /// otherwise its name is both name and code. A file people.csv in the folder, with the columns
-    /// folder, name, code, site, overrides that. If a code exists already, its photos are enrolled
-    /// only if the person is not enrolled yet.
+    /// folder, name, code, site, overrides that. Both lists may be as spreadsheets save them,
+    /// separated by commas, semicolons or tabs. If a code exists already, its photos are enrolled only
+    /// if the person is not enrolled yet.
     Import(Import),
     /// Delete every enrolled face, with photos and consents, after the template key was lost
     ///
@@ -81,10 +78,8 @@ pub(super) struct Import {
 
 /// A person to import.
 #[derive(Debug, PartialEq)]
-struct Person {
-    name: Name,
-    code: Code,
-    site: Option<SiteName>,
+struct NewPerson {
+    listed: ListedPerson,
     photos: Vec<PathBuf>,
 }
 
@@ -93,7 +88,7 @@ struct Person {
 struct Tally {
     enrolled: usize,
     photos: usize,
-    present: usize,
+    already_enrolled: usize,
     faceless: usize,
 }
 
@@ -125,11 +120,11 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
         let Tally {
             enrolled,
             photos,
-            present,
+            already_enrolled,
             faceless,
         } = tally?;
         println!(
-            "{enrolled} enrolled with {photos} photos, {present} already enrolled, {faceless} added without a face"
+            "{enrolled} enrolled with {photos} photos, {already_enrolled} already enrolled, {faceless} added without a face"
         );
         Ok(if faceless == 0 {
             ExitCode::SUCCESS
@@ -145,7 +140,11 @@ fn delete_faces(settings: &Settings) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result<Tally, Failure> {
+async fn import_all(
+    core: &Core,
+    people: Vec<NewPerson>,
+    import: &Import,
+) -> Result<Tally, Failure> {
     let bar = ProgressBar::new(people.len() as u64).with_style(ProgressStyle::with_template(
         "{bar:30} {pos}/{len} {eta} {msg}",
     )?);
@@ -153,15 +152,15 @@ async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result
     let sites = sites_of(&people, import.site.as_ref(), &sites)?;
     let mut tally = Tally::default();
     for (person, site) in people.into_iter().zip(sites) {
-        bar.set_message(person.name.to_string());
-        let who = format!("{} ({})", person.name, person.code);
+        bar.set_message(person.listed.name.to_string());
+        let who = format!("{} ({})", person.listed.name, person.listed.code);
         let print = |text: String| bar.suspend(|| eprintln!("{text}"));
         match import_one(core, (person, site), import.consent, &print).await? {
             Outcome::Enrolled(photos) => {
                 tally.enrolled += 1;
                 tally.photos += photos;
             }
-            Outcome::Present => tally.present += 1,
+            Outcome::AlreadyEnrolled => tally.already_enrolled += 1,
             Outcome::Faceless(reason) => {
                 tally.faceless += 1;
                 print(format!("{who}: {reason}"));
@@ -176,11 +175,11 @@ async fn import_all(core: &Core, people: Vec<Person>, import: &Import) -> Result
 /// Returns the IDs of people's sites, in the order of the people. If a site does not exist, no
 /// person is imported.
 fn sites_of(
-    people: &[Person],
+    people: &[NewPerson],
     fallback: Option<&SiteName>,
     sites: &SiteMap,
 ) -> Result<Vec<SiteId>, Failure> {
-    let site = |person: &Person| match person.site.as_ref().or(fallback) {
+    let site = |person: &NewPerson| match person.listed.site.as_ref().or(fallback) {
         None => Ok(SiteId::DEFAULT),
         Some(name) => match sites.named(name) {
             Some(site) => Ok(site.id),
@@ -194,39 +193,43 @@ fn sites_of(
 enum Outcome {
     /// Enrolled, with this many photos.
     Enrolled(usize),
-    /// Already enrolled.
-    Present,
+    /// Enrolled before.
+    AlreadyEnrolled,
     /// In the list of employees but without a face; contains the reason.
     Faceless(String),
 }
 
 async fn import_one(
     core: &Core,
-    (person, site): (Person, SiteId),
+    (person, site): (NewPerson, SiteId),
     consent: bool,
     print: &dyn Fn(String),
 ) -> Result<Outcome, Failure> {
     let employees = &core.app.employees;
-    let employee = match employees.find_by_code(&person.code).await? {
-        Some(person) if person.enrolled() => return Ok(Outcome::Present),
+    let NewPerson {
+        listed,
+        photos: files,
+    } = person;
+    let employee = match employees.find_by_code(&listed.code).await? {
+        Some(person) if person.enrolled() => return Ok(Outcome::AlreadyEnrolled),
         Some(person) => person,
         None => {
-            let new = EmployeeSettings::new(person.name, person.code, site);
+            let new = EmployeeSettings::new(listed.name, listed.code, site);
             employees
                 .add(&Reach::Everything, Actor::Operator, new)
                 .await?
         }
     };
-    if person.photos.is_empty() {
+    if files.is_empty() {
         return Ok(Outcome::Faceless("has no photos".to_owned()));
     }
-    for left in person.photos.iter().skip(PHOTOS_MOST) {
+    for left in files.iter().skip(PHOTOS_MOST) {
         print(format!(
             "{}: skipped, at most {PHOTOS_MOST} photos are enrolled",
             left.display()
         ));
     }
-    let files = &person.photos[..person.photos.len().min(PHOTOS_MOST)];
+    let files = &files[..files.len().min(PHOTOS_MOST)];
     let mut photos = Vec::with_capacity(files.len());
     for file in files {
         match fs::read(file) {
@@ -234,7 +237,7 @@ async fn import_one(
             Err(cause) => return Ok(Outcome::Faceless(format!("{}: {cause}", file.display()))),
         }
     }
-    let refused = |verdicts: &[PhotoVerdict]| {
+    let print_flaws = |verdicts: &[PhotoVerdict]| {
         for verdict in verdicts {
             if let (Some(flaw), Some(file)) = (&verdict.flaw, files.get(verdict.index)) {
                 print(format!("{}: {}", file.display(), flaw.detail()));
@@ -254,7 +257,7 @@ async fn import_one(
         .await
     {
         Ok(enrollment) => {
-            refused(&enrollment.photos);
+            print_flaws(&enrollment.photos);
             let accepted = enrollment
                 .photos
                 .iter()
@@ -263,11 +266,11 @@ async fn import_one(
             Ok(Outcome::Enrolled(accepted))
         }
         Err(EnrollError::NoUsablePhoto(verdicts)) => {
-            refused(&verdicts);
+            print_flaws(&verdicts);
             Ok(Outcome::Faceless("has no usable photo".to_owned()))
         }
         Err(EnrollError::Duplicate { other, photos }) => {
-            refused(&photos);
+            print_flaws(&photos);
             Ok(Outcome::Faceless(format!(
                 "the face is already enrolled for {} ({})",
                 other.name, other.code
@@ -291,7 +294,7 @@ fn enrollable(bytes: Vec<u8>) -> Sample {
 }
 
 /// Reads the people to import, in the order of the file or folder.
-fn people(from: &Path) -> Result<Vec<Person>, Failure> {
+fn people(from: &Path) -> Result<Vec<NewPerson>, Failure> {
     let people = if from.is_dir() {
         from_folder(from)?
     } else {
@@ -299,96 +302,61 @@ fn people(from: &Path) -> Result<Vec<Person>, Failure> {
     };
     let mut codes = BTreeMap::new();
     for person in &people {
-        if let Some(other) = codes.insert(person.code.key(), &person.name) {
+        let ListedPerson { name, code, .. } = &person.listed;
+        if let Some(other) = codes.insert(code.key(), name) {
             return Err(Failure::Refused(format!(
-                "{other} and {} have the same code {}",
-                person.name, person.code
+                "{other} and {name} have the same code {code}"
             )));
         }
     }
     Ok(people)
 }
 
-#[derive(Debug, Deserialize)]
-struct Row {
-    name: Option<String>,
-    code: Option<String>,
-    site: Option<String>,
-    photos: Option<String>,
-    folder: Option<String>,
+/// Returns the error of a file or folder.
+fn refused(path: &Path, cause: impl fmt::Display) -> Failure {
+    Failure::Refused(format!("{}: {cause}", path.display()))
 }
 
-fn rows(file: &Path) -> Result<Vec<Row>, Failure> {
-    let wrong = |cause: csv::Error| Failure::Refused(format!("{}: {cause}", file.display()));
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(file)
-        .map_err(wrong)?;
-    reader
-        .deserialize()
-        .collect::<Result<_, _>>()
-        .map_err(wrong)
+/// Reads a list with `read`, which is called for each row.
+fn read_list<T>(
+    file: &Path,
+    columns: &'static Columns,
+    mut read: impl FnMut(Fields) -> Result<T, String>,
+) -> Result<Vec<T>, Failure> {
+    let bytes = fs::read(file).map_err(|cause| refused(file, cause))?;
+    let rows = list::decode(&bytes).and_then(|text| list::rows(&text, columns));
+    let rows = rows.map_err(|cause| refused(file, cause))?.into_iter();
+    let read = |row: Row| {
+        let result = row.fields.and_then(&mut read);
+        result.map_err(|cause| refused(file, format!("line {}: {cause}", row.line)))
+    };
+    rows.map(read).collect()
 }
 
-fn person(row: Row, fallback: (&str, &str), photos: Vec<PathBuf>) -> Result<Person, Failure> {
-    let (code, name) = fallback;
-    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let (code, name) = (
-        filled(row.code).unwrap_or_else(|| code.to_owned()),
-        filled(row.name).unwrap_or_else(|| name.to_owned()),
-    );
-    let wrong =
-        |what: &str, text: &str, cause| Failure::Refused(format!("the {what} {text:?} {cause}"));
-    Ok(Person {
-        name: Name::parse(&name).map_err(|cause| wrong("name", &name, cause))?,
-        code: Code::parse(&code).map_err(|cause| wrong("code", &code, cause))?,
-        site: match filled(row.site) {
-            Some(site) => {
-                Some(SiteName::parse(&site).map_err(|cause| wrong("site", &site, cause))?)
+fn from_csv(file: &Path) -> Result<Vec<NewPerson>, Failure> {
+    let beside = file.parent().unwrap_or(Path::new("."));
+    read_list(file, &list::PEOPLE_WITH_PHOTOS, |fields| {
+        let mut photos = Vec::new();
+        let paths = fields.get("photos").split(';').map(str::trim);
+        for path in paths.filter(|path| !path.is_empty()) {
+            let path = beside.join(path);
+            if path.is_dir() {
+                photos.extend(photos_in(&path).map_err(|failure| failure.to_string())?);
+            } else {
+                photos.push(path);
             }
-            None => None,
-        },
-        photos,
+        }
+        let listed = fields.person()?;
+        Ok(NewPerson { listed, photos })
     })
 }
 
-fn from_csv(file: &Path) -> Result<Vec<Person>, Failure> {
-    let beside = file.parent().unwrap_or(Path::new("."));
-    rows(file)?
-        .into_iter()
-        .map(|mut row| {
-            let mut photos = Vec::new();
-            let paths = row.photos.take().unwrap_or_default();
-            for path in paths
-                .split(';')
-                .map(str::trim)
-                .filter(|path| !path.is_empty())
-            {
-                let path = beside.join(path);
-                if path.is_dir() {
-                    photos.extend(photos_in(&path)?);
-                } else {
-                    photos.push(path);
-                }
-            }
-            person(row, ("", ""), photos)
-        })
-        .collect()
-}
-
-fn from_folder(folder: &Path) -> Result<Vec<Person>, Failure> {
-    let list = folder.join("people.csv");
-    let mut described: BTreeMap<String, Row> = BTreeMap::new();
-    if list.is_file() {
-        for mut row in rows(&list)? {
-            let Some(name) = row.folder.take() else {
-                return Err(Failure::Refused(format!(
-                    "{} has no column folder",
-                    list.display()
-                )));
-            };
-            described.insert(name, row);
-        }
+fn from_folder(folder: &Path) -> Result<Vec<NewPerson>, Failure> {
+    let file = folder.join("people.csv");
+    let mut described: BTreeMap<String, Fields> = BTreeMap::new();
+    if file.is_file() {
+        let by_folder = |fields: Fields| Ok((fields.get("folder").to_owned(), fields));
+        described.extend(read_list(&file, &list::FOLDERS, by_folder)?);
     }
     let mut people = Vec::new();
     for path in sorted(folder)? {
@@ -399,19 +367,18 @@ fn from_folder(folder: &Path) -> Result<Vec<Person>, Failure> {
         if !path.is_dir() || name.starts_with('.') {
             continue;
         }
-        let row = described.remove(name).unwrap_or(Row {
-            name: None,
-            code: None,
-            site: None,
-            photos: None,
-            folder: None,
-        });
-        people.push(person(row, code_and_name(name), photos_in(&path)?)?);
+        let mut fields = described.remove(name).unwrap_or_default();
+        let (code, person) = code_and_name(name);
+        fields.fill("code", code);
+        fields.fill("name", person);
+        let listed = fields.person().map_err(|cause| refused(&path, cause))?;
+        let photos = photos_in(&path)?;
+        people.push(NewPerson { listed, photos });
     }
     if let Some(missing) = described.keys().next() {
         return Err(Failure::Refused(format!(
             "{} lists the folder {missing:?}, which does not exist",
-            list.display()
+            file.display()
         )));
     }
     Ok(people)
@@ -438,12 +405,10 @@ fn photos_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let wrong = |cause| Failure::Refused(format!("{}: {cause}", folder.display()));
-    let mut paths = fs::read_dir(folder)
-        .map_err(wrong)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(wrong)?;
+    let entries = fs::read_dir(folder).map_err(|cause| refused(folder, cause))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let paths = paths.collect::<Result<Vec<_>, _>>();
+    let mut paths = paths.map_err(|cause| refused(folder, cause))?;
     paths.sort();
     Ok(paths)
 }
@@ -457,18 +422,13 @@ mod tests {
         fs::write(path, "").unwrap();
     }
 
-    fn summaries(people: &[Person]) -> Vec<String> {
-        let site = |person: &Person| {
-            person
-                .site
-                .as_ref()
-                .map_or("-", |site| site.as_str())
-                .to_owned()
+    fn summaries(people: &[NewPerson]) -> Vec<String> {
+        let summary = |person: &NewPerson| {
+            let ListedPerson { name, code, site } = &person.listed;
+            let site = site.as_ref().map_or("-", SiteName::as_str);
+            format!("{code}|{name}|{site}|{}", person.photos.len())
         };
-        people
-            .iter()
-            .map(|p| format!("{}|{}|{}|{}", p.code, p.name, site(p), p.photos.len()))
-            .collect()
+        people.iter().map(summary).collect()
     }
 
     #[test]
@@ -523,8 +483,28 @@ mod tests {
             people(&file)
                 .unwrap_err()
                 .to_string()
-                .contains("the code \"\" must not be empty")
+                .contains("staff.csv: line 2: code must not be empty")
         );
+    }
+
+    #[test]
+    fn lists_are_read_as_spreadsheets_save_them() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("staff.csv");
+        let list = b"NAME;Code;Photos\r\nJ\xfcrgen;7;\"1.jpg; 2.jpg\"\r\n;;\r\n";
+        fs::write(&file, list).unwrap();
+        assert_eq!(summaries(&people(&file).unwrap()), ["7|J\u{fc}rgen|-|2"]);
+        touch(&root.path().join("p01/1.jpg"));
+        let list = "\u{feff}Folder;Name\r\np01;J\u{fc}rgen\r\n";
+        fs::write(root.path().join("people.csv"), list).unwrap();
+        assert_eq!(
+            summaries(&people(root.path()).unwrap()),
+            ["p01|J\u{fc}rgen|-|1"]
+        );
+        fs::write(&file, "name,code,phone\nAda,7,1\n").unwrap();
+        let refused = people(&file).unwrap_err().to_string();
+        let wanted = "the first row must be name,code and optionally site,photos";
+        assert!(refused.contains(wanted), "{refused}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::{context::RequestId, field_error::FieldError};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:ident, $title:literal;)+) => {
-        /// The kind of a problem. The words are stable: clients may rely on them.
+        /// The kind of a problem. The codes are stable: clients may rely on them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Code {
             $($(#[$doc])* $name,)+
@@ -134,7 +134,7 @@ pub struct FieldProblem {
     /// The field, part, header or parameter; a dot leads into an object, `[0]` into a list.
     #[schema(example = "name")]
     field: String,
-    /// What is wrong, for programs. The words are stable.
+    /// What is wrong, for programs. The codes are stable.
     #[schema(schema_with = field_codes)]
     code: String,
     /// The parameters of the code, such as the most characters; left out when it has none.

@@ -6,7 +6,7 @@
 
 mod handler;
 mod import;
-mod list;
+pub mod list;
 mod queue;
 mod reembed;
 mod registry;

@@ -71,7 +71,7 @@ async fn a_full_server_acknowledges_nothing_explains_why_and_recovers_after_dele
     };
     assert!(why.contains("OOM") && why.contains("maxmemory"), "{why}");
     let mut renamed = ann.clone();
-    (renamed.name, renamed.code) = (name("Anne"), code("E9"));
+    (renamed.settings.name, renamed.settings.code) = (name("Anne"), code("E9"));
     for refused in [
         stores.employees.exchange(&ann, &renamed).await.map(drop),
         stores.employees.insert(&employee("Bob", "E2")).await,

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     handler::{Interruption, JobHandler, JobRun, JobType, NewJob},
-    list::{self, ListError, Person, Row, rows},
+    list::{self, ListError, ListedPerson, PEOPLE, rows},
 };
 use crate::{
     domain::{
@@ -127,7 +127,7 @@ impl ImportResult {
 /// When the list cannot be read.
 pub fn new_import(list: &[u8]) -> Result<NewJob, ListError> {
     let payload = list::decode(list)?;
-    let total = rows(&payload)?.len() as u64;
+    let total = rows(&payload, &PEOPLE)?.len() as u64;
     Ok(NewJob {
         kind: IMPORT,
         payload,
@@ -155,7 +155,7 @@ fn row_id(job: JobId, row: u64) -> EmployeeId {
 }
 
 /// Returns the outcome of a row whose code belongs to an employee of another origin.
-fn taken(existing: &Employee, person: &Person) -> Outcome {
+fn taken(existing: &Employee, person: &ListedPerson) -> Outcome {
     if existing.name.key() != person.name.key() {
         let (code, name) = (&existing.code, &existing.name);
         return Outcome::Refused(format!("code {code} belongs to {name}"));
@@ -175,7 +175,7 @@ impl Import {
         &self,
         actor: Actor,
         id: EmployeeId,
-        person: Person,
+        person: ListedPerson,
     ) -> Result<Outcome, Interruption> {
         let Self(employees) = self;
         for _ in 0..2 {
@@ -189,7 +189,7 @@ impl Import {
                 Some(existing) => return Ok(taken(&existing, &person)),
                 None => {}
             }
-            let Person { name, code, site } = person.clone();
+            let ListedPerson { name, code, site } = person.clone();
             let site = match site {
                 None => SiteId::DEFAULT,
                 Some(name) => match employees.find_site(&name).await? {
@@ -228,8 +228,8 @@ impl JobHandler for Import {
 
     async fn run(&self, run: &JobRun<'_>) -> Result<(), Interruption> {
         let job = run.job().await;
-        let rows =
-            rows(&job.payload).map_err(|error| Interruption::Permanent(error.to_string()))?;
+        let rows = rows(&job.payload, &PEOPLE);
+        let rows = rows.map_err(|error| Interruption::Permanent(error.to_string()))?;
         let total = rows.len() as u64;
         let mut result: ImportResult = job
             .result
@@ -238,15 +238,15 @@ impl JobHandler for Import {
         let remaining = (0..)
             .zip(rows)
             .skip(usize::try_from(job.done).unwrap_or(usize::MAX));
-        for (number, Row { line, person }) in remaining {
-            let outcome = match person {
+        for (number, row) in remaining {
+            let outcome = match row.fields.and_then(|fields| fields.person()) {
                 Ok(person) => {
                     let id = row_id(job.id, number);
                     self.add(job.created_by, id, person).await?
                 }
                 Err(reason) => Outcome::Refused(reason),
             };
-            result.count(line, outcome);
+            result.count(row.line, outcome);
             run.report(number + 1, total, &result).await?;
         }
         Ok(())

@@ -1,9 +1,44 @@
-//! Lists of people as spreadsheets write them: CSV (RFC 4180) with the columns name, code and,
-//! optionally, site, in the encodings and with the separators of different countries.
+//! Lists of people as spreadsheets write them: CSV (RFC 4180) in the encodings and with the
+//! separators of different countries.
+
+use std::{collections::BTreeMap, fmt};
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 use crate::domain::text::{Code, Name, SiteName};
+
+/// The columns of a list, in any order, with names in any case.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Columns {
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+/// The columns of an import through the API.
+pub static PEOPLE: Columns = Columns {
+    required: &["name", "code"],
+    optional: &["site"],
+};
+
+/// The columns of an import with photos. `photos` has paths, separated by semicolons.
+pub static PEOPLE_WITH_PHOTOS: Columns = Columns {
+    required: &["name", "code"],
+    optional: &["site", "photos"],
+};
+
+/// The columns of a list that describes the people of folders with photos.
+pub static FOLDERS: Columns = Columns {
+    required: &["folder"],
+    optional: &["name", "code", "site"],
+};
+
+/// Writes `name,code and optionally site`.
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (required, optional) = (self.required.join(","), self.optional.join(","));
+        write!(f, "{required} and optionally {optional}")
+    }
+}
 
 /// Why a list as a whole cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,10 +47,8 @@ pub enum ListError {
     #[error("the list is not text: save it as CSV")]
     NotText,
     /// The first row is not the header.
-    #[error(
-        "the first row must be name,code or name,code,site, separated by commas, semicolons or tabs"
-    )]
-    Header,
+    #[error("the first row must be {0}, separated by commas, semicolons or tabs")]
+    Header(&'static Columns),
     /// A row spans several lines. The cause is almost always a quotation mark that is not closed,
     /// which would hide the rows after it.
     #[error("the row that begins on line {0} does not end there: close its quotation mark")]
@@ -27,18 +60,53 @@ pub enum ListError {
 
 /// A row of the list.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Row {
+pub struct Row {
     /// The line of the row, from 1.
     pub line: u64,
-    /// The person, or why the row is refused.
-    pub person: Result<Person, String>,
+    /// The fields, or why the row is refused.
+    pub fields: Result<Fields, String>,
 }
 
-/// A person in the list.
+/// The fields of a row, by column.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Fields(BTreeMap<&'static str, String>);
+
+impl Fields {
+    /// Returns a field; empty if the list does not have the column.
+    pub fn get(&self, column: &str) -> &str {
+        self.0.get(column).map_or("", String::as_str)
+    }
+
+    /// Sets a field if it is empty.
+    pub fn fill(&mut self, column: &'static str, text: &str) {
+        let field = self.0.entry(column).or_default();
+        if field.is_empty() {
+            text.clone_into(field);
+        }
+    }
+
+    /// Parses the person.
+    ///
+    /// # Errors
+    /// The first field that is not valid, and why.
+    pub fn person(&self) -> Result<ListedPerson, String> {
+        let name = Name::parse(self.get("name")).map_err(|error| format!("name {error}"))?;
+        let code = Code::parse(self.get("code")).map_err(|error| format!("code {error}"))?;
+        let site = Some(self.get("site")).filter(|site| !site.is_empty());
+        let site = site.map(SiteName::parse).transpose();
+        let site = site.map_err(|error| format!("site {error}"))?;
+        Ok(ListedPerson { name, code, site })
+    }
+}
+
+/// A person in a list.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Person {
+pub struct ListedPerson {
+    /// The name.
     pub name: Name,
+    /// The code.
     pub code: Code,
+    /// The name of the site, if one is given.
     pub site: Option<SiteName>,
 }
 
@@ -47,7 +115,10 @@ const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
 /// Decodes a list: UTF-8 or UTF-16 by its byte order mark, else UTF-8 if it is valid, else
 /// Windows-1252, which is what spreadsheets mean by "CSV" in Western Europe and the Americas.
-pub(super) fn decode(list: &[u8]) -> Result<String, ListError> {
+///
+/// # Errors
+/// [`ListError::NotText`].
+pub fn decode(list: &[u8]) -> Result<String, ListError> {
     let (encoding, rest) = match Encoding::for_bom(list) {
         Some((encoding, mark)) => (encoding, list.get(mark..).unwrap_or_default()),
         None if std::str::from_utf8(list).is_ok() => (UTF_8, list),
@@ -62,55 +133,45 @@ pub(super) fn decode(list: &[u8]) -> Result<String, ListError> {
     Ok(text.into_owned())
 }
 
-/// The positions of the columns.
-struct Columns {
-    name: usize,
-    code: usize,
-    site: Option<usize>,
-    count: usize,
-}
-
 impl Columns {
-    fn from_header(header: &csv::StringRecord) -> Option<Self> {
-        let names: Vec<_> = header.iter().map(str::to_lowercase).collect();
-        let place = |wanted: &str| names.iter().position(|name| name == wanted);
-        let columns = Self {
-            name: place("name")?,
-            code: place("code")?,
-            site: place("site"),
-            count: names.len(),
-        };
-        // This program would ignore the purpose of an unknown column, or of a second one.
-        let known = 2 + usize::from(columns.site.is_some());
-        (columns.count == known).then_some(columns)
-    }
-
-    fn person(&self, record: &csv::StringRecord) -> Result<Person, String> {
-        if record.len() != self.count {
-            return Err(format!(
-                "has {} fields, the first row has {}",
-                record.len(),
-                self.count
-            ));
+    /// Returns the columns of a header, in its order. Returns `None` if a required column is missing,
+    /// or a column is unknown or occurs twice: its purpose would be ignored.
+    fn in_order(&self, header: &csv::StringRecord) -> Option<Vec<&'static str>> {
+        let mut columns = Vec::new();
+        for name in header {
+            let mut known = self.required.iter().chain(self.optional);
+            let column = *known.find(|column| name.eq_ignore_ascii_case(column))?;
+            if columns.contains(&column) {
+                return None;
+            }
+            columns.push(column);
         }
-        let field = |place: usize| record.get(place).unwrap_or_default();
-        let name = Name::parse(field(self.name)).map_err(|error| format!("name {error}"))?;
-        let code = Code::parse(field(self.code)).map_err(|error| format!("code {error}"))?;
-        let site = self.site.map(field).filter(|site| !site.is_empty());
-        let site = site.map(SiteName::parse).transpose();
-        let site = site.map_err(|error| format!("site {error}"))?;
-        Ok(Person { name, code, site })
+        let complete = self.required.iter().all(|column| columns.contains(column));
+        complete.then_some(columns)
     }
 }
+
+/// Returns the fields of a row, or why it is refused.
+fn fields(columns: &[&'static str], record: &csv::StringRecord) -> Result<Fields, String> {
+    if record.len() != columns.len() {
+        let (fields, wanted) = (record.len(), columns.len());
+        return Err(format!("has {fields} fields, the first row has {wanted}"));
+    }
+    let texts = record.iter().map(str::to_owned);
+    Ok(Fields(columns.iter().copied().zip(texts).collect()))
+}
+
+/// A reader of a list, and the columns of the list.
+type Reader<'a> = (csv::Reader<&'a [u8]>, Vec<&'static str>);
 
 /// Returns a reader of a list, if its first row is the header with this separator.
-fn reader(text: &str, separator: char) -> Option<(csv::Reader<&[u8]>, Columns)> {
+fn reader<'a>(text: &'a str, columns: &Columns, separator: char) -> Option<Reader<'a>> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)
         .delimiter(u8::try_from(separator).ok()?)
         .from_reader(text.as_bytes());
-    let columns = Columns::from_header(reader.headers().ok()?)?;
+    let columns = columns.in_order(reader.headers().ok()?)?;
     Some((reader, columns))
 }
 
@@ -118,7 +179,7 @@ fn reader(text: &str, separator: char) -> Option<(csv::Reader<&[u8]>, Columns)> 
 ///
 /// # Errors
 /// When the list as a whole cannot be read.
-pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
+pub fn rows(text: &str, columns: &'static Columns) -> Result<Vec<Row>, ListError> {
     // Some spreadsheets read the separator from a line such as `sep=;`.
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let first = first.trim_end().to_lowercase();
@@ -131,9 +192,9 @@ pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
     };
     let found = SEPARATORS.into_iter();
     let (mut reader, columns) = found
-        .filter_map(|separator| reader(text, separator))
+        .filter_map(|separator| reader(text, columns, separator))
         .next()
-        .ok_or(ListError::Header)?;
+        .ok_or(ListError::Header(columns))?;
 
     let (mut rows, mut seen) = (Vec::new(), 0);
     let mut record = csv::StringRecord::new();
@@ -162,7 +223,7 @@ pub(super) fn rows(text: &str) -> Result<Vec<Row>, ListError> {
         }
         rows.push(Row {
             line,
-            person: columns.person(&record),
+            fields: fields(&columns, &record),
         });
     }
     if rows.is_empty() {
@@ -181,15 +242,15 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(u64, String)> {
-        let person = |person: Person| {
+        let person = |person: ListedPerson| {
             let site = person.site.as_ref().map_or("-", |site| site.as_str());
             format!("{}|{}|{site}", person.name, person.code)
         };
-        rows(text)
-            .unwrap()
-            .into_iter()
-            .map(|row| (row.line, row.person.map_or_else(|reason| reason, person)))
-            .collect()
+        let read = |row: Row| {
+            let listed = row.fields.and_then(|fields| fields.person());
+            (row.line, listed.map_or_else(|reason| reason, person))
+        };
+        rows(text, &PEOPLE).unwrap().into_iter().map(read).collect()
     }
 
     fn lines(rows: &[(u64, &str)]) -> Vec<(u64, String)> {
@@ -261,9 +322,9 @@ mod tests {
     #[test]
     fn a_quotation_mark_that_is_not_closed_hides_no_row() {
         let open = "name,code\r\nAda,1\r\n\r\n\"Eve,2\r\nGrace,3\r\n";
-        assert_eq!(rows(open), Err(ListError::Open(4)));
+        assert_eq!(rows(open, &PEOPLE), Err(ListError::Open(4)));
         assert_eq!(
-            rows("name,code\n\"Two\nlines\",8\nEve,9\n"),
+            rows("name,code\n\"Two\nlines\",8\nEve,9\n", &PEOPLE),
             Err(ListError::Open(2))
         );
         assert!(ListError::Open(4).to_string().contains("line 4"));
@@ -280,10 +341,14 @@ mod tests {
             "name,name,code\n",
             "\"name,code\nAda,1\n",
         ] {
-            assert_eq!(rows(text), Err(ListError::Header), "{text}");
+            assert_eq!(
+                rows(text, &PEOPLE),
+                Err(ListError::Header(&PEOPLE)),
+                "{text}"
+            );
         }
         for text in ["name,code\n", "name,code\r\n\r\n", "name;code\n;\n;\n"] {
-            assert_eq!(rows(text), Err(ListError::Empty), "{text}");
+            assert_eq!(rows(text, &PEOPLE), Err(ListError::Empty), "{text}");
         }
     }
 }
