@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        attendance::{Moment, Origin, Proof, Punch, PunchKind, RequestKey},
+        attendance::{Capture, Moment, Origin, Proof, Punch, PunchKind, RequestKey},
         biometrics::{Look, NobodyReason},
         devices::Device,
         quality::Flaw,
@@ -58,8 +58,8 @@ pub struct PunchRequest {
     pub samples: Vec<Sample>,
     /// The wanted kind; `None` for what follows the last punch.
     pub kind: Option<PunchKind>,
-    /// When the device captured it, if it was offline.
-    pub captured_at: Option<Timestamp>,
+    /// What the device says about when it captured it, if it was offline.
+    pub capture: Option<Capture>,
     /// The client's key, so that a retry gets the first answer.
     pub key: Option<IdempotencyKey>,
     /// The number of the look at this person.
@@ -75,10 +75,9 @@ impl PunchRequest {
             hash.update(sample.bytes());
         }
         let kind = self.kind.map_or("auto", PunchKind::as_str);
-        let captured_at = self
-            .captured_at
-            .map(|at| at.to_string())
-            .unwrap_or_default();
+        // A retry is sent at another time, but captured at the same one.
+        let captured_at = self.capture.map(|capture| capture.at.to_string());
+        let captured_at = captured_at.unwrap_or_default();
         hash.update(format!("{kind}|{captured_at}|{}", self.look.number()));
         hex::encode(hash.finalize())
     }
@@ -258,12 +257,12 @@ impl FacePunches {
         {
             return Ok(PunchAnswer::replayed(replay)?);
         }
-        let (kind, captured_at, look) = (request.kind, request.captured_at, request.look);
+        let (kind, capture, look) = (request.kind, request.capture, request.look);
         let present = self.recognize(&point, now, request.samples, look).await?;
         let answer = match present {
             Ok(present) => {
                 let start = Instant::now();
-                let moment = self.ledger.moment(point.origin, now, captured_at).await?;
+                let moment = self.ledger.moment(point.origin, now, capture).await?;
                 let answer = self
                     .record(&point, present, moment, kind, key.as_ref())
                     .await?;

@@ -8,13 +8,14 @@ use tracing::info;
 use super::{
     feed::{Feed, News},
     sites::Sites,
+    workdays::Workdays,
 };
 use crate::{
     clock::Clock,
     domain::{
         attendance::{
-            self, ClockSource, KeptAnswer, Moment, Origin, Proof, Punch, PunchDecision, PunchKind,
-            RequestKey,
+            Capture, ClockSource, KeptAnswer, KindReason, Moment, Origin, Proof, Punch, PunchKind,
+            RequestKey, direction,
         },
         cameras::Camera,
         devices::Device,
@@ -132,6 +133,7 @@ const TURNS: usize = 8;
 pub struct PunchLedger {
     stores: Repositories,
     sites: Arc<Sites>,
+    workdays: Arc<Workdays>,
     clock: Arc<dyn Clock>,
     rules: PunchRules,
     feed: Feed,
@@ -142,6 +144,7 @@ impl PunchLedger {
     pub fn new(
         stores: Repositories,
         sites: Arc<Sites>,
+        workdays: Arc<Workdays>,
         clock: Arc<dyn Clock>,
         rules: PunchRules,
         feed: Feed,
@@ -149,6 +152,7 @@ impl PunchLedger {
         Self {
             stores,
             sites,
+            workdays,
             clock,
             rules,
             feed,
@@ -186,21 +190,22 @@ impl PunchLedger {
                 Some(last) if last.origin == origin => longest,
                 _ => self.rules.cooldown,
             };
-            let decision =
-                attendance::decide(last.as_ref(), moment, origin, &site, new.kind, cooldown);
-            let kind = match (decision, last) {
-                (PunchDecision::Accept(kind), _) => kind,
-                (PunchDecision::Duplicate { .. }, Some(punch)) => {
-                    let same = new.request.is_some()
-                        && punch.origin == origin
-                        && punch.request.as_ref() == new.request;
-                    let punch = Box::new(punch);
-                    return Ok(match same {
-                        true => Recorded::Replayed(Replay::Punch(punch)),
-                        false => Recorded::Cooldown(punch),
-                    });
+            if let Some(punch) = last.filter(|last| moment.repeats(last, origin, cooldown)) {
+                let same = new.request.is_some()
+                    && punch.origin == origin
+                    && punch.request.as_ref() == new.request;
+                let punch = Box::new(punch);
+                return Ok(match same {
+                    true => Recorded::Replayed(Replay::Punch(punch)),
+                    false => Recorded::Cooldown(punch),
+                });
+            }
+            let (kind, kind_reason) = match new.kind {
+                Some(kind) => (kind, None),
+                None => {
+                    let (kind, reason) = self.direction(new.employee, moment.at).await?;
+                    (kind, Some(reason))
                 }
-                (PunchDecision::Duplicate { .. }, None) => continue,
             };
             let punch = Punch {
                 id: PunchId::new(self.clock.id()),
@@ -210,6 +215,8 @@ impl PunchLedger {
                 recorded_at: self.clock.now(),
                 clock: moment.clock,
                 captured_at: moment.captured_at,
+                doubt: moment.doubt,
+                kind_reason,
                 workday: site.workday(moment.at),
                 site: new.point.site,
                 origin,
@@ -237,19 +244,30 @@ impl PunchLedger {
         Err(LedgerError::Contended)
     }
 
+    /// Returns the kind of an employee's punch that does not say, and the reason.
+    async fn direction(
+        &self,
+        employee: &Employee,
+        at: Timestamp,
+    ) -> Result<(PunchKind, KindReason), StoreError> {
+        let record = self.workdays.on_record_before(employee, at).await?;
+        let terms = record.plan.terms();
+        Ok(direction(&record.punches, &record.corrections, terms, at))
+    }
+
     /// Returns the moment of a punch that arrived now, and that its device perhaps captured
     /// offline.
     pub async fn moment(
         &self,
         origin: Origin,
         now: Timestamp,
-        captured_at: Option<Timestamp>,
+        capture: Option<Capture>,
     ) -> Result<Moment, StoreError> {
-        let last_synchronized = match captured_at {
+        let last_synchronized = match capture {
             Some(_) => self.stores.punches.last_synchronized(origin).await?,
             None => None,
         };
-        Ok(Moment::of(now, captured_at, last_synchronized))
+        Ok(Moment::of(now, capture, last_synchronized))
     }
 
     /// Returns the punch against which an offline capture is decided: the first one after it if

@@ -278,8 +278,8 @@ async fn offline_captures_are_accepted_within_limits() {
     );
     assert_ne!(punch["recorded_at"], punch["at"]);
 
-    // Too old, or in the future: the server's time counts, and the claimed time is kept.
-    for hours in [100, -5] {
+    // Too old, or in the future: the punch is kept, and does not count.
+    for (hours, doubt, clock) in [(100, "too_old", "device"), (-5, "future", "server")] {
         let claimed = ago(hours);
         let other = app.kiosk().await;
         app.clock.advance(SignedDuration::from_mins(5));
@@ -288,8 +288,8 @@ async fn offline_captures_are_accepted_within_limits() {
             .await;
         let punch = &answer.expect(201)["punch"];
         assert_eq!(
-            (&punch["clock"], &punch["captured_at"]),
-            (&json!("server"), &json!(claimed))
+            (&punch["clock"], &punch["captured_at"], &punch["doubt"]),
+            (&json!(clock), &json!(claimed), &json!(doubt))
         );
     }
     // Earlier than a punch that this device has already synchronized.
@@ -299,7 +299,24 @@ async fn offline_captures_are_accepted_within_limits() {
     let early = kiosk
         .punch_with(&format!("?captured_at={}", ago(1)), &[], &face)
         .await;
-    assert_eq!(early.expect(201)["punch"]["clock"], "server");
+    let punch = &early.expect(201)["punch"];
+    assert_eq!(
+        (&punch["clock"], &punch["doubt"]),
+        (&json!("server"), &json!("before_last"))
+    );
+    // A clock that is a year slow makes no difference if the device says when it sends.
+    let other = app.kiosk().await;
+    app.clock.advance(SignedDuration::from_mins(5));
+    let query = format!("?captured_at={}&sent_at={}", ago(8762), ago(8760));
+    let slow = other.punch_with(&query, &[], &face).await;
+    let punch = &slow.expect(201)["punch"];
+    assert_eq!(
+        (&punch["clock"], &punch["doubt"]),
+        (&json!("device"), &Value::Null)
+    );
+    let at: jiff::Timestamp = punch["at"].as_str().unwrap().parse().unwrap();
+    let apart = at.duration_until(ago(2).parse().unwrap());
+    assert!(apart < SignedDuration::from_mins(1), "{punch}");
 
     let form = images("image", std::slice::from_ref(&face)).text("captured_at", ago(0));
     let path = format!("/api/punches?captured_at={}", ago(0));

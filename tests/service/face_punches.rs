@@ -4,7 +4,7 @@ use futures::future::join_all;
 use jiff::SignedDuration;
 use rollcall::{
     domain::{
-        attendance::{ClockSource, Origin, Proof, PunchKind},
+        attendance::{Capture, ClockError, ClockSource, Origin, Proof, PunchKind},
         biometrics::{Look, NobodyReason, Views},
         grants::Reach,
         quality::Flaw,
@@ -23,7 +23,7 @@ fn burst(texts: &[&str]) -> PunchRequest {
     PunchRequest {
         samples: samples(texts),
         kind: None,
-        captured_at: None,
+        capture: None,
         key: None,
         look: Look::FIRST,
     }
@@ -381,7 +381,10 @@ async fn offline_captures_are_ordered_by_time_and_marked() {
     let kiosk = world.kiosk().await;
     let now = rollcall::clock::Clock::now(&*world.clock);
     let offline = |back: i64| PunchRequest {
-        captured_at: Some(now - minutes(back)),
+        capture: Some(Capture {
+            at: now - minutes(back),
+            sent_at: None,
+        }),
         ..burst(&["ann"])
     };
     let answer = world.punch(&kiosk, offline(240)).await.unwrap();
@@ -406,15 +409,16 @@ async fn offline_captures_are_ordered_by_time_and_marked() {
     );
     // Half a minute before the existing out: the same visit.
     let mut echo = offline(5);
-    echo.captured_at = echo
-        .captured_at
-        .map(|at| at - SignedDuration::from_secs(30));
+    echo.capture = echo.capture.map(|capture| Capture {
+        at: capture.at - SignedDuration::from_secs(30),
+        ..capture
+    });
     assert!(matches!(
         world.punch(&kiosk, echo).await.unwrap().outcome,
         Outcome::Cooldown { .. }
     ));
 
-    // After a live punch, captures of this device that claim an earlier time get the server's time.
+    // After a live punch, captures of this device that claim an earlier time are doubtful.
     world.clock.advance(minutes(10));
     world.punch(&kiosk, burst(&["ann"])).await.unwrap();
     world.clock.advance(minutes(10));
@@ -427,4 +431,39 @@ async fn offline_captures_are_ordered_by_time_and_marked() {
         (ClockSource::Server, now + minutes(20))
     );
     assert_eq!(punch.captured_at, Some(now - minutes(60)));
+    assert_eq!(punch.doubt, Some(ClockError::BeforeLast));
+}
+
+#[tokio::test]
+async fn a_late_delivery_never_turns_an_arrival_into_a_departure() {
+    let world = instance();
+    world.enrolled("ann").await;
+    let kiosk = world.kiosk().await;
+    let now = rollcall::clock::Clock::now(&*world.clock);
+    let at = now - minutes(73 * 60);
+    let punched = async |capture| {
+        let request = PunchRequest {
+            capture,
+            ..burst(&["ann"])
+        };
+        match world.punch(&kiosk, request).await.unwrap().outcome {
+            Outcome::Punched { punch } => punch,
+            other => panic!("{other:?}"),
+        }
+    };
+    let too_old = punched(Some(Capture { at, sent_at: None })).await;
+    assert_eq!((too_old.at, too_old.doubt), (at, Some(ClockError::TooOld)));
+    world.clock.advance(minutes(6));
+    assert_eq!(punched(None).await.kind, PunchKind::In);
+
+    // A clock that is 47 minutes slow, at a kiosk that says when it sends: out 5 minutes ago.
+    world.clock.advance(minutes(8 * 60));
+    let slow = rollcall::clock::Clock::now(&*world.clock) - minutes(47);
+    let capture = Capture {
+        at: slow - minutes(5),
+        sent_at: Some(slow),
+    };
+    let punch = punched(Some(capture)).await;
+    assert_eq!((punch.kind, punch.doubt), (PunchKind::Out, None));
+    assert_eq!(punch.at, slow + minutes(42));
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::domain::{
     attendance::{
         Adjusted, Adjustment, Assignment, Calendar, Correction, Cycle, DateRange, Day, DaySpan,
-        Derived, Employment, ExceptionCode, Holiday, HolidayPart, Leave, Length, Plan, PunchKind,
-        Reason, RuleBook, Rules, Shift, Terms, TimedPunch, Week, adjust, derive, direction,
+        Derived, Employment, ExceptionCode, Holiday, HolidayPart, KindReason, Leave, Length, Plan,
+        PunchKind, RuleBook, Rules, Shift, Terms, TimedPunch, Week, adjust, derive, direction,
         plan::{ShiftError, ShiftHours, ShiftKinds},
         time::{EndTime, Hours, Seconds, StartTime},
     },
@@ -174,7 +174,7 @@ pub enum CaseError {
 #[derive(Debug)]
 pub struct Answer {
     /// The kinds of punches that do not say, in the order of arrival.
-    pub directions: Vec<(Timestamp, (PunchKind, Reason))>,
+    pub directions: Vec<(Timestamp, (PunchKind, KindReason))>,
     /// The workdays; locked ones as they were approved.
     pub days: Vec<Day>,
     /// The weeks; locked ones as they were approved.
@@ -360,7 +360,7 @@ impl Case {
         &self,
         now: &mut OnRecord,
         rules: &RuleBook,
-    ) -> Vec<(Timestamp, (PunchKind, Reason))> {
+    ) -> Vec<(Timestamp, (PunchKind, KindReason))> {
         let mut directions = Vec::new();
         for (index, punch) in self.punches.iter().enumerate() {
             if punch.kind.is_none() {

@@ -16,7 +16,7 @@ use super::{
 /// Why a punch has its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum KindReason {
     /// The employee was away.
     Away,
     /// The last in is too long ago.
@@ -29,7 +29,7 @@ pub enum Reason {
     Present,
 }
 
-impl Reason {
+impl KindReason {
     /// Returns the word in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for KindReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -58,7 +58,7 @@ pub fn direction(
     corrections: &[Correction],
     terms: Terms<'_>,
     at: Timestamp,
-) -> (PunchKind, Reason) {
+) -> (PunchKind, KindReason) {
     let at = whole_second(at);
     let mut before = effective(punches, corrections);
     before.retain(|punch| punch.at < at);
@@ -70,10 +70,10 @@ pub fn direction(
         walk.step(punch);
     }
     let State::There(span) = walk.state() else {
-        return (PunchKind::In, Reason::Away);
+        return (PunchKind::In, KindReason::Away);
     };
     if at > span.limit {
-        return (PunchKind::In, Reason::TooLongAgo);
+        return (PunchKind::In, KindReason::TooLongAgo);
     }
     let place = walk.place(at);
     if let (Some(own), Some(other)) = (span.place.shift, place.shift)
@@ -83,12 +83,12 @@ pub fn direction(
         let (own, other) = (&timeline.shifts[own], &timeline.shifts[other]);
         let soon = other.start - HOUR <= at && at < other.end;
         if soon && at.abs_diff(other.start) < at.abs_diff(own.end) {
-            return (PunchKind::In, Reason::NextShift);
+            return (PunchKind::In, KindReason::NextShift);
         }
     }
     if span.on_break.is_some() {
-        (PunchKind::BreakEnd, Reason::OnBreak)
+        (PunchKind::BreakEnd, KindReason::OnBreak)
     } else {
-        (PunchKind::Out, Reason::Present)
+        (PunchKind::Out, KindReason::Present)
     }
 }

@@ -20,16 +20,6 @@ impl PunchKind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::In, Self::Out, Self::BreakStart, Self::BreakEnd];
 
-    /// Returns the kind of the next punch if the person chooses none: a person at work leaves, a
-    /// person on a break returns, a person who left arrives.
-    pub fn next(self) -> Self {
-        match self {
-            Self::In | Self::BreakEnd => Self::Out,
-            Self::Out => Self::In,
-            Self::BreakStart => Self::BreakEnd,
-        }
-    }
-
     /// Returns the word in the API and the store.
     pub fn as_str(self) -> &'static str {
         match self {

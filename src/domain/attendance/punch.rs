@@ -12,10 +12,9 @@ use super::super::{
     grants::{Place, Placed},
     ids::{AccountId, CameraId, DeviceId, EmployeeId, PunchId, SiteId},
     record::{About, Index, KeyPart, Keys, Kind, OnErase, Record, uuids_in},
-    sites::Site,
     text::{IdempotencyKey, Reason},
 };
-use super::{corrections::TimedPunch, kind::PunchKind};
+use super::{corrections::TimedPunch, direction::KindReason, kind::PunchKind};
 
 /// The clock from which the time of a punch comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +130,13 @@ pub struct Punch {
     pub clock: ClockSource,
     /// When the device claims to have captured the sample offline, plausible or not.
     pub captured_at: Option<Timestamp>,
+    /// Why the claimed time is doubtful; `None` if it is not. A doubtful punch does not count until
+    /// a manager enters it as a correction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<ClockError>,
+    /// Why the punch has its kind, if the person did not choose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind_reason: Option<KindReason>,
     /// The business date of the punch, by the rules of the site when it was written.
     pub workday: Date,
     /// The site of the device or camera when the punch was made.
@@ -148,6 +154,15 @@ pub struct Punch {
 }
 
 impl Punch {
+    /// Returns what the calculation needs of it; `None` if the punch is doubtful and does not count.
+    pub fn counted(&self) -> Option<TimedPunch> {
+        self.doubt.is_none().then_some(TimedPunch {
+            id: self.id,
+            kind: self.kind,
+            at: self.at,
+        })
+    }
+
     /// Punches by origin and request key.
     pub const BY_REQUEST: Index = Index::unique("by_request");
     /// Punches of an employee, in the order of writing.
@@ -164,16 +179,6 @@ impl Punch {
     pub const BY_TIME: Index = Index::ordered("by_time");
     /// All punches, by the time of writing.
     pub const BY_RECORDING: Index = Index::ordered("by_recording");
-}
-
-impl From<&Punch> for TimedPunch {
-    fn from(punch: &Punch) -> Self {
-        Self {
-            id: punch.id,
-            kind: punch.kind,
-            at: punch.at,
-        }
-    }
 }
 
 impl Placed for Punch {
@@ -301,98 +306,107 @@ pub struct RequestKey {
     pub fingerprint: String,
 }
 
-/// The decision on a punch.
+/// What an offline device says about a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PunchDecision {
-    /// Write a punch of this kind.
-    Accept(PunchKind),
-    /// Write nothing, because the punch repeats an earlier one.
-    Duplicate {
-        /// The punch that counts.
-        of: PunchId,
-    },
+pub struct Capture {
+    /// When it captured the sample.
+    pub at: Timestamp,
+    /// When it sent the request, by the same clock; `None` if it does not say.
+    pub sent_at: Option<Timestamp>,
+}
+
+impl Capture {
+    /// Returns the moment of the capture by the server's clock. A device that says when it sent the
+    /// request may have any clock, because only the time between its two moments counts.
+    fn by_server(self, now: Timestamp) -> Timestamp {
+        let age = self.sent_at.map(|sent| sent.duration_since(self.at));
+        age.and_then(|age| now.checked_sub(age).ok())
+            .unwrap_or(self.at)
+    }
 }
 
 /// When a sample was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// The time that counts.
+    /// The time of the punch.
     pub at: Timestamp,
     /// The clock from which it comes.
     pub clock: ClockSource,
     /// When the device claims to have captured the sample, plausible or not.
     pub captured_at: Option<Timestamp>,
+    /// Why that is doubtful.
+    pub doubt: Option<ClockError>,
 }
+
+/// Time within which an offline device delivers the samples that it has saved.
+const DELIVERY: SignedDuration = SignedDuration::from_mins(10);
 
 impl Moment {
     /// Returns the moment of a sample that has just arrived. The device's time counts if
-    /// [`believe`] accepts it, otherwise the server's.
+    /// [`believe`] accepts it. A time that is only too old is kept, otherwise the server's time is;
+    /// both are doubtful.
     pub fn of(
         now: Timestamp,
-        captured_at: Option<Timestamp>,
+        capture: Option<Capture>,
         last_synchronized: Option<Timestamp>,
     ) -> Self {
-        let believed = captured_at.and_then(|at| believe(at, now, last_synchronized).ok());
-        let clock = if believed.is_some() {
-            ClockSource::Device
-        } else {
-            ClockSource::Server
+        let live = Self {
+            at: now,
+            clock: ClockSource::Server,
+            captured_at: None,
+            doubt: None,
         };
-        Self {
-            at: believed.unwrap_or(now),
-            clock,
-            captured_at,
+        let Some(capture) = capture else {
+            return live;
+        };
+        let captured_at = Some(capture.at);
+        let claimed = capture.by_server(now);
+        match believe(claimed, now, last_synchronized) {
+            Ok(at) => Self {
+                at,
+                clock: ClockSource::Device,
+                captured_at,
+                doubt: None,
+            },
+            Err(doubt @ ClockError::TooOld) => Self {
+                at: claimed,
+                clock: ClockSource::Device,
+                captured_at,
+                doubt: Some(doubt),
+            },
+            Err(doubt) => Self {
+                captured_at,
+                doubt: Some(doubt),
+                ..live
+            },
         }
     }
 
-    /// Returns the time since a punch. If two offline captures of a device with a wrong clock
-    /// arrive together, the difference on that clock is right.
-    fn since(&self, punch: &Punch, origin: Origin) -> SignedDuration {
-        match (punch.captured_at, self.captured_at) {
-            (Some(then), Some(now))
-                if (punch.clock, self.clock) == (ClockSource::Server, ClockSource::Server)
-                    && punch.origin == origin =>
+    /// Checks whether a punch now would repeat another one, by the time between them. Doubtful
+    /// punches repeat only doubtful ones: none of them may swallow a punch that counts. If two
+    /// captures of a device with a wrong clock arrive together, the difference on that clock is
+    /// right.
+    pub fn repeats(self, punch: &Punch, origin: Origin, cooldown: SignedDuration) -> bool {
+        let apart = self.at.duration_since(punch.at);
+        let apart = match (self.captured_at, punch.captured_at) {
+            _ if self.doubt.is_some() != punch.doubt.is_some() => return false,
+            (Some(now), Some(then))
+                if self.doubt.is_some() && punch.origin == origin && apart.abs() < DELIVERY =>
             {
                 now.duration_since(then).abs()
             }
-            _ => self.at.duration_since(punch.at),
-        }
+            _ => apart,
+        };
+        apart < cooldown
     }
-}
-
-/// Decides on a punch of a known person.
-///
-/// `last` is the person's last punch before the moment, or, for an offline capture, a punch within
-/// the cooldown after it. Within the cooldown, the punch is a duplicate. Otherwise it gets the
-/// wanted kind. Without one, it opens the workday or follows the last punch in it. Workdays are
-/// those of the site of this punch, even if the last punch was at another site.
-pub fn decide(
-    last: Option<&Punch>,
-    moment: Moment,
-    origin: Origin,
-    site: &Site,
-    wanted: Option<PunchKind>,
-    cooldown: SignedDuration,
-) -> PunchDecision {
-    let Some(last) = last else {
-        return PunchDecision::Accept(wanted.unwrap_or(PunchKind::In));
-    };
-    if moment.since(last, origin) < cooldown {
-        return PunchDecision::Duplicate { of: last.id };
-    }
-    let following = if site.workday(last.at) == site.workday(moment.at) {
-        last.kind.next()
-    } else {
-        PunchKind::In
-    };
-    PunchDecision::Accept(wanted.unwrap_or(following))
 }
 
 /// Maximum age of an offline capture.
 pub const OFFLINE_BOUND: SignedDuration = SignedDuration::from_hours(72);
 
 /// Why the time of a device is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum ClockError {
     /// The time is in the future.
     #[error("captured_at is in the future: set the clock of the device")]
@@ -403,6 +417,17 @@ pub enum ClockError {
     /// The time is before a punch of this device with the server's time.
     #[error("captured_at is before the last synchronized punch of this device")]
     BeforeLast,
+}
+
+impl ClockError {
+    /// Returns the word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Future => "future",
+            Self::TooOld => "too_old",
+            Self::BeforeLast => "before_last",
+        }
+    }
 }
 
 /// Accepted difference between the clocks of the device and the server.
@@ -434,20 +459,12 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::{
-        super::super::{record::Key, sites::Zone},
-        *,
-    };
+    use super::{super::super::record::Key, *};
 
     const COOLDOWN: SignedDuration = SignedDuration::from_secs(60);
 
     fn device(number: u128) -> Origin {
         Origin::Device(DeviceId::new(Uuid::from_u128(number)))
-    }
-
-    /// Makes a site in UTC whose workday begins at 4.
-    fn site() -> Site {
-        Site::default_site(Zone::UTC, civil::time(4, 0, 0, 0), at(0))
     }
 
     /// Returns a moment some seconds after noon UTC of a day in winter.
@@ -468,7 +485,9 @@ mod tests {
             recorded_at: moment.at,
             clock: moment.clock,
             captured_at: moment.captured_at,
-            workday: site().workday(moment.at),
+            doubt: moment.doubt,
+            kind_reason: None,
+            workday: civil::date(2026, 1, 15),
             site: SiteId::DEFAULT,
             origin: device(1),
             proof: Proof::Face(Evidence {
@@ -485,76 +504,41 @@ mod tests {
         }
     }
 
-    fn decide_utc(
-        last: Option<&Punch>,
-        moment: Moment,
-        wanted: Option<PunchKind>,
-    ) -> PunchDecision {
-        decide(last, moment, device(1), &site(), wanted, COOLDOWN)
+    fn repeats(moment: Moment, punch: &Punch) -> bool {
+        moment.repeats(punch, device(1), COOLDOWN)
     }
 
-    /// Decides on punches of one person at each moment, as the service does.
-    fn replay(moments: impl IntoIterator<Item = (i64, Option<PunchKind>)>) -> Vec<Punch> {
-        let mut punches: Vec<Punch> = Vec::new();
-        for (seconds, wanted) in moments {
-            if let PunchDecision::Accept(kind) = decide_utc(punches.last(), live(seconds), wanted) {
-                punches.push(punch(kind, live(seconds), punches.len() as u64 + 1));
-            }
-        }
-        punches
-    }
-
-    fn any_kind() -> impl Strategy<Value = PunchKind> {
-        prop::sample::select(PunchKind::ALL.to_vec())
+    /// Returns a sample that was captured some seconds after the moment, by the device's clock.
+    fn captured(seconds: i64) -> Option<Capture> {
+        let at = at(seconds);
+        Some(Capture { at, sent_at: None })
     }
 
     proptest! {
         #[test]
-        fn a_repeat_inside_the_cooldown_never_counts(
-            kind in any_kind(), wanted in prop::option::of(any_kind()), after in 0i64..60,
-        ) {
-            let last = punch(kind, live(0), 1);
-            let decision = decide_utc(Some(&last), live(after), wanted);
-            prop_assert_eq!(decision, PunchDecision::Duplicate { of: last.id });
-        }
-
-        #[test]
-        fn after_the_cooldown_a_wanted_kind_is_what_it_is(
-            kind in any_kind(), wanted in any_kind(), after in 60i64..1_000_000,
-        ) {
-            let last = punch(kind, live(0), 1);
-            prop_assert_eq!(decide_utc(Some(&last), live(after), Some(wanted)), PunchDecision::Accept(wanted));
-        }
-
-        #[test]
-        fn punches_of_a_workday_alternate_and_begin_with_in(gaps in prop::collection::vec(0i64..20_000, 1..60)) {
-            let moments = gaps.iter().scan(0, |time, gap| { *time += gap; Some((*time, None)) });
-            let punches = replay(moments);
-            for day in punches.chunk_by(|a, b| a.workday == b.workday) {
-                let kinds: Vec<_> = day.iter().map(|punch| punch.kind).collect();
-                let expected: Vec<_> = [PunchKind::In, PunchKind::Out].into_iter().cycle().take(day.len()).collect();
-                prop_assert_eq!(kinds, expected);
-            }
-            for pair in punches.windows(2) {
-                prop_assert!(pair[1].at.duration_since(pair[0].at) >= COOLDOWN);
-            }
-        }
-
-        #[test]
-        fn a_break_that_began_ends(after in 60i64..20_000) {
-            let punches = replay([(0, None), (100, Some(PunchKind::BreakStart)), (100 + after, None)]);
-            prop_assert_eq!(punches[2].kind, PunchKind::BreakEnd);
+        fn a_repeat_inside_the_cooldown_never_counts(after in 0i64..1_000_000) {
+            let last = punch(PunchKind::In, live(0), 1);
+            prop_assert_eq!(repeats(live(after), &last), after < COOLDOWN.as_secs());
         }
 
         #[test]
         fn a_device_is_believed_within_the_bound_only(age in -100_000i64..400_000, last in prop::option::of(-400_000i64..0)) {
-            let (now, captured) = (at(0), at(-age));
-            let moment = Moment::of(now, Some(captured), last.map(at));
+            let now = at(0);
+            let moment = Moment::of(now, captured(-age), last.map(at));
             let believable = age >= -5 && age <= OFFLINE_BOUND.as_secs() && last.is_none_or(|last| -age >= last);
-            prop_assert_eq!(moment.clock == ClockSource::Device, believable);
-            prop_assert_eq!(moment.at, if believable { captured.min(now) } else { now });
-            prop_assert_eq!(moment.captured_at, Some(captured));
+            prop_assert_eq!(moment.doubt.is_none(), believable);
+            let kept = believable || moment.doubt == Some(ClockError::TooOld);
+            prop_assert_eq!(moment.clock == ClockSource::Device, kept);
+            prop_assert_eq!(moment.at, if kept { at(-age).min(now) } else { now });
+            prop_assert_eq!(moment.captured_at, Some(at(-age)));
             prop_assert!(moment.at <= now);
+        }
+
+        #[test]
+        fn the_offset_of_a_clock_makes_no_difference_if_the_device_says_when_it_sent(age in 0i64..200_000, offset in -100_000_000i64..100_000_000) {
+            let capture = Capture { at: at(offset - age), sent_at: Some(at(offset)) };
+            let moment = Moment::of(at(0), Some(capture), None);
+            prop_assert_eq!((moment.at, moment.doubt), (at(-age), None));
         }
     }
 
@@ -607,47 +591,42 @@ mod tests {
     }
 
     #[test]
-    fn a_new_workday_begins_with_in_even_after_a_forgotten_out() {
-        let punches = replay([(0, None), (86_400, None)]);
+    fn captures_of_a_device_with_a_wrong_clock_are_different_punches() {
+        // Nine hours apart on a clock that is weeks ahead, and delivered within a second.
+        let ahead: i64 = 30 * 24 * 3600;
+        let moment = |arrives, after| Moment::of(at(arrives), captured(ahead + after), None);
+        let first = punch(PunchKind::In, moment(0, 0), 1);
         assert_eq!(
-            punches.iter().map(|punch| punch.kind).collect::<Vec<_>>(),
-            [PunchKind::In, PunchKind::In]
+            (first.clock, first.doubt),
+            (ClockSource::Server, Some(ClockError::Future))
         );
+        assert!(!repeats(moment(1, 9 * 3600), &first));
+        assert!(repeats(moment(1, 20), &first));
+        // A device whose clock starts again at the same time every day.
+        assert!(!repeats(moment(3600, 15), &first));
     }
 
     #[test]
-    fn captures_of_a_device_with_a_wrong_clock_are_still_told_apart() {
-        // Two captures, nine hours apart on a clock that is weeks off, arrive within a second.
-        let weeks = SignedDuration::from_hours(24 * 30);
-        let morning = Moment::of(at(0), Some(at(0) - weeks), None);
-        let evening = Moment::of(
-            at(1),
-            Some(at(0) - weeks + SignedDuration::from_hours(9)),
-            None,
-        );
+    fn a_doubtful_punch_never_swallows_one_that_counts() {
+        let doubtful = Moment::of(at(0), captured(3600), None);
+        let punch = punch(PunchKind::In, doubtful, 1);
+        assert_eq!(punch.counted(), None);
+        assert!(!repeats(live(1), &punch));
+    }
+
+    #[test]
+    fn a_capture_that_is_too_old_keeps_its_day() {
+        let hours = 73 * 3600;
+        let moment = Moment::of(at(0), captured(-hours), None);
         assert_eq!(
-            (morning.clock, evening.clock),
-            (ClockSource::Server, ClockSource::Server)
-        );
-        let first = punch(PunchKind::In, morning, 1);
-        assert_eq!(
-            decide_utc(Some(&first), evening, None),
-            PunchDecision::Accept(PunchKind::Out)
-        );
-        let again = Moment::of(at(1), Some(at(20) - weeks), None);
-        assert_eq!(
-            decide_utc(Some(&first), again, None),
-            PunchDecision::Duplicate { of: first.id }
+            (moment.at, moment.doubt),
+            (at(-hours), Some(ClockError::TooOld))
         );
     }
 
     #[test]
     fn an_offline_capture_just_before_a_punch_is_that_punch() {
         let later = punch(PunchKind::In, live(0), 1);
-        let offline = Moment::of(at(30), Some(at(-20)), None);
-        assert_eq!(
-            decide_utc(Some(&later), offline, None),
-            PunchDecision::Duplicate { of: later.id }
-        );
+        assert!(repeats(Moment::of(at(30), captured(-20), None), &later));
     }
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{number, time};
 use crate::{
     domain::{
-        attendance::{ClockSource, Origin, Proof, Punch},
+        attendance::{ClockError, ClockSource, KindReason, Origin, Proof, Punch},
         employees::Employee,
         ids::EmployeeId,
     },
@@ -146,6 +146,14 @@ pub struct PunchView {
     /// When the device claims to have captured the punch offline, whether that time counts or not.
     #[schema(format = "date-time")]
     captured_at: Option<String>,
+    /// Why the claimed time is doubtful: `future`, `too_old`, or `before_last` (before a punch that
+    /// the device sent at once). A doubtful punch does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubt: Option<&'static str>,
+    /// Why the punch has its kind, if the person did not choose it: `away`, `too_long_ago`,
+    /// `next_shift`, `on_break` or `present`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind_reason: Option<&'static str>,
     /// The business date.
     #[schema(format = "date", example = "2026-11-21")]
     workday: String,
@@ -246,6 +254,8 @@ fn view(
             ClockSource::Device => "device",
         },
         captured_at: punch.captured_at.map(time),
+        doubt: punch.doubt.map(ClockError::as_str),
+        kind_reason: punch.kind_reason.map(KindReason::as_str),
         workday: punch.workday.to_string(),
         site: punch.site.to_string(),
         site_name: sites.name(punch.site).to_owned(),

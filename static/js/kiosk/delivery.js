@@ -94,7 +94,7 @@ function framesOf({ frames }) {
 function post(token, burst, { look = 1, captured = false } = {}) {
   return asDevice(token, 'POST', '/api/punches', {
     body: framesOf(burst),
-    query: { captured_at: captured ? new Date(burst.capturedAt).toISOString() : undefined },
+    query: captured ? { captured_at: new Date(burst.capturedAt).toISOString(), sent_at: new Date().toISOString() } : {},
     headers: { 'Idempotency-Key': burst.key, 'Rollcall-Look': String(look) },
   });
 }
