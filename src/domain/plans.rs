@@ -1,0 +1,22 @@
+//! What is planned for employees and what excuses them, as it is stored: rules of sites, shifts,
+//! cycles, assignments, holidays and leave. [`attendance`](super::attendance) calculates with it.
+
+pub mod assignments;
+pub mod cycles;
+pub mod entry;
+pub mod holiday_calendars;
+pub mod leave;
+pub mod leave_kinds;
+pub mod overlaps;
+pub mod shift_kinds;
+pub mod site_rules;
+
+pub use assignments::{Assigned, Assignment};
+pub use cycles::Cycle;
+pub use entry::{Entry, Settings};
+pub use holiday_calendars::{HolidayCalendar, NamedHoliday};
+pub use leave::{Leave, LeaveState};
+pub use leave_kinds::LeaveKind;
+pub use overlaps::{Overlap, PlannedOn, first_overlap};
+pub use shift_kinds::ShiftKind;
+pub use site_rules::{Period, SiteRules};

@@ -1,0 +1,250 @@
+//! Leave of employees.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    extract::{FromRef, State},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    domain::{
+        grants::Permission,
+        ids::LeaveId,
+        plans::{Leave, LeaveState},
+    },
+    http::{
+        HttpState,
+        auth::{Allowed, Correcting, Permit, Reading, Requesting},
+        extract::{Json, Path, Query},
+        field_error::FieldError,
+        page::{List, PageQuery},
+        problem::{Code, Problem},
+        views::{
+            employees::names_of,
+            plans::{LeaveView, NewLeaveView, PlanQuery, read_state},
+        },
+    },
+    ports::{LeaveFilter, StoreError},
+    service::{
+        catalog::LeaveKinds,
+        employees::Employees,
+        leave::{LeaveError, LeaveService},
+    },
+};
+
+impl From<LeaveError> for Problem {
+    fn from(error: LeaveError) -> Self {
+        match error {
+            LeaveError::NotFound => Self::not_found("leave"),
+            LeaveError::UnknownEmployee => Self::field("employee", FieldError::UnknownEmployee),
+            LeaveError::UnknownKind => Self::field("kind", FieldError::UnknownLeaveKind),
+            LeaveError::Overlap(other) => Self::field(
+                "from",
+                FieldError::OverlappingLeave {
+                    from: other.from,
+                    to: other.to,
+                    state: other.state.as_str(),
+                },
+            ),
+            LeaveError::Decided(..) => Self::new(Code::AlreadyDecided, error.to_string()),
+            LeaveError::FourEyes => Self::new(Code::FourEyes, error.to_string()),
+            LeaveError::Raced => StoreError::Conflict.into(),
+            LeaveError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// What the routes of leave use.
+#[derive(Clone)]
+pub struct Desk {
+    leave: Arc<LeaveService>,
+    kinds: Arc<LeaveKinds>,
+    employees: Arc<Employees>,
+}
+
+impl FromRef<HttpState> for Desk {
+    fn from_ref(state: &HttpState) -> Self {
+        Self {
+            leave: state.app.leave.clone(),
+            kinds: state.app.leave_kinds.clone(),
+            employees: state.app.employees.clone(),
+        }
+    }
+}
+
+impl Desk {
+    /// Returns the views of leave.
+    async fn views(&self, found: &[Leave]) -> Result<Vec<LeaveView>, Problem> {
+        let kinds = self.kinds.all().await?.into_iter();
+        let kinds: HashMap<_, _> = kinds
+            .map(|kind| (kind.id, kind.settings.name.to_string()))
+            .collect();
+        let people = names_of(&self.employees, found.iter().map(|one| one.employee)).await?;
+        let view = |one| LeaveView::new(one, &kinds, &people);
+        Ok(found.iter().map(view).collect())
+    }
+
+    async fn view(&self, leave: Leave) -> Result<axum::Json<LeaveView>, Problem> {
+        let views = self.views(&[leave]).await?.into_iter();
+        let view = views.last();
+        view.map(axum::Json)
+            .ok_or_else(|| Problem::internal("leave without a view"))
+    }
+
+    /// Gives leave another state.
+    async fn decide<P: Permit>(
+        &self,
+        allowed: &Allowed<P>,
+        id: LeaveId,
+        state: LeaveState,
+    ) -> Result<axum::Json<LeaveView>, Problem> {
+        let (reach, actor) = (allowed.reach(), allowed.actor());
+        let leave = self.leave.decide(reach, actor, id, state).await?;
+        self.view(leave).await
+    }
+}
+
+/// The leave to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StateQuery {
+    /// Only leave in this state: `requested`, `approved`, `rejected`, `withdrawn` or `cancelled`.
+    state: Option<String>,
+}
+
+/// Lists the leave that covers one of the dates: by employee and first date, or with a state by the
+/// time when it was made.
+#[utoipa::path(
+    get, path = "/api/leave", tag = "plans",
+    params(PlanQuery, StateQuery, PageQuery),
+    responses((status = 200, description = "A page of leave", body = List<LeaveView>)),
+    security(("session" = [])),
+)]
+pub async fn list_leave(
+    allowed: Allowed<Reading>,
+    State(desk): State<Desk>,
+    Query(query): Query<PlanQuery>,
+    Query(state): Query<StateQuery>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<List<LeaveView>>, Problem> {
+    let ((whose, within), wanted) = (query.read()?, page.page()?);
+    let state = state.state.map(|text| read_state(&text)).transpose();
+    let state = state.map_err(|error| Problem::field("state", error))?;
+    let (filter, reach) = (LeaveFilter { state, within }, allowed.reach());
+    let (after, limit) = (wanted.page.after, wanted.page.limit);
+    let found = desk.leave.list(reach, whose, filter, after, limit).await?;
+    let (found, next) = wanted.cut(found, |last| last.id)?;
+    let items = desk.views(&found).await?;
+    Ok(axum::Json(List { items, next }))
+}
+
+/// Requests leave, or enters it as approved.
+#[utoipa::path(
+    post, path = "/api/leave", tag = "plans",
+    request_body = NewLeaveView,
+    responses(
+        (status = 201, description = "Added", body = LeaveView),
+        (status = 403, description = "`four_eyes` if another person must approve it"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn create_leave(
+    allowed: Allowed<Requesting>,
+    State(desk): State<Desk>,
+    Json(new): Json<NewLeaveView>,
+) -> Result<(StatusCode, axum::Json<LeaveView>), Problem> {
+    let approved = new.approved;
+    let reach = match approved {
+        true if !allowed.permits(Permission::Correct) => {
+            let detail = "only managers and admins may enter leave as approved";
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
+        true => allowed.reach_of(Permission::Correct),
+        false => allowed.reach().clone(),
+    };
+    let leave = desk
+        .leave
+        .add(&reach, allowed.actor(), new.read()?, approved);
+    let view = desk.view(leave.await?).await?;
+    Ok((StatusCode::CREATED, view))
+}
+
+/// Approves leave that is requested.
+#[utoipa::path(
+    post, path = "/api/leave/{id}/approve", tag = "plans",
+    params(("id" = String, Path, description = "The leave")),
+    responses(
+        (status = 200, description = "Approved", body = LeaveView),
+        (status = 403, description = "`four_eyes` if another person must approve it"),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn approve_leave(
+    allowed: Allowed<Correcting>,
+    State(desk): State<Desk>,
+    Path(id): Path<LeaveId>,
+) -> Result<axum::Json<LeaveView>, Problem> {
+    desk.decide(&allowed, id, LeaveState::Approved).await
+}
+
+/// Rejects leave that is requested.
+#[utoipa::path(
+    post, path = "/api/leave/{id}/reject", tag = "plans",
+    params(("id" = String, Path, description = "The leave")),
+    responses(
+        (status = 200, description = "Rejected", body = LeaveView),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn reject_leave(
+    allowed: Allowed<Correcting>,
+    State(desk): State<Desk>,
+    Path(id): Path<LeaveId>,
+) -> Result<axum::Json<LeaveView>, Problem> {
+    desk.decide(&allowed, id, LeaveState::Rejected).await
+}
+
+/// Takes back leave that is requested.
+#[utoipa::path(
+    post, path = "/api/leave/{id}/withdraw", tag = "plans",
+    params(("id" = String, Path, description = "The leave")),
+    responses(
+        (status = 200, description = "Withdrawn", body = LeaveView),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn withdraw_leave(
+    allowed: Allowed<Requesting>,
+    State(desk): State<Desk>,
+    Path(id): Path<LeaveId>,
+) -> Result<axum::Json<LeaveView>, Problem> {
+    desk.decide(&allowed, id, LeaveState::Withdrawn).await
+}
+
+/// Takes back leave that is approved.
+#[utoipa::path(
+    post, path = "/api/leave/{id}/cancel", tag = "plans",
+    params(("id" = String, Path, description = "The leave")),
+    responses(
+        (status = 200, description = "Cancelled", body = LeaveView),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn cancel_leave(
+    allowed: Allowed<Correcting>,
+    State(desk): State<Desk>,
+    Path(id): Path<LeaveId>,
+) -> Result<axum::Json<LeaveView>, Problem> {
+    desk.decide(&allowed, id, LeaveState::Cancelled).await
+}

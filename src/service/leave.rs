@@ -1,0 +1,232 @@
+//! Leave of employees: requested, decided, taken back.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::{
+    assignments::{Whose, covered},
+    audit::Audit,
+    plans::Plans,
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        accounts::Actor,
+        attendance::LeavePart,
+        employees::Employee,
+        grants::Reach,
+        ids::{EmployeeId, LeaveId, LeaveKindId},
+        plans::{Leave, LeaveState},
+        text::Reason,
+    },
+    ports::{LeaveFilter, Page, StoreError},
+    repositories::{Repositories, Team},
+};
+
+/// Why a request about leave failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaveError {
+    /// The leave does not exist.
+    #[error("no such leave")]
+    NotFound,
+    /// The employee does not exist, or is not covered.
+    #[error("no such employee")]
+    UnknownEmployee,
+    /// The kind does not exist or was removed.
+    #[error("no such kind of leave")]
+    UnknownKind,
+    /// The employee has other leave at the same time.
+    #[error("the employee has other leave at the same time")]
+    Overlap(Box<Leave>),
+    /// It is not in a state in which this is possible.
+    #[error("the leave is {}: it cannot become {}", .0.as_str(), .1.as_str())]
+    Decided(LeaveState, LeaveState),
+    /// At the site, another person must decide.
+    #[error("at this site another person must decide on it")]
+    FourEyes,
+    /// Other requests kept changing the leave at the same time.
+    #[error("other requests are changing this leave at the same time")]
+    Raced,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Leave that an employee wants, or that a manager enters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewLeave {
+    /// The employee.
+    pub employee: EmployeeId,
+    /// The kind.
+    pub kind: LeaveKindId,
+    /// The first date.
+    pub from: Date,
+    /// The last date.
+    pub to: Date,
+    /// How much of each date.
+    pub part: LeavePart,
+    /// Why.
+    pub reason: Option<Reason>,
+}
+
+/// Number of attempts at a decision while other requests change the same leave.
+const TRIES: usize = 8;
+
+/// The service for leave.
+pub struct LeaveService {
+    stores: Repositories,
+    plans: Arc<Plans>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+}
+
+impl LeaveService {
+    /// Creates the service.
+    pub fn new(
+        stores: Repositories,
+        plans: Arc<Plans>,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            stores,
+            plans,
+            audit,
+            clock,
+        }
+    }
+
+    /// Returns a page of the leave of covered employees. The cursor is the last one of the page
+    /// before.
+    pub async fn list(
+        &self,
+        reach: &Reach,
+        whose: Whose,
+        filter: LeaveFilter,
+        after: Option<LeaveId>,
+        limit: usize,
+    ) -> Result<Vec<Leave>, StoreError> {
+        let team = whose.team(&self.stores, reach).await?;
+        let after = match after {
+            Some(id) => self.stores.leave.find(id).await?,
+            None => None,
+        };
+        let page = Page { after, limit };
+        self.stores.leave.list(&team, filter, &page).await
+    }
+
+    /// Requests leave for a covered employee, or enters it as approved.
+    pub async fn add(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        new: NewLeave,
+        approved: bool,
+    ) -> Result<Leave, LeaveError> {
+        let person = self.employee(reach, new.employee).await?;
+        let person = person.ok_or(LeaveError::UnknownEmployee)?;
+        let kind = self.stores.leave_kinds.find(new.kind).await?;
+        if !kind.is_some_and(|kind| kind.is_present()) {
+            return Err(LeaveError::UnknownKind);
+        }
+        let now = self.clock.now();
+        let leave = Leave {
+            id: self.clock.id().into(),
+            employee: new.employee,
+            kind: new.kind,
+            from: new.from,
+            to: new.to,
+            part: new.part,
+            state: if approved {
+                LeaveState::Approved
+            } else {
+                LeaveState::Requested
+            },
+            reason: new.reason,
+            made_at: now,
+            made_by: actor,
+            decided_by: approved.then_some(actor),
+            decided_at: approved.then_some(now),
+        };
+        if approved && self.needs_four_eyes(&person).await? {
+            return Err(LeaveError::FourEyes);
+        }
+        let team = Team::new(&Reach::Everything, [&person]);
+        let others = self.stores.leave.covering(&team, leave.dates()).await?;
+        if let Some(other) = others.into_iter().find(|other| leave.overlaps(other)) {
+            return Err(LeaveError::Overlap(Box::new(other)));
+        }
+        let verb = if approved { "enter" } else { "request" };
+        self.record(actor, verb, &leave).await?;
+        self.stores.leave.insert(&leave).await?;
+        Ok(leave)
+    }
+
+    /// Decides on leave of a covered employee: gives it another state.
+    pub async fn decide(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: LeaveId,
+        state: LeaveState,
+    ) -> Result<Leave, LeaveError> {
+        for _ in 0..TRIES {
+            let found = self.stores.leave.find(id).await?;
+            let old = found.ok_or(LeaveError::NotFound)?;
+            let person = self.employee(reach, old.employee).await?;
+            let person = person.ok_or(LeaveError::NotFound)?;
+            if !old.state.can_become(state) {
+                return Err(LeaveError::Decided(old.state, state));
+            }
+            let own = old.made_by == actor && state == LeaveState::Approved;
+            if own && self.needs_four_eyes(&person).await? {
+                return Err(LeaveError::FourEyes);
+            }
+            let new = Leave {
+                state,
+                decided_by: Some(actor),
+                decided_at: Some(self.clock.now()),
+                ..old.clone()
+            };
+            let verb = match state {
+                LeaveState::Requested => "request",
+                LeaveState::Approved => "approve",
+                LeaveState::Rejected => "reject",
+                LeaveState::Withdrawn => "withdraw",
+                LeaveState::Cancelled => "cancel",
+            };
+            self.record(actor, verb, &new).await?;
+            if self.stores.leave.exchange(&old, &new).await? {
+                return Ok(new);
+            }
+        }
+        Err(LeaveError::Raced)
+    }
+
+    /// Returns a covered employee who is not deleted.
+    async fn employee(
+        &self,
+        reach: &Reach,
+        id: EmployeeId,
+    ) -> Result<Option<Employee>, StoreError> {
+        let found = covered(&self.stores, reach, &[id]).await?;
+        Ok(found.ok().and_then(|mut people| people.pop()))
+    }
+
+    /// Checks whether another person must decide at the site of an employee today.
+    async fn needs_four_eyes(&self, person: &Employee) -> Result<bool, StoreError> {
+        let rules = self.plans.rules_today(person.site).await?;
+        Ok(rules.is_some_and(|rules| rules.four_eyes))
+    }
+
+    /// Writes the audit entry. Its subject is the employee: an erasure and a copy find it by that.
+    async fn record(&self, actor: Actor, verb: &str, leave: &Leave) -> Result<(), StoreError> {
+        let action = format!("leave.{verb}");
+        let detail = format!("leave {}, {} to {}", leave.id, leave.from, leave.to);
+        let subject = leave.employee;
+        self.audit
+            .record(actor, &action, subject, Some(detail))
+            .await
+    }
+}
