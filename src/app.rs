@@ -3,10 +3,29 @@
 use std::sync::Arc;
 
 use crate::service::{
-    accounts::Accounts, audit::Trail, cameras::Cameras, devices::Devices, employees::Employees,
-    enrollment::Enrollments, face_punches::FacePunches, health::Health, jobs::Jobs,
-    pairing::Pairing, pictures::Pictures, punch_ledger::PunchLedger, recognition::Recognition,
-    sites::Sites, template_growth::TemplateGrowth,
+    accounts::Accounts,
+    assignments::Assignments,
+    audit::Trail,
+    cameras::Cameras,
+    catalog::{Cycles, HolidayCalendars, LeaveKinds, Shifts},
+    devices::Devices,
+    employees::Employees,
+    enrollment::Enrollments,
+    face_punches::FacePunches,
+    health::Health,
+    jobs::Jobs,
+    leave::LeaveService,
+    manual_punches::ManualPunches,
+    pairing::Pairing,
+    pictures::Pictures,
+    plans::Plans,
+    punch_ledger::PunchLedger,
+    recognition::Recognition,
+    site_rules::RulesService,
+    sites::Sites,
+    template_growth::TemplateGrowth,
+    timesheets::Timesheets,
+    workdays::Workdays,
 };
 
 /// The services that handlers and commands use.
@@ -18,6 +37,22 @@ pub struct App {
     pub employees: Arc<Employees>,
     /// Places where people work.
     pub sites: Arc<Sites>,
+    /// What is planned for employees and what excuses them.
+    pub plans: Arc<Plans>,
+    /// Rules of sites.
+    pub rules: Arc<RulesService>,
+    /// Kinds of shifts.
+    pub shifts: Arc<Shifts>,
+    /// Cycles of shifts.
+    pub cycles: Arc<Cycles>,
+    /// Calendars of public holidays.
+    pub holidays: Arc<HolidayCalendars>,
+    /// Kinds of leave.
+    pub leave_kinds: Arc<LeaveKinds>,
+    /// Assignments of shifts to employees.
+    pub assignments: Arc<Assignments>,
+    /// Leave of employees.
+    pub leave: Arc<LeaveService>,
     /// Cameras that the service watches.
     pub cameras: Arc<Cameras>,
     /// Kiosks and pushing cameras.
@@ -30,6 +65,12 @@ pub struct App {
     pub recognition: Arc<Recognition>,
     /// Recording, finding and listing punches.
     pub ledger: Arc<PunchLedger>,
+    /// Deriving workdays, and who is there.
+    pub workdays: Arc<Workdays>,
+    /// Punches that a manager writes by hand.
+    pub manual_punches: Arc<ManualPunches>,
+    /// Corrections, approval and lock.
+    pub timesheets: Arc<Timesheets>,
     /// Recording punches of faces.
     pub face_punches: Arc<FacePunches>,
     /// Pictures of punches and of unknown faces.

@@ -9,13 +9,15 @@ use crate::{
     clock::Clock,
     domain::biometrics::Policy,
     ports::{Cropping, FaceEngine, Gallery, MotionSensing, RateLimits, Streams},
-    repositories::Repositories,
+    repositories::{Entries, Repositories},
     service::{
         accounts::Accounts,
         application_cache::AppCache,
+        assignments::Assignments,
         audit::{Audit, Trail},
         camera_pipeline::CameraPipeline,
         cameras::{Cameras, Overlays},
+        catalog::{Catalog, Checked},
         devices::Devices,
         employees::Employees,
         enrollment::Enrollments,
@@ -24,13 +26,19 @@ use crate::{
         gallery_loader::GalleryLoader,
         health::Health,
         jobs::Jobs,
+        leave::LeaveService,
+        manual_punches::ManualPunches,
         pairing::Pairing,
         pictures::{Keeps, Pictures},
+        plans::Plans,
         probe_builder::ProbeBuilder,
         punch_ledger::{PunchLedger, PunchRules},
         recognition::Recognition,
+        site_rules::RulesService,
         sites::{Seed, Sites},
         template_growth::TemplateGrowth,
+        timesheets::Timesheets,
+        workdays::Workdays,
     },
     vault::Vault,
 };
@@ -173,6 +181,8 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
         feed.clone(),
     ));
+    let plans = Arc::new(Plans::new(stores.clone(), sites.clone(), clock.clone()));
+    let parts = (&plans, &sites, &audit, &clock);
     let devices = Arc::new(Devices::new(
         stores.devices.clone(),
         sites.clone(),
@@ -180,9 +190,16 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
         feed.clone(),
     ));
+    let workdays = Arc::new(Workdays::new(
+        stores.clone(),
+        sites.clone(),
+        plans.clone(),
+        clock.clone(),
+    ));
     let ledger = Arc::new(PunchLedger::new(
         stores.clone(),
         sites.clone(),
+        workdays.clone(),
         clock.clone(),
         rules.punches,
         feed.clone(),
@@ -238,11 +255,47 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             audit.clone(),
             clock.clone(),
         )),
+        rules: Arc::new(RulesService::new(
+            stores.site_rules.clone(),
+            sites.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
+        shifts: catalog(&stores.shift_kinds, parts),
+        cycles: catalog(&stores.cycles, parts),
+        holidays: catalog(&stores.holiday_calendars, parts),
+        leave_kinds: catalog(&stores.leave_kinds, parts),
+        assignments: Arc::new(Assignments::new(
+            stores.clone(),
+            plans.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
+        leave: Arc::new(LeaveService::new(
+            stores.clone(),
+            plans.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
+        plans,
         sites,
         pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
         devices,
         enrolling: enrollments,
+        manual_punches: Arc::new(ManualPunches::new(
+            stores.clone(),
+            ledger.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
         ledger,
+        timesheets: Arc::new(Timesheets::new(
+            stores.clone(),
+            workdays.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
+        workdays,
         face_punches: face_punches.clone(),
         pictures,
         growth,
@@ -272,4 +325,20 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         pipeline: Arc::new(pipeline),
         audit,
     }
+}
+
+/// Creates the service for a kind of entry.
+fn catalog<S: Checked>(
+    entries: &Entries<S>,
+    (plans, sites, audit, clock): (&Arc<Plans>, &Arc<Sites>, &Audit, &Arc<dyn Clock>),
+) -> Arc<Catalog<S>> {
+    let entries = entries.clone();
+    let (plans, sites) = (plans.clone(), sites.clone());
+    Arc::new(Catalog::new(
+        entries,
+        plans,
+        sites,
+        audit.clone(),
+        clock.clone(),
+    ))
 }

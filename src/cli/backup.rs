@@ -377,7 +377,7 @@ fn passphrase(settings: &Settings, new: bool) -> Result<SecretString, Failure> {
 fn show(contents: &Contents) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for (kind, count) in contents.counts.iter().filter(|(_, count)| *count > 0) {
-        writeln!(out, "{:>16}  {count}", kind.many())?;
+        writeln!(out, "{:>17}  {count}", kind.many())?;
     }
     Ok(())
 }

@@ -270,6 +270,9 @@ person.json    every record:
                     the person was established: `face` (the similarity of the face and the required
                     threshold), `pin`, `badge`, `manual` (entered by hand, with the reason) or
                     `import` (from another system)
+  timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
+                    their reasons, who made and who decided them, and in `progress` the approved
+                    figures
   kept_answers      responses to devices that sent a punch. They are stored for a while, so that a
                     repeated request gets the same response and does not write a second punch
   camera_reports    when a camera last saw the person; stored until its next report

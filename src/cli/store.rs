@@ -153,20 +153,20 @@ fn show_copied(copied: Copied) {
         removed,
     } = copied;
     println!(
-        "{:>16}: {added} added, {replaced} replaced, {removed} removed",
+        "{:>17}: {added} added, {replaced} replaced, {removed} removed",
         kind.many()
     );
 }
 
 fn show_compared(compared: &[Compared]) {
-    println!("{:>16}  {:>10}  {:>10}  sha-256", "", "source", "target");
+    println!("{:>17}  {:>10}  {:>10}  sha-256", "", "source", "target");
     for one in compared {
         let differs = match one.same() {
             true => String::new(),
             false => format!(" differs from {}", one.target.digest),
         };
         println!(
-            "{:>16}  {:>10}  {:>10}  {}{differs}",
+            "{:>17}  {:>10}  {:>10}  {}{differs}",
             one.kind.many(),
             one.source.count,
             one.target.count,

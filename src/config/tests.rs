@@ -163,7 +163,10 @@ fn every_documented_format_is_accepted() {
     );
     assert_eq!(settings.server.trusted_proxies.len(), 2);
     assert_eq!(settings.attendance.workday_starts, civil::time(5, 30, 0, 0));
-    assert_eq!(settings.attendance.time_zone.name(), "Europe/Berlin");
+    assert_eq!(
+        settings.attendance.time_zone.unwrap().name(),
+        "Europe/Berlin"
+    );
     assert_eq!(settings.recognition.threads, Some(3));
     assert!(settings.privacy.keep_photos);
 }

@@ -22,27 +22,34 @@ pub mod direction;
 pub mod exceptions;
 pub mod kind;
 pub mod plan;
+pub mod presence;
 pub mod presets;
 pub mod punch;
 pub mod rules;
 pub mod steps;
 pub mod time;
+pub mod timesheet;
 
 pub use adjustments::{Adjusted, Adjustment, adjust};
 pub use calendar::{Calendar, Holiday, HolidayPart, Holidays, Leave, LeavePart};
 pub use corrections::{Correction, TimedPunch};
 pub use day::{Day, DayBreak, DaySpan, Derived, Week};
 pub use derive::derive;
-pub use direction::{Reason, direction};
+pub use direction::{KindReason, direction};
 pub use exceptions::ExceptionCode;
 pub use kind::PunchKind;
 pub use pairing::Belonging;
 pub use plan::{Assignment, Cycle, Employment, Plan, Shift};
+pub use presence::{Presence, PresenceState, presence};
 pub use punch::{
-    ClockError, ClockSource, Evidence, KeptAnswer, Moment, OFFLINE_BOUND, Origin, Proof, Punch,
-    PunchDecision, RequestKey, believe, decide,
+    Capture, ClockError, ClockSource, Evidence, KeptAnswer, Moment, OFFLINE_BOUND, Origin, Proof,
+    Punch, RequestKey, believe,
 };
 pub use rules::{RuleBook, Rules};
 pub use steps::Step;
 pub use time::{DateRange, Length};
 pub use timeline::Terms;
+pub use timesheet::{
+    Approval, CorrectionPath, CorrectionRefusal, Covered, Decision, Progress, RequestedCorrection,
+    Timesheet, TimesheetId, period_of,
+};

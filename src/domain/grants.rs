@@ -42,11 +42,13 @@ words! {
     Role {
         /// Has every permission that an account can have.
         Admin = "admin",
-        /// Reads, adds and changes employees, identifies people, and looks at kept pictures.
+        /// Reads, adds and changes employees and their plans, corrects punches, approves timesheets,
+        /// identifies people, and looks at kept pictures.
         Manager = "manager",
         /// Reads records.
         Viewer = "viewer",
-        /// Reads their own record and punches, and the description of their enrolled face.
+        /// Reads their own record, punches, workdays and plan, and the description of their enrolled
+        /// face; requests leave and corrections.
         Employee = "employee",
     }
 }
@@ -58,8 +60,11 @@ words! {
         Read = "read",
         /// See sites, devices, cameras and the state of the service.
         Survey = "survey",
-        /// Add and change employees.
+        /// Add and change employees, and what is planned for sites and employees; decide on leave;
+        /// correct punches, write them by hand, approve and lock timesheets.
         Correct = "correct",
+        /// Request leave and corrections for employees.
+        Request = "request",
         /// Identify and verify without a punch.
         Identify = "identify",
         /// See pictures of punches and of unknown faces; delete the latter.
@@ -82,12 +87,14 @@ impl Permission {
 impl Role {
     /// Returns the permissions of the role. No role may punch; only devices may.
     pub const fn permissions(self) -> &'static [Permission] {
-        use Permission::{Administer, Correct, Enroll, Identify, Look, Read, Survey};
+        use Permission::{Administer, Correct, Enroll, Identify, Look, Read, Request, Survey};
         match self {
-            Self::Admin => &[Read, Survey, Correct, Identify, Look, Enroll, Administer],
-            Self::Manager => &[Read, Survey, Correct, Identify, Look],
+            Self::Admin => &[
+                Read, Survey, Correct, Request, Identify, Look, Enroll, Administer,
+            ],
+            Self::Manager => &[Read, Survey, Correct, Request, Identify, Look],
             Self::Viewer => &[Read, Survey],
-            Self::Employee => &[Read],
+            Self::Employee => &[Read, Request],
         }
     }
 

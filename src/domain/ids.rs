@@ -24,6 +24,12 @@ macro_rules! id {
             }
         }
 
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
@@ -49,24 +55,40 @@ macro_rules! id {
 id! {
     /// Names an account.
     AccountId,
+    /// Names an assignment of shifts to an employee.
+    AssignmentId,
     /// Names an entry of the audit trail.
     AuditId,
     /// Names a camera.
     CameraId,
+    /// Names a cycle of shifts.
+    CycleId,
+    /// Names a correction.
+    CorrectionId,
     /// Names a device.
     DeviceId,
     /// Names an employee.
     EmployeeId,
+    /// Names a calendar of public holidays.
+    HolidayCalendarId,
     /// Names a background job.
     JobId,
+    /// Names leave of an employee.
+    LeaveId,
+    /// Names a kind of leave.
+    LeaveKindId,
     /// Names a kept enrollment photo.
     PhotoId,
     /// Names a picture of a punch or of an unknown face.
     PictureId,
     /// Names a punch.
     PunchId,
+    /// Names a kind of shift.
+    ShiftKindId,
     /// Names a site.
     SiteId,
+    /// Names the rules of a site from a date on.
+    SiteRulesId,
     /// Names a stored template.
     TemplateId,
 }

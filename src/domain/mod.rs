@@ -14,6 +14,7 @@ pub mod ids;
 pub mod installation;
 pub mod jobs;
 pub mod pictures;
+pub mod plans;
 pub mod quality;
 pub mod record;
 pub mod samples;

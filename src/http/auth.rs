@@ -43,8 +43,10 @@ permits! {
     Reading => Read;
     /// See sites, devices, cameras and the state of the service.
     Surveying => Survey;
-    /// Add and change employees.
+    /// Add and change employees, rules, plans and leave; correct punches, approve timesheets.
     Correcting => Correct;
+    /// Request leave and corrections.
+    Requesting => Request;
     /// Enroll faces, delete templates.
     Enrolling => Enroll;
     /// Manage sites, devices, cameras and jobs, delete employees, read the audit trail.
@@ -167,6 +169,11 @@ impl<P> Allowed<P> {
     /// Checks another permission of the caller.
     pub fn permits(&self, permission: Permission) -> bool {
         self.caller.reach(permission).is_some()
+    }
+
+    /// Returns the records that another permission of the caller covers; none without it.
+    pub fn reach_of(&self, permission: Permission) -> Reach {
+        self.caller.reach(permission).unwrap_or_else(Reach::nothing)
     }
 
     /// Returns the account that is signed in.

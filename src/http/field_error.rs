@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::domain::text::TextError;
@@ -60,6 +61,16 @@ field_errors! {
     NotACursor = "not_a_cursor" ("must be a cursor that this list returned");
     /// The text is not a point in time.
     NotATime = "not_a_time" ("must be a time such as 2026-11-21T07:58:12Z");
+    /// The text is not a date.
+    NotADate = "not_a_date" ("must be a date such as 2026-11-21");
+    /// The text is not a length of time.
+    NotALength = "not_a_length" ("must be a length of time such as 30m or 8h");
+    /// The time has not come yet.
+    InTheFuture = "in_the_future" ("must not be in the future");
+    /// The time is too far from that of the punch.
+    TooFarAway { days: u8 } = "too_far_away" ("must be within {days} days of the punch: void the punch and add another one");
+    /// The last date is before the first one, or too long after it.
+    WrongDays { most: i32 } = "wrong_days" ("must make 1 to {most} days, counted from the first date");
     /// The text is not the name of a time zone.
     NotATimeZone = "not_a_time_zone" ("must be an IANA time zone such as Europe/Berlin");
     /// The text is not a time of the day.
@@ -88,6 +99,28 @@ field_errors! {
     UnknownPairingCode = "unknown_pairing_code" ("no kiosk shows this code now: read it again, or add the device without a code");
     /// There is no site with the ID within the reach of the caller.
     UnknownSite = "unknown_site" ("there is no such site within your reach: choose another one, or add it first");
+    /// There is no employee with the ID.
+    UnknownEmployee = "unknown_employee" ("there is no such employee within your reach: choose another one");
+    /// There is no shift with the ID that can be used here.
+    UnknownShift = "unknown_shift" ("there is no such shift here: choose another one, or add it first");
+    /// There is no cycle with the ID.
+    UnknownCycle = "unknown_cycle" ("there is no such cycle: choose another one, or add it first");
+    /// There is no kind of leave with the ID.
+    UnknownLeaveKind = "unknown_leave_kind" ("there is no such kind of leave: choose another one, or add it first");
+    /// The last date is before the first.
+    BeforeStart = "before_start" ("must not be before the first date");
+    /// There are too many days from the first date to the last.
+    TooManyDays { most: usize } = "too_many_days" ("must be at most {most} days after the first date");
+    /// The break or the work does not fit into the shift.
+    LongerThanShift = "longer_than_shift" ("does not fit into the shift");
+    /// Shifts of an employee would overlap.
+    OverlappingShifts { first: String, first_day: Date, second: String, second_day: Date } = "overlapping_shifts" ("{first} on {first_day} overlaps {second} on {second_day}");
+    /// The employee has other leave at the same time.
+    OverlappingLeave { from: Date, to: Date, state: &'static str } = "overlapping_leave" ("overlaps leave from {from} to {to}, which is {state}");
+    /// The employee has no punch with the ID.
+    UnknownPunch = "unknown_punch" ("the employee has no such punch");
+    /// The punch does not count anymore.
+    VoidedPunch = "voided_punch" ("the punch was voided: add another one instead");
     /// go2rtc is not configured with the stream.
     UnknownStream = "unknown_stream" ("go2rtc has no stream of this name: add it to its configuration first");
     /// No account has the email address.

@@ -40,7 +40,9 @@ use super::{
         (name = "enrollment", description = "Make templates from photos, with consent"),
         (name = "recognition", description = "Identify and verify faces; nothing is recorded"),
         (name = "punches", description = "Clock events"),
+        (name = "attendance", description = "Workdays, corrections of punches, and timesheets"),
         (name = "sites", description = "Places where people work, with their time zones"),
+        (name = "plans", description = "Rules, shifts, cycles, assignments, holidays and leave"),
         (name = "devices", description = "Kiosks and pushing cameras"),
         (name = "cameras", description = "go2rtc streams that the service watches"),
         (name = "jobs", description = "Background jobs"),
@@ -104,13 +106,19 @@ pub(super) fn finish(mut document: OpenApi) -> OpenApi {
         }
     }
     for item in document.paths.paths.values_mut() {
-        let changing = [&mut item.post, &mut item.patch, &mut item.delete];
+        let changing = [
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
         for operation in changing.into_iter().flatten() {
             add_problem(operation, Code::CrossSite, "");
         }
         let all = [
             &mut item.get,
             &mut item.post,
+            &mut item.put,
             &mut item.patch,
             &mut item.delete,
         ];
@@ -253,6 +261,7 @@ fn methods(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
     let all = [
         (Method::GET, &item.get),
         (Method::POST, &item.post),
+        (Method::PUT, &item.put),
         (Method::PATCH, &item.patch),
         (Method::DELETE, &item.delete),
     ];

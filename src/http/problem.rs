@@ -61,8 +61,12 @@ codes! {
     BadCredentials = "bad_credentials", UNAUTHORIZED, "Wrong email address or password";
     /// The caller does not have the permission.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    /// The site wants another person to decide.
+    FourEyes = "four_eyes", FORBIDDEN, "Another person must decide";
     /// A browser sent the request from another site.
     CrossSite = "cross_site", FORBIDDEN, "Requests from other sites are refused";
+    /// The caller may not decide about their own hours.
+    OwnHours = "own_hours", FORBIDDEN, "Another person must decide about your own hours";
     /// The set-up token is not the one that the service printed.
     BadSetupToken = "bad_setup_token", FORBIDDEN, "Wrong set-up token";
     /// There is nothing at this address.
@@ -77,10 +81,28 @@ codes! {
     NameTaken = "name_taken", CONFLICT, "The name is taken";
     /// The site cannot be removed.
     SiteInUse = "site_in_use", CONFLICT, "The site is in use";
+    /// A cycle has the shift.
+    ShiftInUse = "shift_in_use", CONFLICT, "The shift is in use";
+    /// What was decided cannot be decided in this way.
+    AlreadyDecided = "already_decided", CONFLICT, "Already decided";
     /// Another camera uses the stream.
     StreamTaken = "stream_taken", CONFLICT, "Another camera has the stream";
     /// The face belongs to another employee.
     DuplicatePerson = "duplicate_person", CONFLICT, "This face belongs to another employee";
+    /// The period is locked.
+    TimesheetLocked = "timesheet_locked", CONFLICT, "The timesheet is locked";
+    /// The timesheet is not in a state for this.
+    TimesheetState = "timesheet_state", CONFLICT, "The timesheet is in another state";
+    /// The period lasts.
+    PeriodNotOver = "period_not_over", CONFLICT, "The period is not over";
+    /// Days have exceptions that prevent an approval.
+    DaysBlocked = "days_blocked", CONFLICT, "Days have exceptions";
+    /// The figures are not those that the caller saw or approved.
+    FiguresChanged = "figures_changed", CONFLICT, "The figures have changed";
+    /// The correction was decided before.
+    CorrectionDecided = "correction_decided", CONFLICT, "The correction was decided before";
+    /// The timesheet has the most corrections that it can have.
+    TooManyCorrections = "too_many_corrections", CONFLICT, "Too many corrections";
     /// Another request changed the same record at the same time.
     Conflict = "conflict", CONFLICT, "Changed by another request at the same time";
     /// The request, or a part of it, has too many bytes.

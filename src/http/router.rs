@@ -30,8 +30,9 @@ use super::{
     problem::{self, Code, JSON_MOST, Problem},
     request_timeout::request_timeout,
     routes::{
-        audit, camera_pictures, cameras, devices, employees, enroll, events, health, identify,
-        jobs, pairings, pictures, punches, redis, session, setup, sites, status, templates,
+        assignments, audit, camera_pictures, cameras, cycles, devices, employees, enroll, events,
+        health, holidays, identify, jobs, leave, leave_kinds, pairings, pictures, punches, redis,
+        rules, session, setup, shifts, sites, status, templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -156,12 +157,59 @@ fn api() -> OpenApiRouter<HttpState> {
             templates::delete_templates
         ))
         .routes(routes!(templates::delete_grown_templates))
+        .routes(routes!(workdays::get_board))
+        .routes(routes!(workdays::get_days))
+        .routes(routes!(timesheets::create_correction))
+        .routes(routes!(timesheets::list_corrections))
+        .routes(routes!(timesheets::approve_correction))
+        .routes(routes!(timesheets::reject_correction))
+        .routes(routes!(timesheets::withdraw_correction))
+        .routes(routes!(timesheets::list_timesheets))
+        .routes(routes!(timesheets::get_timesheet))
+        .routes(routes!(timesheets::submit_timesheet))
+        .routes(routes!(timesheets::approve_timesheet))
+        .routes(routes!(timesheets::lock_timesheet))
+        .routes(routes!(timesheets::unlock_timesheet))
+        .routes(routes!(punches::create_manual_punch))
         .routes(routes!(sites::list_sites, sites::create_site))
         .routes(routes!(
             sites::get_site,
             sites::update_site,
             sites::delete_site
         ))
+        .routes(routes!(rules::list_presets))
+        .routes(routes!(rules::list_rules))
+        .routes(routes!(rules::put_rules, rules::delete_rules))
+        .routes(routes!(shifts::list_shifts, shifts::create_shift))
+        .routes(routes!(shifts::update_shift, shifts::delete_shift))
+        .routes(routes!(cycles::list_cycles, cycles::create_cycle))
+        .routes(routes!(cycles::update_cycle, cycles::delete_cycle))
+        .routes(routes!(
+            assignments::list_assignments,
+            assignments::create_assignments
+        ))
+        .routes(routes!(assignments::delete_assignment))
+        .routes(routes!(
+            holidays::list_holiday_calendars,
+            holidays::create_holiday_calendar
+        ))
+        .routes(routes!(
+            holidays::update_holiday_calendar,
+            holidays::delete_holiday_calendar
+        ))
+        .routes(routes!(
+            leave_kinds::list_leave_kinds,
+            leave_kinds::create_leave_kind
+        ))
+        .routes(routes!(
+            leave_kinds::update_leave_kind,
+            leave_kinds::delete_leave_kind
+        ))
+        .routes(routes!(leave::list_leave, leave::create_leave))
+        .routes(routes!(leave::approve_leave))
+        .routes(routes!(leave::reject_leave))
+        .routes(routes!(leave::withdraw_leave))
+        .routes(routes!(leave::cancel_leave))
         .routes(routes!(devices::list_devices, devices::create_device))
         .routes(routes!(devices::update_device, devices::delete_device))
         .routes(routes!(devices::get_own_device))

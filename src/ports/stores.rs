@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use crate::domain::{
     accounts::{Session, TokenHash},
-    attendance::Origin,
+    attendance::{DateRange, Origin},
     ids::{AccountId, EmployeeId, SiteId},
+    plans::LeaveState,
 };
 
 /// The reason why a store failed. A missing record is not an error, but `None`.
@@ -61,6 +62,15 @@ pub struct PunchFilter {
     pub from: Option<Timestamp>,
     /// End, exclusive.
     pub to: Option<Timestamp>,
+}
+
+/// The leave to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaveFilter {
+    /// Only leave in this state.
+    pub state: Option<LeaveState>,
+    /// Only leave that covers one of these dates.
+    pub within: DateRange,
 }
 
 /// A store of sessions.

@@ -8,14 +8,17 @@ mod cameras;
 mod collection;
 mod devices;
 mod employees;
+mod entries;
 mod faces;
 mod installation;
 mod jobs;
 mod pictures;
+mod plans;
 mod punches;
 mod registry;
 mod reindexing;
 mod sites;
+mod timesheets;
 
 use std::sync::Arc;
 
@@ -24,17 +27,24 @@ pub use cameras::Cameras;
 pub use collection::{Collection, Versioned, contended, cursor, exactly};
 pub use devices::Devices;
 pub use employees::Employees;
+pub use entries::{Entries, EntryCursor};
 pub use faces::{FaceEnrollments, Photos};
 pub use installation::{Leases, Settings, StoredCache};
 pub use jobs::Jobs;
 pub use pictures::Pictures;
+pub use plans::{Assignments, LeaveBook, RulesOfSites, Team};
 pub use punches::Punches;
 pub use registry::{AnyRecord, Found, KINDS, Registered, Unread, read_line, registered};
 pub use reindexing::{outdated, reindex};
 pub use sites::Sites;
+pub use timesheets::Timesheets;
 
 use crate::{
-    domain::{audit::AuditEntry, record::Record},
+    domain::{
+        audit::AuditEntry,
+        plans::{Cycle, HolidayCalendar, LeaveKind, ShiftKind},
+        record::Record,
+    },
     ports::{RecordEngine, SessionStore},
 };
 
@@ -49,8 +59,24 @@ pub struct Repositories {
     pub photos: Photos,
     /// Punches, and responses kept for retries.
     pub punches: Punches,
+    /// Timesheets, with the corrections of punches.
+    pub timesheets: Timesheets,
     /// Sites.
     pub sites: Sites,
+    /// Rules of sites.
+    pub site_rules: RulesOfSites,
+    /// Kinds of shifts.
+    pub shift_kinds: Entries<ShiftKind>,
+    /// Cycles of shifts.
+    pub cycles: Entries<Cycle>,
+    /// Assignments of shifts to employees.
+    pub assignments: Assignments,
+    /// Calendars of public holidays.
+    pub holiday_calendars: Entries<HolidayCalendar>,
+    /// Kinds of leave.
+    pub leave_kinds: Entries<LeaveKind>,
+    /// Leave.
+    pub leave: LeaveBook,
     /// Devices.
     pub devices: Devices,
     /// Cameras and their last reported statuses.
@@ -85,7 +111,15 @@ impl Repositories {
             faces: FaceEnrollments::new(engine.clone()),
             photos: Photos::new(engine.clone()),
             punches: Punches::new(engine.clone()),
+            timesheets: Timesheets::new(engine.clone()),
             sites: Sites::new(engine.clone()),
+            site_rules: RulesOfSites::new(engine.clone()),
+            shift_kinds: Entries::new(engine.clone()),
+            cycles: Entries::new(engine.clone()),
+            assignments: Assignments::new(engine.clone()),
+            holiday_calendars: Entries::new(engine.clone()),
+            leave_kinds: Entries::new(engine.clone()),
+            leave: LeaveBook::new(engine.clone()),
             devices: Devices::new(engine.clone()),
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),

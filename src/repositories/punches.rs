@@ -13,7 +13,7 @@ use crate::{
         record::{Index, Key},
         text::IdempotencyKey,
     },
-    ports::{Page, PunchFilter, Range, RecordEngine, StoreError},
+    ports::{Page, Parts, PunchFilter, Range, RecordEngine, StoreError},
 };
 
 /// An index by time, and the part of it that belongs to one owner.
@@ -100,6 +100,27 @@ impl Punches {
             .before(end)
             .backwards();
         self.punches.first(Punch::BY_EMPLOYEE, &range).await
+    }
+
+    /// Returns the punches from one moment until before another, oldest first: those of an employee,
+    /// or all.
+    pub async fn between(
+        &self,
+        employee: Option<EmployeeId>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Punch>, StoreError> {
+        let (index, range) = match employee.map(EmployeeId::uuid) {
+            Some(id) => {
+                let range = Range::all().from(Key::new((id, from)));
+                (Punch::BY_EMPLOYEE, range.before(Key::new((id, to))))
+            }
+            None => {
+                let range = Range::all().from(Key::new((from,)));
+                (Punch::BY_TIME, range.before(Key::new((to,))))
+            }
+        };
+        self.punches.all(index, range, Parts::Body).await
     }
 
     /// Returns the time of the origin's latest punch that has the server's time.

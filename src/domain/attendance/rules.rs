@@ -1,7 +1,7 @@
 //! The rules of a site or a group: how punches count. The defaults are the mildest that make sense
 //! anywhere; [`presets`](super::presets) offers more for some countries.
 
-use jiff::civil::{Date, Weekday};
+use jiff::civil::{Date, Time, Weekday};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::time::{EndTime, Length, Seconds, StartTime};
@@ -73,6 +73,17 @@ impl Default for Rules {
             week_starts: Weekday::Monday,
             max_day: None,
             min_rest: None,
+        }
+    }
+}
+
+impl Rules {
+    /// Returns the rules of a site where nobody has set others: the defaults, with the time of day
+    /// at which its workdays begin.
+    pub fn starting_at(workday_starts: Time) -> Self {
+        Self {
+            cut_off: workday_starts.into(),
+            ..Self::default()
         }
     }
 }

@@ -70,6 +70,14 @@ pub struct TimeOfDay<const LAST: u32>(u32);
 /// A time of day at which something begins, before 24:00.
 pub type StartTime = TimeOfDay<86_399>;
 
+impl From<Time> for StartTime {
+    fn from(time: Time) -> Self {
+        let [hours, minutes, seconds] =
+            [time.hour(), time.minute(), time.second()].map(|part| u32::from(part.unsigned_abs()));
+        Self(hours * 3600 + minutes * 60 + seconds)
+    }
+}
+
 /// A time of day at which something ends; 24:00 is midnight at the end of the date.
 pub type EndTime = TimeOfDay<86_400>;
 
@@ -91,7 +99,7 @@ impl<const LAST: u32> TimeOfDay<LAST> {
     }
 
     /// Returns the wall clock that shows this time of a date; 24:00 is 00:00 of the next.
-    pub(super) fn on(self, date: Date) -> DateTime {
+    pub fn on(self, date: Date) -> DateTime {
         if self.0 >= 86_400 {
             return next_date(date).to_datetime(Time::midnight());
         }

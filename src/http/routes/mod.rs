@@ -4,22 +4,31 @@
     reason = "utoipa's macro repeats the parameters of handlers as paths"
 )]
 
+pub mod assignments;
 pub mod audit;
 pub mod camera_pictures;
 pub mod cameras;
+pub mod cycles;
 pub mod devices;
 pub mod employees;
 pub mod enroll;
 pub mod events;
 pub mod health;
+pub mod holidays;
 pub mod identify;
 pub mod jobs;
+pub mod leave;
+pub mod leave_kinds;
 pub mod pairings;
 pub mod pictures;
 pub mod punches;
 pub mod redis;
+pub mod rules;
 pub mod session;
 pub mod setup;
+pub mod shifts;
 pub mod sites;
 pub mod status;
 pub mod templates;
+pub mod timesheets;
+pub mod workdays;

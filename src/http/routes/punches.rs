@@ -7,23 +7,22 @@ use axum::{
     extract::{FromRequest, Request, State},
     http::{HeaderMap, StatusCode},
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     clock::whole_milliseconds,
     domain::{
-        attendance::{Origin, PunchKind},
+        attendance::{Capture, Origin},
         biometrics::{Look, NobodyReason},
         ids::{CameraId, DeviceId, PunchId},
         quality::Flaw,
-        text::IdempotencyKey,
+        text::{IdempotencyKey, Reason},
     },
     http::{
         HttpState,
-        auth::{Allowed, PunchingDevice, Reading},
-        extract::{Path, Query},
+        auth::{Allowed, Correcting, PunchingDevice, Reading},
+        extract::{Json, Path, Query},
         field_error::FieldError,
         page::{List, PageQuery},
         problem::{Code, Fields, Problem},
@@ -32,14 +31,16 @@ use crate::{
         views::{
             number,
             punches::{NameLookup, PunchView},
-            read_id,
+            read_id, read_time,
+            timesheets::read_kind,
         },
     },
     ports::PunchFilter,
     service::{
         face_punches::{self, FacePunches, Outcome, PunchAnswer, PunchError},
+        manual_punches::{ManualPunchError, ManualPunches},
         probe_builder::BURST_MOST,
-        punch_ledger::{LedgerError, PunchLedger},
+        punch_ledger::{LedgerError, PunchLedger, Recorded, Replay},
     },
 };
 
@@ -64,11 +65,22 @@ impl From<LedgerError> for Problem {
     }
 }
 
+impl From<ManualPunchError> for Problem {
+    fn from(error: ManualPunchError) -> Self {
+        match error {
+            ManualPunchError::NotFound => Self::not_found("employee"),
+            ManualPunchError::Inactive => Self::field("employee", FieldError::InactiveEmployee),
+            ManualPunchError::Ledger(error) => error.into(),
+            ManualPunchError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// The upload of `POST /api/punches`.
 pub const SHAPE: Shape = Shape {
     images: "image",
     most: BURST_MOST,
-    texts: &["kind", "captured_at"],
+    texts: &["kind", "captured_at", "sent_at"],
     bare: true,
 };
 
@@ -147,9 +159,13 @@ pub struct PunchQuery {
     /// `in`, `out`, `break_start` or `break_end`; by default, what follows the last punch.
     #[param(example = "in")]
     kind: Option<String>,
-    /// When an offline device captured the punch, RFC 3339. The time counts within bounds;
-    /// otherwise the time of the server does.
+    /// When an offline device captured the punch, RFC 3339. A time that is in the future, more than
+    /// 72 hours ago, or before the last punch that the device sent at once is doubtful: the punch
+    /// is kept, but does not count.
     captured_at: Option<String>,
+    /// When the device sends the request, by the same clock as `captured_at`. Then the clock of the
+    /// device may be wrong, because only the time between the two counts.
+    sent_at: Option<String>,
 }
 
 /// A burst of images in a form, for the description of the API.
@@ -163,6 +179,8 @@ pub struct PunchForm {
     kind: Option<String>,
     /// Like the query parameter.
     captured_at: Option<String>,
+    /// Like the query parameter.
+    sent_at: Option<String>,
 }
 
 /// A request to punch: headers, query and upload.
@@ -182,20 +200,22 @@ impl FromRequest<HttpState> for PunchRequest {
         let upload = Upload::read(request, &SHAPE).await?;
         let mut fields = Fields::default();
         let kind = either(&mut fields, "kind", query.kind, upload.text("kind"));
-        let kind = fields.optional("kind", kind, |text| {
-            PunchKind::parse(&text).ok_or_else(|| FieldError::NotOneOf {
-                values: PunchKind::ALL.map(PunchKind::as_str).to_vec(),
-            })
-        });
-        let captured_at = upload.text("captured_at");
-        let captured_at = either(&mut fields, "captured_at", query.captured_at, captured_at);
-        let captured_at = fields.optional("captured_at", captured_at, read_time);
+        let kind = fields.optional("kind", kind, |text| read_kind(&text));
+        let mut time = |name, query| {
+            let text = either(&mut fields, name, query, upload.text(name));
+            fields
+                .optional(name, text, read_time)
+                .map(whole_milliseconds)
+        };
+        let captured_at = time("captured_at", query.captured_at);
+        let sent_at = time("sent_at", query.sent_at);
         fields.check()?;
+        let capture = captured_at.map(|at| Capture { at, sent_at });
         Ok(Self {
             request: face_punches::PunchRequest {
                 samples: upload.images,
                 kind,
-                captured_at: captured_at.map(whole_milliseconds),
+                capture,
                 key,
                 look,
             },
@@ -217,10 +237,6 @@ fn either(
     query
         .or_else(|| form.map(str::to_owned))
         .filter(|text| !text.is_empty())
-}
-
-fn read_time(text: String) -> Result<Timestamp, FieldError> {
-    text.parse().map_err(|_| FieldError::NotATime)
 }
 
 fn read_headers(headers: &HeaderMap) -> Result<(Option<IdempotencyKey>, Look), Problem> {
@@ -277,6 +293,73 @@ pub async fn create_punch(
     };
     let view = names.view(answer.outcome.punch()).await?;
     Ok((status, axum::Json(AnswerView::new(&answer, view))))
+}
+
+/// A punch to write by hand.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(title = "NewManualPunch")]
+pub struct ManualPunch {
+    /// The ID of the employee, who must be active.
+    #[schema(format = "uuid")]
+    employee: String,
+    /// `in`, `out`, `break_start` or `break_end`; by default, what follows the last punch.
+    #[schema(example = "in")]
+    kind: Option<String>,
+    /// Why; 1 to 500 characters.
+    #[schema(example = "The kiosk is broken")]
+    reason: String,
+}
+
+/// The outcome of a punch by hand.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "ManualPunchAnswer")]
+pub struct ManualPunchAnswer {
+    /// `punched` or `cooldown`.
+    #[schema(example = "punched")]
+    outcome: &'static str,
+    /// The new punch; during the cooldown, the punch that counts.
+    punch: Option<PunchView>,
+}
+
+/// Writes a punch of an employee by hand, now. To add one at another time, make a correction.
+#[utoipa::path(
+    post, path = "/api/punches/manual", tag = "punches",
+    request_body = ManualPunch,
+    responses(
+        (status = 201, description = "A new punch", body = ManualPunchAnswer),
+        (status = 200, description = "No new punch, because the last one is so recent", body = ManualPunchAnswer),
+        (status = 404, description = "`not_found`"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn create_manual_punch(
+    allowed: Allowed<Correcting>,
+    State(punches): State<Arc<ManualPunches>>,
+    State(names): State<NameLookup>,
+    Json(new): Json<ManualPunch>,
+) -> Result<(StatusCode, axum::Json<ManualPunchAnswer>), Problem> {
+    let mut fields = Fields::default();
+    let employee = fields.required("employee", read_id(new.employee));
+    let kind = fields.optional("kind", new.kind, |text| read_kind(&text));
+    let reason = fields.required("reason", Reason::parse(&new.reason));
+    let (Some(employee), Some(reason)) = (employee, reason) else {
+        return Err(fields.problem());
+    };
+    fields.check()?;
+    let (reach, account) = (allowed.reach(), allowed.account()?.id);
+    let (status, outcome, punch) = match punches
+        .punch(reach, account, employee, kind, reason)
+        .await?
+    {
+        Recorded::Written(punch) => (StatusCode::CREATED, "punched", Some(punch)),
+        Recorded::Cooldown(punch) | Recorded::Replayed(Replay::Punch(punch)) => {
+            (StatusCode::OK, "cooldown", Some(punch))
+        }
+        Recorded::Replayed(Replay::Answer(_)) => (StatusCode::OK, "cooldown", None),
+    };
+    let punch = names.view(punch.as_deref()).await?;
+    Ok((status, axum::Json(ManualPunchAnswer { outcome, punch })))
 }
 
 /// The punches to list.

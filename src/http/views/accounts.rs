@@ -77,7 +77,7 @@ pub struct AccountView {
     grants: Vec<GrantView>,
     /// The permissions of all grants, so that a client can offer only what is permitted: `read`,
     /// `survey`, `correct`, `identify`, `look`, `enroll`, `administer`.
-    #[schema(example = json!(["read", "survey", "correct", "identify", "look"]))]
+    #[schema(example = json!(["read", "survey", "correct", "request", "identify", "look"]))]
     permissions: Vec<&'static str>,
 }
 

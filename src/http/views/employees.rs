@@ -1,5 +1,7 @@
 //! Employees, their settings and their consents.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -7,10 +9,14 @@ use super::{read_id, sites::default_site, time};
 use crate::{
     domain::{
         employees::{Consent, Employee, EmployeeSettings},
+        ids::EmployeeId,
         text::{Code, Name},
     },
     http::problem::{Fields, Problem},
-    service::{employees::Person, sites::SiteMap},
+    service::{
+        employees::{Employees, Person},
+        sites::SiteMap,
+    },
 };
 
 /// A consent to the enrollment of a face.
@@ -90,6 +96,20 @@ impl EditableEmployee {
             active: self.active,
         })
     }
+}
+
+/// Returns the names of employees, deleted ones too.
+///
+/// # Errors
+/// When the store fails.
+pub async fn names_of(
+    employees: &Employees,
+    ids: impl Iterator<Item = EmployeeId>,
+) -> Result<HashMap<EmployeeId, String>, Problem> {
+    let ids: BTreeSet<_> = ids.collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let people = employees.find_many(&ids).await?.into_iter();
+    Ok(people.map(|one| (one.id, one.name.to_string())).collect())
 }
 
 /// An employee.

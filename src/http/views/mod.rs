@@ -3,15 +3,20 @@
 pub mod accounts;
 pub mod cameras;
 pub mod employees;
+pub mod entries;
 pub mod faces;
+pub mod plans;
 pub mod punches;
 pub mod sites;
+pub mod timesheets;
+pub mod workdays;
 
 use std::str::FromStr;
 
 use axum::http::{HeaderName, StatusCode, header};
+use jiff::civil::Date;
 
-use crate::http::field_error::FieldError;
+use crate::{domain::attendance::Length, http::field_error::FieldError};
 
 /// A response with a record and its address.
 pub type Created<T> = (StatusCode, [(HeaderName, String); 1], axum::Json<T>);
@@ -28,6 +33,32 @@ pub fn created<T>(address: String, view: T) -> Created<T> {
 /// When the text is not an ID.
 pub fn read_id<T: FromStr>(text: String) -> Result<T, FieldError> {
     text.parse().map_err(|_| FieldError::NotAnId)
+}
+
+/// Parses a time, RFC 3339.
+///
+/// # Errors
+/// When the text is not a time.
+pub fn read_time(text: String) -> Result<jiff::Timestamp, FieldError> {
+    text.parse().map_err(|_| FieldError::NotATime)
+}
+
+/// Parses a date, such as `2026-11-21`.
+///
+/// # Errors
+/// When the text is not a date of a plausible year.
+pub fn read_date(text: &str) -> Result<Date, FieldError> {
+    let date = Date::strptime("%Y-%m-%d", text).ok();
+    date.filter(|date| text.len() == 10 && (1900..9000).contains(&date.year()))
+        .ok_or(FieldError::NotADate)
+}
+
+/// Parses a length of time, such as `30m`.
+///
+/// # Errors
+/// When the text is not a length.
+pub fn read_length(text: &str) -> Result<Length, FieldError> {
+    text.parse().map_err(|_| FieldError::NotALength)
 }
 
 /// Formats a time: RFC 3339, UTC, milliseconds.

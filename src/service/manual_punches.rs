@@ -1,0 +1,102 @@
+//! Punches that a manager writes by hand, for now.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::{
+    audit::Audit,
+    punch_ledger::{LedgerError, NewPunch, PunchLedger, PunchPoint, Recorded},
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        accounts::Actor,
+        attendance::{Moment, Origin, Proof, PunchKind},
+        grants::Reach,
+        ids::{AccountId, EmployeeId},
+        text::Reason,
+    },
+    ports::StoreError,
+    repositories::Repositories,
+};
+
+/// Why a punch was not written by hand.
+#[derive(Debug, thiserror::Error)]
+pub enum ManualPunchError {
+    /// The employee does not exist.
+    #[error("no such employee")]
+    NotFound,
+    /// The employee is not active.
+    #[error("the employee is not active")]
+    Inactive,
+    /// The ledger refused it.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The service for punches by hand.
+pub struct ManualPunches {
+    stores: Repositories,
+    ledger: Arc<PunchLedger>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+}
+
+impl ManualPunches {
+    /// Creates the service.
+    pub fn new(
+        stores: Repositories,
+        ledger: Arc<PunchLedger>,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            stores,
+            ledger,
+            audit,
+            clock,
+        }
+    }
+
+    /// Writes a punch of a covered employee at their site, now. Without a kind it gets what follows
+    /// the last punch.
+    ///
+    /// # Errors
+    /// If there is no such employee, or they are not active.
+    pub async fn punch(
+        &self,
+        reach: &Reach,
+        account: AccountId,
+        employee: EmployeeId,
+        kind: Option<PunchKind>,
+        reason: Reason,
+    ) -> Result<Recorded, ManualPunchError> {
+        let employee = reach.admit(self.stores.employees.find(employee).await?);
+        let employee = employee.filter(|employee| employee.deleted_at.is_none());
+        let employee = employee.ok_or(ManualPunchError::NotFound)?;
+        if !employee.active {
+            return Err(ManualPunchError::Inactive);
+        }
+        let (actor, now) = (Actor::Account(account), self.clock.now());
+        let action = "punch.manual";
+        self.audit.record(actor, action, employee.id, None).await?;
+        let point = PunchPoint {
+            origin: Origin::Account(account),
+            site: employee.site,
+            gap: SignedDuration::ZERO,
+        };
+        let new = NewPunch {
+            employee: &employee,
+            point: &point,
+            proof: Proof::Manual { reason },
+            moment: Moment::of(now, None, None),
+            kind,
+            request: None,
+        };
+        Ok(self.ledger.record(new, |_| {}).await?)
+    }
+}

@@ -1,0 +1,411 @@
+//! Workdays: derives the days of employees from what is on record, and shows who is there.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
+
+use super::{
+    plans::{EmployeePlan, Plans},
+    sites::Sites,
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        attendance::{
+            Adjustment, Correction, DateRange, Day, Derived, Presence, Punch, TimedPunch,
+            Timesheet, adjust, derive, period_of, presence, time::Seconds,
+        },
+        employees::Employee,
+        grants::Reach,
+        ids::{EmployeeId, SiteId},
+    },
+    ports::{EmployeeFilter, Page, StoreError},
+    repositories::Repositories,
+};
+
+/// Days before and after the asked ones whose punches are read: enough for the longest span, the
+/// start of a week, and a punch that was [moved](super::timesheets::MOVED_MOST).
+const MARGIN: (i64, i64) = (38, 14);
+
+/// Days before and after the day of the board whose punches are read. A span has at most 16 hours.
+const BOARD_MARGIN: (i64, i64) = (2, 2);
+
+/// Days before and after a moment whose punches are read to say whether an employee is there.
+const STAY_MARGIN: (i64, i64) = (4, 2);
+
+/// Employees that are read at a time.
+const PAGE: usize = 1000;
+
+/// Why workdays cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkdayError {
+    /// The employee does not exist.
+    #[error("no such employee")]
+    NotFound,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The workdays of an employee.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmployeeDays {
+    /// The dates that were asked for.
+    pub range: DateRange,
+    /// The days and the weeks that they are in; locked ones as they were approved.
+    pub derived: Derived,
+    /// The dates that are locked.
+    pub locked: Vec<DateRange>,
+    /// The sums of the days.
+    pub totals: Totals,
+    /// What changed of locked days and weeks since they were approved.
+    pub adjustments: Vec<Adjustment>,
+}
+
+/// Sums of days, in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// The figures by name.
+    pub figures: BTreeMap<&'static str, Seconds>,
+    /// Work in each band.
+    pub bands: BTreeMap<String, Seconds>,
+    /// Leave by kind.
+    pub leave_by_kind: BTreeMap<String, Seconds>,
+    /// Overtime of the weeks that end in the dates, beyond that of their days.
+    pub week_overtime: Seconds,
+}
+
+impl Totals {
+    /// Returns the sums over days, and over the weeks that end in a range.
+    pub fn new(derived: &Derived, range: DateRange) -> Self {
+        let mut totals = Self::default();
+        for day in &derived.days {
+            for (name, figure) in day.figures() {
+                *totals.figures.entry(name).or_default() += figure;
+            }
+            let maps = [
+                (&day.bands, &mut totals.bands),
+                (&day.leave_by_kind, &mut totals.leave_by_kind),
+            ];
+            for (figures, sums) in maps {
+                for (name, figure) in figures {
+                    *sums.entry(name.clone()).or_default() += figure;
+                }
+            }
+        }
+        let weeks = derived.weeks.iter();
+        let weeks = weeks.filter(|week| range.contains(week.ends));
+        totals.week_overtime = weeks.map(|week| week.overtime).sum();
+        totals
+    }
+}
+
+/// An employee on the board.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoardLine {
+    /// The employee.
+    pub employee: Employee,
+    /// The workday.
+    pub day: Day,
+    /// Whether the employee is there.
+    pub presence: Presence,
+}
+
+/// What is on record of an employee around some dates.
+#[derive(Debug, Clone)]
+pub struct OnRecord {
+    /// What holds for the employee.
+    pub plan: EmployeePlan,
+    /// The punches.
+    pub punches: Vec<TimedPunch>,
+    /// The approved corrections, in the order of approval.
+    pub corrections: Vec<Correction>,
+    /// The stored timesheets.
+    pub timesheets: Vec<Timesheet>,
+}
+
+impl OnRecord {
+    fn new(plan: EmployeePlan, punches: Vec<TimedPunch>, timesheets: Vec<Timesheet>) -> Self {
+        let mut approved: Vec<_> = timesheets.iter().flat_map(Timesheet::approved).collect();
+        approved.sort_by_key(|(order, _)| *order);
+        Self {
+            plan,
+            punches,
+            corrections: approved.into_iter().map(|(_, change)| change).collect(),
+            timesheets,
+        }
+    }
+
+    /// Derives the days of a range.
+    pub fn derive(&self, range: DateRange, as_of: Timestamp) -> Derived {
+        derive(
+            &self.punches,
+            &self.corrections,
+            self.plan.terms(),
+            self.plan.calendar(),
+            range,
+            as_of,
+        )
+    }
+
+    /// Returns the locked days of a range, and the locked weeks, as they were approved.
+    pub fn locked(&self, range: DateRange) -> Derived {
+        let mut locked = Derived::default();
+        for approval in self.timesheets.iter().filter_map(Timesheet::locked) {
+            let days = approval.figures.days.iter();
+            let days = days.filter(|day| range.contains(day.day));
+            locked.days.extend(days.cloned());
+            locked.weeks.extend(approval.figures.weeks.iter().cloned());
+        }
+        locked
+    }
+}
+
+/// The service for workdays.
+pub struct Workdays {
+    stores: Repositories,
+    sites: Arc<Sites>,
+    plans: Arc<Plans>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Workdays {
+    /// Creates the service.
+    pub fn new(
+        stores: Repositories,
+        sites: Arc<Sites>,
+        plans: Arc<Plans>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            stores,
+            sites,
+            plans,
+            clock,
+        }
+    }
+
+    /// Returns a covered employee who is not deleted.
+    ///
+    /// # Errors
+    /// [`WorkdayError::NotFound`] if there is none.
+    pub async fn employee(&self, reach: &Reach, id: EmployeeId) -> Result<Employee, WorkdayError> {
+        let employee = reach.admit(self.stores.employees.find(id).await?);
+        employee
+            .filter(|employee| employee.deleted_at.is_none())
+            .ok_or(WorkdayError::NotFound)
+    }
+
+    /// Returns what holds for an employee around a range of dates.
+    pub async fn plan(
+        &self,
+        employee: &Employee,
+        range: DateRange,
+    ) -> Result<EmployeePlan, StoreError> {
+        self.plans.of(employee, range).await
+    }
+
+    /// Returns what is on record of an employee around a range of dates.
+    pub async fn on_record(
+        &self,
+        employee: &Employee,
+        range: DateRange,
+    ) -> Result<OnRecord, StoreError> {
+        self.read(employee, widened(range, MARGIN)).await
+    }
+
+    /// Returns what is on record of an employee from some days before a moment on: enough to say
+    /// whether the employee is there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn on_record_before(
+        &self,
+        employee: &Employee,
+        at: Timestamp,
+    ) -> Result<OnRecord, StoreError> {
+        let date = at.to_zoned(TimeZone::UTC).date();
+        let range = DateRange {
+            from: date,
+            to: date,
+        };
+        self.read(employee, widened(range, STAY_MARGIN)).await
+    }
+
+    /// Reads what is on record of an employee in some dates.
+    async fn read(&self, employee: &Employee, dates: DateRange) -> Result<OnRecord, StoreError> {
+        let plan = self.plan(employee, dates).await?;
+        let (from, to) = (plan.begins(dates.from), plan.begins(dates.to));
+        let stores = &self.stores;
+        let (punches, timesheets) = tokio::try_join!(
+            stores.punches.between(Some(employee.id), from, to),
+            stores.timesheets.of_employee(employee.id, periods(dates)),
+        )?;
+        let punches = punches.iter().filter_map(Punch::counted).collect();
+        Ok(OnRecord::new(plan, punches, timesheets))
+    }
+
+    /// Returns the present workday at the default site.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn today(&self) -> Result<Date, StoreError> {
+        let site = self.sites.of(SiteId::DEFAULT).await?;
+        Ok(site.workday(self.clock.now()))
+    }
+
+    /// Returns the workdays of a covered employee.
+    ///
+    /// Locked days and weeks are answered as they were approved; what changed since then is an
+    /// adjustment.
+    ///
+    /// # Errors
+    /// [`WorkdayError::NotFound`] if there is no such employee.
+    pub async fn days(
+        &self,
+        reach: &Reach,
+        employee: EmployeeId,
+        range: DateRange,
+    ) -> Result<EmployeeDays, WorkdayError> {
+        let employee = self.employee(reach, employee).await?;
+        let record = self.on_record(&employee, range).await?;
+        Ok(self.days_of(&record, range))
+    }
+
+    /// Returns the workdays of what is on record.
+    pub fn days_of(&self, record: &OnRecord, range: DateRange) -> EmployeeDays {
+        let mut derived = record.derive(range, self.clock.now());
+        let locked = record.locked(range);
+        let adjustments = adjust(&locked, &derived);
+        replace(&mut derived.days, locked.days, |day| day.day);
+        replace(&mut derived.weeks, locked.weeks, |week| week.starts);
+        let sheets = record.timesheets.iter();
+        let sheets = sheets.filter(|sheet| sheet.locked().is_some());
+        EmployeeDays {
+            range,
+            locked: sheets.map(Timesheet::period).collect(),
+            totals: Totals::new(&derived, range),
+            derived,
+            adjustments,
+        }
+    }
+
+    /// Returns a line for each covered employee who is active, at one site or at all, by name. The
+    /// date is by default the present workday of each employee's site.
+    ///
+    /// Punches at other sites count too, so one scan reads those of all sites around the date.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn board(
+        &self,
+        reach: &Reach,
+        site: Option<SiteId>,
+        date: Option<Date>,
+    ) -> Result<Vec<BoardLine>, StoreError> {
+        let now = self.clock.now();
+        let (sites, employees) = tokio::try_join!(self.sites.all(), self.people(reach, site))?;
+        let today = |site| sites.or_default(site).map(|site| site.workday(now));
+        let placed = employees
+            .into_iter()
+            .filter_map(|employee| Some((date.or_else(|| today(employee.site))?, employee)));
+        let (dates, employees): (Vec<_>, Vec<_>) = placed.unzip();
+        let (Some(first), Some(last)) = (dates.iter().min(), dates.iter().max()) else {
+            return Ok(Vec::new());
+        };
+        let range = DateRange {
+            from: *first,
+            to: *last,
+        };
+        let near = widened(range, BOARD_MARGIN);
+        let everything = &Reach::Everything;
+        let plans = self.plans.of_many(everything, &employees, near).await?;
+        let begins = plans.iter().map(|plan| plan.begins(near.from)).min();
+        let ends = plans.iter().map(|plan| plan.begins(near.to)).max();
+        let (from, to) = (begins.unwrap_or_default(), ends.unwrap_or_default());
+        let (found, sheets) = tokio::try_join!(
+            self.stores.punches.between(None, from, to),
+            self.stores.timesheets.of_all(periods(near)),
+        )?;
+        let mut punches = HashMap::<_, Vec<_>>::new();
+        for punch in &found {
+            let of = punches.entry(punch.employee).or_default();
+            of.extend(punch.counted());
+        }
+        let mut timesheets = HashMap::<_, Vec<_>>::new();
+        for sheet in sheets {
+            timesheets.entry(sheet.employee).or_default().push(sheet);
+        }
+        let lines = employees.into_iter().zip(plans).zip(dates);
+        let lines = lines.filter_map(|((employee, plan), date)| {
+            let punches = punches.remove(&employee.id).unwrap_or_default();
+            let timesheets = timesheets.remove(&employee.id).unwrap_or_default();
+            let record = OnRecord::new(plan, punches, timesheets);
+            let range = DateRange {
+                from: date,
+                to: date,
+            };
+            let day = self.days_of(&record, range).derived.days.pop()?;
+            let grace = record.plan.rules.at(date).grace_late;
+            Some(BoardLine {
+                employee,
+                presence: presence(&day, grace, now),
+                day,
+            })
+        });
+        Ok(lines.collect())
+    }
+
+    /// Returns the covered employees who are active, at one site or at all, by name.
+    async fn people(
+        &self,
+        reach: &Reach,
+        site: Option<SiteId>,
+    ) -> Result<Vec<Employee>, StoreError> {
+        let filter = EmployeeFilter {
+            site,
+            active: Some(true),
+            ..EmployeeFilter::default()
+        };
+        let (mut people, mut after) = (Vec::new(), None);
+        loop {
+            let page = Page { after, limit: PAGE };
+            let found = self.stores.employees.list(reach, &filter, &page).await?;
+            let full = found.len() == PAGE;
+            after = found.last().map(|last| (last.name.key(), last.id));
+            people.extend(found);
+            if !full {
+                return Ok(people);
+            }
+        }
+    }
+}
+
+/// Returns a range with some days before and after it.
+fn widened(range: DateRange, (before, after): (i64, i64)) -> DateRange {
+    DateRange {
+        from: range.from.saturating_sub(Span::new().days(before)),
+        to: range.to.saturating_add(Span::new().days(after)),
+    }
+}
+
+/// Returns the first dates of the periods that a range is in.
+fn periods(range: DateRange) -> DateRange {
+    DateRange {
+        from: period_of(range.from).from,
+        to: range.to,
+    }
+}
+
+/// Replaces items by those with the same date.
+fn replace<T>(items: &mut [T], by: Vec<T>, date: impl Fn(&T) -> Date) {
+    for new in by {
+        let of = date(&new);
+        if let Some(old) = items.iter_mut().find(|old| date(old) == of) {
+            *old = new;
+        }
+    }
+}

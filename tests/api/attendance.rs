@@ -1,0 +1,518 @@
+//! Workdays, corrections and timesheets over the API, also with the golden cases.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+};
+
+use jiff::{SignedDuration, civil::Date};
+use rollcall::domain::grants::Role;
+use serde_json::{Map, Value, json};
+
+use crate::app::{Client, TestApp, project};
+
+/// What a case may have so that the API can answer it: no plan, no other rules, no holidays, no
+/// leave, no set time, and the kind of each punch.
+const NEEDS: [&str; 10] = [
+    "id",
+    "about",
+    "zone",
+    "punches",
+    "corrections",
+    "lock",
+    "days",
+    "weeks",
+    "adjustments",
+    "after_lock",
+];
+
+/// Returns the golden cases that need nothing else.
+fn cases() -> Vec<Value> {
+    let mut cases = Vec::new();
+    for file in fs::read_dir(project("tests/fixtures/attendance")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|of| of == "toml") {
+            let file: Value = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+            cases.extend(file["case"].as_array().unwrap().iter().cloned());
+        }
+    }
+    let answered = |case: &Value| {
+        let known = |name: &String| NEEDS.contains(&name.as_str());
+        case.as_object().unwrap().keys().all(known)
+            && list(case, "punches").all(|punch| punch["kind"].is_string())
+            // Timesheets cover months.
+            && case["lock"].as_str().is_none_or(|lock| {
+                let lock: Date = lock.parse().unwrap();
+                lock == lock.last_of_month()
+            })
+    };
+    cases.retain(answered);
+    cases
+}
+
+fn list<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    of[name].as_array().into_iter().flatten()
+}
+
+fn seconds(length: &Value) -> i64 {
+    let length: SignedDuration = length.as_str().unwrap().parse().unwrap();
+    length.as_secs()
+}
+
+/// An employee who stands for a case.
+struct Played<'a> {
+    admin: &'a Client,
+    case: &'a Value,
+    employee: String,
+    /// The punches by their names in the case.
+    punches: HashMap<String, Value>,
+}
+
+impl Played<'_> {
+    /// Makes a correction, which is approved at once. Void is for good, so a later move is refused.
+    async fn correct(&mut self, mut body: Value, name: &Value, later: bool) {
+        body["reason"] = json!("golden case");
+        body["adjust"] = json!(later);
+        let path = format!("/api/employees/{}/corrections", self.employee);
+        let answer = self.admin.post(&path, body).await;
+        if answer.status == 422 {
+            let code = answer.json()["errors"][0]["code"].clone();
+            assert_eq!(code, "voided_punch", "{}", answer.text);
+            return;
+        }
+        let made = answer.expect(201);
+        assert_eq!(made["state"], "approved");
+        if let Some(name) = name.as_str() {
+            self.punches.insert(name.to_owned(), made["punch"].clone());
+        }
+    }
+
+    /// Puts the punches and corrections on record that came before or after the lock.
+    async fn record(&mut self, later: bool) {
+        let case = self.case;
+        let now = |one: &&Value| one["after_lock"].as_bool().unwrap_or(false) == later;
+        for punch in list(case, "punches").filter(now) {
+            let body = json!({ "action": "add", "kind": punch["kind"], "at": punch["at"] });
+            self.correct(body, &punch["id"], later).await;
+        }
+        for correction in list(case, "corrections").filter(now) {
+            let named = |name: &Value| self.punches[name.as_str().unwrap()].clone();
+            let (add, void, at) = (&correction["add"], &correction["void"], &correction["at"]);
+            let body = match (add.is_string(), void.is_string()) {
+                (true, _) => json!({ "action": "add", "kind": add, "at": at }),
+                (_, true) => json!({ "action": "void", "punch": named(void) }),
+                _ => json!({ "action": "move", "punch": named(&correction["move"]), "at": at }),
+            };
+            self.correct(body, &correction["id"], later).await;
+        }
+    }
+
+    /// Approves and locks the month that ends on a date.
+    async fn lock(&self, last: &str) {
+        let first = last.parse::<Date>().unwrap().first_of_month();
+        let path = format!("/api/timesheets/{}:{first}", self.employee);
+        let digest = self.admin.get(&path).await.expect(200)["digest"].clone();
+        let approve = json!({ "digest": digest });
+        let approved = self.admin.post(&format!("{path}/approve"), approve).await;
+        approved.expect(200);
+        let locked = self.admin.post(&format!("{path}/lock"), json!({})).await;
+        assert_eq!(locked.expect(200)["state"], "locked");
+    }
+
+    /// Compares the answer of the service with that of the case.
+    async fn compare(&self) {
+        let (case, id) = (self.case, self.case["id"].as_str().unwrap());
+        let expected = |name: &'static str, date: &'static str| {
+            let dated = list(case, name).map(move |one| (one[date].as_str().unwrap(), one));
+            dated.collect::<HashMap<_, _>>()
+        };
+        let (days, weeks) = (expected("days", "day"), expected("weeks", "starts"));
+        let punched = list(case, "punches").map(|punch| &punch["at"].as_str().unwrap()[..10]);
+        let dates: BTreeSet<Date> = days
+            .keys()
+            .chain(weeks.keys())
+            .copied()
+            .chain(punched)
+            .map(|date| date.parse().unwrap())
+            .collect();
+        let (Some(first), Some(last)) = (dates.first(), dates.last()) else {
+            panic!("{id} is about no day");
+        };
+        let (from, to) = (first.yesterday().unwrap(), last.tomorrow().unwrap());
+        let path = format!("/api/employees/{}/days?from={from}&to={to}", self.employee);
+        let answer = self.admin.get(&path).await.expect(200);
+        let none = Value::Null;
+        let mut found = 0;
+        for day in list(&answer, "days") {
+            let wanted = days.get(day["day"].as_str().unwrap()).copied();
+            found += usize::from(wanted.is_some());
+            compare_day(id, day, wanted.unwrap_or(&none));
+        }
+        assert_eq!(found, days.len(), "{id}: a day is missing");
+        for (starts, wanted) in &weeks {
+            let mut given = list(&answer, "weeks");
+            let given = given.find(|week| week["starts"] == *starts).unwrap();
+            for name in ["worked", "overtime"] {
+                assert_eq!(given[name], seconds(&wanted[name]), "{id}: {starts} {name}");
+            }
+        }
+        let given: Vec<_> = list(&answer, "adjustments").cloned().collect();
+        let wanted = list(case, "adjustments").map(|wanted| {
+            let mut adjustment = json!({ "held": false });
+            for (name, value) in wanted.as_object().unwrap() {
+                adjustment[name] = match name.as_str() {
+                    "day" | "week" | "held" => value.clone(),
+                    _ => json!(seconds(value)),
+                };
+            }
+            adjustment
+        });
+        assert_eq!(given, wanted.collect::<Vec<_>>(), "{id}");
+    }
+}
+
+/// Compares a day; a figure that the case leaves out is zero.
+fn compare_day(id: &str, given: &Value, wanted: &Value) {
+    let date = given["day"].as_str().unwrap();
+    for name in [
+        "presence",
+        "worked",
+        "breaks",
+        "paid_breaks",
+        "auto_break",
+        "rounded_by",
+        "planned",
+        "holiday",
+        "leave",
+        "late",
+        "early",
+        "overtime",
+    ] {
+        let figure = &wanted[name];
+        let figure = if figure.is_null() { 0 } else { seconds(figure) };
+        assert_eq!(given[name], figure, "{id}: {date} {name}");
+    }
+    let codes = |of: &Value| -> BTreeSet<String> {
+        let codes = list(of, "exceptions").map(|code| code.as_str().unwrap().to_owned());
+        codes.collect()
+    };
+    assert_eq!(codes(given), codes(wanted), "{id}: {date}");
+    if let Some(pairs) = wanted["pairs"].as_array() {
+        let clock = |time: &Value| {
+            let time = time.as_str().map(|time| &time[11..19]);
+            let time = time.map(|time| time.strip_suffix(":00").unwrap_or(time));
+            time.unwrap_or_default().to_owned()
+        };
+        let given: Vec<_> = list(given, "spans")
+            .map(|span| format!("{}/{}", clock(&span["in"]), clock(&span["out"])))
+            .collect();
+        let given: Vec<_> = given.into_iter().map(Value::from).collect();
+        assert_eq!(given, *pairs, "{id}: {date}");
+    }
+}
+
+#[tokio::test]
+async fn the_golden_cases_without_a_plan_have_their_answers() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let mut sites = HashMap::new();
+    let cases = cases();
+    // So that a change of the files does not silently leave them out.
+    assert_eq!(cases.len(), 41);
+    for (number, case) in cases.iter().enumerate() {
+        let zone = case["zone"].as_str().unwrap();
+        if !sites.contains_key(zone) {
+            sites.insert(zone, admin.add_site(zone, zone).await);
+        }
+        let code = format!("G{number}");
+        let new = json!({ "name": case["id"], "code": code, "site": sites[zone] });
+        let added = admin.post("/api/employees", new).await.expect(201);
+        let mut played = Played {
+            admin: &admin,
+            case,
+            employee: added["id"].as_str().unwrap().to_owned(),
+            punches: HashMap::new(),
+        };
+        played.record(false).await;
+        if let Some(lock) = case["lock"].as_str() {
+            played.lock(lock).await;
+            played.record(true).await;
+        }
+        played.compare().await;
+    }
+}
+
+/// The field of a problem and its code.
+fn refusal(problem: &Value) -> (&str, &str) {
+    let error = &problem["errors"][0];
+    (
+        error["field"].as_str().unwrap(),
+        error["code"].as_str().unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn days_have_the_documented_fields_and_explain_themselves() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "A1").await;
+    let path = format!("/api/employees/{ann}/corrections");
+    for (kind, at) in [("in", "08:00"), ("out", "14:20")] {
+        let at = format!("2026-03-02T{at}:00Z");
+        let body = json!({ "action": "add", "kind": kind, "at": at, "reason": "Forgot" });
+        admin.post(&path, body).await.expect(201);
+    }
+    let days = format!("/api/employees/{ann}/days");
+    let answer = admin
+        .get(&format!("{days}?from=2026-03-02&to=2026-03-02"))
+        .await;
+    let answer = answer.expect(200);
+    let day = &answer["days"][0];
+    let document = serde_json::to_value(rollcall::http::document()).unwrap();
+    let documented = |name: &str| -> BTreeSet<String> {
+        let schema = &document["components"]["schemas"][name]["properties"];
+        schema
+            .as_object()
+            .unwrap_or(&Map::new())
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let keys =
+        |of: &Value| -> BTreeSet<String> { of.as_object().unwrap().keys().cloned().collect() };
+    for (name, of) in [
+        ("Day", day),
+        ("Span", &day["spans"][0]),
+        ("Days", &answer),
+        ("Week", &answer["weeks"][0]),
+        ("Totals", &answer["totals"]),
+    ] {
+        let schemas = [name.to_owned(), format!("{name}View")];
+        let found = schemas.iter().map(|name| documented(name));
+        let found = found.max_by_key(BTreeSet::len).unwrap();
+        assert_eq!(keys(of), found, "{name}");
+    }
+    assert_eq!(day["steps"][0]["code"], "span");
+    assert_eq!(day["steps"][0]["text"], "present from 08:00 to 14:20");
+    assert_eq!(answer["totals"]["worked"], 6 * 3600 + 20 * 60);
+
+    for (query, field, code) in [
+        ("from=2026-03-02&to=2026-03-01", "to", "wrong_days"),
+        ("from=2025-03-01&to=2026-03-02", "to", "wrong_days"),
+        ("from=20260302", "from", "not_a_date"),
+        ("to=yesterday", "to", "not_a_date"),
+    ] {
+        let refused = admin.get(&format!("{days}?{query}")).await;
+        let refused = refused.problem(422, "invalid");
+        assert_eq!(refusal(&refused), (field, code), "{query}");
+    }
+    let year = format!("{days}?from=2025-03-02&to=2026-03-02");
+    assert_eq!(
+        list(&admin.get(&year).await.expect(200), "days").count(),
+        366
+    );
+}
+
+#[tokio::test]
+async fn a_correction_needs_the_fields_of_its_action() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "A1").await;
+    let path = format!("/api/employees/{ann}/corrections");
+    let (punch, at) = (
+        "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b",
+        "2026-03-02T08:00:00Z",
+    );
+    for (body, field, code) in [
+        (json!({ "action": "undo" }), "action", "not_one_of"),
+        (json!({ "action": "add", "at": at }), "kind", "required"),
+        (json!({ "action": "add", "kind": "in" }), "at", "required"),
+        (
+            json!({ "action": "add", "kind": "go", "at": at }),
+            "kind",
+            "not_one_of",
+        ),
+        (
+            json!({ "action": "add", "kind": "in", "at": "8" }),
+            "at",
+            "not_a_time",
+        ),
+        (
+            json!({ "action": "add", "kind": "in", "at": "2999-01-01T00:00:00Z" }),
+            "at",
+            "in_the_future",
+        ),
+        (json!({ "action": "move", "at": at }), "punch", "required"),
+        (
+            json!({ "action": "void", "punch": punch, "at": at }),
+            "at",
+            "excluded",
+        ),
+        (
+            json!({ "action": "void", "punch": punch }),
+            "punch",
+            "unknown_punch",
+        ),
+        (
+            json!({ "action": "void", "punch": "7" }),
+            "punch",
+            "not_an_id",
+        ),
+    ] {
+        let mut body = body;
+        body["reason"] = json!("Forgot");
+        let refused = admin
+            .post(&path, body.clone())
+            .await
+            .problem(422, "invalid");
+        assert_eq!(refusal(&refused), (field, code), "{body}");
+    }
+    let empty = json!({ "action": "add", "kind": "in", "at": at, "reason": " " });
+    let refused = admin.post(&path, empty).await.problem(422, "invalid");
+    assert_eq!(refusal(&refused), ("reason", "empty"));
+}
+
+#[tokio::test]
+async fn a_month_goes_from_a_request_to_a_lock() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let manager = app.role(Role::Manager).await;
+    let ann = admin.add_employee("Ann", "A1").await;
+    let own = app.employee(&ann).await;
+    let path = format!("/api/employees/{ann}/corrections");
+    let add = |kind: &str, at: &str| {
+        let at = format!("2026-03-02T{at}:00Z");
+        json!({ "action": "add", "kind": kind, "at": at, "reason": "Forgot to punch" })
+    };
+    let asked = own.post(&path, add("in", "08:00")).await.expect(201);
+    assert_eq!(asked["state"], "requested");
+    let inbox = manager.get("/api/corrections").await.expect(200);
+    assert_eq!(inbox["items"], json!([asked]));
+    let id = asked["id"].as_str().unwrap();
+    let approve = format!("/api/corrections/{id}/approve");
+    let approved = manager.post(&approve, json!({})).await.expect(200);
+    assert_eq!(approved["state"], "approved");
+    manager
+        .post(&approve, json!({}))
+        .await
+        .problem(409, "correction_decided");
+
+    let sheet = format!("/api/timesheets/{ann}:2026-03-01");
+    let seen = manager.get(&sheet).await.expect(200);
+    assert_eq!(
+        seen["blocked"],
+        json!([{ "day": "2026-03-02", "exceptions": ["missing_out"] }])
+    );
+    let digest = json!({ "digest": seen["digest"] });
+    let blocked = manager
+        .post(&format!("{sheet}/approve"), digest.clone())
+        .await;
+    assert_eq!(
+        blocked.problem(409, "days_blocked")["days"],
+        seen["blocked"]
+    );
+    manager.post(&path, add("out", "16:00")).await.expect(201);
+    own.post(&format!("{sheet}/submit"), json!({}))
+        .await
+        .expect(200);
+    let changed = manager.post(&format!("{sheet}/approve"), digest).await;
+    changed.problem(409, "figures_changed");
+    let submitted = manager
+        .get("/api/timesheets?period=2026-03-15&state=submitted")
+        .await;
+    let submitted = submitted.expect(200);
+    assert_eq!(submitted["items"][0]["id"], format!("{ann}:2026-03-01"));
+    assert_eq!(submitted["items"][0]["name"], "Ann");
+
+    let digest = manager.get(&sheet).await.expect(200)["digest"].clone();
+    let body = json!({ "digest": digest });
+    let approved = manager
+        .post(&format!("{sheet}/approve"), body)
+        .await
+        .expect(200);
+    assert_eq!(approved["approval"]["digest"], digest);
+    manager
+        .post(&format!("{sheet}/lock"), json!({}))
+        .await
+        .expect(200);
+    let late = add("in", "18:00");
+    manager
+        .post(&path, late.clone())
+        .await
+        .problem(409, "timesheet_locked");
+    let days = format!("/api/employees/{ann}/days?from=2026-03-02&to=2026-03-02");
+    let day = own.get(&days).await.expect(200)["days"][0].clone();
+    assert_eq!(
+        (&day["worked"], &day["locked"]),
+        (&json!(8 * 3600), &json!(true))
+    );
+    let of_ann = format!("/api/timesheets?employee={ann}");
+    let stored = own.get(&of_ann).await.expect(200);
+    assert_eq!(stored["items"][0]["state"], "locked");
+
+    manager
+        .post(&format!("{sheet}/unlock"), json!({}))
+        .await
+        .problem(403, "forbidden");
+    let open = admin
+        .post(&format!("{sheet}/unlock"), json!({}))
+        .await
+        .expect(200);
+    assert_eq!(open["state"], "open");
+    manager.post(&path, late).await.expect(201);
+    // Everything was audited.
+    let trail = admin.get("/api/audit?limit=200").await.expect(200);
+    let actions: BTreeSet<_> = list(&trail, "items")
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    for action in [
+        "correction.request",
+        "correction.approve",
+        "correction.make",
+        "timesheet.submit",
+        "timesheet.approve",
+        "timesheet.lock",
+        "timesheet.unlock",
+    ] {
+        assert!(actions.contains(action), "{action}");
+    }
+}
+
+#[tokio::test]
+async fn a_punch_by_hand_shows_on_the_board() {
+    let app = TestApp::start().await;
+    let (admin, manager) = (app.admin().await, app.role(Role::Manager).await);
+    let ann = admin.add_employee("Ann", "A1").await;
+    admin.add_employee("Ben", "B1").await;
+    let body = json!({ "employee": ann, "kind": "in", "reason": "The kiosk is broken" });
+    let answer = manager
+        .post("/api/punches/manual", body.clone())
+        .await
+        .expect(201);
+    assert_eq!(answer["outcome"], "punched");
+    assert_eq!(answer["punch"]["proof"]["reason"], "The kiosk is broken");
+    assert_eq!(answer["punch"]["origin"]["kind"], "account");
+    let again = manager.post("/api/punches/manual", body).await.expect(200);
+    assert_eq!(again["outcome"], "cooldown");
+    assert_eq!(again["punch"], answer["punch"]);
+    app.clock.advance(SignedDuration::from_mins(10));
+    let board = manager.get("/api/days").await.expect(200);
+    assert_eq!(board["items"][0]["state"], "present");
+    assert!(board["items"][0]["worked"].as_i64().unwrap() >= 600);
+    assert_eq!(board["items"][1]["state"], "not_due");
+    assert_eq!(
+        (&board["counts"]["present"], &board["counts"]["not_due"]),
+        (&json!(1), &json!(1))
+    );
+
+    let paused = admin
+        .patch(&format!("/api/employees/{ann}"), json!({ "active": false }))
+        .await;
+    paused.expect(200);
+    let body = json!({ "employee": ann, "reason": "x" });
+    let refused = manager
+        .post("/api/punches/manual", body)
+        .await
+        .problem(422, "invalid");
+    assert_eq!(refusal(&refused), ("employee", "inactive_employee"));
+}

@@ -1,0 +1,546 @@
+//! Workdays, corrections, and the approval and lock of timesheets.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp, civil};
+use rollcall::{
+    clock::Clock,
+    domain::{
+        accounts::Actor,
+        attendance::{
+            Adjusted, ClockSource, CorrectionRefusal, DateRange, Decision, ExceptionCode, Origin,
+            PresenceState, Progress, Proof, Punch, PunchKind, Timesheet, TimesheetId,
+        },
+        grants::{Reach, Scope},
+        ids::{AccountId, EmployeeId, PunchId, SiteId},
+        record::Record,
+        sites::Zone,
+        text::Reason,
+    },
+    ports::{Page, RecordEngine},
+    repositories::{KINDS, Repositories},
+    service::{
+        audit::Audit,
+        feed::Feed,
+        plans::Plans,
+        sites::{Seed, Sites},
+        timesheets::{By, Change, FiledCorrection, NewCorrection, TimesheetError, Timesheets},
+        workdays::Workdays,
+    },
+    storage::{
+        memory::{MemoryBus, MemoryEngine},
+        sqlite::SqliteEngine,
+    },
+};
+use uuid::Uuid;
+
+use crate::world::{HeldClock, Instance, instance};
+
+/// An admin, who decides about everybody.
+const ADMIN: By<'static> = By {
+    actor: Actor::Operator,
+    reach: &Reach::Everything,
+    decides: &Reach::Everything,
+    own: None,
+};
+
+/// Returns a time of day in UTC of a date in 2025.
+fn at(date: &str, clock: &str) -> Timestamp {
+    format!("2025-{date}T{clock}:00Z").parse().unwrap()
+}
+
+fn days(from: &str, to: &str) -> DateRange {
+    let date = |date: &str| format!("2025-{date}").parse().unwrap();
+    DateRange {
+        from: date(from),
+        to: date(to),
+    }
+}
+
+fn december(employee: EmployeeId) -> TimesheetId {
+    Timesheet::new(employee, civil::date(2025, 12, 1)).id()
+}
+
+fn correction(change: Change) -> NewCorrection {
+    NewCorrection {
+        change,
+        reason: Reason::parse("Forgot to punch").unwrap(),
+        adjust: false,
+    }
+}
+
+fn add(kind: PunchKind, at: Timestamp) -> NewCorrection {
+    correction(Change::Add { kind, at })
+}
+
+/// Records punches as a kiosk would have.
+async fn punched(world: &Instance, employee: EmployeeId, punches: &[(PunchKind, Timestamp)]) {
+    let last = world.stores.punches.last_written(employee).await.unwrap();
+    let first = last.map_or(1, |last| last.sequence + 1);
+    for ((kind, at), sequence) in punches.iter().zip(first..) {
+        let punch = Punch {
+            id: PunchId::new(world.clock.id()),
+            employee,
+            kind: *kind,
+            at: *at,
+            recorded_at: *at,
+            clock: ClockSource::Server,
+            captured_at: None,
+            doubt: None,
+            kind_reason: None,
+            workday: at.to_zoned(jiff::tz::TimeZone::UTC).date(),
+            site: SiteId::DEFAULT,
+            origin: Origin::Account(AccountId::new(Uuid::from_u128(1))),
+            proof: Proof::Import,
+            request: None,
+            sequence,
+        };
+        world.stores.punches.append(&punch).await.unwrap();
+    }
+}
+
+/// Adds an employee with a workday of eight hours on 2025-12-02.
+async fn worked(world: &Instance) -> EmployeeId {
+    let ann = world.person("Ann").await.employee.id;
+    let day = [
+        (PunchKind::In, at("12-02", "08:00")),
+        (PunchKind::Out, at("12-02", "16:00")),
+    ];
+    punched(world, ann, &day).await;
+    ann
+}
+
+async fn locked(world: &Instance, employee: EmployeeId) {
+    let (sheets, id) = (&world.timesheets, december(employee));
+    let digest = sheets.find(&Reach::Everything, id).await.unwrap().digest;
+    sheets.approve(ADMIN, id, &digest).await.unwrap();
+    let locked = sheets.lock(ADMIN, id).await.unwrap();
+    assert!(locked.locked().is_some());
+}
+
+#[tokio::test]
+async fn days_are_derived_from_punches_and_approved_corrections() {
+    let world = instance();
+    let ann = worked(&world).await;
+    let forgotten = [(PunchKind::In, at("12-03", "09:00"))];
+    punched(&world, ann, &forgotten).await;
+    let of = async || {
+        let range = days("12-01", "12-04");
+        world
+            .workdays
+            .days(&Reach::Everything, ann, range)
+            .await
+            .unwrap()
+    };
+    let found = of().await;
+    let worked: Vec<_> = found.derived.days.iter().map(|day| day.worked).collect();
+    assert_eq!(worked, [0, 8 * 3600, 0, 0]);
+    let exceptions = &found.derived.days[2].exceptions;
+    assert_eq!(*exceptions, [ExceptionCode::MissingOut]);
+
+    let out = add(PunchKind::Out, at("12-03", "17:30"));
+    let filed = world.timesheets.correct(ADMIN, ann, out).await.unwrap();
+    assert_eq!(filed.correction.decision.as_str(), "approved");
+    let found = of().await;
+    assert_eq!(found.derived.days[2].worked, 8 * 3600 + 1800);
+    assert_eq!(found.totals.figures["worked"], 16 * 3600 + 1800);
+    assert_eq!(found.derived.weeks[0].worked, 16 * 3600 + 1800);
+    let text = found.derived.days[2].steps[0].to_string();
+    assert!(text.contains("from 09:00 to 17:30"), "{text}");
+
+    // An added punch is moved and voided by its ID.
+    let punch = PunchId::new(filed.correction.id.uuid());
+    let at = at("12-03", "17:00");
+    let moved = correction(Change::Move { punch, at });
+    world.timesheets.correct(ADMIN, ann, moved).await.unwrap();
+    assert_eq!(of().await.derived.days[2].worked, 8 * 3600);
+    let void = correction(Change::Void { punch });
+    let voided = world.timesheets.correct(ADMIN, ann, void.clone()).await;
+    assert!(voided.is_ok());
+    assert_eq!(of().await.derived.days[2].worked, 0);
+    let again = world.timesheets.correct(ADMIN, ann, void).await;
+    let refused = CorrectionRefusal::Voided;
+    assert!(matches!(again, Err(TimesheetError::Correction(why)) if why == refused));
+
+    let reach = Reach::nothing();
+    let nobody = world.workdays.days(&reach, ann, days("12-01", "12-04"));
+    assert!(nobody.await.is_err());
+}
+
+#[tokio::test]
+async fn a_correction_that_makes_no_sense_is_refused() {
+    let world = instance();
+    let (ann, ben) = (worked(&world).await, world.person("Ben").await.employee.id);
+    let of = async |employee, change| {
+        let made = world
+            .timesheets
+            .correct(ADMIN, employee, correction(change));
+        made.await.unwrap_err()
+    };
+    let now = world.clock.now();
+    let kind = PunchKind::In;
+    let future = now + SignedDuration::from_secs(1);
+    let error = of(ann, Change::Add { kind, at: future }).await;
+    assert!(matches!(error, TimesheetError::Future), "{error}");
+    let punch = PunchId::new(Uuid::from_u128(7));
+    let error = of(ann, Change::Void { punch }).await;
+    assert!(matches!(error, TimesheetError::NoPunch), "{error}");
+    let last = world
+        .stores
+        .punches
+        .last_written(ann)
+        .await
+        .unwrap()
+        .unwrap();
+    let error = of(ben, Change::Void { punch: last.id }).await;
+    assert!(matches!(error, TimesheetError::NoPunch), "{error}");
+    let (punch, at) = (last.id, at("12-10", "16:00"));
+    let error = of(ann, Change::Move { punch, at }).await;
+    assert!(matches!(error, TimesheetError::TooFar), "{error}");
+}
+
+#[tokio::test]
+async fn an_employee_asks_and_a_manager_decides_but_not_about_their_own_hours() {
+    let world = instance();
+    let ann = worked(&world).await;
+    let own = Reach::of(Scope::Own, Some(ann));
+    let nothing = Reach::nothing();
+    let account = Actor::Account(AccountId::new(Uuid::from_u128(5)));
+    let employee = By {
+        actor: account,
+        reach: &own,
+        decides: &nothing,
+        own: Some(ann),
+    };
+    let sheets = &world.timesheets;
+    let ask = async |clock| {
+        let new = add(PunchKind::In, at("12-04", clock));
+        sheets.correct(employee, ann, new).await.unwrap()
+    };
+    let (first, second) = (ask("08:00").await, ask("09:00").await);
+    assert_eq!(first.correction.decision, Decision::Requested);
+    let inbox = async || {
+        let page = Page {
+            after: None,
+            limit: 9,
+        };
+        let found = sheets.corrections(&Reach::Everything, None, "requested", &page);
+        let found = found.await.unwrap();
+        found
+            .iter()
+            .map(|one| one.correction.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(inbox().await, [first.correction.id, second.correction.id]);
+    let range = days("12-04", "12-04");
+    let day = async || {
+        let days = world.workdays.days(&Reach::Everything, ann, range).await;
+        days.unwrap().derived.days.remove(0)
+    };
+    assert!(day().await.spans.is_empty());
+
+    // A manager who is the employee cannot decide.
+    let manager = By {
+        actor: account,
+        own: Some(ann),
+        ..ADMIN
+    };
+    let refused = sheets.decide(manager, first.path, true, false).await;
+    assert!(matches!(refused, Err(TimesheetError::OwnHours)));
+    let approved = sheets.decide(ADMIN, first.path, true, false).await.unwrap();
+    assert_eq!(approved.correction.decision.by(), Some(ADMIN.actor));
+    assert_eq!(day().await.spans.len(), 1);
+    let again = sheets.decide(ADMIN, first.path, false, false).await;
+    assert!(matches!(
+        again,
+        Err(TimesheetError::Correction(CorrectionRefusal::Decided))
+    ));
+
+    let stranger = sheets.withdraw(ADMIN, second.path).await;
+    assert!(matches!(stranger, Err(TimesheetError::NotAuthor)));
+    let withdrawn = sheets.withdraw(employee, second.path).await.unwrap();
+    assert_eq!(withdrawn.correction.decision.as_str(), "withdrawn");
+    assert!(inbox().await.is_empty());
+    assert_eq!(day().await.spans.len(), 1);
+}
+
+#[tokio::test]
+async fn only_settled_figures_that_the_caller_saw_are_approved() {
+    let world = instance();
+    let ann = worked(&world).await;
+    let (sheets, id) = (&world.timesheets, december(ann));
+    let digest = async || sheets.find(&Reach::Everything, id).await.unwrap().digest;
+    let seen = digest().await;
+    assert_eq!(digest().await, seen, "nothing changed");
+
+    punched(&world, ann, &[(PunchKind::In, at("12-03", "09:00"))]).await;
+    let blocked = sheets.approve(ADMIN, id, &digest().await).await;
+    let Err(TimesheetError::Blocked(days)) = blocked else {
+        panic!("{blocked:?}");
+    };
+    assert_eq!(days[0].day, civil::date(2025, 12, 3));
+    assert_eq!(days[0].exceptions, [ExceptionCode::MissingOut]);
+    let out = add(PunchKind::Out, at("12-03", "17:00"));
+    sheets.correct(ADMIN, ann, out).await.unwrap();
+    let changed = sheets.approve(ADMIN, id, &seen).await;
+    assert!(matches!(changed, Err(TimesheetError::Changed)));
+
+    sheets.submit(ADMIN, id).await.unwrap();
+    let unapproved = sheets.lock(ADMIN, id).await;
+    assert!(matches!(unapproved, Err(TimesheetError::State { .. })));
+    sheets.approve(ADMIN, id, &digest().await).await.unwrap();
+    // A correction opens it again.
+    let late = add(PunchKind::In, at("12-04", "09:00"));
+    sheets.correct(ADMIN, ann, late).await.unwrap();
+    let out = add(PunchKind::Out, at("12-04", "10:00"));
+    sheets.correct(ADMIN, ann, out).await.unwrap();
+    let opened = sheets.find(&Reach::Everything, id).await.unwrap();
+    assert_eq!(opened.timesheet.progress, Progress::Open);
+    sheets.approve(ADMIN, id, &opened.digest).await.unwrap();
+    // So does nothing else, but what was approved must still hold when it is locked.
+    let offline = [
+        (PunchKind::In, at("12-05", "09:00")),
+        (PunchKind::Out, at("12-05", "10:00")),
+    ];
+    punched(&world, ann, &offline).await;
+    let changed = sheets.lock(ADMIN, id).await;
+    assert!(matches!(changed, Err(TimesheetError::Changed)));
+
+    let present = Timesheet::new(ann, civil::date(2026, 1, 1)).id();
+    let present = sheets.approve(ADMIN, present, &seen).await;
+    assert!(matches!(present, Err(TimesheetError::NotOver(_))));
+}
+
+#[tokio::test]
+async fn locked_figures_stay_and_what_comes_later_is_an_adjustment() {
+    let world = instance();
+    let ann = worked(&world).await;
+    locked(&world, ann).await;
+    let out = world
+        .stores
+        .punches
+        .last_written(ann)
+        .await
+        .unwrap()
+        .unwrap();
+    let earlier = Change::Move {
+        punch: out.id,
+        at: at("12-02", "15:00"),
+    };
+    let sheets = &world.timesheets;
+    let refused = sheets.correct(ADMIN, ann, correction(earlier)).await;
+    let Err(TimesheetError::Correction(CorrectionRefusal::Locked)) = refused else {
+        panic!("{refused:?}");
+    };
+    let adjusted = NewCorrection {
+        adjust: true,
+        ..correction(earlier)
+    };
+    sheets.correct(ADMIN, ann, adjusted).await.unwrap();
+    let range = days("12-01", "12-31");
+    let of = async || {
+        let found = world.workdays.days(&Reach::Everything, ann, range).await;
+        found.unwrap()
+    };
+    let found = of().await;
+    assert_eq!(found.totals.figures["worked"], 8 * 3600);
+    assert_eq!(found.adjustments.len(), 1);
+    let day = civil::date(2025, 12, 2);
+    assert_eq!(found.adjustments[0].of, Adjusted::Day(day));
+    assert_eq!(found.adjustments[0].worked, -3600);
+
+    sheets.unlock(ADMIN.actor, december(ann)).await.unwrap();
+    let found = of().await;
+    assert_eq!(found.totals.figures["worked"], 7 * 3600);
+    assert_eq!(found.adjustments, []);
+}
+
+#[tokio::test]
+async fn a_correction_of_the_next_period_does_not_change_a_locked_night() {
+    let world = instance();
+    let ann = world.person("Ann").await.employee.id;
+    let punches = [
+        (PunchKind::In, at("11-30", "22:00")),
+        (PunchKind::Out, at("12-01", "06:00")),
+    ];
+    punched(&world, ann, &punches).await;
+    let november = Timesheet::new(ann, civil::date(2025, 11, 1)).id();
+    let sheets = &world.timesheets;
+    let digest = sheets
+        .find(&Reach::Everything, november)
+        .await
+        .unwrap()
+        .digest;
+    sheets.approve(ADMIN, november, &digest).await.unwrap();
+    sheets.lock(ADMIN, november).await.unwrap();
+    // The out lies in December, which is open, and ends a workday of November.
+    let out = world
+        .stores
+        .punches
+        .last_written(ann)
+        .await
+        .unwrap()
+        .unwrap();
+    let later = Change::Move {
+        punch: out.id,
+        at: at("12-01", "07:00"),
+    };
+    let refused = sheets.correct(ADMIN, ann, correction(later)).await;
+    assert!(matches!(
+        refused,
+        Err(TimesheetError::Correction(CorrectionRefusal::Locked))
+    ));
+    let other = add(PunchKind::In, at("12-01", "14:00"));
+    sheets.correct(ADMIN, ann, other).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_board_shows_who_is_there() {
+    let world = instance();
+    let noon = world.clock.now();
+    let ago = |minutes| noon - SignedDuration::from_mins(minutes);
+    let (ann, ben, cem, dee) = (
+        world.person("Ann").await.employee.id,
+        world.person("Ben").await.employee.id,
+        world.person("Cem").await.employee.id,
+        world.person("Dee").await.employee.id,
+    );
+    punched(&world, ann, &[(PunchKind::In, ago(180))]).await;
+    let on_break = [(PunchKind::In, ago(180)), (PunchKind::BreakStart, ago(20))];
+    punched(&world, ben, &on_break).await;
+    let gone = [(PunchKind::In, ago(180)), (PunchKind::Out, ago(60))];
+    punched(&world, cem, &gone).await;
+    let lines = world.workdays.board(&Reach::Everything, None, None).await;
+    let lines = lines.unwrap();
+    let states: Vec<_> = lines
+        .iter()
+        .map(|line| (line.employee.id, line.presence.state, line.presence.worked))
+        .collect();
+    let expected = [
+        (ann, PresenceState::Present, 180 * 60),
+        (ben, PresenceState::OnBreak, 160 * 60),
+        (cem, PresenceState::Left, 120 * 60),
+        (dee, PresenceState::NotDue, 0),
+    ];
+    assert_eq!(states, expected);
+    let own = Reach::of(Scope::Own, Some(ben));
+    let own = world.workdays.board(&own, None, None).await.unwrap();
+    assert_eq!(own.len(), 1);
+    let yesterday = Some(civil::date(2026, 1, 14));
+    let lines = world.workdays.board(&Reach::Everything, None, yesterday);
+    let lines = lines.await.unwrap();
+    let not_due = |line: &rollcall::service::workdays::BoardLine| {
+        line.presence.state == PresenceState::NotDue
+    };
+    assert!(lines.iter().all(not_due));
+}
+
+/// Makes the services on a store.
+fn services(engine: Arc<dyn RecordEngine>) -> (Repositories, Arc<Timesheets>) {
+    let stores = Repositories::new(engine);
+    let clock: Arc<dyn Clock> = Arc::new(HeldClock::noon());
+    let audit = Audit::new(stores.audit.clone(), clock.clone());
+    let seed = Seed {
+        zone: Zone::UTC,
+        workday_starts: civil::time(4, 0, 0, 0),
+    };
+    let feed = Feed::new(Arc::new(MemoryBus::default()));
+    let sites = Sites::new(stores.clone(), seed, audit.clone(), clock.clone(), feed);
+    let sites = Arc::new(sites);
+    let plans = Arc::new(Plans::new(stores.clone(), sites.clone(), clock.clone()));
+    let workdays = Workdays::new(stores.clone(), sites, plans, clock.clone());
+    let sheets = Timesheets::new(stores.clone(), Arc::new(workdays), audit, clock);
+    (stores, Arc::new(sheets))
+}
+
+/// Locks a timesheet and corrects it at the same moment, again and again.
+async fn of_a_lock_and_a_correction_one_wins(engine: Arc<dyn RecordEngine>) {
+    let (stores, sheets) = services(engine);
+    let mut ann = None;
+    for number in 0..12_u128 {
+        let employee = rollcall::domain::employees::Employee {
+            id: EmployeeId::new(Uuid::from_u128(number + 1)),
+            settings: rollcall::domain::employees::EmployeeSettings::new(
+                rollcall::domain::text::Name::parse("Ann").unwrap(),
+                rollcall::domain::text::Code::parse(&format!("E{number}")).unwrap(),
+                SiteId::DEFAULT,
+            ),
+            created_at: Timestamp::UNIX_EPOCH,
+            deleted_at: None,
+        };
+        stores.employees.insert(&employee).await.unwrap();
+        let id = december(employee.id);
+        let punches = [(PunchKind::In, "08:00"), (PunchKind::Out, "16:00")];
+        for (kind, clock) in punches {
+            let new = add(kind, at("12-02", clock));
+            sheets.correct(ADMIN, employee.id, new).await.unwrap();
+        }
+        let digest = sheets.find(&Reach::Everything, id).await.unwrap().digest;
+        sheets.approve(ADMIN, id, &digest).await.unwrap();
+        let barrier = Arc::new(tokio::sync::Barrier::new(2));
+        let (locking, wait) = (sheets.clone(), barrier.clone());
+        let lock = tokio::spawn(async move {
+            wait.wait().await;
+            locking.lock(ADMIN, id).await
+        });
+        let correcting = sheets.clone();
+        let correct = tokio::spawn(async move {
+            barrier.wait().await;
+            let new = add(PunchKind::In, at("12-03", "08:00"));
+            correcting.correct(ADMIN, id.employee, new).await
+        });
+        let (locked, corrected) = (lock.await.unwrap(), correct.await.unwrap());
+        let sheet = stores.timesheets.find(id).await.unwrap();
+        let refused: Result<FiledCorrection, _> = match (locked, corrected) {
+            (Ok(_), Err(refused)) => {
+                assert!(sheet.locked().is_some());
+                assert_eq!(sheet.corrections.len(), 2);
+                Err(refused)
+            }
+            (Err(_), Ok(filed)) => {
+                assert_eq!(sheet.progress, Progress::Open);
+                assert_eq!(sheet.corrections.len(), 3);
+                Ok(filed)
+            }
+            both => panic!("{both:?}"),
+        };
+        let locked = matches!(
+            refused,
+            Ok(_) | Err(TimesheetError::Correction(CorrectionRefusal::Locked))
+        );
+        assert!(locked, "{refused:?}");
+        ann = Some(employee.id);
+    }
+    // Without chance: a lock that was decided on what a correction has changed is not written.
+    let id = december(ann.unwrap());
+    let old = stores.timesheets.find(id).await.unwrap();
+    if old.locked().is_some() {
+        sheets.unlock(ADMIN.actor, id).await.unwrap();
+    }
+    let old = stores.timesheets.find(id).await.unwrap();
+    let new = add(PunchKind::In, at("12-05", "08:00"));
+    sheets.correct(ADMIN, id.employee, new).await.unwrap();
+    let submitted = Timesheet {
+        progress: Progress::Submitted {
+            by: ADMIN.actor,
+            at: at("12-31", "08:00"),
+        },
+        ..old.clone()
+    };
+    assert_eq!(
+        stores.timesheets.exchange(&old, &submitted).await,
+        Ok(false)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_lock_and_a_correction_one_wins_on_memory() {
+    of_a_lock_and_a_correction_one_wins(Arc::new(MemoryEngine::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_lock_and_a_correction_one_wins_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = SqliteEngine::open(&folder.path().join("rollcall.db"), KINDS).await;
+    of_a_lock_and_a_correction_one_wins(Arc::new(engine.unwrap())).await;
+}
