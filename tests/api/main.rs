@@ -4,6 +4,7 @@
 mod app;
 
 mod accounts;
+mod attendance;
 mod audit;
 mod cameras;
 mod devices;
@@ -17,6 +18,7 @@ mod origins;
 mod pages;
 mod pictures;
 mod places;
+mod plans;
 mod problems;
 mod punches;
 mod recognition;

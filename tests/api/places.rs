@@ -5,10 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rollcall::{
     clock::Clock,
     domain::{
+        attendance::{CorrectionPath, Timesheet},
         ids::{EmployeeId, SiteId},
         pictures::{Picture, Pictured},
+        plans::{Assigned, LeaveState},
+        record::Record,
         text::Code,
     },
+    ports::StoreError,
 };
 use uuid::Uuid;
 
@@ -18,7 +22,10 @@ use crate::{
         streams::{Does, fault},
         vault,
     },
-    records::{camera, device, device_id, employee, picture, punch, site},
+    records::{
+        assignment, camera, correction, cycle, device, device_id, employee, holidays, leave,
+        leave_kind, picture, punch, shift, site, site_rules,
+    },
 };
 
 /// A kind of record.
@@ -34,6 +41,21 @@ pub enum Of {
     Camera,
     Device,
     Site,
+    /// A site with rules from 2027-01-01 on.
+    SiteRules,
+    Shift,
+    Cycle,
+    Assignment,
+    Holidays,
+    LeaveKind,
+    /// Leave that is requested.
+    Leave,
+    /// Leave that is approved.
+    ApprovedLeave,
+    /// The timesheet of an employee, of a period that is over.
+    Timesheet,
+    /// A correction that an operator requested.
+    Correction,
 }
 
 /// Two sites, and an employee of the second one.
@@ -116,6 +138,78 @@ impl Places {
                 one.id.to_string()
             }
             Of::Site => at.to_string(),
+            Of::SiteRules => {
+                let mut rules = site_rules(at);
+                rules.from = jiff::civil::date(2027, 1, 1);
+                // Another request may have left them.
+                let _ = stores.site_rules.insert(&rules).await;
+                at.to_string()
+            }
+            Of::Shift => {
+                let one = shift(at, &format!("Shift {number}"), "06:00", "14:00");
+                stores.shift_kinds.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::Cycle => {
+                let one = cycle(at, &format!("Cycle {number}"), &[None]);
+                stores.cycles.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::Holidays => {
+                let one = holidays(&format!("Holidays {number}"), &[at]);
+                stores.holiday_calendars.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::LeaveKind => {
+                let one = leave_kind(&format!("Leave {number}"));
+                stores.leave_kinds.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::Assignment | Of::Leave | Of::ApprovedLeave => {
+                let person = Box::pin(self.add(app, Of::Employee, at, own)).await;
+                let person = person.parse().unwrap();
+                if of == Of::Assignment {
+                    let day = jiff::civil::date(2027, 1, 4);
+                    let shifts = Vec::new();
+                    let one = assignment(person, Assigned::Day { day, shifts }, number as i64);
+                    stores.assignments.insert(&one).await.unwrap();
+                    return one.id.to_string();
+                }
+                let mut one = leave(person, jiff::civil::date(2027, 1, 4), number as i64);
+                if of == Of::ApprovedLeave {
+                    one.state = LeaveState::Approved;
+                }
+                stores.leave.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::Timesheet | Of::Correction => {
+                let employee = match own {
+                    true => self.own,
+                    false => {
+                        let mut one = employee("Ann", "code");
+                        one.settings.code = Code::parse(&format!("E{number}")).unwrap();
+                        one.settings.site = at;
+                        stores.employees.insert(&one).await.unwrap();
+                        one.id
+                    }
+                };
+                let day = "2026-03-02".parse().unwrap();
+                let sheet = Timesheet::new(employee, day).id();
+                if of == Of::Timesheet {
+                    return sheet.to_string();
+                }
+                let made = correction(number as i64);
+                let path = CorrectionPath {
+                    timesheet: sheet,
+                    correction: made.id,
+                };
+                let added = stores.timesheets.change(sheet, |sheet| {
+                    sheet.correct(made.clone(), false).unwrap();
+                    Ok::<_, StoreError>(())
+                });
+                added.await.unwrap();
+                path.to_string()
+            }
         }
     }
 

@@ -28,10 +28,17 @@ enum Target {
     Empty,
     /// A new employee.
     NewEmployee,
+    /// Rules of a site.
+    NewRules,
+    /// A new correction for an employee.
+    NewCorrection,
 }
 
-use Of::{Camera, Device, Employee, Nothing, Punch, PunchPicture, Site, UnknownFace};
-use Target::{Change, Empty, NewEmployee, One, Plain};
+use Of::{
+    ApprovedLeave, Assignment, Camera, Correction, Cycle, Device, Employee, Holidays, Leave,
+    LeaveKind, Nothing, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
+};
+use Target::{Change, Empty, NewCorrection, NewEmployee, NewRules, One, Plain};
 
 /// The answers to an admin, a manager, a manager of one site, a viewer of one site, an employee, a
 /// device, and a client that is not signed in.
@@ -62,6 +69,22 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/punches", Plain, [403, 403, 403, 403, 403, 415, 401]),
     ("GET", "/api/punches/{id}", One(Punch), [200, 200, 404, 404, 404, 403, 401]),
     ("GET", "/api/punches/{id}/picture", One(PunchPicture), [200, 200, 404, 403, 403, 403, 401]),
+    ("POST", "/api/punches/manual", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("GET", "/api/days", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/employees/{id}/days", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
+    ("POST", "/api/employees/{id}/corrections", NewCorrection, [201, 201, 404, 403, 404, 403, 401]),
+    ("GET", "/api/corrections", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/corrections/{id}/approve", One(Correction), [200, 200, 404, 403, 403, 403, 401]),
+    ("POST", "/api/corrections/{id}/reject", One(Correction), [200, 200, 404, 403, 403, 403, 401]),
+    // An operator made it.
+    ("POST", "/api/corrections/{id}/withdraw", One(Correction), [403, 403, 404, 403, 404, 403, 401]),
+    ("GET", "/api/timesheets", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/timesheets/{id}", One(Timesheet), [200, 200, 404, 404, 404, 403, 401]),
+    ("POST", "/api/timesheets/{id}/submit", One(Timesheet), [200, 200, 404, 403, 404, 403, 401]),
+    ("POST", "/api/timesheets/{id}/approve", One(Timesheet), [415, 415, 415, 403, 403, 403, 401]),
+    // It is not approved.
+    ("POST", "/api/timesheets/{id}/lock", One(Timesheet), [409, 409, 404, 403, 403, 403, 401]),
+    ("POST", "/api/timesheets/{id}/unlock", One(Timesheet), [409, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/unknown-faces", Plain, [200, 200, 200, 403, 403, 403, 401]),
     ("GET", "/api/unknown-faces/{id}/picture", One(UnknownFace), [200, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/unknown-faces/{id}", One(UnknownFace), [204, 204, 404, 403, 403, 403, 401]),
@@ -85,6 +108,35 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("PATCH", "/api/sites/{id}", Change(Site), [200, 403, 403, 403, 403, 403, 401]),
     // People belong to it.
     ("DELETE", "/api/sites/{id}", One(Site), [409, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/rule-presets", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("GET", "/api/sites/{id}/rules", One(Site), [200, 200, 404, 404, 403, 403, 401]),
+    ("PUT", "/api/sites/{id}/rules/{date}", NewRules, [201, 200, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/sites/{id}/rules/{date}", One(SiteRules), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/shifts", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("POST", "/api/shifts", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("PATCH", "/api/shifts/{id}", Change(Shift), [200, 200, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/shifts/{id}", One(Shift), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/cycles", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("POST", "/api/cycles", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("PATCH", "/api/cycles/{id}", Change(Cycle), [200, 200, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/cycles/{id}", One(Cycle), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/assignments", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/assignments", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("DELETE", "/api/assignments/{id}", One(Assignment), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/holidays", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/holidays", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("PATCH", "/api/holidays/{id}", Change(Holidays), [200, 200, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/holidays/{id}", One(Holidays), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/leave-kinds", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/leave-kinds", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("PATCH", "/api/leave-kinds/{id}", Change(LeaveKind), [200, 403, 403, 403, 403, 403, 401]),
+    ("DELETE", "/api/leave-kinds/{id}", One(LeaveKind), [204, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/leave", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/leave", Empty, [422, 422, 422, 403, 422, 403, 401]),
+    ("POST", "/api/leave/{id}/approve", One(Leave), [200, 200, 404, 403, 403, 403, 401]),
+    ("POST", "/api/leave/{id}/reject", One(Leave), [200, 200, 404, 403, 403, 403, 401]),
+    ("POST", "/api/leave/{id}/withdraw", One(Leave), [200, 200, 404, 403, 404, 403, 401]),
+    ("POST", "/api/leave/{id}/cancel", One(ApprovedLeave), [200, 200, 404, 403, 403, 403, 401]),
     // With the header that every request here has.
     ("GET", "/api/events", Plain, [422, 422, 422, 422, 422, 403, 401]),
     ("GET", "/api/redis", Plain, [200, 403, 403, 403, 403, 403, 401]),
@@ -105,6 +157,14 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("GET", "/api/employees/{id}/templates", [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/punches/{id}", [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/punches/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}/days", [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/employees/{id}/corrections", [201, 201, 201, 403, 201, 403, 401]),
+    ("POST", "/api/corrections/{id}/approve", [200, 200, 200, 403, 403, 403, 401]),
+    ("POST", "/api/corrections/{id}/reject", [200, 200, 200, 403, 403, 403, 401]),
+    ("POST", "/api/corrections/{id}/withdraw", [403, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/timesheets/{id}", [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/timesheets/{id}/submit", [200, 200, 200, 403, 200, 403, 401]),
+    ("POST", "/api/timesheets/{id}/lock", [409, 409, 409, 403, 403, 403, 401]),
     ("GET", "/api/unknown-faces/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
     ("DELETE", "/api/unknown-faces/{id}", [204, 204, 204, 403, 403, 403, 401]),
     ("GET", "/api/cameras/{id}", [200, 200, 200, 200, 403, 403, 401]),
@@ -112,6 +172,20 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("GET", "/api/cameras/{id}/live", [502, 502, 502, 502, 403, 403, 401]),
     ("GET", "/api/cameras/{id}/faces", [200, 200, 200, 200, 403, 403, 401]),
     ("GET", "/api/sites/{id}", [200, 200, 200, 200, 403, 403, 401]),
+    ("GET", "/api/sites/{id}/rules", [200, 200, 200, 200, 403, 403, 401]),
+    ("PUT", "/api/sites/{id}/rules/{date}", [201, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/api/sites/{id}/rules/{date}", [204, 204, 204, 403, 403, 403, 401]),
+    ("PATCH", "/api/shifts/{id}", [200, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/api/shifts/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("PATCH", "/api/cycles/{id}", [200, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/api/cycles/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("DELETE", "/api/assignments/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("PATCH", "/api/holidays/{id}", [200, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/api/holidays/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("POST", "/api/leave/{id}/approve", [200, 200, 200, 403, 403, 403, 401]),
+    ("POST", "/api/leave/{id}/reject", [200, 200, 200, 403, 403, 403, 401]),
+    ("POST", "/api/leave/{id}/withdraw", [200, 200, 200, 403, 200, 403, 401]),
+    ("POST", "/api/leave/{id}/cancel", [200, 200, 200, 403, 403, 403, 401]),
 ];
 
 /// What every client may use; a pairing has its own secret.
@@ -158,12 +232,17 @@ async fn send(
     site: SiteId,
 ) -> Answer {
     let method = Method::try_from(method).unwrap();
-    let request = client.request(method, &path.replace("{id}", id));
+    let path = path.replace("{id}", id).replace("{date}", "2027-01-01");
+    let request = client.request(method, &path);
     // With this header a stream is refused before it begins.
     let request = request.header("last-event-id", "none");
     let request = match target {
         Plain | One(_) => request,
+        NewCorrection => request.json(&json!({
+            "action": "add", "kind": "in", "at": "2026-03-02T08:00:00Z", "reason": "Forgot",
+        })),
         Change(_) | Empty => request.json(&json!({})),
+        NewRules => request.json(&json!({ "rules": {} })),
         NewEmployee => {
             let code = uuid::Uuid::now_v7().to_string();
             request.json(&json!({ "name": "Ada", "code": code, "site": site.to_string() }))
@@ -209,6 +288,11 @@ async fn every_role_and_scope_gets_in_exactly_where_it_may() {
                     One(of) | Change(of) => {
                         let own = caller == "employee" && site == places.home;
                         places.add(&app, *of, site, own).await
+                    }
+                    NewRules => site.to_string(),
+                    NewCorrection => {
+                        let own = caller == "employee" && site == places.home;
+                        places.add(&app, Employee, site, own).await
                     }
                     Plain | Empty | NewEmployee => String::new(),
                 };
@@ -274,7 +358,7 @@ async fn a_session_says_what_the_account_may_do() {
         session["account"].clone()
     };
     let everywhere = account(&manager).await;
-    let permissions = json!(["read", "survey", "correct", "identify", "look"]);
+    let permissions = json!(["read", "survey", "correct", "request", "identify", "look"]);
     assert_eq!(everywhere["permissions"], permissions);
     let grant =
         json!([{ "role": "manager", "scope": "everything", "site": null, "site_name": null }]);
@@ -292,7 +376,7 @@ async fn a_session_says_what_the_account_may_do() {
     assert_eq!(of_site["grants"], grant);
 
     let employee = account(&employee).await;
-    assert_eq!(employee["permissions"], json!(["read"]));
+    assert_eq!(employee["permissions"], json!(["read", "request"]));
     let grant = json!([{ "role": "employee", "scope": "own", "site": null, "site_name": null }]);
     assert_eq!(employee["grants"], grant);
     assert_eq!(employee["employee"], places.own.to_string());

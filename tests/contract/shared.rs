@@ -556,7 +556,7 @@ async fn no_two_holders_act() {
         RedisLocks::new(server.clone(), prefix(), name.to_owned())
     };
     let (here, there) = (locks(&one, "one"), locks(&two, "two"));
-    let acting = std::sync::Mutex::new(());
+    let acting = tokio::sync::Mutex::new(());
     let act = async || {
         // Released also if the work is dropped.
         let _alone = acting.try_lock().expect("two act at once");

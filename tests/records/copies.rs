@@ -5,7 +5,7 @@ use std::time::Duration;
 use rollcall::{
     domain::{
         accounts::Account,
-        attendance::{KeptAnswer, Punch},
+        attendance::{KeptAnswer, Punch, Timesheet},
         audit::AuditEntry,
         cameras::Camera,
         devices::Device,
@@ -16,6 +16,10 @@ use rollcall::{
         installation::Setting,
         jobs::{Ability, JobKind},
         pictures::{Picture, PictureKind},
+        plans::{
+            Assignment, Cycle, Entry, HolidayCalendar, Leave, LeaveKind, LeaveState, ShiftKind,
+            SiteRules,
+        },
         record::{Index, Kind, Record},
         sites::{self, Zone},
     },
@@ -226,6 +230,30 @@ async fn changes_are_copied(target: &Repositories) {
     assert_eq!(source.punches.forget_answers(at(1)).await, Ok(2));
     assert_eq!(source.audit.purge(at(2)).await, Ok(1));
 
+    // Ann's leave is approved, and one of her assignments removed; so are rules and a shift.
+    trail("leave.approve", ann.id.to_string()).await;
+    let of_ann = |one: &Leave| one.employee == ann.id;
+    let mut leave = all::<Leave>(&source)
+        .await
+        .into_iter()
+        .find(of_ann)
+        .unwrap();
+    leave.state = LeaveState::Approved;
+    overwrite(&source, &leave).await;
+    let of_ann = |one: &Assignment| one.employee == ann.id;
+    let assignment = all::<Assignment>(&source).await.into_iter().find(of_ann);
+    assert_eq!(
+        source.assignments.remove(&assignment.unwrap()).await,
+        Ok(true)
+    );
+    let rules = all::<SiteRules>(&source).await.remove(0);
+    trail("rules.remove", rules.id.to_string()).await;
+    assert_eq!(source.site_rules.remove(&rules).await, Ok(true));
+    let mut shift = all::<Entry<ShiftKind>>(&source).await.remove(0);
+    trail("shift.remove", shift.id.to_string()).await;
+    shift.removed_at = Some(at(50));
+    overwrite(&source, &shift).await;
+
     let written = copied(&source, target).await;
     let written: Vec<_> = written
         .iter()
@@ -235,15 +263,23 @@ async fn changes_are_copied(target: &Repositories) {
         (Setting::KIND, (0, 0, 0)),
         (Account::KIND, (0, 1, 0)),
         (sites::Site::KIND, (0, 0, 0)),
+        (SiteRules::KIND, (0, 0, 1)),
+        (Entry::<ShiftKind>::KIND, (0, 1, 0)),
+        (Entry::<Cycle>::KIND, (0, 0, 0)),
+        (Entry::<HolidayCalendar>::KIND, (0, 0, 0)),
+        (Entry::<LeaveKind>::KIND, (0, 0, 0)),
         (Device::KIND, (0, 1, 0)),
         (Camera::KIND, (1, 1, 0)),
         (Employee::KIND, (1, 1, 0)),
+        (Assignment::KIND, (0, 0, 1)),
+        (Leave::KIND, (0, 1, 0)),
         (FaceEnrollment::KIND, (0, 1, 0)),
         (Photo::KIND, (1, 0, 20)),
         (Punch::KIND, (1, 0, 0)),
+        (Timesheet::KIND, (0, 0, 0)),
         (Picture::KIND, (0, 0, 5)),
         (KeptAnswer::KIND, (0, 0, 2)),
-        (AuditEntry::KIND, (7, 0, 1)),
+        (AuditEntry::KIND, (10, 0, 1)),
     ];
     assert_eq!(written, expected.map(|(kind, counts)| (kind.name, counts)));
     assert!(nothing(&copied(&source, target).await));

@@ -14,6 +14,7 @@ use rollcall::{
         grants::{Access, Grant, Role, Scope},
         ids::{EmployeeId, SiteId},
         pictures::Picture,
+        plans::{Assignment, Leave},
         record::Record,
     },
     repositories::Repositories,
@@ -79,6 +80,8 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     let id = installation.ann.id;
     let present = counts([
         (Employee::KIND.name, 1),
+        (Assignment::KIND.name, 2),
+        (Leave::KIND.name, 1),
         (FaceEnrollment::KIND.name, 1),
         (Photo::KIND.name, 20),
         (Punch::KIND.name, 7),
@@ -119,6 +122,8 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     assert_eq!(reported, Ok(vec![(installation.camera.id, status)]));
     let left = counts([
         (Employee::KIND.name, 1),
+        (Assignment::KIND.name, 2),
+        (Leave::KIND.name, 1),
         (FaceEnrollment::KIND.name, 1),
         (Punch::KIND.name, 7),
         (AuditEntry::KIND.name, 2),
@@ -140,13 +145,19 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     // Again, with attendance.
     let erased = erase_one(stores, id, true).await.unwrap();
     let wanted = Erased {
-        deleted: counts([(Punch::KIND.name, 7)]),
+        deleted: counts([
+            (Assignment::KIND.name, 2),
+            (Leave::KIND.name, 1),
+            (Punch::KIND.name, 7),
+        ]),
         traces: erased.traces.clone(),
         ..Erased::default()
     };
     assert_eq!(erased, wanted);
     let others = before.into_iter().filter(|punch| punch.employee != id);
     assert_eq!(all::<Punch>(stores).await, others.collect::<Vec<_>>());
+    assert_eq!(all::<Assignment>(stores).await.len(), 2, "those of Bob");
+    assert_eq!(all::<Leave>(stores).await.len(), 1);
     assert_eq!(all::<FaceEnrollment>(stores).await.len(), 3);
     assert_eq!(all::<Photo>(stores).await, []);
     assert_eq!(all::<Picture>(stores).await.len(), 5);
@@ -170,6 +181,8 @@ async fn the_next_copy_erases_an_employee_in_an_older_copy() {
     let removed = written.iter().filter(|one| one.removed > 0);
     let removed: Vec<_> = removed.map(|one| (one.kind.name, one.removed)).collect();
     let expected = [
+        (Assignment::KIND.name, 2),
+        (Leave::KIND.name, 1),
         (Photo::KIND.name, 20),
         (Punch::KIND.name, 7),
         (Picture::KIND.name, 3),

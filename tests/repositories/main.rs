@@ -17,6 +17,7 @@ mod punches;
 mod races;
 mod reach;
 #[path = "../support/records.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod records;
 #[path = "../support/redis.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

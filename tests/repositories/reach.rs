@@ -5,20 +5,28 @@ use std::collections::BTreeSet;
 use rollcall::{
     domain::{
         accounts::Actor,
+        attendance::DateRange,
         audit::AuditEntry,
         grants::{Placed, Reach},
         ids::{AuditId, SiteId},
         pictures::{PictureKind, Pictured},
+        plans::{Assigned, Assignment, Entry, Leave, LeaveState, ShiftKind},
         record::Record,
     },
-    ports::EmployeeFilter,
-    repositories::Repositories,
+    ports::{EmployeeFilter, LeaveFilter},
+    repositories::{Repositories, Team},
 };
 use uuid::Uuid;
 
 use crate::{
     pages::all_pages,
-    records::{at, camera, device, employee, first, job, picture, site},
+    records::{assignment, at, camera, device, employee, first, job, leave, picture, shift, site},
+};
+
+/// Dates among which all records of this test are.
+const ALWAYS: DateRange = DateRange {
+    from: jiff::civil::date(2026, 1, 1),
+    to: jiff::civil::date(2028, 1, 1),
 };
 
 fn ids<R: Record>(records: &[R]) -> BTreeSet<String> {
@@ -55,6 +63,30 @@ pub async fn every_list_holds_only_what_its_reach_covers(stores: &Repositories) 
     for site in &sites {
         stores.sites.insert(site).await.unwrap();
     }
+    let (mut shifts, mut assignments, mut leaves) = (vec![], vec![], vec![]);
+    for (number, person) in people.iter().enumerate() {
+        let one = shift(person.site, &format!("Shift {number}"), "08:00", "16:00");
+        stores.shift_kinds.insert(&one).await.unwrap();
+        shifts.push(one);
+        let day = jiff::civil::date(2027, 1, 9 - number as i8);
+        let plan = match number % 2 {
+            0 => Assigned::Day {
+                day,
+                shifts: vec![],
+            },
+            _ => Assigned::Cycle {
+                cycle: Uuid::now_v7().into(),
+                from: day,
+                to: None,
+            },
+        };
+        let one = assignment(person.id, plan, number as i64);
+        stores.assignments.insert(&one).await.unwrap();
+        assignments.push(one);
+        let one = leave(person.id, day, number as i64);
+        stores.leave.insert(&one).await.unwrap();
+        leaves.push(one);
+    }
     let part = |sites: &[SiteId], own| Reach::Part {
         sites: sites.iter().copied().collect(),
         own,
@@ -89,6 +121,38 @@ pub async fn every_list_holds_only_what_its_reach_covers(stores: &Repositories) 
         };
         let found = all_pages(limit, list, |one| (one.at, one.id)).await;
         assert_eq!(ids(&found), covered(reach, &faces), "{reach:?}");
+        for of in [None, Some(sites[0].id)] {
+            let list = async |page| stores.shift_kinds.list(reach, of, &page).await;
+            let cursor =
+                |one: &Entry<ShiftKind>| (Some(one.settings.site), one.settings.name.key(), one.id);
+            let found = all_pages(limit, list, cursor).await;
+            let expected = shifts.iter().filter(|one| {
+                let site = one.settings.site;
+                reach.covers_site(site) && of.is_none_or(|of| of == site)
+            });
+            let expected: Vec<_> = expected.cloned().collect();
+            assert_eq!(ids(&found), ids(&expected), "{reach:?}");
+        }
+        let team = Team::new(reach, &people);
+        let cursor = |one: &Assignment| (one.employee, one.made_at, one.id);
+        let list = async |page| stores.assignments.list(&team, ALWAYS, &page).await;
+        let found = all_pages(limit, list, cursor).await;
+        let expected = assignments.iter().filter(|one| team.contains(one.employee));
+        let expected: Vec<_> = expected.cloned().collect();
+        assert_eq!(ids(&found), ids(&expected), "{reach:?}");
+        let relevant = stores.assignments.relevant(&team, ALWAYS).await.unwrap();
+        assert_eq!(relevant, expected, "in the order in which they were made");
+        for state in [None, Some(LeaveState::Requested)] {
+            let within = ALWAYS;
+            let filter = LeaveFilter { state, within };
+            let list = async |page| stores.leave.list(&team, filter, &page).await;
+            let found = all_pages(limit, list, Leave::clone).await;
+            let expected = leaves.iter().filter(|one| team.contains(one.employee));
+            let expected: Vec<_> = expected.cloned().collect();
+            assert_eq!(ids(&found), ids(&expected), "{reach:?}");
+            let covering = stores.leave.covering(&team, ALWAYS).await.unwrap();
+            assert_eq!(covering, expected, "in the order in which it was made");
+        }
         let list = async |page| stores.sites.list(reach, &page).await;
         let found = all_pages(limit, list, |one| (one.name.key(), one.id)).await;
         assert_eq!(ids(&found), covered(reach, &sites), "{reach:?}");

@@ -139,8 +139,8 @@ async fn an_image_is_analyzed_by_one_instance_only() {
     let Some(servers) = Servers::start("two instances and what was seen") else {
         return;
     };
-    let mut one = servers.instance(&PATIENT).await;
-    let two = servers.instance(&PATIENT).await;
+    let mut one = servers.instance(&[]).await;
+    let two = servers.instance(&[]).await;
     let (admin, _) = sign_in(&one).await;
     let inferences = "rollcall_inferences_total";
     let photo = portrait("obama3");
@@ -218,7 +218,7 @@ async fn an_image_is_analyzed_by_one_instance_only() {
         .arg("KEEPTTL")
         .exec(&mut connection)
         .unwrap();
-    let fresh = servers.instance(&PATIENT).await;
+    let fresh = servers.instance(&[]).await;
     for (photo, expected) in [
         (portrait("obama3"), &first),
         (portrait("biden"), &answers[0]),
@@ -250,8 +250,8 @@ async fn the_enrollment_limit_is_shared() {
     let Some(servers) = Servers::start("two instances and the enrollment limit") else {
         return;
     };
-    let one = servers.instance(&[("ENROLL_LIMIT", "5"), PATIENT[0]]).await;
-    let two = servers.instance(&[("ENROLL_LIMIT", "5"), PATIENT[0]]).await;
+    let one = servers.instance(&[("ENROLL_LIMIT", "5")]).await;
+    let two = servers.instance(&[("ENROLL_LIMIT", "5")]).await;
     let (admin, _) = sign_in(&one).await;
     let new = json!({"name": "Ada", "code": "1"});
     let employee = one.create(&admin, "/api/employees", new).await;
@@ -362,8 +362,8 @@ async fn lists_are_the_same_on_every_instance_after_every_change() {
     let Some(servers) = Servers::start("lists on two instances") else {
         return;
     };
-    let one = servers.instance(&PATIENT).await;
-    let two = servers.instance(&PATIENT).await;
+    let one = servers.instance(&[]).await;
+    let two = servers.instance(&[]).await;
     same_lists(&one, &two).await;
 }
 

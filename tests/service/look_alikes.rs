@@ -42,7 +42,7 @@ async fn who(world: &Instance, frames: &[&str]) -> Result<EmployeeId, NobodyReas
     let punch = PunchRequest {
         samples: samples(frames),
         kind: None,
-        captured_at: None,
+        capture: None,
         key: None,
         look: Look::LAST,
     };

@@ -24,4 +24,5 @@ mod punch_ledger;
 mod scripted;
 mod sites;
 mod template_growth;
+mod timesheets;
 mod world;

@@ -18,7 +18,7 @@ async fn outcome(world: &Instance, frame: &str) -> Outcome {
     let request = PunchRequest {
         samples: samples(&[frame]),
         kind: None,
-        captured_at: None,
+        capture: None,
         key: None,
         look: rollcall::domain::biometrics::Look::FIRST,
     };

@@ -37,7 +37,7 @@ fn burst(texts: &[&str], look: Look) -> PunchRequest {
     PunchRequest {
         samples: samples(texts),
         kind: None,
-        captured_at: None,
+        capture: None,
         key: None,
         look,
     }

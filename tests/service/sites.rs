@@ -68,7 +68,7 @@ async fn punch(world: &Instance, kiosk: &Device, who: &str) -> Punch {
     let request = PunchRequest {
         samples: samples(&[who]),
         kind: None,
-        captured_at: None,
+        capture: None,
         key: None,
         look: Look::FIRST,
     };

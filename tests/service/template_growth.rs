@@ -37,7 +37,7 @@ async fn punch(world: &Instance, frame: &str) -> Outcome {
     let request = PunchRequest {
         samples: samples(&[frame]),
         kind: None,
-        captured_at: None,
+        capture: None,
         key: None,
         look: Look::FIRST,
     };

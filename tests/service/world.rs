@@ -76,6 +76,11 @@ impl HeldClock {
         }
     }
 
+    /// Returns a clock at noon of 2026-01-15, UTC.
+    pub fn noon() -> Self {
+        Self::at(1_768_478_400_000)
+    }
+
     pub fn advance(&self, by: SignedDuration) {
         self.milliseconds
             .fetch_add(by.as_millis() as i64, Ordering::SeqCst);
@@ -180,7 +185,7 @@ impl Site {
         Self {
             records: Repositories::new(engine.clone()),
             store: Arc::new(FailingEngine::over(engine)),
-            clock: Arc::new(HeldClock::at(1_768_478_400_000)), // 2026-01-15T12:00:00Z
+            clock: Arc::new(HeldClock::noon()),
             feed: Feed::new(Arc::new(MemoryBus::default())),
             memory: Arc::new(MemoryCache::new(1 << 20)),
         }

@@ -479,6 +479,10 @@ impl Client {
             .await
     }
 
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::PUT, path).json(&body)).await
+    }
+
     /// Sends a body of any type.
     pub async fn post_bytes(&self, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Answer {
         let request = self.request(Method::POST, path);

@@ -16,6 +16,7 @@ use rollcall::{
         ids::AuditId,
         installation::Setting,
         pictures::Pictured,
+        plans::Assigned,
         record::{Index, Record},
         sites,
     },
@@ -25,8 +26,8 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, at, camera, device, employee, evidence, face, photo, picture, punch, request,
-    site, token,
+    account, answer, assignment, at, camera, cycle, device, employee, evidence, face, holidays,
+    leave, leave_kind, photo, picture, punch, request, shift, site, site_rules, token,
 };
 
 /// All records, and those that tests need by name.
@@ -117,6 +118,28 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(face(ann.id, 5, 5));
     all.add(face(bob.id, 5, 6));
     all.add(FaceEnrollment::none(cid.id, at(-7)));
+    all.add(site_rules(north.id));
+    let night = shift(north.id, "Nächt", "22:00", "06:00");
+    // Removed, with the name that another one has now.
+    let mut gone = shift(north.id, "nächt", "21:00", "05:00");
+    gone.removed_at = Some(at(9));
+    let nights = cycle(north.id, "Nights", &[Some(night.id), None]);
+    let vacation = leave_kind("Vacation");
+    for employee in [ann.id, bob.id] {
+        let (cycle, from) = (nights.id, nights.settings.starts);
+        let to = None;
+        all.add(assignment(employee, Assigned::Cycle { cycle, from, to }, 5));
+        let (day, shifts) = (from, vec![gone.id]);
+        all.add(assignment(employee, Assigned::Day { day, shifts }, 6));
+        let mut away = leave(employee, from, 7);
+        away.kind = vacation.id;
+        all.add(away);
+    }
+    all.add(night);
+    all.add(gone);
+    all.add(nights);
+    all.add(holidays("Berlin", &[north.id]));
+    all.add(vacation);
     for number in 0..20 {
         all.add(photo(ann.id, number, 30_000));
     }

@@ -5,7 +5,9 @@ use rollcall::{
     domain::{
         accounts::{Account, Actor, Session, TokenHash},
         attendance::{
-            ClockSource, Evidence, KeptAnswer, Origin, Proof, Punch, PunchKind, RequestKey,
+            ClockSource, Correction, Decision, Evidence, HolidayPart, KeptAnswer, LeavePart,
+            Length, Origin, Proof, Punch, PunchKind, RequestKey, RequestedCorrection, Rules,
+            TimedPunch,
         },
         biometrics::{ModelId, Similarity, Threshold, Views},
         cameras::{Camera, Direction, LookEvery, VisitGap},
@@ -14,15 +16,19 @@ use rollcall::{
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         grants::{Access, Grant, Role, Scope},
         ids::{
-            AccountId, CameraId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId, SiteId,
-            TemplateId,
+            AccountId, CameraId, CorrectionId, DeviceId, EmployeeId, JobId, PhotoId, PictureId,
+            PunchId, ShiftKindId, SiteId, TemplateId,
         },
         jobs::{Job, JobKind, JobState},
         pictures::{Picture, Pictured},
+        plans::{
+            Assigned, Assignment, Cycle, Entry, HolidayCalendar, Leave, LeaveKind, LeaveState,
+            NamedHoliday, Period, Settings, ShiftKind, SiteRules,
+        },
         quality::Quality,
         sealed::Sealed,
         sites::{Site, Zone},
-        text::{Code, Email, IdempotencyKey, Name, SiteName, StreamName},
+        text::{Code, Email, IdempotencyKey, Name, Reason, SiteName, StreamName},
     },
     ports::Page,
 };
@@ -166,6 +172,8 @@ pub fn punch(employee: EmployeeId, device: DeviceId, sequence: u64, moment: i64)
         recorded_at: at(moment + 7),
         clock: ClockSource::Server,
         captured_at: None,
+        doubt: None,
+        kind_reason: None,
         workday: "2027-01-15".parse().unwrap(),
         site: SiteId::DEFAULT,
         origin: Origin::Device(device),
@@ -270,6 +278,23 @@ pub fn session(seed: u8, account: AccountId, expires: i64) -> Session {
     }
 }
 
+/// Returns a correction that adds an in on 2026-03-02, which nobody has decided on.
+pub fn correction(made: i64) -> RequestedCorrection {
+    let id = Uuid::now_v7();
+    RequestedCorrection {
+        id: CorrectionId::new(id),
+        change: Correction::Add(TimedPunch {
+            id: PunchId::new(id),
+            kind: PunchKind::In,
+            at: "2026-03-02T08:00:00Z".parse().unwrap(),
+        }),
+        reason: Reason::parse("Forgot to punch").unwrap(),
+        made_by: Actor::Operator,
+        made_at: at(made),
+        decision: Decision::Requested,
+    }
+}
+
 /// Returns a queued import.
 pub fn job(due: i64) -> Job {
     Job {
@@ -288,5 +313,96 @@ pub fn job(due: i64) -> Job {
         created_by: Actor::Account(AccountId::new(Uuid::now_v7())),
         created_at: at(due),
         finished_at: None,
+    }
+}
+
+/// Returns the rules of a site from 2026-01-01 on, with a tolerance of five minutes.
+pub fn site_rules(site: SiteId) -> SiteRules {
+    SiteRules {
+        id: Uuid::now_v7().into(),
+        site,
+        from: jiff::civil::date(2026, 1, 1),
+        rules: Rules {
+            grace_late: Length::minutes(5),
+            ..Rules::default()
+        },
+        period: Period::Month,
+        four_eyes: false,
+    }
+}
+
+/// Returns an entry that is not removed.
+pub fn entry<S: Settings>(settings: S) -> Entry<S> {
+    Entry {
+        id: Uuid::now_v7().into(),
+        settings,
+        removed_at: None,
+    }
+}
+
+pub fn shift(site: SiteId, name: &str, from: &str, to: &str) -> Entry<ShiftKind> {
+    let times = serde_json::json!({ "from": from, "to": to });
+    entry(ShiftKind {
+        site,
+        name: site_name(name),
+        shift: serde_json::from_value(times).unwrap(),
+    })
+}
+
+/// Returns a cycle that starts on Monday, 2027-01-04.
+pub fn cycle(site: SiteId, name: &str, shifts: &[Option<ShiftKindId>]) -> Entry<Cycle> {
+    entry(Cycle {
+        site,
+        name: site_name(name),
+        starts: jiff::civil::date(2027, 1, 4),
+        shifts: shifts.to_vec(),
+    })
+}
+
+/// Returns a calendar with 2027-01-06 as a holiday.
+pub fn holidays(name: &str, sites: &[SiteId]) -> Entry<HolidayCalendar> {
+    entry(HolidayCalendar {
+        name: site_name(name),
+        sites: sites.to_vec(),
+        days: vec![NamedHoliday {
+            day: jiff::civil::date(2027, 1, 6),
+            part: HolidayPart::Whole,
+            name: site_name("Epiphany"),
+        }],
+    })
+}
+
+pub fn leave_kind(name: &str) -> Entry<LeaveKind> {
+    entry(LeaveKind {
+        name: site_name(name),
+        paid: true,
+    })
+}
+
+pub fn assignment(employee: EmployeeId, plan: Assigned, made: i64) -> Assignment {
+    Assignment {
+        id: Uuid::now_v7().into(),
+        employee,
+        plan,
+        made_at: at(made),
+        made_by: Actor::Operator,
+    }
+}
+
+/// Returns a request for a day of leave, of a kind that does not exist.
+pub fn leave(employee: EmployeeId, day: jiff::civil::Date, made: i64) -> Leave {
+    Leave {
+        id: Uuid::now_v7().into(),
+        employee,
+        kind: Uuid::now_v7().into(),
+        from: day,
+        to: day,
+        part: LeavePart::Whole,
+        state: LeaveState::Requested,
+        reason: None,
+        made_at: at(made),
+        made_by: Actor::Operator,
+        decided_by: None,
+        decided_at: None,
     }
 }
