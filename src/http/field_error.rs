@@ -87,6 +87,8 @@ field_errors! {
     WrongType { expected: JsonType } = "wrong_type" ("must be {expected}");
     /// The value does not fit in another way.
     InvalidValue = "invalid_value" ("is not a valid value");
+    /// The value breaks the rule of its type, which says what it must be.
+    MustBe { rule: String } = "must_be" ("{rule}");
     /// The request has a field, part or parameter that the endpoint does not accept.
     UnknownField { known: Vec<String> } = "unknown_field" ("is unknown: {}", accepted(known));
     /// The parameter is in the query without a value.

@@ -63,8 +63,14 @@ impl fmt::Display for Misfit {
 impl std::error::Error for Misfit {}
 
 impl serde::de::Error for Misfit {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::Value(FieldError::InvalidValue)
+    /// Keeps the text of a type of the domain, which says what the value must be. A text of serde
+    /// would show names of Rust types.
+    fn custom<T: fmt::Display>(text: T) -> Self {
+        let rule = text.to_string();
+        Self::Value(match rule.starts_with("must be ") {
+            true => FieldError::MustBe { rule },
+            false => FieldError::InvalidValue,
+        })
     }
 
     fn missing_field(field: &'static str) -> Self {

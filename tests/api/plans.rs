@@ -101,7 +101,7 @@ async fn rules_hold_from_a_date_on_and_presets_say_what_they_do() {
         (
             json!({ "rules": { "grace_late": "90s" } }),
             "rules.grace_late",
-            "invalid_value",
+            "must_be",
         ),
         (
             json!({ "rules": { "grace": "5m" } }),
