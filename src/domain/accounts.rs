@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    attendance::Origin,
     grants::{Access, Permission},
     ids::{AccountId, DeviceId, EmployeeId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
@@ -127,15 +126,6 @@ impl Actor {
             Self::Device(_) => "device",
             Self::Operator => "operator",
             Self::System => "system",
-        }
-    }
-
-    /// Returns the account or device; `None` for the operator and the service.
-    pub fn origin(self) -> Option<Origin> {
-        match self {
-            Self::Account(id) => Some(Origin::Account(id)),
-            Self::Device(id) => Some(Origin::Device(id)),
-            Self::Operator | Self::System => None,
         }
     }
 

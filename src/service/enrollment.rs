@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
+        attendance::Origin,
         biometrics::{
             Calibration, Embedding, ErrorRate, Fused, ModelId, OperatingPoint, Probe, Reference,
             Resultant, Similarity, Views,
@@ -455,7 +456,7 @@ impl Enrollments {
         photos: &[Sample],
         actor: Actor,
     ) -> Result<(Vec<PhotoVerdict>, Vec<GoodPhoto>), EnrollError> {
-        let sender = actor.origin();
+        let sender = Origin::of_actor(actor);
         let analyses = stream::iter(photos.iter().cloned())
             .map(|photo| {
                 let work = Work {

@@ -149,7 +149,7 @@ impl LeaveService {
             decided_by: approved.then_some(actor),
             decided_at: approved.then_some(now),
         };
-        if approved && self.needs_four_eyes(&person).await? {
+        if approved && self.plans.needs_four_eyes(person.site).await? {
             return Err(LeaveError::FourEyes);
         }
         let team = Team::new(&Reach::Everything, [&person]);
@@ -180,7 +180,7 @@ impl LeaveService {
                 return Err(LeaveError::Decided(old.state, state));
             }
             let own = old.made_by == actor && state == LeaveState::Approved;
-            if own && self.needs_four_eyes(&person).await? {
+            if own && self.plans.needs_four_eyes(person.site).await? {
                 return Err(LeaveError::FourEyes);
             }
             let new = Leave {
@@ -212,12 +212,6 @@ impl LeaveService {
     ) -> Result<Option<Employee>, StoreError> {
         let found = covered(&self.stores, reach, &[id]).await?;
         Ok(found.ok().and_then(|mut people| people.pop()))
-    }
-
-    /// Checks whether another person must decide at the site of an employee today.
-    async fn needs_four_eyes(&self, person: &Employee) -> Result<bool, StoreError> {
-        let rules = self.plans.rules_today(person.site).await?;
-        Ok(rules.is_some_and(|rules| rules.four_eyes))
     }
 
     /// Writes the audit entry. Its subject is the employee: an erasure and a copy find it by that.

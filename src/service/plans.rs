@@ -501,15 +501,16 @@ impl Plans {
         Ok(())
     }
 
-    /// Returns the rules that hold at a site today; `None` if only the defaults do.
+    /// Checks whether the rules of a site want another person to decide, today.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn rules_today(&self, site: SiteId) -> Result<Option<SiteRules>, StoreError> {
+    pub async fn needs_four_eyes(&self, site: SiteId) -> Result<bool, StoreError> {
         let today = self.sites.of(site).await?.workday(self.clock.now());
         let rules = self.stores.site_rules.list(&Reach::Everything, Some(site));
         let rules = rules.await?.into_iter();
-        Ok(rules.take_while(|rules| rules.from <= today).last())
+        let holding = rules.take_while(|rules| rules.from <= today).last();
+        Ok(holding.is_some_and(|rules| rules.four_eyes))
     }
 }
 

@@ -58,6 +58,9 @@ pub enum TimesheetError {
     /// The caller may not decide about their own hours.
     #[error("another manager or an admin must decide about your own hours")]
     OwnHours,
+    /// The site wants another person to decide.
+    #[error("the site wants another person to decide than the one who asked")]
+    FourEyes,
     /// The timesheet is not in a state for this.
     #[error("the timesheet is {is}, and must be {must}")]
     State {
@@ -216,7 +219,8 @@ impl Timesheets {
         }
     }
 
-    /// Makes a correction. If the caller may decide about the employee, it is approved at once.
+    /// Makes a correction. If the caller may decide about the employee, it is approved at once,
+    /// unless the site wants another person to decide.
     ///
     /// It belongs to the timesheet of the period in which the punch lies that it adds, voids or
     /// moves, so that one write of one record decides between it and a lock.
@@ -249,7 +253,8 @@ impl Timesheets {
             return Err(TimesheetError::Future);
         }
         let day = self.workday(&employee, lies).await?;
-        let decided = by.decides_for(&employee);
+        let decided =
+            by.decides_for(&employee) && !self.workdays.needs_four_eyes(&employee).await?;
         if decided && !new.adjust {
             self.check_locked(&employee, day, change).await?;
         }
@@ -298,6 +303,10 @@ impl Timesheets {
         let (employee, correction) = self.requested(by.reach, path).await?;
         if !by.decides_for(&employee) {
             return Err(TimesheetError::OwnHours);
+        }
+        let author = approve && correction.made_by == by.actor;
+        if author && self.workdays.needs_four_eyes(&employee).await? {
+            return Err(TimesheetError::FourEyes);
         }
         let change = correction.change;
         if approve && !adjust {

@@ -199,6 +199,14 @@ impl Workdays {
             .ok_or(WorkdayError::NotFound)
     }
 
+    /// Checks whether the site of an employee wants another person to decide.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn needs_four_eyes(&self, employee: &Employee) -> Result<bool, StoreError> {
+        self.plans.needs_four_eyes(employee.site).await
+    }
+
     /// Returns what holds for an employee around a range of dates.
     pub async fn plan(
         &self,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, civil::Date};
-use rollcall::domain::grants::Role;
+use rollcall::domain::{grants::Role, ids::SiteId};
 use serde_json::{Map, Value, json};
 
 use crate::app::{Client, TestApp, project};
@@ -515,4 +515,25 @@ async fn a_punch_by_hand_shows_on_the_board() {
         .await
         .problem(422, "invalid");
     assert_eq!(refusal(&refused), ("employee", "inactive_employee"));
+}
+
+#[tokio::test]
+async fn four_eyes_decide_where_the_site_says_so() {
+    let app = TestApp::start().await;
+    let (admin, manager) = (app.admin().await, app.role(Role::Manager).await);
+    let ann = admin.add_employee("Ann", "A1").await;
+    let rules = format!("/api/sites/{}/rules/2020-01-01", SiteId::DEFAULT);
+    let body = json!({ "rules": {}, "four_eyes": true });
+    admin.put(&rules, body).await.expect(201);
+
+    let path = format!("/api/employees/{ann}/corrections");
+    let at = "2026-03-02T08:00:00Z";
+    let body = json!({ "action": "add", "kind": "in", "at": at, "reason": "Forgot" });
+    let made = admin.post(&path, body).await.expect(201);
+    assert_eq!(made["state"], "requested");
+    let approve = format!("/api/corrections/{}/approve", made["id"].as_str().unwrap());
+    let own = admin.post(&approve, json!({})).await;
+    own.problem(403, "four_eyes");
+    let approved = manager.post(&approve, json!({})).await.expect(200);
+    assert_eq!(approved["state"], "approved");
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::{
+    accounts::Actor,
     biometrics::{ModelId, Similarity, Threshold},
     grants::{Place, Placed},
     ids::{AccountId, CameraId, DeviceId, EmployeeId, PunchId, SiteId},
@@ -39,6 +40,15 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Returns the account or device that acts; `None` for the operator and the service.
+    pub fn of_actor(actor: Actor) -> Option<Self> {
+        match actor {
+            Actor::Account(id) => Some(Self::Account(id)),
+            Actor::Device(id) => Some(Self::Device(id)),
+            Actor::Operator | Actor::System => None,
+        }
+    }
+
     /// Returns the word for the kind in the API and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

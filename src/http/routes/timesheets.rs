@@ -46,6 +46,7 @@ impl From<TimesheetError> for Problem {
             },
             TimesheetError::NotAuthor => Self::new(Code::Forbidden, text),
             TimesheetError::OwnHours => Self::new(Code::OwnHours, text),
+            TimesheetError::FourEyes => Self::new(Code::FourEyes, text),
             TimesheetError::State { .. } => Self::new(Code::TimesheetState, text),
             TimesheetError::NotOver(_) => Self::new(Code::PeriodNotOver, text),
             TimesheetError::Blocked(days) => {
@@ -184,7 +185,7 @@ pub struct ApprovalQuery {
     params(("id" = String, Path, description = "The correction"), ApprovalQuery),
     responses(
         (status = 200, description = "Approved", body = CorrectionView),
-        (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
+        (status = 403, description = "`own_hours` or `four_eyes`: another person must decide"),
         (status = 404, description = "`not_found`"),
         (status = 409, description = "`correction_decided`; `timesheet_locked`: the period is locked, and `adjust` is not true"),
     ),
