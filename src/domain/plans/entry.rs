@@ -18,7 +18,7 @@ use crate::domain::{
 pub trait Settings:
     Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static
 {
-    /// The kind of its entries. Its index is [`Entry::BY_NAME`].
+    /// The kind of its entries. Its index is [`BY_NAME`].
     const KIND: &'static Kind;
 
     /// The type of their IDs.
@@ -50,8 +50,8 @@ pub struct Entry<S: Settings> {
     pub removed_at: Option<Timestamp>,
 }
 
-/// The index that all kinds of entries have: those that are not removed, by home and name in lower
-/// case.
+/// The index that all kinds of entries have: those that are not removed, by home and name in
+/// lowercase.
 pub const BY_NAME: Index = Index::unique("by_name");
 
 impl<S: Settings> Entry<S> {
