@@ -49,6 +49,16 @@ impl Employees {
         Ok(self.0.get(&id).await?.map(super::Versioned::into_inner))
     }
 
+    /// Returns a covered employee, unless deleted.
+    pub async fn find_covered(
+        &self,
+        reach: &Reach,
+        id: EmployeeId,
+    ) -> Result<Option<Employee>, StoreError> {
+        let employee = reach.admit(self.find(id).await?);
+        Ok(employee.filter(|employee| employee.deleted_at.is_none()))
+    }
+
     /// Returns the employee with a code, unless deleted.
     pub async fn find_by_code(&self, code: &Code) -> Result<Option<Employee>, StoreError> {
         let found = self

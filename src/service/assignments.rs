@@ -58,7 +58,7 @@ impl From<PlanError> for AssignmentError {
 ///
 /// # Errors
 /// The place of the first one who is not.
-pub(super) async fn covered(
+async fn covered(
     stores: &Repositories,
     reach: &Reach,
     ids: &[EmployeeId],

@@ -265,10 +265,8 @@ impl Employees {
 
     /// Returns the record of a covered employee who is not deleted.
     async fn record(&self, reach: &Reach, id: EmployeeId) -> Result<Employee, EmployeeError> {
-        let employee = reach.admit(self.stores.employees.find(id).await?);
-        employee
-            .filter(|employee| employee.deleted_at.is_none())
-            .ok_or(EmployeeError::NotFound)
+        let employee = self.stores.employees.find_covered(reach, id).await?;
+        employee.ok_or(EmployeeError::NotFound)
     }
 
     /// Returns the person with a code, unless deleted.

@@ -439,10 +439,8 @@ impl Enrollments {
     }
 
     async fn employee(&self, reach: &Reach, id: EmployeeId) -> Result<Employee, EnrollError> {
-        let employee = reach.admit(self.stores.employees.find(id).await?);
-        let employee = employee
-            .filter(|employee| employee.deleted_at.is_none())
-            .ok_or(EnrollError::NotFound)?;
+        let employee = self.stores.employees.find_covered(reach, id).await?;
+        let employee = employee.ok_or(EnrollError::NotFound)?;
         if employee.active {
             Ok(employee)
         } else {

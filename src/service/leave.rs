@@ -4,17 +4,12 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::{
-    assignments::{Whose, covered},
-    audit::Audit,
-    plans::Plans,
-};
+use super::{assignments::Whose, audit::Audit, plans::Plans};
 use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
         attendance::LeavePart,
-        employees::Employee,
         grants::Reach,
         ids::{EmployeeId, LeaveId, LeaveKindId},
         plans::{Leave, LeaveState},
@@ -124,7 +119,11 @@ impl LeaveService {
         new: NewLeave,
         approved: bool,
     ) -> Result<Leave, LeaveError> {
-        let person = self.employee(reach, new.employee).await?;
+        let person = self
+            .stores
+            .employees
+            .find_covered(reach, new.employee)
+            .await?;
         let person = person.ok_or(LeaveError::UnknownEmployee)?;
         let kind = self.stores.leave_kinds.find(new.kind).await?;
         if !kind.is_some_and(|kind| kind.is_present()) {
@@ -174,7 +173,11 @@ impl LeaveService {
         for _ in 0..TRIES {
             let found = self.stores.leave.find(id).await?;
             let old = found.ok_or(LeaveError::NotFound)?;
-            let person = self.employee(reach, old.employee).await?;
+            let person = self
+                .stores
+                .employees
+                .find_covered(reach, old.employee)
+                .await?;
             let person = person.ok_or(LeaveError::NotFound)?;
             if !old.state.can_become(state) {
                 return Err(LeaveError::Decided(old.state, state));
@@ -202,16 +205,6 @@ impl LeaveService {
             }
         }
         Err(LeaveError::Raced)
-    }
-
-    /// Returns a covered employee who is not deleted.
-    async fn employee(
-        &self,
-        reach: &Reach,
-        id: EmployeeId,
-    ) -> Result<Option<Employee>, StoreError> {
-        let found = covered(&self.stores, reach, &[id]).await?;
-        Ok(found.ok().and_then(|mut people| people.pop()))
     }
 
     /// Writes the audit entry. Its subject is the employee: an erasure and a copy find it by that.

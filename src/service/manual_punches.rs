@@ -75,8 +75,7 @@ impl ManualPunches {
         kind: Option<PunchKind>,
         reason: Reason,
     ) -> Result<Recorded, ManualPunchError> {
-        let employee = reach.admit(self.stores.employees.find(employee).await?);
-        let employee = employee.filter(|employee| employee.deleted_at.is_none());
+        let employee = self.stores.employees.find_covered(reach, employee).await?;
         let employee = employee.ok_or(ManualPunchError::NotFound)?;
         if !employee.active {
             return Err(ManualPunchError::Inactive);

@@ -193,10 +193,8 @@ impl Workdays {
     /// # Errors
     /// [`WorkdayError::NotFound`] if there is none.
     pub async fn employee(&self, reach: &Reach, id: EmployeeId) -> Result<Employee, WorkdayError> {
-        let employee = reach.admit(self.stores.employees.find(id).await?);
-        employee
-            .filter(|employee| employee.deleted_at.is_none())
-            .ok_or(WorkdayError::NotFound)
+        let employee = self.stores.employees.find_covered(reach, id).await?;
+        employee.ok_or(WorkdayError::NotFound)
     }
 
     /// Checks whether the site of an employee wants another person to decide.
