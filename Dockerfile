@@ -5,9 +5,11 @@
 #   docker run --read-only -p 10000:10000 -v rollcall:/data rollcall
 #
 # What is fetched is pinned by hash: the bases here, ONNX Runtime in
-# scripts/onnxruntime.txt, packages in Cargo.lock. Each RUN is a script that the
-# tests run without Docker (tests/deployment). docs/DEPLOYMENT.md says more.
+# scripts/onnxruntime.txt, packages in Cargo.lock and tools/pages/package-lock.json.
+# Each RUN is a script that the tests run without Docker (tests/deployment).
+# docs/DEPLOYMENT.md says more.
 ARG RUST_IMAGE=rust:1.92-slim-bookworm@sha256:f1f73538ebe623fd3673a35aff3df358ae1084c64c55646516e5b17b321b6c9b
+ARG NODE_IMAGE=node:22-bookworm-slim@sha256:d649c27dae7ba0137b3cef5dd75baa422c08dc3d9e3fc0c23dfb172dc3cc6436
 ARG PYTHON_IMAGE=python:3.12.14-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
 
 FROM ${PYTHON_IMAGE} AS onnxruntime
@@ -15,9 +17,16 @@ WORKDIR /build
 COPY scripts/onnxruntime.txt scripts/setup-onnxruntime scripts/
 RUN ["scripts/setup-onnxruntime"]
 
+FROM ${NODE_IMAGE} AS pages
+WORKDIR /build
+COPY tools/pages/package.json tools/pages/package-lock.json tools/pages/
+COPY scripts/lib.sh scripts/setup-pages scripts/
+RUN ["scripts/setup-pages"]
+
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 COPY . .
+COPY --from=pages /build/static/vendor static/vendor
 RUN ["scripts/image/compile"]
 COPY --from=onnxruntime /build/.tools/onnxruntime .tools/onnxruntime
 RUN ["scripts/image/layout", "target/release/rollcall", "/image"]

@@ -19,8 +19,9 @@ export ROLLCALL_TEST_CHROMIUM = $(or $(CHROMIUM),$(shell command -v chromium))
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-setup: ## get ONNX Runtime's library, the one thing Cargo does not bring
+setup: ## get ONNX Runtime's library and the pages' libraries, which Cargo does not bring
 	@scripts/setup-onnxruntime
+	@scripts/setup-pages
 
 run: setup ## build in release and serve on http://localhost:10000
 	@$(CARGO) run --release --locked -- serve

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     BootError, Core, Records, Tls, TlsError,
@@ -98,6 +98,9 @@ impl Running {
         let core = Core::start(settings).await?;
         for warning in &core.records.warnings {
             warn!("{warning}");
+        }
+        if settings.server.static_dir.is_none() && !http::has_page_libraries() {
+            error!("{}", http::PAGE_LIBRARIES_MISSING);
         }
         match ClockCheck::run(&core.records.stores, &*core.records.clock).await {
             Ok(check) => check

@@ -24,6 +24,15 @@ use super::{
 #[folder = "static/"]
 struct Embedded;
 
+/// What the log says if [`has_page_libraries`] is false.
+pub const PAGE_LIBRARIES_MISSING: &str = "Most pages cannot start, because this program was built \
+     without their libraries: run `make setup` (it needs Node), then build again";
+
+/// Checks whether the program was built with the libraries that the pages import.
+pub fn has_page_libraries() -> bool {
+    Embedded::get("vendor/preact.js").is_some()
+}
+
 /// Serves a file of the pages. An address without an extension is a page.
 pub async fn serve_asset(
     State(state): State<HttpState>,
@@ -73,13 +82,31 @@ pub async fn serve_docs(
         .ok_or_else(Problem::no_such_address)
 }
 
+/// The page that starts the module `js/pages/NAME.js` at the address `/NAME`.
+const SHELL: &str = "shell.html";
+
 async fn page(state: &HttpState, path: &str, headers: &HeaderMap) -> Option<Response> {
-    let name = file_name(path)?;
-    let data = match &state.settings.static_dir {
-        Some(folder) => Cow::Owned(tokio::fs::read(folder.join(&name)).await.ok()?),
-        None => name.to_str().and_then(Embedded::get)?.data,
-    };
+    let mut name = file_name(path)?;
+    if let Some(module) = page_module(&name)
+        && read(state, &module).await.is_some()
+    {
+        name = SHELL.into();
+    }
+    let data = read(state, &name).await?;
     Some(respond(&name, data, headers))
+}
+
+async fn read(state: &HttpState, name: &Path) -> Option<Cow<'static, [u8]>> {
+    match &state.settings.static_dir {
+        Some(folder) => tokio::fs::read(folder.join(name)).await.ok().map(Cow::Owned),
+        None => Some(name.to_str().and_then(Embedded::get)?.data),
+    }
+}
+
+/// Returns the module that a page without HTML of its own would have.
+fn page_module(name: &Path) -> Option<PathBuf> {
+    let page = name.extension().is_some_and(|end| end == "html") && name.components().count() == 1;
+    page.then(|| Path::new("js/pages").join(name.with_extension("js")))
 }
 
 fn respond(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Response {

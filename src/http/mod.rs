@@ -29,6 +29,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+pub use assets::{PAGE_LIBRARIES_MISSING, has_page_libraries};
 pub use context::address_key;
 pub use problem::Code;
 pub use request_timeout::BODY_TIMEOUT;

@@ -308,8 +308,10 @@ fn panic_response(panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal(format!("panicked: {cause}")).into_response()
 }
 
-/// Allows scripts, styles and requests from the service only; no frames, plug-ins or inline code.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+/// Allows scripts, styles and requests from the service only; no frames, plug-ins or inline code
+/// but the import map of `static/shell.html`, by its hash.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
+     script-src 'self' 'sha256-sH6G+7b09X/G/N7vNio8an2iiXhxTHKFXilUnXD+FaQ='; style-src 'self'; \
      img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; font-src 'self'; \
      manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'";
@@ -352,4 +354,24 @@ async fn security_headers(
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn the_policy_allows_the_import_map_of_the_shell_and_no_other_inline_script() {
+        let shell = include_str!("../../static/shell.html");
+        let (_, map) = shell.split_once("<script type=\"importmap\">").unwrap();
+        let (map, rest) = map.split_once("</script>").unwrap();
+        let hash = format!("'sha256-{}'", STANDARD.encode(Sha256::digest(map)));
+        assert!(CONTENT_SECURITY_POLICY.contains(&hash), "{hash}");
+        assert_eq!(CONTENT_SECURITY_POLICY.matches("'sha256-").count(), 1);
+        let others = rest.matches("<script").count();
+        assert_eq!(rest.matches("<script type=\"module\" src=").count(), others);
+    }
 }

@@ -7,14 +7,18 @@ import { sentence } from './form.js';
 import { toast } from './toast.js';
 
 const ROOMS = [
-  ['/', 'Desk'],
+  ['/', 'Today'],
+  ['/inbox', 'Inbox'],
   ['/people', 'People'],
+  ['/plans', 'Plans'],
+  ['/exports', 'Exports'],
+  ['/punches', 'Punches'],
   ['/cameras', 'Cameras'],
   ['/devices', 'Devices'],
 ];
 
 /** Pages for accounts that may see more than their own records. */
-const SURVEYED = new Set(['/cameras', '/devices', '/sites']);
+const SURVEYED = new Set(['/inbox', '/plans', '/exports', '/punches', '/people', '/cameras', '/devices', '/sites']);
 
 /** How often an admin's page asks for missing dependencies. */
 const TROUBLES_MS = 15_000;

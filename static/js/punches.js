@@ -1,4 +1,4 @@
-// The desk: shows today's punches and who is in. Each site has its own day, by its time zone and the start of its
+// Punches: shows those of today and who is in. Each site has its own day, by its time zone and the start of its
 // workday. The live feed reports changes; without it the desk polls every few
 // seconds. A hidden page does nothing.
 
@@ -94,8 +94,7 @@ function render() {
   byId('present').replaceChildren(...present.map(presentRow));
   byId('present-empty').hidden = present.length > 0;
   byId('punches').removeAttribute('aria-busy');
-  if (ofToday.length > 0) byId('punches-empty').hidden = true;
-  else if (byId('punches-empty').hidden) showFirstSteps();
+  byId('punches-empty').hidden = ofToday.length > 0;
 }
 
 /**
@@ -239,41 +238,6 @@ function presentRow(punch) {
       avatar(punch.name),
       el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: punch.name }), el('span', { class: 'row-note', text: `${since} ${clockTime(punch.at)}` })),
     ),
-  );
-}
-
-/** Shows what to do on the first day, until the first punch. */
-async function showFirstSteps() {
-  const place = byId('punches-empty');
-  place.hidden = false;
-  place.replaceChildren(el('p', { text: 'No punches yet today.' }));
-  const { administer } = abilities(await currentAccount());
-  if (!administer) return;
-  const [people, devices] = await Promise.all([get('/api/employees', { query: { limit: '200' } }), get('/api/devices')]);
-  const steps = [
-    { done: people.items.length > 0, href: '/people#new', text: 'Add a person' },
-    { done: people.items.some((person) => person.enrolled), href: '/people', text: 'Enroll their face' },
-    { done: devices.items.length > 0, href: '/devices', text: 'Add a kiosk and pair it' },
-  ];
-  if (steps.every((step) => step.done)) return;
-  place.replaceChildren(
-    icon('face'),
-    el('h3', { text: 'Three steps to the first punch' }),
-    el('ol', { class: 'steps' }, ...steps.map((step, index) => el('li', {}, stepLink(step, index + 1)))),
-  );
-}
-
-/**
- * @param {{done: boolean, href: string, text: string}} step
- * @param {number} position
- */
-function stepLink({ done, href, text }, position) {
-  return el(
-    'a',
-    { href, class: done && 'done' },
-    el('span', { class: 'mark' }, done ? icon('check') : String(position)),
-    el('span', { text }),
-    done && el('span', { class: 'visually-hidden', text: '(done)' }),
   );
 }
 

@@ -1,0 +1,13 @@
+// Starts the page of this address: the module `pages/NAME.js` exports it as `Page`.
+
+import { notice } from './ui/dom.js';
+
+const main = /** @type {HTMLElement} */ (document.getElementById('main'));
+const name = location.pathname.replaceAll('/', '') || 'index';
+try {
+  const [{ html, render }, { Page }] = await Promise.all([import('./kit/html.js'), import(`./pages/${name}.js`)]);
+  render(html`<${Page} />`, main);
+} catch (error) {
+  console.error(error);
+  main.replaceChildren(notice('bad', 'This page cannot start, because a part of it did not load. Reload it. If that does not help, an administrator finds the reason in the log of the service.'));
+}
