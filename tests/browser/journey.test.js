@@ -80,8 +80,8 @@ test('an enrolled person walks up to the kiosk, and the desk shows the punch', a
   await kiosk.locator('#answer', { hasText: new RegExp(`${PERSON}\\s*In \\d\\d:\\d\\d`, 'u') }).waitFor();
   await picture(kiosk, 'kiosk-in');
 
-  // The desk shows the punch and its numbers.
-  await office.getByRole('link', { name: 'Desk' }).click();
+  // The page of punches shows it with its numbers.
+  await office.getByRole('link', { name: 'Punches' }).click();
   const row = office.locator('#punches > li');
   await row.filter({ hasText: PERSON }).waitFor();
   assert.equal(await row.count(), 1);

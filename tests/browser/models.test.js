@@ -31,7 +31,7 @@ test('after a change of the model both models answer, and the desk counts who mu
   assert.equal(await punched(server, kiosk, 'obama2'), 'Barack Obama');
 
   const page = await browser.page({ server, signedIn: true });
-  await page.goto('/');
+  await page.goto('/punches');
   await page.getByRole('link', { name: '2 people must be enrolled again' }).click();
   await page.getByRole('link', { name: /Barack Obama/u }).click();
   const sheet = page.getByRole('dialog', { name: 'Barack Obama' });
@@ -39,7 +39,7 @@ test('after a change of the model both models answer, and the desk counts who mu
   await picture(page, 'model-changed');
 
   await server.enroll(obama, 'obama', 'obama3');
-  await page.goto('/');
+  await page.goto('/punches');
   await page.getByRole('link', { name: 'One person must be enrolled again' }).waitFor();
   assert.equal(await punched(server, kiosk, 'obama2'), 'Barack Obama');
   assert.equal(await punched(server, kiosk, 'hopper'), 'Grace Hopper');

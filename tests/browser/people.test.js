@@ -150,7 +150,9 @@ test('no page is wider than a phone, in light or dark mode', async () => {
   for (const colorScheme of ['light', 'dark']) {
     const page = await browser.page({ server, signedIn: true, colorScheme, ...PHONE });
     for (const [name, address, ready] of [
-      ['desk', '/', '[data-state="live"]'],
+      ['today', '/', '[data-row]'],
+      ['roll-call', '/roll-call', '[data-state="live"]'],
+      ['punches', '/punches', '[data-state="live"]'],
       ['people', '/people', '#people li[data-person]'],
       ['person', `/people#${id}`, 'dialog[open] .source'],
       ['devices', '/devices', '#devices .row'],

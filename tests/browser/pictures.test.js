@@ -30,7 +30,7 @@ test('a punch shows its picture, and unknown faces can be listed and deleted', a
   await until('three faces are kept', async () => (await server.unknownFaces()).length === 3);
 
   const page = await browser.page({ server, signedIn: true });
-  await page.goto('/');
+  await page.goto('/punches');
   await page.locator('.punch summary').click();
   const image = page.getByAltText(/^Picture of the punch at/u);
   await image.waitFor();
@@ -66,8 +66,8 @@ test('a site that keeps no pictures offers none', async () => {
   const other = await Server.startWithAdmin();
   try {
     const page = await browser.page({ server: other, signedIn: true });
-    await page.goto('/');
-    await page.getByText('Three steps to the first punch').waitFor();
+    await page.goto('/punches');
+    await page.getByText('No punches yet today').waitFor();
     assert.ok(await page.getByRole('link', { name: 'Unknown faces' }).isHidden());
     await page.goto('/unknown-faces');
     await page.getByText('None are kept').waitFor();

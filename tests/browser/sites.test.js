@@ -76,7 +76,7 @@ test('a second site can be added, and a person and a device moved to it', async 
 
   // Its punches say where they were made, and count for the day there.
   const { punch } = await server.punch(kiosk, 'hopper');
-  await page.goto('/');
+  await page.goto('/punches');
   const row = page.locator(`[data-punch="${punch.id}"]`);
   await row.getByText('Quay, Harbor').waitFor();
   await row.locator('summary').click();
@@ -91,7 +91,7 @@ test('a second site can be added, and a person and a device moved to it', async 
   assertClean(page);
 });
 
-test('the desk shows the day of the site, not of the browser', async () => {
+test('punches are listed for the day of the site, not of the browser', async () => {
   const main = (await server.sites()).find((site) => site.is_default);
   // Where it is another date than where the browser is, whatever the time.
   const away = new Date().getUTCHours() < 11 ? 'Pacific/Pago_Pago' : 'Pacific/Kiritimati';
@@ -99,7 +99,7 @@ test('the desk shows the day of the site, not of the browser', async () => {
   for (const site of await server.sites()) if (site.id !== main.id) await server.changeSite(site.id, { zone: away, workday_starts: '00:00' });
   const { workday } = await server.site(main.id);
   const page = await browser.page({ server, signedIn: true, timezoneId: 'UTC' });
-  await page.goto('/');
+  await page.goto('/punches');
   await page.locator('[data-state="live"]').waitFor();
   const expected = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' }).format(new Date(`${workday}T12:00`));
   assert.equal(await page.locator('#day').textContent(), expected);

@@ -17,13 +17,13 @@ after(async () => {
   await server?.end();
 });
 
-test('the desk shows a lost connection at once, and reconnects automatically', async () => {
+test('the page of punches shows a lost connection at once, and reconnects automatically', async () => {
   const page = await browser.page({ server, signedIn: true });
   const opened = page.waitForResponse('**/api/events');
-  await page.goto('/');
+  await page.goto('/punches');
   const live = page.locator('#live');
   await live.filter({ hasText: /^Live$/u }).waitFor();
-  // While the stream is open, the desk polls only every half minute.
+  // While the stream is open, the page polls only every half minute.
   await opened;
   await server.stop();
   await live.filter({ hasText: 'Reconnecting…' }).waitFor({ timeout: 25_000 });

@@ -11,14 +11,17 @@ const DAY_MS = 86_400_000;
 /** @param {string} date `YYYY-MM-DD` */
 const moment = (date) => new Date(`${date}T00:00:00Z`);
 
+/** Formats a date; a text that is none stays as it is. @param {Intl.DateTimeFormat} format @param {string} date */
+const say = (format, date) => (Number.isNaN(moment(date).getTime()) ? date : format.format(moment(date)));
+
 /** "Monday, March 2, 2026" @param {string} date */
-export const longDay = (date) => DAY.format(moment(date));
+export const longDay = (date) => say(DAY, date);
 
 /** "Mon, Mar 2" @param {string} date */
-export const shortDay = (date) => SHORT.format(moment(date));
+export const shortDay = (date) => say(SHORT, date);
 
 /** "March 2026" @param {string} date a date of the month */
-export const monthName = (date) => MONTH.format(moment(date));
+export const monthName = (date) => say(MONTH, date);
 
 /** "Mon, Mar 2 – Sun, Mar 8" @param {string} from @param {string} to */
 export const dateRange = (from, to) => (from === to ? shortDay(from) : `${shortDay(from)} – ${shortDay(to)}`);

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
+import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 
 import { ROOT, portrait } from './server.js';
@@ -89,6 +90,15 @@ export async function watch(page) {
 /** Fails if a page had an error. */
 export function assertClean(...pages) {
   for (const page of pages) assert.deepEqual(page.problems, [], `errors on ${page.url()}`);
+}
+
+/** Fails if axe finds a barrier on the page: WCAG 2.2 A and AA, and what axe calls best practice. */
+export async function assertAccessible(page) {
+  // Through the debugger, which the Content-Security-Policy does not bind.
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`);
+  assert.deepEqual(found, [], `barriers on ${page.url()}`);
 }
 
 /** Saves a screenshot in the ignored `test-results/`, and fails if the page is wider than the screen. */

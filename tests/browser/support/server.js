@@ -167,6 +167,9 @@ export class Server {
     return response.json();
   }
 
+  /** Writes a punch for now by hand. */
+  punchByHand = (employee, kind, reason) => this.#ask('POST', '/api/punches/manual', { employee: employee.id, kind, reason });
+
   unknownFaces = async () => (await this.#ask('GET', '/api/unknown-faces')).items;
 
   punches = async () => (await this.#ask('GET', '/api/punches')).items;
