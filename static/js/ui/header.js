@@ -26,6 +26,7 @@ const TROUBLES_MS = 15_000;
 class RollcallHeader extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
+    this.setAttribute('role', 'banner');
     const who = el('span', { class: 'who-name' });
     const leave = el('button', { class: 'button plain', type: 'button', 'aria-label': 'Sign out', title: 'Sign out' }, icon('sign-out'));
     leave.addEventListener('click', async () => {
