@@ -6,7 +6,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 const ALWAYS = ['reset', 'open'];
 /** Several changes at once lead to one call. */
 const GATHER_MS = 150;
-/** How often to look without being told, in case an event was lost. */
+/** How often to look without an event, in case one was lost. */
 const LOOK_MS = 60_000;
 
 /**
