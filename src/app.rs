@@ -6,6 +6,7 @@ use crate::service::{
     accounts::Accounts,
     assignments::Assignments,
     audit::Trail,
+    balances::Balances,
     cameras::Cameras,
     catalog::{Cycles, HolidayCalendars, LeaveKinds, Shifts},
     devices::Devices,
@@ -71,6 +72,8 @@ pub struct App {
     pub manual_punches: Arc<ManualPunches>,
     /// Corrections, approval and lock.
     pub timesheets: Arc<Timesheets>,
+    /// Balances and the entries beside days.
+    pub balances: Arc<Balances>,
     /// Recording punches of faces.
     pub face_punches: Arc<FacePunches>,
     /// Pictures of punches and of unknown faces.

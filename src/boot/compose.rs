@@ -15,6 +15,7 @@ use crate::{
         application_cache::AppCache,
         assignments::Assignments,
         audit::{Audit, Trail},
+        balances::Balances,
         camera_pipeline::CameraPipeline,
         cameras::{Cameras, Overlays},
         catalog::{Catalog, Checked},
@@ -289,6 +290,12 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
         )),
         ledger,
+        balances: Arc::new(Balances::new(
+            stores.clone(),
+            workdays.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
         timesheets: Arc::new(Timesheets::new(
             stores.clone(),
             workdays.clone(),

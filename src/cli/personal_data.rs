@@ -273,6 +273,9 @@ person.json    every record:
   timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
                     their reasons, who made and who decided them, and in `progress` the approved
                     figures
+  balance_entries   values that were entered beside the hours of days: the balance of an older system
+                    (`opening`), time that was paid (`payout`) and other changes (`manual`), in
+                    seconds, with the reason and who entered them
   kept_answers      responses to devices that sent a punch. They are stored for a while, so that a
                     repeated request gets the same response and does not write a second punch
   camera_reports    when a camera last saw the person; stored until its next report

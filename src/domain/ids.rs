@@ -59,6 +59,8 @@ id! {
     AssignmentId,
     /// Names an entry of the audit trail.
     AuditId,
+    /// Names an entry of an employee's balance.
+    BalanceEntryId,
     /// Names a camera.
     CameraId,
     /// Names a cycle of shifts.

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod attendance;
 pub mod audit;
+pub mod balances;
 pub mod biometrics;
 pub mod cameras;
 pub mod devices;

@@ -119,6 +119,8 @@ field_errors! {
     OverlappingShifts { first: String, first_day: Date, second: String, second_day: Date } = "overlapping_shifts" ("{first} on {first_day} overlaps {second} on {second_day}");
     /// The employee has other leave at the same time.
     OverlappingLeave { from: Date, to: Date, state: &'static str } = "overlapping_leave" ("overlaps leave from {from} to {to}, which is {state}");
+    /// The employee has an opening value at the date.
+    OpeningExists = "opening_exists" ("the employee has an opening value at this date: delete it first");
     /// The employee has no punch with the ID.
     UnknownPunch = "unknown_punch" ("the employee has no such punch");
     /// The punch does not count anymore.

@@ -160,6 +160,7 @@ services! {
     manual_punches: service::manual_punches::ManualPunches,
     workdays: service::workdays::Workdays,
     timesheets: service::timesheets::Timesheets,
+    balances: service::balances::Balances,
     face_punches: service::face_punches::FacePunches,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,

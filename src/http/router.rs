@@ -30,9 +30,9 @@ use super::{
     problem::{self, Code, JSON_MOST, Problem},
     request_timeout::request_timeout,
     routes::{
-        assignments, audit, camera_pictures, cameras, cycles, devices, employees, enroll, events,
-        health, holidays, identify, jobs, leave, leave_kinds, pairings, pictures, punches, redis,
-        rules, session, setup, shifts, sites, status, templates, timesheets, workdays,
+        assignments, audit, balances, camera_pictures, cameras, cycles, devices, employees, enroll,
+        events, health, holidays, identify, jobs, leave, leave_kinds, pairings, pictures, punches,
+        redis, rules, session, setup, shifts, sites, status, templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -159,6 +159,11 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(templates::delete_grown_templates))
         .routes(routes!(workdays::get_board))
         .routes(routes!(workdays::get_days))
+        .routes(routes!(
+            balances::list_balance_entries,
+            balances::create_balance_entry
+        ))
+        .routes(routes!(balances::delete_balance_entry))
         .routes(routes!(timesheets::create_correction))
         .routes(routes!(timesheets::list_corrections))
         .routes(routes!(timesheets::approve_correction))

@@ -4,6 +4,7 @@
 //! method returns a [`StoreError`](crate::ports::StoreError) if the store fails.
 
 mod accounts;
+mod balances;
 mod cameras;
 mod collection;
 mod devices;
@@ -23,6 +24,7 @@ mod timesheets;
 use std::sync::Arc;
 
 pub use accounts::{Accounts, AuditTrail, Sessions};
+pub use balances::BalanceEntries;
 pub use cameras::Cameras;
 pub use collection::{Collection, Versioned, contended, cursor, exactly};
 pub use devices::Devices;
@@ -61,6 +63,8 @@ pub struct Repositories {
     pub punches: Punches,
     /// Timesheets, with the corrections of punches.
     pub timesheets: Timesheets,
+    /// Entries of balances.
+    pub balance_entries: BalanceEntries,
     /// Sites.
     pub sites: Sites,
     /// Rules of sites.
@@ -112,6 +116,7 @@ impl Repositories {
             photos: Photos::new(engine.clone()),
             punches: Punches::new(engine.clone()),
             timesheets: Timesheets::new(engine.clone()),
+            balance_entries: BalanceEntries::new(engine.clone()),
             sites: Sites::new(engine.clone()),
             site_rules: RulesOfSites::new(engine.clone()),
             shift_kinds: Entries::new(engine.clone()),

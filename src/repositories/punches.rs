@@ -89,6 +89,14 @@ impl Punches {
         self.punches.first(Punch::BY_SEQUENCE, &range).await
     }
 
+    /// Returns the employee's earliest punch that counts.
+    pub async fn first(&self, employee: EmployeeId) -> Result<Option<Punch>, StoreError> {
+        let range = Range::within(Key::new((employee.uuid(),)));
+        let counts = |punch: &Punch| punch.doubt.is_none();
+        let first = self.punches.filter(Punch::BY_EMPLOYEE, range, 1, counts);
+        Ok(first.await?.pop())
+    }
+
     /// Returns the employee's latest punch at or before a moment.
     pub async fn last_before(
         &self,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 
 use super::{Collection, Versioned, contended};
 use crate::{
     domain::{
-        attendance::{DateRange, Timesheet, TimesheetId},
+        attendance::{Correction, DateRange, Timesheet, TimesheetId},
         ids::EmployeeId,
         record::{Key, Record},
     },
@@ -80,6 +80,28 @@ impl Timesheets {
         let range = Range::all().from(key(first_dates.from));
         let range = range.before(key(first_dates.to).end());
         self.0.all(Timesheet::BY_EMPLOYEE, range, Parts::Body).await
+    }
+
+    /// Returns the time of the earliest punch that a correction added to a timesheet of an employee
+    /// whose period begins until a date.
+    pub async fn first_added(
+        &self,
+        employee: EmployeeId,
+        last: Date,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let added = |sheet: &Timesheet| {
+            let changes = sheet.approved().map(|(_, change)| change);
+            let times = changes.filter_map(|change| match change {
+                Correction::Add(punch) => Some(punch.at),
+                Correction::Void { .. } | Correction::Move { .. } => None,
+            });
+            times.min()
+        };
+        let range = Range::within(Key::new((employee.uuid(),)));
+        let range = range.before(Key::new((employee.uuid(), last)).end());
+        let (index, wanted) = (Timesheet::BY_EMPLOYEE, |sheet: &_| added(sheet).is_some());
+        let first = self.0.filter(index, range, 1, wanted).await?;
+        Ok(first.first().and_then(added))
     }
 
     /// Returns a page of the stored timesheets of an employee, latest period first. The cursor is

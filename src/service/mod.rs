@@ -6,6 +6,7 @@ pub mod application_cache;
 pub mod assignments;
 pub mod audit;
 pub mod backup;
+pub mod balances;
 pub mod camera_pipeline;
 pub mod cameras;
 pub mod catalog;

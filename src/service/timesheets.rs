@@ -118,7 +118,8 @@ pub struct By<'a> {
 }
 
 impl By<'_> {
-    fn decides_for(&self, employee: &Employee) -> bool {
+    /// Checks whether the caller may decide about the hours of an employee.
+    pub(super) fn decides_for(&self, employee: &Employee) -> bool {
         self.decides.covers(employee) && self.own != Some(employee.id)
     }
 }

@@ -537,3 +537,62 @@ async fn four_eyes_decide_where_the_site_says_so() {
     let approved = manager.post(&approve, json!({})).await.expect(200);
     assert_eq!(approved["state"], "approved");
 }
+
+#[tokio::test]
+async fn a_balance_runs_from_an_opening_value_over_days_and_payouts() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let employee = admin.add_employee("Ann", "E7").await;
+    let path = format!("/api/employees/{employee}/balance-entries");
+    let entry = |date: &str, kind: &str, seconds: i64| json!({ "date": date, "kind": kind, "seconds": seconds, "reason": "Old system" });
+    let opening = admin
+        .post(&path, entry("2026-03-02", "opening", 36_000))
+        .await;
+    let opening = opening.expect(201);
+    assert_eq!(opening["made_by"]["kind"], "account");
+    let twice = admin.post(&path, entry("2026-03-02", "opening", 0)).await;
+    let problem = twice.problem(422, "invalid");
+    assert_eq!(problem["errors"][0]["code"], "opening_exists");
+    let wrong = admin.post(&path, entry("2026-3-2", "payout", 1)).await;
+    let problem = wrong.problem(422, "invalid");
+    let codes: Vec<_> = list(&problem, "errors")
+        .map(|one| one["code"].clone())
+        .collect();
+    assert_eq!(codes, ["not_a_date", "out_of_range"]);
+    admin
+        .post(&path, entry("2026-03-03", "payout", -3600))
+        .await
+        .expect(201);
+
+    let corrections = format!("/api/employees/{employee}/corrections");
+    for (kind, at) in [("in", "08:00"), ("out", "10:00")] {
+        let at = format!("2026-03-03T{at}:00Z");
+        let body = json!({ "action": "add", "kind": kind, "at": at, "reason": "Forgot" });
+        admin.post(&corrections, body).await.expect(201);
+    }
+    let days = format!("/api/employees/{employee}/days?from=2026-03-01&to=2026-03-03");
+    let answer = admin.get(&days).await.expect(200);
+    // The opening value is of the second day.
+    assert_eq!(
+        answer["running_balance"],
+        json!({ "start": 0, "end": 39_600 })
+    );
+    let running: Vec<_> = list(&answer, "days")
+        .map(|day| &day["running_balance"])
+        .collect();
+    assert_eq!(running, [0, 36_000, 39_600]);
+    let sheet = format!("/api/timesheets/{employee}:2026-03-01");
+    let sheet = admin.get(&sheet).await.expect(200);
+    assert_eq!(sheet["figures"]["running_balance"]["end"], 39_600);
+
+    let listed = admin.get(&path).await.expect(200);
+    let dates: Vec<_> = list(&listed, "items").map(|one| &one["date"]).collect();
+    assert_eq!(dates, ["2026-03-03", "2026-03-02"]);
+    let first = admin.get(&format!("{path}?limit=1")).await.expect(200);
+    let cursor = first["next"].as_str().unwrap();
+    let next = admin.get(&format!("{path}?limit=1&cursor={cursor}")).await;
+    assert_eq!(next.expect(200)["items"][0], opening);
+    let address = format!("/api/balance-entries/{}", opening["id"].as_str().unwrap());
+    assert_eq!(admin.delete(&address).await.status, 204);
+    admin.delete(&address).await.problem(404, "not_found");
+}

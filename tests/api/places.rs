@@ -6,6 +6,7 @@ use rollcall::{
     clock::Clock,
     domain::{
         attendance::{CorrectionPath, Timesheet},
+        balances::BalanceKind,
         ids::{EmployeeId, SiteId},
         pictures::{Picture, Pictured},
         plans::{Assigned, LeaveState},
@@ -23,8 +24,8 @@ use crate::{
         vault,
     },
     records::{
-        assignment, camera, correction, cycle, device, device_id, employee, holidays, leave,
-        leave_kind, picture, punch, shift, site, site_rules,
+        assignment, balance_entry, camera, correction, cycle, device, device_id, employee,
+        holidays, leave, leave_kind, picture, punch, shift, site, site_rules,
     },
 };
 
@@ -56,6 +57,7 @@ pub enum Of {
     Timesheet,
     /// A correction that an operator requested.
     Correction,
+    BalanceEntry,
 }
 
 /// Two sites, and an employee of the second one.
@@ -165,7 +167,7 @@ impl Places {
                 stores.leave_kinds.insert(&one).await.unwrap();
                 one.id.to_string()
             }
-            Of::Assignment | Of::Leave | Of::ApprovedLeave => {
+            Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry => {
                 let person = Box::pin(self.add(app, Of::Employee, at, own)).await;
                 let person = person.parse().unwrap();
                 if of == Of::Assignment {
@@ -173,6 +175,12 @@ impl Places {
                     let shifts = Vec::new();
                     let one = assignment(person, Assigned::Day { day, shifts }, number as i64);
                     stores.assignments.insert(&one).await.unwrap();
+                    return one.id.to_string();
+                }
+                if of == Of::BalanceEntry {
+                    let (date, kind) = (jiff::civil::date(2027, 1, 4), BalanceKind::Manual);
+                    let one = balance_entry(person, date, kind, number as i64);
+                    stores.balance_entries.insert(&one).await.unwrap();
                     return one.id.to_string();
                 }
                 let mut one = leave(person, jiff::civil::date(2027, 1, 4), number as i64);

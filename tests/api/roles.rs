@@ -32,13 +32,15 @@ enum Target {
     NewRules,
     /// A new correction for an employee.
     NewCorrection,
+    /// A new balance entry for an employee.
+    NewBalanceEntry,
 }
 
 use Of::{
-    ApprovedLeave, Assignment, Camera, Correction, Cycle, Device, Employee, Holidays, Leave,
-    LeaveKind, Nothing, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
+    ApprovedLeave, Assignment, BalanceEntry, Camera, Correction, Cycle, Device, Employee, Holidays,
+    Leave, LeaveKind, Nothing, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
 };
-use Target::{Change, Empty, NewCorrection, NewEmployee, NewRules, One, Plain};
+use Target::{Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain};
 
 /// The answers to an admin, a manager, a manager of one site, a viewer of one site, an employee, a
 /// device, and a client that is not signed in.
@@ -72,6 +74,9 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/punches/manual", Empty, [422, 422, 422, 403, 403, 403, 401]),
     ("GET", "/api/days", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/employees/{id}/days", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
+    ("GET", "/api/employees/{id}/balance-entries", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
+    ("POST", "/api/employees/{id}/balance-entries", NewBalanceEntry, [201, 201, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/balance-entries/{id}", One(BalanceEntry), [204, 204, 404, 403, 403, 403, 401]),
     ("POST", "/api/employees/{id}/corrections", NewCorrection, [201, 201, 404, 403, 404, 403, 401]),
     ("GET", "/api/corrections", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/corrections/{id}/approve", One(Correction), [200, 200, 404, 403, 403, 403, 401]),
@@ -158,6 +163,9 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("GET", "/api/punches/{id}", [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/punches/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
     ("GET", "/api/employees/{id}/days", [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/employees/{id}/balance-entries", [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/employees/{id}/balance-entries", [201, 201, 201, 403, 403, 403, 401]),
+    ("DELETE", "/api/balance-entries/{id}", [204, 204, 204, 403, 403, 403, 401]),
     ("POST", "/api/employees/{id}/corrections", [201, 201, 201, 403, 201, 403, 401]),
     ("POST", "/api/corrections/{id}/approve", [200, 200, 200, 403, 403, 403, 401]),
     ("POST", "/api/corrections/{id}/reject", [200, 200, 200, 403, 403, 403, 401]),
@@ -241,6 +249,9 @@ async fn send(
         NewCorrection => request.json(&json!({
             "action": "add", "kind": "in", "at": "2026-03-02T08:00:00Z", "reason": "Forgot",
         })),
+        NewBalanceEntry => request.json(&json!({
+            "date": "2026-03-02", "kind": "manual", "seconds": 3600, "reason": "Old system",
+        })),
         Change(_) | Empty => request.json(&json!({})),
         NewRules => request.json(&json!({ "rules": {} })),
         NewEmployee => {
@@ -290,7 +301,7 @@ async fn every_role_and_scope_gets_in_exactly_where_it_may() {
                         places.add(&app, *of, site, own).await
                     }
                     NewRules => site.to_string(),
-                    NewCorrection => {
+                    NewCorrection | NewBalanceEntry => {
                         let own = caller == "employee" && site == places.home;
                         places.add(&app, Employee, site, own).await
                     }

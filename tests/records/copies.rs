@@ -7,6 +7,7 @@ use rollcall::{
         accounts::Account,
         attendance::{KeptAnswer, Punch, Timesheet},
         audit::AuditEntry,
+        balances::BalanceEntry,
         cameras::Camera,
         devices::Device,
         employees::Employee,
@@ -230,7 +231,8 @@ async fn changes_are_copied(target: &Repositories) {
     assert_eq!(source.punches.forget_answers(at(1)).await, Ok(2));
     assert_eq!(source.audit.purge(at(2)).await, Ok(1));
 
-    // Ann's leave is approved, and one of her assignments removed; so are rules and a shift.
+    // Ann's leave is approved, and one of her assignments and of her balance entries removed; so are
+    // rules and a shift.
     trail("leave.approve", ann.id.to_string()).await;
     let of_ann = |one: &Leave| one.employee == ann.id;
     let mut leave = all::<Leave>(&source)
@@ -246,6 +248,10 @@ async fn changes_are_copied(target: &Repositories) {
         source.assignments.remove(&assignment.unwrap()).await,
         Ok(true)
     );
+    let of_ann = |one: &BalanceEntry| one.employee == ann.id;
+    let entry = all::<BalanceEntry>(&source).await.into_iter().find(of_ann);
+    let removed = source.balance_entries.remove(&entry.unwrap()).await;
+    assert_eq!(removed, Ok(true));
     let rules = all::<SiteRules>(&source).await.remove(0);
     trail("rules.remove", rules.id.to_string()).await;
     assert_eq!(source.site_rules.remove(&rules).await, Ok(true));
@@ -277,6 +283,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Photo::KIND, (1, 0, 20)),
         (Punch::KIND, (1, 0, 0)),
         (Timesheet::KIND, (0, 0, 0)),
+        (BalanceEntry::KIND, (0, 0, 1)),
         (Picture::KIND, (0, 0, 5)),
         (KeptAnswer::KIND, (0, 0, 2)),
         (AuditEntry::KIND, (10, 0, 1)),

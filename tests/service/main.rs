@@ -2,6 +2,7 @@
 
 mod accounts;
 mod analysis_cache;
+mod balances;
 mod caching;
 mod cameras;
 mod employees;

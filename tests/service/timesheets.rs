@@ -37,7 +37,7 @@ use uuid::Uuid;
 use crate::world::{HeldClock, Instance, instance};
 
 /// An admin, who decides about everybody.
-const ADMIN: By<'static> = By {
+pub const ADMIN: By<'static> = By {
     actor: Actor::Operator,
     reach: &Reach::Everything,
     decides: &Reach::Everything,
@@ -45,11 +45,11 @@ const ADMIN: By<'static> = By {
 };
 
 /// Returns a time of day in UTC of a date in 2025.
-fn at(date: &str, clock: &str) -> Timestamp {
+pub fn at(date: &str, clock: &str) -> Timestamp {
     format!("2025-{date}T{clock}:00Z").parse().unwrap()
 }
 
-fn days(from: &str, to: &str) -> DateRange {
+pub fn days(from: &str, to: &str) -> DateRange {
     let date = |date: &str| format!("2025-{date}").parse().unwrap();
     DateRange {
         from: date(from),
@@ -57,11 +57,11 @@ fn days(from: &str, to: &str) -> DateRange {
     }
 }
 
-fn december(employee: EmployeeId) -> TimesheetId {
+pub fn december(employee: EmployeeId) -> TimesheetId {
     Timesheet::new(employee, civil::date(2025, 12, 1)).id()
 }
 
-fn correction(change: Change) -> NewCorrection {
+pub fn correction(change: Change) -> NewCorrection {
     NewCorrection {
         change,
         reason: Reason::parse("Forgot to punch").unwrap(),
@@ -69,12 +69,12 @@ fn correction(change: Change) -> NewCorrection {
     }
 }
 
-fn add(kind: PunchKind, at: Timestamp) -> NewCorrection {
+pub fn add(kind: PunchKind, at: Timestamp) -> NewCorrection {
     correction(Change::Add { kind, at })
 }
 
 /// Records punches as a kiosk would have.
-async fn punched(world: &Instance, employee: EmployeeId, punches: &[(PunchKind, Timestamp)]) {
+pub async fn punched(world: &Instance, employee: EmployeeId, punches: &[(PunchKind, Timestamp)]) {
     let last = world.stores.punches.last_written(employee).await.unwrap();
     let first = last.map_or(1, |last| last.sequence + 1);
     for ((kind, at), sequence) in punches.iter().zip(first..) {
@@ -100,7 +100,7 @@ async fn punched(world: &Instance, employee: EmployeeId, punches: &[(PunchKind, 
 }
 
 /// Adds an employee with a workday of eight hours on 2025-12-02.
-async fn worked(world: &Instance) -> EmployeeId {
+pub async fn worked(world: &Instance) -> EmployeeId {
     let ann = world.person("Ann").await.employee.id;
     let day = [
         (PunchKind::In, at("12-02", "08:00")),
@@ -110,7 +110,7 @@ async fn worked(world: &Instance) -> EmployeeId {
     ann
 }
 
-async fn locked(world: &Instance, employee: EmployeeId) {
+pub async fn locked(world: &Instance, employee: EmployeeId) {
     let (sheets, id) = (&world.timesheets, december(employee));
     let digest = sheets.find(&Reach::Everything, id).await.unwrap().digest;
     sheets.approve(ADMIN, id, &digest).await.unwrap();

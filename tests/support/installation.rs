@@ -8,6 +8,7 @@ use rollcall::{
         accounts::{Account, Actor},
         attendance::{Evidence, Proof},
         audit::AuditEntry,
+        balances::BalanceKind,
         cameras::{Camera, Direction, WatchHours},
         devices::Device,
         employees::Employee,
@@ -26,8 +27,9 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, assignment, at, camera, cycle, device, employee, evidence, face, holidays,
-    leave, leave_kind, photo, picture, punch, request, shift, site, site_rules, token,
+    account, answer, assignment, at, balance_entry, camera, cycle, device, employee, evidence,
+    face, holidays, leave, leave_kind, photo, picture, punch, request, shift, site, site_rules,
+    token,
 };
 
 /// All records, and those that tests need by name.
@@ -134,6 +136,9 @@ pub fn installation_with(punches: u64) -> Installation {
         let mut away = leave(employee, from, 7);
         away.kind = vacation.id;
         all.add(away);
+        for kind in [BalanceKind::Opening, BalanceKind::Manual] {
+            all.add(balance_entry(employee, from, kind, 8));
+        }
     }
     all.add(night);
     all.add(gone);

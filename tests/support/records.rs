@@ -9,6 +9,7 @@ use rollcall::{
             Length, Origin, Proof, Punch, PunchKind, RequestKey, RequestedCorrection, Rules,
             TimedPunch,
         },
+        balances::{BalanceEntry, BalanceKind},
         biometrics::{ModelId, Similarity, Threshold, Views},
         cameras::{Camera, Direction, LookEvery, VisitGap},
         devices::Device,
@@ -386,6 +387,25 @@ pub fn assignment(employee: EmployeeId, plan: Assigned, made: i64) -> Assignment
         plan,
         made_at: at(made),
         made_by: Actor::Operator,
+    }
+}
+
+/// Returns an opening value or a change of a balance of one hour.
+pub fn balance_entry(
+    employee: EmployeeId,
+    date: jiff::civil::Date,
+    kind: BalanceKind,
+    made: i64,
+) -> BalanceEntry {
+    BalanceEntry {
+        id: Uuid::now_v7().into(),
+        employee,
+        date,
+        kind,
+        seconds: 3600,
+        reason: Reason::parse("Old system").unwrap(),
+        made_by: Actor::Operator,
+        made_at: at(made),
     }
 }
 

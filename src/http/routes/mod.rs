@@ -6,6 +6,7 @@
 
 pub mod assignments;
 pub mod audit;
+pub mod balances;
 pub mod camera_pictures;
 pub mod cameras;
 pub mod cycles;

@@ -26,7 +26,10 @@ use crate::{
             },
         },
     },
-    service::timesheets::{By, FiledCorrection, TimesheetError, TimesheetFilter, Timesheets},
+    service::{
+        balances::Balances,
+        timesheets::{By, FiledCorrection, TimesheetError, TimesheetFilter, Timesheets},
+    },
 };
 
 impl From<TimesheetError> for Problem {
@@ -311,10 +314,14 @@ pub async fn list_timesheets(
 pub async fn get_timesheet(
     allowed: Allowed<Reading>,
     State(timesheets): State<Arc<Timesheets>>,
+    State(balances): State<Arc<Balances>>,
     Path(id): Path<TimesheetId>,
 ) -> Result<axum::Json<TimesheetDetailView>, Problem> {
     let detail = timesheets.find(allowed.reach(), id).await?;
-    Ok(axum::Json(detail.into()))
+    let period = detail.timesheet.period();
+    let running = balances.days(allowed.reach(), id.employee, period);
+    let (_, running) = running.await?;
+    Ok(axum::Json(TimesheetDetailView::new(detail, &running)))
 }
 
 /// Submits a timesheet: it is complete, and can be approved.

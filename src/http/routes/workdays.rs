@@ -22,7 +22,10 @@ use crate::{
             workdays::{BoardView, DaysView},
         },
     },
-    service::workdays::{WorkdayError, Workdays},
+    service::{
+        balances::Balances,
+        workdays::{WorkdayError, Workdays},
+    },
 };
 
 impl From<WorkdayError> for Problem {
@@ -97,7 +100,8 @@ impl DaysQuery {
     }
 }
 
-/// Returns the workdays of an employee, with explanations, and the sums of weeks and of all days.
+/// Returns the workdays of an employee, with explanations, the sums of weeks and of all days, and the
+/// running balance.
 #[utoipa::path(
     get, path = "/api/employees/{id}/days", tag = "attendance",
     params(("id" = String, Path, description = "The employee"), DaysQuery),
@@ -110,10 +114,11 @@ impl DaysQuery {
 pub async fn get_days(
     allowed: Allowed<Reading>,
     State(workdays): State<Arc<Workdays>>,
+    State(balances): State<Arc<Balances>>,
     Path(id): Path<EmployeeId>,
     Query(query): Query<DaysQuery>,
 ) -> Result<axum::Json<DaysView>, Problem> {
     let range = query.range(workdays.today().await?)?;
-    let days = workdays.days(allowed.reach(), id, range).await?;
-    Ok(axum::Json(days.into()))
+    let (days, running) = balances.days(allowed.reach(), id, range).await?;
+    Ok(axum::Json(DaysView::new(days, &running)))
 }

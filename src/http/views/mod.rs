@@ -1,6 +1,7 @@
 //! Views: the API representations of records that several routes return.
 
 pub mod accounts;
+pub mod balances;
 pub mod cameras;
 pub mod employees;
 pub mod entries;

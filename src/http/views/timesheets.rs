@@ -9,6 +9,7 @@ use crate::{
     domain::{
         accounts::Actor,
         attendance::{Correction, PunchKind, Timesheet},
+        balances::RunningBalance,
         employees::Employee,
         record::Record,
         text::Reason,
@@ -327,12 +328,13 @@ pub struct TimesheetDetailView {
     corrections: Vec<CorrectionView>,
 }
 
-impl From<TimesheetDetail> for TimesheetDetailView {
-    fn from(detail: TimesheetDetail) -> Self {
+impl TimesheetDetailView {
+    /// Returns a timesheet with the running balance of its days.
+    pub fn new(detail: TimesheetDetail, running: &RunningBalance) -> Self {
         let corrections = FiledCorrection::all_of(&detail.timesheet);
         Self {
             timesheet: (&detail.timesheet).into(),
-            figures: detail.days.into(),
+            figures: DaysView::new(detail.days, running),
             digest: detail.digest,
             blocked: detail.blocked.iter().map(BlockedDayView::from).collect(),
             corrections: corrections.iter().map(CorrectionView::from).collect(),

@@ -6,9 +6,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::attendance::{
-        Adjusted, Adjustment, Day, DaySpan, PresenceState, Step, Week,
-        time::{Seconds, WallTime},
+    domain::{
+        attendance::{
+            Adjusted, Adjustment, Day, DaySpan, PresenceState, Step, Week,
+            time::{Seconds, WallTime},
+        },
+        balances::RunningBalance,
     },
     service::workdays::{BoardLine, EmployeeDays, Totals},
 };
@@ -115,6 +118,8 @@ pub struct DayView {
     #[serde(flatten)]
     #[schema(value_type = Figures)]
     figures: BTreeMap<&'static str, Seconds>,
+    /// The running balance at the end of the day; null for a day that is not over.
+    running_balance: Option<i64>,
     /// Work in each band of the rules, seconds.
     #[schema(value_type = BTreeMap<String, i64>)]
     bands: BTreeMap<String, Seconds>,
@@ -133,7 +138,7 @@ pub struct DayView {
 }
 
 impl DayView {
-    fn new(day: &Day, locked: bool) -> Self {
+    fn new(day: &Day, running: Option<Seconds>, locked: bool) -> Self {
         let steps = day.steps.iter().map(|step| StepView {
             text: step.to_string(),
             step: step.clone(),
@@ -143,6 +148,7 @@ impl DayView {
             zone: day.zone.to_string(),
             spans: day.spans.clone(),
             figures: day.figures().into_iter().collect(),
+            running_balance: running,
             bands: day.bands.clone(),
             leave_by_kind: day.leave_by_kind.clone(),
             exceptions: day.exceptions.iter().map(|code| code.as_str()).collect(),
@@ -272,6 +278,16 @@ impl From<&Adjustment> for AdjustmentView {
     }
 }
 
+/// The running balance over some days, seconds.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "RunningBalance")]
+pub struct RunningBalanceView {
+    /// At the start of the first day, with an opening value of that date.
+    start: i64,
+    /// At the end of the last day. Days that are not over do not count.
+    end: i64,
+}
+
 /// The workdays of an employee. Figures are whole seconds.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Days")]
@@ -288,21 +304,31 @@ pub struct DaysView {
     weeks: Vec<WeekView>,
     /// The sums of the days.
     totals: TotalsView,
+    /// The running balance before and after these days.
+    running_balance: RunningBalanceView,
     /// What changed of locked days and weeks since they were approved.
     adjustments: Vec<AdjustmentView>,
 }
 
-impl From<EmployeeDays> for DaysView {
-    fn from(of: EmployeeDays) -> Self {
+impl DaysView {
+    /// Returns the workdays with the running balance.
+    pub fn new(of: EmployeeDays, running: &RunningBalance) -> Self {
         let locked = |day: &Day| of.locked.iter().any(|range| range.contains(day.day));
+        let at_end = |day: &Day| running.days.get(&day.day).copied();
         let days = of.derived.days.iter();
         Self {
             from: of.range.from.to_string(),
             to: of.range.to.to_string(),
-            days: days.map(|day| DayView::new(day, locked(day))).collect(),
+            days: days
+                .map(|day| DayView::new(day, at_end(day), locked(day)))
+                .collect(),
             weeks: of.derived.weeks.iter().map(WeekView::from).collect(),
             adjustments: of.adjustments.iter().map(AdjustmentView::from).collect(),
             totals: of.totals.into(),
+            running_balance: RunningBalanceView {
+                start: running.start,
+                end: running.end,
+            },
         }
     }
 }
