@@ -17,9 +17,7 @@ use super::{Failure, personal_data};
 use crate::{
     boot::{self, Core, Records},
     config::Settings,
-    domain::{
-        accounts::Actor, employees::EmployeeSettings, grants::Reach, ids::SiteId, text::SiteName,
-    },
+    domain::{accounts::Actor, grants::Reach, ids::SiteId, text::SiteName},
     ports::Sample,
     service::{
         enrollment::{EnrollError, EnrollRequest, PHOTOS_MOST, PhotoVerdict},
@@ -35,10 +33,10 @@ pub(super) enum Command {
     /// Add people and enroll their photos; can be run again
     ///
     /// FROM is a folder with one subfolder of photos per person, or a CSV file with the columns name,
-    /// code, site, photos (paths separated by semicolons, relative to the file; a folder stands for
+    /// code, site, employed_from, employed_until, photos (paths separated by semicolons, relative to the file; a folder stands for
     /// all photos in it). A subfolder is named `CODE Name` if its first word contains a digit;
     /// otherwise its name is both name and code. A file people.csv in the folder, with the columns
-    /// folder, name, code, site, overrides that. Both lists may be as spreadsheets save them,
+    /// folder, name, code, site, employed_from, employed_until, overrides that. Both lists may be as spreadsheets save them,
     /// separated by commas, semicolons or tabs. If a code exists already, its photos are enrolled only
     /// if the person is not enrolled yet.
     Import(Import),
@@ -214,7 +212,7 @@ async fn import_one(
         Some(person) if person.enrolled() => return Ok(Outcome::AlreadyEnrolled),
         Some(person) => person,
         None => {
-            let new = EmployeeSettings::new(listed.name, listed.code, site);
+            let new = listed.settings(site);
             employees
                 .add(&Reach::Everything, Actor::Operator, new)
                 .await?
@@ -424,7 +422,9 @@ mod tests {
 
     fn summaries(people: &[NewPerson]) -> Vec<String> {
         let summary = |person: &NewPerson| {
-            let ListedPerson { name, code, site } = &person.listed;
+            let ListedPerson {
+                name, code, site, ..
+            } = &person.listed;
             let site = site.as_ref().map_or("-", SiteName::as_str);
             format!("{code}|{name}|{site}|{}", person.photos.len())
         };

@@ -253,7 +253,7 @@ photo-*        stored photos of the enrollment
 picture-*      stored small pictures of punches
 person.json    every record:
 
-  employees         name, code and site
+  employees         name, code, site and the dates of employment
   accounts          the account with which the person signs in: the email address, and what it may
                     do. The password is not stored, and its hash is left out
   face_enrollments  the enrolled face: the consent, with its time, who recorded it and, in `text`,

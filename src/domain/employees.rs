@@ -2,11 +2,12 @@
 
 use std::ops::Deref;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::Actor,
+    attendance::Employment,
     grants::{Place, Placed},
     ids::{EmployeeId, SiteId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
@@ -24,6 +25,10 @@ pub struct EmployeeSettings {
     pub site: SiteId,
     /// Whether the person is active. Inactive people are not identified and cannot punch.
     pub active: bool,
+    /// The first date on which the person works here; without one, always.
+    pub employed_from: Option<Date>,
+    /// The last date, not before the first one; without one, forever.
+    pub employed_until: Option<Date>,
 }
 
 impl EmployeeSettings {
@@ -34,6 +39,16 @@ impl EmployeeSettings {
             code,
             site,
             active: true,
+            employed_from: None,
+            employed_until: None,
+        }
+    }
+
+    /// Returns the dates between which the person works here.
+    pub fn employment(&self) -> Employment {
+        Employment {
+            from: self.employed_from,
+            to: self.employed_until,
         }
     }
 }
@@ -117,6 +132,8 @@ impl Record for Employee {
             code: Code::erased(*id),
             site: SiteId::DEFAULT,
             active: false,
+            employed_from: None,
+            employed_until: None,
         };
     }
 }

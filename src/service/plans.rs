@@ -57,7 +57,7 @@ pub struct EmployeePlan {
     pub employee: EmployeeId,
     /// The home zone, which is that of the employee's site.
     pub zone: Zone,
-    /// When the employee works here. Not stored yet: always.
+    /// When the employee works here.
     pub employed: Employment,
     /// The shifts that cycles of the plan refer to.
     pub shifts: Arc<ShiftKinds>,
@@ -348,7 +348,7 @@ impl Plans {
             EmployeePlan {
                 employee: person.id,
                 zone: rota.zone(site),
-                employed: Employment::default(),
+                employed: person.employment(),
                 shifts: local.kinds.clone(),
                 plan: rota.plan(local, assigned.get(&person.id).into_iter().flatten()),
                 rules: rules.clone(),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     audit::Audit,
-    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays},
+    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, has_punches},
 };
 use crate::{
     clock::Clock,
@@ -486,8 +486,8 @@ impl Timesheets {
         Ok(sheets)
     }
 
-    /// Returns a page of timesheets: those of a period for each covered employee by name, or the
-    /// stored ones of one covered employee, latest first. Without either, the present period. The
+    /// Returns a page of timesheets: those of a period for each covered employee who is employed in
+    /// it by name, or the stored ones of one covered employee, latest first. Without either, the present period. The
     /// cursor is the key and the employee of the last one.
     pub async fn list(
         &self,
@@ -542,8 +542,10 @@ impl Timesheets {
             let stored = timesheets.find_many(&ids).await?;
             for employee in employees {
                 let sheet = stored.iter().find(|sheet| sheet.employee == employee.id);
+                let stored = sheet.is_some();
                 let sheet = sheet.cloned().unwrap_or_else(|| open(&employee));
-                if wanted(&sheet) {
+                let employed = employee.employment().overlaps(sheet.period());
+                if (stored || employed) && wanted(&sheet) {
                     found.push((employee, sheet));
                 }
             }
@@ -569,8 +571,12 @@ impl Timesheets {
             Some(approval) => approval.digest.clone(),
             None => digest(&timesheet, &record, &figures)?,
         };
+        let mut days = self.workdays.days_of(&record, period);
+        let employed = record.plan.employed;
+        let days_of = &mut days.derived.days;
+        days_of.retain(|day| employed.contains(day.day) || has_punches(day));
         Ok(TimesheetDetail {
-            days: self.workdays.days_of(&record, period),
+            days,
             blocked: blocked(&figures),
             timesheet,
             digest,
@@ -671,9 +677,11 @@ impl Timesheets {
     ) -> Result<(Derived, String), TimesheetError> {
         let (period, now) = (sheet.period(), self.clock.now());
         let record = self.workdays.on_record(employee, period).await?;
-        let next = period.to.tomorrow().unwrap_or(period.to);
-        if now < record.plan.begins(next) {
-            return Err(TimesheetError::NotOver(period.to));
+        // The timesheet of an employee who leaves ends with the last day.
+        let employed = record.plan.employed.to.map(|last| last.max(period.from));
+        let last = employed.map_or(period.to, |last| last.min(period.to));
+        if now < record.plan.begins(last.tomorrow().unwrap_or(last)) {
+            return Err(TimesheetError::NotOver(last));
         }
         let figures = figures(&record, period, now);
         let blocked = blocked(&figures);

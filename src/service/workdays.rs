@@ -299,8 +299,8 @@ impl Workdays {
         }
     }
 
-    /// Returns a line for each covered employee who is active, at one site or at all, by name. The
-    /// date is by default the present workday of each employee's site.
+    /// Returns a line for each covered employee who is active and employed on the date, or punched,
+    /// at one site or at all, by name. The date is by default the present workday of each employee's site.
     ///
     /// Punches at other sites count too, so one scan reads those of all sites around the date.
     ///
@@ -355,6 +355,10 @@ impl Workdays {
                 to: date,
             };
             let day = self.days_of(&record, range).derived.days.pop()?;
+            // Outside of their employment, only employees who punched are listed.
+            if !record.plan.employed.contains(date) && !has_punches(&day) {
+                return None;
+            }
             let grace = record.plan.rules.at(date).grace_late;
             Some(BoardLine {
                 employee,
@@ -388,6 +392,11 @@ impl Workdays {
             }
         }
     }
+}
+
+/// Checks whether punches belong to a day.
+pub(super) fn has_punches(day: &Day) -> bool {
+    !day.spans.is_empty() || !day.exceptions.is_empty()
 }
 
 /// Returns a range with some days before and after it.

@@ -115,6 +115,8 @@ function show(person) {
   byId('edit-name').value = person.name;
   byId('edit-code').value = person.code;
   offerSites(byId('edit-site'), person);
+  byId('edit-from').value = person.employed_from ?? '';
+  byId('edit-until').value = person.employed_until ?? '';
   byId('edit-active').checked = person.active;
   byId('edit-fields').disabled = !can.edit;
   byId('delete-section').hidden = !can.administer;
@@ -217,13 +219,15 @@ async function attempt(button, work) {
   }
 }
 
-onSubmit(byId('edit-form'), async ({ name, code, site }) => {
+onSubmit(byId('edit-form'), async ({ name, code, site, employed_from, employed_until }) => {
   const { id } = /** @type {Person} */ (shown);
   const person = await patch(`/api/employees/${encodeURIComponent(id)}`, {
     name: name.trim(),
     code: code.trim(),
     site,
     active: byId('edit-active').checked,
+    employed_from: employed_from || null,
+    employed_until: employed_until || null,
   });
   show(person);
   refreshRow(person);

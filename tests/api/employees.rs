@@ -29,7 +29,7 @@ async fn an_employee_is_added_changed_listed_and_deleted() {
     assert!(employee["created_at"].as_str().unwrap().ends_with('Z'));
     let expected = json!({
         "id": employee["id"], "name": "Grace Hopper", "code": "E7", "site": harbor,
-        "site_name": "Harbor", "active": true, "enrolled": false, "enroll_again": false, "templates": 0,
+        "site_name": "Harbor", "active": true, "employed_from": null, "employed_until": null, "enrolled": false, "enroll_again": false, "templates": 0,
         "consent": null,
         "created_at": employee["created_at"],
     });
@@ -188,4 +188,32 @@ async fn a_list_is_filtered_by_text_site_and_activity() {
     assert_eq!(list("active=false").await, "");
     assert_eq!(list("q=.%2A").await, "", "not a pattern");
     assert_eq!(list("q=%25").await, "", "not a pattern");
+}
+
+#[tokio::test]
+async fn employees_have_dates_of_employment() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let path = format!("/api/employees/{}", admin.add_employee("Ann", "E7").await);
+    let dates = json!({"employed_from": "2026-03-02", "employed_until": "2026-03-31"});
+    let changed = admin.patch(&path, dates.clone()).await.expect(200);
+    assert_eq!(changed["employed_from"], dates["employed_from"]);
+    assert_eq!(changed["employed_until"], dates["employed_until"]);
+    for (patch, code) in [
+        (json!({"employed_until": "2026-03-01"}), "before_start"),
+        (json!({"employed_until": "31.3.2026"}), "not_a_date"),
+    ] {
+        let problem = admin.patch(&path, patch).await.problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["field"], "employed_until");
+        assert_eq!(problem["errors"][0]["code"], code);
+    }
+    let removed = admin.patch(&path, json!({"employed_from": null})).await;
+    assert_eq!(removed.expect(200)["employed_from"], Value::Null);
+
+    let board = async |date: &str| {
+        let board = admin.get(&format!("/api/days?date={date}")).await;
+        board.expect(200)["items"].as_array().unwrap().len()
+    };
+    assert_eq!(board("2026-03-31").await, 1);
+    assert_eq!(board("2026-04-01").await, 0);
 }

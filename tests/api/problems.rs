@@ -102,8 +102,8 @@ async fn an_invalid_field_is_reported_with_a_code() {
             json!({ "name": "A", "code": "x", "sight": "y" }),
             json!({
                 "field": "sight", "code": "unknown_field",
-                "params": { "known": ["name", "code", "site", "active"] },
-                "detail": "is unknown: accepted are name, code, site, active",
+                "params": { "known": ["name", "code", "site", "active", "employed_from", "employed_until"] },
+                "detail": "is unknown: accepted are name, code, site, active, employed_from, employed_until",
             }),
         ),
     ] {

@@ -11,6 +11,7 @@ use rollcall::{
             Adjusted, ClockSource, CorrectionRefusal, DateRange, Decision, ExceptionCode, Origin,
             PresenceState, Progress, Proof, Punch, PunchKind, Timesheet, TimesheetId,
         },
+        employees::{Employee, EmployeeSettings},
         grants::{Reach, Scope},
         ids::{AccountId, EmployeeId, PunchId, SiteId},
         record::Record,
@@ -21,10 +22,13 @@ use rollcall::{
     repositories::{KINDS, Repositories},
     service::{
         audit::Audit,
+        employees::EmployeeError,
         feed::Feed,
         plans::Plans,
         sites::{Seed, Sites},
-        timesheets::{By, Change, FiledCorrection, NewCorrection, TimesheetError, Timesheets},
+        timesheets::{
+            By, Change, FiledCorrection, NewCorrection, TimesheetError, TimesheetFilter, Timesheets,
+        },
         workdays::Workdays,
     },
     storage::{
@@ -435,6 +439,77 @@ async fn the_board_shows_who_is_there() {
     assert!(lines.iter().all(not_due));
 }
 
+/// Sets the dates of employment.
+async fn employ(world: &Instance, id: EmployeeId, from: Option<&str>, until: Option<&str>) {
+    let date = |text: &str| format!("2025-{text}").parse().unwrap();
+    let edit = |employee: &Employee| {
+        Ok::<_, EmployeeError>(EmployeeSettings {
+            employed_from: from.map(date),
+            employed_until: until.map(date),
+            ..employee.settings.clone()
+        })
+    };
+    let (reach, actor) = (&Reach::Everything, ADMIN.actor);
+    let changed = world.employees.change(reach, actor, id, false, edit).await;
+    changed.unwrap();
+}
+
+#[tokio::test]
+async fn outside_of_employment_nobody_is_listed_who_did_not_punch() {
+    let world = instance();
+    let (ann, ben) = (worked(&world).await, world.person("Ben").await.employee.id);
+    let listed = async |day: &str| {
+        let date = Some(days(day, day).from);
+        let lines = world.workdays.board(&Reach::Everything, None, date).await;
+        let lines = lines.unwrap().into_iter();
+        lines.map(|line| line.employee.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("12-02").await, [ann, ben]);
+    for of in [ann, ben] {
+        employ(&world, of, Some("12-03"), None).await;
+    }
+    // Ann has punched.
+    assert_eq!(listed("12-02").await, [ann]);
+    assert_eq!(listed("12-03").await, [ann, ben]);
+
+    // The timesheet begins with the employment, and what she worked before is settled first.
+    let (sheets, id) = (&world.timesheets, december(ann));
+    let detail = sheets.find(&Reach::Everything, id).await.unwrap();
+    let dates = detail.days.derived.days.iter().map(|day| day.day.day());
+    assert!(dates.eq([2].into_iter().chain(3..=31)));
+    let exceptions = &detail.blocked[0].exceptions;
+    assert_eq!(*exceptions, [ExceptionCode::OutsideEmployment]);
+    let november = TimesheetFilter {
+        period: Some(civil::date(2025, 11, 1)),
+        ..TimesheetFilter::default()
+    };
+    let page = Page {
+        after: None,
+        limit: 9,
+    };
+    let listed = sheets.list(&Reach::Everything, &november, &page).await;
+    assert_eq!(listed.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_timesheet_of_a_leaver_is_approved_after_the_last_day() {
+    let world = instance();
+    let ann = worked(&world).await;
+    // Today is 2026-01-15.
+    let january = Timesheet::new(ann, civil::date(2026, 1, 1)).id();
+    let approve = async || {
+        let sheets = &world.timesheets;
+        let found = sheets.find(&Reach::Everything, january).await.unwrap();
+        sheets.approve(ADMIN, january, &found.digest).await
+    };
+    let early = approve().await;
+    let last = civil::date(2026, 1, 31);
+    assert!(matches!(early, Err(TimesheetError::NotOver(day)) if day == last));
+    employ(&world, ann, None, Some("12-31")).await;
+    let sheet = approve().await.unwrap();
+    assert_eq!(sheet.progress.as_str(), "approved");
+}
+
 /// Makes the services on a store.
 fn services(engine: Arc<dyn RecordEngine>) -> (Repositories, Arc<Timesheets>) {
     let stores = Repositories::new(engine);
@@ -458,9 +533,9 @@ async fn of_a_lock_and_a_correction_one_wins(engine: Arc<dyn RecordEngine>) {
     let (stores, sheets) = services(engine);
     let mut ann = None;
     for number in 0..12_u128 {
-        let employee = rollcall::domain::employees::Employee {
+        let employee = Employee {
             id: EmployeeId::new(Uuid::from_u128(number + 1)),
-            settings: rollcall::domain::employees::EmployeeSettings::new(
+            settings: EmployeeSettings::new(
                 rollcall::domain::text::Name::parse("Ann").unwrap(),
                 rollcall::domain::text::Code::parse(&format!("E{number}")).unwrap(),
                 SiteId::DEFAULT,

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::super::sites::Zone;
-use super::time::{EndTime, Length, StartTime, days_between};
+use super::time::{DateRange, EndTime, Length, StartTime, days_between};
 
 /// Planned work of one workday. In JSON `{"from": "08:00", "to": "16:30", "unpaid_break": "30m"}`,
 /// or with flexible hours `{"from": "06:00", "to": "20:00", "flexible": true, "work": "8h"}`.
@@ -222,6 +222,11 @@ impl Employment {
     /// Returns whether a date is one of them.
     pub fn contains(self, date: Date) -> bool {
         self.from.is_none_or(|from| from <= date) && self.to.is_none_or(|to| date <= to)
+    }
+
+    /// Returns whether one of the dates of a range is one of them.
+    pub fn overlaps(self, range: DateRange) -> bool {
+        self.from.is_none_or(|from| from <= range.to) && self.to.is_none_or(|to| range.from <= to)
     }
 }
 

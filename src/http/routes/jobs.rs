@@ -247,8 +247,8 @@ pub async fn create_job(
     Ok(queued(&job))
 }
 
-/// Queues the import of people from a list: CSV, at most 1 MiB, whose first row is `name,code` or
-/// `name,code,site`.
+/// Queues the import of people from a list: CSV, at most 1 MiB, whose first row is `name,code`, and
+/// perhaps `site`, `employed_from` and `employed_until`.
 ///
 /// The separator is a comma, a semicolon or a tab; the text is UTF-8, UTF-16 with a byte order
 /// mark, or Windows-1252. A row that spans several lines refuses the whole list. Each row is added,

@@ -5,14 +5,17 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{read_id, sites::default_site, time};
+use super::{read_date, read_id, sites::default_site, time};
 use crate::{
     domain::{
         employees::{Consent, Employee, EmployeeSettings},
         ids::EmployeeId,
         text::{Code, Name},
     },
-    http::problem::{Fields, Problem},
+    http::{
+        field_error::FieldError,
+        problem::{Fields, Problem},
+    },
     service::{
         employees::{Employees, Person},
         sites::SiteMap,
@@ -59,6 +62,14 @@ pub struct EditableEmployee {
     #[serde(default = "default_active")]
     #[schema(default = default_active)]
     active: bool,
+    /// The first date on which the person works here. Before it nothing is due.
+    #[serde(default)]
+    #[schema(format = "date", example = "2026-03-01")]
+    employed_from: Option<String>,
+    /// The last date on which the person works here. After it nothing is due.
+    #[serde(default)]
+    #[schema(format = "date")]
+    employed_until: Option<String>,
 }
 
 fn default_active() -> bool {
@@ -72,6 +83,8 @@ impl From<&Employee> for EditableEmployee {
             code: employee.code.to_string(),
             site: employee.site.to_string(),
             active: employee.active,
+            employed_from: employee.employed_from.map(|date| date.to_string()),
+            employed_until: employee.employed_until.map(|date| date.to_string()),
         }
     }
 }
@@ -83,17 +96,28 @@ impl EditableEmployee {
     /// All fields that are not valid.
     pub fn read(self) -> Result<EmployeeSettings, Problem> {
         let mut fields = Fields::default();
+        let read = |text: String| read_date(&text);
         let name = fields.required("name", Name::parse(&self.name));
         let code = fields.required("code", Code::parse(&self.code));
         let site = fields.required("site", read_id(self.site));
+        let employed_from = fields.optional("employed_from", self.employed_from, read);
+        let employed_until = fields.optional("employed_until", self.employed_until, read);
+        if let (Some(from), Some(until)) = (employed_from, employed_until)
+            && until < from
+        {
+            fields.add("employed_until", FieldError::BeforeStart);
+        }
         let (Some(name), Some(code), Some(site)) = (name, code, site) else {
             return Err(fields.problem());
         };
+        fields.check()?;
         Ok(EmployeeSettings {
             name,
             code,
             site,
             active: self.active,
+            employed_from,
+            employed_until,
         })
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         accounts::Actor,
-        employees::{Employee, EmployeeSettings},
+        employees::Employee,
         grants::Reach,
         ids::{EmployeeId, JobId, SiteId},
         jobs::{Ability, JobKind},
@@ -189,15 +189,14 @@ impl Import {
                 Some(existing) => return Ok(taken(&existing, &person)),
                 None => {}
             }
-            let ListedPerson { name, code, site } = person.clone();
-            let site = match site {
+            let site = match &person.site {
                 None => SiteId::DEFAULT,
-                Some(name) => match employees.find_site(&name).await? {
+                Some(name) => match employees.find_site(name).await? {
                     Some(id) => id,
-                    None => return Ok(Outcome::Refused(no_such_site(&name))),
+                    None => return Ok(Outcome::Refused(no_such_site(name))),
                 },
             };
-            let new = EmployeeSettings::new(name, code, site);
+            let new = person.clone().settings(site);
             match employees
                 .add_with_id(&Reach::Everything, actor, id, new)
                 .await

@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, fmt};
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
-use crate::domain::text::{Code, Name, SiteName};
+use jiff::civil::Date;
+
+use crate::domain::{
+    employees::EmployeeSettings,
+    ids::SiteId,
+    text::{Code, Name, SiteName},
+};
 
 /// The columns of a list, in any order, with names in any case.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,19 +23,19 @@ pub struct Columns {
 /// The columns of an import through the API.
 pub static PEOPLE: Columns = Columns {
     required: &["name", "code"],
-    optional: &["site"],
+    optional: &["site", "employed_from", "employed_until"],
 };
 
 /// The columns of an import with photos. `photos` has paths, separated by semicolons.
 pub static PEOPLE_WITH_PHOTOS: Columns = Columns {
     required: &["name", "code"],
-    optional: &["site", "photos"],
+    optional: &["site", "employed_from", "employed_until", "photos"],
 };
 
 /// The columns of a list that describes the people of folders with photos.
 pub static FOLDERS: Columns = Columns {
     required: &["folder"],
-    optional: &["name", "code", "site"],
+    optional: &["name", "code", "site", "employed_from", "employed_until"],
 };
 
 /// Writes `name,code and optionally site`.
@@ -95,7 +101,24 @@ impl Fields {
         let site = Some(self.get("site")).filter(|site| !site.is_empty());
         let site = site.map(SiteName::parse).transpose();
         let site = site.map_err(|error| format!("site {error}"))?;
-        Ok(ListedPerson { name, code, site })
+        let date = |column| {
+            let text = Some(self.get(column)).filter(|text| !text.is_empty());
+            let date = text.map(date).transpose();
+            date.map_err(|error| format!("{column} {error}"))
+        };
+        let (employed_from, employed_until) = (date("employed_from")?, date("employed_until")?);
+        if let (Some(from), Some(until)) = (employed_from, employed_until)
+            && until < from
+        {
+            return Err("employed_until must not be before employed_from".to_owned());
+        }
+        Ok(ListedPerson {
+            name,
+            code,
+            site,
+            employed_from,
+            employed_until,
+        })
     }
 }
 
@@ -108,6 +131,34 @@ pub struct ListedPerson {
     pub code: Code,
     /// The name of the site, if one is given.
     pub site: Option<SiteName>,
+    /// The first date of employment, if one is given.
+    pub employed_from: Option<Date>,
+    /// The last date of employment, if one is given.
+    pub employed_until: Option<Date>,
+}
+
+impl ListedPerson {
+    /// Returns the settings of the person as an employee of a site.
+    pub fn settings(self, site: SiteId) -> EmployeeSettings {
+        EmployeeSettings {
+            employed_from: self.employed_from,
+            employed_until: self.employed_until,
+            ..EmployeeSettings::new(self.name, self.code, site)
+        }
+    }
+}
+
+/// Parses a date as spreadsheets write it: `2026-03-01`, or `1.3.2026`. With slashes, nobody can
+/// tell the day from the month.
+///
+/// # Errors
+/// When the text is not such a date.
+pub fn date(text: &str) -> Result<Date, &'static str> {
+    let formats = ["%Y-%m-%d", "%d.%m.%Y"];
+    let dates = formats.map(|format| Date::strptime(format, text).ok());
+    let date = dates.into_iter().flatten().next();
+    date.filter(|date| (1900..9000).contains(&date.year()))
+        .ok_or("must be a date such as 2026-03-01 or 01.03.2026")
 }
 
 /// The separators: the comma, and what spreadsheets write where numbers contain the comma.
@@ -316,6 +367,28 @@ mod tests {
                 (7, "has 4 fields, the first row has 3"),
                 (8, "Eve|2|-"),
             ])
+        );
+    }
+
+    #[test]
+    fn dates_are_read_as_spreadsheets_write_them() {
+        let list = "name,code,employed_from,employed_until\nAda,1,2026-03-01,31.12.2026\nBen,2,,\n\
+                    Cem,3,3/1/2026,\nDee,4,2026-03-02,1.3.2026\n";
+        let read = |row: Row| row.fields.and_then(|fields| fields.person());
+        let read: Vec<_> = rows(list, &PEOPLE).unwrap().into_iter().map(read).collect();
+        let dates = |person: &Result<ListedPerson, String>| match person {
+            Ok(person) => format!("{:?} {:?}", person.employed_from, person.employed_until),
+            Err(reason) => reason.clone(),
+        };
+        let dates: Vec<_> = read.iter().map(dates).collect();
+        assert_eq!(
+            dates,
+            [
+                "Some(2026-03-01) Some(2026-12-31)",
+                "None None",
+                "employed_from must be a date such as 2026-03-01 or 01.03.2026",
+                "employed_until must not be before employed_from",
+            ]
         );
     }
 
