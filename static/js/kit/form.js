@@ -29,17 +29,17 @@ export function Form({ send, action, danger, cancel, children }) {
 
 /**
  * A field with its label: an `<input>`, or with `options` a `<select>`. Other properties are those of the element.
- * @param {{name: string, label: string, hint?: Children, optional?: boolean, options?: [value: string, text: string][], invalid?: string, [other: string]: unknown}} props `invalid` says what to type
+ * @param {{name: string, label: string, hint?: Children, optional?: boolean, options?: [value: string, text: string][], invalid?: string, value?: string, [other: string]: unknown}} props `invalid` says what to type; `value` is the first value, which does not replace what was typed when the page is drawn again
  */
-export function Field({ name, label, hint, optional, options, invalid, ...rest }) {
+export function Field({ name, label, hint, optional, options, invalid, value, ...rest }) {
   const id = useId();
   const described = hint ? `${id}-hint` : undefined;
   const shared = { id, name, class: 'input', 'aria-describedby': described, 'data-invalid': invalid, required: !optional, ...rest };
-  const choices = options?.map(([value, text]) => html`<option value=${value} selected=${value === rest.value}>${text}</option>`);
+  const choices = options?.map(([choice, text]) => html`<option value=${choice} selected=${choice === value}>${text}</option>`);
   return html`
     <div class="field">
       <label for=${id}>${label}${optional && html` <span class="optional">(optional)</span>`}</label>
-      ${choices ? html`<select ...${shared}>${choices}</select>` : html`<input autocomplete="off" ...${shared} />`}
+      ${choices ? html`<select ...${shared}>${choices}</select>` : html`<input autocomplete="off" defaultValue=${value} ...${shared} />`}
       ${hint && html`<p class="hint" id=${described}>${hint}</p>`}
     </div>
   `;
@@ -49,12 +49,12 @@ export function Field({ name, label, hint, optional, options, invalid, ...rest }
  * A box to tick. Its value in the form's data is `on`, or missing.
  * @param {{name: string, label: string, hint?: Children, checked?: boolean, [other: string]: unknown}} props
  */
-export function Check({ name, label, hint, ...rest }) {
+export function Check({ name, label, hint, checked, ...rest }) {
   const id = useId();
   const described = hint ? `${id}-hint` : undefined;
   return html`
     <div class="field">
-      <label class="check"><input type="checkbox" name=${name} aria-describedby=${described} ...${rest} /> <span>${label}</span></label>
+      <label class="check"><input type="checkbox" name=${name} defaultChecked=${checked} aria-describedby=${described} ...${rest} /> <span>${label}</span></label>
       ${hint && html`<p class="hint" id=${described}>${hint}</p>`}
     </div>
   `;
