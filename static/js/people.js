@@ -19,7 +19,7 @@ const sheet = closable(byId('person'));
 const addDialog = closable(byId('add-dialog'));
 
 /** @type {ReturnType<typeof abilities>} */
-let can = { survey: false, edit: false, look: false, enroll: false, administer: false };
+let can = { survey: false, edit: false, request: false, look: false, enroll: false, administer: false };
 /** @type {string | null | undefined} */
 let next = null;
 /** @type {AbortController | undefined} */
@@ -112,6 +112,7 @@ async function open(id) {
 function show(person) {
   shown = person;
   byId('person-name').textContent = person.name;
+  byId('hours').href = `/person?id=${encodeURIComponent(person.id)}`;
   byId('edit-name').value = person.name;
   byId('edit-code').value = person.code;
   offerSites(byId('edit-site'), person);

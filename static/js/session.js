@@ -27,6 +27,7 @@ export function abilities({ permissions }) {
   return {
     survey: permissions.includes('survey'),
     edit: permissions.includes('correct'),
+    request: permissions.includes('request'),
     look: permissions.includes('look'),
     enroll: permissions.includes('enroll'),
     administer: permissions.includes('administer'),

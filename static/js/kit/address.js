@@ -13,18 +13,26 @@ export function parameter(/** @type {string} */ name, fallback = '') {
 }
 
 /**
- * Changes parameters of the address; an empty value removes one.
+ * Returns the address with other parameters; an empty value removes one.
  * @param {Record<string, string | null | undefined>} changes
- * @param {{stay?: boolean}} [how] `stay` adds no step to the browser's history, for filters that are typed
  */
-export function setParameters(changes, { stay = false } = {}) {
-  const all = new URLSearchParams(location.search);
+export function addressWith(changes) {
+  const all = new URLSearchParams(search.value);
   for (const [name, value] of Object.entries(changes)) {
     if (value) all.set(name, value);
     else all.delete(name);
   }
   const query = all.toString();
-  const address = location.pathname + (query && `?${query}`) + location.hash;
+  return location.pathname + (query && `?${query}`) + location.hash;
+}
+
+/**
+ * Changes parameters of the address; an empty value removes one.
+ * @param {Record<string, string | null | undefined>} changes
+ * @param {{stay?: boolean}} [how] `stay` adds no step to the browser's history, for filters that are typed
+ */
+export function setParameters(changes, { stay = false } = {}) {
+  const address = addressWith(changes);
   if (stay) history.replaceState(null, '', address);
   else history.pushState(null, '', address);
   search.value = location.search;

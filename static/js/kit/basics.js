@@ -1,6 +1,7 @@
 // The small parts of which pages are made.
 
 import { initials } from '../ui/dom.js';
+import { addressWith, setParameters } from './address.js';
 import { html, useEffect } from './html.js';
 
 /** @typedef {import('./html.js').Children} Children */
@@ -60,4 +61,17 @@ export function Button({ onClick, tone = '', label, disabled, children }) {
     }
   };
   return html`<button class=${`button ${tone}`} type="button" aria-label=${label} disabled=${disabled} onClick=${press}>${children}</button>`;
+}
+
+/**
+ * A link to this page with other parameters, which does not load the page again. Other properties are those of `<a>`.
+ * @param {{to: Record<string, string>, children?: Children, [other: string]: unknown}} props
+ */
+export function Link({ to, children, ...rest }) {
+  const follow = (/** @type {MouseEvent} */ event) => {
+    if (event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    setParameters(to);
+  };
+  return html`<a href=${addressWith(to)} onClick=${follow} ...${rest}>${children}</a>`;
 }

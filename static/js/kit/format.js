@@ -32,6 +32,31 @@ export const wallClock = (at) => at?.slice(11, 16) ?? '';
 /** "2026-03-02" @param {string} at a time with the offset of its zone */
 export const wallDate = (at) => at.slice(0, 10);
 
+/**
+ * Returns what a clock in a zone shows at a time: "2026-03-02T08:00:12".
+ * @param {string | number | Date} at
+ * @param {string} zone
+ */
+export const wallTime = (at, zone) => new Intl.DateTimeFormat('sv', { dateStyle: 'short', timeStyle: 'medium', timeZone: zone }).format(new Date(at)).replace(' ', 'T');
+
+/**
+ * Returns the times at which a clock in a zone shows this: one, two in the hour that is repeated when clocks go back,
+ * or none in the hour that is left out when they go forward.
+ * @param {string} wall "2026-03-02T08:00"
+ * @param {string} zone
+ */
+export function timesOf(wall, zone) {
+  const read = Date.parse(`${wall}Z`);
+  if (Number.isNaN(read)) return [];
+  const offset = (/** @type {number} */ at) => Date.parse(`${wallTime(at, zone)}Z`) - at;
+  const near = [read - DAY_MS, read + DAY_MS].map((at) => read - offset(at));
+  const found = new Set(near.filter((at) => wallTime(at, zone).startsWith(wall)));
+  return [...found].sort((a, b) => a - b).map((at) => new Date(at).toISOString());
+}
+
+/** Returns the present date in a zone. @param {string} zone */
+export const todayIn = (zone) => wallDate(wallTime(Date.now(), zone));
+
 /** Returns the date some days later. @param {string} date @param {number} days */
 export const addDays = (date, days) => new Date(moment(date).getTime() + days * DAY_MS).toISOString().slice(0, 10);
 

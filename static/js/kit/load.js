@@ -1,9 +1,33 @@
 // Reads something from the service, and reads it again when it changes.
 
-import { explain } from '../api.js';
+import { explain, get } from '../api.js';
 import { sentence } from '../ui/form.js';
 import { Notice } from './basics.js';
 import { html, useCallback, useEffect, useRef, useState } from './html.js';
+
+/** The most items in a page of a list. */
+const MOST = '200';
+
+/**
+ * Reads all pages of a list.
+ * @template {ApiTarget<'GET'>} Target
+ * @param {Target} path
+ * @param {Record<string, string>} [query]
+ */
+export async function getAll(path, query = {}) {
+  /** @typedef {ApiAnswer<'GET', Target> extends {items: (infer Item)[]} ? Item : never} Item */
+  /** @type {Item[]} */
+  const items = [];
+  /** @type {string | null | undefined} */
+  let cursor;
+  do {
+    const answer = await get(path, { query: { ...query, limit: MOST, cursor } });
+    const page = /** @type {{items: Item[], next?: string | null}} */ (/** @type {unknown} */ (answer));
+    items.push(...page.items);
+    cursor = page.next;
+  } while (cursor);
+  return items;
+}
 
 /**
  * What is known of the answer. While it is read again, `data` is still the last answer.

@@ -83,3 +83,25 @@ export const FIGURES = {
   early: 'Left early',
   overtime: 'Overtime',
 };
+
+/** How a punch was made. @type {Record<string, string>} */
+export const PROOFS = { face: 'Face', pin: 'PIN', badge: 'Badge', manual: 'By hand', import: 'From another system' };
+
+/** Why a punch has its kind, if the person did not choose it. @type {Record<string, string>} */
+export const KIND_REASONS = {
+  away: 'In, because the person was away',
+  too_long_ago: 'In, because the last in was too long ago',
+  next_shift: 'In, because the next shift was about to begin',
+  on_break: 'Back, because the person was on a break',
+  present: 'Out, because the person was at work',
+};
+
+/** Why a punch does not count, because of the time at which the device says it was made. @type {Record<string, string>} */
+export const DOUBTS = {
+  future: 'Does not count: the device gave a time in the future',
+  too_old: 'Does not count: it arrived too long after the time that the device gave',
+  before_last: 'Does not count: the device gave a time before an earlier punch',
+};
+
+/** How much of each date leave takes. @type {Record<string, string>} */
+export const LEAVE_PARTS = { whole: 'Whole days', first_half: 'First half of the day', second_half: 'Second half of the day', hours: 'Some hours' };

@@ -3,10 +3,11 @@
 import { get } from '../api.js';
 import { parameter, setParameters } from '../kit/address.js';
 import { Avatar, Badge, Empty, PageHead } from '../kit/basics.js';
+import { Clock } from '../kit/clock.js';
 import { Exceptions } from '../kit/exceptions.js';
 import { LiveState, useFeed } from '../kit/feed.js';
 import { FirstSteps } from '../kit/first-steps.js';
-import { addDays, browserToday, hours, hoursOrNothing, longDay, shortDay, wallClock, wallDate } from '../kit/format.js';
+import { addDays, browserToday, hours, hoursOrNothing, longDay } from '../kit/format.js';
 import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { Table } from '../kit/table.js';
@@ -104,16 +105,13 @@ function columns(several, siteOf) {
     { name: 'name', title: 'Name', cell: ({ employee, name, code, day }) => html`<a class="who-cell" href=${`/person?id=${employee}&month=${day}`}><${Avatar} name=${name} /><span><span class="row-title">${name}</span> <span class="row-note">${code}</span></span></a>`, sort: ({ name }) => name },
     { name: 'state', title: 'State', cell: ({ state }) => html`<${Badge} tone=${PRESENCE[state]?.[1]} title=${PRESENCE[state]?.[2]}>${PRESENCE[state]?.[0] ?? state}<//>`, sort: ({ state }) => order.indexOf(state) },
     ...(several ? [{ name: 'site', title: 'Site', cell: (/** @type {Line} */ { site }) => siteOf.get(site), sort: (/** @type {Line} */ { site }) => siteOf.get(site) ?? '', wide: true }] : []),
-    { name: 'in', title: 'First in', cell: ({ first_in: at, day }) => clock(at, day), sort: ({ first_in: at }) => at ?? '', number: true },
-    { name: 'out', title: 'Last out', cell: ({ last_out: at, day }) => clock(at, day), sort: ({ last_out: at }) => at ?? '', number: true },
+    { name: 'in', title: 'First in', cell: ({ first_in: at, day }) => at && html`<${Clock} at=${at} day=${day} />`, sort: ({ first_in: at }) => at ?? '', number: true },
+    { name: 'out', title: 'Last out', cell: ({ last_out: at, day }) => at && html`<${Clock} at=${at} day=${day} />`, sort: ({ last_out: at }) => at ?? '', number: true },
     { name: 'worked', title: 'Worked', cell: ({ worked }) => hoursOrNothing(worked), sort: ({ worked }) => worked, number: true },
     { name: 'planned', title: 'Planned', cell: ({ planned }) => hoursOrNothing(planned), sort: ({ planned }) => planned, number: true, wide: true },
     { name: 'exceptions', title: 'Exceptions', cell: ({ exceptions }) => html`<${Exceptions} codes=${exceptions} />`, sort: ({ exceptions }) => -exceptions.length },
   ];
 }
-
-/** A time of the workday, with its date if that is another one. @param {string | null | undefined} at @param {string} day */
-const clock = (at, day) => at && html`<time datetime=${at} title=${at.slice(19)}>${wallClock(at)}${wallDate(at) !== day && html` <span class="row-note">${shortDay(wallDate(at))}</span>`}</time>`;
 
 /** @param {Line[]} rows @param {boolean} several */
 function foot(rows, several) {

@@ -173,6 +173,46 @@ export class Server {
   unknownFaces = async () => (await this.#ask('GET', '/api/unknown-faces')).items;
 
   punches = async () => (await this.#ask('GET', '/api/punches')).items;
+
+  /** Adds an account with these arguments of `rollcall admin add`, and signs it in; returns its cookie. */
+  async addAccount(email, ...more) {
+    const { password } = ADMIN;
+    const adding = spawn(BINARY, ['admin', 'add', email, ...more, '--password-stdin'], { env: { PATH: process.env.PATH, DATA_DIR: this.data }, stdio: ['pipe', 'ignore', 'pipe'] });
+    let said = '';
+    adding.stderr.on('data', (chunk) => (said += chunk));
+    adding.stdin.end(`${password}\n`);
+    const [code] = await once(adding, 'exit');
+    if (code !== 0) throw new Error(`the account ${email} was not added: ${said}`);
+    const mine = this.#cookie;
+    this.#cookie = '';
+    await this.signIn({ email, password });
+    const { cookie } = this;
+    this.#cookie = mine;
+    return cookie;
+  }
+
+  /** Makes a correction of an employee's punches. */
+  correct = (employee, correction) => this.#ask('POST', `/api/employees/${employee.id}/corrections`, { reason: 'Forgotten', ...correction });
+
+  /** Returns one workday of an employee. */
+  workday = async (employee, day) => (await this.#ask('GET', `/api/employees/${employee.id}/days?from=${day}&to=${day}`)).days[0];
+
+  /** Returns the timesheet of an employee that begins on a date. */
+  timesheet = (employee, from) => this.#ask('GET', `/api/timesheets/${employee.id}:${from}`);
+
+  addLeaveKind = (name) => this.#ask('POST', '/api/leave-kinds', { name, paid: true });
+
+  leaveOf = async (employee) => (await this.#ask('GET', `/api/leave?employee=${employee.id}`)).items;
+
+  /** Plans the same shift for every day from a date on, with the rules of a preset. */
+  async plan(employee, from, { preset, ...shift }) {
+    const [{ id: site }] = await this.sites();
+    const { rules } = (await this.#ask('GET', '/api/rule-presets')).items.find(({ name }) => name === preset);
+    await this.#ask('PUT', `/api/sites/${site}/rules/${from}`, { rules, period: 'month', four_eyes: false });
+    const { id } = await this.#ask('POST', '/api/shifts', { site, flexible: false, ...shift });
+    const cycle = await this.#ask('POST', '/api/cycles', { site, name: shift.name, starts: from, shifts: [id] });
+    await this.#ask('POST', '/api/assignments', { employees: [employee.id], cycle: cycle.id, from });
+  }
 }
 
 async function freePort() {

@@ -1,0 +1,216 @@
+// The month of a person: hours are explained, corrected, approved, locked and printed.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
+import { Server } from './support/server.js';
+
+const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const HOUR = 3600;
+/** A month that is over. */
+const MARCH = '2025-03';
+
+let server;
+let browser;
+before(async () => {
+  server = await Server.startWithAdmin({ COOLDOWN: '0s' });
+  browser = await Browser.start('hopper');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+/** Opens a page of an account. */
+async function pageOf(cookie, options = {}) {
+  const page = await browser.page({ server, ...options });
+  await page.context().addCookies([cookie]);
+  return page;
+}
+
+const punched = (employee, day, kind, time) => server.correct(employee, { action: 'add', kind, at: `${MARCH}-${day}T${time}:00Z` });
+const row = (page, day) => page.locator(`[data-day="${MARCH}-${day}"]`);
+
+test('a manager settles a day, approves and locks the month, and adjusts it afterwards', async () => {
+  const grace = await server.addEmployee('Grace Hopper', 'P01');
+  await punched(grace, '03', 'in', '08:00');
+  await punched(grace, '04', 'in', '08:00');
+  await punched(grace, '04', 'out', '12:00');
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto(`/people#${grace.id}`);
+  await page.getByRole('dialog', { name: 'Grace Hopper' }).getByRole('link', { name: 'Hours' }).click();
+  await page.getByRole('heading', { name: 'Grace Hopper' }).waitFor();
+  await page.getByLabel('Month', { exact: true }).and(page.locator('input')).fill(MARCH);
+  await row(page, '03').getByText('No out').waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Approve', exact: true }).isDisabled());
+  await assertAccessible(page);
+
+  // The timesheet leads to the day that blocks it. The missing out is added there.
+  await page.locator('.timesheet').getByRole('link', { name: 'Mon, Mar 3' }).click();
+  const sheet = page.getByRole('dialog', { name: 'Monday, March 3, 2025' });
+  await sheet.getByText('The out after 08:00 is missing').waitFor();
+  await sheet.getByText('A correction counts at once').waitFor();
+  await sheet.getByRole('button', { name: 'Add a punch' }).click();
+  assert.equal(await sheet.getByLabel('Kind').inputValue(), 'out');
+  await sheet.getByLabel('Time').fill('16:30');
+  await sheet.getByRole('button', { name: 'Add the punch' }).click();
+  await sheet.getByText('Say why').waitFor();
+  // What is typed stays when something else changes the page.
+  await server.addEmployee('Ada Lovelace', 'P02');
+  await sheet.getByLabel('Reason').fill('The kiosk was off');
+  await picture(page, 'person-correction');
+  await sheet.getByRole('button', { name: 'Add the punch' }).click();
+  await page.getByText('Corrected. The hours are counted again.').waitFor();
+  await sheet.getByText('Present from 08:00 to 16:30').waitFor();
+  await sheet.locator('[data-correction]', { hasText: 'Add “out” at 16:30' }).getByText('Approved').waitFor();
+  await assertAccessible(page);
+  await page.keyboard.press('Escape');
+  await row(page, '03').getByText('No out').waitFor({ state: 'detached' });
+  const day = await server.workday(grace, `${MARCH}-03`);
+  assert.deepEqual([day.worked, day.exceptions], [8.5 * HOUR, []]);
+
+  // The month is approved and locked.
+  await page.getByRole('button', { name: 'Approve', exact: true }).click();
+  await page.getByRole('button', { name: 'Lock', exact: true }).click();
+  await page.locator('.timesheet').getByText('Locked', { exact: true }).waitFor();
+  assert.equal((await server.timesheet(grace, `${MARCH}-01`)).timesheet.state, 'locked');
+
+  // Later, a punch of the locked month was wrong. The page asks before anything changes.
+  await row(page, '04').getByRole('link').click();
+  const next = page.getByRole('dialog', { name: 'Tuesday, March 4, 2025' });
+  await next.getByRole('button', { name: 'Move “Out” at 12:00', exact: true }).click();
+  await next.getByLabel('Time').fill('13:30');
+  await next.getByLabel('Reason').fill('Stayed longer');
+  await next.getByRole('button', { name: 'Move the punch' }).click();
+  const question = page.getByRole('dialog', { name: 'This period is locked' });
+  await question.getByRole('button', { name: 'Cancel' }).click();
+  assert.equal(await next.getByLabel('Reason').inputValue(), 'Stayed longer');
+  assert.deepEqual((await server.timesheet(grace, `${MARCH}-01`)).figures.adjustments, []);
+  await next.getByRole('button', { name: 'Move the punch' }).click();
+  await question.getByRole('button', { name: 'Make an adjustment' }).click();
+  await next.getByText('Moved from 12:00').waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('.adjustments').getByText('Tue, Mar 4: worked +1:30').waitFor();
+  const { figures } = await server.timesheet(grace, `${MARCH}-01`);
+  assert.deepEqual([figures.adjustments[0].worked, figures.totals.worked], [1.5 * HOUR, 12.5 * HOUR]);
+  await assertAccessible(page);
+  await picture(page, 'person-locked');
+
+  // An admin opens it again.
+  await page.getByRole('button', { name: 'Open again' }).click();
+  await page.getByRole('dialog', { name: 'Open this timesheet again?' }).getByRole('button', { name: 'Open again' }).click();
+  await page.locator('.timesheet').getByText('Open', { exact: true }).waitFor();
+  await row(page, '04').getByText('5:30').first().waitFor();
+  assertClean(page);
+});
+
+test('an employee sees their own month, and asks for what a manager decides', async () => {
+  const alan = await server.addEmployee('Alan Turing', 'E10');
+  const other = await server.addEmployee('Joan Clarke', 'E11');
+  await server.addLeaveKind('Vacation');
+  await punched(alan, '05', 'in', '09:00');
+  const own = await server.addAccount('alan@example.org', '--role', 'employee', '--employee', 'E10');
+  const page = await pageOf(own);
+  await page.goto('/');
+  await page.getByRole('heading', { name: 'Alan Turing' }).waitFor();
+  assert.equal(await page.getByRole('link', { name: 'Edit this person' }).count(), 0);
+  await page.goto(`/person?id=${other.id}`);
+  await page.getByRole('alert').first().waitFor();
+  assert.equal(await page.getByText('Joan Clarke').count(), 0);
+
+  // A request changes nothing until it is approved. The first one is withdrawn.
+  await page.goto(`/person?month=${MARCH}&day=${MARCH}-05`);
+  const sheet = page.getByRole('dialog', { name: 'Wednesday, March 5, 2025' });
+  await sheet.getByText('It counts when a manager has approved it').waitFor();
+  for (const [time, reason] of [['16:00', 'Forgot to punch'], ['17:00', 'It was 17:00']]) {
+    await sheet.getByRole('button', { name: 'Add a punch' }).click();
+    await sheet.getByLabel('Time').fill(time);
+    await sheet.getByLabel('Reason').fill(reason);
+    await sheet.getByRole('button', { name: 'Send the request' }).click();
+    const request = sheet.locator('[data-correction]', { hasText: reason });
+    await request.getByText('Waiting').waitFor();
+    if (time === '17:00') continue;
+    await request.getByRole('button', { name: 'Withdraw' }).click();
+    await request.getByText('Withdrawn', { exact: true }).waitFor();
+  }
+  await assertAccessible(page);
+  await page.keyboard.press('Escape');
+  await row(page, '05').getByText('1 waiting').waitFor();
+  assert.equal((await server.workday(alan, `${MARCH}-05`)).worked, 0);
+
+  // So is leave. What the service refuses is said beside the field.
+  for (const outcome of ['requested', 'refused']) {
+    await page.getByRole('button', { name: 'Ask for leave' }).click();
+    const form = page.getByRole('dialog', { name: 'Ask for leave' });
+    await form.getByLabel('First day').fill(`${MARCH}-10`);
+    await form.getByLabel('Last day').fill(`${MARCH}-11`);
+    await form.getByRole('button', { name: 'Ask for leave' }).click();
+    if (outcome === 'requested') await page.locator('[data-leave]').getByText('Waiting').waitFor();
+    else await form.locator('.field-error').waitFor();
+  }
+  await page.keyboard.press('Escape');
+  assertClean(page);
+
+  const manager = await pageOf(await server.addAccount('mia@example.org', '--role', 'manager'));
+  await manager.goto(`/person?id=${alan.id}&month=${MARCH}`);
+  await manager.getByText('1 correction waits for a decision').waitFor();
+  await manager.getByRole('button', { name: /^Approve: Vacation/u }).click();
+  await manager.locator('[data-leave]').getByText('Approved').waitFor();
+  await row(manager, '05').click();
+  const deciding = manager.getByRole('dialog', { name: 'Wednesday, March 5, 2025' });
+  await deciding.getByRole('button', { name: 'Approve: Add “out” at 17:00' }).click();
+  await deciding.getByText('Present from 09:00 to 17:00').waitFor();
+  assert.equal((await server.workday(alan, `${MARCH}-05`)).worked, 8 * HOUR);
+  assert.deepEqual((await server.leaveOf(alan)).map(({ state }) => state), ['approved']);
+  assertClean(manager);
+
+  // The month is submitted. A viewer only reads.
+  await page.reload();
+  await page.getByRole('button', { name: 'Submit' }).click();
+  await page.locator('.timesheet').getByText('Submitted', { exact: true }).waitFor();
+  const viewer = await pageOf(await server.addAccount('vera@example.org', '--role', 'viewer'));
+  await viewer.goto(`/person?id=${alan.id}&month=${MARCH}&day=${MARCH}-05`);
+  await viewer.getByText('Added by a correction').first().waitFor();
+  const buttons = await viewer.getByRole('main').getByRole('button').allTextContents();
+  assert.deepEqual(buttons.filter((text) => text && text !== 'Print'), []);
+  assertClean(viewer);
+});
+
+test('a month of 31 days with exceptions is printed on one page, and fits on a phone', async () => {
+  const grete = await server.addEmployee('Grete Hermann', 'P31');
+  await server.plan(grete, `${MARCH}-01`, { preset: 'germany', name: 'Early shift', from: '08:00', to: '16:30', unpaid_break: '30m' });
+  for (let date = 1; date <= 31; date += 1) {
+    const day = String(date).padStart(2, '0');
+    await punched(grete, day, 'in', '08:20');
+    await punched(grete, day, 'out', '22:40');
+  }
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto(`/person?id=${grete.id}&month=${MARCH}`);
+  await row(page, '31').getByText('Long day').waitFor();
+  const busy = await page.locator('[data-day]').evaluateAll((rows) => rows.filter((one) => one.querySelectorAll('.badge').length >= 3).length);
+  assert.equal(busy, 31);
+  const pdf = await page.pdf({ format: 'A4', preferCSSPageSize: true });
+  assert.equal(pdf.toString('latin1').match(/\/Type\s*\/Page\b(?!s)/gu).length, 1);
+  await page.setViewportSize({ width: 710, height: 1040 });
+  await page.emulateMedia({ media: 'print' });
+  for (const text of ['Grete Hermann', /P31/u, 'March 2025', 'Date, signature of the employee', 'Date, signature of the manager']) assert.ok(await page.getByText(text).first().isVisible(), String(text));
+  assert.ok(await page.getByRole('button', { name: 'Print' }).isHidden());
+  assert.ok(await page.getByRole('heading', { name: 'Leave' }).isHidden());
+  await picture(page, 'person-printed');
+  assertClean(page);
+
+  for (const colorScheme of ['light', 'dark']) {
+    const phone = await browser.page({ server, signedIn: true, colorScheme, ...PHONE });
+    await phone.goto(`/person?id=${grete.id}&month=${MARCH}`);
+    await row(phone, '31').waitFor();
+    await assertAccessible(phone);
+    await picture(phone, `phone-person-${colorScheme}`);
+    await row(phone, '31').getByRole('link').click();
+    await phone.locator('[data-punch]').first().waitFor();
+    await until('the day is open', () => phone.getByRole('dialog').isVisible());
+    await assertAccessible(phone);
+    await picture(phone, `phone-person-day-${colorScheme}`);
+    assertClean(phone);
+  }
+});
