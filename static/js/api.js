@@ -159,5 +159,7 @@ export const get = (path, options) => request('GET', path, options);
 export const post = (path, json) => request('POST', path, { json });
 /** @type {<Target extends ApiTarget<'PATCH'>>(path: Target, json: ApiBody<'PATCH', Target>) => Promise<ApiAnswer<'PATCH', Target>>} */
 export const patch = (path, json) => request('PATCH', path, { json });
+/** @type {<Target extends ApiTarget<'PUT'>>(path: Target, json: ApiBody<'PUT', Target>) => Promise<ApiAnswer<'PUT', Target>>} */
+export const put = (path, json) => request('PUT', path, { json });
 /** @type {<Target extends ApiTarget<'DELETE'>>(path: Target) => Promise<ApiAnswer<'DELETE', Target>>} */
 export const remove = (path) => request('DELETE', path);

@@ -10,7 +10,7 @@ type ApiPaths = import('./openapi').paths & {
   '/api/openapi.json': { get: { responses: { 200: { content: { 'application/json': OpenApiDocument } } } } };
 };
 
-type ApiMethod = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+type ApiMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** Replaces the parameters of a path: `/api/cameras/{id}` becomes `/api/cameras/${string}`. */
 type ApiAddress<Path> = Path extends `${infer Before}{${string}}${infer After}` ? `${Before}${string}${ApiAddress<After>}` : Path;
@@ -35,6 +35,9 @@ type ApiBody<Method extends ApiMethod, Target> =
 type ApiAnswer<Method extends ApiMethod, Target> =
   ApiOperation<Method, Target> extends { responses: infer Responses } ? ApiJson<Responses[keyof Responses & (200 | 201 | 202 | 204)]> : never;
 type ApiJson<Response> = Response extends { content: { 'application/json': infer Body } } ? Body : null;
+
+/** An item of the list that an address answers. */
+type ApiItem<Target> = ApiAnswer<'GET', Target> extends { items: (infer Item)[] } ? Item : never;
 
 /** The OpenAPI document, as far as the page of the API shows it. */
 interface OpenApiDocument {

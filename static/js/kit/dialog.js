@@ -2,7 +2,7 @@
 
 import { closable } from '../ui/dialog.js';
 import { Icon } from './basics.js';
-import { html, useEffect, useId, useRef } from './html.js';
+import { html, useCallback, useId, useRef } from './html.js';
 
 /**
  * A dialog that is open as long as it is drawn.
@@ -10,12 +10,17 @@ import { html, useEffect, useId, useRef } from './html.js';
  */
 export function Dialog({ title, onClose, sheet = false, children }) {
   const id = useId();
-  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => {
-    if (dialog.current) closable(dialog.current).showModal();
+  const drawn = useRef(true);
+  const show = useCallback((/** @type {HTMLDialogElement} */ dialog) => {
+    closable(dialog).showModal();
+    return () => {
+      drawn.current = false;
+      // Returns the focus to where it was; an effect would be too late for that.
+      dialog.close();
+    };
   }, []);
   return html`
-    <dialog ref=${dialog} class=${sheet ? 'sheet' : ''} aria-labelledby=${id} onClose=${onClose}>
+    <dialog ref=${show} class=${sheet ? 'sheet' : ''} aria-labelledby=${id} onClose=${() => drawn.current && onClose()}>
       <div class="dialog-head">
         <h2 id=${id}>${title}</h2>
         <button class="button plain" type="button" data-close aria-label="Close"><${Icon} name="close" /></button>

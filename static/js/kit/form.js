@@ -1,7 +1,7 @@
 // Forms that show what the service refused beside its field.
 
 import { onSubmit } from '../ui/form.js';
-import { html, useEffect, useId, useRef } from './html.js';
+import { html, useEffect, useId, useRef, useState } from './html.js';
 
 /** @typedef {import('./html.js').Children} Children */
 
@@ -58,4 +58,59 @@ export function Check({ name, label, hint, checked, ...rest }) {
       ${hint && html`<p class="hint" id=${described}>${hint}</p>`}
     </div>
   `;
+}
+
+/**
+ * One of several choices, which are all shown. Its name is that of the field in the API.
+ * @param {{name: string, label: string, hint?: Children, value: string, options: [value: string, text: string, hint?: Children][], choose: (value: string) => void}} props
+ */
+export function Choice({ name, label, hint, value, options, choose }) {
+  const id = useId();
+  const option = (/** @type {[string, string, Children?]} */ [one, text, about]) => html`
+    <div key=${one}>
+      <label class="check"><input type="radio" name=${name} value=${one} checked=${one === value} aria-describedby=${about ? `${id}-${one}` : undefined} onChange=${() => choose(one)} /> <span>${text}</span></label>
+      ${about && html`<div class="hint" id=${`${id}-${one}`}>${about}</div>`}
+    </div>
+  `;
+  return html`
+    <fieldset class="field" aria-describedby=${hint ? `${id}-hint` : undefined}>
+      <legend class="label">${label}</legend>
+      ${options.map(option)}
+      ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
+    </fieldset>
+  `;
+}
+
+/**
+ * Fields that belong together. With a `name`, what the service refuses of them as a whole is shown below them.
+ * @param {{label: string, name?: string, hint?: Children, children?: Children}} props
+ */
+export function Group({ label, name, hint, children }) {
+  const id = useId();
+  return html`
+    <fieldset class="field group" name=${name} tabindex=${name ? '-1' : undefined} aria-describedby=${hint ? `${id}-hint` : undefined}>
+      <legend class="label">${label}</legend>
+      ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
+      ${children}
+    </fieldset>
+  `;
+}
+
+/**
+ * What is typed into a form that shows at once what it means. `bind(name)` has the properties of a `Field`, `tick(name)`
+ * those of a `Check`.
+ * @template {Record<string, any>} Draft
+ * @param {Draft | (() => Draft)} initial
+ */
+export function useDraft(initial) {
+  const [draft, setDraft] = useState(initial);
+  const change = (/** @type {Partial<Draft>} */ changes) => setDraft((/** @type {Draft} */ old) => ({ ...old, ...changes }));
+  const typed = (/** @type {string} */ name) => (/** @type {{currentTarget: HTMLInputElement}} */ event) => change(/** @type {Partial<Draft>} */ ({ [name]: event.currentTarget.value }));
+  const ticked = (/** @type {string} */ name) => (/** @type {{currentTarget: HTMLInputElement}} */ event) => change(/** @type {Partial<Draft>} */ ({ [name]: event.currentTarget.checked }));
+  return {
+    draft,
+    change,
+    bind: (/** @type {keyof Draft & string} */ name) => ({ name, value: draft[name], onInput: typed(name) }),
+    tick: (/** @type {keyof Draft & string} */ name) => ({ name, checked: draft[name], onChange: ticked(name) }),
+  };
 }

@@ -78,3 +78,26 @@ export function Show({ of: { data, error }, children }) {
     ${data !== undefined ? children(data) : !error && html`<div class="card"><div class="skeleton" aria-busy="true"><span class="visually-hidden">Loading</span></div></div>`}
   `;
 }
+
+/** Most items that the service puts into a page of a list. */
+const PAGE = '200';
+
+/**
+ * Reads all pages of a list.
+ * @template {ApiTarget<'GET'>} Target
+ * @param {Target} address
+ * @param {Record<string, string | null | undefined>} [query]
+ * @returns {Promise<ApiItem<Target>[]>}
+ */
+export async function readAll(address, query = {}) {
+  /** @type {ApiItem<Target>[]} */
+  const items = [];
+  /** @type {string | null | undefined} */
+  let cursor;
+  do {
+    const page = /** @type {{items: ApiItem<Target>[], next?: string | null}} */ (await get(address, { query: { ...query, cursor, limit: PAGE } }));
+    items.push(...page.items);
+    cursor = page.next;
+  } while (cursor);
+  return items;
+}
