@@ -128,6 +128,9 @@ export class Server {
     return { name, value, url: this.origin };
   }
 
+  /** Returns the first items of a list. */
+  list = async (url) => (await this.#ask('GET', url)).items;
+
   addEmployee = (name, code) => this.#ask('POST', '/api/employees', { name, code });
 
   async enroll(employee, ...portraits) {
