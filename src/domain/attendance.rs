@@ -21,6 +21,7 @@ pub mod derive;
 pub mod direction;
 pub mod exceptions;
 pub mod kind;
+pub mod periods;
 pub mod plan;
 pub mod presence;
 pub mod presets;
@@ -39,6 +40,7 @@ pub use direction::{KindReason, direction};
 pub use exceptions::ExceptionCode;
 pub use kind::PunchKind;
 pub use pairing::Belonging;
+pub use periods::{Grid, LONGEST_PERIOD, Period, Periods};
 pub use plan::{Assignment, Cycle, Employment, Plan, Shift};
 pub use presence::{Presence, PresenceState, presence};
 pub use punch::{
@@ -51,5 +53,5 @@ pub use time::{DateRange, Length};
 pub use timeline::Terms;
 pub use timesheet::{
     Approval, CorrectionPath, CorrectionRefusal, Covered, Decision, Progress, RequestedCorrection,
-    Timesheet, TimesheetId, period_of,
+    Timesheet, TimesheetId,
 };

@@ -19,4 +19,4 @@ pub use leave::{Leave, LeaveState};
 pub use leave_kinds::LeaveKind;
 pub use overlaps::{Overlap, PlannedOn, first_overlap};
 pub use shift_kinds::ShiftKind;
-pub use site_rules::{Period, SiteRules};
+pub use site_rules::SiteRules;

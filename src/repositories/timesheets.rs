@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{Span, Timestamp, civil::Date};
 
 use super::{Collection, Versioned, contended};
 use crate::{
     domain::{
-        attendance::{Correction, DateRange, Timesheet, TimesheetId},
+        attendance::{Correction, DateRange, LONGEST_PERIOD, Timesheet, TimesheetId},
         ids::EmployeeId,
         record::{Key, Record},
     },
@@ -27,22 +27,16 @@ impl Timesheets {
         Self(Collection::new(engine))
     }
 
-    /// Returns a timesheet; an open one if none is stored.
-    pub async fn find(&self, id: TimesheetId) -> Result<Timesheet, StoreError> {
-        let found = self.0.get(&id).await?.map(Versioned::into_inner);
-        Ok(found.unwrap_or_else(|| Timesheet::new(id.employee, id.from)))
-    }
-
-    /// Returns those of the timesheets that are stored.
-    pub async fn find_many(&self, ids: &[TimesheetId]) -> Result<Vec<Timesheet>, StoreError> {
-        self.0.get_many(ids).await
+    /// Returns a stored timesheet.
+    pub async fn find(&self, id: TimesheetId) -> Result<Option<Timesheet>, StoreError> {
+        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
     }
 
     /// Replaces a timesheet if the record still equals `old`, or is still not stored if `old` is a
     /// new one. Returns false, without a change, if another request changed it.
     pub async fn exchange(&self, old: &Timesheet, new: &Timesheet) -> Result<bool, StoreError> {
-        if *old != Timesheet::new(old.employee, old.from) || self.0.get(&old.id()).await?.is_some()
-        {
+        let new_one = old.is_untouched();
+        if !new_one || self.0.get(&old.id()).await?.is_some() {
             return self.0.exchange(old, new).await;
         }
         match self.0.insert(new).await {
@@ -52,15 +46,17 @@ impl Timesheets {
         }
     }
 
-    /// Changes a timesheet; retries with the new record if others change it at the same time. An
-    /// error of `change` leaves it as it is.
+    /// Changes a timesheet, which is `open` if none with its ID is stored; retries with the new
+    /// record if others change it at the same time. An error of `change` leaves it as it is.
     pub async fn change<E: From<StoreError>>(
         &self,
-        id: TimesheetId,
+        open: &Timesheet,
         mut change: impl FnMut(&mut Timesheet) -> Result<(), E>,
     ) -> Result<Timesheet, E> {
+        let open = Timesheet::new(open.employee, open.period());
         for _ in 0..TRIES {
-            let old = self.find(id).await?;
+            let stored = self.find(open.id()).await?;
+            let old = stored.unwrap_or_else(|| open.clone());
             let mut new = old.clone();
             change(&mut new)?;
             if self.exchange(&old, &new).await? {
@@ -70,16 +66,18 @@ impl Timesheets {
         Err(contended(Timesheet::KIND).into())
     }
 
-    /// Returns the stored timesheets of an employee whose period begins within a range, by period.
+    /// Returns the stored timesheets of an employee that have one of the dates, in order.
     pub async fn of_employee(
         &self,
         employee: EmployeeId,
-        first_dates: DateRange,
+        dates: DateRange,
     ) -> Result<Vec<Timesheet>, StoreError> {
         let key = |date: Date| Key::new((employee.uuid(), date));
-        let range = Range::all().from(key(first_dates.from));
-        let range = range.before(key(first_dates.to).end());
-        self.0.all(Timesheet::BY_EMPLOYEE, range, Parts::Body).await
+        let range = Range::all().from(key(dates.from)).before(last(dates, key));
+        let index = Timesheet::BY_EMPLOYEE;
+        let mut found = self.0.all(index, range, Parts::Body).await?;
+        found.retain(|sheet| sheet.from <= dates.to);
+        Ok(found)
     }
 
     /// Returns the time of the earliest punch that a correction added to a timesheet of an employee
@@ -98,35 +96,37 @@ impl Timesheets {
             times.min()
         };
         let range = Range::within(Key::new((employee.uuid(),)));
-        let range = range.before(Key::new((employee.uuid(), last)).end());
-        let (index, wanted) = (Timesheet::BY_EMPLOYEE, |sheet: &_| added(sheet).is_some());
+        let wanted = |sheet: &Timesheet| sheet.from <= last && added(sheet).is_some();
+        let index = Timesheet::BY_EMPLOYEE;
         let first = self.0.filter(index, range, 1, wanted).await?;
         Ok(first.first().and_then(added))
     }
 
     /// Returns a page of the stored timesheets of an employee, latest period first. The cursor is
-    /// the first date of the last one.
+    /// the last date of the last one.
     pub async fn list_by_employee(
         &self,
         employee: EmployeeId,
         page: &Page<Date>,
         wanted: impl Fn(&Timesheet) -> bool,
     ) -> Result<Vec<Timesheet>, StoreError> {
-        let after = page.after.map(|from| {
-            let id = TimesheetId { employee, from };
-            (Key::new((employee.uuid(), from)), id.to_string())
-        });
-        let range = Range::within(Key::new((employee.uuid(),)));
-        let range = range.backwards().after(after);
+        let range = Range::within(Key::new((employee.uuid(),))).backwards();
+        let range = match page.after {
+            Some(to) => range.before(Key::new((employee.uuid(), to))),
+            None => range,
+        };
         let index = Timesheet::BY_EMPLOYEE;
         self.0.filter(index, range, page.limit, wanted).await
     }
 
-    /// Returns all stored timesheets whose period begins within a range.
-    pub async fn of_all(&self, first_dates: DateRange) -> Result<Vec<Timesheet>, StoreError> {
-        let range = Range::all().from(Key::new((first_dates.from,)));
-        let range = range.before(Key::new((first_dates.to,)).end());
-        self.0.all(Timesheet::BY_PERIOD, range, Parts::Body).await
+    /// Returns all stored timesheets that have one of the dates.
+    pub async fn of_all(&self, dates: DateRange) -> Result<Vec<Timesheet>, StoreError> {
+        let key = |date: Date| Key::new((date,));
+        let range = Range::all().from(key(dates.from)).before(last(dates, key));
+        let index = Timesheet::BY_PERIOD;
+        let mut found = self.0.all(index, range, Parts::Body).await?;
+        found.retain(|sheet| sheet.from <= dates.to);
+        Ok(found)
     }
 
     /// Returns the timesheets with a correction that nobody has decided on.
@@ -134,4 +134,10 @@ impl Timesheets {
         let all = Range::all();
         self.0.all(Timesheet::BY_REQUEST, all, Parts::Body).await
     }
+}
+
+/// Returns where the keys of timesheets end that have one of the dates, sorted by their last dates.
+fn last(dates: DateRange, key: impl Fn(Date) -> Key) -> Key {
+    let latest = dates.to.saturating_add(Span::new().days(LONGEST_PERIOD));
+    key(latest).end()
 }

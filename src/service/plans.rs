@@ -12,8 +12,8 @@ use crate::{
     clock::Clock,
     domain::{
         attendance::{
-            self, Calendar, DateRange, Employment, Holidays, Plan, RuleBook, Rules, Shift, Terms,
-            plan::ShiftKinds,
+            self, Calendar, DateRange, Employment, Holidays, Periods, Plan, RuleBook, Rules, Shift,
+            Terms, plan::ShiftKinds,
         },
         employees::Employee,
         grants::Reach,
@@ -499,6 +499,28 @@ impl Plans {
             rota.check(person, &left, dates)?;
         }
         Ok(())
+    }
+
+    /// Returns the periods of timesheets at some sites.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn periods(
+        &self,
+        sites: impl IntoIterator<Item = SiteId>,
+    ) -> Result<HashMap<SiteId, Periods>, StoreError> {
+        let sites: BTreeSet<_> = sites.into_iter().collect();
+        let single = sites.first().filter(|_| sites.len() == 1).copied();
+        let rules = self.stores.site_rules.list(&Reach::Everything, single);
+        let rules = rules.await?;
+        let of_site = |site| {
+            let of_site = rules.iter().filter(|rules| rules.site == site);
+            Periods::new(of_site.map(|rules| (rules.from, rules.grid())).collect())
+        };
+        Ok(sites
+            .into_iter()
+            .map(|site| (site, of_site(site)))
+            .collect())
     }
 
     /// Checks whether the rules of a site want another person to decide, today.

@@ -12,10 +12,10 @@ use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
-        attendance::Rules,
+        attendance::{Period, Rules},
         grants::Reach,
         ids::SiteId,
-        plans::{Period, SiteRules},
+        plans::SiteRules,
     },
     ports::StoreError,
     repositories::RulesOfSites,
@@ -58,6 +58,8 @@ pub struct RulesSettings {
     pub rules: Rules,
     /// The length of a timesheet.
     pub period: Period,
+    /// A date in the first week of a two-week period.
+    pub two_weeks_from: Option<Date>,
     /// Whether another person must decide.
     pub four_eyes: bool,
 }
@@ -113,6 +115,7 @@ impl RulesService {
                 from,
                 rules: new.rules.clone(),
                 period: new.period,
+                two_weeks_from: new.two_weeks_from,
                 four_eyes: new.four_eyes,
             };
             self.record(actor, "rules.put", &rules).await?;

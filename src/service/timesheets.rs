@@ -40,6 +40,9 @@ pub enum TimesheetError {
     /// The employee does not exist.
     #[error("no such employee")]
     NoEmployee,
+    /// No period of the employee begins on this date.
+    #[error("no such timesheet")]
+    NotFound,
     /// The punch does not exist, or is another employee's.
     #[error("the employee has no such punch")]
     NoPunch,
@@ -69,6 +72,9 @@ pub enum TimesheetError {
         /// The states in which it is possible.
         must: &'static str,
     },
+    /// Another timesheet has some of its dates.
+    #[error("another timesheet, from {0} on, has some of its dates: approve that one")]
+    Overlap(Date),
     /// The period is not over.
     #[error("the period lasts until {0}: approve it when the last workday is over")]
     NotOver(Date),
@@ -274,7 +280,7 @@ impl Timesheets {
             made_at: now,
             decision,
         };
-        let timesheet = Timesheet::new(employee.id, day);
+        let timesheet = self.workdays.timesheet_of(&employee, day).await?;
         let path = CorrectionPath {
             timesheet: timesheet.id(),
             correction: id,
@@ -285,7 +291,10 @@ impl Timesheets {
         };
         self.record(by.actor, action, path, &change).await?;
         let timesheets = &self.stores.timesheets;
-        let filed = timesheets.change(path.timesheet, |sheet| {
+        let filed = timesheets.change(&timesheet, |sheet| {
+            if !sheet.period().contains(day) {
+                return Err(TimesheetError::Raced);
+            }
             let corrected = sheet.correct(correction.clone(), new.adjust);
             corrected.map_err(TimesheetError::from)
         });
@@ -301,7 +310,7 @@ impl Timesheets {
         approve: bool,
         adjust: bool,
     ) -> Result<FiledCorrection, TimesheetError> {
-        let (employee, correction) = self.requested(by.reach, path).await?;
+        let (employee, sheet, correction) = self.requested(by.reach, path).await?;
         if !by.decides_for(&employee) {
             return Err(TimesheetError::OwnHours);
         }
@@ -313,7 +322,7 @@ impl Timesheets {
         if approve && !adjust {
             let day = match time_of(&change) {
                 Some(at) => self.workday(&employee, at).await?,
-                None => path.timesheet.from,
+                None => sheet.from,
             };
             self.check_locked(&employee, day, change).await?;
         }
@@ -326,7 +335,7 @@ impl Timesheets {
             false => ("correction.reject", Decision::Rejected { by: by.actor, at }),
         };
         self.record(by.actor, action, path, &change).await?;
-        self.settle(path, decision, adjust).await
+        self.settle(&sheet, path, decision, adjust).await
     }
 
     /// Takes back a correction that the caller requested.
@@ -335,7 +344,7 @@ impl Timesheets {
         by: By<'_>,
         path: CorrectionPath,
     ) -> Result<FiledCorrection, TimesheetError> {
-        let (_, correction) = self.requested(by.reach, path).await?;
+        let (_, sheet, correction) = self.requested(by.reach, path).await?;
         if correction.made_by != by.actor {
             return Err(TimesheetError::NotAuthor);
         }
@@ -343,17 +352,19 @@ impl Timesheets {
         self.record(by.actor, action, path, &correction.change)
             .await?;
         let at = self.clock.now();
-        self.settle(path, Decision::Withdrawn { at }, false).await
+        self.settle(&sheet, path, Decision::Withdrawn { at }, false)
+            .await
     }
 
     async fn settle(
         &self,
+        sheet: &Timesheet,
         path: CorrectionPath,
         decision: Decision,
         adjust: bool,
     ) -> Result<FiledCorrection, TimesheetError> {
         let timesheets = &self.stores.timesheets;
-        let settled = timesheets.change(path.timesheet, |sheet| {
+        let settled = timesheets.change(sheet, |sheet| {
             let decided = sheet.decide(path.correction, decision, adjust);
             decided.map_err(TimesheetError::from)
         });
@@ -362,20 +373,22 @@ impl Timesheets {
         Ok(FiledCorrection { path, correction })
     }
 
-    /// Returns a correction of a covered employee.
+    /// Returns a correction of a covered employee, with its timesheet.
     async fn requested(
         &self,
         reach: &Reach,
         path: CorrectionPath,
-    ) -> Result<(Employee, RequestedCorrection), TimesheetError> {
+    ) -> Result<(Employee, Timesheet, RequestedCorrection), TimesheetError> {
         let employee = self.workdays.employee(reach, path.timesheet.employee);
         let employee = match employee.await {
             Err(WorkdayError::NotFound) => return Err(CorrectionRefusal::NotFound.into()),
             found => found?,
         };
         let sheet = self.stores.timesheets.find(path.timesheet).await?;
+        let sheet = sheet.ok_or(CorrectionRefusal::NotFound)?;
         let correction = sheet.correction(path.correction).cloned();
-        Ok((employee, correction.ok_or(CorrectionRefusal::NotFound)?))
+        let correction = correction.ok_or(CorrectionRefusal::NotFound)?;
+        Ok((employee, sheet, correction))
     }
 
     /// Returns when a punch of an employee was made: a recorded one, or one that an approved
@@ -505,13 +518,12 @@ impl Timesheets {
             let employee = self.workdays.employee(reach, id).await?;
             let found = match filter.period {
                 Some(date) if page.after.is_none() => {
-                    let id = Timesheet::new(id, date).id();
-                    vec![timesheets.find(id).await?]
+                    vec![self.workdays.timesheet_of(&employee, date).await?]
                 }
                 Some(_) => Vec::new(),
                 None => {
                     let after = page.after.as_ref();
-                    let after = after.and_then(|(from, _)| from.parse().ok());
+                    let after = after.and_then(|(to, _)| to.parse().ok());
                     let page = Page {
                         after,
                         limit: page.limit,
@@ -522,10 +534,6 @@ impl Timesheets {
             let found = found.into_iter().filter(wanted);
             return Ok(found.map(|sheet| (employee.clone(), sheet)).collect());
         }
-        let date = match filter.period {
-            Some(date) => date,
-            None => self.workdays.today().await?,
-        };
         let (mut found, mut after) = (Vec::new(), page.after.clone());
         loop {
             let batch = Page {
@@ -537,18 +545,12 @@ impl Timesheets {
             let employees = employees.await?;
             let full = employees.len() == page.limit;
             after = employees.last().map(|last| (last.name.key(), last.id));
-            let open = |employee: &Employee| Timesheet::new(employee.id, date);
-            let ids: Vec<_> = employees.iter().map(|one| open(one).id()).collect();
-            let stored = timesheets.find_many(&ids).await?;
-            for employee in employees {
-                let sheet = stored.iter().find(|sheet| sheet.employee == employee.id);
-                let stored = sheet.is_some();
-                let sheet = sheet.cloned().unwrap_or_else(|| open(&employee));
+            let sheets = self.workdays.timesheets(&employees, filter.period).await?;
+            let both = employees.into_iter().zip(sheets);
+            found.extend(both.filter(|(employee, sheet)| {
                 let employed = employee.employment().overlaps(sheet.period());
-                if (stored || employed) && wanted(&sheet) {
-                    found.push((employee, sheet));
-                }
-            }
+                (employed || !sheet.is_untouched()) && wanted(sheet)
+            }));
             if found.len() >= page.limit || !full {
                 found.truncate(page.limit);
                 return Ok(found);
@@ -563,7 +565,7 @@ impl Timesheets {
         id: TimesheetId,
     ) -> Result<TimesheetDetail, TimesheetError> {
         let employee = self.workdays.employee(reach, id.employee).await?;
-        let timesheet = self.stores.timesheets.find(id).await?;
+        let timesheet = self.timesheet(&employee, id).await?;
         let period = timesheet.period();
         let record = self.workdays.on_record(&employee, period).await?;
         let figures = figures(&record, period, self.clock.now());
@@ -585,8 +587,8 @@ impl Timesheets {
 
     /// Submits an open timesheet: the employee or a manager says that it is complete.
     pub async fn submit(&self, by: By<'_>, id: TimesheetId) -> Result<Timesheet, TimesheetError> {
-        self.workdays.employee(by.reach, id.employee).await?;
-        let old = self.stores.timesheets.find(id).await?;
+        let employee = self.workdays.employee(by.reach, id.employee).await?;
+        let old = self.timesheet(&employee, id).await?;
         must(&old, matches!(old.progress, Progress::Open), "open")?;
         let progress = Progress::Submitted {
             by: by.actor,
@@ -608,7 +610,7 @@ impl Timesheets {
         seen: &str,
     ) -> Result<Timesheet, TimesheetError> {
         let employee = self.decided_by(by, id).await?;
-        let old = self.stores.timesheets.find(id).await?;
+        let old = self.timesheet(&employee, id).await?;
         let open = matches!(old.progress, Progress::Open | Progress::Submitted { .. });
         must(&old, open, "open or submitted")?;
         let (figures, digest) = self.closed(&employee, &old).await?;
@@ -632,7 +634,7 @@ impl Timesheets {
     /// If it is not approved, or its figures have changed since.
     pub async fn lock(&self, by: By<'_>, id: TimesheetId) -> Result<Timesheet, TimesheetError> {
         let employee = self.decided_by(by, id).await?;
-        let old = self.stores.timesheets.find(id).await?;
+        let old = self.timesheet(&employee, id).await?;
         let Progress::Approved { approval } = old.progress.clone() else {
             must(&old, false, "approved")?;
             return Err(TimesheetError::Raced);
@@ -653,12 +655,21 @@ impl Timesheets {
     /// Withdraws the approval and the lock of a timesheet, for an admin.
     pub async fn unlock(&self, actor: Actor, id: TimesheetId) -> Result<Timesheet, TimesheetError> {
         let everything = &Reach::Everything;
-        self.workdays.employee(everything, id.employee).await?;
-        let old = self.stores.timesheets.find(id).await?;
+        let employee = self.workdays.employee(everything, id.employee).await?;
+        let old = self.timesheet(&employee, id).await?;
         let closed = old.progress.approval().is_some();
         must(&old, closed, "approved or locked")?;
         self.advance(actor, "timesheet.unlock", &old, Progress::Open)
             .await
+    }
+
+    async fn timesheet(
+        &self,
+        employee: &Employee,
+        id: TimesheetId,
+    ) -> Result<Timesheet, TimesheetError> {
+        let found = self.workdays.timesheet(employee, id).await?;
+        found.ok_or(TimesheetError::NotFound)
     }
 
     async fn decided_by(&self, by: By<'_>, id: TimesheetId) -> Result<Employee, TimesheetError> {
@@ -677,6 +688,7 @@ impl Timesheets {
     ) -> Result<(Derived, String), TimesheetError> {
         let (period, now) = (sheet.period(), self.clock.now());
         let record = self.workdays.on_record(employee, period).await?;
+        check_alone(sheet, &record.timesheets)?;
         // The timesheet of an employee who leaves ends with the last day.
         let employed = record.plan.employed.to.map(|last| last.max(period.from));
         let last = employed.map_or(period.to, |last| last.min(period.to));
@@ -736,6 +748,22 @@ fn must(sheet: &Timesheet, allowed: bool, must: &'static str) -> Result<(), Time
     match allowed {
         true => Ok(()),
         false => Err(TimesheetError::State { is, must }),
+    }
+}
+
+/// Checks that no other timesheet has dates of one that is to be approved.
+///
+/// That happens only if other periods began to hold while both were written for the first time. Then
+/// the dates are those of the timesheet that begins first, unless the other one is approved already.
+fn check_alone(sheet: &Timesheet, stored: &[Timesheet]) -> Result<(), TimesheetError> {
+    let mut others = stored.iter().filter(|other| {
+        let shared = other.from <= sheet.to && sheet.from <= other.to;
+        let before = other.from < sheet.from || other.progress.approval().is_some();
+        other.from != sheet.from && shared && before
+    });
+    match others.next() {
+        None => Ok(()),
+        Some(other) => Err(TimesheetError::Overlap(other.from)),
     }
 }
 

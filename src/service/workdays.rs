@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::future::try_join_all;
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
 use super::{
@@ -16,11 +17,12 @@ use crate::{
     domain::{
         attendance::{
             Adjustment, Correction, DateRange, Day, Derived, Presence, Punch, TimedPunch,
-            Timesheet, adjust, derive, period_of, presence, time::Seconds,
+            Timesheet, TimesheetId, adjust, derive, presence, time::Seconds,
         },
         employees::Employee,
         grants::Reach,
         ids::{EmployeeId, SiteId},
+        record::Record,
     },
     ports::{EmployeeFilter, Page, StoreError},
     repositories::Repositories,
@@ -248,19 +250,80 @@ impl Workdays {
         let stores = &self.stores;
         let (punches, timesheets) = tokio::try_join!(
             stores.punches.between(Some(employee.id), from, to),
-            stores.timesheets.of_employee(employee.id, periods(dates)),
+            stores.timesheets.of_employee(employee.id, dates),
         )?;
         let punches = punches.iter().filter_map(Punch::counted).collect();
         Ok(OnRecord::new(plan, punches, timesheets))
     }
 
-    /// Returns the present workday at the default site.
+    /// Returns the present workday at an employee's site.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn today(&self) -> Result<Date, StoreError> {
-        let site = self.sites.of(SiteId::DEFAULT).await?;
+    pub async fn today(&self, employee: &Employee) -> Result<Date, StoreError> {
+        let site = self.sites.of(employee.site).await?;
         Ok(site.workday(self.clock.now()))
+    }
+
+    /// Returns the timesheet of each of some employees that has a workday: the stored one, or an
+    /// open one for the period at the employee's site. Without a workday, the present ones.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn timesheets(
+        &self,
+        people: &[Employee],
+        day: Option<Date>,
+    ) -> Result<Vec<Timesheet>, StoreError> {
+        let (now, sites) = (self.clock.now(), self.sites.all().await?);
+        let periods = self.plans.periods(people.iter().map(|one| one.site));
+        let periods = &periods.await?;
+        let sheets = people.iter().map(|employee| {
+            let site = sites.or_default(employee.site);
+            let day = day.or_else(|| Some(site?.workday(now)));
+            async move {
+                let day = day.unwrap_or_default();
+                let period = periods
+                    .get(&employee.site)
+                    .cloned()
+                    .unwrap_or_default()
+                    .at(day);
+                let stored = self.stores.timesheets.of_employee(employee.id, period);
+                let stored = stored.await?;
+                Ok(Timesheet::of_day(employee.id, day, period, &stored))
+            }
+        });
+        try_join_all(sheets).await
+    }
+
+    /// Returns the timesheet of an employee that has a workday.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn timesheet_of(
+        &self,
+        employee: &Employee,
+        day: Date,
+    ) -> Result<Timesheet, StoreError> {
+        let one = self.timesheets(std::slice::from_ref(employee), Some(day));
+        let sheet = one.await?.pop();
+        sheet.ok_or_else(|| StoreError::Corrupt("an employee without a timesheet".to_owned()))
+    }
+
+    /// Returns a timesheet by its ID; `None` if no period of the employee begins on its date.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn timesheet(
+        &self,
+        employee: &Employee,
+        id: TimesheetId,
+    ) -> Result<Option<Timesheet>, StoreError> {
+        if let Some(stored) = self.stores.timesheets.find(id).await? {
+            return Ok(Some(stored));
+        }
+        let sheet = self.timesheet_of(employee, id.from).await?;
+        Ok((sheet.id() == id).then_some(sheet))
     }
 
     /// Returns the workdays of a covered employee.
@@ -334,7 +397,7 @@ impl Workdays {
         let (from, to) = (begins.unwrap_or_default(), ends.unwrap_or_default());
         let (found, sheets) = tokio::try_join!(
             self.stores.punches.between(None, from, to),
-            self.stores.timesheets.of_all(periods(near)),
+            self.stores.timesheets.of_all(near),
         )?;
         let mut punches = HashMap::<_, Vec<_>>::new();
         for punch in &found {
@@ -404,14 +467,6 @@ fn widened(range: DateRange, (before, after): (i64, i64)) -> DateRange {
     DateRange {
         from: range.from.saturating_sub(Span::new().days(before)),
         to: range.to.saturating_add(Span::new().days(after)),
-    }
-}
-
-/// Returns the first dates of the periods that a range is in.
-fn periods(range: DateRange) -> DateRange {
-    DateRange {
-        from: period_of(range.from).from,
-        to: range.to,
     }
 }
 

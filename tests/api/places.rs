@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rollcall::{
     clock::Clock,
     domain::{
-        attendance::{CorrectionPath, Timesheet},
+        attendance::{CorrectionPath, DateRange, Timesheet},
         balances::BalanceKind,
         ids::{EmployeeId, SiteId},
         pictures::{Picture, Pictured},
@@ -201,17 +201,20 @@ impl Places {
                         one.id
                     }
                 };
-                let day = "2026-03-02".parse().unwrap();
-                let sheet = Timesheet::new(employee, day).id();
+                let march = DateRange {
+                    from: "2026-03-01".parse().unwrap(),
+                    to: "2026-03-31".parse().unwrap(),
+                };
+                let sheet = Timesheet::new(employee, march);
                 if of == Of::Timesheet {
-                    return sheet.to_string();
+                    return sheet.id().to_string();
                 }
                 let made = correction(number as i64);
                 let path = CorrectionPath {
-                    timesheet: sheet,
+                    timesheet: sheet.id(),
                     correction: made.id,
                 };
-                let added = stores.timesheets.change(sheet, |sheet| {
+                let added = stores.timesheets.change(&sheet, |sheet| {
                     sheet.correct(made.clone(), false).unwrap();
                     Ok::<_, StoreError>(())
                 });

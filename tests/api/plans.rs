@@ -73,9 +73,15 @@ async fn rules_hold_from_a_date_on_and_presets_say_what_they_do() {
     let rules = format!("/api/sites/{site}/rules");
     assert_eq!(admin.get(&rules).await.expect(200)["items"], json!([]));
     let later = format!("{rules}/2027-02-01");
-    let new = json!({ "rules": germany["rules"], "period": "two_weeks", "four_eyes": true });
+    let new = json!({
+        "rules": germany["rules"],
+        "period": "two_weeks",
+        "two_weeks_from": "2027-02-01",
+        "four_eyes": true,
+    });
     let put = admin.put(&later, new.clone()).await.expect(201);
     assert_eq!(put["rules"], germany["rules"]);
+    assert_eq!(put["two_weeks_from"], "2027-02-01");
     let first = format!("{rules}/2027-01-01");
     let simple = json!({ "rules": { "grace_late": "5m" } });
     admin.put(&first, simple).await.expect(201);

@@ -9,16 +9,18 @@ use rollcall::{
         accounts::Actor,
         attendance::{
             Adjusted, ClockSource, CorrectionRefusal, DateRange, Decision, ExceptionCode, Origin,
-            PresenceState, Progress, Proof, Punch, PunchKind, Timesheet, TimesheetId,
+            Period, PresenceState, Progress, Proof, Punch, PunchKind, Rules, Timesheet,
+            TimesheetId,
         },
         employees::{Employee, EmployeeSettings},
         grants::{Reach, Scope},
-        ids::{AccountId, EmployeeId, PunchId, SiteId},
+        ids::{AccountId, EmployeeId, PunchId, SiteId, SiteRulesId},
+        plans::SiteRules,
         record::Record,
         sites::Zone,
         text::Reason,
     },
-    ports::{Page, RecordEngine},
+    ports::{Page, RecordEngine, StoreError},
     repositories::{KINDS, Repositories},
     service::{
         audit::Audit,
@@ -61,8 +63,12 @@ pub fn days(from: &str, to: &str) -> DateRange {
     }
 }
 
+fn sheet_from(employee: EmployeeId, from: civil::Date) -> TimesheetId {
+    TimesheetId { employee, from }
+}
+
 pub fn december(employee: EmployeeId) -> TimesheetId {
-    Timesheet::new(employee, civil::date(2025, 12, 1)).id()
+    sheet_from(employee, civil::date(2025, 12, 1))
 }
 
 pub fn correction(change: Change) -> NewCorrection {
@@ -310,7 +316,7 @@ async fn only_settled_figures_that_the_caller_saw_are_approved() {
     let changed = sheets.lock(ADMIN, id).await;
     assert!(matches!(changed, Err(TimesheetError::Changed)));
 
-    let present = Timesheet::new(ann, civil::date(2026, 1, 1)).id();
+    let present = sheet_from(ann, civil::date(2026, 1, 1));
     let present = sheets.approve(ADMIN, present, &seen).await;
     assert!(matches!(present, Err(TimesheetError::NotOver(_))));
 }
@@ -359,6 +365,127 @@ async fn locked_figures_stay_and_what_comes_later_is_an_adjustment() {
     assert_eq!(found.adjustments, []);
 }
 
+/// Sets the length of timesheets at a site from a date on, with other rules as they are by default.
+async fn set_period(world: &Instance, site: SiteId, from: civil::Date, period: Period) {
+    let rules = SiteRules {
+        id: SiteRulesId::new(world.clock.id()),
+        site,
+        from,
+        rules: Rules::default(),
+        period,
+        two_weeks_from: None,
+        four_eyes: false,
+    };
+    world.stores.site_rules.insert(&rules).await.unwrap();
+}
+
+/// Returns the dates and the state of an employee's timesheet with a date.
+async fn of_date(world: &Instance, employee: EmployeeId, date: &str) -> (String, String, String) {
+    let filter = TimesheetFilter {
+        period: Some(format!("2025-{date}").parse().unwrap()),
+        ..TimesheetFilter::default()
+    };
+    let page = Page {
+        after: None,
+        limit: 9,
+    };
+    let found = world.timesheets.list(&Reach::Everything, &filter, &page);
+    let found = found.await.unwrap();
+    let (_, sheet) = found.iter().find(|(of, _)| of.id == employee).unwrap();
+    let state = sheet.progress.as_str().to_owned();
+    (sheet.from.to_string(), sheet.to.to_string(), state)
+}
+
+#[tokio::test]
+async fn when_periods_change_no_date_is_in_two_timesheets() {
+    let world = instance();
+    let ann = worked(&world).await;
+    let ben = world.person("Ben").await.employee.id;
+    locked(&world, ann).await;
+    // Ann's December is stored and stays. Ben's ends where the weeks begin.
+    let from = civil::date(2025, 12, 10);
+    set_period(&world, SiteId::DEFAULT, from, Period::Week).await;
+    let of = async |employee, date, expected: (&str, &str, &str)| {
+        let (from, to, state) = of_date(&world, employee, date).await;
+        assert_eq!((&*from, &*to, &*state), expected, "{date}");
+    };
+    let month = ("2025-12-01", "2025-12-31", "locked");
+    of(ann, "12-05", month).await;
+    of(ann, "12-31", month).await;
+    of(ben, "12-05", ("2025-12-01", "2025-12-09", "open")).await;
+    of(ben, "12-10", ("2025-12-10", "2025-12-14", "open")).await;
+    of(ben, "12-31", ("2025-12-29", "2026-01-04", "open")).await;
+
+    // A correction is in the timesheet with its date; after it, the week begins later for Ann.
+    let new = add(PunchKind::In, "2026-01-02T08:00:00Z".parse().unwrap());
+    let sheets = &world.timesheets;
+    let filed = sheets.correct(ADMIN, ann, new).await.unwrap();
+    let week = sheet_from(ann, civil::date(2026, 1, 1));
+    assert_eq!(filed.path.timesheet, week);
+    let found = sheets.find(&Reach::Everything, week).await.unwrap();
+    let last = found.timesheet.to;
+    assert_eq!(last, civil::date(2026, 1, 4));
+    assert_eq!(found.days.derived.days.len(), 4);
+
+    // No period of hers begins within a timesheet.
+    for (month, day) in [(12, 10), (12, 29)] {
+        let id = sheet_from(ann, civil::date(2025, month, day));
+        let found = sheets.find(&Reach::Everything, id).await;
+        assert!(matches!(found, Err(TimesheetError::NotFound)), "{id}");
+    }
+    // The locked one can still be unlocked, approved and locked again.
+    sheets.unlock(ADMIN.actor, december(ann)).await.unwrap();
+    locked(&world, ann).await;
+}
+
+#[tokio::test]
+async fn an_employee_who_changes_the_site_has_its_periods_from_then_on() {
+    let world = instance();
+    let ann = worked(&world).await;
+    let site = SiteId::new(Uuid::from_u128(9));
+    set_period(&world, site, civil::date(2025, 1, 1), Period::HalfMonth).await;
+    // A correction makes the timesheet stored.
+    let new = add(PunchKind::In, at("12-03", "08:00"));
+    world.timesheets.correct(ADMIN, ann, new).await.unwrap();
+    let mut employee = world.stores.employees.find(ann).await.unwrap().unwrap();
+    let old = employee.clone();
+    employee.settings.site = site;
+    let changed = world.stores.employees.exchange(&old, &employee).await;
+    assert_eq!(changed, Ok(true));
+    let december = (
+        "2025-12-01".to_owned(),
+        "2025-12-31".to_owned(),
+        "open".to_owned(),
+    );
+    assert_eq!(of_date(&world, ann, "12-20").await, december);
+    let (from, to, _) = of_date(&world, ann, "11-20").await;
+    assert_eq!((&*from, &*to), ("2025-11-16", "2025-11-30"));
+}
+
+#[tokio::test]
+async fn of_two_timesheets_that_share_dates_one_is_approved() {
+    let world = instance();
+    let ann = worked(&world).await;
+    // As if two instances had written them at once, while the periods changed.
+    for (from, to) in [("12-01", "12-31"), ("12-08", "12-14")] {
+        let sheet = Timesheet::new(ann, days(from, to));
+        let asked = |sheet: &mut Timesheet| {
+            sheet.progress = Progress::Submitted {
+                by: ADMIN.actor,
+                at: at("12-31", "08:00"),
+            };
+            Ok::<_, StoreError>(())
+        };
+        world.stores.timesheets.change(&sheet, asked).await.unwrap();
+    }
+    let week = sheet_from(ann, civil::date(2025, 12, 8));
+    let sheets = &world.timesheets;
+    let digest = sheets.find(&Reach::Everything, week).await.unwrap().digest;
+    let refused = sheets.approve(ADMIN, week, &digest).await;
+    assert!(matches!(refused, Err(TimesheetError::Overlap(_))));
+    locked(&world, ann).await;
+}
+
 #[tokio::test]
 async fn a_correction_of_the_next_period_does_not_change_a_locked_night() {
     let world = instance();
@@ -368,7 +495,7 @@ async fn a_correction_of_the_next_period_does_not_change_a_locked_night() {
         (PunchKind::Out, at("12-01", "06:00")),
     ];
     punched(&world, ann, &punches).await;
-    let november = Timesheet::new(ann, civil::date(2025, 11, 1)).id();
+    let november = sheet_from(ann, civil::date(2025, 11, 1));
     let sheets = &world.timesheets;
     let digest = sheets
         .find(&Reach::Everything, november)
@@ -496,7 +623,7 @@ async fn the_timesheet_of_a_leaver_is_approved_after_the_last_day() {
     let world = instance();
     let ann = worked(&world).await;
     // Today is 2026-01-15.
-    let january = Timesheet::new(ann, civil::date(2026, 1, 1)).id();
+    let january = sheet_from(ann, civil::date(2026, 1, 1));
     let approve = async || {
         let sheets = &world.timesheets;
         let found = sheets.find(&Reach::Everything, january).await.unwrap();
@@ -565,7 +692,7 @@ async fn of_a_lock_and_a_correction_one_wins(engine: Arc<dyn RecordEngine>) {
             correcting.correct(ADMIN, id.employee, new).await
         });
         let (locked, corrected) = (lock.await.unwrap(), correct.await.unwrap());
-        let sheet = stores.timesheets.find(id).await.unwrap();
+        let sheet = stores.timesheets.find(id).await.unwrap().unwrap();
         let refused: Result<FiledCorrection, _> = match (locked, corrected) {
             (Ok(_), Err(refused)) => {
                 assert!(sheet.locked().is_some());
@@ -588,11 +715,11 @@ async fn of_a_lock_and_a_correction_one_wins(engine: Arc<dyn RecordEngine>) {
     }
     // Without chance: a lock that was decided on what a correction has changed is not written.
     let id = december(ann.unwrap());
-    let old = stores.timesheets.find(id).await.unwrap();
+    let old = stores.timesheets.find(id).await.unwrap().unwrap();
     if old.locked().is_some() {
         sheets.unlock(ADMIN.actor, id).await.unwrap();
     }
-    let old = stores.timesheets.find(id).await.unwrap();
+    let old = stores.timesheets.find(id).await.unwrap().unwrap();
     let new = add(PunchKind::In, at("12-05", "08:00"));
     sheets.correct(ADMIN, id.employee, new).await.unwrap();
     let submitted = Timesheet {

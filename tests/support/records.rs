@@ -6,8 +6,8 @@ use rollcall::{
         accounts::{Account, Actor, Session, TokenHash},
         attendance::{
             ClockSource, Correction, Decision, Evidence, HolidayPart, KeptAnswer, LeavePart,
-            Length, Origin, Proof, Punch, PunchKind, RequestKey, RequestedCorrection, Rules,
-            TimedPunch,
+            Length, Origin, Period, Proof, Punch, PunchKind, RequestKey, RequestedCorrection,
+            Rules, TimedPunch,
         },
         balances::{BalanceEntry, BalanceKind},
         biometrics::{ModelId, Similarity, Threshold, Views},
@@ -24,7 +24,7 @@ use rollcall::{
         pictures::{Picture, Pictured},
         plans::{
             Assigned, Assignment, Cycle, Entry, HolidayCalendar, Leave, LeaveKind, LeaveState,
-            NamedHoliday, Period, Settings, ShiftKind, SiteRules,
+            NamedHoliday, Settings, ShiftKind, SiteRules,
         },
         quality::Quality,
         sealed::Sealed,
@@ -328,6 +328,7 @@ pub fn site_rules(site: SiteId) -> SiteRules {
             ..Rules::default()
         },
         period: Period::Month,
+        two_weeks_from: None,
         four_eyes: false,
     }
 }

@@ -18,16 +18,8 @@ use super::{
     corrections::{Correction, TimedPunch},
     day::Derived,
     rules::Rules,
-    time::DateRange,
+    time::{DateRange, shifted},
 };
-
-/// Returns the period that a workday belongs to: its month. Every timesheet covers one period.
-pub fn period_of(day: Date) -> DateRange {
-    DateRange {
-        from: day.first_of_month(),
-        to: day.last_of_month(),
-    }
-}
 
 /// The ID of a timesheet. As text `EMPLOYEE:FIRST_DATE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -59,8 +51,8 @@ impl FromStr for TimesheetId {
             employee: employee.parse().map_err(|_| NoSuchId)?,
             from: from.parse().map_err(|_| NoSuchId)?,
         };
-        // Other spellings of dates, and dates within a period, name nothing.
-        let exact = id.to_string() == text && period_of(id.from).from == id.from;
+        // Other spellings of dates name nothing.
+        let exact = id.to_string() == text;
         exact.then_some(id).ok_or(NoSuchId)
     }
 }
@@ -305,16 +297,15 @@ pub struct Timesheet {
 }
 
 impl Timesheet {
-    /// Timesheets of an employee, by period.
-    pub const BY_EMPLOYEE: Index = Index::ordered("by_employee");
-    /// All timesheets, by the first date of their period.
+    /// Timesheets of an employee, by the last date of their period.
+    pub const BY_EMPLOYEE: Index = Index::unique("by_employee");
+    /// All timesheets, by the last date of their period.
     pub const BY_PERIOD: Index = Index::ordered("by_period");
     /// Timesheets with a correction that nobody has decided on, by the first of these.
     pub const BY_REQUEST: Index = Index::ordered("by_request");
 
-    /// Returns the open timesheet of the period that a workday belongs to.
-    pub fn new(employee: EmployeeId, day: Date) -> Self {
-        let DateRange { from, to } = period_of(day);
+    /// Returns the open timesheet of a period.
+    pub fn new(employee: EmployeeId, DateRange { from, to }: DateRange) -> Self {
         Self {
             employee,
             from,
@@ -322,6 +313,29 @@ impl Timesheet {
             progress: Progress::Open,
             corrections: Vec::new(),
         }
+    }
+
+    /// Checks whether nothing was ever done with the timesheet.
+    pub fn is_untouched(&self) -> bool {
+        self.progress == Progress::Open && self.corrections.is_empty()
+    }
+
+    /// Returns the timesheet of a workday: the stored one that has it, or an open one.
+    ///
+    /// A stored timesheet keeps its dates, whatever the rules say now. The open one has those dates
+    /// of `period`, the period of the workday, that are around it and in no stored timesheet.
+    /// `stored` has at least the timesheets that share dates with the period, in order.
+    pub fn of_day(employee: EmployeeId, day: Date, mut period: DateRange, stored: &[Self]) -> Self {
+        if let Some(found) = stored.iter().find(|sheet| sheet.period().contains(day)) {
+            return found.clone();
+        }
+        for sheet in stored {
+            match sheet.to < day {
+                true => period.from = period.from.max(shifted(sheet.to, 1)),
+                false => period.to = period.to.min(shifted(sheet.from, -1)),
+            }
+        }
+        Self::new(employee, period)
     }
 
     /// Returns the period.
@@ -445,8 +459,8 @@ impl Record for Timesheet {
     }
 
     fn keys(&self, keys: &mut Keys) {
-        keys.add(Self::BY_EMPLOYEE, (self.employee.uuid(), self.from));
-        keys.add(Self::BY_PERIOD, (self.from, self.employee.uuid()));
+        keys.add(Self::BY_EMPLOYEE, (self.employee.uuid(), self.to));
+        keys.add(Self::BY_PERIOD, (self.to, self.employee.uuid()));
         let mut undecided = self.corrections.iter();
         if let Some(first) = undecided.find(|one| one.decision == Decision::Requested) {
             keys.add(Self::BY_REQUEST, (first.made_at,));
@@ -487,8 +501,13 @@ mod tests {
         }
     }
 
+    fn sheet_of(from: Date, to: Date) -> Timesheet {
+        let employee = EmployeeId::new(Uuid::from_u128(1));
+        Timesheet::new(employee, DateRange { from, to })
+    }
+
     fn sheet() -> Timesheet {
-        Timesheet::new(EmployeeId::new(Uuid::from_u128(1)), date(2026, 2, 17))
+        sheet_of(date(2026, 2, 1), date(2026, 2, 28))
     }
 
     fn approval() -> Approval {
@@ -508,14 +527,10 @@ mod tests {
     #[test]
     fn an_id_names_the_first_date_of_a_period_in_one_spelling() {
         let sheet = sheet();
-        assert_eq!(
-            (sheet.from, sheet.to),
-            (date(2026, 2, 1), date(2026, 2, 28))
-        );
         let text = sheet.id().to_string();
         assert_eq!(text, format!("{}:2026-02-01", sheet.employee));
         assert_eq!(text.parse(), Ok(sheet.id()));
-        for wrong in ["2026-02-17", "20260201", "2026-02-01T00:00", "x"] {
+        for wrong in ["2026-2-1", "20260201", "2026-02-01T00:00", "x"] {
             let text = format!("{}:{wrong}", sheet.employee);
             assert_eq!(text.parse::<TimesheetId>(), Err(NoSuchId), "{text}");
         }
@@ -524,6 +539,30 @@ mod tests {
             correction: CorrectionId::new(Uuid::from_u128(7)),
         };
         assert_eq!(path.to_string().parse(), Ok(path));
+    }
+
+    #[test]
+    fn no_date_is_in_two_timesheets() {
+        let stored = [
+            sheet_of(date(2026, 3, 1), date(2026, 3, 10)),
+            sheet_of(date(2026, 3, 23), date(2026, 3, 29)),
+        ];
+        let of = |day, from, to| {
+            let period = DateRange { from, to };
+            let found = Timesheet::of_day(stored[0].employee, day, period, &stored);
+            (found.from, found.to)
+        };
+        let march = (date(2026, 3, 1), date(2026, 3, 31));
+        // A stored timesheet keeps its dates.
+        let kept = (stored[1].from, stored[1].to);
+        assert_eq!(of(date(2026, 3, 25), march.0, march.1), kept);
+        // What is left of the period, before, between and after them.
+        let between = (date(2026, 3, 11), date(2026, 3, 22));
+        assert_eq!(of(date(2026, 3, 11), march.0, march.1), between);
+        let after = (date(2026, 3, 30), date(2026, 3, 31));
+        assert_eq!(of(date(2026, 3, 31), march.0, march.1), after);
+        let week = (date(2026, 3, 16), date(2026, 3, 22));
+        assert_eq!(of(date(2026, 3, 18), week.0, week.1), week);
     }
 
     #[test]

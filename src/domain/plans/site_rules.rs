@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    attendance::Rules,
+    attendance::{Grid, Period, Rules},
     grants::{Place, Placed},
     ids::{SiteId, SiteRulesId},
     record::{About, Changes, Index, Keys, Kind, Record},
@@ -23,28 +23,21 @@ pub struct SiteRules {
     pub rules: Rules,
     /// The length of a timesheet.
     pub period: Period,
+    /// A date in the first week of a two-week period; `None` for [`Grid::ORIGIN`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_weeks_from: Option<Date>,
     /// Whether another account must approve what an account requested or entered.
     pub four_eyes: bool,
-}
-
-/// The length of a timesheet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Period {
-    /// A week as the rules begin it.
-    Week,
-    /// Two such weeks.
-    TwoWeeks,
-    /// From the 1st to the 15th, and from the 16th to the end of the month.
-    HalfMonth,
-    /// A month of the calendar.
-    #[default]
-    Month,
 }
 
 impl SiteRules {
     /// All rules, by site and date.
     pub const BY_SITE: Index = Index::unique("by_site");
+
+    /// Returns the periods of timesheets while these rules hold.
+    pub fn grid(&self) -> Grid {
+        Grid::new(self.period, self.rules.week_starts, self.two_weeks_from)
+    }
 }
 
 impl Placed for SiteRules {

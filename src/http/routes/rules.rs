@@ -130,7 +130,7 @@ pub async fn put_rules(
 ) -> Result<(StatusCode, axum::Json<SiteRulesView>), Problem> {
     let date = read_date(&date).map_err(|error| Problem::field("date", error))?;
     let (reach, actor) = (allowed.reach(), allowed.actor());
-    let (rules, added) = rules.put(reach, actor, (site, date), new.into()).await?;
+    let (rules, added) = rules.put(reach, actor, (site, date), new.read()?).await?;
     let status = match added {
         true => StatusCode::CREATED,
         false => StatusCode::OK,

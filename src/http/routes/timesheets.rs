@@ -37,6 +37,7 @@ impl From<TimesheetError> for Problem {
         let text = error.to_string();
         match error {
             TimesheetError::NoEmployee => Self::not_found("employee"),
+            TimesheetError::NotFound => Self::not_found("timesheet"),
             TimesheetError::NoPunch => Self::field("punch", FieldError::UnknownPunch),
             TimesheetError::Future => Self::field("at", FieldError::InTheFuture),
             TimesheetError::TooFar => Self::field("at", FieldError::TooFarAway { days: 7 }),
@@ -50,7 +51,9 @@ impl From<TimesheetError> for Problem {
             TimesheetError::NotAuthor => Self::new(Code::Forbidden, text),
             TimesheetError::OwnHours => Self::new(Code::OwnHours, text),
             TimesheetError::FourEyes => Self::new(Code::FourEyes, text),
-            TimesheetError::State { .. } => Self::new(Code::TimesheetState, text),
+            TimesheetError::State { .. } | TimesheetError::Overlap(_) => {
+                Self::new(Code::TimesheetState, text)
+            }
             TimesheetError::NotOver(_) => Self::new(Code::PeriodNotOver, text),
             TimesheetError::Blocked(days) => {
                 let days: Vec<_> = days.iter().map(BlockedDayView::from).collect();
@@ -260,7 +263,8 @@ pub struct TimesheetsQuery {
     /// `open`, `submitted`, `approved` or `locked`.
     #[param(example = "submitted")]
     state: Option<String>,
-    /// A date of the period; by default the present one, or with `employee` all.
+    /// A date of the period at each employee's site; by default the present one, or with `employee`
+    /// all.
     #[param(example = "2026-03-01")]
     period: Option<String>,
 }
@@ -292,7 +296,7 @@ pub async fn list_timesheets(
     let found = timesheets.list(allowed.reach(), &filter, &wanted.page);
     let (found, next) = wanted.cut(found.await?, |(employee, sheet)| {
         let key = match filter.employee {
-            Some(_) => sheet.from.to_string(),
+            Some(_) => sheet.to.to_string(),
             None => employee.name.key(),
         };
         (key, employee.id)

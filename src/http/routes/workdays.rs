@@ -3,15 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    domain::{
-        attendance::{DateRange, period_of},
-        ids::EmployeeId,
-    },
+    domain::{attendance::DateRange, employees::Employee, ids::EmployeeId},
     http::{
         auth::{Allowed, Reading},
         extract::{Path, Query},
@@ -72,7 +68,7 @@ pub async fn get_board(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DaysQuery {
-    /// The first date; by default that of the period of `to`.
+    /// The first date; by default that of the timesheet with `to`.
     #[param(example = "2026-03-01")]
     from: Option<String>,
     /// The last date, at most 366 days with the first; by default today.
@@ -84,14 +80,19 @@ pub struct DaysQuery {
 const DAYS_MOST: i32 = 366;
 
 impl DaysQuery {
-    fn range(self, today: Date) -> Result<DateRange, Problem> {
+    async fn range(self, employee: &Employee, workdays: &Workdays) -> Result<DateRange, Problem> {
         let mut fields = Fields::default();
-        let to = fields
-            .optional("to", self.to, |text| read_date(&text))
-            .unwrap_or(today);
+        let to = fields.optional("to", self.to, |text| read_date(&text));
         let from = fields.optional("from", self.from, |text| read_date(&text));
         fields.check()?;
-        let from = from.unwrap_or_else(|| period_of(to).from);
+        let to = match to {
+            Some(to) => to,
+            None => workdays.today(employee).await?,
+        };
+        let from = match from {
+            Some(from) => from,
+            None => workdays.timesheet_of(employee, to).await?.from,
+        };
         if !(0..DAYS_MOST).contains(&(to - from).get_days()) {
             let most = DAYS_MOST;
             return Err(Problem::field("to", FieldError::WrongDays { most }));
@@ -118,7 +119,8 @@ pub async fn get_days(
     Path(id): Path<EmployeeId>,
     Query(query): Query<DaysQuery>,
 ) -> Result<axum::Json<DaysView>, Problem> {
-    let range = query.range(workdays.today().await?)?;
+    let employee = workdays.employee(allowed.reach(), id).await?;
+    let range = query.range(&employee, &workdays).await?;
     let (days, running) = balances.days(allowed.reach(), id, range).await?;
     Ok(axum::Json(DaysView::new(days, &running)))
 }

@@ -9,9 +9,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::{read_date, read_id, time};
 use crate::{
     domain::{
-        attendance::{DateRange, LeavePart, Rules},
+        attendance::{DateRange, LeavePart, Period, Rules},
         ids::{EmployeeId, LeaveKindId, ShiftKindId},
-        plans::{Assigned, Assignment, Leave, LeaveState, Period, SiteRules},
+        plans::{Assigned, Assignment, Leave, LeaveState, SiteRules},
         text::Reason,
     },
     http::{
@@ -34,18 +34,31 @@ pub struct EditableRules {
     #[serde(default)]
     #[schema(value_type = String, example = "month")]
     period: Period,
+    /// A date in the first week of a two-week period; null for 2026-01-05.
+    #[serde(default)]
+    #[schema(format = "date", example = "2026-01-12")]
+    two_weeks_from: Option<String>,
     /// Whether another person must decide on what an account requested or entered.
     #[serde(default)]
     four_eyes: bool,
 }
 
-impl From<EditableRules> for RulesSettings {
-    fn from(new: EditableRules) -> Self {
-        Self {
-            rules: new.rules,
-            period: new.period,
-            four_eyes: new.four_eyes,
-        }
+impl EditableRules {
+    /// Reads the rules.
+    ///
+    /// # Errors
+    /// All fields that are not valid.
+    pub fn read(self) -> Result<RulesSettings, Problem> {
+        let mut fields = Fields::default();
+        let anchor = self.two_weeks_from;
+        let two_weeks_from = fields.optional("two_weeks_from", anchor, |text| read_date(&text));
+        fields.check()?;
+        Ok(RulesSettings {
+            rules: self.rules,
+            period: self.period,
+            two_weeks_from,
+            four_eyes: self.four_eyes,
+        })
     }
 }
 
@@ -67,6 +80,7 @@ impl From<SiteRules> for SiteRulesView {
             settings: EditableRules {
                 rules: rules.rules,
                 period: rules.period,
+                two_weeks_from: rules.two_weeks_from.map(|date| date.to_string()),
                 four_eyes: rules.four_eyes,
             },
         }
