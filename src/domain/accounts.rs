@@ -129,6 +129,14 @@ impl Actor {
         }
     }
 
+    /// Returns the ID of an account.
+    pub fn account(self) -> Option<AccountId> {
+        match self {
+            Self::Account(id) => Some(id),
+            Self::Device(_) | Self::Operator | Self::System => None,
+        }
+    }
+
     /// Returns the ID of an account or device.
     pub fn id(&self) -> Option<Uuid> {
         match self {

@@ -98,7 +98,10 @@ async fn page(state: &HttpState, path: &str, headers: &HeaderMap) -> Option<Resp
 
 async fn read(state: &HttpState, name: &Path) -> Option<Cow<'static, [u8]>> {
     match &state.settings.static_dir {
-        Some(folder) => tokio::fs::read(folder.join(name)).await.ok().map(Cow::Owned),
+        Some(folder) => tokio::fs::read(folder.join(name))
+            .await
+            .ok()
+            .map(Cow::Owned),
         None => Some(name.to_str().and_then(Embedded::get)?.data),
     }
 }

@@ -1,6 +1,6 @@
 //! Timesheets: corrections of punches, and the approval and lock of periods.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::{SignedDuration, Span, Timestamp, civil::Date};
 use sha2::{Digest, Sha256};
@@ -245,11 +245,11 @@ impl Timesheets {
                 (at, Correction::Add(TimedPunch { id, kind, at }))
             }
             Change::Void { punch } => {
-                let lies = self.punch(&employee, punch).await?;
+                let lies = self.own_punch(&employee, punch).await?;
                 (lies, Correction::Void { punch })
             }
             Change::Move { punch, at } => {
-                let lies = self.punch(&employee, punch).await?;
+                let lies = self.own_punch(&employee, punch).await?;
                 if lies.duration_since(at).abs() > MOVED_MOST {
                     return Err(TimesheetError::TooFar);
                 }
@@ -391,21 +391,50 @@ impl Timesheets {
         Ok((employee, sheet, correction))
     }
 
-    /// Returns when a punch of an employee was made: a recorded one, or one that an approved
-    /// correction added.
-    async fn punch(&self, employee: &Employee, id: PunchId) -> Result<Timestamp, TimesheetError> {
+    /// Returns when a punch of an employee was made.
+    async fn own_punch(
+        &self,
+        employee: &Employee,
+        id: PunchId,
+    ) -> Result<Timestamp, TimesheetError> {
+        let found = self.punch(employee.id, id).await?;
+        found.map(|punch| punch.at).ok_or(TimesheetError::NoPunch)
+    }
+
+    /// Returns a punch of an employee: a recorded one, or one that an approved correction added.
+    async fn punch(
+        &self,
+        employee: EmployeeId,
+        id: PunchId,
+    ) -> Result<Option<TimedPunch>, StoreError> {
         let stores = &self.stores;
         if let Some(punch) = stores.punches.find(id).await? {
-            let own = punch.employee == employee.id;
-            return own.then_some(punch.at).ok_or(TimesheetError::NoPunch);
+            let (kind, at) = (punch.kind, punch.at);
+            return Ok((punch.employee == employee).then_some(TimedPunch { id, kind, at }));
         }
         let ever = DateRange {
             from: Date::MIN,
             to: Date::MAX,
         };
-        let sheets = stores.timesheets.of_employee(employee.id, ever).await?;
-        let added = sheets.iter().find_map(|sheet| sheet.added(id));
-        added.map(|punch| punch.at).ok_or(TimesheetError::NoPunch)
+        let sheets = stores.timesheets.of_employee(employee, ever).await?;
+        Ok(sheets.iter().find_map(|sheet| sheet.added(id)))
+    }
+
+    /// Returns the punches that corrections void or move, as they were recorded or added.
+    pub async fn old_punches(
+        &self,
+        filed: &[FiledCorrection],
+    ) -> Result<HashMap<PunchId, TimedPunch>, TimesheetError> {
+        let mut found = HashMap::new();
+        for FiledCorrection { path, correction } in filed {
+            let (Correction::Void { punch } | Correction::Move { punch, .. }) = correction.change
+            else {
+                continue;
+            };
+            let old = self.punch(path.timesheet.employee, punch).await?;
+            found.extend(old.map(|old| (punch, old)));
+        }
+        Ok(found)
     }
 
     async fn workday(&self, employee: &Employee, at: Timestamp) -> Result<Date, StoreError> {

@@ -387,7 +387,12 @@ async fn a_month_goes_from_a_request_to_a_lock() {
     let asked = own.post(&path, add("in", "08:00")).await.expect(201);
     assert_eq!(asked["state"], "requested");
     let inbox = manager.get("/api/corrections").await.expect(200);
-    assert_eq!(inbox["items"], json!([asked]));
+    let mut listed = asked.clone();
+    listed["name"] = json!("Ann");
+    listed["zone"] = json!("UTC");
+    listed["made_by_name"] = json!("Ada");
+    listed["old"] = json!(null);
+    assert_eq!(inbox["items"], json!([listed]));
     let id = asked["id"].as_str().unwrap();
     let approve = format!("/api/corrections/{id}/approve");
     let approved = manager.post(&approve, json!({})).await.expect(200);
@@ -423,6 +428,8 @@ async fn a_month_goes_from_a_request_to_a_lock() {
     let submitted = submitted.expect(200);
     assert_eq!(submitted["items"][0]["id"], format!("{ann}:2026-03-01"));
     assert_eq!(submitted["items"][0]["name"], "Ann");
+    assert_eq!(submitted["items"][0]["code"], "A1");
+    assert!(submitted["items"][0]["site"].is_string());
 
     let digest = manager.get(&sheet).await.expect(200)["digest"].clone();
     let body = json!({ "digest": digest });
@@ -460,6 +467,14 @@ async fn a_month_goes_from_a_request_to_a_lock() {
         .expect(200);
     assert_eq!(open["state"], "open");
     manager.post(&path, late).await.expect(201);
+    // The list of corrections shows the punch that would be removed.
+    let void = json!({ "action": "void", "punch": asked["punch"], "reason": "Not there" });
+    own.post(&path, void).await.expect(201);
+    let inbox = manager.get("/api/corrections").await.expect(200);
+    assert_eq!(
+        inbox["items"][0]["old"],
+        json!({ "kind": "in", "at": "2026-03-02T08:00:00.000Z" })
+    );
     // Everything was audited.
     let trail = admin.get("/api/audit?limit=200").await.expect(200);
     let actions: BTreeSet<_> = list(&trail, "items")

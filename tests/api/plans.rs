@@ -585,7 +585,7 @@ async fn leave_is_requested_decided_and_taken_back() {
         "id": asked["id"], "employee": ada, "employee_name": "Ada", "kind": kind,
         "kind_name": "Vacation", "from": "2027-01-11", "to": "2027-01-15", "part": "whole",
         "hours": null, "state": "requested", "reason": "Skiing", "made_at": asked["made_at"],
-        "decided_at": null,
+        "made_by_name": "Ada", "decided_at": null,
     });
     assert_eq!(asked, expected);
     let overlap = employee

@@ -25,6 +25,7 @@ use crate::{
         views::{
             employees::names_of,
             plans::{LeaveView, NewLeaveView, PlanQuery, read_state},
+            punches::NameLookup,
         },
     },
     ports::{LeaveFilter, StoreError},
@@ -63,6 +64,7 @@ pub struct Desk {
     leave: Arc<LeaveService>,
     kinds: Arc<LeaveKinds>,
     employees: Arc<Employees>,
+    names: NameLookup,
 }
 
 impl FromRef<HttpState> for Desk {
@@ -71,6 +73,7 @@ impl FromRef<HttpState> for Desk {
             leave: state.app.leave.clone(),
             kinds: state.app.leave_kinds.clone(),
             employees: state.app.employees.clone(),
+            names: NameLookup::from_ref(state),
         }
     }
 }
@@ -83,7 +86,9 @@ impl Desk {
             .map(|kind| (kind.id, kind.settings.name.to_string()))
             .collect();
         let people = names_of(&self.employees, found.iter().map(|one| one.employee)).await?;
-        let view = |one| LeaveView::new(one, &kinds, &people);
+        let accounts = self.names.accounts(found.iter().map(|one| one.made_by));
+        let accounts = accounts.await?;
+        let view = |one| LeaveView::new(one, &kinds, &people, &accounts);
         Ok(found.iter().map(view).collect())
     }
 

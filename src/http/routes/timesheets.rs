@@ -19,10 +19,11 @@ use crate::{
         page::{List, PageQuery},
         problem::{Code, Fields, Problem},
         views::{
+            punches::NameLookup,
             read_date, read_id,
             timesheets::{
-                BlockedDayView, CorrectionRequest, CorrectionView, NamedTimesheetView,
-                TimesheetDetailView, TimesheetView,
+                BlockedDayView, CorrectionRequest, CorrectionView, ListedCorrectionView,
+                NamedTimesheetView, TimesheetDetailView, TimesheetView,
             },
         },
     },
@@ -141,15 +142,16 @@ pub struct CorrectionsQuery {
 #[utoipa::path(
     get, path = "/api/corrections", tag = "attendance",
     params(CorrectionsQuery, PageQuery),
-    responses((status = 200, description = "A page of corrections", body = List<CorrectionView>)),
+    responses((status = 200, description = "A page of corrections", body = List<ListedCorrectionView>)),
     security(("session" = [])),
 )]
 pub async fn list_corrections(
     allowed: Allowed<Reading>,
     State(timesheets): State<Arc<Timesheets>>,
+    State(names): State<NameLookup>,
     Query(query): Query<CorrectionsQuery>,
     Query(page): Query<PageQuery>,
-) -> Result<axum::Json<List<CorrectionView>>, Problem> {
+) -> Result<axum::Json<List<ListedCorrectionView>>, Problem> {
     let requested = Decision::Requested.as_str();
     let mut fields = Fields::default();
     let state = fields.optional("state", query.state, |text| {
@@ -165,7 +167,9 @@ pub async fn list_corrections(
     let found = timesheets.corrections(allowed.reach(), employee, state, &wanted.page);
     let cursor = |last: &FiledCorrection| (last.correction.made_at, last.correction.id);
     let (found, next) = wanted.cut(found.await?, cursor)?;
-    let items = found.iter().map(CorrectionView::from).collect();
+    let old = timesheets.old_punches(&found).await?;
+    let context = names.corrections(&found, old).await?;
+    let items = found.iter().map(|one| context.view(one)).collect();
     Ok(axum::Json(List { items, next }))
 }
 

@@ -10,7 +10,7 @@ use super::{read_date, read_id, time};
 use crate::{
     domain::{
         attendance::{DateRange, LeavePart, Period, Rules},
-        ids::{EmployeeId, LeaveKindId, ShiftKindId},
+        ids::{AccountId, EmployeeId, LeaveKindId, ShiftKindId},
         plans::{Assigned, Assignment, Leave, LeaveState, SiteRules},
         text::Reason,
     },
@@ -468,17 +468,21 @@ pub struct LeaveView {
     /// When it was requested or entered.
     #[schema(format = "date-time")]
     made_at: String,
+    /// The name of the account that requested or entered it; null if it no longer exists.
+    #[schema(example = "Ada Admin")]
+    made_by_name: Option<String>,
     /// When its state changed last.
     #[schema(format = "date-time")]
     decided_at: Option<String>,
 }
 
 impl LeaveView {
-    /// Returns leave with the names of its employee and kind.
+    /// Returns leave with the names of its employee, kind and author.
     pub fn new(
         leave: &Leave,
         kinds: &HashMap<LeaveKindId, String>,
         people: &HashMap<EmployeeId, String>,
+        accounts: &HashMap<AccountId, String>,
     ) -> Self {
         let hours = match leave.part {
             LeavePart::Hours { from, to } => Some(LeaveHours {
@@ -500,6 +504,10 @@ impl LeaveView {
             state: leave.state.as_str().to_owned(),
             reason: leave.reason.as_ref().map(ToString::to_string),
             made_at: time(leave.made_at),
+            made_by_name: leave
+                .made_by
+                .account()
+                .and_then(|id| accounts.get(&id).cloned()),
             decided_at: leave.decided_at.map(time),
         }
     }

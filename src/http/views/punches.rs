@@ -9,12 +9,13 @@ use axum::extract::FromRef;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{number, time};
+use super::{number, time, timesheets::CorrectionContext};
 use crate::{
     domain::{
-        attendance::{ClockError, ClockSource, KindReason, Origin, Proof, Punch},
+        accounts::Actor,
+        attendance::{ClockError, ClockSource, KindReason, Origin, Proof, Punch, TimedPunch},
         employees::Employee,
-        ids::EmployeeId,
+        ids::{AccountId, EmployeeId, PunchId},
     },
     http::HttpState,
     ports::StoreError,
@@ -24,6 +25,7 @@ use crate::{
         devices::Devices,
         employees::Employees,
         sites::{SiteMap, Sites},
+        timesheets::FiledCorrection,
     },
 };
 
@@ -212,6 +214,37 @@ impl NameLookup {
         let cameras = cameras.map(|one| (Origin::Camera(one.id), one.name.into()));
         let accounts = accounts.map(|one| (Origin::Account(one.id), one.name.into()));
         Ok(devices.chain(cameras).chain(accounts).collect())
+    }
+
+    /// Returns the names of the accounts among actors.
+    pub async fn accounts(
+        &self,
+        actors: impl Iterator<Item = Actor>,
+    ) -> Result<HashMap<AccountId, String>, StoreError> {
+        let ids: BTreeSet<_> = actors.filter_map(Actor::account).collect();
+        let ids: Vec<_> = ids.into_iter().collect();
+        let accounts = self.accounts.find_many(&ids).await?.into_iter();
+        Ok(accounts.map(|one| (one.id, one.name.into())).collect())
+    }
+
+    /// Returns what a list of corrections shows beside them. `old` has the punches that they void
+    /// or move.
+    pub async fn corrections(
+        &self,
+        filed: &[FiledCorrection],
+        old: HashMap<PunchId, TimedPunch>,
+    ) -> Result<CorrectionContext, StoreError> {
+        let employees = filed.iter().map(|one| one.path.timesheet.employee);
+        let employees: BTreeSet<_> = employees.collect();
+        let employees: Vec<_> = employees.into_iter().collect();
+        let employees = self.employees.find_many(&employees).await?.into_iter();
+        let actors = filed.iter().map(|one| one.correction.made_by);
+        Ok(CorrectionContext {
+            employees: employees.map(|one| (one.id, one)).collect(),
+            sites: self.sites.all().await?,
+            accounts: self.accounts(actors).await?,
+            old,
+        })
     }
 
     /// Returns a punch with the names of its employee and origin; `None` if there is no punch.

@@ -1,5 +1,7 @@
 //! Timesheets and corrections.
 
+use std::{collections::HashMap, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,9 +10,10 @@ use crate::{
     clock::whole_milliseconds,
     domain::{
         accounts::Actor,
-        attendance::{Correction, PunchKind, Timesheet},
+        attendance::{Correction, PunchKind, TimedPunch, Timesheet},
         balances::RunningBalance,
         employees::Employee,
+        ids::{AccountId, EmployeeId, PunchId},
         record::Record,
         text::Reason,
     },
@@ -18,7 +21,10 @@ use crate::{
         field_error::FieldError,
         problem::{Fields, Problem},
     },
-    service::timesheets::{BlockedDay, Change, FiledCorrection, NewCorrection, TimesheetDetail},
+    service::{
+        sites::SiteMap,
+        timesheets::{BlockedDay, Change, FiledCorrection, NewCorrection, TimesheetDetail},
+    },
 };
 
 /// Who did something.
@@ -211,6 +217,72 @@ impl From<&FiledCorrection> for CorrectionView {
     }
 }
 
+/// A punch before a correction.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "OldPunch")]
+pub struct OldPunchView {
+    /// `in`, `out`, `break_start` or `break_end`.
+    #[schema(example = "out")]
+    kind: &'static str,
+    /// When it was made.
+    #[schema(format = "date-time")]
+    at: String,
+}
+
+/// A correction in a list.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "ListedCorrection")]
+pub struct ListedCorrectionView {
+    #[serde(flatten)]
+    correction: CorrectionView,
+    /// The name of the employee.
+    #[schema(example = "Grace Hopper")]
+    name: String,
+    /// The zone of the employee's site.
+    #[schema(example = "Europe/Berlin")]
+    zone: Option<String>,
+    /// The name of the account that made it; null if it no longer exists.
+    #[schema(example = "Ada Admin")]
+    made_by_name: Option<String>,
+    /// The punch that is voided or moved, as it was recorded or added; null for an added one.
+    old: Option<OldPunchView>,
+}
+
+/// What a list of corrections shows beside them.
+pub struct CorrectionContext {
+    /// The employees.
+    pub employees: HashMap<EmployeeId, Employee>,
+    /// All sites.
+    pub sites: Arc<SiteMap>,
+    /// The names of the accounts that made them.
+    pub accounts: HashMap<AccountId, String>,
+    /// The punches that they void or move.
+    pub old: HashMap<PunchId, TimedPunch>,
+}
+
+impl CorrectionContext {
+    /// Returns a correction as it is listed.
+    pub fn view(&self, filed: &FiledCorrection) -> ListedCorrectionView {
+        let employee = self.employees.get(&filed.path.timesheet.employee);
+        let site = employee.and_then(|employee| self.sites.or_default(employee.site));
+        let author = filed.correction.made_by.account();
+        let old = match filed.correction.change {
+            Correction::Add(_) => None,
+            Correction::Void { punch } | Correction::Move { punch, .. } => self.old.get(&punch),
+        };
+        ListedCorrectionView {
+            correction: filed.into(),
+            name: employee.map(|one| one.name.to_string()).unwrap_or_default(),
+            zone: site.map(|site| site.zone.to_string()),
+            made_by_name: author.and_then(|id| self.accounts.get(&id).cloned()),
+            old: old.map(|punch| OldPunchView {
+                kind: punch.kind.as_str(),
+                at: time(punch.at),
+            }),
+        }
+    }
+}
+
 /// An approval.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Approval")]
@@ -279,6 +351,12 @@ pub struct NamedTimesheetView {
     /// The name of the employee.
     #[schema(example = "Grace Hopper")]
     name: String,
+    /// The code of the employee.
+    #[schema(example = "E7")]
+    code: String,
+    /// The ID of the employee's site.
+    #[schema(format = "uuid")]
+    site: String,
 }
 
 impl From<&(Employee, Timesheet)> for NamedTimesheetView {
@@ -286,6 +364,8 @@ impl From<&(Employee, Timesheet)> for NamedTimesheetView {
         Self {
             timesheet: sheet.into(),
             name: employee.name.to_string(),
+            code: employee.code.to_string(),
+            site: employee.site.to_string(),
         }
     }
 }
