@@ -56,6 +56,8 @@ export function timesOf(wall, zone) {
 
 /** Returns the present date in a zone. @param {string} zone */
 export const todayIn = (zone) => wallDate(wallTime(Date.now(), zone));
+/** "March 2026" for a whole month, else "Mon, Mar 2 – Sun, Mar 8". @param {string} from @param {string} to */
+export const periodName = (from, to) => (from === monthOf(from).from && to === monthOf(from).to ? monthName(from) : dateRange(from, to));
 
 /** Returns the date some days later. @param {string} date @param {number} days */
 export const addDays = (date, days) => new Date(moment(date).getTime() + days * DAY_MS).toISOString().slice(0, 10);

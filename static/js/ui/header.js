@@ -2,6 +2,7 @@
 
 import { explain, get } from '../api.js';
 import { abilities, currentAccount, describeGrants, signOut } from '../session.js';
+import { watchWaiting } from '../waiting.js';
 import { el, icon, notice } from './dom.js';
 import { sentence } from './form.js';
 import { toast } from './toast.js';
@@ -52,11 +53,23 @@ class RollcallHeader extends HTMLElement {
         who.title = `${account.email}, ${describeGrants(account)}`;
         const can = abilities(account);
         if (can.administer) this.#watchTroubles();
+        if (can.edit) this.#watchWaiting(account);
         const rooms = /** @type {NodeListOf<HTMLAnchorElement>} */ (this.querySelectorAll('.nav a'));
         for (const room of rooms) room.hidden = !can.survey && SURVEYED.has(room.pathname);
       },
       () => {}, // the page itself shows the error
     );
+  }
+
+  /** Shows beside "Inbox" how much waits for a decision. @param {import('../waiting.js').Account} account */
+  #watchWaiting(account) {
+    const inbox = this.querySelector('.nav a[href="/inbox"]');
+    const place = el('span', { class: 'count', hidden: true });
+    inbox?.append(' ', place);
+    watchWaiting(account, (count) => {
+      place.hidden = count === 0;
+      place.replaceChildren(String(count), el('span', { class: 'visually-hidden', text: ' waiting' }));
+    });
   }
 
   /** Shows missing dependencies and broken functions under the header while they last. */

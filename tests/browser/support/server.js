@@ -130,6 +130,28 @@ export class Server {
 
   /** Returns the first items of a list. */
   list = async (url) => (await this.#ask('GET', url)).items;
+  /** Sends any request; returns the JSON of the answer. */
+  ask = (method, url, body) => this.#ask(method, url, body);
+
+  /** Adds an account, as an operator does on the server. */
+  async addAccount({ email, password, name, role, code }) {
+    const options = ['--name', name, '--role', role, ...(code ? ['--employee', code] : []), '--password-stdin'];
+    const { PATH, HOME } = process.env;
+    const command = spawn(BINARY, ['admin', 'add', email, ...options], { cwd: ROOT, env: { PATH, HOME, DATA_DIR: this.data, ...this.env }, stdio: ['pipe', 'ignore', 'pipe'] });
+    let output = '';
+    command.stderr.on('data', (chunk) => (output += chunk));
+    command.stdin.end(password);
+    const [status] = await once(command, 'close');
+    if (status !== 0) throw new Error(`no account was added:\n${output}`);
+  }
+
+  /** Returns another client of this service, signed in as an account. */
+  async clientOf(account) {
+    const client = new Server();
+    client.origin = this.origin;
+    await client.signIn(account);
+    return client;
+  }
 
   addEmployee = (name, code) => this.#ask('POST', '/api/employees', { name, code });
 

@@ -1,0 +1,113 @@
+// Decisions: what is asked for in words, what the service refused, and work on several at once.
+
+import { Problem, explain } from '../api.js';
+import { sentence } from '../ui/form.js';
+import { Notice } from './basics.js';
+import { dateRange, shortDay, wallClock, wallDate, wallTime } from './format.js';
+import { html } from './html.js';
+import { KINDS, LEAVE_PARTS, SHORT_EXCEPTIONS } from './words.js';
+
+/** @typedef {{day: string, exceptions: string[]}} BlockedDay */
+/** @typedef {{words: string, code: string, days: BlockedDay[]}} Refusal why the service refused something */
+
+/** Returns why a request failed. @param {unknown} error @returns {Refusal} */
+export function refusalOf(error) {
+  const problem = error instanceof Problem ? error : undefined;
+  const { days = [] } = /** @type {{days?: BlockedDay[]}} */ (problem?.body ?? {});
+  return { words: sentence(explain(error)), code: problem?.code ?? '', days };
+}
+
+/**
+ * Shows why something was refused, with links to the days that have to be settled.
+ * @param {{refusal: Refusal, employee: string}} props
+ */
+export const RefusalNotice = ({ refusal: { words, days }, employee }) => html`<${Notice} kind="bad">${words}${days.length > 0 && html`: <${BlockedDays} days=${days} employee=${employee} />`}<//>`;
+
+/**
+ * Days that cannot be approved, as links to the person's month.
+ * @param {{days: BlockedDay[], employee: string}} props
+ */
+export const BlockedDays = ({ days, employee }) =>
+  html`<span class="days-list">${days.map(
+    ({ day, exceptions }) => html`<span key=${day}><a href=${monthAddress(employee, day)}>${shortDay(day)}</a> (${exceptions.length > 0 ? exceptions.map((code) => SHORT_EXCEPTIONS[code] ?? code).join(', ') : 'still at work'})</span>`,
+  )}</span>`;
+
+/** The address of a person's month. @param {string} employee @param {string} date a date of the month */
+export const monthAddress = (employee, date) => `/person?id=${employee}&month=${date}`;
+
+/**
+ * Returns the day of a correction, in the zone of the site.
+ * @param {ApiSchema<'ListedCorrectionView'>} correction
+ */
+export function dayOf({ at, old, zone, made_at: madeAt }) {
+  return wallDate(wallTime(old?.at ?? at ?? madeAt, zone ?? 'UTC'));
+}
+
+/**
+ * Returns what a correction changes: "Add out at 16:30 on Mon, Mar 2".
+ * @param {ApiSchema<'ListedCorrectionView'>} correction
+ */
+export function correctionWords({ action, kind, at, old, zone }) {
+  const when = (/** @type {string | null | undefined} */ time) => (time ? wallTime(time, zone ?? 'UTC') : '');
+  const [was, will] = [when(old?.at), when(at)];
+  const name = (KINDS[kind ?? old?.kind ?? ''] ?? 'punch').toLocaleLowerCase();
+  const on = (/** @type {string} */ time) => `${wallClock(time)} on ${shortDay(wallDate(time))}`;
+  if (action === 'add') return `Add ${name} at ${on(will)}`;
+  if (action === 'void') return was ? `Remove ${name} at ${on(was)}` : 'Remove a punch';
+  if (!was) return `Move a punch to ${on(will)}`;
+  return `Move ${name} from ${wallDate(was) === wallDate(will) ? wallClock(was) : on(was)} to ${on(will)}`;
+}
+
+/**
+ * Returns what leave is asked for: "Vacation, Mon, Jan 11 – Fri, Jan 15".
+ * @param {ApiSchema<'LeaveView'>} leave
+ */
+export function leaveWords({ kind_name: kind, from, to, part, hours }) {
+  const some = part === 'hours' && hours ? `${hours.from} to ${hours.to}` : LEAVE_PARTS[part]?.toLocaleLowerCase();
+  return `${kind}, ${dateRange(from, to)}${part === 'whole' || !some ? '' : `, ${some}`}`;
+}
+
+/**
+ * Does something with each of several, one after the other, and returns those that were refused.
+ * @template Item
+ * @param {Item[]} items
+ * @param {(item: Item) => Promise<unknown>} work
+ * @param {(progress: {done: number, all: number} | undefined) => void} show shows how far it is; at last nothing
+ * @returns {Promise<{item: Item, refusal: Refusal}[]>}
+ */
+export async function workThrough(items, work, show) {
+  const refused = [];
+  for (const [done, item] of items.entries()) {
+    show({ done, all: items.length });
+    try {
+      await work(item);
+    } catch (error) {
+      refused.push({ item, refusal: refusalOf(error) });
+    }
+  }
+  show(undefined);
+  return refused;
+}
+
+/**
+ * Shows how far work on several is.
+ * @param {{of: {done: number, all: number}, doing: string}} props `doing` is what is done: "Approving"
+ */
+export const Progress = ({ of: { done, all }, doing }) => html`
+  <div class="working" role="status">
+    <span>${doing} ${done + 1} of ${all}</span>
+    <progress class="progress" max=${all} value=${done} aria-label=${doing}></progress>
+  </div>
+`;
+
+/**
+ * Shows what became of work on several.
+ * @param {{done: string, refused: {name: string, what: string, employee: string, refusal: Refusal}[]}} props
+ */
+export const Outcome = ({ done, refused }) =>
+  refused.length === 0
+    ? html`<${Notice} kind="good">${done}<//>`
+    : html`<${Notice} kind="warn">
+        ${done} ${refused.length === 1 ? 'One was refused:' : `${refused.length} were refused:`}
+        <ul class="refused">${refused.map(({ name, what, employee, refusal }) => html`<li key=${employee + what}><strong>${name}</strong>, ${what}: ${refusal.words}${refusal.days.length > 0 && html` – <${BlockedDays} days=${refusal.days} employee=${employee} />`}</li>`)}</ul>
+      <//>`;

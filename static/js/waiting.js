@@ -1,0 +1,102 @@
+// What waits for a decision: the inbox lists it, and the header counts it.
+
+import { getAll } from './api.js';
+
+/** An event of the window: timesheets, leave or plans have changed. */
+export const NEWS = 'rollcall:news';
+/** An event of the window: it was counted how much waits. The detail is the number. */
+export const COUNTED = 'rollcall:counted';
+
+/** The least time between two counts of the header. After news it is `SOON_MS`. */
+const MINUTE_MS = 60_000;
+const SOON_MS = 5_000;
+const DAY_MS = 86_400_000;
+
+/** @typedef {ApiSchema<'AccountView'>} Account */
+/** @typedef {ApiSchema<'ListedCorrectionView'>} Correction */
+/** @typedef {ApiSchema<'LeaveView'>} Leave */
+/** @typedef {ApiSchema<'NamedTimesheetView'>} Sheet */
+/** @typedef {{corrections: Correction[], leave: Leave[], sheets: Sheet[]}} Waiting */
+
+/**
+ * Returns dates in the present period and in those before it, whether periods are weeks, halves of a month or months.
+ * @param {Date} now
+ */
+function datesOfPeriods(now) {
+  const [year, month] = [now.getFullYear(), now.getMonth()];
+  const today = Date.UTC(year, month, now.getDate());
+  const moments = [today, today - 7 * DAY_MS, today - 14 * DAY_MS, Date.UTC(year, month, 0), Date.UTC(year, month - 1, 0)];
+  return [...new Set(moments)].map((moment) => new Date(moment).toISOString().slice(0, 10));
+}
+
+/**
+ * Reads what waits for a decision of an account: not their own hours, on which another person decides.
+ * @param {Account} account
+ * @returns {Promise<Waiting>}
+ */
+export async function readWaiting({ employee: own, permissions }) {
+  const other = (/** @type {{employee: string}} */ { employee }) => permissions.includes('administer') || employee !== own;
+  const [corrections, leave, ...sheets] = await Promise.all([
+    getAll('/api/corrections', { state: 'requested' }),
+    getAll('/api/leave', { state: 'requested' }),
+    ...datesOfPeriods(new Date()).map((period) => getAll('/api/timesheets', { state: 'submitted', period })),
+  ]);
+  const unique = [...new Map(sheets.flat().map((sheet) => [sheet.id, sheet])).values()];
+  return { corrections: corrections.filter(other), leave, sheets: unique.filter(other).sort((a, b) => a.from.localeCompare(b.from)) };
+}
+
+/**
+ * Says how much waits, so that the header shows it.
+ * @param {Account} account
+ * @param {Waiting} waiting
+ */
+export function announce({ id }, { corrections, leave, sheets }) {
+  const count = corrections.length + leave.length + sheets.length;
+  localStorage.setItem(keyOf(id), JSON.stringify({ at: Date.now(), count }));
+  dispatchEvent(new CustomEvent(COUNTED, { detail: count }));
+}
+
+/**
+ * Calls back with the number of what waits: now, at most once a minute in all windows of the browser, and after news.
+ * @param {Account} account
+ * @param {(count: number) => void} show
+ */
+export function watchWaiting(account, show) {
+  addEventListener(COUNTED, (event) => show(/** @type {CustomEvent<number>} */ (event).detail));
+  const known = recall(account.id);
+  if (known) show(known.count);
+  if (location.pathname === '/inbox') return; // the page itself counts
+  let busy = false;
+  const count = async (/** @type {number} */ after) => {
+    const last = recall(account.id);
+    if (last) show(last.count);
+    if (busy || document.hidden || (last && Date.now() - last.at < after)) return;
+    busy = true;
+    try {
+      announce(account, await readWaiting(account));
+    } catch {
+      // The page itself shows the error.
+    } finally {
+      busy = false;
+    }
+  };
+  count(MINUTE_MS);
+  setInterval(count, MINUTE_MS / 4, MINUTE_MS);
+  addEventListener(NEWS, () => setTimeout(count, SOON_MS, SOON_MS));
+  document.addEventListener('visibilitychange', () => count(MINUTE_MS));
+}
+
+/** @param {string} account */
+const keyOf = (account) => `rollcall:waiting:${account}`;
+
+/**
+ * @param {string} account
+ * @returns {{at: number, count: number} | undefined}
+ */
+function recall(account) {
+  try {
+    return JSON.parse(localStorage.getItem(keyOf(account)) ?? '') ?? undefined;
+  } catch {
+    return undefined;
+  }
+}

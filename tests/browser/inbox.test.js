@@ -1,0 +1,181 @@
+// The inbox: corrections, leave and timesheets are decided in place, one by one and several at once.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Browser, assertAccessible, assertClean, picture } from './support/browser.js';
+import { Server } from './support/server.js';
+
+const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const PASSWORD = 'twelve quiet herons';
+const GRACE = { name: 'Grace Hopper', email: 'grace@example.org', password: PASSWORD, role: 'employee', code: 'P01' };
+const MONA = { name: 'Mona Manager', email: 'mona@example.org', password: PASSWORD, role: 'manager', code: 'P09' };
+
+let server;
+let browser;
+let manager;
+before(async () => {
+  server = await Server.startWithAdmin({ TIME_ZONE: 'Europe/Berlin' });
+  browser = await Browser.start('hopper');
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+/** Asks for a correction, or makes it if the account may decide. */
+const correct = (client, { id }, body) => client.ask('POST', `/api/employees/${id}/corrections`, { reason: 'Forgot to punch', ...body });
+const addPunch = (client, person, kind, at) => correct(client, person, { action: 'add', kind, at });
+const waiting = async () => (await server.ask('GET', '/api/corrections')).items;
+const stateOf = async (sheet) => (await server.ask('GET', `/api/timesheets/${sheet}`)).timesheet.state;
+
+test('requests are approved and rejected in place, with live updates and reasons', async () => {
+  const grace = await server.addEmployee('Grace Hopper', 'P01');
+  const mona = await server.addEmployee('Mona Manager', 'P09');
+  await server.addAccount(GRACE);
+  await server.addAccount(MONA);
+  const employee = await server.clientOf(GRACE);
+  manager = await server.clientOf(MONA);
+  const kind = await server.ask('POST', '/api/leave-kinds', { name: 'Vacation', paid: true });
+  const punched = await addPunch(server, grace, 'in', '2026-03-02T08:00:00+01:00');
+
+  const page = await browser.page({ server: manager, signedIn: true, timezoneId: 'Europe/Berlin' });
+  await page.goto('/inbox');
+  await page.getByText('Nothing waits for a decision.').waitFor();
+  await page.locator('.live', { hasText: 'Live' }).waitFor();
+
+  // What an employee asks for appears in words, with the time of the site.
+  await addPunch(employee, grace, 'out', '2026-03-02T16:30:00+01:00');
+  await page.reload();
+  const rows = page.locator('[data-entry]');
+  const row = rows.filter({ hasText: 'Add out at 16:30 on Mon, Mar 2' });
+  await row.getByText('“Forgot to punch”').waitFor();
+  await row.getByText(/^Asked by Grace Hopper on /u).waitFor();
+  assert.match(await row.getByRole('link', { name: 'Grace Hopper' }).getAttribute('href'), new RegExp(`id=${grace.id}&month=2026-03-02$`, 'u'));
+  assert.match(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: /^Inbox/u }).textContent(), /^Inbox 1 waiting$/u);
+
+  await row.getByRole('button', { name: 'Approve Grace Hopper: Add out at 16:30 on Mon, Mar 2' }).click();
+  await page.getByText('Approved: Grace Hopper, Add out at 16:30 on Mon, Mar 2.').waitFor();
+  await page.getByText('Nothing waits for a decision.').waitFor();
+  assert.equal((await server.ask('GET', `/api/corrections?employee=${grace.id}&state=approved`)).items.length, 2);
+
+  // A move, a removal and leave; a rejected one has no effect.
+  await correct(employee, grace, { action: 'move', punch: punched.punch, at: '2026-03-02T07:45:00+01:00', reason: 'Came earlier' });
+  await correct(employee, grace, { action: 'void', punch: punched.punch, reason: 'Was not there' });
+  const leave = await employee.ask('POST', '/api/leave', { employee: grace.id, kind: kind.id, from: '2027-01-11', to: '2027-01-15', reason: 'Skiing' });
+  // Nobody decides on their own hours, so this one does not wait for the manager.
+  await addPunch(manager, mona, 'in', '2026-03-02T08:00:00+01:00');
+  await page.reload();
+  await rows.filter({ hasText: 'Move in from 08:00 to 07:45 on Mon, Mar 2' }).waitFor();
+  await assertAccessible(page);
+  await picture(page, 'inbox');
+  assert.equal(await rows.count(), 3);
+  await page.getByRole('button', { name: 'Reject Grace Hopper: Remove in at 08:00 on Mon, Mar 2' }).click();
+  await page.getByText('Rejected: Grace Hopper, Remove in at 08:00 on Mon, Mar 2.').waitFor();
+  await page.getByRole('button', { name: /1\s+Leave/u }).click();
+  await page.getByText('Vacation, Mon, Jan 11 – Fri, Jan 15').waitFor();
+  assert.equal(await rows.count(), 1);
+  await page.getByRole('button', { name: /^Approve Grace Hopper: Vacation/u }).click();
+  await page.getByText(/^Approved: Grace Hopper, Vacation/u).waitFor();
+  const [decided] = (await server.ask('GET', '/api/leave?state=approved')).items;
+  assert.equal(decided.id, leave.id);
+  assertClean(page);
+});
+
+test('several are approved at once, and those that are refused say why', async () => {
+  const alan = await server.addEmployee('Alan Turing', 'P02');
+  await server.addAccount({ ...GRACE, name: 'Alan Turing', email: 'alan@example.org', code: 'P02' });
+  const employee = await server.clientOf({ email: 'alan@example.org', password: PASSWORD });
+  await addPunch(server, alan, 'in', '2026-04-01T08:00:00+02:00');
+  const out = await addPunch(server, alan, 'out', '2026-04-01T16:00:00+02:00');
+  const sheet = `${alan.id}:2026-04-01`;
+  const { digest } = await server.ask('GET', `/api/timesheets/${sheet}`);
+  await server.ask('POST', `/api/timesheets/${sheet}/approve`, { digest });
+  await server.ask('POST', `/api/timesheets/${sheet}/lock`);
+  await correct(employee, alan, { action: 'move', punch: out.punch, at: '2026-04-01T15:00:00+02:00', reason: 'Left earlier' });
+  await addPunch(employee, alan, 'in', '2026-05-04T08:00:00+02:00');
+  await addPunch(employee, alan, 'out', '2026-05-04T16:00:00+02:00');
+
+  const page = await browser.page({ server: manager, signedIn: true, timezoneId: 'Europe/Berlin' });
+  await page.goto('/inbox?kind=corrections');
+  await page.getByLabel('Select all').check();
+  await page.getByLabel(/^Select Grace Hopper: Move/u).uncheck();
+  await page.getByRole('button', { name: 'Approve the selected (3)' }).click();
+  await page.getByText(/^2 approved\. One was refused:/u).waitFor();
+  const locked = page.locator('[data-entry]', { hasText: 'Move out from 16:00 to 15:00 on Wed, Apr 1' });
+  await locked.getByRole('alert').waitFor();
+  await picture(page, 'inbox-refused');
+  await assertAccessible(page);
+
+  // A locked period asks whether it may become an adjustment.
+  await locked.getByRole('button', { name: /^Approve/u }).click();
+  const question = page.getByRole('dialog', { name: 'Make it an adjustment?' });
+  await question.getByRole('button', { name: 'Cancel' }).click();
+  const ofAlan = async () => (await waiting()).filter(({ employee: id }) => id === alan.id);
+  assert.equal((await ofAlan()).length, 1);
+  await locked.getByRole('button', { name: /^Approve/u }).click();
+  await question.getByRole('button', { name: 'Approve as an adjustment' }).click();
+  await page.getByText('It is an adjustment.').waitFor();
+  assert.equal((await ofAlan()).length, 0);
+  const { figures } = await server.ask('GET', `/api/timesheets/${sheet}`);
+  assert.equal(figures.adjustments[0].worked, -3600);
+  assertClean(page);
+});
+
+test('a timesheet is approved with the figures that were shown', async () => {
+  const employee = await server.clientOf(GRACE);
+  const [grace] = (await employee.ask('GET', '/api/employees')).items;
+  const now = new Date();
+  const from = new Date(Date.UTC(now.getFullYear(), now.getMonth() - 1, 1)).toISOString().slice(0, 10);
+  const day = `${from.slice(0, 8)}05`;
+  const sheet = `${grace.id}:${from}`;
+  await addPunch(server, grace, 'in', `${day}T08:00:00Z`);
+  await employee.ask('POST', `/api/timesheets/${sheet}/submit`);
+
+  const page = await browser.page({ server: manager, signedIn: true });
+  await page.goto('/inbox?kind=timesheets');
+  await page.getByRole('button', { name: /^Review Grace Hopper/u }).click();
+  const review = page.getByRole('dialog', { name: 'Approve the hours of Grace Hopper' });
+  // A day without an out must be settled first.
+  await review.getByText('(No out)').waitFor();
+  assert.match(await review.getByRole('link', { name: /5/u }).getAttribute('href'), new RegExp(`month=${day}$`, 'u'));
+  assert.equal(await review.getByRole('button', { name: 'Approve these figures' }).count(), 0);
+  await assertAccessible(page);
+  await picture(page, 'inbox-blocked');
+  await review.getByRole('button', { name: 'Cancel' }).click();
+  await addPunch(server, grace, 'out', `${day}T16:30:00Z`);
+
+  await page.getByRole('button', { name: /^Review Grace Hopper/u }).click();
+  await review.locator('dd', { hasText: '8:30' }).first().waitFor();
+  // The figures change while the manager looks at them: those are approved that were seen, or none.
+  await addPunch(server, grace, 'in', `${day}T18:00:00Z`);
+  await addPunch(server, grace, 'out', `${day}T19:00:00Z`);
+  await review.getByRole('button', { name: 'Approve these figures' }).click();
+  await review.getByText('The figures have changed meanwhile').waitFor();
+  assert.equal(await stateOf(sheet), 'submitted');
+  await review.locator('dd', { hasText: '9:30' }).first().waitFor();
+  await review.getByRole('button', { name: 'Approve these figures' }).click();
+  await review.getByText('1 timesheet approved.').waitFor();
+  await picture(page, 'inbox-approved');
+  assert.equal(await stateOf(sheet), 'approved');
+  await review.getByRole('button', { name: 'Close' }).last().click();
+  assertClean(page);
+});
+
+test('the inbox works on a phone, in the dark, and shows a viewer no buttons', async () => {
+  await server.addAccount({ name: 'Vera', email: 'vera@example.org', password: PASSWORD, role: 'viewer' });
+  const viewer = await server.clientOf({ email: 'vera@example.org', password: PASSWORD });
+  const page = await browser.page({ server: viewer, signedIn: true });
+  await page.goto('/inbox');
+  await page.locator('[data-entry]').first().waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Approve/u }).count(), 0);
+  assert.equal(await page.getByRole('checkbox').count(), 0);
+  assertClean(page);
+
+  const phone = await browser.page({ server: manager, signedIn: true, colorScheme: 'dark', ...PHONE });
+  await phone.goto('/inbox');
+  await phone.locator('[data-entry]').first().waitFor();
+  await assertAccessible(phone);
+  await picture(phone, 'inbox-phone-dark');
+  assertClean(phone);
+});
