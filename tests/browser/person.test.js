@@ -70,14 +70,22 @@ test('a manager settles a day, approves and locks the month, and adjusts it afte
   const day = await server.workday(grace, `${MARCH}-03`);
   assert.deepEqual([day.worked, day.exceptions], [8.5 * HOUR, []]);
 
-  // The month is approved and locked.
+  // The month is approved and locked. Hours that changed since they were shown are not approved.
+  let changes = 1;
+  await page.route('**/approve', async (route) => {
+    if (changes-- > 0) await punched(grace, '06', 'in', '08:00').then(() => punched(grace, '06', 'out', '09:00'));
+    await route.continue();
+  });
+  await page.getByRole('button', { name: 'Approve', exact: true }).click();
+  await page.getByText('The hours have changed since they were shown').waitFor();
+  await row(page, '06').getByText('1:00').first().waitFor();
   await page.getByRole('button', { name: 'Approve', exact: true }).click();
   await page.getByRole('button', { name: 'Lock', exact: true }).click();
   await page.locator('.timesheet').getByText('Locked', { exact: true }).waitFor();
   assert.equal((await server.timesheet(grace, `${MARCH}-01`)).timesheet.state, 'locked');
 
   // Later, a punch of the locked month was wrong. The page asks before anything changes.
-  await row(page, '04').getByRole('link').click();
+  await row(page, '04').getByRole('link').press('Enter');
   const next = page.getByRole('dialog', { name: 'Tuesday, March 4, 2025' });
   await next.getByRole('button', { name: 'Move “Out” at 12:00', exact: true }).click();
   await next.getByLabel('Time').fill('13:30');
@@ -93,7 +101,7 @@ test('a manager settles a day, approves and locks the month, and adjusts it afte
   await page.keyboard.press('Escape');
   await page.locator('.adjustments').getByText('Tue, Mar 4: worked +1:30').waitFor();
   const { figures } = await server.timesheet(grace, `${MARCH}-01`);
-  assert.deepEqual([figures.adjustments[0].worked, figures.totals.worked], [1.5 * HOUR, 12.5 * HOUR]);
+  assert.deepEqual([figures.adjustments[0].worked, figures.totals.worked], [1.5 * HOUR, 13.5 * HOUR]);
   await assertAccessible(page);
   await picture(page, 'person-locked');
 
@@ -177,9 +185,66 @@ test('an employee sees their own month, and asks for what a manager decides', as
   assertClean(viewer);
 });
 
+test('where the site wants two people, a correction of a manager waits for another one', async () => {
+  const site = await server.addSite('Vault', 'UTC');
+  const person = await server.addEmployee('Marie Curie', 'V01', site.id);
+  await server.setRules(site.id, '2025-01-01', { four_eyes: true });
+  await punched(person, '05', 'in', '09:00');
+  const [page, other] = [await browser.page({ server, signedIn: true }), await pageOf(await server.addAccount('max@example.org', '--role', 'manager', '--site', 'Vault'))];
+  const dialog = (of) => of.getByRole('dialog', { name: 'Wednesday, March 5, 2025' });
+  for (const one of [page, other]) {
+    await one.goto(`/person?id=${person.id}&month=${MARCH}&day=${MARCH}-05`);
+    await dialog(one).getByText('Another person must approve a correction before it counts').waitFor();
+    await dialog(one).getByText('Waiting', { exact: true }).waitFor();
+  }
+  assert.equal(await dialog(page).getByRole('button', { name: 'Approve', exact: false }).count(), 0);
+  await dialog(other).getByRole('button', { name: 'Approve: Add “in” at 09:00' }).click();
+  await dialog(other).getByText('Present from 09:00, without an out').waitFor();
+  assertClean(page, other);
+});
+
+test('times are those of the clock at the site, also when clocks change', async () => {
+  const site = await server.addSite('Kontor', 'Europe/Berlin');
+  const person = await server.addEmployee('Night Owl', 'N01', site.id);
+  const page = await browser.page({ server, signedIn: true, timezoneId: 'America/New_York' });
+  const add = async (dialog, kind, { date, time, turn }) => {
+    await dialog.getByRole('button', { name: 'Add a punch' }).click();
+    await dialog.getByLabel('Kind').selectOption(kind);
+    if (date) await dialog.getByLabel('Date').fill(date);
+    await dialog.getByLabel('Time', { exact: true }).fill(time);
+    if (turn) await dialog.getByLabel('this time comes twice').selectOption(turn);
+    await dialog.getByLabel('Reason').fill('Forgot to punch');
+    await dialog.getByRole('button', { name: 'Add the punch' }).click();
+  };
+
+  // The night on which clocks go back: the hour from 02:00 comes twice.
+  await page.goto(`/person?id=${person.id}&month=2025-10&day=2025-10-25`);
+  const autumn = page.getByRole('dialog', { name: 'Saturday, October 25, 2025' });
+  await add(autumn, 'In', { time: '22:00' });
+  await autumn.getByText('Present from 22:00').waitFor();
+  await add(autumn, 'Out', { date: '2025-10-26', time: '02:30', turn: 'The second time' });
+  await autumn.getByText('Present from 22:00 to 02:30').waitFor();
+  await autumn.locator('[data-punch]', { hasText: '02:30' }).getByText('Sun, Oct 26').waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('[data-day="2025-10-25"] .span', { hasText: '22:00–02:30 Sun, Oct 26' }).waitFor();
+  const { spans, worked } = await server.workday(person, '2025-10-25');
+  assert.deepEqual([spans[0].out, worked], ['2025-10-26T02:30:00+01:00', 5.5 * HOUR]);
+
+  // In the night on which they go forward, there is no 02:30.
+  await page.goto(`/person?id=${person.id}&month=2025-03&day=2025-03-30`);
+  const spring = page.getByRole('dialog', { name: 'Sunday, March 30, 2025' });
+  await add(spring, 'In', { time: '02:30' });
+  await spring.getByText('This time does not exist: the clocks go forward').waitFor();
+  await spring.getByLabel('Time', { exact: true }).fill('03:30');
+  await spring.getByRole('button', { name: 'Add the punch' }).click();
+  await page.getByText('Corrected. The hours are counted again.').first().waitFor();
+  assertClean(page);
+});
+
 test('a month of 31 days with exceptions is printed on one page, and fits on a phone', async () => {
   const grete = await server.addEmployee('Grete Hermann', 'P31');
-  await server.plan(grete, `${MARCH}-01`, { preset: 'germany', name: 'Early shift', from: '08:00', to: '16:30', unpaid_break: '30m' });
+  await server.setRules(grete.site, `${MARCH}-01`, { preset: 'germany' });
+  await server.plan(grete, `${MARCH}-01`, { name: 'Early shift', from: '08:00', to: '16:30', unpaid_break: '30m' });
   for (let date = 1; date <= 31; date += 1) {
     const day = String(date).padStart(2, '0');
     await punched(grete, day, 'in', '08:20');

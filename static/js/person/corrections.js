@@ -5,7 +5,7 @@ import { useActions } from '../kit/actions.js';
 import { Badge, Button } from '../kit/basics.js';
 import { Field, Form } from '../kit/form.js';
 import { addDays, shortDay, timesOf, wallClock, wallDate, wallTime } from '../kit/format.js';
-import { html, useState } from '../kit/html.js';
+import { html, useEffect, useRef, useState } from '../kit/html.js';
 import { DECISIONS, KINDS } from '../kit/words.js';
 import { ask } from '../ui/dialog.js';
 import { dateTime } from '../ui/time.js';
@@ -17,6 +17,12 @@ import { toast } from '../ui/toast.js';
 /** @typedef {import('./record.js').Rights} Rights */
 
 const LONGEST_REASON = 500;
+/** The kind of punch that settles an exception. @type {[exception: string, kind: string][]} */
+const MISSING = [
+  ['missing_out', 'out'],
+  ['stray_out', 'in'],
+  ['missing_break_end', 'break_end'],
+];
 const LOCKED = {
   title: 'This period is locked',
   text: 'The approved hours stay as they are. The difference can become an adjustment, which counts in the first period that is not locked.',
@@ -52,9 +58,6 @@ export const Outcome = ({ rights }) => {
   return html`<p class="soft small">${words}</p>`;
 };
 
-/** @param {{name: string, value?: string}} props */
-const Reason = (props) => html`<${Field} label="Reason" maxlength=${LONGEST_REASON} invalid="Say why" ...${props} />`;
-
 /**
  * The form of a correction: adds a punch to a day, or moves or removes the punch of a line.
  * @param {{employee: string, day: Day, rights: Rights, action: 'add' | 'move' | 'void', line?: Line, done: () => Promise<unknown>, cancel: () => void}} props
@@ -78,9 +81,11 @@ export function CorrectionForm({ employee, day, rights, action, line, done, canc
     toast(made.state === 'approved' ? 'Corrected. The hours are counted again.' : 'Requested. Nothing changes until it is approved.');
   };
   const words = { add: 'Add the punch', move: 'Move the punch', void: 'Remove the punch' };
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => /** @type {HTMLElement | null | undefined} */ (place.current?.querySelector('select, input'))?.focus(), []);
   return html`
-    <${Form} send=${send} action=${rights.atOnce ? words[action] : 'Send the request'} danger=${action === 'void' && rights.atOnce} cancel=${cancel}>
-      ${action === 'add' && html`<${Field} name="kind" label="Kind" options=${Object.entries(KINDS)} value=${day.exceptions.includes('missing_out') ? 'out' : 'in'} />`}
+    <div class="entry-form" ref=${place}><${Form} send=${send} action=${rights.atOnce ? words[action] : 'Send the request'} danger=${action === 'void' && rights.atOnce} cancel=${cancel}>
+      ${action === 'add' && html`<${Field} name="kind" label="Kind" options=${Object.entries(KINDS)} value=${MISSING.find(([exception]) => day.exceptions.includes(exception))?.[1] ?? 'in'} />`}
       ${
         action !== 'void' &&
         html`<div class="two">
@@ -93,8 +98,8 @@ export function CorrectionForm({ employee, day, rights, action, line, done, canc
         repeated.length > 1 &&
         html`<${Field} name="at" label="The clocks go back: this time comes twice" options=${repeated.map((at, turn) => [at, turn === 0 ? 'The first time' : 'The second time'])} value=${repeated[0]} />`
       }
-      <${Reason} name="reason" />
-    <//>
+      <${Field} name="reason" label="Reason" maxlength=${LONGEST_REASON} invalid="Say why" />
+    <//></div>
   `;
 }
 
@@ -128,6 +133,8 @@ export function Corrections({ corrections, lines, day, rights, reload }) {
         const words = wordsOf(correction, lines.find((line) => line.id === correction.punch), day);
         const mine = by.id === rights.account;
         const open = state === 'requested';
+        // Where another person must approve, no account approves its own request.
+        const decides = rights.decides && (rights.atOnce || !mine);
         return html`
           <li key=${id} data-correction=${id} data-tone=${open || state === 'approved' ? undefined : 'soft'}>
             <span class="row-main"><span class="row-title">${words}</span><span class="row-note">${reason}</span><span class="row-note">${mine ? 'By you, ' : ''}${dateTime(at)}</span></span>
@@ -135,7 +142,7 @@ export function Corrections({ corrections, lines, day, rights, reload }) {
             ${
               open &&
               html`<span class="actions">
-                ${rights.decides && html`<${Button} tone="primary" label=${`Approve: ${words}`} onClick=${act(() => decide(correction, 'approve'), 'Approved. The hours are counted again.')}>Approve<//><${Button} label=${`Reject: ${words}`} onClick=${act(() => decide(correction, 'reject'), 'Rejected')}>Reject<//>`}
+                ${decides && html`<${Button} tone="primary" label=${`Approve: ${words}`} onClick=${act(() => decide(correction, 'approve'), 'Approved. The hours are counted again.')}>Approve<//><${Button} label=${`Reject: ${words}`} onClick=${act(() => decide(correction, 'reject'), 'Rejected')}>Reject<//>`}
                 ${mine && html`<${Button} label=${`Withdraw: ${words}`} onClick=${act(() => decide(correction, 'withdraw'), 'Withdrawn')}>Withdraw<//>`}
               </span>`
             }

@@ -55,7 +55,7 @@ function Figures({ day }) {
         ${bands.map(([name, length]) => html`<div key=${name}><dt>${sentence(name)} hours</dt><dd>${hours(length)}</dd></div>`)}
         ${day.running_balance != null && html`<div><dt>Running balance</dt><dd>${signedHours(day.running_balance)}</dd></div>`}
       </dl>
-      ${day.steps.length > 0 && html`<h4>How they were counted</h4><ul class="explanation">${day.steps.map(({ text }) => html`<li key=${text}>${sentence(text)}</li>`)}</ul>`}
+      ${day.steps.length > 0 && html`<h4>How they were counted</h4><ul class="explanation">${day.steps.map(({ text }, index) => html`<li key=${index}>${sentence(text)}</li>`)}</ul>`}
     </section>
   `;
 }
@@ -92,7 +92,11 @@ function Record({ employee, day, month, rights, reload }) {
 /** @param {{employee: string, day: Day, lines: Line[], rights: Rights, reload: () => Promise<unknown>}} props */
 function Punches({ employee, day, lines, rights, reload }) {
   const [editing, setEditing] = useState(/** @type {{action: 'add' | 'move' | 'void', line?: Line} | undefined} */ (undefined));
-  const close = () => setEditing(undefined);
+  const title = useRef(/** @type {HTMLElement | null} */ (null));
+  const close = () => {
+    setEditing(undefined);
+    title.current?.focus();
+  };
   const done = async () => {
     close();
     await reload();
@@ -101,7 +105,7 @@ function Punches({ employee, day, lines, rights, reload }) {
   return html`
     <section class="section" aria-labelledby="day-punches">
       <div class="section-head">
-        <h3 id="day-punches">Punches</h3>
+        <h3 id="day-punches" ref=${title} tabindex="-1">Punches</h3>
         ${rights.asks && editing?.action !== 'add' && html`<${Button} onClick=${() => setEditing({ action: 'add' })}>Add a punch<//>`}
       </div>
       ${rights.asks && html`<${Outcome} rights=${rights} />`}
@@ -126,7 +130,7 @@ function Punches({ employee, day, lines, rights, reload }) {
                   <${Button} label=${`Remove ${words}`} onClick=${() => setEditing({ action: 'void', line })}>Remove<//>
                 </span>`
               }
-              ${open && html`<div class="entry-form">${form()}</div>`}
+              ${open && form()}
             </li>
           `;
         })}

@@ -151,7 +151,7 @@ function Totals({ days, figures, today }) {
       running &&
       html`<tr class="running">
         <th scope="row">Balance</th>
-        <td colspan=${figures.length + 3}>${signedHours(running.start)} at the start, <strong>${signedHours(running.end)}</strong> at the end</td>
+        <td colspan=${figures.length + 3}>Running: ${signedHours(running.start)} at the start, ${signedHours(running.end)} ${days.to >= today ? 'so far' : 'at the end'}</td>
       </tr>`
     }
   `;

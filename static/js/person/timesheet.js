@@ -31,7 +31,7 @@ export const Timesheets = ({ month, rights, reload }) => html`
 `;
 
 /** @param {{sheet: Sheet, month: Month, rights: Rights, reload: () => Promise<unknown>}} props */
-function Timesheet({ sheet, month: { today }, rights, reload }) {
+function Timesheet({ sheet, month: { today, sheets }, rights, reload }) {
   const { act, trouble } = useActions(reload);
   const { timesheet, blocked, figures, digest } = sheet;
   const { id, state, from, to, approval, requested_corrections: waiting } = timesheet;
@@ -40,6 +40,7 @@ function Timesheet({ sheet, month: { today }, rights, reload }) {
   const over = to < today;
   // Until the period is over, a day without an exception is one on which the employee is still at work.
   const unsettled = blocked.filter(({ exceptions }) => over || exceptions.length > 0);
+  const label = (/** @type {string} */ verb) => (sheets.length > 1 ? `${verb}: ${dateRange(from, to)}` : undefined);
   const send = (/** @type {'submit' | 'lock' | 'unlock'} */ verb) => () => request('POST', `/api/timesheets/${id}/${verb}`);
   const approve = async () => {
     try {
@@ -54,10 +55,10 @@ function Timesheet({ sheet, month: { today }, rights, reload }) {
       <div class="section-head">
         <p>${dateRange(from, to)} <${Badge} tone=${tone}>${words}<//>${approval && html` <span class="soft small">Approved on ${dateTime(approval.at)}</span>`}</p>
         <div class="actions">
-          ${state === 'open' && rights.asks && html`<${Button} onClick=${act(send('submit'), 'Submitted')}>Submit<//>`}
-          ${!closed && rights.decides && over && html`<${Button} tone="primary" disabled=${blocked.length > 0} onClick=${act(approve, 'Approved')}>Approve<//>`}
-          ${state === 'approved' && rights.decides && html`<${Button} tone="primary" onClick=${act(send('lock'), 'Locked')}>Lock<//>`}
-          ${closed && rights.administers && html`<${Button} onClick=${act(async () => (await ask(UNLOCK)) && send('unlock')(), 'Open again')}>Open again<//>`}
+          ${state === 'open' && rights.asks && html`<${Button} label=${label('Submit')} onClick=${act(send('submit'), 'Submitted')}>Submit<//>`}
+          ${!closed && rights.decides && over && html`<${Button} tone="primary" label=${label('Approve')} disabled=${blocked.length > 0} onClick=${act(approve, 'Approved')}>Approve<//>`}
+          ${state === 'approved' && rights.decides && html`<${Button} tone="primary" label=${label('Lock')} onClick=${act(send('lock'), 'Locked')}>Lock<//>`}
+          ${closed && rights.administers && html`<${Button} label=${label('Open again')} onClick=${act(async () => (await ask(UNLOCK)) && send('unlock')(), 'Open again')}>Open again<//>`}
         </div>
       </div>
       ${trouble}

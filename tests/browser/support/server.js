@@ -154,6 +154,7 @@ export class Server {
   }
 
   addEmployee = (name, code) => this.#ask('POST', '/api/employees', { name, code });
+  addEmployee = (name, code, site) => this.#ask('POST', '/api/employees', { name, code, site });
 
   async enroll(employee, ...portraits) {
     const form = new FormData();
@@ -229,11 +230,15 @@ export class Server {
 
   leaveOf = async (employee) => (await this.#ask('GET', `/api/leave?employee=${employee.id}`)).items;
 
-  /** Plans the same shift for every day from a date on, with the rules of a preset. */
-  async plan(employee, from, { preset, ...shift }) {
-    const [{ id: site }] = await this.sites();
+  /** Sets the rules of a site from a date on. */
+  async setRules(site, from, { preset = 'default', ...more } = {}) {
     const { rules } = (await this.#ask('GET', '/api/rule-presets')).items.find(({ name }) => name === preset);
-    await this.#ask('PUT', `/api/sites/${site}/rules/${from}`, { rules, period: 'month', four_eyes: false });
+    await this.#ask('PUT', `/api/sites/${site}/rules/${from}`, { rules, period: 'month', four_eyes: false, ...more });
+  }
+
+  /** Plans the same shift for every day from a date on. */
+  async plan(employee, from, shift) {
+    const { site } = employee;
     const { id } = await this.#ask('POST', '/api/shifts', { site, flexible: false, ...shift });
     const cycle = await this.#ask('POST', '/api/cycles', { site, name: shift.name, starts: from, shifts: [id] });
     await this.#ask('POST', '/api/assignments', { employees: [employee.id], cycle: cycle.id, from });
