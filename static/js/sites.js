@@ -51,6 +51,7 @@ function row(site) {
         el('span', { class: 'row-note', text: `${site.zone} · workday from ${site.workday_starts}` }),
       ),
       site.is_default && el('span', { class: 'badge', text: 'Default', title: 'People, devices and cameras belong here unless you choose another site' }),
+      el('a', { class: 'button', href: `/site?id=${site.id}`, text: 'Rules', 'aria-label': `Rules of ${site.name}` }),
       mayChange && button('Change', '', () => openForm(site)),
       mayChange && !site.is_default && button('Remove', 'danger', (pressed) => removeSite(site, pressed)),
     ),

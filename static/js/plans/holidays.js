@@ -27,7 +27,7 @@ export function Holidays({ sites, can }) {
       <${Entries}
         one="calendar"
         many="calendars of holidays"
-        about="On a public holiday, nobody has to work: the hours that were planned are not due. Each calendar is for all sites or for some."
+        about="On a public holiday, no work is due, also where a shift is planned. Each calendar is for all sites or for some."
         items=${items}
         may=${can.edit}
         note=${(/** @type {Calendar} */ calendar) => calendarWords(calendar, sites)}

@@ -24,7 +24,7 @@ export function LeaveKinds({ can }) {
         may=${can.administer}
         note=${(/** @type {LeaveKind} */ { paid }) => (paid ? 'Paid' : 'Not paid')}
         address=${(/** @type {string} */ id) => `/api/leave-kinds/${id}`}
-        loss="Leave of this kind stays as it is. Nobody can ask for it any more."
+        loss="Leave of this kind stays as it is. It cannot be asked for any more."
         reload=${list.reload}
         form=${(/** @type {LeaveKind | null} */ kind, /** @type {(name: string) => Promise<void>} */ done, /** @type {() => void} */ close) => html`<${LeaveKindDialog} key=${kind?.id ?? 'new'} kind=${kind} done=${done} close=${close} />`}
       />
@@ -44,7 +44,7 @@ function LeaveKindDialog({ kind, done, close }) {
     <${Dialog} title=${kind ? 'Change the kind of leave' : 'Add a kind of leave'} onClose=${close}>
       <${Form} send=${send} action=${kind ? 'Save' : 'Add'} cancel=${close}>
         <${Field} label="Name" maxlength="64" placeholder="Vacation" invalid="Type a name" ...${bind('name')} />
-        <${Check} label="Paid" hint="For payroll. The hours are the same either way: on a day of leave, nobody has to work." ...${tick('paid')} />
+        <${Check} label="Paid" hint="For payroll. The hours are the same either way: on a day of leave, no work is due." ...${tick('paid')} />
       <//>
     <//>
   `;

@@ -10,7 +10,7 @@ import { shiftOn, shiftTone, shiftWords } from './words.js';
 
 /** @typedef {ApiSchema<'EmployeeView'>} Employee */
 /** @typedef {ApiSchema<'ShiftView'>} Shift */
-/** @typedef {{shifts: {name: string, tone: string, words: string}[], planned: boolean}} Day what somebody works on a day */
+/** @typedef {{shifts: {name: string, tone: string, words: string}[], planned: boolean}} Day what a person works on a day */
 
 /**
  * Returns what is assigned to people on a day: the last entry for the day, else the last cycle that covers it.

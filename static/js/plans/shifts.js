@@ -69,7 +69,7 @@ function ShiftDialog({ shift, sites, done, close }) {
           <${Field} label="Starts" type="time" invalid="Type a time such as 08:00" ...${bind('from')} />
           <${Field} label="Ends" type="time" invalid="Type a time such as 16:30" hint="On the next day, if it is not later than the start." ...${bind('to')} />
         </div>
-        <${Check} label="Flexible hours" hint="People work at any time between start and end. Nobody is late." ...${tick('flexible')} />
+        <${Check} label="Flexible hours" hint="People work at any time between start and end, and are never late." ...${tick('flexible')} />
         ${
           flexible
             ? html`<${Field} label="Hours of work" key="work" inputmode="decimal" invalid="Type hours such as 7:30" hint="For example 8 or 7:30." ...${bind('work')} />`

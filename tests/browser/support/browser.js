@@ -101,11 +101,11 @@ export async function assertAccessible(page) {
   assert.deepEqual(found, [], `barriers on ${page.url()}`);
 }
 
-/** Saves a screenshot in the ignored `test-results/`, and fails if the page is wider than the screen. */
+/** Saves a screenshot in the ignored `test-results/`, and fails if the page or an open dialog is wider than the screen. */
 export async function picture(page, name) {
   await mkdir(RESULTS, { recursive: true });
   await page.screenshot({ path: path.join(RESULTS, `${name}.png`) });
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  const over = await page.evaluate(() => Math.max(...[document.documentElement, ...document.querySelectorAll('dialog[open]')].map((one) => one.scrollWidth - one.clientWidth)));
   assert.ok(over <= 0, `${name} is ${over} px wider than the screen`);
 }
 
