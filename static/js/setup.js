@@ -20,7 +20,8 @@ function alreadySetUp() {
 onSubmit(byId('form'), async ({ token: typed, name, email, password }) => {
   try {
     await request('POST', '/api/setup', { json: { token: typed.trim().replace(/^.*#/u, ''), name, email, password }, anonymous: true });
-    location.replace('/');
+    // Where the admin can say when a workday begins and which rules to begin with.
+    location.replace('/welcome');
   } catch (error) {
     if (error instanceof Problem && error.code === 'already_set_up') return alreadySetUp();
     if (error instanceof Problem && error.code === 'bad_setup_token') field.hidden = false;

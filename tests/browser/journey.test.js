@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Browser, assertClean, picture } from './support/browser.js';
+import { Browser, assertAccessible, assertClean, picture } from './support/browser.js';
 import { ADMIN, Server, portrait } from './support/server.js';
 
 const PERSON = 'Barack Obama';
@@ -33,8 +33,34 @@ test('an enrolled person walks up to the kiosk, and the desk shows the punch', a
   await office.getByLabel('Password').fill(ADMIN.password);
   await office.getByRole('button', { name: 'Create account' }).click();
 
+  // Four questions about the workday, with the time zone of the browser. They can be skipped, and answered later.
+  await office.getByRole('heading', { name: `Welcome, ${ADMIN.name}` }).waitFor();
+  await office.getByRole('button', { name: 'Skip' }).click();
+  await office.getByText('Three steps to the first punch').waitFor();
+  await office.goto('/welcome');
+  await office.getByRole('heading', { name: `Welcome, ${ADMIN.name}` }).waitFor();
+  assert.equal(await office.getByLabel('Which time zone').inputValue(), await office.evaluate(() => new Intl.DateTimeFormat().resolvedOptions().timeZone));
+  await office.getByLabel('At midnight, as in bakeries').check();
+  await office.getByLabel('Germany').check();
+  await office.getByLabel('No, deduct a break from long days').check();
+  await office.getByText('Breaks: 30 minutes after more than 6:00 h of work, 45 minutes after more than 9:00 h of work. What is missing of that is deducted.').waitFor();
+  await assertAccessible(office);
+  await picture(office, 'welcome');
+  await office.getByLabel('Which time zone').fill('Berlin');
+  await office.getByRole('button', { name: 'Save and begin' }).click();
+  await office.getByText('Must be an IANA time zone such as Europe/Berlin').waitFor();
+  await office.getByLabel('Which time zone').fill('UTC');
+  await office.getByRole('button', { name: 'Save and begin' }).click();
+
   // The desk links to the form for the first person.
   await office.getByText('Three steps to the first punch').waitFor();
+  await server.signIn();
+  const [site] = await server.sites();
+  assert.deepEqual([site.zone, site.workday_starts], ['UTC', '00:00']);
+  const [{ from, rules }, ...others] = await server.list(`/api/sites/${site.id}/rules`);
+  assert.equal(others.length, 0);
+  assert.match(from, /-01$/u);
+  assert.deepEqual([rules.cut_off, rules.max_day, rules.breaks.mode], ['00:00', '10h', 'deduct']);
   await picture(office, 'desk-first-day');
   await office.getByRole('link', { name: 'Add a person' }).click();
   const adding = office.getByRole('dialog', { name: 'Add a person' });

@@ -7,9 +7,9 @@ import { html, useEffect, useId, useRef, useState } from './html.js';
 
 /**
  * A form. Its fields are read when it is sent: `send` gets their values by name, and throws what the service answered.
- * @param {{send: (data: Record<string, string>) => Promise<unknown>, action: string, danger?: boolean, cancel?: () => void, children?: Children}} props `action` is the text of the button
+ * @param {{send: (data: Record<string, string>) => Promise<unknown>, action: string, danger?: boolean, cancel?: () => void, cancelText?: string, children?: Children}} props `action` is the text of the button
  */
-export function Form({ send, action, danger, cancel, children }) {
+export function Form({ send, action, danger, cancel, cancelText = 'Cancel', children }) {
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const latest = useRef(send);
   latest.current = send;
@@ -20,7 +20,7 @@ export function Form({ send, action, danger, cancel, children }) {
     <form ref=${form} class="form">
       ${children}
       <div class="actions end">
-        ${cancel && html`<button class="button" type="button" onClick=${cancel}>Cancel</button>`}
+        ${cancel && html`<button class="button" type="button" onClick=${cancel}>${cancelText}</button>`}
         <button class=${`button ${danger ? 'danger' : 'primary'}`} type="submit">${action}</button>
       </div>
     </form>
