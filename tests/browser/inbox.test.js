@@ -32,10 +32,8 @@ const stateOf = async (sheet) => (await server.ask('GET', `/api/timesheets/${she
 test('requests are approved and rejected in place, with live updates and reasons', async () => {
   const grace = await server.addEmployee('Grace Hopper', 'P01');
   const mona = await server.addEmployee('Mona Manager', 'P09');
-  await server.addAccount(GRACE);
-  await server.addAccount(MONA);
-  const employee = await server.clientOf(GRACE);
-  manager = await server.clientOf(MONA);
+  const employee = await server.addAccount(GRACE);
+  manager = await server.addAccount(MONA);
   const kind = await server.ask('POST', '/api/leave-kinds', { name: 'Vacation', paid: true });
   const punched = await addPunch(server, grace, 'in', '2026-03-02T08:00:00+01:00');
 
@@ -84,8 +82,7 @@ test('requests are approved and rejected in place, with live updates and reasons
 
 test('several are approved at once, and those that are refused say why', async () => {
   const alan = await server.addEmployee('Alan Turing', 'P02');
-  await server.addAccount({ ...GRACE, name: 'Alan Turing', email: 'alan@example.org', code: 'P02' });
-  const employee = await server.clientOf({ email: 'alan@example.org', password: PASSWORD });
+  const employee = await server.addAccount({ ...GRACE, name: 'Alan Turing', email: 'alan@example.org', code: 'P02' });
   await addPunch(server, alan, 'in', '2026-04-01T08:00:00+02:00');
   const out = await addPunch(server, alan, 'out', '2026-04-01T16:00:00+02:00');
   const sheet = `${alan.id}:2026-04-01`;
@@ -163,8 +160,7 @@ test('a timesheet is approved with the figures that were shown', async () => {
 });
 
 test('the inbox works on a phone, in the dark, and shows a viewer no buttons', async () => {
-  await server.addAccount({ name: 'Vera', email: 'vera@example.org', password: PASSWORD, role: 'viewer' });
-  const viewer = await server.clientOf({ email: 'vera@example.org', password: PASSWORD });
+  const viewer = await server.addAccount({ name: 'Vera', email: 'vera@example.org', password: PASSWORD, role: 'viewer' });
   const page = await browser.page({ server: viewer, signedIn: true });
   await page.goto('/inbox');
   await page.locator('[data-entry]').first().waitFor();

@@ -118,7 +118,7 @@ test('an employee sees their own month, and asks for what a manager decides', as
   const other = await server.addEmployee('Joan Clarke', 'E11');
   await server.addLeaveKind('Vacation');
   await punched(alan, '05', 'in', '09:00');
-  const own = await server.addAccount('alan@example.org', '--role', 'employee', '--employee', 'E10');
+  const { cookie: own } = await server.addAccount({ email: 'alan@example.org', role: 'employee', code: 'E10' });
   const page = await pageOf(own);
   await page.goto('/');
   await page.getByRole('heading', { name: 'Alan Turing' }).waitFor();
@@ -160,7 +160,7 @@ test('an employee sees their own month, and asks for what a manager decides', as
   await page.keyboard.press('Escape');
   assertClean(page);
 
-  const manager = await pageOf(await server.addAccount('mia@example.org', '--role', 'manager'));
+  const manager = await pageOf((await server.addAccount({ email: 'mia@example.org', role: 'manager' })).cookie);
   await manager.goto(`/person?id=${alan.id}&month=${MARCH}`);
   await manager.getByText('1 correction waits for a decision').waitFor();
   await manager.getByRole('button', { name: /^Approve: Vacation/u }).click();
@@ -177,7 +177,7 @@ test('an employee sees their own month, and asks for what a manager decides', as
   await page.reload();
   await page.getByRole('button', { name: 'Submit' }).click();
   await page.locator('.timesheet').getByText('Submitted', { exact: true }).waitFor();
-  const viewer = await pageOf(await server.addAccount('vera@example.org', '--role', 'viewer'));
+  const viewer = await pageOf((await server.addAccount({ email: 'vera@example.org', role: 'viewer' })).cookie);
   await viewer.goto(`/person?id=${alan.id}&month=${MARCH}&day=${MARCH}-05`);
   await viewer.getByText('Added by a correction').first().waitFor();
   const buttons = await viewer.getByRole('main').getByRole('button').allTextContents();
@@ -190,7 +190,7 @@ test('where the site wants two people, a correction of a manager waits for anoth
   const person = await server.addEmployee('Marie Curie', 'V01', site.id);
   await server.setRules(site.id, '2025-01-01', { four_eyes: true });
   await punched(person, '05', 'in', '09:00');
-  const [page, other] = [await browser.page({ server, signedIn: true }), await pageOf(await server.addAccount('max@example.org', '--role', 'manager', '--site', 'Vault'))];
+  const [page, other] = [await browser.page({ server, signedIn: true }), await pageOf((await server.addAccount({ email: 'max@example.org', role: 'manager', site: 'Vault' })).cookie)];
   const dialog = (of) => of.getByRole('dialog', { name: 'Wednesday, March 5, 2025' });
   for (const one of [page, other]) {
     await one.goto(`/person?id=${person.id}&month=${MARCH}&day=${MARCH}-05`);

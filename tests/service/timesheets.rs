@@ -16,7 +16,6 @@ use rollcall::{
         grants::{Reach, Scope},
         ids::{AccountId, EmployeeId, PunchId, SiteId, SiteRulesId},
         plans::SiteRules,
-        record::Record,
         sites::Zone,
         text::Reason,
     },

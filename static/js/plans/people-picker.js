@@ -46,12 +46,12 @@ export function PeoplePicker({ sites, chosen, choose }) {
         }
         <button class="button" type="button" onClick=${addAll}>${site && sites.length > 1 ? 'Add all of this site' : 'Add all'}</button>
       </div>
-      <ul class="choices" id=${id} aria-label="People who were found">
+      <ul class="chip-list" id=${id} aria-label="People who were found">
         ${others.map((person) => html`<li key=${person.id}><button class="chip" type="button" aria-label=${`Add ${person.name} ${person.code}`} onClick=${() => add([person])}><${Icon} name="plus" /><span>${person.name}</span> <span class="soft">${person.code}</span></button></li>`)}
       </ul>
       <p class="hint" role="status">${found.error ?? (trouble || (found.data && others.length === 0 ? (chosen.length > 0 && found.data.items.length > 0 ? 'All of these people are chosen.' : 'Nobody found.') : ''))}</p>
       ${chosen.length > 0 && html`<div class="section-head"><p class="label">Chosen: ${plural(chosen.length, 'person', 'people')}</p>${chosen.length > 1 && html`<button class="button plain" type="button" onClick=${() => choose([])}>Remove all</button>`}</div>`}
-      <ul class="choices" aria-label="Chosen people">
+      <ul class="chip-list" aria-label="Chosen people">
         ${chosen.map(
           (person, place) => html`<li key=${person.id} class="field">
             <button class="chip" type="button" aria-pressed="true" aria-label=${`Remove ${person.name}`} onClick=${() => choose(chosen.filter((one) => one.id !== person.id))}><span>${person.name}</span><${Icon} name="close" /></button>

@@ -133,9 +133,9 @@ export class Server {
   /** Sends any request; returns the JSON of the answer. */
   ask = (method, url, body) => this.#ask(method, url, body);
 
-  /** Adds an account, as an operator does on the server. */
-  async addAccount({ email, password, name, role, code }) {
-    const options = ['--name', name, '--role', role, ...(code ? ['--employee', code] : []), '--password-stdin'];
+  /** Adds an account, as an operator does on the server; returns a client that is signed in as it. */
+  async addAccount({ email, password = ADMIN.password, name = email, role, code, site }) {
+    const options = ['--name', name, '--role', role, ...(code ? ['--employee', code] : []), ...(site ? ['--site', site] : []), '--password-stdin'];
     const { PATH, HOME } = process.env;
     const command = spawn(BINARY, ['admin', 'add', email, ...options], { cwd: ROOT, env: { PATH, HOME, DATA_DIR: this.data, ...this.env }, stdio: ['pipe', 'ignore', 'pipe'] });
     let output = '';
@@ -143,6 +143,7 @@ export class Server {
     command.stdin.end(password);
     const [status] = await once(command, 'close');
     if (status !== 0) throw new Error(`no account was added:\n${output}`);
+    return this.clientOf({ email, password });
   }
 
   /** Returns another client of this service, signed in as an account. */
@@ -153,7 +154,6 @@ export class Server {
     return client;
   }
 
-  addEmployee = (name, code) => this.#ask('POST', '/api/employees', { name, code });
   addEmployee = (name, code, site) => this.#ask('POST', '/api/employees', { name, code, site });
 
   async enroll(employee, ...portraits) {
@@ -199,23 +199,6 @@ export class Server {
   unknownFaces = async () => (await this.#ask('GET', '/api/unknown-faces')).items;
 
   punches = async () => (await this.#ask('GET', '/api/punches')).items;
-
-  /** Adds an account with these arguments of `rollcall admin add`, and signs it in; returns its cookie. */
-  async addAccount(email, ...more) {
-    const { password } = ADMIN;
-    const adding = spawn(BINARY, ['admin', 'add', email, ...more, '--password-stdin'], { env: { PATH: process.env.PATH, DATA_DIR: this.data }, stdio: ['pipe', 'ignore', 'pipe'] });
-    let said = '';
-    adding.stderr.on('data', (chunk) => (said += chunk));
-    adding.stdin.end(`${password}\n`);
-    const [code] = await once(adding, 'exit');
-    if (code !== 0) throw new Error(`the account ${email} was not added: ${said}`);
-    const mine = this.#cookie;
-    this.#cookie = '';
-    await this.signIn({ email, password });
-    const { cookie } = this;
-    this.#cookie = mine;
-    return cookie;
-  }
 
   /** Makes a correction of an employee's punches. */
   correct = (employee, correction) => this.#ask('POST', `/api/employees/${employee.id}/corrections`, { reason: 'Forgotten', ...correction });
