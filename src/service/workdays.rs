@@ -41,6 +41,12 @@ const STAY_MARGIN: (i64, i64) = (4, 2);
 /// Employees that are read at a time.
 const PAGE: usize = 1000;
 
+/// The most employees whose records are read one by one, instead of in one scan of everyone's.
+const FEW: usize = 200;
+
+/// Employees whose records are read at the same moment.
+const AT_ONCE: usize = 16;
+
 /// Why workdays cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkdayError {
@@ -130,7 +136,11 @@ pub struct OnRecord {
 }
 
 impl OnRecord {
-    fn new(plan: EmployeePlan, punches: Vec<TimedPunch>, timesheets: Vec<Timesheet>) -> Self {
+    pub(super) fn new(
+        plan: EmployeePlan,
+        punches: Vec<TimedPunch>,
+        timesheets: Vec<Timesheet>,
+    ) -> Self {
         let mut approved: Vec<_> = timesheets.iter().flat_map(Timesheet::approved).collect();
         approved.sort_by_key(|(order, _)| *order);
         Self {
@@ -243,17 +253,92 @@ impl Workdays {
         self.read(employee, widened(range, STAY_MARGIN)).await
     }
 
+    /// Returns what is on record of employees around a range of dates, in their order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn on_record_of_all(
+        &self,
+        employees: &[Employee],
+        range: DateRange,
+    ) -> Result<Vec<OnRecord>, StoreError> {
+        self.read_all(employees, widened(range, MARGIN)).await
+    }
+
     /// Reads what is on record of an employee in some dates.
     async fn read(&self, employee: &Employee, dates: DateRange) -> Result<OnRecord, StoreError> {
-        let plan = self.plan(employee, dates).await?;
-        let (from, to) = (plan.begins(dates.from), plan.begins(dates.to));
-        let stores = &self.stores;
-        let (punches, timesheets) = tokio::try_join!(
-            stores.punches.between(Some(employee.id), from, to),
-            stores.timesheets.of_employee(employee.id, dates),
+        let one = std::slice::from_ref(employee);
+        let record = self.read_all(one, dates).await?.pop();
+        record.ok_or_else(|| StoreError::Corrupt("an employee without a record".to_owned()))
+    }
+
+    /// Reads what is on record of employees in some dates, in their order.
+    async fn read_all(
+        &self,
+        employees: &[Employee],
+        dates: DateRange,
+    ) -> Result<Vec<OnRecord>, StoreError> {
+        let everything = &Reach::Everything;
+        let plans = self.plans.of_many(everything, employees, dates).await?;
+        let begins = plans.iter().map(|plan| plan.begins(dates.from)).min();
+        let ends = plans.iter().map(|plan| plan.begins(dates.to)).max();
+        let (from, to) = (begins.unwrap_or_default(), ends.unwrap_or_default());
+        let (punches, sheets) = tokio::try_join!(
+            self.punches_of(employees, from, to),
+            self.timesheets_of(employees, dates),
         )?;
-        let punches = punches.iter().filter_map(Punch::counted).collect();
-        Ok(OnRecord::new(plan, punches, timesheets))
+        let records = plans.into_iter().zip(punches).zip(sheets);
+        let records = records.map(|((plan, punches), sheets)| {
+            let counted = punches.iter().filter_map(Punch::counted).collect();
+            OnRecord::new(plan, counted, sheets)
+        });
+        Ok(records.collect())
+    }
+
+    /// Returns the punches of employees from one moment until before another, in their order.
+    /// Punches at all sites count, so for many employees one scan reads those of everyone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn punches_of(
+        &self,
+        employees: &[Employee],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Vec<Punch>>, StoreError> {
+        let store = &self.stores.punches;
+        if employees.len() > FEW {
+            let found = store.between(None, from, to).await?;
+            return Ok(by_employee(employees, found, |punch| punch.employee));
+        }
+        let mut all = Vec::with_capacity(employees.len());
+        for some in employees.chunks(AT_ONCE) {
+            let reads = some.iter().map(|one| store.between(Some(one.id), from, to));
+            all.extend(try_join_all(reads).await?);
+        }
+        Ok(all)
+    }
+
+    /// Returns the stored timesheets of employees that have some of the dates, in their order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn timesheets_of(
+        &self,
+        employees: &[Employee],
+        dates: DateRange,
+    ) -> Result<Vec<Vec<Timesheet>>, StoreError> {
+        let store = &self.stores.timesheets;
+        if employees.len() > FEW {
+            let found = store.of_all(dates).await?;
+            return Ok(by_employee(employees, found, |sheet| sheet.employee));
+        }
+        let mut all = Vec::with_capacity(employees.len());
+        for some in employees.chunks(AT_ONCE) {
+            let reads = some.iter().map(|one| store.of_employee(one.id, dates));
+            all.extend(try_join_all(reads).await?);
+        }
+        Ok(all)
     }
 
     /// Returns the present workday at an employee's site.
@@ -365,8 +450,6 @@ impl Workdays {
     /// Returns a line for each covered employee who is active and employed on the date, or punched,
     /// at one site or at all, by name. The date is by default the present workday of each employee's site.
     ///
-    /// Punches at other sites count too, so one scan reads those of all sites around the date.
-    ///
     /// # Errors
     /// When the store fails.
     pub async fn board(
@@ -389,30 +472,9 @@ impl Workdays {
             from: *first,
             to: *last,
         };
-        let near = widened(range, BOARD_MARGIN);
-        let everything = &Reach::Everything;
-        let plans = self.plans.of_many(everything, &employees, near).await?;
-        let begins = plans.iter().map(|plan| plan.begins(near.from)).min();
-        let ends = plans.iter().map(|plan| plan.begins(near.to)).max();
-        let (from, to) = (begins.unwrap_or_default(), ends.unwrap_or_default());
-        let (found, sheets) = tokio::try_join!(
-            self.stores.punches.between(None, from, to),
-            self.stores.timesheets.of_all(near),
-        )?;
-        let mut punches = HashMap::<_, Vec<_>>::new();
-        for punch in &found {
-            let of = punches.entry(punch.employee).or_default();
-            of.extend(punch.counted());
-        }
-        let mut timesheets = HashMap::<_, Vec<_>>::new();
-        for sheet in sheets {
-            timesheets.entry(sheet.employee).or_default().push(sheet);
-        }
-        let lines = employees.into_iter().zip(plans).zip(dates);
-        let lines = lines.filter_map(|((employee, plan), date)| {
-            let punches = punches.remove(&employee.id).unwrap_or_default();
-            let timesheets = timesheets.remove(&employee.id).unwrap_or_default();
-            let record = OnRecord::new(plan, punches, timesheets);
+        let records = self.read_all(&employees, widened(range, BOARD_MARGIN));
+        let lines = employees.iter().zip(records.await?).zip(dates);
+        let lines = lines.filter_map(|((employee, record), date)| {
             let range = DateRange {
                 from: date,
                 to: date,
@@ -424,7 +486,7 @@ impl Workdays {
             }
             let grace = record.plan.rules.at(date).grace_late;
             Some(BoardLine {
-                employee,
+                employee: employee.clone(),
                 presence: presence(&day, grace, now),
                 day,
             })
@@ -460,6 +522,20 @@ impl Workdays {
 /// Checks whether punches belong to a day.
 pub(super) fn has_punches(day: &Day) -> bool {
     !day.spans.is_empty() || !day.exceptions.is_empty()
+}
+
+/// Sorts records by employees, in the order of the employees.
+fn by_employee<T>(
+    employees: &[Employee],
+    found: Vec<T>,
+    employee: impl Fn(&T) -> EmployeeId,
+) -> Vec<Vec<T>> {
+    let mut sorted = HashMap::<_, Vec<_>>::new();
+    for one in found {
+        sorted.entry(employee(&one)).or_default().push(one);
+    }
+    let of = |one: &Employee| sorted.remove(&one.id).unwrap_or_default();
+    employees.iter().map(of).collect()
 }
 
 /// Returns a range with some days before and after it.
