@@ -12,6 +12,7 @@ use crate::service::{
     devices::Devices,
     employees::Employees,
     enrollment::Enrollments,
+    exports::Exports,
     face_punches::FacePunches,
     health::Health,
     jobs::Jobs,
@@ -74,6 +75,8 @@ pub struct App {
     pub timesheets: Arc<Timesheets>,
     /// Balances and the entries beside days.
     pub balances: Arc<Balances>,
+    /// Attendance as tables.
+    pub exports: Arc<Exports>,
     /// Recording punches of faces.
     pub face_punches: Arc<FacePunches>,
     /// Pictures of punches and of unknown faces.

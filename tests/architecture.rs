@@ -159,6 +159,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rcgen", &["cli"]),
     ("age", &["cli"]),
     ("x509_parser", &["boot"]),
+    ("rust_xlsxwriter", &["service"]),
 ];
 
 /// Returns the source without comments, strings and test modules, so that only code is checked.

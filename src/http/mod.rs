@@ -161,6 +161,7 @@ services! {
     workdays: service::workdays::Workdays,
     timesheets: service::timesheets::Timesheets,
     balances: service::balances::Balances,
+    exports: service::exports::Exports,
     face_punches: service::face_punches::FacePunches,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,

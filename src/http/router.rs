@@ -31,8 +31,9 @@ use super::{
     request_timeout::request_timeout,
     routes::{
         assignments, audit, balances, camera_pictures, cameras, cycles, devices, employees, enroll,
-        events, health, holidays, identify, jobs, leave, leave_kinds, pairings, pictures, punches,
-        redis, rules, session, setup, shifts, sites, status, templates, timesheets, workdays,
+        events, exports, health, holidays, identify, jobs, leave, leave_kinds, pairings, pictures,
+        punches, redis, rules, session, setup, shifts, sites, status, templates, timesheets,
+        workdays,
     },
 };
 use crate::{
@@ -176,6 +177,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(timesheets::lock_timesheet))
         .routes(routes!(timesheets::unlock_timesheet))
         .routes(routes!(punches::create_manual_punch))
+        .routes(routes!(exports::get_export))
         .routes(routes!(sites::list_sites, sites::create_site))
         .routes(routes!(
             sites::get_site,
@@ -285,12 +287,13 @@ fn general_quota(settings: &Settings) -> Option<Quota> {
     })
 }
 
-/// Compresses text, but not images (also live ones), fonts and tiny bodies.
+/// Compresses text, but not images (also live ones), fonts, workbooks and tiny bodies.
 fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().gzip(true).compress_when(
         DefaultPredicate::new()
             .and(NotForContentType::const_new("font/"))
-            .and(NotForContentType::const_new("multipart/")),
+            .and(NotForContentType::const_new("multipart/"))
+            .and(NotForContentType::const_new(exports::XLSX)),
     )
 }
 

@@ -15,6 +15,7 @@ pub mod devices;
 pub mod employees;
 pub mod enrollment;
 pub mod evaluation;
+pub mod exports;
 pub mod face_punches;
 pub mod feed;
 pub mod gallery_loader;

@@ -11,6 +11,7 @@ mod devices;
 mod employees;
 mod engine;
 mod enrollment;
+mod exports;
 mod jobs;
 mod limits;
 mod openapi;

@@ -34,13 +34,17 @@ enum Target {
     NewCorrection,
     /// A new balance entry for an employee.
     NewBalanceEntry,
+    /// A range of dates in the query.
+    Range,
 }
 
 use Of::{
     ApprovedLeave, Assignment, BalanceEntry, Camera, Correction, Cycle, Device, Employee, Holidays,
     Leave, LeaveKind, Nothing, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
 };
-use Target::{Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain};
+use Target::{
+    Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain, Range,
+};
 
 /// The answers to an admin, a manager, a manager of one site, a viewer of one site, an employee, a
 /// device, and a client that is not signed in.
@@ -142,6 +146,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/leave/{id}/reject", One(Leave), [200, 200, 404, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/withdraw", One(Leave), [200, 200, 404, 403, 404, 403, 401]),
     ("POST", "/api/leave/{id}/cancel", One(ApprovedLeave), [200, 200, 404, 403, 403, 403, 401]),
+    ("GET", "/api/exports/{what}", Range, [200, 200, 200, 200, 200, 403, 401]),
     // With the header that every request here has.
     ("GET", "/api/events", Plain, [422, 422, 422, 422, 422, 403, 401]),
     ("GET", "/api/redis", Plain, [200, 403, 403, 403, 403, 403, 401]),
@@ -241,11 +246,15 @@ async fn send(
 ) -> Answer {
     let method = Method::try_from(method).unwrap();
     let path = path.replace("{id}", id).replace("{date}", "2027-01-01");
+    let path = match target {
+        Range => path.replace("{what}", "days") + "?from=2026-03-02&to=2026-03-03",
+        _ => path,
+    };
     let request = client.request(method, &path);
     // With this header a stream is refused before it begins.
     let request = request.header("last-event-id", "none");
     let request = match target {
-        Plain | One(_) => request,
+        Plain | Range | One(_) => request,
         NewCorrection => request.json(&json!({
             "action": "add", "kind": "in", "at": "2026-03-02T08:00:00Z", "reason": "Forgot",
         })),
@@ -305,7 +314,7 @@ async fn every_role_and_scope_gets_in_exactly_where_it_may() {
                         let own = caller == "employee" && site == places.home;
                         places.add(&app, Employee, site, own).await
                     }
-                    Plain | Empty | NewEmployee => String::new(),
+                    Plain | Empty | NewEmployee | Range => String::new(),
                 };
                 let answer = send(&callers[number], (method, path, *target), &id, site).await;
                 check((method, path), caller, &answer, expected);

@@ -61,24 +61,43 @@ pub struct Day {
 }
 
 impl Day {
+    /// The names of the figures, without bands.
+    pub const FIGURES: [&'static str; 14] = [
+        "presence",
+        "worked",
+        "breaks",
+        "paid_breaks",
+        "auto_break",
+        "rounded_by",
+        "planned",
+        "holiday",
+        "leave",
+        "due",
+        "balance",
+        "late",
+        "early",
+        "overtime",
+    ];
+
     /// Returns the figures by their names, without bands.
     pub fn figures(&self) -> [(&'static str, Seconds); 14] {
-        [
-            ("presence", self.presence),
-            ("worked", self.worked),
-            ("breaks", self.breaks),
-            ("paid_breaks", self.paid_breaks),
-            ("auto_break", self.auto_break),
-            ("rounded_by", self.rounded_by),
-            ("planned", self.planned),
-            ("holiday", self.holiday),
-            ("leave", self.leave),
-            ("due", self.due),
-            ("balance", self.balance),
-            ("late", self.late),
-            ("early", self.early),
-            ("overtime", self.overtime),
-        ]
+        let figures = [
+            self.presence,
+            self.worked,
+            self.breaks,
+            self.paid_breaks,
+            self.auto_break,
+            self.rounded_by,
+            self.planned,
+            self.holiday,
+            self.leave,
+            self.due,
+            self.balance,
+            self.late,
+            self.early,
+            self.overtime,
+        ];
+        std::array::from_fn(|number| (Self::FIGURES[number], figures[number]))
     }
 
     /// Returns whether the day cannot be approved.

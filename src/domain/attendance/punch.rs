@@ -27,6 +27,16 @@ pub enum ClockSource {
     Device,
 }
 
+impl ClockSource {
+    /// Returns the word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Device => "device",
+        }
+    }
+}
+
 /// What recorded a punch or took a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]

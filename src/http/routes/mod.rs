@@ -14,6 +14,7 @@ pub mod devices;
 pub mod employees;
 pub mod enroll;
 pub mod events;
+pub mod exports;
 pub mod health;
 pub mod holidays;
 pub mod identify;

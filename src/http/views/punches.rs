@@ -13,7 +13,7 @@ use super::{number, time, timesheets::CorrectionContext};
 use crate::{
     domain::{
         accounts::Actor,
-        attendance::{ClockError, ClockSource, KindReason, Origin, Proof, Punch, TimedPunch},
+        attendance::{ClockError, KindReason, Origin, Proof, Punch, TimedPunch},
         employees::Employee,
         ids::{AccountId, EmployeeId, PunchId},
     },
@@ -282,10 +282,7 @@ fn view(
         kind: punch.kind.as_str(),
         at: time(punch.at),
         recorded_at: time(punch.recorded_at),
-        clock: match punch.clock {
-            ClockSource::Server => "server",
-            ClockSource::Device => "device",
-        },
+        clock: punch.clock.as_str(),
         captured_at: punch.captured_at.map(time),
         doubt: punch.doubt.map(ClockError::as_str),
         kind_reason: punch.kind_reason.map(KindReason::as_str),
