@@ -26,7 +26,7 @@ use crate::{
         accounts::Actor,
         attendance::{
             Adjusted, Adjustment, Correction, DateRange, Day, Derived, ExceptionCode, Progress,
-            Punch, PunchKind, Timesheet, period_of,
+            LONGEST_PERIOD, Periods, Punch, PunchKind, Timesheet,
             time::{Seconds, WallTime},
         },
         employees::Employee,
@@ -289,15 +289,16 @@ impl Exports {
         let mut range = job.selection.range;
         match job.what {
             What::Punches => return self.punches(range, employees, &sites).await,
+            // A timesheet is whole, also if only a part of it is wanted.
             What::Timesheets => {
-                range = DateRange {
-                    from: period_of(range.from).from,
-                    to: period_of(range.to).to,
-                };
+                range.from = range.from.saturating_sub(Span::new().days(LONGEST_PERIOD));
+                range.to = range.to.saturating_add(Span::new().days(LONGEST_PERIOD));
             }
             What::Days | What::Absences => {}
         }
         let records = self.workdays.on_record_of_all(employees, range).await?;
+        let periods = self.plans.periods(employees.iter().map(|one| one.site));
+        let periods = periods.await?;
         let mut rows = Vec::new();
         for (employee, record) in employees.iter().zip(records) {
             let line = Line {
@@ -311,7 +312,10 @@ impl Exports {
             match job.what {
                 What::Punches => {}
                 What::Days => line.days(&days, &mut rows),
-                What::Timesheets => line.timesheets(&days, &mut rows),
+                What::Timesheets => {
+                    let periods = periods.get(&employee.site).cloned().unwrap_or_default();
+                    line.timesheets(&days, job.selection.range, &periods, &mut rows);
+                }
                 What::Absences => line.absences(&days, &mut rows),
             }
             // Deriving takes its time; other requests get their turn.
@@ -602,13 +606,20 @@ impl Line<'_> {
         }
     }
 
-    fn timesheets(&self, of: &EmployeeDays, rows: &mut Vec<Row>) {
-        let mut from = of.range.from;
-        while from <= of.range.to {
-            let period = period_of(from);
-            self.timesheet(of, period, rows);
-            match period.to.tomorrow() {
-                Ok(next) => from = next,
+    fn timesheets(
+        &self,
+        of: &EmployeeDays,
+        wanted: DateRange,
+        periods: &Periods,
+        rows: &mut Vec<Row>,
+    ) {
+        let stored = &self.record.timesheets;
+        let mut day = wanted.from;
+        while day <= wanted.to {
+            let sheet = Timesheet::of_day(self.employee.id, day, periods.at(day), stored);
+            self.timesheet(of, sheet.period(), rows);
+            match sheet.to.tomorrow() {
+                Ok(next) => day = next,
                 Err(_) => break,
             }
         }
