@@ -41,6 +41,7 @@ test('an office manager starts from a preset, changes single rules, and removes 
   await page.getByRole('button', { name: 'Change the rules', exact: true }).click();
   const dialog = page.getByRole('dialog', { name: 'Change the rules' });
   assert.equal(await dialog.getByLabel('Hold from').inputValue(), month(0));
+  await dialog.getByLabel('Least rest between days').fill('9');
   await dialog.getByLabel('Germany').check();
   const said = dialog.locator('.preview');
   await said.getByText('Breaks: 30 minutes after more than 6:00 h of work, 45 minutes after more than 9:00 h of work, in parts of at least 15 minutes. A break that is too short is reported.').waitFor();

@@ -29,24 +29,25 @@ export function Form({ send, action, danger, cancel, cancelText = 'Cancel', chil
 
 /**
  * A field with its label: an `<input>`, or with `options` a `<select>`. Other properties are those of the element.
- * @param {{name: string, label: string, hint?: Children, optional?: boolean, options?: [value: string, text: string][], invalid?: string, value?: string, [other: string]: unknown}} props `invalid` says what to type; `value` is the first value, which does not replace what was typed when the page is drawn again
+ * @param {{name: string, label: string, hint?: Children, optional?: boolean, options?: [value: string, text: string][], invalid?: string, value?: string, [other: string]: unknown}} props `invalid` says what to type; `value` is the first value, which does not replace what was typed when the page is drawn again, or with `onInput` the present one
  */
 export function Field({ name, label, hint, optional, options, invalid, value, ...rest }) {
   const id = useId();
   const described = hint ? `${id}-hint` : undefined;
+  const present = rest.onInput ? { value } : { defaultValue: value };
   const shared = { id, name, class: 'input', 'aria-describedby': described, 'data-invalid': invalid, required: !optional, ...rest };
   const choices = options?.map(([choice, text]) => html`<option value=${choice} selected=${choice === value}>${text}</option>`);
   return html`
     <div class="field">
       <label for=${id}>${label}${optional && html` <span class="optional">(optional)</span>`}</label>
-      ${choices ? html`<select ...${shared}>${choices}</select>` : html`<input autocomplete="off" defaultValue=${value} ...${shared} />`}
+      ${choices ? html`<select ...${rest.onInput ? { value } : {}} ...${shared}>${choices}</select>` : html`<input autocomplete="off" ...${present} ...${shared} />`}
       ${hint && html`<p class="hint" id=${described}>${hint}</p>`}
     </div>
   `;
 }
 
 /**
- * A box to tick. Its value in the form's data is `on`, or missing.
+ * A box to tick. Its value in the form's data is `on`, or missing. `checked` is as the `value` of a `Field`, with `onChange`.
  * @param {{name: string, label: string, hint?: Children, checked?: boolean, [other: string]: unknown}} props
  */
 export function Check({ name, label, hint, checked, ...rest }) {
@@ -54,7 +55,7 @@ export function Check({ name, label, hint, checked, ...rest }) {
   const described = hint ? `${id}-hint` : undefined;
   return html`
     <div class="field">
-      <label class="check"><input type="checkbox" name=${name} defaultChecked=${checked} aria-describedby=${described} ...${rest} /> <span>${label}</span></label>
+      <label class="check"><input type="checkbox" name=${name} ...${rest.onChange ? { checked } : { defaultChecked: checked }} aria-describedby=${described} ...${rest} /> <span>${label}</span></label>
       ${hint && html`<p class="hint" id=${described}>${hint}</p>`}
     </div>
   `;

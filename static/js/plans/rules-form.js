@@ -46,7 +46,7 @@ export function RulesDialog({ site, from, fixed, settings, presets, done, close 
   return html`
     <${Dialog} title=${fixed ? 'Change these rules' : 'Change the rules'} onClose=${close} sheet>
       <${Form} send=${send} action="Save" cancel=${close}>
-        <${Field} label="Hold from" type="date" readonly=${fixed} invalid="Choose a date" hint=${fixed ? 'To let them hold from another date, close this and choose “Change the rules”.' : 'The first workday. Days before it, and locked days, never change.'} ...${bind('from')} />
+        <${Field} label="Hold from" type="date" readonly=${fixed} invalid="Choose a date" hint=${fixed ? 'To let them hold from another date, close this and choose “Change the rules”.' : 'The first workday. Days before it, and locked days, never change.'} ...${bind('from')} name="date" />
         <div class="field">
           <${Choice} name="preset" label="Start from" value=${draft.preset} options=${offered} choose=${choose} hint="A preset fills in the fields below, and you can change each of them. It is a starting point, not legal advice." />
           ${preset && html`<div class="preview" role="status"><ul class="bullets">${ruleWords(/** @type {Rules} */ (/** @type {unknown} */ (preset.rules)), { brief: true }).map((text) => html`<li key=${text}>${text}</li>`)}</ul></div>`}
