@@ -1,33 +1,9 @@
 // Reads something from the service, and reads it again when it changes.
 
-import { explain, get } from '../api.js';
+import { explain } from '../api.js';
 import { sentence } from '../ui/form.js';
 import { Notice } from './basics.js';
 import { html, useCallback, useEffect, useRef, useState } from './html.js';
-
-/** The most items in a page of a list. */
-const MOST = '200';
-
-/**
- * Reads all pages of a list.
- * @template {ApiTarget<'GET'>} Target
- * @param {Target} path
- * @param {Record<string, string>} [query]
- */
-export async function getAll(path, query = {}) {
-  /** @typedef {ApiAnswer<'GET', Target> extends {items: (infer Item)[]} ? Item : never} Item */
-  /** @type {Item[]} */
-  const items = [];
-  /** @type {string | null | undefined} */
-  let cursor;
-  do {
-    const answer = await get(path, { query: { ...query, limit: MOST, cursor } });
-    const page = /** @type {{items: Item[], next?: string | null}} */ (/** @type {unknown} */ (answer));
-    items.push(...page.items);
-    cursor = page.next;
-  } while (cursor);
-  return items;
-}
 
 /**
  * What is known of the answer. While it is read again, `data` is still the last answer.
@@ -77,27 +53,4 @@ export function Show({ of: { data, error }, children }) {
     ${error && html`<${Notice} kind="bad">${error}<//>`}
     ${data !== undefined ? children(data) : !error && html`<div class="card"><div class="skeleton" aria-busy="true"><span class="visually-hidden">Loading</span></div></div>`}
   `;
-}
-
-/** Most items that the service puts into a page of a list. */
-const PAGE = '200';
-
-/**
- * Reads all pages of a list.
- * @template {ApiTarget<'GET'>} Target
- * @param {Target} address
- * @param {Record<string, string | null | undefined>} [query]
- * @returns {Promise<ApiItem<Target>[]>}
- */
-export async function readAll(address, query = {}) {
-  /** @type {ApiItem<Target>[]} */
-  const items = [];
-  /** @type {string | null | undefined} */
-  let cursor;
-  do {
-    const page = /** @type {{items: ApiItem<Target>[], next?: string | null}} */ (await get(address, { query: { ...query, cursor, limit: PAGE } }));
-    items.push(...page.items);
-    cursor = page.next;
-  } while (cursor);
-  return items;
 }

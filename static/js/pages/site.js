@@ -1,12 +1,12 @@
 // The rules of a site: what holds now and in words, what held before and what will hold, and the holidays.
 
-import { explain, get, remove } from '../api.js';
+import { explain, get, getAll, remove } from '../api.js';
 import { parameter } from '../kit/address.js';
 import { Badge, Empty, Icon, Notice, PageHead } from '../kit/basics.js';
 import { useFeed } from '../kit/feed.js';
 import { addDays, addMonths, longDay } from '../kit/format.js';
 import { html, useState } from '../kit/html.js';
-import { Show, readAll, useLoad } from '../kit/load.js';
+import { Show, useLoad } from '../kit/load.js';
 import { calendarWords } from '../plans/holidays.js';
 import { PERIODS, ruleWords, usualRules } from '../plans/rules.js';
 import { RulesDialog } from '../plans/rules-form.js';
@@ -26,7 +26,7 @@ async function read(id) {
     get(`/api/sites/${id}`),
     get(`/api/sites/${id}/rules`),
     get('/api/rule-presets'),
-    readAll('/api/holidays', { site: id }),
+    getAll('/api/holidays', { site: id }),
     loadSites(),
   ]);
   // The document describes rules as any object.

@@ -1,8 +1,7 @@
 // What is on record of a person's month, and what an account may do about it.
 
-import { get } from '../api.js';
+import { get, getAll } from '../api.js';
 import { addDays, monthOf, todayIn, wallDate, wallTime } from '../kit/format.js';
-import { getAll } from '../kit/load.js';
 import { abilities } from '../session.js';
 
 /** @typedef {ApiSchema<'AccountView'>} Account */

@@ -1,6 +1,6 @@
 // Assignments: who works which cycle from when until when, and the shifts of single days.
 
-import { explain, post, remove } from '../api.js';
+import { explain, getAll, post, remove } from '../api.js';
 import { parameter, setParameters } from '../kit/address.js';
 import { Empty, Icon, Notice } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
@@ -8,7 +8,7 @@ import { useFeed } from '../kit/feed.js';
 import { Choice, Field, Form, Group, useDraft } from '../kit/form.js';
 import { addDays, browserToday, shortDay } from '../kit/format.js';
 import { html, useState } from '../kit/html.js';
-import { Show, readAll, useLoad } from '../kit/load.js';
+import { Show, useLoad } from '../kit/load.js';
 import { Table } from '../kit/table.js';
 import { ask } from '../ui/dialog.js';
 import { plural } from '../ui/dom.js';
@@ -29,13 +29,13 @@ export const ROTA_DAYS = 14;
 async function read(site, from) {
   const to = addDays(from, ROTA_DAYS - 1);
   const [people, assignments, shifts, cycles, holidays, leave] = await Promise.all([
-    readAll('/api/employees', { site, active: 'true' }),
+    getAll('/api/employees', { site, active: 'true' }),
     // From the first date on, so that what begins later is listed too.
-    readAll('/api/assignments', { site, from }),
-    readAll('/api/shifts'),
-    readAll('/api/cycles'),
-    readAll('/api/holidays', { site }),
-    readAll('/api/leave', { site, from, to, state: 'approved' }),
+    getAll('/api/assignments', { site, from }),
+    getAll('/api/shifts'),
+    getAll('/api/cycles'),
+    getAll('/api/holidays', { site }),
+    getAll('/api/leave', { site, from, to, state: 'approved' }),
   ]);
   return { from, people, assignments, shifts, cycles, holidays, leave };
 }

@@ -1,13 +1,13 @@
 // Cycles: shifts that repeat, one a day.
 
-import { patch, post } from '../api.js';
+import { getAll, patch, post } from '../api.js';
 import { Icon, Notice } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
 import { useFeed } from '../kit/feed.js';
 import { Field, Form, Group, useDraft } from '../kit/form.js';
 import { addDays, browserToday, shortDay } from '../kit/format.js';
 import { html } from '../kit/html.js';
-import { Show, readAll, useLoad } from '../kit/load.js';
+import { Show, useLoad } from '../kit/load.js';
 import { Entries, siteField, sitePrefix, usualSite } from './entries.js';
 import { cycleWords, mondayOf, shiftOn, shiftTone, shiftWords } from './words.js';
 
@@ -18,7 +18,7 @@ const WEEK = 7;
 const WEEKS_SHOWN = 4;
 
 const read = async () => {
-  const [cycles, shifts] = await Promise.all([readAll('/api/cycles'), readAll('/api/shifts')]);
+  const [cycles, shifts] = await Promise.all([getAll('/api/cycles'), getAll('/api/shifts')]);
   return { cycles, shifts };
 };
 

@@ -1,13 +1,13 @@
 // Calendars of public holidays.
 
-import { patch, post } from '../api.js';
+import { getAll, patch, post } from '../api.js';
 import { Icon } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
 import { useFeed } from '../kit/feed.js';
 import { Choice, Field, Form, Group, useDraft } from '../kit/form.js';
 import { browserToday, shortDay } from '../kit/format.js';
 import { html, useRef } from '../kit/html.js';
-import { Show, readAll, useLoad } from '../kit/load.js';
+import { Show, useLoad } from '../kit/load.js';
 import { plural } from '../ui/dom.js';
 import { Entries } from './entries.js';
 
@@ -20,7 +20,7 @@ const NAMED = 3;
 
 /** @param {import('./entries.js').PartProps} props */
 export function Holidays({ sites, can }) {
-  const list = useLoad(() => readAll('/api/holidays'), []);
+  const list = useLoad(() => getAll('/api/holidays'), []);
   useFeed(['plan'], list.reload);
   return html`<${Show} of=${list}>
     ${(/** @type {Calendar[]} */ items) => html`

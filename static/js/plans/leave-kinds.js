@@ -1,18 +1,18 @@
 // Kinds of leave.
 
-import { patch, post } from '../api.js';
+import { getAll, patch, post } from '../api.js';
 import { Dialog } from '../kit/dialog.js';
 import { useFeed } from '../kit/feed.js';
 import { Check, Field, Form, useDraft } from '../kit/form.js';
 import { html } from '../kit/html.js';
-import { Show, readAll, useLoad } from '../kit/load.js';
+import { Show, useLoad } from '../kit/load.js';
 import { Entries } from './entries.js';
 
 /** @typedef {ApiSchema<'LeaveKindView'>} LeaveKind */
 
 /** @param {import('./entries.js').PartProps} props */
 export function LeaveKinds({ can }) {
-  const list = useLoad(() => readAll('/api/leave-kinds'), []);
+  const list = useLoad(() => getAll('/api/leave-kinds'), []);
   useFeed(['plan'], list.reload);
   return html`<${Show} of=${list}>
     ${(/** @type {LeaveKind[]} */ items) => html`

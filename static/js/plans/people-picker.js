@@ -1,10 +1,10 @@
 // Chooses people: by name or code, or all of a site.
 
-import { explain, get } from '../api.js';
+import { explain, get, getAll } from '../api.js';
 import { Icon } from '../kit/basics.js';
 import { Group } from '../kit/form.js';
 import { html, useId, useState } from '../kit/html.js';
-import { readAll, useLoad } from '../kit/load.js';
+import { useLoad } from '../kit/load.js';
 import { plural } from '../ui/dom.js';
 import { sentence } from '../ui/form.js';
 
@@ -25,7 +25,7 @@ export function PeoplePicker({ sites, chosen, choose }) {
   const add = (/** @type {Employee[]} */ people) => choose([...chosen, ...people.filter((person) => !has.has(person.id))]);
   const addAll = async () => {
     try {
-      add(await readAll('/api/employees', { site, active: 'true' }));
+      add(await getAll('/api/employees', { site, active: 'true' }));
       setTrouble('');
     } catch (error) {
       setTrouble(sentence(explain(error)));

@@ -1,12 +1,12 @@
 // Shifts: when work begins and ends.
 
-import { patch, post } from '../api.js';
+import { getAll, patch, post } from '../api.js';
 import { Dialog } from '../kit/dialog.js';
 import { useFeed } from '../kit/feed.js';
 import { Check, Field, Form, useDraft } from '../kit/form.js';
 import { html } from '../kit/html.js';
 import { hoursLength, minutesLength, typedHours, typedMinutes } from '../kit/lengths.js';
-import { Show, readAll, useLoad } from '../kit/load.js';
+import { Show, useLoad } from '../kit/load.js';
 import { Entries, siteField, sitePrefix, usualSite } from './entries.js';
 import { shiftTone, shiftWords } from './words.js';
 
@@ -14,7 +14,7 @@ import { shiftTone, shiftWords } from './words.js';
 
 /** @param {import('./entries.js').PartProps} props */
 export function Shifts({ sites, can }) {
-  const list = useLoad(() => readAll('/api/shifts'), []);
+  const list = useLoad(() => getAll('/api/shifts'), []);
   useFeed(['plan'], list.reload);
   return html`<${Show} of=${list}>
     ${(/** @type {Shift[]} */ items) => html`
