@@ -102,6 +102,8 @@ test('a night shift, a cycle and people who work it', async () => {
   await page.getByRole('link', { name: 'Who works when' }).click();
   await page.getByRole('button', { name: 'Assign', exact: true }).click();
   const assigning = page.getByRole('dialog', { name: 'Assign' });
+  await assigning.getByRole('button', { name: 'Assign', exact: true }).click();
+  await assigning.locator('.field', { hasText: 'People (0)' }).getByText('Must be 1 to 200').waitFor();
   await assigning.getByRole('searchbox').fill('n1');
   await assigning.getByRole('button', { name: 'Add Ann Night' }).click();
   await assigning.getByRole('searchbox').fill('');
@@ -164,6 +166,7 @@ test('a night shift, a cycle and people who work it', async () => {
 });
 
 test('holidays and kinds of leave', async () => {
+  await server.addEmployee('Dora Day', 'D2');
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/plans?part=holidays');
   await page.getByRole('button', { name: 'Add a calendar' }).click();
@@ -218,4 +221,63 @@ test('holidays and kinds of leave', async () => {
   await page.getByRole('link', { name: 'Who works when' }).click();
   await page.getByText('Founders’ Day').first().waitFor();
   assertClean(page);
+});
+
+test('a manager of a site changes what belongs to it, and a viewer only looks', async () => {
+  const harbor = await server.addSite('Harbor', 'Europe/Berlin');
+  const accounts = {};
+  for (const account of [{ role: 'manager', site: 'Harbor' }, { role: 'viewer' }, { role: 'employee', code: 'N1' }]) {
+    const client = await server.addAccount({ email: `${account.role}@example.org`, ...account });
+    accounts[account.role] = client.cookie;
+  }
+
+  const open = async (role) => {
+    const page = await browser.page({ server });
+    await page.context().addCookies([accounts[role]]);
+    return page;
+  };
+  const manager = await open('manager');
+  await manager.goto('/plans?part=holidays');
+  await manager.getByRole('button', { name: 'Add a calendar' }).click();
+  const dialog = manager.getByRole('dialog', { name: 'Add a calendar' });
+  await dialog.getByLabel('Name of the calendar').fill('Port');
+  assert.equal(await dialog.getByLabel('All sites').count(), 0);
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+  await manager.locator('[data-entry]', { hasText: 'Port' }).getByText('Harbor, 0 holidays').waitFor();
+  assert.deepEqual((await server.list('/api/holidays')).find(({ name }) => name === 'Port').sites, [harbor.id]);
+  // A calendar for all sites is not theirs.
+  await manager.locator('[data-entry]', { hasText: 'Berlin' }).waitFor();
+  assert.equal(await manager.getByRole('button', { name: /^(Change|Remove) Berlin/u }).count(), 0);
+  assert.equal(await manager.getByRole('button', { name: /^(Change|Remove) Port/u }).count(), 2);
+  await manager.goto('/plans?part=leave-kinds');
+  await manager.getByText('Why people are away').waitFor();
+  assert.equal(await manager.getByRole('button', { name: 'Add a kind of leave' }).count(), 0);
+
+  const viewer = await open('viewer');
+  for (const [part, shown] of [['shifts', '22:00 to 06:00'], ['cycles', 'Night ×4'], ['assignments', 'Two weeks from'], ['holidays', 'Founders’ Day']]) {
+    await viewer.goto(`/plans?part=${part}`);
+    await viewer.getByText(shown).first().waitFor();
+    assert.equal(await viewer.getByRole('button', { name: /^(Add|Assign|Change|Remove)/u }).count(), 0, part);
+  }
+  await viewer.goto(`/site?id=${harbor.id}`);
+  await viewer.getByText('No rules are set for this site yet').waitFor();
+  assert.equal(await viewer.getByRole('button', { name: 'Change the rules' }).count(), 0);
+
+  const employee = await open('employee');
+  await employee.goto('/plans');
+  await employee.getByText('Only managers and administrators see the plans of all').waitFor();
+
+  // An admin chooses the sites of a calendar, at least one.
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/plans?part=holidays');
+  await page.getByRole('button', { name: 'Change Berlin' }).click();
+  const changing = page.getByRole('dialog', { name: 'Change the calendar' });
+  await changing.getByLabel('Only these sites').check();
+  await changing.getByRole('button', { name: 'Save' }).click();
+  await changing.getByText('Choose at least one site').waitFor();
+  await changing.getByLabel('Harbor').check();
+  await assertAccessible(page);
+  await changing.getByRole('button', { name: 'Save' }).click();
+  await page.locator('[data-entry]', { hasText: 'Berlin' }).getByText('Harbor, 1 holiday.').waitFor();
+  assertClean(manager, viewer, employee, page);
 });

@@ -22,9 +22,13 @@ const PARTS = {
 };
 const FIRST = 'assignments';
 
+/** Roles that change plans. */
+const CHANGERS = new Set(['admin', 'manager']);
+
 const read = async () => {
   const account = await currentAccount();
-  return { account, can: abilities(account), sites: await loadSites() };
+  const everywhere = account.grants.some(({ role, scope }) => scope === 'everything' && CHANGERS.has(role));
+  return { account, can: abilities(account), everywhere, sites: await loadSites() };
 };
 
 export function Page() {
@@ -34,10 +38,10 @@ export function Page() {
   return html`
     <${PageHead} title="Plans" lead=${html`<p>Who works when, and which days are free. <a href="/sites">Sites and their rules</a> say how hours count.</p>`} />
     <${Show} of=${known}>
-      ${(/** @type {Awaited<ReturnType<typeof read>>} */ { account, can, sites }) => {
+      ${(/** @type {Awaited<ReturnType<typeof read>>} */ { account, can, everywhere, sites }) => {
         if (!can.survey) return html`<${Notice} kind="info">Only managers and administrators see the plans of all. ${account.employee && html`<a href=${`/person?id=${account.employee}`}>Your own days</a>`}<//>`;
         const [, Part] = PARTS[part] ?? [];
-        return html`<${Parts} part=${part} /><${Part} key=${part} sites=${sites} can=${can} />`;
+        return html`<${Parts} part=${part} /><${Part} key=${part} sites=${sites} can=${can} everywhere=${everywhere} />`;
       }}
     <//>
   `;

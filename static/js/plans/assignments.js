@@ -25,6 +25,9 @@ import { cycleWords, shiftWords } from './words.js';
 
 export const ROTA_DAYS = 14;
 
+/** The most people of a request. */
+const MOST = 200;
+
 /** @param {string} site @param {string} from */
 async function read(site, from) {
   const to = addDays(from, ROTA_DAYS - 1);
@@ -139,10 +142,15 @@ function AssignDialog({ start, plan: { shifts, cycles }, sites, today, done, clo
   const siteName = (/** @type {string} */ id) => (several ? ` (${sites.find((site) => site.id === id)?.name ?? 'another site'})` : '');
   const cycle = cycles.find(({ id }) => id === draft.cycle);
   const send = async () => {
-    const employees = draft.people.map(({ id }) => id);
     const plan = draft.of === 'cycle' ? { cycle: draft.cycle, from: draft.from, to: draft.to || undefined } : { day: draft.day, shifts: draft.shifts };
-    await post('/api/assignments', { employees, ...plan });
-    await done(employees.length);
+    let left = draft.people;
+    do {
+      await post('/api/assignments', { employees: left.slice(0, MOST).map(({ id }) => id), ...plan });
+      left = left.slice(MOST);
+      // If the next ones are refused, only they are still to be assigned.
+      change({ people: left });
+    } while (left.length > 0);
+    await done(draft.people.length);
   };
   const toggle = (/** @type {string} */ id) => change({ shifts: draft.shifts.includes(id) ? draft.shifts.filter((one) => one !== id) : [...draft.shifts, id] });
   /** @type {[string, string, string][]} */

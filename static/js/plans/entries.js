@@ -10,16 +10,16 @@ import { toast } from '../ui/toast.js';
 /** @typedef {import('../kit/html.js').Children} Children */
 /** @typedef {{id: string, name: string}} Named */
 /** @typedef {{survey: boolean, edit: boolean, administer: boolean}} Abilities */
-/** @typedef {{sites: ApiSchema<'SiteView'>[], can: Abilities}} PartProps what every part of the plans gets */
+/** @typedef {{sites: ApiSchema<'SiteView'>[], can: Abilities, everywhere: boolean}} PartProps what every part of the plans gets; `everywhere`: whether the account may change what is for all sites */
 
 /**
  * @template {Named} Entry
- * @param {{one: string, many: string, about: string, items: Entry[], may: boolean, note: (entry: Entry) => Children, side?: (entry: Entry) => Children,
+ * @param {{one: string, many: string, about: string, items: Entry[], may: boolean, mayChange?: (entry: Entry) => boolean, note: (entry: Entry) => Children, side?: (entry: Entry) => Children,
  *   form: (entry: Entry | null, done: (name: string) => Promise<void>, close: () => void) => Children,
  *   address: (id: string) => ApiTarget<'DELETE'>, loss: string, reload: () => Promise<void>, before?: Children, blocked?: Children}} props
- *   `one` and `many` name entries ("shift", "shifts"), `about` explains the list, `loss` says what removing means, `blocked` why none can be added
+ *   `one` and `many` name entries ("shift", "shifts"), `about` explains the list, `may`: whether the account may add one, `mayChange` which it may change, by default all; `loss` says what removing means, `blocked` why none can be added
  */
-export function Entries({ one, many, about, items, may, note, side, form, address, loss, reload, before, blocked }) {
+export function Entries({ one, many, about, items, may, mayChange = () => may, note, side, form, address, loss, reload, before, blocked }) {
   const [open, setOpen] = useState(/** @type {Entry | null | undefined} */ (undefined));
   const close = () => setOpen(undefined);
   const done = async (/** @type {string} */ name) => {
@@ -54,7 +54,7 @@ export function Entries({ one, many, about, items, may, note, side, form, addres
               <div class="row-main"><span class="row-title">${entry.name}</span><span class="row-note wrap">${note(entry)}</span></div>
               ${side?.(entry)}
               ${
-                may &&
+                mayChange(entry) &&
                 html`<button class="button" type="button" aria-label=${`Change ${entry.name}`} onClick=${() => setOpen(entry)}>Change</button>
                   <button class="button danger" type="button" aria-label=${`Remove ${entry.name}`} onClick=${() => drop(entry)}>Remove</button>`
               }

@@ -1,6 +1,6 @@
 // Calendars of public holidays.
 
-import { getAll, patch, post } from '../api.js';
+import { Problem, getAll, patch, post } from '../api.js';
 import { Icon } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
 import { useFeed } from '../kit/feed.js';
@@ -19,7 +19,7 @@ import { Entries } from './entries.js';
 const NAMED = 3;
 
 /** @param {import('./entries.js').PartProps} props */
-export function Holidays({ sites, can }) {
+export function Holidays({ sites, can, everywhere }) {
   const list = useLoad(() => getAll('/api/holidays'), []);
   useFeed(['plan'], list.reload);
   return html`<${Show} of=${list}>
@@ -30,11 +30,12 @@ export function Holidays({ sites, can }) {
         about="On a public holiday, no work is due, also where a shift is planned. Each calendar is for all sites or for some."
         items=${items}
         may=${can.edit}
+        mayChange=${(/** @type {Calendar} */ { sites: ids = [] }) => can.edit && (everywhere || (ids.length > 0 && ids.every((id) => sites.some((site) => site.id === id))))}
         note=${(/** @type {Calendar} */ calendar) => calendarWords(calendar, sites)}
         address=${(/** @type {string} */ id) => `/api/holidays/${id}`}
         loss="Its days are no holidays any more, except on locked days."
         reload=${list.reload}
-        form=${(/** @type {Calendar | null} */ calendar, /** @type {(name: string) => Promise<void>} */ done, /** @type {() => void} */ close) => html`<${CalendarDialog} key=${calendar?.id ?? 'new'} calendar=${calendar} sites=${sites} done=${done} close=${close} />`}
+        form=${(/** @type {Calendar | null} */ calendar, /** @type {(name: string) => Promise<void>} */ done, /** @type {() => void} */ close) => html`<${CalendarDialog} key=${calendar?.id ?? 'new'} calendar=${calendar} sites=${sites} everywhere=${everywhere} done=${done} close=${close} />`}
       />
     `}
   <//>`;
@@ -53,19 +54,21 @@ export function calendarWords({ sites: ids = [], days = [] }, sites) {
   return `${where}, ${plural(days.length, 'holiday')}${named.length > 0 ? `. Next: ${named.join(', ')}` : ''}`;
 }
 
-/** @param {{calendar: Calendar | null, sites: Site[], done: (name: string) => Promise<void>, close: () => void}} props */
-function CalendarDialog({ calendar, sites, done, close }) {
+/** @param {{calendar: Calendar | null, sites: Site[], everywhere: boolean, done: (name: string) => Promise<void>, close: () => void}} props */
+function CalendarDialog({ calendar, sites, everywhere, done, close }) {
   const keys = useRef(0);
   const { draft, change, bind } = useDraft(() => ({
     name: calendar?.name ?? '',
-    scope: calendar?.sites?.length ? 'some' : 'all',
-    sites: calendar?.sites ?? [],
+    scope: calendar?.sites?.length || !everywhere ? 'some' : 'all',
+    sites: calendar?.sites ?? (everywhere ? [] : sites.map(({ id }) => id)),
     days: (calendar?.days ?? []).map(({ day, part = 'whole', name }) => ({ key: keys.current++, day, part, name })),
   }));
   const set = (/** @type {number} */ key, /** @type {Partial<Row>} */ changes) => change({ days: draft.days.map((row) => (row.key === key ? { ...row, ...changes } : row)) });
   const add = () => change({ days: [...draft.days, { key: keys.current++, day: '', part: 'whole', name: '' }] });
   const toggle = (/** @type {string} */ id) => change({ sites: draft.sites.includes(id) ? draft.sites.filter((one) => one !== id) : [...draft.sites, id] });
   const send = async () => {
+    // None would mean all.
+    if (draft.scope === 'some' && draft.sites.length === 0) throw new Problem(422, { errors: [{ field: 'sites', detail: 'choose at least one site' }] }, null);
     const settings = {
       name: draft.name.trim(),
       sites: draft.scope === 'all' ? [] : draft.sites,
@@ -85,7 +88,7 @@ function CalendarDialog({ calendar, sites, done, close }) {
         <${Field} label="Name of the calendar" maxlength="64" placeholder="Berlin" invalid="Type a name" ...${bind('name')} />
         ${
           sites.length > 1 &&
-          html`<${Choice} name="scope" label="For" value=${draft.scope} options=${scopes} choose=${(/** @type {string} */ scope) => change({ scope })} />
+          html`${everywhere && html`<${Choice} name="scope" label="For" value=${draft.scope} options=${scopes} choose=${(/** @type {string} */ scope) => change({ scope })} />`}
             ${draft.scope === 'some' && html`<${Group} label="Sites" name="sites">${sites.map(({ id, name }) => html`<label key=${id} class="check"><input type="checkbox" checked=${draft.sites.includes(id)} onChange=${() => toggle(id)} /> <span>${name}</span></label>`)}<//>`}`
         }
         <${Group} label=${`Holidays (${draft.days.length})`} name="days" hint="On a half holiday, the day is free from its middle on, as on Christmas Eve in some companies.">
