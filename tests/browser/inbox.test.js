@@ -85,11 +85,11 @@ test('several are approved at once, and those that are refused say why', async (
   const employee = await server.addAccount({ ...GRACE, name: 'Alan Turing', email: 'alan@example.org', code: 'P02' });
   await addPunch(server, alan, 'in', '2026-04-01T08:00:00+02:00');
   const out = await addPunch(server, alan, 'out', '2026-04-01T16:00:00+02:00');
+  await correct(employee, alan, { action: 'move', punch: out.punch, at: '2026-04-01T15:00:00+02:00', reason: 'Left earlier' });
   const sheet = `${alan.id}:2026-04-01`;
   const { digest } = await server.ask('GET', `/api/timesheets/${sheet}`);
   await server.ask('POST', `/api/timesheets/${sheet}/approve`, { digest });
   await server.ask('POST', `/api/timesheets/${sheet}/lock`);
-  await correct(employee, alan, { action: 'move', punch: out.punch, at: '2026-04-01T15:00:00+02:00', reason: 'Left earlier' });
   await addPunch(employee, alan, 'in', '2026-05-04T08:00:00+02:00');
   await addPunch(employee, alan, 'out', '2026-05-04T16:00:00+02:00');
 
@@ -123,7 +123,7 @@ test('a timesheet is approved with the figures that were shown', async () => {
   const employee = await server.clientOf(GRACE);
   const [grace] = (await employee.ask('GET', '/api/employees')).items;
   const now = new Date();
-  const from = new Date(Date.UTC(now.getFullYear(), now.getMonth() - 1, 1)).toISOString().slice(0, 10);
+  const from = new Date(Date.UTC(now.getFullYear(), now.getMonth() - 2, 1)).toISOString().slice(0, 10);
   const day = `${from.slice(0, 8)}05`;
   const sheet = `${grace.id}:${from}`;
   await addPunch(server, grace, 'in', `${day}T08:00:00Z`);

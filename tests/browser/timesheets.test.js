@@ -60,11 +60,11 @@ test('the timesheets of a month are reviewed, approved, locked and unlocked', as
   assert.deepEqual(await states(), { 'Ada Lovelace': 'approved', 'Alan Turing': 'open', 'Grace Hopper': 'approved' });
   await review.getByRole('button', { name: 'Close' }).last().click();
 
-  // A correction in between opens one again, so that its lock is refused with the reason.
+  // One is opened again while the question is there, so that its lock is refused with the reason.
   await row('Ada Lovelace').getByText('Approved').waitFor();
-  await server.ask('POST', `/api/timesheets/${ada.id}:2026-03-01/unlock`);
   await page.getByRole('button', { name: 'Lock (2)' }).click();
   const question = page.getByRole('dialog', { name: 'Lock 2 timesheets?' });
+  await server.ask('POST', `/api/timesheets/${ada.id}:2026-03-01/unlock`);
   await question.getByRole('button', { name: 'Lock', exact: true }).click();
   await page.getByText(/^1 timesheet locked\. One was refused:/u).waitFor();
   await page.getByText(/Ada Lovelace, March 2026: The timesheet is open, and must be approved/u).waitFor();

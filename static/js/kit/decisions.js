@@ -10,11 +10,15 @@ import { KINDS, LEAVE_PARTS, SHORT_EXCEPTIONS } from './words.js';
 /** @typedef {{day: string, exceptions: string[]}} BlockedDay */
 /** @typedef {{words: string, code: string, days: BlockedDay[]}} Refusal why the service refused something */
 
+/** What the service says to programs, for people. @type {Record<string, string>} */
+const WORDS = { timesheet_locked: 'This day is locked. Approve this one alone to make it an adjustment, or ask an administrator to unlock the timesheet' };
+
 /** Returns why a request failed. @param {unknown} error @returns {Refusal} */
 export function refusalOf(error) {
   const problem = error instanceof Problem ? error : undefined;
   const { days = [] } = /** @type {{days?: BlockedDay[]}} */ (problem?.body ?? {});
-  return { words: sentence(explain(error)), code: problem?.code ?? '', days };
+  const code = problem?.code ?? '';
+  return { words: WORDS[code] ?? sentence(explain(error)), code, days };
 }
 
 /**
