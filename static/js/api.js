@@ -155,27 +155,23 @@ export function explain(error) {
 
 /** @type {<Target extends ApiTarget<'GET'>>(path: Target, options?: Options) => Promise<ApiAnswer<'GET', Target>>} */
 export const get = (path, options) => request('GET', path, options);
-/** The most items in a page of a list. */
-const MOST = '200';
-
 /**
  * Reads all pages of a list.
  * @template {ApiTarget<'GET'>} Target
  * @param {Target} path
  * @param {Record<string, string | null | undefined>} [query]
- * @returns {Promise<ApiItem<Target>[]>}
+ * @returns {Promise<ApiAnswer<'GET', Target> extends {items: (infer Item)[]} ? Item[] : never>}
  */
 export async function getAll(path, query = {}) {
-  /** @type {ApiItem<Target>[]} */
   const items = [];
   /** @type {string | null | undefined} */
   let cursor;
   do {
-    const page = /** @type {{items: ApiItem<Target>[], next?: string | null}} */ (await get(path, { query: { ...query, limit: MOST, cursor } }));
+    const page = /** @type {{items: any[], next?: string | null}} */ (await get(path, { query: { limit: '200', ...query, cursor } }));
     items.push(...page.items);
     cursor = page.next;
   } while (cursor);
-  return items;
+  return /** @type {any} */ (items);
 }
 
 /** @type {<Target extends ApiTarget<'POST'>>(path: Target, json: ApiBody<'POST', Target>) => Promise<ApiAnswer<'POST', Target>>} */

@@ -38,7 +38,7 @@ import { announce, readWaiting } from '../waiting.js';
 
 const NEWS = ['timesheet', 'plan', 'punch'];
 const KINDS = /** @type {const} */ ({ corrections: 'Corrections', leave: 'Leave', timesheets: 'Timesheets' });
-/** Somebody else was faster, so the entry is gone. */
+/** Another account was faster, so the entry is gone. */
 const GONE = ['correction_decided', 'already_decided', 'timesheet_state', 'not_found'];
 
 export function Page() {
