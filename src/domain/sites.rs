@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::{
-    SignedDuration, Timestamp,
+    Timestamp,
     civil::{Date, Time},
     tz::TimeZone,
 };
@@ -58,9 +58,11 @@ impl Site {
 
     /// Returns the business date of a moment.
     pub fn workday(&self, at: Timestamp) -> Date {
-        let local = at.to_zoned(self.zone.time_zone().clone()).datetime();
-        let starts: SignedDuration = self.workday_starts.duration_since(Time::midnight());
-        local.checked_sub(starts).unwrap_or(local).date()
+        let date = self.zone.time_zone().to_datetime(at).date();
+        match at < self.workday_begins(date) {
+            true => date.yesterday().unwrap_or(date),
+            false => date,
+        }
     }
 
     /// Returns the moment at which a business date begins.
@@ -220,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn a_workday_that_has_begun_does_not_end_when_clocks_go_back() {
+        let berlin = Site {
+            workday_starts: civil::time(2, 30, 0, 0),
+            ..site("Europe/Berlin")
+        };
+        let day = |text: &str| berlin.workday(text.parse().unwrap());
+        assert_eq!(day("2026-10-25T00:29:59Z"), civil::date(2026, 10, 24));
+        assert_eq!(day("2026-10-25T00:30:00Z"), civil::date(2026, 10, 25));
+        // The clock on the wall shows 02:10 again.
+        assert_eq!(day("2026-10-25T01:10:00Z"), civil::date(2026, 10, 25));
+    }
+
+    #[test]
     fn a_zone_is_read_by_its_name_in_any_case_and_written_as_the_database_does() {
         for (text, name) in [
             ("Europe/Berlin", "Europe/Berlin"),
@@ -270,7 +285,7 @@ mod tests {
         #[test]
         fn a_workday_begins_before_its_moments_and_after_those_of_the_day_before(
             seconds in 0i64..4_000_000_000,
-            zone in prop::sample::select(vec!["UTC", "Pacific/Kiritimati", "Asia/Kolkata"]),
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "Pacific/Kiritimati", "Asia/Kolkata"]),
         ) {
             let at = Timestamp::from_second(seconds).unwrap();
             let site = site(zone);
