@@ -38,6 +38,7 @@ pub fn first_overlap(
 ) -> Option<Overlap> {
     let mut shifts: Vec<_> = dates
         .into_iter()
+        .filter(|day| exists(home, *day))
         .flat_map(|day| on(plan, kinds, day).map(move |(name, shift)| (day, name, shift)))
         .map(|(day, name, shift)| (instants(shift, home, day), day, name))
         .collect();
@@ -54,6 +55,15 @@ pub fn first_overlap(
             second: planned(second),
         })
     })
+}
+
+/// Checks whether a zone has a date. One that the calendar left out has no shifts.
+fn exists(zone: &Zone, day: Date) -> bool {
+    let begins = |day: Date| {
+        let begins = zone.time_zone().to_ambiguous_timestamp(day.into());
+        begins.compatible().unwrap_or(Timestamp::MAX)
+    };
+    day.tomorrow().is_ok_and(|next| begins(day) < begins(next))
 }
 
 /// Returns the shifts of a date with their names.
@@ -177,5 +187,17 @@ mod tests {
         );
         plan.days.insert(date(2026, 3, 3), Vec::new());
         assert_eq!(first_overlap(&plan, &kinds, &Zone::UTC, dates()), None);
+    }
+
+    #[test]
+    fn a_date_that_the_calendar_left_out_has_no_shifts() {
+        let apia = Zone::parse("Pacific/Apia").unwrap();
+        let mut plan = Plan::default();
+        for day in [date(2011, 12, 30), date(2011, 12, 31)] {
+            plan.days.insert(day, vec![shift("08:00", "16:00", None)]);
+        }
+        let days = plan.days.keys().copied();
+        let found = |zone| first_overlap(&plan, &ShiftKinds::new(), zone, days.clone());
+        assert_eq!((found(&apia), found(&Zone::UTC)), (None, None));
     }
 }
