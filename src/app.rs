@@ -18,6 +18,7 @@ use crate::service::{
     jobs::Jobs,
     leave::LeaveService,
     manual_punches::ManualPunches,
+    notices::Notices,
     pairing::Pairing,
     pictures::Pictures,
     plans::Plans,
@@ -77,6 +78,8 @@ pub struct App {
     pub balances: Arc<Balances>,
     /// Attendance as tables.
     pub exports: Arc<Exports>,
+    /// What waits for a person.
+    pub notices: Arc<Notices>,
     /// Recording punches of faces.
     pub face_punches: Arc<FacePunches>,
     /// Pictures of punches and of unknown faces.

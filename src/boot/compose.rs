@@ -30,6 +30,7 @@ use crate::{
         jobs::Jobs,
         leave::LeaveService,
         manual_punches::ManualPunches,
+        notices::Notices,
         pairing::Pairing,
         pictures::{Keeps, Pictures},
         plans::Plans,
@@ -183,7 +184,8 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
         feed.clone(),
     ));
-    let plans = Arc::new(Plans::new(stores.clone(), sites.clone(), clock.clone()));
+    let plans = Plans::new(stores.clone(), sites.clone(), clock.clone(), feed.clone());
+    let plans = Arc::new(plans);
     let parts = (&plans, &sites, &audit, &clock);
     let devices = Arc::new(Devices::new(
         stores.devices.clone(),
@@ -233,6 +235,13 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         growth.clone(),
         clock.clone(),
     ));
+    let timesheets = Arc::new(Timesheets::new(
+        stores.clone(),
+        workdays.clone(),
+        audit.clone(),
+        clock.clone(),
+        feed.clone(),
+    ));
     let app = App {
         accounts: Arc::new(Accounts::new(
             stores.clone(),
@@ -262,6 +271,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             sites.clone(),
             audit.clone(),
             clock.clone(),
+            feed.clone(),
         )),
         shifts: catalog(&stores.shift_kinds, parts),
         cycles: catalog(&stores.cycles, parts),
@@ -304,12 +314,8 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             audit.clone(),
             clock.clone(),
         )),
-        timesheets: Arc::new(Timesheets::new(
-            stores.clone(),
-            workdays.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
+        notices: Arc::new(Notices::new(workdays.clone(), timesheets.clone())),
+        timesheets,
         workdays,
         face_punches: face_punches.clone(),
         pictures,

@@ -31,7 +31,7 @@ pub mod steps;
 pub mod time;
 pub mod timesheet;
 
-pub use adjustments::{Adjusted, Adjustment, adjust};
+pub use adjustments::{Adjusted, Adjustment, adjust, outstanding};
 pub use calendar::{Calendar, Holiday, HolidayPart, Holidays, Leave, LeavePart};
 pub use corrections::{Correction, TimedPunch};
 pub use day::{Day, DayBreak, DaySpan, Derived, Week};

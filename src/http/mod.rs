@@ -162,6 +162,7 @@ services! {
     timesheets: service::timesheets::Timesheets,
     balances: service::balances::Balances,
     exports: service::exports::Exports,
+    notices: service::notices::Notices,
     face_punches: service::face_punches::FacePunches,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,

@@ -31,9 +31,9 @@ use super::{
     request_timeout::request_timeout,
     routes::{
         assignments, audit, balances, camera_pictures, cameras, cycles, devices, employees, enroll,
-        events, exports, health, holidays, identify, jobs, leave, leave_kinds, pairings, pictures,
-        punches, redis, rules, session, setup, shifts, sites, status, templates, timesheets,
-        workdays,
+        events, exports, health, holidays, identify, jobs, leave, leave_kinds, notices, pairings,
+        pictures, punches, redis, rules, session, setup, shifts, sites, status, templates,
+        timesheets, workdays,
     },
 };
 use crate::{
@@ -165,6 +165,7 @@ fn api() -> OpenApiRouter<HttpState> {
             balances::create_balance_entry
         ))
         .routes(routes!(balances::delete_balance_entry))
+        .routes(routes!(notices::list_notices))
         .routes(routes!(timesheets::create_correction))
         .routes(routes!(timesheets::list_corrections))
         .routes(routes!(timesheets::approve_correction))

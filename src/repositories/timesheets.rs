@@ -134,6 +134,12 @@ impl Timesheets {
         let all = Range::all();
         self.0.all(Timesheet::BY_REQUEST, all, Parts::Body).await
     }
+
+    /// Returns the timesheets that were submitted and not approved, first submitted first.
+    pub async fn submitted(&self) -> Result<Vec<Timesheet>, StoreError> {
+        let all = Range::all();
+        self.0.all(Timesheet::BY_SUBMISSION, all, Parts::Body).await
+    }
 }
 
 /// Returns where the keys of timesheets end that have one of the dates, sorted by their last dates.

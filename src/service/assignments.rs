@@ -193,6 +193,8 @@ impl Assignments {
             self.stores.assignments.insert(&assignment).await?;
             made.push(assignment);
         }
+        let single = made.first().filter(|_| made.len() == 1);
+        self.plans.announce(single.map(|one| one.employee)).await;
         Ok(made)
     }
 
@@ -211,7 +213,10 @@ impl Assignments {
         self.plans.check_removal(&people, &assignment).await?;
         self.record(actor, "assignment.remove", &assignment).await?;
         match self.stores.assignments.remove(&assignment).await? {
-            true => Ok(()),
+            true => {
+                self.plans.announce(Some(assignment.employee)).await;
+                Ok(())
+            }
             false => Err(AssignmentError::NotFound),
         }
     }

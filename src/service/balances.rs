@@ -205,7 +205,8 @@ impl Balances {
     ) -> Result<(EmployeeDays, RunningBalance), WorkdayError> {
         let employee = self.workdays.employee(reach, employee).await?;
         let (record, running) = self.running(&employee, range).await?;
-        Ok((self.workdays.days_of(&record, range), running))
+        let days = self.workdays.days_of(&employee, &record, range).await?;
+        Ok((days, running))
     }
 
     /// Returns the time of the first punch of an employee, recorded or added by a correction; `None`

@@ -224,7 +224,10 @@ impl<S: Checked> Catalog<S> {
         };
         self.record(actor, "add", &entry).await?;
         match self.entries.insert(&entry).await {
-            Ok(()) => Ok(entry),
+            Ok(()) => {
+                self.plans.announce(None).await;
+                Ok(entry)
+            }
             Err(StoreError::Conflict) => Err(CatalogError::NameTaken(S::KIND.one)),
             Err(error) => Err(error.into()),
         }
@@ -282,7 +285,11 @@ impl<S: Checked> Catalog<S> {
     ) -> Result<bool, CatalogError> {
         self.record(actor, verb, new).await?;
         match self.entries.exchange(old, new).await {
-            Ok(done) => Ok(done),
+            Ok(true) => {
+                self.plans.announce(None).await;
+                Ok(true)
+            }
+            Ok(false) => Ok(false),
             Err(StoreError::Conflict) => Err(CatalogError::NameTaken(S::KIND.one)),
             Err(error) => Err(error.into()),
         }

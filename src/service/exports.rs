@@ -25,8 +25,8 @@ use crate::{
     domain::{
         accounts::Actor,
         attendance::{
-            Adjusted, Adjustment, Correction, DateRange, Day, Derived, ExceptionCode, Progress,
-            LONGEST_PERIOD, Periods, Punch, PunchKind, Timesheet,
+            Adjusted, Adjustment, Correction, DateRange, Day, Derived, ExceptionCode,
+            LONGEST_PERIOD, Periods, Progress, Punch, PunchKind, Timesheet,
             time::{Seconds, WallTime},
         },
         employees::Employee,
@@ -308,7 +308,7 @@ impl Exports {
                 record: &record,
                 approved_only: job.selection.approved_only,
             };
-            let days = self.workdays.days_of(&record, range);
+            let days = self.workdays.days_of(employee, &record, range).await?;
             match job.what {
                 What::Punches => {}
                 What::Days => line.days(&days, &mut rows),

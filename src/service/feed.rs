@@ -29,6 +29,11 @@ pub enum News {
     Camera(CameraId),
     /// A job was queued.
     Job(JobId),
+    /// What is planned for an employee was changed, or their leave; `None` if it may concern
+    /// everybody: rules, shifts, cycles, holidays.
+    Plan(Option<EmployeeId>),
+    /// A timesheet of an employee or a correction in it was changed.
+    Timesheet(EmployeeId),
     /// Some news were missed: subscribers must read the store.
     Missed,
 }
@@ -53,6 +58,8 @@ impl Feed {
             News::Device(id) => ("device", id.uuid()),
             News::Camera(id) => ("camera", id.uuid()),
             News::Job(id) => ("job", id.uuid()),
+            News::Plan(id) => ("plan", id.map_or(Uuid::nil(), EmployeeId::uuid)),
+            News::Timesheet(id) => ("timesheet", id.uuid()),
             News::Missed => return,
         };
         self.0.publish(topic, id.as_bytes()).await;
@@ -121,6 +128,8 @@ fn read(message: &Message) -> Option<News> {
         "device" => Some(News::Device(DeviceId::new(id))),
         "camera" => Some(News::Camera(CameraId::new(id))),
         "job" => Some(News::Job(JobId::new(id))),
+        "plan" => Some(News::Plan((!id.is_nil()).then(|| EmployeeId::new(id)))),
+        "timesheet" => Some(News::Timesheet(EmployeeId::new(id))),
         BUS_BEGINS => Some(News::Missed),
         _ => None,
     }

@@ -159,6 +159,7 @@ impl LeaveService {
         let verb = if approved { "enter" } else { "request" };
         self.record(actor, verb, &leave).await?;
         self.stores.leave.insert(&leave).await?;
+        self.plans.announce(Some(leave.employee)).await;
         Ok(leave)
     }
 
@@ -201,6 +202,7 @@ impl LeaveService {
             };
             self.record(actor, verb, &new).await?;
             if self.stores.leave.exchange(&old, &new).await? {
+                self.plans.announce(Some(new.employee)).await;
                 return Ok(new);
             }
         }

@@ -25,6 +25,7 @@ pub mod key_rotation;
 pub mod leased_work;
 pub mod leave;
 pub mod manual_punches;
+pub mod notices;
 pub mod pairing;
 pub mod personal_data;
 pub mod pictures;

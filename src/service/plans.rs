@@ -7,7 +7,10 @@ use std::{
 
 use jiff::{Span, Timestamp, civil::Date};
 
-use super::sites::{SiteMap, Sites};
+use super::{
+    feed::{Feed, News},
+    sites::{SiteMap, Sites},
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -39,9 +42,9 @@ pub enum PlanError {
     Store(#[from] StoreError),
 }
 
-/// Days before and after the dates in question whose single shifts are read, too: punches of a
-/// month may decide about a day.
-const MARGIN: i32 = 40;
+/// Days before and after the dates in question whose single shifts are read, too: a shift of the
+/// neighboring workday may reach into them.
+const MARGIN: i32 = 2;
 
 /// Days after the first date in which shifts of a plan without an end must not overlap. A clock
 /// change is among them.
@@ -250,21 +253,28 @@ fn around(plan: &Plan, range: DateRange) -> BTreeSet<Date> {
         .collect()
 }
 
-/// Reads the plans of employees, and checks changes of them.
+/// Reads the plans of employees, and checks and announces changes of them.
 pub struct Plans {
     stores: Repositories,
     sites: Arc<Sites>,
     clock: Arc<dyn Clock>,
+    feed: Feed,
 }
 
 impl Plans {
     /// Creates the service.
-    pub fn new(stores: Repositories, sites: Arc<Sites>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(stores: Repositories, sites: Arc<Sites>, clock: Arc<dyn Clock>, feed: Feed) -> Self {
         Self {
             stores,
             sites,
             clock,
+            feed,
         }
+    }
+
+    /// Announces a change of what is planned for an employee or, with `None`, perhaps for everybody.
+    pub async fn announce(&self, employee: Option<EmployeeId>) {
+        self.feed.publish(News::Plan(employee)).await;
     }
 
     pub(super) fn stores(&self) -> &Repositories {
@@ -286,7 +296,22 @@ impl Plans {
         plan.ok_or_else(|| StoreError::Corrupt("an employee without a plan".to_owned()))
     }
 
-    /// Returns the same for the covered ones of some employees, in their order. Reads each kind of
+    /// Returns the same without holidays and leave: enough to say to which shift a punch belongs.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn shifts_of(
+        &self,
+        employee: &Employee,
+        dates: DateRange,
+    ) -> Result<EmployeePlan, StoreError> {
+        let one = std::slice::from_ref(employee);
+        let plans = self.read(&Reach::Everything, one, dates, false).await?;
+        let plan = plans.into_iter().next();
+        plan.ok_or_else(|| StoreError::Corrupt("an employee without a plan".to_owned()))
+    }
+
+    /// Returns what holds for the covered ones of some employees, in their order. Reads each kind of
     /// record once, however many there are; leave and single days only around the dates.
     ///
     /// # Errors
@@ -297,19 +322,41 @@ impl Plans {
         people: &[Employee],
         dates: DateRange,
     ) -> Result<Vec<EmployeePlan>, StoreError> {
+        self.read(reach, people, dates, true).await
+    }
+
+    async fn read(
+        &self,
+        reach: &Reach,
+        people: &[Employee],
+        dates: DateRange,
+        excuses: bool,
+    ) -> Result<Vec<EmployeePlan>, StoreError> {
         let dates = DateRange {
             from: shifted(dates.from, -MARGIN),
             to: shifted(dates.to, MARGIN),
         };
         let team = Team::new(reach, people);
         let stores = &self.stores;
-        let (rota, rules, calendars, kinds, assignments, leave) = tokio::try_join!(
+        let single = match people {
+            [one] => Some(one.site),
+            _ => None,
+        };
+        let excuses = async {
+            match excuses {
+                true => tokio::try_join!(
+                    stores.holiday_calendars.all(),
+                    stores.leave_kinds.all(),
+                    stores.leave.covering(&team, dates),
+                ),
+                false => Ok(Default::default()),
+            }
+        };
+        let (rota, rules, assignments, (calendars, kinds, leave)) = tokio::try_join!(
             self.rota(),
-            stores.site_rules.list(&Reach::Everything, None),
-            stores.holiday_calendars.all(),
-            stores.leave_kinds.all(),
+            stores.site_rules.list(&Reach::Everything, single),
             stores.assignments.relevant(&team, dates),
-            stores.leave.covering(&team, dates),
+            excuses,
         )?;
         let kinds: HashMap<_, _> = kinds
             .into_iter()
@@ -529,10 +576,22 @@ impl Plans {
     /// When the store fails.
     pub async fn needs_four_eyes(&self, site: SiteId) -> Result<bool, StoreError> {
         let today = self.sites.of(site).await?.workday(self.clock.now());
+        let rules = self.site_rules(site, today).await?;
+        Ok(rules.is_some_and(|rules| rules.four_eyes))
+    }
+
+    /// Returns the rules of a site that hold on a day; `None` for the defaults.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn site_rules(
+        &self,
+        site: SiteId,
+        day: Date,
+    ) -> Result<Option<SiteRules>, StoreError> {
         let rules = self.stores.site_rules.list(&Reach::Everything, Some(site));
         let rules = rules.await?.into_iter();
-        let holding = rules.take_while(|rules| rules.from <= today).last();
-        Ok(holding.is_some_and(|rules| rules.four_eyes))
+        Ok(rules.take_while(|rules| rules.from <= day).last())
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 
 use super::{
     audit::Audit,
+    feed::{Feed, News},
     sites::{SiteError, Sites},
 };
 use crate::{
@@ -62,6 +63,8 @@ pub struct RulesSettings {
     pub two_weeks_from: Option<Date>,
     /// Whether another person must decide.
     pub four_eyes: bool,
+    /// Whether overtime must be approved.
+    pub overtime_approval: bool,
 }
 
 /// Number of attempts at a change while other requests change the same rules.
@@ -73,6 +76,7 @@ pub struct RulesService {
     sites: Arc<Sites>,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    feed: Feed,
 }
 
 impl RulesService {
@@ -82,12 +86,14 @@ impl RulesService {
         sites: Arc<Sites>,
         audit: Audit,
         clock: Arc<dyn Clock>,
+        feed: Feed,
     ) -> Self {
         Self {
             store,
             sites,
             audit,
             clock,
+            feed,
         }
     }
 
@@ -117,6 +123,7 @@ impl RulesService {
                 period: new.period,
                 two_weeks_from: new.two_weeks_from,
                 four_eyes: new.four_eyes,
+                overtime_approval: new.overtime_approval,
             };
             self.record(actor, "rules.put", &rules).await?;
             let done = match &old {
@@ -129,6 +136,7 @@ impl RulesService {
                 },
             };
             if done {
+                self.feed.publish(News::Plan(None)).await;
                 return Ok((rules, old.is_none()));
             }
         }
@@ -147,7 +155,10 @@ impl RulesService {
         let rules = rules.ok_or(RulesError::NotFound)?;
         self.record(actor, "rules.remove", &rules).await?;
         match self.store.remove(&rules).await? {
-            true => Ok(()),
+            true => {
+                self.feed.publish(News::Plan(None)).await;
+                Ok(())
+            }
             false => Err(RulesError::NotFound),
         }
     }

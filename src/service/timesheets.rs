@@ -7,16 +7,17 @@ use sha2::{Digest, Sha256};
 
 use super::{
     audit::Audit,
-    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, has_punches},
+    feed::{Feed, News},
+    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, has_punches, settled},
 };
 use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
         attendance::{
-            Approval, Correction, CorrectionPath, CorrectionRefusal, Covered, DateRange, Decision,
-            Derived, ExceptionCode, Progress, PunchKind, RequestedCorrection, TimedPunch,
-            Timesheet, TimesheetId, adjust,
+            Adjustment, Approval, Correction, CorrectionPath, CorrectionRefusal, Covered,
+            DateRange, Decision, Derived, ExceptionCode, Progress, PunchKind, RequestedCorrection,
+            TimedPunch, Timesheet, TimesheetId, adjust, outstanding,
         },
         employees::Employee,
         grants::Reach,
@@ -30,6 +31,9 @@ use crate::{
 
 /// How far a correction may move a punch, so that reading some days more finds every moved punch.
 pub const MOVED_MOST: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Days before a timesheet whose changes are settled by its approval: two years.
+const SETTLED_BACK: i64 = 731;
 
 /// Days around a correction on which it may change figures.
 const AROUND: i64 = 2;
@@ -75,6 +79,9 @@ pub enum TimesheetError {
     /// Another timesheet has some of its dates.
     #[error("another timesheet, from {0} on, has some of its dates: approve that one")]
     Overlap(Date),
+    /// The site wants overtime to be approved, and the caller does not say whether it is.
+    #[error("the figures have overtime: say whether it is approved")]
+    OvertimeUnsaid,
     /// The period is not over.
     #[error("the period lasts until {0}: approve it when the last workday is over")]
     NotOver(Date),
@@ -178,6 +185,15 @@ impl FiledCorrection {
     }
 }
 
+/// What waits for a decision.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting {
+    /// The requested corrections.
+    pub corrections: Vec<(Employee, FiledCorrection)>,
+    /// The submitted timesheets.
+    pub timesheets: Vec<(Employee, Timesheet)>,
+}
+
 /// The timesheets to list.
 #[derive(Debug, Clone, Default)]
 pub struct TimesheetFilter {
@@ -200,6 +216,22 @@ pub struct TimesheetDetail {
     pub digest: String,
     /// The days that prevent an approval.
     pub blocked: Vec<BlockedDay>,
+    /// Adjustments of earlier periods that an approval settles, or has settled.
+    pub settles: Vec<Adjustment>,
+    /// Those that wait, because their days have exceptions.
+    pub held: Vec<Adjustment>,
+    /// Whether an approval must say whether the overtime is approved.
+    pub asks_for_overtime: bool,
+}
+
+/// What an approval of a timesheet covers.
+struct Closing {
+    record: OnRecord,
+    figures: Derived,
+    settles: Vec<Adjustment>,
+    held: Vec<Adjustment>,
+    digest: String,
+    asks_for_overtime: bool,
 }
 
 /// The service for timesheets.
@@ -208,6 +240,7 @@ pub struct Timesheets {
     workdays: Arc<Workdays>,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    feed: Feed,
 }
 
 impl Timesheets {
@@ -217,12 +250,14 @@ impl Timesheets {
         workdays: Arc<Workdays>,
         audit: Audit,
         clock: Arc<dyn Clock>,
+        feed: Feed,
     ) -> Self {
         Self {
             stores,
             workdays,
             audit,
             clock,
+            feed,
         }
     }
 
@@ -299,6 +334,7 @@ impl Timesheets {
             corrected.map_err(TimesheetError::from)
         });
         filed.await?;
+        self.feed.publish(News::Timesheet(employee.id)).await;
         Ok(FiledCorrection { path, correction })
     }
 
@@ -369,6 +405,7 @@ impl Timesheets {
             decided.map_err(TimesheetError::from)
         });
         let correction = settled.await?.correction(path.correction).cloned();
+        self.feed.publish(News::Timesheet(sheet.employee)).await;
         let correction = correction.ok_or(CorrectionRefusal::NotFound)?;
         Ok(FiledCorrection { path, correction })
     }
@@ -517,15 +554,52 @@ impl Timesheets {
         Ok(found)
     }
 
-    /// Returns the timesheets of covered employees with a correction that nobody has decided on.
+    /// Returns the timesheets with a correction that nobody has decided on, of covered employees.
     async fn undecided(&self, reach: &Reach) -> Result<Vec<Timesheet>, StoreError> {
-        let mut sheets = self.stores.timesheets.undecided().await?;
+        let sheets = self.stores.timesheets.undecided().await?;
+        let covered = self.covered(reach, sheets).await?.into_iter();
+        Ok(covered.map(|(_, sheet)| sheet).collect())
+    }
+
+    /// Returns what waits for a decision about covered employees: corrections that were requested,
+    /// and timesheets that were submitted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn waiting(&self, reach: &Reach) -> Result<Waiting, StoreError> {
+        let stored = &self.stores.timesheets;
+        let (undecided, submitted) = tokio::try_join!(stored.undecided(), stored.submitted())?;
+        let undecided = self.covered(reach, undecided).await?.into_iter();
+        let corrections = undecided.flat_map(|(employee, sheet)| {
+            let all = FiledCorrection::all_of(&sheet).into_iter();
+            let requested = all.filter(|one| one.correction.decision == Decision::Requested);
+            requested.map(move |filed| (employee.clone(), filed))
+        });
+        Ok(Waiting {
+            corrections: corrections.collect(),
+            timesheets: self.covered(reach, submitted).await?,
+        })
+    }
+
+    /// Returns those of some timesheets whose employees are covered and not deleted.
+    async fn covered(
+        &self,
+        reach: &Reach,
+        sheets: Vec<Timesheet>,
+    ) -> Result<Vec<(Employee, Timesheet)>, StoreError> {
         let ids: Vec<_> = sheets.iter().map(|sheet| sheet.employee).collect();
         let employees = self.stores.employees.find_many(&ids).await?;
-        let covered = |employee: &Employee| employee.deleted_at.is_none() && reach.covers(employee);
-        let covered: Vec<_> = employees.iter().filter(|one| covered(one)).collect();
-        sheets.retain(|sheet| covered.iter().any(|one| one.id == sheet.employee));
-        Ok(sheets)
+        let covered = |one: &&Employee| one.deleted_at.is_none() && reach.covers(*one);
+        let covered: HashMap<_, _> = employees
+            .iter()
+            .filter(covered)
+            .map(|one| (one.id, one))
+            .collect();
+        let both = sheets.into_iter().filter_map(|sheet| {
+            let employee = covered.get(&sheet.employee)?;
+            Some(((*employee).clone(), sheet))
+        });
+        Ok(both.collect())
     }
 
     /// Returns a page of timesheets: those of a period for each covered employee who is employed in
@@ -595,22 +669,25 @@ impl Timesheets {
     ) -> Result<TimesheetDetail, TimesheetError> {
         let employee = self.workdays.employee(reach, id.employee).await?;
         let timesheet = self.timesheet(&employee, id).await?;
-        let period = timesheet.period();
-        let record = self.workdays.on_record(&employee, period).await?;
-        let figures = figures(&record, period, self.clock.now());
+        let closing = self.closing(&employee, &timesheet).await?;
         let digest = match timesheet.locked() {
             Some(approval) => approval.digest.clone(),
-            None => digest(&timesheet, &record, &figures)?,
+            None => closing.digest,
         };
-        let mut days = self.workdays.days_of(&record, period);
+        let period = timesheet.period();
+        let record = &closing.record;
+        let mut days = self.workdays.days_of(&employee, record, period).await?;
         let employed = record.plan.employed;
         let days_of = &mut days.derived.days;
         days_of.retain(|day| employed.contains(day.day) || has_punches(day));
         Ok(TimesheetDetail {
             days,
-            blocked: blocked(&figures),
+            blocked: blocked(&closing.figures),
             timesheet,
             digest,
+            settles: closing.settles,
+            held: closing.held,
+            asks_for_overtime: closing.asks_for_overtime,
         })
     }
 
@@ -627,30 +704,38 @@ impl Timesheets {
             .await
     }
 
-    /// Approves the figures with this digest.
+    /// Approves the figures with this digest, and the adjustments of earlier periods that are paid
+    /// in this one. `overtime` says whether the overtime in them is approved, too; it may be left out
+    /// where the site does not ask.
     ///
     /// # Errors
-    /// If the caller may not decide, the period is not over, a day is blocked, or the figures have
-    /// another digest.
+    /// If the caller may not decide, the period is not over, a day is blocked, the figures have
+    /// another digest, or the site asks whether overtime is approved.
     pub async fn approve(
         &self,
         by: By<'_>,
         id: TimesheetId,
         seen: &str,
+        overtime: Option<bool>,
     ) -> Result<Timesheet, TimesheetError> {
         let employee = self.decided_by(by, id).await?;
         let old = self.timesheet(&employee, id).await?;
         let open = matches!(old.progress, Progress::Open | Progress::Submitted { .. });
         must(&old, open, "open or submitted")?;
-        let (figures, digest) = self.closed(&employee, &old).await?;
-        if digest != seen {
+        let closing = self.closed(&employee, &old).await?;
+        if closing.digest != seen {
             return Err(TimesheetError::Changed);
         }
+        if overtime.is_none() && closing.asks_for_overtime {
+            return Err(TimesheetError::OvertimeUnsaid);
+        }
         let approval = Approval {
-            digest,
+            digest: closing.digest,
             by: by.actor,
             at: self.clock.now(),
-            figures,
+            figures: closing.figures,
+            settled: closing.settles,
+            overtime: overtime.unwrap_or(true),
         };
         let progress = Progress::Approved { approval };
         self.advance(by.actor, "timesheet.approve", &old, progress)
@@ -668,8 +753,8 @@ impl Timesheets {
             must(&old, false, "approved")?;
             return Err(TimesheetError::Raced);
         };
-        let (_, digest) = self.closed(&employee, &old).await?;
-        if digest != approval.digest {
+        let closing = self.closed(&employee, &old).await?;
+        if closing.digest != approval.digest {
             return Err(TimesheetError::Changed);
         }
         let progress = Progress::Locked {
@@ -709,28 +794,87 @@ impl Timesheets {
         }
     }
 
-    /// Returns the figures of a period that is over, with their digest.
+    /// Returns what an approval of a period that is over covers.
     async fn closed(
         &self,
         employee: &Employee,
         sheet: &Timesheet,
-    ) -> Result<(Derived, String), TimesheetError> {
-        let (period, now) = (sheet.period(), self.clock.now());
-        let record = self.workdays.on_record(employee, period).await?;
-        check_alone(sheet, &record.timesheets)?;
+    ) -> Result<Closing, TimesheetError> {
+        let closing = self.closing(employee, sheet).await?;
+        check_alone(sheet, &closing.record.timesheets)?;
         // The timesheet of an employee who leaves ends with the last day.
-        let employed = record.plan.employed.to.map(|last| last.max(period.from));
-        let last = employed.map_or(period.to, |last| last.min(period.to));
-        if now < record.plan.begins(last.tomorrow().unwrap_or(last)) {
+        let plan = &closing.record.plan;
+        let employed = plan.employed.to.map(|last| last.max(sheet.from));
+        let last = employed.map_or(sheet.to, |last| last.min(sheet.to));
+        if self.clock.now() < plan.begins(last.tomorrow().unwrap_or(last)) {
             return Err(TimesheetError::NotOver(last));
         }
-        let figures = figures(&record, period, now);
-        let blocked = blocked(&figures);
-        if !blocked.is_empty() {
-            return Err(TimesheetError::Blocked(blocked));
+        let blocked = blocked(&closing.figures);
+        match blocked.is_empty() {
+            true => Ok(closing),
+            false => Err(TimesheetError::Blocked(blocked)),
         }
-        let digest = digest(sheet, &record, &figures)?;
-        Ok((figures, digest))
+    }
+
+    /// Returns what an approval of a timesheet would cover now. Its figures are derived also if it
+    /// is approved or locked, but what it settles is what was approved.
+    async fn closing(
+        &self,
+        employee: &Employee,
+        sheet: &Timesheet,
+    ) -> Result<Closing, TimesheetError> {
+        let sheets = match sheet.progress.approval() {
+            Some(_) => Vec::new(),
+            None => {
+                let near = DateRange {
+                    from: sheet.from.saturating_sub(Span::new().days(SETTLED_BACK)),
+                    to: Date::MAX,
+                };
+                self.stores
+                    .timesheets
+                    .of_employee(employee.id, near)
+                    .await?
+            }
+        };
+        let earlier = closed_before(sheet, &sheets);
+        let locked: Vec<_> = earlier.into_iter().filter_map(Timesheet::locked).collect();
+        let range = DateRange {
+            from: first_day(&locked).unwrap_or(sheet.from).min(sheet.from),
+            to: sheet.to,
+        };
+        let record = self.workdays.on_record(employee, range).await?;
+        let derived = record.derive(range, self.clock.now());
+        let (mut settles, mut held) = (Vec::new(), Vec::new());
+        match sheet.progress.approval() {
+            Some(approval) => settles.clone_from(&approval.settled),
+            None => {
+                let mut approved = Derived::default();
+                for approval in locked {
+                    approved.days.extend(approval.figures.days.iter().cloned());
+                    approved
+                        .weeks
+                        .extend(approval.figures.weeks.iter().cloned());
+                }
+                for adjustment in outstanding(&approved, &derived, settled(&sheets)) {
+                    match adjustment.held {
+                        true => held.push(adjustment),
+                        false => settles.push(adjustment),
+                    }
+                }
+            }
+        }
+        let figures = of_period(derived, sheet.period());
+        let asks_for_overtime = has_overtime(&figures, &settles)
+            && self.workdays.asks_for_overtime(employee, sheet.to).await?;
+        let digest = digest(sheet, &record, &figures, &settles)?;
+        Ok(Closing {
+            record,
+            figures,
+            settles,
+            held,
+            digest,
+            asks_for_overtime,
+        })
     }
 
     /// Writes the next state, unless another request has changed the timesheet since it was read.
@@ -741,14 +885,20 @@ impl Timesheets {
         old: &Timesheet,
         progress: Progress,
     ) -> Result<Timesheet, TimesheetError> {
-        let detail = progress.approval().map(|of| of.digest.clone());
+        let detail = progress.approval().map(|of| match of.overtime {
+            true => of.digest.clone(),
+            false => format!("{}, without overtime", of.digest),
+        });
         self.audit.record(actor, action, old.id(), detail).await?;
         let new = Timesheet {
             progress,
             ..old.clone()
         };
         match self.stores.timesheets.exchange(old, &new).await? {
-            true => Ok(new),
+            true => {
+                self.feed.publish(News::Timesheet(new.employee)).await;
+                Ok(new)
+            }
             false => Err(TimesheetError::Raced),
         }
     }
@@ -796,9 +946,37 @@ fn check_alone(sheet: &Timesheet, stored: &[Timesheet]) -> Result<(), TimesheetE
     }
 }
 
-/// Derives the days of a period and the weeks that end in it.
-fn figures(record: &OnRecord, period: DateRange, now: Timestamp) -> Derived {
-    let mut figures = record.derive(period, now);
+/// Returns the timesheets before one that is open, as far back as no open period is between: what
+/// changed of those that are locked is paid in this one. Latest first.
+fn closed_before<'a>(sheet: &Timesheet, stored: &'a [Timesheet]) -> Vec<&'a Timesheet> {
+    let (mut closed, mut next) = (Vec::new(), sheet.from);
+    let before = stored.iter().rev().filter(|other| other.to < sheet.from);
+    for other in before {
+        if other.progress.approval().is_none() || other.to.tomorrow().ok() != Some(next) {
+            break;
+        }
+        closed.push(other);
+        next = other.from;
+    }
+    closed
+}
+
+/// Returns the first day that was approved.
+fn first_day(approvals: &[&Approval]) -> Option<Date> {
+    let days = approvals.iter().flat_map(|approval| &approval.figures.days);
+    days.map(|day| day.day).min()
+}
+
+/// Checks whether there is overtime to be approved.
+fn has_overtime(figures: &Derived, settles: &[Adjustment]) -> bool {
+    figures.days.iter().any(|day| day.overtime > 0)
+        || figures.weeks.iter().any(|week| week.overtime > 0)
+        || settles.iter().any(|adjustment| adjustment.overtime > 0)
+}
+
+/// Returns the days of a period and the weeks that end in it.
+fn of_period(mut figures: Derived, period: DateRange) -> Derived {
+    figures.days.retain(|day| period.contains(day.day));
     figures.weeks.retain(|week| period.contains(week.ends));
     figures
 }
@@ -826,6 +1004,7 @@ fn digest(
     sheet: &Timesheet,
     record: &OnRecord,
     figures: &Derived,
+    settled: &[Adjustment],
 ) -> Result<String, TimesheetError> {
     let plan = &record.plan;
     let mut punches = record.punches.clone();
@@ -846,6 +1025,7 @@ fn digest(
         corrections: corrections.into_iter().map(|(_, change)| change).collect(),
         rules,
         figures,
+        settled,
     };
     let json = serde_json::to_vec(&covered);
     let json = json.map_err(|error| StoreError::Corrupt(error.to_string()))?;

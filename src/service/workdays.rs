@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::try_join_all;
-use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Span, Timestamp, civil::Date, tz::TimeZone};
 
 use super::{
     plans::{EmployeePlan, Plans},
@@ -16,8 +16,8 @@ use crate::{
     clock::Clock,
     domain::{
         attendance::{
-            Adjustment, Correction, DateRange, Day, Derived, Presence, Punch, TimedPunch,
-            Timesheet, TimesheetId, adjust, derive, presence, time::Seconds,
+            Adjusted, Adjustment, Correction, DateRange, Day, Derived, Presence, Punch, TimedPunch,
+            Timesheet, TimesheetId, adjust, derive, outstanding, presence, time::Seconds,
         },
         employees::Employee,
         grants::Reach,
@@ -37,6 +37,9 @@ const BOARD_MARGIN: (i64, i64) = (2, 2);
 
 /// Days before and after a moment whose punches are read to say whether an employee is there.
 const STAY_MARGIN: (i64, i64) = (4, 2);
+
+/// Time after the end of a shift in which an out is not missed.
+const OVERDUE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Employees that are read at a time.
 const PAGE: usize = 1000;
@@ -71,6 +74,26 @@ pub struct EmployeeDays {
     pub totals: Totals,
     /// What changed of locked days and weeks since they were approved.
     pub adjustments: Vec<Adjustment>,
+    /// The days and weeks with an adjustment of which nothing is left to settle.
+    pub settled: Vec<Adjusted>,
+}
+
+impl EmployeeDays {
+    /// Finds the adjustments of which nothing is left, by the timesheets of the employee from the
+    /// first date on.
+    fn mark_settled(&mut self, record: &OnRecord, sheets: &[Timesheet], now: Timestamp) {
+        let (locked, derived) = (record.locked(self.range), record.derive(self.range, now));
+        let left = outstanding(&locked, &derived, settled(sheets));
+        let is_left = |of: &Adjusted| left.iter().any(|left| left.of == *of);
+        let all = self.adjustments.iter().map(|adjustment| adjustment.of);
+        self.settled = all.filter(|of| !is_left(of)).collect();
+    }
+}
+
+/// Returns the adjustments that timesheets settle.
+pub fn settled(sheets: &[Timesheet]) -> impl Iterator<Item = &Adjustment> {
+    let approvals = sheets.iter().filter_map(|sheet| sheet.progress.approval());
+    approvals.flat_map(|approval| &approval.settled)
 }
 
 /// Sums of days, in seconds.
@@ -120,6 +143,17 @@ pub struct BoardLine {
     pub day: Day,
     /// Whether the employee is there.
     pub presence: Presence,
+}
+
+/// An employee who has not punched out, although the last shift of the day is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overdue {
+    /// The employee.
+    pub employee: Employee,
+    /// The workday.
+    pub day: Date,
+    /// When the shift ended.
+    pub ended: Timestamp,
 }
 
 /// What is on record of an employee around some dates.
@@ -217,6 +251,20 @@ impl Workdays {
         self.plans.needs_four_eyes(employee.site).await
     }
 
+    /// Checks whether the site of an employee wants overtime of a period that ends on a day to be
+    /// approved.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn asks_for_overtime(
+        &self,
+        employee: &Employee,
+        day: Date,
+    ) -> Result<bool, StoreError> {
+        let rules = self.plans.site_rules(employee.site, day).await?;
+        Ok(rules.is_some_and(|rules| rules.overtime_approval))
+    }
+
     /// Returns what holds for an employee around a range of dates.
     pub async fn plan(
         &self,
@@ -232,7 +280,9 @@ impl Workdays {
         employee: &Employee,
         range: DateRange,
     ) -> Result<OnRecord, StoreError> {
-        self.read(employee, widened(range, MARGIN)).await
+        let dates = widened(range, MARGIN);
+        let plan = self.plan(employee, dates).await?;
+        self.read(employee, plan, dates).await
     }
 
     /// Returns what is on record of an employee from some days before a moment on: enough to say
@@ -250,7 +300,9 @@ impl Workdays {
             from: date,
             to: date,
         };
-        self.read(employee, widened(range, STAY_MARGIN)).await
+        let dates = widened(range, STAY_MARGIN);
+        let plan = self.plans.shifts_of(employee, dates).await?;
+        self.read(employee, plan, dates).await
     }
 
     /// Returns what is on record of employees around a range of dates, in their order.
@@ -266,10 +318,20 @@ impl Workdays {
     }
 
     /// Reads what is on record of an employee in some dates.
-    async fn read(&self, employee: &Employee, dates: DateRange) -> Result<OnRecord, StoreError> {
-        let one = std::slice::from_ref(employee);
-        let record = self.read_all(one, dates).await?.pop();
-        record.ok_or_else(|| StoreError::Corrupt("an employee without a record".to_owned()))
+    async fn read(
+        &self,
+        employee: &Employee,
+        plan: EmployeePlan,
+        dates: DateRange,
+    ) -> Result<OnRecord, StoreError> {
+        let (from, to) = (plan.begins(dates.from), plan.begins(dates.to));
+        let stores = &self.stores;
+        let (punches, timesheets) = tokio::try_join!(
+            stores.punches.between(Some(employee.id), from, to),
+            stores.timesheets.of_employee(employee.id, dates),
+        )?;
+        let punches = punches.iter().filter_map(Punch::counted).collect();
+        Ok(OnRecord::new(plan, punches, timesheets))
     }
 
     /// Reads what is on record of employees in some dates, in their order.
@@ -426,11 +488,33 @@ impl Workdays {
     ) -> Result<EmployeeDays, WorkdayError> {
         let employee = self.employee(reach, employee).await?;
         let record = self.on_record(&employee, range).await?;
-        Ok(self.days_of(&record, range))
+        Ok(self.days_of(&employee, &record, range).await?)
     }
 
-    /// Returns the workdays of what is on record.
-    pub fn days_of(&self, record: &OnRecord, range: DateRange) -> EmployeeDays {
+    /// Returns the workdays of what is on record of an employee.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn days_of(
+        &self,
+        employee: &Employee,
+        record: &OnRecord,
+        range: DateRange,
+    ) -> Result<EmployeeDays, StoreError> {
+        let mut days = self.answered(record, range);
+        if !days.adjustments.is_empty() {
+            let since = DateRange {
+                from: range.from,
+                to: Date::MAX,
+            };
+            let sheets = self.stores.timesheets.of_employee(employee.id, since);
+            days.mark_settled(record, &sheets.await?, self.clock.now());
+        }
+        Ok(days)
+    }
+
+    /// Returns the workdays of what is on record, without what was settled of adjustments.
+    fn answered(&self, record: &OnRecord, range: DateRange) -> EmployeeDays {
         let mut derived = record.derive(range, self.clock.now());
         let locked = record.locked(range);
         let adjustments = adjust(&locked, &derived);
@@ -444,6 +528,7 @@ impl Workdays {
             totals: Totals::new(&derived, range),
             derived,
             adjustments,
+            settled: Vec::new(),
         }
     }
 
@@ -459,6 +544,66 @@ impl Workdays {
         date: Option<Date>,
     ) -> Result<Vec<BoardLine>, StoreError> {
         let now = self.clock.now();
+        let lines = self.near(reach, site, date).await?.into_iter();
+        let lines = lines.filter_map(|(employee, date, record)| {
+            let range = DateRange {
+                from: date,
+                to: date,
+            };
+            let day = self.answered(&record, range).derived.days.pop()?;
+            // Outside of their employment, only employees who punched are listed.
+            if !record.plan.employed.contains(date) && !has_punches(&day) {
+                return None;
+            }
+            let grace = record.plan.rules.at(date).grace_late;
+            Some(BoardLine {
+                employee,
+                presence: presence(&day, grace, now),
+                day,
+            })
+        });
+        Ok(lines.collect())
+    }
+
+    /// Returns the covered employees who have not punched out some time after their last shift of
+    /// the present workday or of the one before, by name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn overdue(&self, reach: &Reach) -> Result<Vec<Overdue>, StoreError> {
+        let now = self.clock.now();
+        let found = self.near(reach, None, None).await?.into_iter();
+        let overdue = found.filter_map(|(employee, date, record)| {
+            let range = DateRange {
+                from: date.yesterday().unwrap_or(date),
+                to: date,
+            };
+            let days = record.derive(range, now).days.into_iter();
+            let mut overdue = days.filter_map(|day| {
+                let is_open = day.spans.iter().any(|span| span.left.is_none());
+                let ended = is_open.then(|| day.plan_ends()).flatten()?;
+                (now.duration_since(ended) >= OVERDUE).then_some((day.day, ended))
+            });
+            let (day, ended) = overdue.next()?;
+            Some(Overdue {
+                employee,
+                day,
+                ended,
+            })
+        });
+        Ok(overdue.collect())
+    }
+
+    /// Returns the covered employees who are active, at one site or at all, by name, each with a
+    /// date and with what is on record around it. The date is by default the present workday of the
+    /// employee's site.
+    async fn near(
+        &self,
+        reach: &Reach,
+        site: Option<SiteId>,
+        date: Option<Date>,
+    ) -> Result<Vec<(Employee, Date, OnRecord)>, StoreError> {
+        let now = self.clock.now();
         let (sites, employees) = tokio::try_join!(self.sites.all(), self.people(reach, site))?;
         let today = |site| sites.or_default(site).map(|site| site.workday(now));
         let placed = employees
@@ -472,26 +617,12 @@ impl Workdays {
             from: *first,
             to: *last,
         };
-        let records = self.read_all(&employees, widened(range, BOARD_MARGIN));
-        let lines = employees.iter().zip(records.await?).zip(dates);
-        let lines = lines.filter_map(|((employee, record), date)| {
-            let range = DateRange {
-                from: date,
-                to: date,
-            };
-            let day = self.days_of(&record, range).derived.days.pop()?;
-            // Outside of their employment, only employees who punched are listed.
-            if !record.plan.employed.contains(date) && !has_punches(&day) {
-                return None;
-            }
-            let grace = record.plan.rules.at(date).grace_late;
-            Some(BoardLine {
-                employee: employee.clone(),
-                presence: presence(&day, grace, now),
-                day,
-            })
-        });
-        Ok(lines.collect())
+        let dates_read = widened(range, BOARD_MARGIN);
+        let records = self.read_all(&employees, dates_read).await?;
+        let all = employees.into_iter().zip(dates).zip(records);
+        Ok(all
+            .map(|((one, date), record)| (one, date, record))
+            .collect())
     }
 
     /// Returns the covered employees who are active, at one site or at all, by name.

@@ -39,4 +39,5 @@ mod service;
 mod sites;
 #[path = "../support/skip.rs"]
 mod skip;
+mod stories;
 mod uploads;

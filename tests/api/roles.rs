@@ -81,6 +81,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("GET", "/api/employees/{id}/balance-entries", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
     ("POST", "/api/employees/{id}/balance-entries", NewBalanceEntry, [201, 201, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/balance-entries/{id}", One(BalanceEntry), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/notices", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/employees/{id}/corrections", NewCorrection, [201, 201, 404, 403, 404, 403, 401]),
     ("GET", "/api/corrections", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/corrections/{id}/approve", One(Correction), [200, 200, 404, 403, 403, 403, 401]),

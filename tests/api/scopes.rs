@@ -307,7 +307,8 @@ impl Following {
                 let field = |name| event.lines().find_map(|line| line.strip_prefix(name));
                 if let (Some(name), Some(data)) = (field("event: "), field("data: ")) {
                     let data: Value = serde_json::from_str(data).unwrap();
-                    let of = data["id"].as_str().unwrap_or_default().to_owned();
+                    let of = data["id"].as_str().or(data["employee"].as_str());
+                    let of = of.unwrap_or_default().to_owned();
                     events.push((name.to_owned(), of));
                 }
                 self.text = rest.to_owned();
@@ -397,6 +398,76 @@ async fn events_of_other_sites_and_other_employees_are_not_sent() {
     let begin = format!("{}-{}", 0, came);
     let mut again = Following::after(&manager, Some(&begin)).await;
     assert_eq!(again.until(went).await, [event("punch", went)]);
+}
+
+#[tokio::test]
+async fn a_board_hears_of_every_change_of_plans_and_timesheets() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let places = Places::in_app(&app).await;
+    let (home, elsewhere) = (places.home.to_string(), places.elsewhere.to_string());
+    let manager = manager_of(&app, places.home).await;
+    let mut of_manager = Following::begin(&manager).await;
+    let add = async |path: &str, new: Value| {
+        let added = admin.post(path, new).await.expect(201);
+        added["id"].as_str().unwrap_or_default().to_owned()
+    };
+    let mut people = Vec::new();
+    for (code, site) in [("E1", &elsewhere), ("E2", &home)] {
+        people.push(
+            add(
+                "/api/employees",
+                json!({ "name": "Ann", "code": code, "site": site }),
+            )
+            .await,
+        );
+    }
+    let (far, near) = (&people[0], &people[1]);
+    // What may concern everybody names nobody.
+    let rules = format!("/api/sites/{elsewhere}/rules/2027-01-01");
+    admin.put(&rules, json!({ "rules": {} })).await.expect(201);
+    let shift = json!({ "site": home, "name": "Early", "from": "06:00", "to": "14:00" });
+    let shift = add("/api/shifts", shift).await;
+    let holidays = json!({ "name": "Days", "sites": [], "days": [] });
+    add("/api/holidays", holidays).await;
+    let kind = add("/api/leave-kinds", json!({ "name": "Leave", "paid": true })).await;
+    // What concerns an employee is sent to those who may read of them.
+    for employee in [far, near] {
+        let plan = json!({ "employees": [employee], "day": "2026-03-02", "shifts": [shift] });
+        admin.post("/api/assignments", plan).await.expect(201);
+        let leave = json!({ "employee": employee, "kind": kind, "from": "2026-03-03" });
+        let leave = add("/api/leave", leave).await;
+        let approve = format!("/api/leave/{leave}/approve");
+        admin.post(&approve, json!({})).await.expect(200);
+        let correction = json!({
+            "action": "add", "kind": "in", "at": "2026-03-02T06:00:00Z", "reason": "Forgot",
+        });
+        let path = format!("/api/employees/{employee}/corrections");
+        admin.post(&path, correction).await.expect(201);
+        let submit = format!("/api/timesheets/{employee}:2026-03-01/submit");
+        admin.post(&submit, json!({})).await.expect(200);
+    }
+    admin.delete(&rules).await.expect(204);
+    let last = places.add(&app, Of::Punch, places.home, false).await;
+    app.feed.publish(News::Punch(last.parse().unwrap())).await;
+    let seen = of_manager.until(&last).await.into_iter();
+    let seen: Vec<_> = seen
+        .filter(|(name, _)| name == "plan" || name == "timesheet")
+        .collect();
+    let event = |name: &str, of: &str| (name.to_owned(), of.to_owned());
+    let expected = [
+        event("plan", ""),
+        event("plan", ""),
+        event("plan", ""),
+        event("plan", ""),
+        event("plan", near),
+        event("plan", near),
+        event("plan", near),
+        event("timesheet", near),
+        event("timesheet", near),
+        event("plan", ""),
+    ];
+    assert_eq!(seen, expected);
 }
 
 #[tokio::test]

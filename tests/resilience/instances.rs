@@ -505,6 +505,19 @@ async fn a_punch_is_announced_on_the_other_instance() {
     assert_eq!(received["id"], answer["punch"]["id"]);
     assert_eq!(received["name"], "E1");
 
+    // So is what a board shows besides: a correction, and a plan.
+    let correction = json!({
+        "action": "add", "kind": "in", "at": "2026-03-02T08:00:00Z", "reason": "Forgot",
+    });
+    let path = format!("/api/employees/{id}/corrections");
+    one.create(&admin, &path, correction).await;
+    let received = event(&mut stream, &mut text, "timesheet").await;
+    assert_eq!(received["employee"], *id);
+    let plan = json!({ "employees": [id], "day": "2026-03-02", "shifts": [] });
+    one.create(&admin, "/api/assignments", plan).await;
+    let received = event(&mut stream, &mut text, "plan").await;
+    assert_eq!(received["employee"], *id);
+
     // Without Redis, each instance announces only its own punches, and a client that reconnects
     // gets the others.
     servers.redis.kill();

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp, civil};
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use rollcall::{
     clock::Clock,
     domain::{
         accounts::Actor,
         attendance::{
-            Adjusted, ClockSource, CorrectionRefusal, DateRange, Decision, ExceptionCode, Origin,
-            Period, PresenceState, Progress, Proof, Punch, PunchKind, Rules, Timesheet,
-            TimesheetId,
+            Adjusted, Adjustment, ClockSource, CorrectionRefusal, DateRange, Decision,
+            ExceptionCode, Origin, Period, PresenceState, Progress, Proof, Punch, PunchKind, Rules,
+            Timesheet, TimesheetId,
         },
         employees::{Employee, EmployeeSettings},
         grants::{Reach, Scope},
@@ -97,7 +97,7 @@ pub async fn punched(world: &Instance, employee: EmployeeId, punches: &[(PunchKi
             captured_at: None,
             doubt: None,
             kind_reason: None,
-            workday: at.to_zoned(jiff::tz::TimeZone::UTC).date(),
+            workday: at.to_zoned(TimeZone::UTC).date(),
             site: SiteId::DEFAULT,
             origin: Origin::Account(AccountId::new(Uuid::from_u128(1))),
             proof: Proof::Import,
@@ -122,7 +122,7 @@ pub async fn worked(world: &Instance) -> EmployeeId {
 pub async fn locked(world: &Instance, employee: EmployeeId) {
     let (sheets, id) = (&world.timesheets, december(employee));
     let digest = sheets.find(&Reach::Everything, id).await.unwrap().digest;
-    sheets.approve(ADMIN, id, &digest).await.unwrap();
+    sheets.approve(ADMIN, id, &digest, None).await.unwrap();
     let locked = sheets.lock(ADMIN, id).await.unwrap();
     assert!(locked.locked().is_some());
 }
@@ -283,7 +283,7 @@ async fn only_settled_figures_that_the_caller_saw_are_approved() {
     assert_eq!(digest().await, seen, "nothing changed");
 
     punched(&world, ann, &[(PunchKind::In, at("12-03", "09:00"))]).await;
-    let blocked = sheets.approve(ADMIN, id, &digest().await).await;
+    let blocked = sheets.approve(ADMIN, id, &digest().await, None).await;
     let Err(TimesheetError::Blocked(days)) = blocked else {
         panic!("{blocked:?}");
     };
@@ -291,13 +291,16 @@ async fn only_settled_figures_that_the_caller_saw_are_approved() {
     assert_eq!(days[0].exceptions, [ExceptionCode::MissingOut]);
     let out = add(PunchKind::Out, at("12-03", "17:00"));
     sheets.correct(ADMIN, ann, out).await.unwrap();
-    let changed = sheets.approve(ADMIN, id, &seen).await;
+    let changed = sheets.approve(ADMIN, id, &seen, None).await;
     assert!(matches!(changed, Err(TimesheetError::Changed)));
 
     sheets.submit(ADMIN, id).await.unwrap();
     let unapproved = sheets.lock(ADMIN, id).await;
     assert!(matches!(unapproved, Err(TimesheetError::State { .. })));
-    sheets.approve(ADMIN, id, &digest().await).await.unwrap();
+    sheets
+        .approve(ADMIN, id, &digest().await, None)
+        .await
+        .unwrap();
     // A correction opens it again.
     let late = add(PunchKind::In, at("12-04", "09:00"));
     sheets.correct(ADMIN, ann, late).await.unwrap();
@@ -305,7 +308,10 @@ async fn only_settled_figures_that_the_caller_saw_are_approved() {
     sheets.correct(ADMIN, ann, out).await.unwrap();
     let opened = sheets.find(&Reach::Everything, id).await.unwrap();
     assert_eq!(opened.timesheet.progress, Progress::Open);
-    sheets.approve(ADMIN, id, &opened.digest).await.unwrap();
+    sheets
+        .approve(ADMIN, id, &opened.digest, None)
+        .await
+        .unwrap();
     // So does nothing else, but what was approved must still hold when it is locked.
     let offline = [
         (PunchKind::In, at("12-05", "09:00")),
@@ -316,7 +322,7 @@ async fn only_settled_figures_that_the_caller_saw_are_approved() {
     assert!(matches!(changed, Err(TimesheetError::Changed)));
 
     let present = sheet_from(ann, civil::date(2026, 1, 1));
-    let present = sheets.approve(ADMIN, present, &seen).await;
+    let present = sheets.approve(ADMIN, present, &seen, None).await;
     assert!(matches!(present, Err(TimesheetError::NotOver(_))));
 }
 
@@ -374,6 +380,7 @@ async fn set_period(world: &Instance, site: SiteId, from: civil::Date, period: P
         period,
         two_weeks_from: None,
         four_eyes: false,
+        overtime_approval: false,
     };
     world.stores.site_rules.insert(&rules).await.unwrap();
 }
@@ -480,9 +487,105 @@ async fn of_two_timesheets_that_share_dates_one_is_approved() {
     let week = sheet_from(ann, civil::date(2025, 12, 8));
     let sheets = &world.timesheets;
     let digest = sheets.find(&Reach::Everything, week).await.unwrap().digest;
-    let refused = sheets.approve(ADMIN, week, &digest).await;
+    let refused = sheets.approve(ADMIN, week, &digest, None).await;
     assert!(matches!(refused, Err(TimesheetError::Overlap(_))));
     locked(&world, ann).await;
+}
+
+#[tokio::test]
+async fn what_changed_of_a_locked_period_is_paid_once_in_the_first_open_one() {
+    let world = instance();
+    let ann = world.person("Ann").await.employee.id;
+    let (start, end) = (at("11-03", "08:00"), at("11-03", "16:00"));
+    punched(
+        &world,
+        ann,
+        &[(PunchKind::In, start), (PunchKind::Out, end)],
+    )
+    .await;
+    let out = world.stores.punches.last_written(ann).await.unwrap();
+    let (punch, sheets) = (out.unwrap().id, &world.timesheets);
+    let month = |year, month| sheet_from(ann, civil::date(year, month, 1));
+    let (november, december, january) = (month(2025, 11), month(2025, 12), month(2026, 1));
+    let find = async |id| sheets.find(&Reach::Everything, id).await.unwrap();
+    let approve = async |id| {
+        let digest = find(id).await.digest;
+        sheets.approve(ADMIN, id, &digest, None).await.unwrap()
+    };
+    let change = async |change| {
+        let new = NewCorrection {
+            adjust: true,
+            ..correction(change)
+        };
+        sheets.correct(ADMIN, ann, new).await.unwrap();
+    };
+    let worked = |adjustments: &[Adjustment]| {
+        let worked = adjustments.iter().map(|one| one.worked);
+        worked.collect::<Vec<_>>()
+    };
+    approve(november).await;
+    sheets.lock(ADMIN, november).await.unwrap();
+    let before = find(december).await.digest;
+    let at = at("11-03", "15:00");
+    change(Change::Move { punch, at }).await;
+
+    // It is part of what is approved next, and only there.
+    let found = find(december).await;
+    assert_eq!(worked(&found.settles), [-3600]);
+    assert_ne!(found.digest, before);
+    assert!(find(january).await.settles.is_empty());
+    let stale = sheets.approve(ADMIN, december, &before, None).await;
+    assert!(matches!(stale, Err(TimesheetError::Changed)));
+    let of_november = async || {
+        let range = days("11-01", "11-30");
+        let found = world.workdays.days(&Reach::Everything, ann, range).await;
+        found.unwrap()
+    };
+    assert_eq!(of_november().await.settled, []);
+    let approved = approve(december).await;
+    assert_eq!(
+        worked(&approved.progress.approval().unwrap().settled),
+        [-3600]
+    );
+
+    // It is shown, and not paid again.
+    assert_eq!(worked(&of_november().await.adjustments), [-3600]);
+    assert_eq!(
+        of_november().await.settled,
+        [Adjusted::Day(start.to_zoned(TimeZone::UTC).date())]
+    );
+    assert!(find(january).await.settles.is_empty());
+    let locked = sheets.lock(ADMIN, december).await.unwrap();
+    assert_eq!(locked.locked().unwrap().settled.len(), 1);
+    assert_eq!(worked(&find(december).await.settles), [-3600]);
+
+    // What changes after that is the difference, in the next period.
+    let at = end + SignedDuration::from_hours(1);
+    change(Change::Move { punch, at }).await;
+    assert_eq!(worked(&find(january).await.settles), [7200]);
+    assert_eq!(worked(&find(december).await.settles), [-3600]);
+    assert_eq!(of_november().await.settled, []);
+
+    // An exception of the day holds it.
+    change(Change::Void { punch }).await;
+    let found = find(january).await;
+    assert_eq!(
+        (found.settles.len(), worked(&found.held)),
+        (0, vec![-7 * 3600])
+    );
+
+    // Without the lock, the figures are those of November again. What was paid elsewhere is given
+    // back when it is locked again.
+    change(Change::Add {
+        kind: PunchKind::Out,
+        at: end,
+    })
+    .await;
+    sheets.unlock(ADMIN.actor, november).await.unwrap();
+    assert!(find(january).await.settles.is_empty());
+    approve(november).await;
+    sheets.lock(ADMIN, november).await.unwrap();
+    assert_eq!(worked(&find(january).await.settles), [3600]);
 }
 
 #[tokio::test]
@@ -501,7 +604,10 @@ async fn a_correction_of_the_next_period_does_not_change_a_locked_night() {
         .await
         .unwrap()
         .digest;
-    sheets.approve(ADMIN, november, &digest).await.unwrap();
+    sheets
+        .approve(ADMIN, november, &digest, None)
+        .await
+        .unwrap();
     sheets.lock(ADMIN, november).await.unwrap();
     // The out lies in December, which is open, and ends a workday of November.
     let out = world
@@ -646,11 +752,12 @@ fn services(engine: Arc<dyn RecordEngine>) -> (Repositories, Arc<Timesheets>) {
         workday_starts: civil::time(4, 0, 0, 0),
     };
     let feed = Feed::new(Arc::new(MemoryBus::default()));
-    let sites = Sites::new(stores.clone(), seed, audit.clone(), clock.clone(), feed);
+    let (audit_of, clock_of) = (audit.clone(), clock.clone());
+    let sites = Sites::new(stores.clone(), seed, audit_of, clock_of, feed.clone());
     let sites = Arc::new(sites);
-    let plans = Arc::new(Plans::new(stores.clone(), sites.clone(), clock.clone()));
-    let workdays = Workdays::new(stores.clone(), sites, plans, clock.clone());
-    let sheets = Timesheets::new(stores.clone(), Arc::new(workdays), audit, clock);
+    let plans = Plans::new(stores.clone(), sites.clone(), clock.clone(), feed.clone());
+    let workdays = Workdays::new(stores.clone(), sites, Arc::new(plans), clock.clone());
+    let sheets = Timesheets::new(stores.clone(), Arc::new(workdays), audit, clock, feed);
     (stores, Arc::new(sheets))
 }
 
@@ -677,7 +784,7 @@ async fn of_a_lock_and_a_correction_one_wins(engine: Arc<dyn RecordEngine>) {
             sheets.correct(ADMIN, employee.id, new).await.unwrap();
         }
         let digest = sheets.find(&Reach::Everything, id).await.unwrap().digest;
-        sheets.approve(ADMIN, id, &digest).await.unwrap();
+        sheets.approve(ADMIN, id, &digest, None).await.unwrap();
         let barrier = Arc::new(tokio::sync::Barrier::new(2));
         let (locking, wait) = (sheets.clone(), barrier.clone());
         let lock = tokio::spawn(async move {

@@ -330,6 +330,7 @@ pub fn site_rules(site: SiteId) -> SiteRules {
         period: Period::Month,
         two_weeks_from: None,
         four_eyes: false,
+        overtime_approval: false,
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Adjustment {
 }
 
 /// What an adjustment is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Adjusted {
     /// A workday.
@@ -110,6 +110,18 @@ impl Adjustment {
         ]
     }
 
+    fn take_off(&mut self, settled: &Self) {
+        self.worked -= settled.worked;
+        self.overtime -= settled.overtime;
+        self.planned -= settled.planned;
+        self.holiday -= settled.holiday;
+        self.leave -= settled.leave;
+        for (name, figure) in &settled.bands {
+            *self.bands.entry(name.clone()).or_default() -= figure;
+        }
+        self.bands.retain(|_, figure| *figure != 0);
+    }
+
     fn is_nothing(&self) -> bool {
         self.bands.is_empty() && self.figures().iter().all(|(_, figure)| *figure == 0)
     }
@@ -121,6 +133,16 @@ impl Adjustment {
 /// them; a week that is only partly locked is not in it. `derived` has at least these days and
 /// weeks. Lateness is not adjusted, and neither are days or weeks that `derived` does not have.
 pub fn adjust(locked: &Derived, derived: &Derived) -> Vec<Adjustment> {
+    outstanding(locked, derived, [])
+}
+
+/// Returns what of the adjustments is left after some were settled. If a day is what was approved
+/// again, what was settled of it is left with the opposite sign.
+pub fn outstanding<'a>(
+    locked: &Derived,
+    derived: &Derived,
+    settled: impl IntoIterator<Item = &'a Adjustment>,
+) -> Vec<Adjustment> {
     let now: BTreeMap<_, _> = derived.days.iter().map(|day| (day.day, day)).collect();
     let days = locked.days.iter().filter_map(|locked| {
         let derived = now.get(&locked.day)?;
@@ -135,6 +157,84 @@ pub fn adjust(locked: &Derived, derived: &Derived) -> Vec<Adjustment> {
         let derived = now.get(&locked.starts)?;
         Some(Adjustment::of_week(locked, derived))
     });
-    let all = days.chain(weeks);
-    all.filter(|adjustment| !adjustment.is_nothing()).collect()
+    let mut all: Vec<_> = days.chain(weeks).collect();
+    let mut places: BTreeMap<_, _> = BTreeMap::new();
+    for (place, one) in all.iter().enumerate() {
+        places.entry(one.of).or_insert(place);
+    }
+    for settled in settled {
+        if let Some(place) = places.get(&settled.of) {
+            all[*place].take_off(settled);
+        }
+    }
+    all.retain(|adjustment| !adjustment.is_nothing());
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::super::super::sites::Zone;
+    use super::*;
+
+    fn day(worked: Seconds, night: Seconds) -> Derived {
+        let day = Day {
+            day: date(2026, 3, 2),
+            zone: Zone::UTC,
+            spans: Vec::new(),
+            presence: worked,
+            worked,
+            breaks: 0,
+            paid_breaks: 0,
+            auto_break: 0,
+            rounded_by: 0,
+            planned: 0,
+            holiday: 0,
+            leave: 0,
+            leave_by_kind: BTreeMap::new(),
+            due: 0,
+            balance: worked,
+            late: 0,
+            early: 0,
+            overtime: 0,
+            bands: BTreeMap::from([("night".to_owned(), night)]),
+            exceptions: Vec::new(),
+            steps: Vec::new(),
+        };
+        let week = Week {
+            starts: day.day,
+            ends: date(2026, 3, 8),
+            worked,
+            overtime: worked / 2,
+            blocked: false,
+        };
+        Derived {
+            days: vec![day],
+            weeks: vec![week],
+        }
+    }
+
+    #[test]
+    fn what_was_settled_is_not_outstanding_again() {
+        let (locked, changed) = (day(100, 10), day(80, 4));
+        let settled = adjust(&locked, &changed);
+        assert_eq!((settled[0].worked, settled[0].bands["night"]), (-20, -6));
+        assert_eq!(settled[1].overtime, -10);
+        assert_eq!(outstanding(&locked, &changed, &settled), []);
+        // Later changes are the difference to what was settled.
+        let later = outstanding(&locked, &day(90, 4), &settled);
+        assert_eq!((later[0].worked, later[0].bands.len()), (10, 0));
+        let twice: Vec<_> = settled.iter().chain(&later).collect();
+        assert_eq!(outstanding(&locked, &day(90, 4), twice), []);
+        // What was settled of a day that is as approved again is given back.
+        let back = outstanding(&locked, &locked, &settled);
+        assert_eq!((back[0].worked, back[0].bands["night"]), (20, 6));
+    }
+
+    #[test]
+    fn what_was_settled_of_a_day_that_is_not_locked_is_left_out() {
+        let settled = adjust(&day(100, 10), &day(80, 4));
+        assert_eq!(outstanding(&Derived::default(), &day(80, 4), &settled), []);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
 use super::super::sites::Zone;
@@ -98,6 +98,15 @@ impl Day {
             self.overtime,
         ];
         std::array::from_fn(|number| (Self::FIGURES[number], figures[number]))
+    }
+
+    /// Returns when the last shift of the day ends.
+    pub fn plan_ends(&self) -> Option<Timestamp> {
+        let ends = self.steps.iter().filter_map(|step| match step {
+            Step::Planned { to, .. } => Some(to.at),
+            _ => None,
+        });
+        ends.max()
     }
 
     /// Returns whether the day cannot be approved.

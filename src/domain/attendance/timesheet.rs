@@ -15,6 +15,7 @@ use super::super::{
     text::Reason,
 };
 use super::{
+    adjustments::Adjustment,
     corrections::{Correction, TimedPunch},
     day::Derived,
     rules::Rules,
@@ -179,6 +180,16 @@ pub struct Approval {
     /// The workdays of the period, and the weeks that end in it.
     #[serde(serialize_with = "without_texts")]
     pub figures: Derived,
+    /// Adjustments of earlier, locked periods that were approved with it and are paid in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<Adjustment>,
+    /// Whether the overtime in all of this is approved, too. If not, it is not paid.
+    #[serde(default = "yes")]
+    pub overtime: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What an approval covers, in the form whose digest is taken. The steps of the days have the
@@ -196,6 +207,9 @@ pub struct Covered<'a> {
     /// The figures.
     #[serde(serialize_with = "without_texts")]
     pub figures: &'a Derived,
+    /// The adjustments of earlier periods that it settles.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub settled: &'a [Adjustment],
 }
 
 /// Writes figures without the English sentences of their steps, which follow from the codes.
@@ -303,6 +317,8 @@ impl Timesheet {
     pub const BY_PERIOD: Index = Index::ordered("by_period");
     /// Timesheets with a correction that nobody has decided on, by the first of these.
     pub const BY_REQUEST: Index = Index::ordered("by_request");
+    /// Timesheets that were submitted and not approved, by the time of that.
+    pub const BY_SUBMISSION: Index = Index::ordered("by_submission");
 
     /// Returns the open timesheet of a period.
     pub fn new(employee: EmployeeId, DateRange { from, to }: DateRange) -> Self {
@@ -444,7 +460,12 @@ impl Record for Timesheet {
     const KIND: &'static Kind = &Kind::archived(
         "timesheets",
         "timesheet",
-        &[Self::BY_EMPLOYEE, Self::BY_PERIOD, Self::BY_REQUEST],
+        &[
+            Self::BY_EMPLOYEE,
+            Self::BY_PERIOD,
+            Self::BY_REQUEST,
+            Self::BY_SUBMISSION,
+        ],
     )
     .paged(50)
     .changing(Changes::Audited);
@@ -464,6 +485,9 @@ impl Record for Timesheet {
         let mut undecided = self.corrections.iter();
         if let Some(first) = undecided.find(|one| one.decision == Decision::Requested) {
             keys.add(Self::BY_REQUEST, (first.made_at,));
+        }
+        if let Progress::Submitted { at, .. } = self.progress {
+            keys.add(Self::BY_SUBMISSION, (at,));
         }
     }
 
@@ -516,6 +540,8 @@ mod tests {
             by: BY,
             at: at(20),
             figures: Derived::default(),
+            settled: Vec::new(),
+            overtime: true,
         }
     }
 

@@ -28,6 +28,9 @@ pub struct SiteRules {
     pub two_weeks_from: Option<Date>,
     /// Whether another account must approve what an account requested or entered.
     pub four_eyes: bool,
+    /// Whether an approval of a timesheet must say whether its overtime is approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overtime_approval: bool,
 }
 
 impl SiteRules {

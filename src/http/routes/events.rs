@@ -66,6 +66,9 @@ impl EventMaker {
             News::Site(id) => Ok(site(id, session)),
             News::Device(id) => self.device(id, session).await,
             News::Camera(id) => self.camera(id, session).await,
+            News::Plan(None) => Ok(vec![named("plan", &json!({}))]),
+            News::Plan(Some(id)) => self.about("plan", id, session.reach()).await,
+            News::Timesheet(id) => self.about("timesheet", id, session.reach()).await,
             // Only admins may see jobs.
             News::Job(_) => Ok(Vec::new()),
             News::Missed => Ok(vec![reset()]),
@@ -92,6 +95,19 @@ impl EventMaker {
     async fn employee(&self, id: EmployeeId, reach: &Reach) -> Result<Vec<Event>, Problem> {
         let found = self.employees.find_many(&[id]).await?;
         Ok(changed("employee", &id, found.first(), reach))
+    }
+
+    /// Returns the event of something that belongs to an employee who is covered.
+    async fn about(
+        &self,
+        name: &str,
+        id: EmployeeId,
+        reach: &Reach,
+    ) -> Result<Vec<Event>, Problem> {
+        let found = self.employees.find_many(&[id]).await?;
+        let covered = found.iter().filter(|employee| reach.covers(*employee));
+        let event = |_| named(name, &json!({ "employee": id.to_string() }));
+        Ok(covered.map(event).collect())
     }
 
     /// Returns the event of a device that the account may survey, revoked or not.
@@ -193,8 +209,10 @@ fn reset() -> Event {
 ///
 /// Only events of records that the account may read are sent: `punch` (the punch, as in
 /// `GET /api/punches/{id}`), `employee`, `site` and `device` (`{"id"}`: read it again), `camera`
-/// (`{"id", "state"}`: it was changed or has another state; read it again), and `reset` (events were
-/// missed: read the lists again). A punch may be sent twice, with the same `id`. A client that
+/// (`{"id", "state"}`: it was changed or has another state; read it again), `plan` and `timesheet`
+/// (`{"employee"}`: the plan or leave, or a timesheet or correction, of an employee was changed; a
+/// `plan` of nobody, `{}`, may concern everybody: rules, shifts, cycles or holidays), and `reset`
+/// (events were missed: read the lists again). A punch may be sent twice, with the same `id`. A client that
 /// reconnects with `Last-Event-ID` first receives the punches that were recorded in between.
 #[utoipa::path(
     get, path = "/api/events", tag = "punches",

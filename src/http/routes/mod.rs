@@ -21,6 +21,7 @@ pub mod identify;
 pub mod jobs;
 pub mod leave;
 pub mod leave_kinds;
+pub mod notices;
 pub mod pairings;
 pub mod pictures;
 pub mod punches;

@@ -60,6 +60,7 @@ impl From<TimesheetError> for Problem {
                 let days: Vec<_> = days.iter().map(BlockedDayView::from).collect();
                 Self::new(Code::DaysBlocked, text).with("days", days)
             }
+            TimesheetError::OvertimeUnsaid => Self::field("overtime", FieldError::Required),
             TimesheetError::Changed => Self::new(Code::FiguresChanged, text),
             TimesheetError::Raced => Self::new(
                 Code::Conflict,
@@ -360,6 +361,9 @@ pub async fn submit_timesheet(
 pub struct NewApproval {
     /// The `digest` of the timesheet whose figures the caller saw.
     digest: String,
+    /// Whether the overtime is approved, too. Required where the timesheet `asks_for_overtime`; true
+    /// by default elsewhere.
+    overtime: Option<bool>,
 }
 
 /// Approves the figures of a period that is over.
@@ -383,7 +387,9 @@ pub async fn approve_timesheet(
 ) -> Result<axum::Json<TimesheetView>, Problem> {
     let deciding = Deciding::of(&allowed)?;
     let by = deciding.by(&allowed);
-    let sheet = timesheets.approve(by, id, &new.digest).await?;
+    let sheet = timesheets
+        .approve(by, id, &new.digest, new.overtime)
+        .await?;
     Ok(axum::Json((&sheet).into()))
 }
 

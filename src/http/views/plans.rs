@@ -41,6 +41,9 @@ pub struct EditableRules {
     /// Whether another person must decide on what an account requested or entered.
     #[serde(default)]
     four_eyes: bool,
+    /// Whether an approval of a timesheet with overtime must say whether that is approved.
+    #[serde(default)]
+    overtime_approval: bool,
 }
 
 impl EditableRules {
@@ -58,6 +61,7 @@ impl EditableRules {
             period: self.period,
             two_weeks_from,
             four_eyes: self.four_eyes,
+            overtime_approval: self.overtime_approval,
         })
     }
 }
@@ -82,6 +86,7 @@ impl From<SiteRules> for SiteRulesView {
                 period: rules.period,
                 two_weeks_from: rules.two_weeks_from.map(|date| date.to_string()),
                 four_eyes: rules.four_eyes,
+                overtime_approval: rules.overtime_approval,
             },
         }
     }

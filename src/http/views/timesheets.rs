@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{read_id, read_time, time, workdays::DaysView};
+use super::{
+    read_id, read_time, time,
+    workdays::{AdjustmentView, DaysView},
+};
 use crate::{
     clock::whole_milliseconds,
     domain::{
@@ -294,6 +297,8 @@ pub struct ApprovalView {
     /// When it was approved.
     #[schema(format = "date-time")]
     at: String,
+    /// Whether the overtime is approved, too. If not, it is not paid.
+    overtime: bool,
 }
 
 /// A timesheet: the workdays of an employee over a period.
@@ -327,6 +332,7 @@ impl From<&Timesheet> for TimesheetView {
             digest: approval.digest.clone(),
             by: approval.by.into(),
             at: time(approval.at),
+            overtime: approval.overtime,
         });
         let requested = sheet.corrections.iter();
         let requested = requested.filter(|one| one.decision.at().is_none());
@@ -404,6 +410,11 @@ pub struct TimesheetDetailView {
     digest: String,
     /// The days that prevent an approval.
     blocked: Vec<BlockedDayView>,
+    /// What changed of earlier periods that are locked, and is paid in this one once it is approved.
+    /// Held ones wait.
+    settles: Vec<AdjustmentView>,
+    /// Whether an approval must say whether the overtime is approved, too.
+    asks_for_overtime: bool,
     /// Its corrections, in the order in which they were made.
     corrections: Vec<CorrectionView>,
 }
@@ -412,11 +423,18 @@ impl TimesheetDetailView {
     /// Returns a timesheet with the running balance of its days.
     pub fn new(detail: TimesheetDetail, running: &RunningBalance) -> Self {
         let corrections = FiledCorrection::all_of(&detail.timesheet);
+        let approved = detail.timesheet.progress.approval().is_some();
+        let settles = detail.settles.iter();
+        let settles = settles.map(|one| AdjustmentView::new(one, approved));
+        let held = detail.held.iter();
+        let held = held.map(|one| AdjustmentView::new(one, false));
         Self {
             timesheet: (&detail.timesheet).into(),
             figures: DaysView::new(detail.days, running),
             digest: detail.digest,
             blocked: detail.blocked.iter().map(BlockedDayView::from).collect(),
+            settles: settles.chain(held).collect(),
+            asks_for_overtime: detail.asks_for_overtime,
             corrections: corrections.iter().map(CorrectionView::from).collect(),
         }
     }

@@ -240,6 +240,9 @@ pub struct AdjustmentView {
     bands: BTreeMap<String, Seconds>,
     /// Whether it waits until a blocking exception is settled.
     held: bool,
+    /// Whether a later timesheet was approved with it, so that it is paid there. False if a part is
+    /// left.
+    settled: bool,
 }
 
 /// Differences, in seconds.
@@ -261,8 +264,9 @@ pub struct Differences {
     leave: Option<i64>,
 }
 
-impl From<&Adjustment> for AdjustmentView {
-    fn from(adjustment: &Adjustment) -> Self {
+impl AdjustmentView {
+    /// Returns the view of an adjustment that was settled or not.
+    pub fn new(adjustment: &Adjustment, settled: bool) -> Self {
         let (day, week) = match adjustment.of {
             Adjusted::Day(day) => (Some(day.to_string()), None),
             Adjusted::Week(week) => (None, Some(week.to_string())),
@@ -274,6 +278,7 @@ impl From<&Adjustment> for AdjustmentView {
             differences: differences.filter(|(_, figure)| *figure != 0).collect(),
             bands: adjustment.bands.clone(),
             held: adjustment.held,
+            settled,
         }
     }
 }
@@ -316,6 +321,9 @@ impl DaysView {
         let locked = |day: &Day| of.locked.iter().any(|range| range.contains(day.day));
         let at_end = |day: &Day| running.days.get(&day.day).copied();
         let days = of.derived.days.iter();
+        let adjustments = of.adjustments.iter();
+        let adjustments =
+            adjustments.map(|one| AdjustmentView::new(one, of.settled.contains(&one.of)));
         Self {
             from: of.range.from.to_string(),
             to: of.range.to.to_string(),
@@ -323,7 +331,7 @@ impl DaysView {
                 .map(|day| DayView::new(day, at_end(day), locked(day)))
                 .collect(),
             weeks: of.derived.weeks.iter().map(WeekView::from).collect(),
-            adjustments: of.adjustments.iter().map(AdjustmentView::from).collect(),
+            adjustments: adjustments.collect(),
             totals: of.totals.into(),
             running_balance: RunningBalanceView {
                 start: running.start,
