@@ -30,6 +30,7 @@ mod sites;
 #[path = "../support/skip.rs"]
 mod skip;
 mod stores;
+mod timesheets;
 
 /// Texts that a careless query would misinterpret.
 const TRICKY: [&str; 10] = [
@@ -153,6 +154,7 @@ promises_everywhere! {
     sites::sites_are_listed_by_name_until_they_are_removed
     cameras::of_many_cameras_with_one_stream_one_is_added
     jobs::of_many_jobs_with_the_same_once_one_is_queued
+    timesheets::timesheets_are_found_by_their_dates
 }
 
 promises_of_replacing! {
@@ -161,6 +163,9 @@ promises_of_replacing! {
     jobs::of_many_workers_one_claims_a_job
     leases::of_many_holders_one_takes_a_lease
     leases::a_lease_has_one_holder_at_any_time
+    timesheets::of_many_managers_who_approve_one_wins
+    timesheets::of_many_managers_who_lock_one_wins
+    timesheets::no_correction_is_lost_and_none_changes_a_locked_timesheet
 }
 
 /// Afterwards, the store is closed, which memory cannot be.
