@@ -8,6 +8,7 @@ use rollcall::{
         accounts::Account,
         attendance::{KeptAnswer, Punch},
         audit::AuditEntry,
+        balances::BalanceEntry,
         cameras::{CameraReport, CameraState, CameraStatus, Presence},
         employees::Employee,
         faces::{FaceEnrollment, Photo},
@@ -85,6 +86,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
         (FaceEnrollment::KIND.name, 1),
         (Photo::KIND.name, 20),
         (Punch::KIND.name, 7),
+        (BalanceEntry::KIND.name, 2),
         (Picture::KIND.name, 3),
         (KeptAnswer::KIND.name, 1),
         (CameraReport::KIND.name, 1),
@@ -126,6 +128,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
         (Leave::KIND.name, 1),
         (FaceEnrollment::KIND.name, 1),
         (Punch::KIND.name, 7),
+        (BalanceEntry::KIND.name, 2),
         (AuditEntry::KIND.name, 2),
     ]);
     assert_eq!(count_of(stores, id).await, Ok(left));
@@ -149,6 +152,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
             (Assignment::KIND.name, 2),
             (Leave::KIND.name, 1),
             (Punch::KIND.name, 7),
+            (BalanceEntry::KIND.name, 2),
         ]),
         traces: erased.traces.clone(),
         ..Erased::default()
@@ -158,6 +162,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     assert_eq!(all::<Punch>(stores).await, others.collect::<Vec<_>>());
     assert_eq!(all::<Assignment>(stores).await.len(), 2, "those of Bob");
     assert_eq!(all::<Leave>(stores).await.len(), 1);
+    assert_eq!(all::<BalanceEntry>(stores).await.len(), 2);
     assert_eq!(all::<FaceEnrollment>(stores).await.len(), 3);
     assert_eq!(all::<Photo>(stores).await, []);
     assert_eq!(all::<Picture>(stores).await.len(), 5);
@@ -185,6 +190,7 @@ async fn the_next_copy_erases_an_employee_in_an_older_copy() {
         (Leave::KIND.name, 1),
         (Photo::KIND.name, 20),
         (Punch::KIND.name, 7),
+        (BalanceEntry::KIND.name, 2),
         (Picture::KIND.name, 3),
         (KeptAnswer::KIND.name, 1),
     ];
