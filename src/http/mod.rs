@@ -4,6 +4,7 @@
 mod assets;
 mod auth;
 mod context;
+mod deciding;
 mod extract;
 mod field_error;
 mod json;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode};
 
-use super::timesheets::Deciding;
 use crate::{
     domain::ids::{BalanceEntryId, EmployeeId},
     http::{
         auth::{Allowed, Correcting, Reading},
+        deciding::Deciding,
         extract::{Json, Path, Query},
         field_error::FieldError,
         page::{List, PageQuery},
