@@ -12,6 +12,7 @@ use crate::service::{
     devices::Devices,
     employees::Employees,
     enrollment::Enrollments,
+    entitlements::Entitlements,
     exports::Exports,
     face_punches::FacePunches,
     health::Health,
@@ -56,6 +57,8 @@ pub struct App {
     pub assignments: Arc<Assignments>,
     /// Leave of employees.
     pub leave: Arc<LeaveService>,
+    /// Entitlements to leave, and what is left of them.
+    pub entitlements: Arc<Entitlements>,
     /// Cameras that the service watches.
     pub cameras: Arc<Cameras>,
     /// Kiosks and pushing cameras.

@@ -22,6 +22,7 @@ use crate::{
         devices::Devices,
         employees::Employees,
         enrollment::Enrollments,
+        entitlements::Entitlements,
         exports::Exports,
         face_punches::FacePunches,
         feed::Feed,
@@ -242,6 +243,12 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
         feed.clone(),
     ));
+    let entitlements = Arc::new(Entitlements::new(
+        stores.clone(),
+        plans.clone(),
+        audit.clone(),
+        clock.clone(),
+    ));
     let app = App {
         accounts: Arc::new(Accounts::new(
             stores.clone(),
@@ -286,9 +293,11 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         leave: Arc::new(LeaveService::new(
             stores.clone(),
             plans.clone(),
+            entitlements.clone(),
             audit.clone(),
             clock.clone(),
         )),
+        entitlements,
         exports: Arc::new(Exports::new(
             stores.clone(),
             workdays.clone(),

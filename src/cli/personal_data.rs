@@ -273,6 +273,8 @@ person.json    every record:
   timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
                     their reasons, who made and who decided them, and in `progress` the approved
                     figures
+  entitlements      how much leave of a kind the person may take, in hundredths of days or hours, and
+                    what was carried over
   balance_entries   values that were entered beside the hours of days: the balance of an older system
                     (`opening`), time that was paid (`payout`) and other changes (`manual`), in
                     seconds, with the reason and who entered them

@@ -71,6 +71,8 @@ id! {
     DeviceId,
     /// Names an employee.
     EmployeeId,
+    /// Names an entitlement of an employee to leave.
+    EntitlementId,
     /// Names a calendar of public holidays.
     HolidayCalendarId,
     /// Names a background job.

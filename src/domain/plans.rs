@@ -3,6 +3,7 @@
 
 pub mod assignments;
 pub mod cycles;
+pub mod entitlements;
 pub mod entry;
 pub mod holiday_calendars;
 pub mod leave;
@@ -13,10 +14,11 @@ pub mod site_rules;
 
 pub use assignments::{Assigned, Assignment};
 pub use cycles::Cycle;
+pub use entitlements::{Entitlement, Hundredths, LeaveGrant, LeaveUse};
 pub use entry::{Entry, Settings};
 pub use holiday_calendars::{HolidayCalendar, NamedHoliday};
 pub use leave::{Leave, LeaveState};
-pub use leave_kinds::LeaveKind;
+pub use leave_kinds::{LeaveKind, LeaveUnit};
 pub use overlaps::{Overlap, PlannedOn, first_overlap};
 pub use shift_kinds::ShiftKind;
 pub use site_rules::SiteRules;

@@ -119,6 +119,12 @@ field_errors! {
     OverlappingShifts { first: String, first_day: Date, second: String, second_day: Date } = "overlapping_shifts" ("{first} on {first_day} overlaps {second} on {second_day}");
     /// The employee has other leave at the same time.
     OverlappingLeave { from: Date, to: Date, state: &'static str } = "overlapping_leave" ("overlaps leave from {from} to {to}, which is {state}");
+    /// Entitlements are counted in the unit of the kind of leave.
+    Counted = "counted" ("cannot change, because there are entitlements to this leave: add another kind");
+    /// The employee is entitled to the same leave at the same time.
+    OverlappingEntitlement { from: Date, to: Date } = "overlapping_entitlement" ("the employee has an entitlement to this leave from {from} to {to}: change that one");
+    /// The number is negative, too large, or has too many decimals.
+    NotAnAmount { most: u32 } = "not_an_amount" ("must be 0 to {most}, with at most two decimals");
     /// The employee has an opening value at the date.
     OpeningExists = "opening_exists" ("the employee has an opening value at this date: delete it first");
     /// The employee has no punch with the ID.

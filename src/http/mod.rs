@@ -153,6 +153,7 @@ services! {
     holidays: service::catalog::HolidayCalendars,
     leave_kinds: service::catalog::LeaveKinds,
     assignments: service::assignments::Assignments,
+    entitlements: service::entitlements::Entitlements,
     cameras: service::cameras::Cameras,
     devices: service::devices::Devices,
     enrolling: service::enrollment::Enrollments,

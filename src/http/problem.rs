@@ -85,6 +85,8 @@ codes! {
     ShiftInUse = "shift_in_use", CONFLICT, "The shift is in use";
     /// What was decided cannot be decided in this way.
     AlreadyDecided = "already_decided", CONFLICT, "Already decided";
+    /// It is more leave than is left, of a limited kind.
+    LeaveExceeded = "leave_exceeded", CONFLICT, "More leave than is left";
     /// Another camera uses the stream.
     StreamTaken = "stream_taken", CONFLICT, "Another camera has the stream";
     /// The face belongs to another employee.

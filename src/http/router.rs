@@ -31,9 +31,9 @@ use super::{
     request_timeout::request_timeout,
     routes::{
         assignments, audit, balances, camera_pictures, cameras, cycles, devices, employees, enroll,
-        events, exports, health, holidays, identify, jobs, leave, leave_kinds, notices, pairings,
-        pictures, punches, redis, rules, session, setup, shifts, sites, status, templates,
-        timesheets, workdays,
+        entitlements, events, exports, health, holidays, identify, jobs, leave, leave_kinds,
+        notices, pairings, pictures, punches, redis, rules, session, setup, shifts, sites, status,
+        templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -213,6 +213,15 @@ fn api() -> OpenApiRouter<HttpState> {
             leave_kinds::update_leave_kind,
             leave_kinds::delete_leave_kind
         ))
+        .routes(routes!(
+            entitlements::list_entitlements,
+            entitlements::create_entitlement
+        ))
+        .routes(routes!(
+            entitlements::update_entitlement,
+            entitlements::delete_entitlement
+        ))
+        .routes(routes!(entitlements::get_leave_balance))
         .routes(routes!(leave::list_leave, leave::create_leave))
         .routes(routes!(leave::approve_leave))
         .routes(routes!(leave::reject_leave))

@@ -34,7 +34,7 @@ pub use faces::{FaceEnrollments, Photos};
 pub use installation::{Leases, Settings, StoredCache};
 pub use jobs::Jobs;
 pub use pictures::Pictures;
-pub use plans::{Assignments, LeaveBook, RulesOfSites, Team};
+pub use plans::{Assignments, EntitlementBook, LeaveBook, RulesOfSites, Team};
 pub use punches::Punches;
 pub use registry::{AnyRecord, Found, KINDS, Registered, Unread, read_line, registered};
 pub use reindexing::{outdated, reindex};
@@ -81,6 +81,8 @@ pub struct Repositories {
     pub leave_kinds: Entries<LeaveKind>,
     /// Leave.
     pub leave: LeaveBook,
+    /// Entitlements to leave.
+    pub entitlements: EntitlementBook,
     /// Devices.
     pub devices: Devices,
     /// Cameras and their last reported statuses.
@@ -125,6 +127,7 @@ impl Repositories {
             holiday_calendars: Entries::new(engine.clone()),
             leave_kinds: Entries::new(engine.clone()),
             leave: LeaveBook::new(engine.clone()),
+            entitlements: EntitlementBook::new(engine.clone()),
             devices: Devices::new(engine.clone()),
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),

@@ -10,9 +10,9 @@ use crate::{
         attendance::DateRange,
         employees::Employee,
         grants::Reach,
-        ids::{AssignmentId, EmployeeId, LeaveId, SiteId},
-        plans::{Assignment, Leave, SiteRules},
-        record::Key,
+        ids::{AssignmentId, EmployeeId, EntitlementId, LeaveId, LeaveKindId, SiteId},
+        plans::{Assignment, Entitlement, Leave, SiteRules},
+        record::{Index, Key},
     },
     ports::{LeaveFilter, Page, Parts, Range, RecordEngine, StoreError},
 };
@@ -294,5 +294,73 @@ impl LeaveBook {
         found.retain(|one| team.contains(one.employee) && overlap(one.dates(), within));
         found.sort_by_key(|one| (one.made_at, one.id));
         Ok(found)
+    }
+}
+
+/// The repository of entitlements to leave.
+#[derive(Clone)]
+pub struct EntitlementBook(Collection<Entitlement>);
+
+impl EntitlementBook {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Adds an entitlement.
+    pub async fn insert(&self, entitlement: &Entitlement) -> Result<(), StoreError> {
+        self.0.insert(entitlement).await
+    }
+
+    /// Replaces an entitlement if the record still equals `old`. Returns false, without a change, if
+    /// it does not.
+    pub async fn exchange(&self, old: &Entitlement, new: &Entitlement) -> Result<bool, StoreError> {
+        self.0.exchange(old, new).await
+    }
+
+    /// Deletes an entitlement; returns false if it did not exist.
+    pub async fn remove(&self, entitlement: &Entitlement) -> Result<bool, StoreError> {
+        self.0.remove(&entitlement.id).await
+    }
+
+    /// Returns an entitlement.
+    pub async fn find(&self, id: EntitlementId) -> Result<Option<Entitlement>, StoreError> {
+        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
+    }
+
+    /// Checks whether any employee has an entitlement to a kind of leave.
+    pub async fn any_of(&self, kind: LeaveKindId) -> Result<bool, StoreError> {
+        let wanted = |one: &Entitlement| one.kind == kind;
+        let found = self.0.filter(Index::ID, Range::all(), 1, wanted).await?;
+        Ok(!found.is_empty())
+    }
+
+    /// Returns the entitlements of an employee, by first date.
+    pub async fn of(&self, employee: EmployeeId) -> Result<Vec<Entitlement>, StoreError> {
+        let range = Range::within(Key::new((employee.uuid(),)));
+        let index = Entitlement::BY_EMPLOYEE;
+        self.0.all(index, range, Parts::Body).await
+    }
+
+    /// Returns a page of a team's entitlements that cover one of the dates, by employee and first
+    /// date. The cursor is the employee, first date and ID of the last one.
+    pub async fn list(
+        &self,
+        team: &Team,
+        within: DateRange,
+        page: &Page<(EmployeeId, Date, EntitlementId)>,
+    ) -> Result<Vec<Entitlement>, StoreError> {
+        if team.is_empty() {
+            return Ok(Vec::new());
+        }
+        let after = page.after.map(|(employee, from, id)| {
+            let key = Key::new((employee.uuid(), from));
+            (key, id.to_string())
+        });
+        let range = whole(team).after(after);
+        let wanted =
+            |one: &Entitlement| team.contains(one.employee) && overlap(one.grant.dates(), within);
+        let index = Entitlement::BY_EMPLOYEE;
+        self.0.filter(index, range, page.limit, wanted).await
     }
 }

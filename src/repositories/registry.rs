@@ -27,7 +27,8 @@ use crate::{
         jobs::Job,
         pictures::Picture,
         plans::{
-            Assignment, Cycle, Entry, HolidayCalendar, Leave, LeaveKind, ShiftKind, SiteRules,
+            Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Leave, LeaveKind, ShiftKind,
+            SiteRules,
         },
         record::{About, Index, Key, Keys, Kind, Lifetime, Record},
         sealed::SealedPart,
@@ -73,6 +74,7 @@ registry! {
     Employee,
     Assignment,
     Leave,
+    Entitlement,
     FaceEnrollment,
     Photo,
     Punch,

@@ -41,6 +41,9 @@ pub enum CatalogError {
     /// Shifts would overlap. Contains the field.
     #[error("shifts overlap")]
     Overlap(&'static str, Overlap),
+    /// Entitlements are counted in the unit of the kind of leave.
+    #[error("entitlements are counted in it")]
+    Counted,
     /// The shift is part of a cycle, which is named.
     #[error("the cycle {0} has this shift: change the cycle first")]
     InUse(String),
@@ -142,8 +145,20 @@ impl Checked for HolidayCalendar {
 }
 
 impl Checked for LeaveKind {
-    async fn check(_: &Plans, _: Option<&Entry<Self>>, _: &Self) -> Result<(), CatalogError> {
-        Ok(())
+    async fn check(
+        plans: &Plans,
+        old: Option<&Entry<Self>>,
+        new: &Self,
+    ) -> Result<(), CatalogError> {
+        match old {
+            Some(old) if old.settings.unit != new.unit => {
+                match plans.stores().entitlements.any_of(old.id).await? {
+                    true => Err(CatalogError::Counted),
+                    false => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
     }
 }
 

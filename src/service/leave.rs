@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::{assignments::Whose, audit::Audit, plans::Plans};
+use super::{assignments::Whose, audit::Audit, entitlements::Entitlements, plans::Plans};
 use crate::{
     clock::Clock,
     domain::{
@@ -34,6 +34,9 @@ pub enum LeaveError {
     /// The employee has other leave at the same time.
     #[error("the employee has other leave at the same time")]
     Overlap(Box<Leave>),
+    /// The employee wants more leave of a limited kind than is left.
+    #[error("more leave than is left: ask for less, or ask a manager for a larger entitlement")]
+    Exceeds,
     /// It is not in a state in which this is possible.
     #[error("the leave is {}: it cannot become {}", .0.as_str(), .1.as_str())]
     Decided(LeaveState, LeaveState),
@@ -72,6 +75,7 @@ const TRIES: usize = 8;
 pub struct LeaveService {
     stores: Repositories,
     plans: Arc<Plans>,
+    entitlements: Arc<Entitlements>,
     audit: Audit,
     clock: Arc<dyn Clock>,
 }
@@ -81,12 +85,14 @@ impl LeaveService {
     pub fn new(
         stores: Repositories,
         plans: Arc<Plans>,
+        entitlements: Arc<Entitlements>,
         audit: Audit,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             stores,
             plans,
+            entitlements,
             audit,
             clock,
         }
@@ -111,14 +117,15 @@ impl LeaveService {
         self.stores.leave.list(&team, filter, &page).await
     }
 
-    /// Requests leave for a covered employee, or enters it as approved.
+    /// Requests leave for a covered employee, or enters it as approved. Also returns whether it is
+    /// more than what is left; leave of a limited kind is then refused.
     pub async fn add(
         &self,
         reach: &Reach,
         actor: Actor,
         new: NewLeave,
         approved: bool,
-    ) -> Result<Leave, LeaveError> {
+    ) -> Result<(Leave, bool), LeaveError> {
         let person = self
             .stores
             .employees
@@ -126,9 +133,8 @@ impl LeaveService {
             .await?;
         let person = person.ok_or(LeaveError::UnknownEmployee)?;
         let kind = self.stores.leave_kinds.find(new.kind).await?;
-        if !kind.is_some_and(|kind| kind.is_present()) {
-            return Err(LeaveError::UnknownKind);
-        }
+        let kind = kind.filter(|kind| kind.is_present());
+        let kind = kind.ok_or(LeaveError::UnknownKind)?.settings;
         let now = self.clock.now();
         let leave = Leave {
             id: self.clock.id().into(),
@@ -156,11 +162,15 @@ impl LeaveService {
         if let Some(other) = others.into_iter().find(|other| leave.overlaps(other)) {
             return Err(LeaveError::Overlap(Box::new(other)));
         }
+        let exceeds = self.entitlements.exceeds(&person, &kind, &leave).await?;
+        if exceeds && kind.limited {
+            return Err(LeaveError::Exceeds);
+        }
         let verb = if approved { "enter" } else { "request" };
         self.record(actor, verb, &leave).await?;
         self.stores.leave.insert(&leave).await?;
         self.plans.announce(Some(leave.employee)).await;
-        Ok(leave)
+        Ok((leave, exceeds))
     }
 
     /// Decides on leave of a covered employee: gives it another state.

@@ -14,6 +14,7 @@ pub mod clock_check;
 pub mod devices;
 pub mod employees;
 pub mod enrollment;
+pub mod entitlements;
 pub mod evaluation;
 pub mod exports;
 pub mod face_punches;

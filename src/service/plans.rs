@@ -629,7 +629,7 @@ fn rule_book(sites: &SiteMap, all: &[SiteRules], site: SiteId) -> RuleBook {
 }
 
 /// Returns the days of leave among some dates.
-fn days_of(leave: &Leave, kind: String, dates: DateRange) -> Vec<attendance::Leave> {
+pub(super) fn days_of(leave: &Leave, kind: String, dates: DateRange) -> Vec<attendance::Leave> {
     let from = leave.from.max(dates.from);
     let last = leave.to.min(dates.to);
     let days = from.series(Span::new().days(1));

@@ -11,6 +11,7 @@ mod devices;
 mod employees;
 mod engine;
 mod enrollment;
+mod entitlements;
 mod exports;
 mod jobs;
 mod limits;

@@ -25,7 +25,7 @@ use crate::{
     },
     records::{
         assignment, balance_entry, camera, correction, cycle, device, device_id, employee,
-        holidays, leave, leave_kind, picture, punch, shift, site, site_rules,
+        entitlement, holidays, leave, leave_kind, picture, punch, shift, site, site_rules,
     },
 };
 
@@ -58,6 +58,7 @@ pub enum Of {
     /// A correction that an operator requested.
     Correction,
     BalanceEntry,
+    Entitlement,
 }
 
 /// Two sites, and an employee of the second one.
@@ -167,7 +168,7 @@ impl Places {
                 stores.leave_kinds.insert(&one).await.unwrap();
                 one.id.to_string()
             }
-            Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry => {
+            Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry | Of::Entitlement => {
                 let person = Box::pin(self.add(app, Of::Employee, at, own)).await;
                 let person = person.parse().unwrap();
                 if of == Of::Assignment {
@@ -175,6 +176,11 @@ impl Places {
                     let shifts = Vec::new();
                     let one = assignment(person, Assigned::Day { day, shifts }, number as i64);
                     stores.assignments.insert(&one).await.unwrap();
+                    return one.id.to_string();
+                }
+                if of == Of::Entitlement {
+                    let one = entitlement(person, Uuid::now_v7().into(), 2027);
+                    stores.entitlements.insert(&one).await.unwrap();
                     return one.id.to_string();
                 }
                 if of == Of::BalanceEntry {

@@ -545,7 +545,7 @@ async fn holidays_and_kinds_of_leave_are_kept_under_names() {
         .expect(200);
     assert_eq!(
         changed,
-        json!({ "id": kind["id"], "name": "Vacation", "paid": false })
+        json!({ "id": kind["id"], "name": "Vacation", "paid": false, "unit": "days", "limited": false })
     );
     assert_eq!(
         manager.get("/api/leave-kinds").await.expect(200)["items"],
@@ -585,7 +585,7 @@ async fn leave_is_requested_decided_and_taken_back() {
         "id": asked["id"], "employee": ada, "employee_name": "Ada", "kind": kind,
         "kind_name": "Vacation", "from": "2027-01-11", "to": "2027-01-15", "part": "whole",
         "hours": null, "state": "requested", "reason": "Skiing", "made_at": asked["made_at"],
-        "made_by_name": "Ada", "decided_at": null,
+        "made_by_name": "Ada", "decided_at": null, "exceeds": false,
     });
     assert_eq!(asked, expected);
     let overlap = employee

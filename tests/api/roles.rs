@@ -39,8 +39,9 @@ enum Target {
 }
 
 use Of::{
-    ApprovedLeave, Assignment, BalanceEntry, Camera, Correction, Cycle, Device, Employee, Holidays,
-    Leave, LeaveKind, Nothing, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
+    ApprovedLeave, Assignment, BalanceEntry, Camera, Correction, Cycle, Device, Employee,
+    Entitlement, Holidays, Leave, LeaveKind, Nothing, Punch, PunchPicture, Shift, Site, SiteRules,
+    Timesheet, UnknownFace,
 };
 use Target::{
     Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain, Range,
@@ -142,6 +143,11 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("PATCH", "/api/leave-kinds/{id}", Change(LeaveKind), [200, 403, 403, 403, 403, 403, 401]),
     ("DELETE", "/api/leave-kinds/{id}", One(LeaveKind), [204, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/leave", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/entitlements", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/entitlements", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("PATCH", "/api/entitlements/{id}", Change(Entitlement), [200, 200, 404, 403, 403, 403, 401]),
+    ("DELETE", "/api/entitlements/{id}", One(Entitlement), [204, 204, 404, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}/leave-balance", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
     ("POST", "/api/leave", Empty, [422, 422, 422, 403, 422, 403, 401]),
     ("POST", "/api/leave/{id}/approve", One(Leave), [200, 200, 404, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/reject", One(Leave), [200, 200, 404, 403, 403, 403, 401]),
@@ -196,6 +202,9 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("DELETE", "/api/assignments/{id}", [204, 204, 204, 403, 403, 403, 401]),
     ("PATCH", "/api/holidays/{id}", [200, 200, 200, 403, 403, 403, 401]),
     ("DELETE", "/api/holidays/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("PATCH", "/api/entitlements/{id}", [200, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/api/entitlements/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}/leave-balance", [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/leave/{id}/approve", [200, 200, 200, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/reject", [200, 200, 200, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/withdraw", [200, 200, 200, 403, 200, 403, 401]),

@@ -18,8 +18,8 @@ use rollcall::{
         jobs::{Ability, JobKind},
         pictures::{Picture, PictureKind},
         plans::{
-            Assignment, Cycle, Entry, HolidayCalendar, Leave, LeaveKind, LeaveState, ShiftKind,
-            SiteRules,
+            Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Hundredths, Leave, LeaveKind,
+            LeaveState, ShiftKind, SiteRules,
         },
         record::{Index, Kind, Record},
         sites::{self, Zone},
@@ -231,8 +231,8 @@ async fn changes_are_copied(target: &Repositories) {
     assert_eq!(source.punches.forget_answers(at(1)).await, Ok(2));
     assert_eq!(source.audit.purge(at(2)).await, Ok(1));
 
-    // Ann's leave is approved, and one of her assignments and of her balance entries removed; so are
-    // rules and a shift.
+    // Ann's leave is approved, her entitlement changed, and one of her assignments and of her balance
+    // entries removed; so are rules and a shift.
     trail("leave.approve", ann.id.to_string()).await;
     let of_ann = |one: &Leave| one.employee == ann.id;
     let mut leave = all::<Leave>(&source)
@@ -248,6 +248,11 @@ async fn changes_are_copied(target: &Repositories) {
         source.assignments.remove(&assignment.unwrap()).await,
         Ok(true)
     );
+    let of_ann = |one: &Entitlement| one.employee == ann.id;
+    let entitlement = all::<Entitlement>(&source).await.into_iter().find(of_ann);
+    let mut entitlement = entitlement.unwrap();
+    entitlement.grant.carried = Hundredths::default();
+    overwrite(&source, &entitlement).await;
     let of_ann = |one: &BalanceEntry| one.employee == ann.id;
     let entry = all::<BalanceEntry>(&source).await.into_iter().find(of_ann);
     let removed = source.balance_entries.remove(&entry.unwrap()).await;
@@ -279,6 +284,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Employee::KIND, (1, 1, 0)),
         (Assignment::KIND, (0, 0, 1)),
         (Leave::KIND, (0, 1, 0)),
+        (Entitlement::KIND, (0, 1, 0)),
         (FaceEnrollment::KIND, (0, 1, 0)),
         (Photo::KIND, (1, 0, 20)),
         (Punch::KIND, (1, 0, 0)),

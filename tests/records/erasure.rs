@@ -15,7 +15,7 @@ use rollcall::{
         grants::{Access, Grant, Role, Scope},
         ids::{EmployeeId, SiteId},
         pictures::Picture,
-        plans::{Assignment, Leave},
+        plans::{Assignment, Entitlement, Leave},
         record::Record,
     },
     repositories::Repositories,
@@ -83,6 +83,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
         (Employee::KIND.name, 1),
         (Assignment::KIND.name, 2),
         (Leave::KIND.name, 1),
+        (Entitlement::KIND.name, 1),
         (FaceEnrollment::KIND.name, 1),
         (Photo::KIND.name, 20),
         (Punch::KIND.name, 7),
@@ -126,6 +127,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
         (Employee::KIND.name, 1),
         (Assignment::KIND.name, 2),
         (Leave::KIND.name, 1),
+        (Entitlement::KIND.name, 1),
         (FaceEnrollment::KIND.name, 1),
         (Punch::KIND.name, 7),
         (BalanceEntry::KIND.name, 2),
@@ -151,6 +153,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
         deleted: counts([
             (Assignment::KIND.name, 2),
             (Leave::KIND.name, 1),
+            (Entitlement::KIND.name, 1),
             (Punch::KIND.name, 7),
             (BalanceEntry::KIND.name, 2),
         ]),
@@ -162,6 +165,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     assert_eq!(all::<Punch>(stores).await, others.collect::<Vec<_>>());
     assert_eq!(all::<Assignment>(stores).await.len(), 2, "those of Bob");
     assert_eq!(all::<Leave>(stores).await.len(), 1);
+    assert_eq!(all::<Entitlement>(stores).await.len(), 1);
     assert_eq!(all::<BalanceEntry>(stores).await.len(), 2);
     assert_eq!(all::<FaceEnrollment>(stores).await.len(), 3);
     assert_eq!(all::<Photo>(stores).await, []);
@@ -188,6 +192,7 @@ async fn the_next_copy_erases_an_employee_in_an_older_copy() {
     let expected = [
         (Assignment::KIND.name, 2),
         (Leave::KIND.name, 1),
+        (Entitlement::KIND.name, 1),
         (Photo::KIND.name, 20),
         (Punch::KIND.name, 7),
         (BalanceEntry::KIND.name, 2),

@@ -27,9 +27,9 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, assignment, at, balance_entry, camera, cycle, device, employee, evidence,
-    face, holidays, leave, leave_kind, photo, picture, punch, request, shift, site, site_rules,
-    token,
+    account, answer, assignment, at, balance_entry, camera, cycle, device, employee, entitlement,
+    evidence, face, holidays, leave, leave_kind, photo, picture, punch, request, shift, site,
+    site_rules, token,
 };
 
 /// All records, and those that tests need by name.
@@ -136,6 +136,7 @@ pub fn installation_with(punches: u64) -> Installation {
         let mut away = leave(employee, from, 7);
         away.kind = vacation.id;
         all.add(away);
+        all.add(entitlement(employee, vacation.id, 2027));
         for kind in [BalanceKind::Opening, BalanceKind::Manual] {
             all.add(balance_entry(employee, from, kind, 8));
         }

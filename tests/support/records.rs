@@ -17,14 +17,15 @@ use rollcall::{
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         grants::{Access, Grant, Role, Scope},
         ids::{
-            AccountId, CameraId, CorrectionId, DeviceId, EmployeeId, JobId, PhotoId, PictureId,
-            PunchId, ShiftKindId, SiteId, TemplateId,
+            AccountId, CameraId, CorrectionId, DeviceId, EmployeeId, JobId, LeaveKindId, PhotoId,
+            PictureId, PunchId, ShiftKindId, SiteId, TemplateId,
         },
         jobs::{Job, JobKind, JobState},
         pictures::{Picture, Pictured},
         plans::{
-            Assigned, Assignment, Cycle, Entry, HolidayCalendar, Leave, LeaveKind, LeaveState,
-            NamedHoliday, Settings, ShiftKind, SiteRules,
+            Assigned, Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Hundredths, Leave,
+            LeaveGrant, LeaveKind, LeaveState, LeaveUnit, NamedHoliday, Settings, ShiftKind,
+            SiteRules,
         },
         quality::Quality,
         sealed::Sealed,
@@ -379,6 +380,8 @@ pub fn leave_kind(name: &str) -> Entry<LeaveKind> {
     entry(LeaveKind {
         name: site_name(name),
         paid: true,
+        unit: LeaveUnit::Days,
+        limited: false,
     })
 }
 
@@ -408,6 +411,23 @@ pub fn balance_entry(
         reason: Reason::parse("Old system").unwrap(),
         made_by: Actor::Operator,
         made_at: at(made),
+    }
+}
+
+/// Returns an entitlement to 30 days in a year.
+pub fn entitlement(employee: EmployeeId, kind: LeaveKindId, year: i16) -> Entitlement {
+    Entitlement {
+        id: Uuid::now_v7().into(),
+        employee,
+        kind,
+        grant: LeaveGrant {
+            from: jiff::civil::date(year, 1, 1),
+            to: jiff::civil::date(year, 12, 31),
+            amount: Hundredths::from_number(30.0).unwrap(),
+            carried: Hundredths::from_number(2.5).unwrap(),
+        },
+        made_at: at(1),
+        made_by: Actor::Operator,
     }
 }
 

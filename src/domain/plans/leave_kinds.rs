@@ -16,6 +16,37 @@ pub struct LeaveKind {
     pub name: SiteName,
     /// Whether payroll pays it. Figures do not depend on it; exports show it.
     pub paid: bool,
+    /// How entitlements to it are counted.
+    #[serde(default)]
+    pub unit: LeaveUnit,
+    /// Whether a request for more than an employee is entitled to is refused.
+    #[serde(default)]
+    pub limited: bool,
+}
+
+/// How entitlements to leave are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveUnit {
+    /// In days: the part of what was planned on a day.
+    #[default]
+    Days,
+    /// In hours.
+    Hours,
+}
+
+impl LeaveUnit {
+    /// The words in the API.
+    pub const WORDS: [&str; 2] = ["days", "hours"];
+
+    /// Returns the word in the API.
+    pub fn as_str(self) -> &'static str {
+        let [days, hours] = Self::WORDS;
+        match self {
+            Self::Days => days,
+            Self::Hours => hours,
+        }
+    }
 }
 
 impl Settings for LeaveKind {
@@ -38,6 +69,10 @@ impl Settings for LeaveKind {
 
     fn detail(&self) -> String {
         let paid = if self.paid { "paid" } else { "unpaid" };
-        format!("{}, {paid}", self.name)
+        let (unit, limited) = (
+            self.unit.as_str(),
+            if self.limited { ", limited" } else { "" },
+        );
+        format!("{}, {paid}, in {unit}{limited}", self.name)
     }
 }

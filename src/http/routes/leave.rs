@@ -24,7 +24,7 @@ use crate::{
         problem::{Code, Problem},
         views::{
             employees::names_of,
-            plans::{LeaveView, NewLeaveView, PlanQuery, read_state},
+            plans::{AddedLeaveView, LeaveView, NewLeaveView, PlanQuery, read_state},
             punches::NameLookup,
         },
     },
@@ -50,6 +50,7 @@ impl From<LeaveError> for Problem {
                     state: other.state.as_str(),
                 },
             ),
+            LeaveError::Exceeds => Self::new(Code::LeaveExceeded, error.to_string()),
             LeaveError::Decided(..) => Self::new(Code::AlreadyDecided, error.to_string()),
             LeaveError::FourEyes => Self::new(Code::FourEyes, error.to_string()),
             LeaveError::Raced => StoreError::Conflict.into(),
@@ -151,8 +152,9 @@ pub async fn list_leave(
     post, path = "/api/leave", tag = "plans",
     request_body = NewLeaveView,
     responses(
-        (status = 201, description = "Added", body = LeaveView),
+        (status = 201, description = "Added", body = AddedLeaveView),
         (status = 403, description = "`four_eyes` if another person must approve it"),
+        (status = 409, description = "`leave_exceeded`: the kind of leave is limited, and it is more than what is left"),
     ),
     security(("session" = [])),
 )]
@@ -160,7 +162,7 @@ pub async fn create_leave(
     allowed: Allowed<Requesting>,
     State(desk): State<Desk>,
     Json(new): Json<NewLeaveView>,
-) -> Result<(StatusCode, axum::Json<LeaveView>), Problem> {
+) -> Result<(StatusCode, axum::Json<AddedLeaveView>), Problem> {
     let approved = new.approved;
     let reach = match approved {
         true if !allowed.permits(Permission::Correct) => {
@@ -170,11 +172,13 @@ pub async fn create_leave(
         true => allowed.reach_of(Permission::Correct),
         false => allowed.reach().clone(),
     };
-    let leave = desk
+    let added = desk
         .leave
         .add(&reach, allowed.actor(), new.read()?, approved);
-    let view = desk.view(leave.await?).await?;
-    Ok((StatusCode::CREATED, view))
+    let (leave, exceeds) = added.await?;
+    let axum::Json(leave) = desk.view(leave).await?;
+    let view = AddedLeaveView { leave, exceeds };
+    Ok((StatusCode::CREATED, axum::Json(view)))
 }
 
 /// Approves leave that is requested.

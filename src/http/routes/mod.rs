@@ -13,6 +13,7 @@ pub mod cycles;
 pub mod devices;
 pub mod employees;
 pub mod enroll;
+pub mod entitlements;
 pub mod events;
 pub mod exports;
 pub mod health;

@@ -12,7 +12,9 @@ use crate::{
         },
         grants::Reach,
         ids::SiteId,
-        plans::{Cycle, Entry, HolidayCalendar, LeaveKind, NamedHoliday, Overlap, ShiftKind},
+        plans::{
+            Cycle, Entry, HolidayCalendar, LeaveKind, LeaveUnit, NamedHoliday, Overlap, ShiftKind,
+        },
         text::SiteName,
     },
     http::{
@@ -46,6 +48,7 @@ impl From<CatalogError> for Problem {
                 Self::field(&format!("shifts[{number}]"), FieldError::UnknownShift)
             }
             CatalogError::Overlap(field, overlap) => Self::field(field, overlap),
+            CatalogError::Counted => Self::field("unit", FieldError::Counted),
             CatalogError::InUse(_) => Self::new(Code::ShiftInUse, error.to_string()),
             CatalogError::Raced(_) => StoreError::Conflict.into(),
             CatalogError::Store(error) => error.into(),
@@ -420,6 +423,17 @@ pub struct EditableLeaveKind {
     name: String,
     /// Whether payroll pays it. Figures do not depend on it.
     paid: bool,
+    /// How entitlements to it are counted: `days` or `hours`. Fixed once there are any.
+    #[serde(default = "days")]
+    #[schema(default = days, example = "days")]
+    unit: String,
+    /// Whether a request for more than an employee is entitled to is refused.
+    #[serde(default)]
+    limited: bool,
+}
+
+fn days() -> String {
+    LeaveUnit::Days.as_str().to_owned()
 }
 
 impl From<&LeaveKind> for EditableLeaveKind {
@@ -427,6 +441,8 @@ impl From<&LeaveKind> for EditableLeaveKind {
         Self {
             name: kind.name.to_string(),
             paid: kind.paid,
+            unit: kind.unit.as_str().to_owned(),
+            limited: kind.limited,
         }
     }
 }
@@ -437,10 +453,25 @@ impl EditableLeaveKind {
     /// # Errors
     /// All fields that are not valid.
     pub fn read(self) -> Result<LeaveKind, Problem> {
-        let name = SiteName::parse(&self.name);
-        let name = name.map_err(|error| Problem::field("name", error))?;
-        let paid = self.paid;
-        Ok(LeaveKind { name, paid })
+        let mut fields = Fields::default();
+        let name = fields.required("name", SiteName::parse(&self.name));
+        let unit = match self.unit.as_str() {
+            "days" => Ok(LeaveUnit::Days),
+            "hours" => Ok(LeaveUnit::Hours),
+            _ => Err(FieldError::NotOneOf {
+                values: LeaveUnit::WORDS.to_vec(),
+            }),
+        };
+        let unit = fields.required("unit", unit);
+        let (Some(name), Some(unit)) = (name, unit) else {
+            return Err(fields.problem());
+        };
+        Ok(LeaveKind {
+            name,
+            paid: self.paid,
+            unit,
+            limited: self.limited,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod balances;
 pub mod cameras;
 pub mod employees;
+pub mod entitlements;
 pub mod entries;
 pub mod faces;
 pub mod plans;

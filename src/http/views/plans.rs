@@ -517,3 +517,13 @@ impl LeaveView {
         }
     }
 }
+
+/// Leave that was added.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "AddedLeave")]
+pub struct AddedLeaveView {
+    #[serde(flatten)]
+    pub leave: LeaveView,
+    /// Whether the employee is entitled to less, with all that waits for a decision.
+    pub exceeds: bool,
+}
