@@ -16,6 +16,7 @@ use crate::service::{
     exports::Exports,
     face_punches::FacePunches,
     health::Health,
+    imports::Imports,
     jobs::Jobs,
     leave::LeaveService,
     manual_punches::ManualPunches,
@@ -89,6 +90,8 @@ pub struct App {
     pub pictures: Arc<Pictures>,
     /// Templates from the faces of clear punches.
     pub growth: Arc<TemplateGrowth>,
+    /// Imports of lists.
+    pub imports: Arc<Imports>,
     /// Background jobs.
     pub jobs: Arc<Jobs>,
     /// The audit trail.

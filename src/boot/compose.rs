@@ -28,6 +28,7 @@ use crate::{
         feed::Feed,
         gallery_loader::GalleryLoader,
         health::Health,
+        imports::{ImportParts, Imports},
         jobs::Jobs,
         leave::LeaveService,
         manual_punches::ManualPunches,
@@ -243,6 +244,25 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
         feed.clone(),
     ));
+    let employees = Arc::new(Employees::new(
+        stores.clone(),
+        loader.clone(),
+        recognition.clone(),
+        sites.clone(),
+        audit.clone(),
+        clock.clone(),
+    ));
+    let shifts = catalog(&stores.shift_kinds, parts);
+    let holidays = catalog(&stores.holiday_calendars, parts);
+    let importing = ImportParts {
+        employees: employees.clone(),
+        sites: sites.clone(),
+        plans: plans.clone(),
+        shifts: shifts.clone(),
+        holidays: holidays.clone(),
+        workdays: workdays.clone(),
+    };
+    let imports = Imports::new(stores.clone(), importing, audit.clone(), clock.clone());
     let entitlements = Arc::new(Entitlements::new(
         stores.clone(),
         plans.clone(),
@@ -265,14 +285,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
             feed.clone(),
         )),
-        employees: Arc::new(Employees::new(
-            stores.clone(),
-            loader.clone(),
-            recognition.clone(),
-            sites.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
+        employees,
         rules: Arc::new(RulesService::new(
             stores.site_rules.clone(),
             sites.clone(),
@@ -280,9 +293,9 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
             feed.clone(),
         )),
-        shifts: catalog(&stores.shift_kinds, parts),
+        shifts,
         cycles: catalog(&stores.cycles, parts),
-        holidays: catalog(&stores.holiday_calendars, parts),
+        holidays,
         leave_kinds: catalog(&stores.leave_kinds, parts),
         assignments: Arc::new(Assignments::new(
             stores.clone(),
@@ -305,6 +318,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             sites.clone(),
             audit.clone(),
         )),
+        imports: Arc::new(imports),
         plans,
         sites,
         pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),

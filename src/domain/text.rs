@@ -134,6 +134,13 @@ text! {
     };
 }
 
+impl Reason {
+    /// Returns the reason of what comes from a list and has no other one.
+    pub fn import() -> Self {
+        Self("Imported from a list".to_owned())
+    }
+}
+
 impl Name {
     /// Returns the name of an employee who was erased.
     pub fn erased() -> Self {

@@ -9,6 +9,7 @@ mod extract;
 mod field_error;
 mod json;
 mod limits;
+mod list_body;
 mod live;
 mod merge_patch;
 mod openapi;
@@ -165,6 +166,7 @@ services! {
     balances: service::balances::Balances,
     exports: service::exports::Exports,
     notices: service::notices::Notices,
+    imports: service::imports::Imports,
     face_punches: service::face_punches::FacePunches,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,

@@ -113,6 +113,8 @@ codes! {
     UnsupportedType = "unsupported_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported content type";
     /// A field, part or parameter is not valid.
     Invalid = "invalid", UNPROCESSABLE_ENTITY, "The request is not valid";
+    /// Rows of a list are wrong.
+    ImportRefused = "import_refused", UNPROCESSABLE_ENTITY, "Rows of the list are wrong";
     /// The image cannot be used.
     BadImage = "bad_image", UNPROCESSABLE_ENTITY, "The image cannot be used";
     /// The employee did not consent.
@@ -139,6 +141,8 @@ codes! {
     CameraRefused = "camera_refused", BAD_GATEWAY, "go2rtc refuses pictures of the camera";
     /// The store does not respond.
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer";
+    /// The store failed in the middle of an import.
+    ImportStopped = "import_stopped", SERVICE_UNAVAILABLE, "The import stopped in the middle";
     /// The queue of the face engine is full.
     EngineBusy = "engine_busy", SERVICE_UNAVAILABLE, "The face engine is busy";
     /// The service is starting or stopping, or its model has no calibration.

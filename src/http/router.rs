@@ -31,9 +31,9 @@ use super::{
     request_timeout::request_timeout,
     routes::{
         assignments, audit, balances, camera_pictures, cameras, cycles, devices, employees, enroll,
-        entitlements, events, exports, health, holidays, identify, jobs, leave, leave_kinds,
-        notices, pairings, pictures, punches, redis, rules, session, setup, shifts, sites, status,
-        templates, timesheets, workdays,
+        entitlements, events, exports, health, holidays, identify, imports, jobs, leave,
+        leave_kinds, notices, pairings, pictures, punches, redis, rules, session, setup, shifts,
+        sites, status, templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -257,6 +257,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(jobs::create_import))
+                .routes(routes!(imports::import_list))
                 .layer(uploads(BYTES_MOST)),
         )
         .merge(

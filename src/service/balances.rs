@@ -161,21 +161,10 @@ impl Balances {
         if !by.decides_for(employee) {
             return Err(BalanceError::OwnHours);
         }
-        match self.is_locked(employee.id, entry.date).await? {
+        match is_locked(&self.stores, employee.id, entry.date).await? {
             true => Err(BalanceError::Locked(entry.date)),
             false => Ok(()),
         }
-    }
-
-    /// Checks whether a date of an employee lies in a locked period.
-    async fn is_locked(&self, employee: EmployeeId, date: Date) -> Result<bool, StoreError> {
-        let begins = DateRange {
-            from: date.saturating_sub(Span::new().days(PERIOD_MOST)),
-            to: date,
-        };
-        let sheets = self.stores.timesheets.of_employee(employee, begins).await?;
-        let mut locked = sheets.iter().filter(|sheet| sheet.locked().is_some());
-        Ok(locked.any(|sheet| sheet.period().contains(date)))
     }
 
     /// Writes the audit entry. Its subject is the employee: an erasure and a copy find it by that.
@@ -289,4 +278,19 @@ fn days(record: &OnRecord, range: DateRange, now: Timestamp) -> BTreeMap<Date, S
         (day.day, approved.copied().unwrap_or(day.balance))
     });
     balance.collect()
+}
+
+/// Checks whether a date of an employee lies in a locked period.
+pub(super) async fn is_locked(
+    stores: &Repositories,
+    employee: EmployeeId,
+    date: Date,
+) -> Result<bool, StoreError> {
+    let begins = DateRange {
+        from: date.saturating_sub(Span::new().days(PERIOD_MOST)),
+        to: date,
+    };
+    let sheets = stores.timesheets.of_employee(employee, begins).await?;
+    let mut locked = sheets.iter().filter(|sheet| sheet.locked().is_some());
+    Ok(locked.any(|sheet| sheet.period().contains(date)))
 }

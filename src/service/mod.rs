@@ -21,6 +21,7 @@ pub mod face_punches;
 pub mod feed;
 pub mod gallery_loader;
 pub mod health;
+pub mod imports;
 pub mod jobs;
 pub mod key_rotation;
 pub mod leased_work;

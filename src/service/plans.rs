@@ -202,7 +202,7 @@ impl Rota {
     }
 
     /// Checks that no shifts of an employee overlap on the dates around a range.
-    fn check(
+    pub(super) fn check(
         &self,
         employee: &Employee,
         assignments: &[&Assigned],

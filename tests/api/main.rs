@@ -13,6 +13,7 @@ mod engine;
 mod enrollment;
 mod entitlements;
 mod exports;
+mod imports;
 mod jobs;
 mod limits;
 mod openapi;

@@ -162,6 +162,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/jobs", Empty, [422, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/jobs/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("DELETE", "/api/jobs/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/imports/{what}", Plain, [415, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/imports", Plain, [415, 403, 403, 403, 403, 403, 401]),
 ];
 
@@ -258,7 +259,7 @@ async fn send(
     let path = path.replace("{id}", id).replace("{date}", "2027-01-01");
     let path = match target {
         Range => path.replace("{what}", "days") + "?from=2026-03-02&to=2026-03-03",
-        _ => path,
+        _ => path.replace("{what}", "punches"),
     };
     let request = client.request(method, &path);
     // With this header a stream is refused before it begins.

@@ -12,6 +12,7 @@ mod face_punches;
 #[path = "../support/failing_engine.rs"]
 mod failing_engine;
 mod galleries;
+mod imports;
 mod jobs;
 mod look_alikes;
 mod model_change;

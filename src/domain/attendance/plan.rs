@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::super::sites::Zone;
-use super::time::{DateRange, EndTime, Length, StartTime, days_between};
+use super::time::{DateRange, EndTime, Length, Seconds, StartTime, days_between};
 
 /// Planned work of one workday. In JSON `{"from": "08:00", "to": "16:30", "unpaid_break": "30m"}`,
 /// or with flexible hours `{"from": "06:00", "to": "20:00", "flexible": true, "work": "8h"}`.
@@ -23,6 +23,14 @@ pub struct Shift {
     pub hours: ShiftHours,
     /// The zone of its site; without one, the home zone of the employee.
     pub zone: Option<Zone>,
+}
+
+impl Shift {
+    /// Returns the seconds from its start to its end by the clock.
+    pub fn clock_length(&self) -> Seconds {
+        let (from, to) = (self.from.seconds(), self.to.seconds());
+        i64::from(to) - i64::from(from) + if to <= from { 86_400 } else { 0 }
+    }
 }
 
 /// How much of a shift is work.

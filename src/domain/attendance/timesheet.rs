@@ -279,7 +279,10 @@ pub enum CorrectionRefusal {
     )]
     Locked,
     /// The timesheet has too many corrections.
-    #[error("the timesheet has {MOST_CORRECTIONS} corrections, which is the most")]
+    #[error(
+        "the timesheet has {} corrections, which is the most",
+        Timesheet::MOST_CORRECTIONS
+    )]
     TooMany,
     /// The punch was voided.
     #[error("the punch was voided: add another one instead")]
@@ -291,9 +294,6 @@ pub enum CorrectionRefusal {
     #[error("no such correction")]
     NotFound,
 }
-
-/// The most corrections of a timesheet, so that the record stays small.
-const MOST_CORRECTIONS: usize = 500;
 
 /// The workdays of an employee over a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -311,6 +311,8 @@ pub struct Timesheet {
 }
 
 impl Timesheet {
+    /// The most corrections of a timesheet, so that the record stays small.
+    pub const MOST_CORRECTIONS: usize = 500;
     /// Timesheets of an employee, by the last date of their period.
     pub const BY_EMPLOYEE: Index = Index::unique("by_employee");
     /// All timesheets, by the last date of their period.
@@ -406,7 +408,7 @@ impl Timesheet {
         if self.locked().is_some() && !adjust {
             return Err(CorrectionRefusal::Locked);
         }
-        if self.corrections.len() >= MOST_CORRECTIONS {
+        if self.corrections.len() >= Self::MOST_CORRECTIONS {
             return Err(CorrectionRefusal::TooMany);
         }
         if let Correction::Void { punch } | Correction::Move { punch, .. } = correction.change {

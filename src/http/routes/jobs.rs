@@ -21,11 +21,12 @@ use crate::{
     http::{
         auth::{Administering, Allowed},
         extract::{Json, Path, Query},
+        list_body::read_list,
         page::{List, PageQuery},
-        problem::{Code, Problem, too_large},
+        problem::{Code, Problem},
         views::{Created, time},
     },
-    service::jobs::{BYTES_MOST, JobError, Jobs, KINDS, ListError, new_import},
+    service::jobs::{JobError, Jobs, KINDS, ListError, new_import},
 };
 
 impl From<JobError> for Problem {
@@ -274,18 +275,7 @@ pub async fn create_import(
     headers: HeaderMap,
     list: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Created<JobView>, Problem> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let essence = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
-    if !essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/csv")) {
-        return Err(Problem::new(
-            Code::UnsupportedType,
-            "send the list as the body, with Content-Type: text/csv",
-        ));
-    }
-    let list = list.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large("the list", BYTES_MOST),
-        _ => rejection.into(),
-    })?;
+    let list = read_list(&headers, list)?;
     let job = jobs.queue(allowed.actor(), new_import(&list)?).await?;
     Ok(queued(&job))
 }

@@ -19,6 +19,7 @@ pub mod exports;
 pub mod health;
 pub mod holidays;
 pub mod identify;
+pub mod imports;
 pub mod jobs;
 pub mod leave;
 pub mod leave_kinds;

@@ -172,16 +172,14 @@ impl EditableShift {
             hours,
             zone: None,
         });
-        let length = |shift: &Shift| {
-            let (from, to) = (shift.from.seconds(), shift.to.seconds());
-            i64::from(to) - i64::from(from) + if to <= from { 86_400 } else { 0 }
-        };
         if let Some(shift) = &shift {
             match shift.hours {
-                ShiftHours::Fixed { unpaid_break } if unpaid_break.seconds() >= length(shift) => {
+                ShiftHours::Fixed { unpaid_break }
+                    if unpaid_break.seconds() >= shift.clock_length() =>
+                {
                     fields.add("unpaid_break", FieldError::LongerThanShift);
                 }
-                ShiftHours::Flexible { work } if work.seconds() > length(shift) => {
+                ShiftHours::Flexible { work } if work.seconds() > shift.clock_length() => {
                     fields.add("work", FieldError::LongerThanShift);
                 }
                 ShiftHours::Fixed { .. } | ShiftHours::Flexible { .. } => {}

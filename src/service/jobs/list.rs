@@ -1,4 +1,4 @@
-//! Lists of people as spreadsheets write them: CSV (RFC 4180) in the encodings and with the
+//! Lists as spreadsheets write them: CSV (RFC 4180) in the encodings and with the
 //! separators of different countries.
 
 use std::{collections::BTreeMap, fmt};
@@ -38,6 +38,13 @@ pub static FOLDERS: Columns = Columns {
     optional: &["name", "code", "site", "employed_from", "employed_until"],
 };
 
+impl Columns {
+    /// Returns the columns of another list.
+    pub const fn new(required: &'static [&'static str], optional: &'static [&'static str]) -> Self {
+        Self { required, optional }
+    }
+}
+
 /// Writes `name,code and optionally site`.
 impl fmt::Display for Columns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,7 +67,7 @@ pub enum ListError {
     #[error("the row that begins on line {0} does not end there: close its quotation mark")]
     Open(u64),
     /// The list has no rows.
-    #[error("the list contains no people: add rows below the first one")]
+    #[error("the list contains no rows: add them below the first one")]
     Empty,
 }
 
