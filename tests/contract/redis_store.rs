@@ -8,7 +8,11 @@ use std::{
 };
 
 use rollcall::{
-    domain::{attendance::Punch, grants::Reach, ids::AccountId},
+    domain::{
+        attendance::{Punch, Timesheet},
+        grants::Reach,
+        ids::AccountId,
+    },
     ports::{Page, PunchFilter, StoreError},
     repositories::Repositories,
     storage::redis::{Address, RedisEngine},
@@ -233,6 +237,41 @@ async fn two_installations_on_one_server_are_separate() {
         .list(&Reach::Everything, &Default::default(), &first(5))
         .await;
     assert_eq!(listed.unwrap().len(), 1);
+}
+
+/// An earlier setup had the key `timesheet:user:1`; docs/REDIS.md says what replaces it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_timesheets_of_an_employee_are_at_the_documented_keys() {
+    let server = match lasting_redis() {
+        Ok(server) => server,
+        Err(why) => return skip("the_timesheets_of_an_employee", &why),
+    };
+    let stores = redis(&server.url());
+    let (ann, ben) = (employee_id(), employee_id());
+    for (of, month) in [(ann, 3), (ben, 3), (ann, 4)] {
+        let open = Timesheet::new(of, jiff::civil::date(2026, month, 1));
+        let mut corrected = open.clone();
+        corrected.corrections.push(correction(1));
+        let written = stores.timesheets.exchange(&open, &corrected).await;
+        assert_eq!(written, Ok(true));
+    }
+    let record = format!("{{rollcall}}:timesheets:{ann}:2026-03-01");
+    let record = server.ask::<String>(&["HGET", &record, "v"]);
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["employee"], ann.to_string());
+    assert_eq!(record["corrections"].as_array().unwrap().len(), 1);
+    let hex = ann.uuid().simple();
+    let found = server.ask::<Vec<String>>(&[
+        "ZRANGEBYLEX",
+        "{rollcall}:timesheets:x:by_employee",
+        &format!("[{hex}"),
+        &format!("({hex}\\xff"),
+    ]);
+    let ids = found
+        .iter()
+        .map(|member| member.split('\0').nth(1).unwrap());
+    let expected = ["2026-03-01", "2026-04-01"].map(|date| format!("{ann}:{date}"));
+    assert!(ids.eq(&expected), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ mod employees;
 mod faces;
 #[path = "../support/frozen.rs"]
 mod frozen;
+mod hours;
 mod jobs;
 mod leases;
 mod pages;
@@ -113,6 +114,7 @@ promises! {
     punches::the_punches_of_an_erased_employee_are_deleted
     punches::answers_are_kept_until_they_are_deleted
     sites::sites_come_back_as_they_were
+    timesheets::leave_is_found_by_team_state_and_dates
     devices::devices_are_found_by_token_and_listed_until_they_are_revoked
     accounts::accounts_are_found_by_email_and_listed
     accounts::an_employee_has_at_most_one_account
@@ -155,6 +157,11 @@ promises_everywhere! {
     cameras::of_many_cameras_with_one_stream_one_is_added
     jobs::of_many_jobs_with_the_same_once_one_is_queued
     timesheets::timesheets_are_found_by_their_dates
+    hours::timesheets_are_read_as_written_and_open_until_then
+    hours::timesheets_are_found_by_employee_period_and_request
+    hours::an_employee_has_one_opening_value_at_a_date
+    hours::balance_entries_are_listed_by_date
+    hours::entitlements_are_listed_by_employee_and_date
 }
 
 promises_of_replacing! {
@@ -166,6 +173,8 @@ promises_of_replacing! {
     timesheets::of_many_managers_who_approve_one_wins
     timesheets::of_many_managers_who_lock_one_wins
     timesheets::no_correction_is_lost_and_none_changes_a_locked_timesheet
+    hours::of_many_corrections_of_a_timesheet_none_is_lost
+    hours::of_a_lock_and_a_correction_one_is_written
 }
 
 /// Afterwards, the store is closed, which memory cannot be.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::domain::{
-    attendance::{RequestedCorrection, TimesheetId},
+    attendance::{RequestedCorrection, Timesheet},
     balances::BalanceEntry,
     employees::EmployeeSettings,
     plans::{Assignment, Entry, HolidayCalendar, Leave, ShiftKind},
@@ -22,7 +22,7 @@ pub(super) enum Change {
     Assignment(Assignment),
     Leave(Leave),
     Opening(BalanceEntry),
-    Punches(TimesheetId, Vec<RequestedCorrection>),
+    Punches(Timesheet, Vec<RequestedCorrection>),
 }
 
 /// A change, and how many rows it is of.

@@ -170,18 +170,26 @@ impl Checks {
         punches.retain(|punch| !known.contains(&(punch.at, punch.kind.as_str())));
         rows.report.existing += (count - punches.len()) as u64;
 
-        let mut sheets: BTreeMap<Date, Vec<RequestedCorrection>> = BTreeMap::new();
+        let mut sheets: Vec<(Timesheet, Vec<RequestedCorrection>)> = Vec::new();
         let mut open = Vec::new();
         for punch in &punches {
             let day = record.plan.workday(punch.at);
-            let sheet = Timesheet::new(person.id, day);
-            let stored = record.timesheets.iter().find(|one| one.id() == sheet.id());
-            if stored.is_some_and(|sheet| sheet.locked().is_some()) {
+            let known = sheets.iter();
+            let mut known = known.map(|(sheet, _)| sheet.period().contains(day));
+            let index = match known.position(|has_it| has_it) {
+                Some(index) => index,
+                None => {
+                    let sheet = self.parts.workdays.timesheet_of(person, day).await?;
+                    sheets.push((sheet, Vec::new()));
+                    sheets.len() - 1
+                }
+            };
+            let (sheet, corrections) = &mut sheets[index];
+            if sheet.locked().is_some() {
                 rows.refuse(punch.line, "date", LOCKED);
                 continue;
             }
-            let corrections = sheets.entry(sheet.from).or_default();
-            let others = stored.map_or(0, |sheet| sheet.corrections.len());
+            let others = sheet.corrections.len();
             if others + corrections.len() >= Timesheet::MOST_CORRECTIONS {
                 let most = Timesheet::MOST_CORRECTIONS;
                 let reason = format!("the timesheet has at most {most} corrections");
@@ -195,8 +203,8 @@ impl Checks {
         let locked = record.locked(range);
         if !locked.days.is_empty() {
             let before = adjust(&locked, &record.derive(range, now));
-            let added = sheets.values().flatten().map(|one| one.change);
-            record.corrections.extend(added);
+            let added = sheets.iter().flat_map(|(_, new)| new);
+            record.corrections.extend(added.map(|one| one.change));
             if adjust(&locked, &record.derive(range, now)) != before {
                 let near = |day: Date| {
                     let mut days = locked.days.iter();
@@ -208,9 +216,9 @@ impl Checks {
                 }
             }
         }
-        let planned = sheets.into_iter().map(|(from, corrections)| Planned {
+        let planned = sheets.into_iter().map(|(sheet, corrections)| Planned {
             rows: corrections.len() as u64,
-            change: Change::Punches(Timesheet::new(person.id, from).id(), corrections),
+            change: Change::Punches(sheet, corrections),
         });
         Ok(planned.filter(|planned| planned.rows > 0).collect())
     }

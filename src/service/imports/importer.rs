@@ -172,10 +172,10 @@ impl Imports {
                 audited("balance.add", one.employee.to_string(), detail).await?;
                 written(stores.balance_entries.insert(&one).await)
             }
-            Change::Punches(id, corrections) => {
+            Change::Punches(sheet, corrections) => {
                 let detail = format!("{} punches from a list", corrections.len());
-                audited("correction.import", id.to_string(), detail).await?;
-                let changed = stores.timesheets.change(id, |sheet| {
+                audited("correction.import", sheet.id().to_string(), detail).await?;
+                let changed = stores.timesheets.change(&sheet, |sheet| {
                     for new in &corrections {
                         let same = |old: &RequestedCorrection| old.id == new.id;
                         if !sheet.corrections.iter().any(same) {
