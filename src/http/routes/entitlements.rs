@@ -181,7 +181,10 @@ pub async fn get_leave_balance(
     let date = query.date.map(|text| read_date(&text)).transpose();
     let date = match date.map_err(|error| Problem::field("date", error))? {
         Some(date) => date,
-        None => workdays.today().await?,
+        None => {
+            let employee = workdays.employee(allowed.reach(), id).await?;
+            workdays.today(&employee).await?
+        }
     };
     let found = entitlements.balances(allowed.reach(), id, date).await;
     let found = found.map_err(|error| match error {

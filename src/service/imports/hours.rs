@@ -24,7 +24,6 @@ use crate::{
         balances::{BalanceEntry, BalanceKind},
         employees::Employee,
         ids::{CorrectionId, EmployeeId, PunchId},
-        record::Record,
         text::Reason,
     },
     ports::StoreError,
