@@ -249,7 +249,9 @@ async fn the_timesheets_of_an_employee_are_at_the_documented_keys() {
     let stores = redis(&server.url());
     let (ann, ben) = (employee_id(), employee_id());
     for (of, month) in [(ann, 3), (ben, 3), (ann, 4)] {
-        let open = Timesheet::new(of, jiff::civil::date(2026, month, 1));
+        let from = jiff::civil::date(2026, month, 1);
+        let to = from.last_of_month();
+        let open = Timesheet::new(of, DateRange { from, to });
         let mut corrected = open.clone();
         corrected.corrections.push(correction(1));
         let written = stores.timesheets.exchange(&open, &corrected).await;

@@ -15,6 +15,7 @@ use crate::{
         attendance::{CorrectionRefusal, RequestedCorrection},
         grants::Reach,
         plans::HolidayCalendar,
+        record::Record,
     },
     ports::StoreError,
     repositories::Repositories,
