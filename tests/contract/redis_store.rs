@@ -9,7 +9,7 @@ use std::{
 
 use rollcall::{
     domain::{
-        attendance::{Punch, Timesheet},
+        attendance::{DateRange, Punch, Timesheet},
         grants::Reach,
         ids::AccountId,
     },

@@ -114,7 +114,7 @@ promises! {
     punches::the_punches_of_an_erased_employee_are_deleted
     punches::answers_are_kept_until_they_are_deleted
     sites::sites_come_back_as_they_were
-    timesheets::leave_is_found_by_team_state_and_dates
+    hours::leave_is_found_by_team_state_and_dates
     devices::devices_are_found_by_token_and_listed_until_they_are_revoked
     accounts::accounts_are_found_by_email_and_listed
     accounts::an_employee_has_at_most_one_account

@@ -732,7 +732,7 @@ async fn the_timesheet_of_a_leaver_is_approved_after_the_last_day() {
     let approve = async || {
         let sheets = &world.timesheets;
         let found = sheets.find(&Reach::Everything, january).await.unwrap();
-        sheets.approve(ADMIN, january, &found.digest).await
+        sheets.approve(ADMIN, january, &found.digest, None).await
     };
     let early = approve().await;
     let last = civil::date(2026, 1, 31);
