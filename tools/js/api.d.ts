@@ -36,6 +36,9 @@ type ApiAnswer<Method extends ApiMethod, Target> =
   ApiOperation<Method, Target> extends { responses: infer Responses } ? ApiJson<Responses[keyof Responses & (200 | 201 | 202 | 204)]> : never;
 type ApiJson<Response> = Response extends { content: { 'application/json': infer Body } } ? Body : null;
 
+/** An item of a list that an address answers with. */
+type ApiItem<Target> = ApiAnswer<'GET', Target> extends { items: (infer Item)[] } ? Item : never;
+
 /** The OpenAPI document, as far as the page of the API shows it. */
 interface OpenApiDocument {
   info: { title: string; version: string; description?: string };
