@@ -6,12 +6,19 @@ import { Badge, Button, Notice } from './basics.js';
 import { BlockedDays, Progress, RefusalNotice, monthAddress, refusalOf, workThrough } from './decisions.js';
 import { Dialog } from './dialog.js';
 import { hours, periodName, signedHours } from './format.js';
-import { html, useEffect, useState } from './html.js';
+import { html, useEffect, useMemo, useRef, useState } from './html.js';
 
 /** @typedef {ApiSchema<'NamedTimesheetView'>} Sheet */
 /** @typedef {ApiSchema<'TimesheetDetailView'>} Detail */
 /** @typedef {import('./decisions.js').Refusal} Refusal */
 /** @typedef {{detail?: Detail, refusal?: Refusal, approved?: boolean}} Reviewed what is known of a timesheet under review */
+
+/** How many timesheets are read at the same time. */
+const TOGETHER = 4;
+/** Work that has just begun: there is something to show from the first moment on. */
+const begun = (/** @type {number} */ all) => ({ done: 0, all });
+/** What nothing is known of yet. @type {Reviewed} */
+const UNKNOWN = {};
 
 /** Whether a timesheet in this state can be approved. @param {string} state */
 export const canApprove = (state) => state === 'open' || state === 'submitted';
@@ -21,16 +28,16 @@ export const canApprove = (state) => state === 'open' || state === 'submitted';
  * @param {{sheets: Sheet[], onClose: () => void, onApproved: () => unknown}} props
  */
 export function ReviewDialog({ sheets, onClose, onApproved }) {
-  const [known, setKnown] = useState(/** @type {Map<string, Reviewed>} */ (new Map()));
-  const [reading, setReading] = useState(/** @type {{done: number, all: number} | undefined} */ ({ done: 0, all: sheets.length }));
+  const { current: known } = useRef(/** @type {Map<string, Reviewed>} */ (new Map()));
+  const [reading, setReading] = useState(/** @type {{done: number, all: number} | undefined} */ (begun(sheets.length)));
   const [approving, setApproving] = useState(/** @type {{done: number, all: number} | undefined} */ (undefined));
-  const note = (/** @type {string} */ id, /** @type {Reviewed} */ news) => setKnown((before) => new Map(before).set(id, { ...before.get(id), ...news }));
+  // What is noted is drawn with the progress.
+  const note = (/** @type {string} */ id, /** @type {Reviewed} */ news) => known.set(id, { ...known.get(id), ...news });
   const read = async (/** @type {Sheet} */ { id }) => note(id, { detail: await get(`/api/timesheets/${id}`) });
 
   useEffect(() => {
-    workThrough(sheets, read, setReading).then((refused) => {
-      for (const { item, refusal } of refused) note(item.id, { refusal });
-    });
+    const noted = async (/** @type {Sheet} */ sheet) => read(sheet).catch((error) => note(sheet.id, { refusal: refusalOf(error) }));
+    workThrough(sheets, noted, setReading, TOGETHER);
   }, []);
 
   const ready = sheets.filter(({ id }) => {
@@ -63,7 +70,7 @@ export function ReviewDialog({ sheets, onClose, onApproved }) {
     <${Dialog} title=${sheets.length === 1 ? `Approve the hours of ${sheets[0]?.name}` : `Approve ${sheets.length} timesheets`} onClose=${onClose} sheet>
       <p class="soft">An approval covers exactly the figures that you see here.</p>
       ${reading && html`<${Progress} of=${reading} doing="Reading" />`}
-      <ul class="review">${sheets.map((sheet) => html`<${Line} key=${sheet.id} sheet=${sheet} reviewed=${known.get(sheet.id) ?? {}} />`)}</ul>
+      <ul class="review">${sheets.map((sheet) => html`<${Line} key=${sheet.id} sheet=${sheet} reviewed=${known.get(sheet.id) ?? UNKNOWN} />`)}</ul>
       ${approving && html`<${Progress} of=${approving} doing="Approving" />`}
       <div aria-live="polite">
         ${!approving && approved > 0 && html`<${Notice} kind=${refused > 0 ? 'warn' : 'good'}>${plural(approved, 'timesheet')} approved.${refused > 0 && ` ${refused} refused: the reasons are above.`}<//>`}
@@ -78,7 +85,13 @@ export function ReviewDialog({ sheets, onClose, onApproved }) {
 }
 
 /** A timesheet under review. @param {{sheet: Sheet, reviewed: Reviewed}} props */
-function Line({ sheet: { id, employee, name, from, to }, reviewed: { detail, refusal, approved } }) {
+function Line({ sheet, reviewed }) {
+  // A long list is drawn often: only what has changed is compared.
+  return useMemo(() => lineOf(sheet, reviewed), [sheet, reviewed]);
+}
+
+/** @param {Sheet} sheet @param {Reviewed} reviewed */
+function lineOf({ id, employee, name, from, to }, { detail, refusal, approved }) {
   const totals = detail?.figures.totals;
   const requested = detail?.timesheet.requested_corrections ?? 0;
   return html`

@@ -71,24 +71,38 @@ export function leaveWords({ kind_name: kind, from, to, part, hours }) {
   return `${kind}, ${dateRange(from, to)}${part === 'whole' || !some ? '' : `, ${some}`}`;
 }
 
+/** How often work on several shows how far it is: drawing a long list takes longer than a request. */
+const SHOW_MS = 200;
+
 /**
- * Does something with each of several, one after the other, and returns those that were refused.
+ * Does something with each of several, and returns those that were refused.
  * @template Item
  * @param {Item[]} items
  * @param {(item: Item) => Promise<unknown>} work
- * @param {(progress: {done: number, all: number} | undefined) => void} show shows how far it is; at last nothing
+ * @param {(progress: {done: number, all: number} | undefined) => void} show shows how far it is, now and then; at last nothing
+ * @param {number} [together] how many are done at the same time
  * @returns {Promise<{item: Item, refusal: Refusal}[]>}
  */
-export async function workThrough(items, work, show) {
+export async function workThrough(items, work, show, together = 1) {
+  /** @type {{item: Item, refusal: Refusal}[]} */
   const refused = [];
-  for (const [done, item] of items.entries()) {
-    show({ done, all: items.length });
-    try {
-      await work(item);
-    } catch (error) {
-      refused.push({ item, refusal: refusalOf(error) });
+  const left = items.values();
+  let [done, shown] = [0, 0];
+  const worker = async () => {
+    for (const item of left) {
+      if (Date.now() - shown > SHOW_MS) {
+        show({ done, all: items.length });
+        shown = Date.now();
+      }
+      try {
+        await work(item);
+      } catch (error) {
+        refused.push({ item, refusal: refusalOf(error) });
+      }
+      done += 1;
     }
-  }
+  };
+  await Promise.all(Array.from({ length: together }, worker));
   show(undefined);
   return refused;
 }
