@@ -97,7 +97,7 @@ function Chooser({ all, chosen, choose, administers, reload }) {
     await reload();
     setEdited(undefined);
     choose(id);
-    toast('Saved');
+    setTimeout(toast, 0, 'Saved'); // not into the dialog, which is about to go
   };
   const remove = async (/** @type {Known} */ { id, name }) => {
     if (!(await ask({ title: `Remove ${name}?`, text: 'Files that were made with it stay as they are.', action: 'Remove' }))) return;
