@@ -503,7 +503,7 @@ mod tests {
         );
         fs::write(&file, "name,code,phone\nAda,7,1\n").unwrap();
         let refused = people(&file).unwrap_err().to_string();
-        let wanted = "the first row must be name,code and optionally site,photos";
+        let wanted = "the first row must be name,code and optionally site,employed_from,employed_until,photos";
         assert!(refused.contains(wanted), "{refused}");
     }
 
