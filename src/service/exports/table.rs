@@ -1,12 +1,50 @@
 //! Tables: the columns and cells of an export, and how they are written as CSV and JSON.
 
-use std::io;
+use std::{io, pin::Pin};
 
-use csv::{Terminator, WriterBuilder};
+use csv::{IntoInnerError, Terminator, WriterBuilder};
+use futures::Stream;
 use jiff::civil::Date;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::domain::attendance::time::{Seconds, WallTime};
+use crate::{
+    domain::attendance::time::{Seconds, WallTime},
+    ports::StoreError,
+};
+
+/// Why nothing can be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The caller does not cover the site.
+    #[error("no such site")]
+    UnknownSite,
+    /// The employee does not exist, or is not covered.
+    #[error("no such employee")]
+    UnknownEmployee,
+    /// The file could not be written.
+    #[error("the file could not be written: {0}")]
+    File(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is exported, in pages.
+pub type Paged<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>, ExportError>> + Send>>;
+
+/// An export that has begun.
+pub struct Table {
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The rows.
+    pub pages: Paged<Row>,
+}
+
+impl From<io::Error> for ExportError {
+    fn from(error: io::Error) -> Self {
+        Self::File(error.to_string())
+    }
+}
 
 /// What a column contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,7 +325,7 @@ fn csv<R: IntoIterator<Item = String>>(
     for row in rows {
         writer.write_record(row)?;
     }
-    writer.into_inner().map_err(|error| error.into_error())
+    writer.into_inner().map_err(IntoInnerError::into_error)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufWriter, Seek},
+    io::{BufWriter, IntoInnerError, Seek},
 };
 
 use futures::TryStreamExt;
@@ -13,10 +13,7 @@ use jiff::civil::{Date, DateTime, Time, date};
 use rust_xlsxwriter::{Format, Formula, Workbook, Worksheet, XlsxError};
 use tokio::sync::mpsc;
 
-use super::{
-    ExportError, Table,
-    table::{Cell, Column, Form, Row},
-};
+use super::table::{Cell, Column, ExportError, Form, Row, Table};
 
 /// The rows of a sheet, besides the header and the totals.
 const ROWS_MOST: u32 = 1_048_574;
@@ -35,12 +32,6 @@ pub struct Summary {
 
 impl From<XlsxError> for ExportError {
     fn from(error: XlsxError) -> Self {
-        Self::File(error.to_string())
-    }
-}
-
-impl From<std::io::Error> for ExportError {
-    fn from(error: std::io::Error) -> Self {
         Self::File(error.to_string())
     }
 }
@@ -257,7 +248,7 @@ impl Book {
         self.write_summary()?;
         let mut file = BufWriter::new(tempfile::tempfile()?);
         self.workbook.save_to_writer(&mut file)?;
-        let mut file = file.into_inner().map_err(|error| error.into_error())?;
+        let mut file = file.into_inner().map_err(IntoInnerError::into_error)?;
         file.rewind()?;
         Ok(file)
     }
