@@ -8,7 +8,7 @@ use crate::service::{
     audit::Trail,
     balances::Balances,
     cameras::Cameras,
-    catalog::{Cycles, HolidayCalendars, LeaveKinds, Shifts},
+    catalog::{Cycles, HolidayCalendars, LeaveKinds, PayrollLayouts, Shifts},
     devices::Devices,
     employees::Employees,
     enrollment::Enrollments,
@@ -54,6 +54,8 @@ pub struct App {
     pub holidays: Arc<HolidayCalendars>,
     /// Kinds of leave.
     pub leave_kinds: Arc<LeaveKinds>,
+    /// Layouts of payroll files.
+    pub payroll_layouts: Arc<PayrollLayouts>,
     /// Assignments of shifts to employees.
     pub assignments: Arc<Assignments>,
     /// Leave of employees.

@@ -297,6 +297,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         cycles: catalog(&stores.cycles, parts),
         holidays,
         leave_kinds: catalog(&stores.leave_kinds, parts),
+        payroll_layouts: catalog(&stores.payroll_layouts, parts),
         assignments: Arc::new(Assignments::new(
             stores.clone(),
             plans.clone(),

@@ -81,6 +81,8 @@ id! {
     LeaveId,
     /// Names a kind of leave.
     LeaveKindId,
+    /// Names a payroll layout.
+    PayrollLayoutId,
     /// Names a kept enrollment photo.
     PhotoId,
     /// Names a picture of a punch or of an unknown face.

@@ -1,5 +1,5 @@
 //! What is planned for employees and what excuses them, as it is stored: rules of sites, shifts,
-//! cycles, assignments, holidays and leave. [`attendance`](super::attendance) calculates with it.
+//! cycles, assignments, holidays and leave; and layouts for payroll. [`attendance`](super::attendance) calculates with it.
 
 pub mod assignments;
 pub mod cycles;
@@ -9,6 +9,7 @@ pub mod holiday_calendars;
 pub mod leave;
 pub mod leave_kinds;
 pub mod overlaps;
+pub mod payroll_layouts;
 pub mod shift_kinds;
 pub mod site_rules;
 
@@ -20,5 +21,6 @@ pub use holiday_calendars::{HolidayCalendar, NamedHoliday};
 pub use leave::{Leave, LeaveState};
 pub use leave_kinds::{LeaveKind, LeaveUnit};
 pub use overlaps::{Overlap, PlannedOn, first_overlap};
+pub use payroll_layouts::PayrollLayout;
 pub use shift_kinds::ShiftKind;
 pub use site_rules::SiteRules;

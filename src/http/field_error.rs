@@ -109,6 +109,8 @@ field_errors! {
     UnknownCycle = "unknown_cycle" ("there is no such cycle: choose another one, or add it first");
     /// There is no kind of leave with the ID.
     UnknownLeaveKind = "unknown_leave_kind" ("there is no such kind of leave: choose another one, or add it first");
+    /// There is no payroll layout with the ID.
+    UnknownLayout = "unknown_layout" ("there is no such payroll layout: choose another one, or add it first");
     /// The last date is before the first.
     BeforeStart = "before_start" ("must not be before the first date");
     /// There are too many days from the first date to the last.

@@ -153,6 +153,7 @@ services! {
     cycles: service::catalog::Cycles,
     holidays: service::catalog::HolidayCalendars,
     leave_kinds: service::catalog::LeaveKinds,
+    payroll_layouts: service::catalog::PayrollLayouts,
     assignments: service::assignments::Assignments,
     entitlements: service::entitlements::Entitlements,
     cameras: service::cameras::Cameras,

@@ -32,8 +32,8 @@ use super::{
     routes::{
         assignments, audit, balances, camera_pictures, cameras, cycles, devices, employees, enroll,
         entitlements, events, exports, health, holidays, identify, imports, jobs, leave,
-        leave_kinds, notices, pairings, pictures, punches, redis, rules, session, setup, shifts,
-        sites, status, templates, timesheets, workdays,
+        leave_kinds, notices, pairings, payroll_layouts, pictures, punches, redis, rules, session,
+        setup, shifts, sites, status, templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -222,6 +222,16 @@ fn api() -> OpenApiRouter<HttpState> {
             entitlements::delete_entitlement
         ))
         .routes(routes!(entitlements::get_leave_balance))
+        .routes(routes!(payroll_layouts::list_payroll_examples))
+        .routes(routes!(
+            payroll_layouts::list_payroll_layouts,
+            payroll_layouts::create_payroll_layout
+        ))
+        .routes(routes!(
+            payroll_layouts::update_payroll_layout,
+            payroll_layouts::delete_payroll_layout
+        ))
+        .routes(routes!(exports::get_payroll))
         .routes(routes!(leave::list_leave, leave::create_leave))
         .routes(routes!(leave::approve_leave))
         .routes(routes!(leave::reject_leave))

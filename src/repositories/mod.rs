@@ -44,7 +44,7 @@ pub use timesheets::Timesheets;
 use crate::{
     domain::{
         audit::AuditEntry,
-        plans::{Cycle, HolidayCalendar, LeaveKind, ShiftKind},
+        plans::{Cycle, HolidayCalendar, LeaveKind, PayrollLayout, ShiftKind},
         record::Record,
     },
     ports::{RecordEngine, SessionStore},
@@ -83,6 +83,8 @@ pub struct Repositories {
     pub leave: LeaveBook,
     /// Entitlements to leave.
     pub entitlements: EntitlementBook,
+    /// Payroll layouts.
+    pub payroll_layouts: Entries<PayrollLayout>,
     /// Devices.
     pub devices: Devices,
     /// Cameras and their last reported statuses.
@@ -128,6 +130,7 @@ impl Repositories {
             leave_kinds: Entries::new(engine.clone()),
             leave: LeaveBook::new(engine.clone()),
             entitlements: EntitlementBook::new(engine.clone()),
+            payroll_layouts: Entries::new(engine.clone()),
             devices: Devices::new(engine.clone()),
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),

@@ -27,8 +27,8 @@ use crate::{
         jobs::Job,
         pictures::Picture,
         plans::{
-            Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Leave, LeaveKind, ShiftKind,
-            SiteRules,
+            Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Leave, LeaveKind,
+            PayrollLayout, ShiftKind, SiteRules,
         },
         record::{About, Index, Key, Keys, Kind, Lifetime, Record},
         sealed::SealedPart,
@@ -69,6 +69,7 @@ registry! {
     Entry<Cycle>,
     Entry<HolidayCalendar>,
     Entry<LeaveKind>,
+    Entry<PayrollLayout>,
     Device,
     Camera,
     Employee,

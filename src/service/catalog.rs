@@ -14,7 +14,9 @@ use crate::{
         accounts::Actor,
         grants::Reach,
         ids::SiteId,
-        plans::{Cycle, Entry, HolidayCalendar, LeaveKind, Overlap, Settings, ShiftKind},
+        plans::{
+            Cycle, Entry, HolidayCalendar, LeaveKind, Overlap, PayrollLayout, Settings, ShiftKind,
+        },
     },
     ports::{Page, StoreError},
     repositories::{Entries, EntryCursor},
@@ -162,6 +164,12 @@ impl Checked for LeaveKind {
     }
 }
 
+impl Checked for PayrollLayout {
+    async fn check(_: &Plans, _: Option<&Entry<Self>>, _: &Self) -> Result<(), CatalogError> {
+        Ok(())
+    }
+}
+
 /// Number of attempts at a change while other requests change the same entry.
 const TRIES: usize = 8;
 
@@ -185,6 +193,9 @@ pub type HolidayCalendars = Catalog<HolidayCalendar>;
 
 /// The service for kinds of leave.
 pub type LeaveKinds = Catalog<LeaveKind>;
+
+/// The service for payroll layouts.
+pub type PayrollLayouts = Catalog<PayrollLayout>;
 
 impl<S: Checked> Catalog<S> {
     /// Creates the service.

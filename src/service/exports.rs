@@ -1,6 +1,7 @@
-//! Exports: attendance as files for spreadsheets and other programs.
+//! Exports: attendance as files for spreadsheets, payroll and other programs.
 
 mod attendance;
+pub mod payroll;
 pub mod table;
 pub mod workbook;
 

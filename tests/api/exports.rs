@@ -469,3 +469,156 @@ async fn an_export_of_many_employees_has_each_once_in_order() {
     let board = admin.get("/api/days?date=2026-03-02").await.expect(200);
     assert_eq!(board["items"].as_array().unwrap().len(), count);
 }
+
+#[tokio::test]
+async fn a_payroll_file_has_approved_hours_under_the_wage_types_of_its_layout() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    for (name, code) in [("Ann Lee", "1"), ("Ben Ray", "2")] {
+        let id = worked(&admin, name, code, &default_site()).await;
+        punch(&admin, &id, "out", "2026-03-03T16:30:00Z").await;
+        if code == "1" {
+            approve(&admin, &id, true).await;
+        }
+    }
+    let examples = admin.get("/api/payroll-layout-examples").await.expect(200);
+    let example = |id: &str| {
+        let mut examples = examples["items"].as_array().unwrap().iter();
+        examples.find(|one| one["id"] == id).unwrap()["layout"].clone()
+    };
+    let mut layout = example("datev_lodas");
+    layout["header"] = json!(["{from}–{to}"]);
+    let wage_types = |all: &[(&str, &str)]| -> Value {
+        let one = |(figure, wage_type)| json!({ "figure": figure, "wage_type": wage_type });
+        all.iter().copied().map(one).collect()
+    };
+    layout["wage_types"] = wage_types(&[("regular", "100"), ("overtime", "110")]);
+    let new = json!({ "name": "Office", "layout": layout.clone() });
+    let added = admin.post("/api/payroll-layouts", new).await.expect(201);
+    let id = added["id"].as_str().unwrap();
+    let path = format!("/api/payroll-layouts/{id}");
+    let all = wage_types(&[("regular", "100"), ("overtime", "110"), ("worked", "130")]);
+    let patch = json!({ "layout": { "wage_types": all } });
+    let changed = admin.patch(&path, patch).await.expect(200);
+    assert_eq!(changed["layout"]["wage_types"], all);
+    assert_eq!(changed["layout"]["columns"], layout["columns"]);
+    let listed = admin.get("/api/payroll-layouts").await.expect(200);
+    assert_eq!(listed["items"], json!([changed]));
+
+    let export = format!("/api/exports/payroll?{MARCH}&layout={id}");
+    let file = admin.get(&export).await;
+    // 6:20:01 and 8:30.
+    let rows = "01/03/2026\u{fffd}31/03/2026\r\n\
+        1;01/03/2026;14,83;1;100;1;\r\n1;01/03/2026;14,83;1;130;1;\r\n";
+    assert_eq!(file.text, rows);
+    assert_eq!(
+        file.header("content-type"),
+        "text/csv; charset=windows-1252"
+    );
+    let name = "attachment; filename=\"payroll_2026-03-01_2026-03-31.txt\"";
+    assert_eq!(file.header("content-disposition"), name);
+    let last = app.stores.audit.latest(1).await.unwrap().remove(0);
+    assert_eq!(
+        (last.action.as_str(), last.subject.as_str()),
+        ("export.payroll", "all")
+    );
+    let detail = "2026-03-01 to 2026-03-31, file, Office, approved only";
+    assert_eq!(last.detail.as_deref(), Some(detail));
+
+    let preview = admin
+        .get(&format!("{export}&only=all&format=json"))
+        .await
+        .expect(200);
+    let preview = preview.as_array().unwrap();
+    assert_eq!(preview.len(), 4);
+    let row = json!({
+        "employee_code": "2", "employee_name": "Ben Ray", "site_name": "Main site",
+        "from": "2026-03-01", "to": "2026-03-31", "wage_type": "130",
+        "quantity": 6 * 3600 + 20 * 60 + 1 + 8 * 3600 + 1800, "timesheet": ["open"], "exceptions": [],
+    });
+    assert_eq!(preview[3], row);
+    // An example by its word: a row for each day.
+    let days = admin
+        .get(&format!("/api/exports/payroll?{MARCH}&layout=xero"))
+        .await;
+    let rows = "full_name,date,hours,type\r\nAnn Lee,02/03/2026,6.33,Ordinary Hours\r\n\
+        Ann Lee,03/03/2026,8.50,Ordinary Hours\r\n";
+    assert_eq!(days.text, rows);
+
+    admin.delete(&path).await.expect(204);
+    for (query, field, code) in [
+        (format!("{MARCH}&layout={id}"), "layout", "unknown_layout"),
+        (format!("{MARCH}&layout=x"), "layout", "unknown_layout"),
+        (MARCH.to_owned(), "layout", "required"),
+        (
+            format!("{MARCH}&layout=sage&only=open"),
+            "only",
+            "not_one_of",
+        ),
+        (
+            format!("{MARCH}&layout=sage&format=xlsx"),
+            "format",
+            "not_one_of",
+        ),
+    ] {
+        let refused = admin.get(&format!("/api/exports/payroll?{query}")).await;
+        let error = refused.problem(422, "invalid")["errors"][0].clone();
+        assert_eq!(
+            (&error["field"], &error["code"]),
+            (&json!(field), &json!(code))
+        );
+    }
+    for (pointer, value, field, code) in [
+        ("/layout/per", json!("week"), "layout.per", "not_one_of"),
+        (
+            "/layout/wage_types",
+            wage_types(&[("work", "1")]),
+            "layout.wage_types[0].figure",
+            "must_be",
+        ),
+        (
+            "/layout/wage_types",
+            wage_types(&[("worked", "")]),
+            "layout.wage_types[0].wage_type",
+            "must_be",
+        ),
+        (
+            "/layout/date_format",
+            json!("DD."),
+            "layout.date_format",
+            "must_be",
+        ),
+        (
+            "/layout/columns",
+            json!([]),
+            "layout.columns",
+            "wrong_count",
+        ),
+        (
+            "/layout/columns",
+            json!([{ "field": "date", "text": "x" }]),
+            "layout.columns[0].text",
+            "excluded",
+        ),
+        (
+            "/layout/columns",
+            json!([{ "field": "date", "only": ["1"] }]),
+            "layout.columns[0].only",
+            "excluded",
+        ),
+        ("/name", json!(" "), "name", "empty"),
+    ] {
+        let mut new = json!({ "name": "Other", "layout": example("sage") });
+        *new.pointer_mut(pointer).unwrap_or(&mut Value::Null) = value.clone();
+        if new.pointer(pointer).is_none() {
+            new["layout"]["date_format"] = value;
+        }
+        let refused = admin.post("/api/payroll-layouts", new).await;
+        let error = refused.problem(422, "invalid")["errors"][0].clone();
+        assert!(
+            error["field"].as_str().unwrap().starts_with(field),
+            "{error}"
+        );
+        assert_eq!(error["code"], code, "{error}");
+    }
+}

@@ -25,7 +25,8 @@ use crate::{
     },
     records::{
         assignment, balance_entry, camera, correction, cycle, device, device_id, employee,
-        entitlement, holidays, leave, leave_kind, picture, punch, shift, site, site_rules,
+        entitlement, holidays, leave, leave_kind, payroll_layout, picture, punch, shift, site,
+        site_rules,
     },
 };
 
@@ -51,6 +52,7 @@ pub enum Of {
     LeaveKind,
     /// Leave that is requested.
     Leave,
+    PayrollLayout,
     /// Leave that is approved.
     ApprovedLeave,
     /// The timesheet of an employee, of a period that is over.
@@ -166,6 +168,11 @@ impl Places {
             Of::LeaveKind => {
                 let one = leave_kind(&format!("Leave {number}"));
                 stores.leave_kinds.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::PayrollLayout => {
+                let one = payroll_layout(&format!("Layout {number}"));
+                stores.payroll_layouts.insert(&one).await.unwrap();
                 one.id.to_string()
             }
             Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry | Of::Entitlement => {

@@ -40,8 +40,8 @@ enum Target {
 
 use Of::{
     ApprovedLeave, Assignment, BalanceEntry, Camera, Correction, Cycle, Device, Employee,
-    Entitlement, Holidays, Leave, LeaveKind, Nothing, Punch, PunchPicture, Shift, Site, SiteRules,
-    Timesheet, UnknownFace,
+    Entitlement, Holidays, Leave, LeaveKind, Nothing, PayrollLayout, Punch, PunchPicture, Shift,
+    Site, SiteRules, Timesheet, UnknownFace,
 };
 use Target::{
     Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain, Range,
@@ -154,6 +154,12 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/leave/{id}/withdraw", One(Leave), [200, 200, 404, 403, 404, 403, 401]),
     ("POST", "/api/leave/{id}/cancel", One(ApprovedLeave), [200, 200, 404, 403, 403, 403, 401]),
     ("GET", "/api/exports/{what}", Range, [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/exports/payroll", Range, [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/payroll-layout-examples", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("GET", "/api/payroll-layouts", Plain, [200, 200, 200, 200, 403, 403, 401]),
+    ("POST", "/api/payroll-layouts", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("PATCH", "/api/payroll-layouts/{id}", Change(PayrollLayout), [200, 403, 403, 403, 403, 403, 401]),
+    ("DELETE", "/api/payroll-layouts/{id}", One(PayrollLayout), [204, 403, 403, 403, 403, 403, 401]),
     // With the header that every request here has.
     ("GET", "/api/events", Plain, [422, 422, 422, 422, 422, 403, 401]),
     ("GET", "/api/redis", Plain, [200, 403, 403, 403, 403, 403, 401]),
@@ -257,8 +263,13 @@ async fn send(
 ) -> Answer {
     let method = Method::try_from(method).unwrap();
     let path = path.replace("{id}", id).replace("{date}", "2027-01-01");
+    let layout = if path.ends_with("payroll") {
+        "layout=sage"
+    } else {
+        "only=approved"
+    };
     let path = match target {
-        Range => path.replace("{what}", "days") + "?from=2026-03-02&to=2026-03-03",
+        Range => path.replace("{what}", "days") + "?from=2026-03-02&to=2026-03-03&" + layout,
         _ => path.replace("{what}", "punches"),
     };
     let request = client.request(method, &path);

@@ -19,7 +19,7 @@ use rollcall::{
         pictures::{Picture, PictureKind},
         plans::{
             Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Hundredths, Leave, LeaveKind,
-            LeaveState, ShiftKind, SiteRules,
+            LeaveState, PayrollLayout, ShiftKind, SiteRules,
         },
         record::{Index, Kind, Record},
         sites::{self, Zone},
@@ -279,6 +279,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Entry::<Cycle>::KIND, (0, 0, 0)),
         (Entry::<HolidayCalendar>::KIND, (0, 0, 0)),
         (Entry::<LeaveKind>::KIND, (0, 0, 0)),
+        (Entry::<PayrollLayout>::KIND, (0, 0, 0)),
         (Device::KIND, (0, 1, 0)),
         (Camera::KIND, (1, 1, 0)),
         (Employee::KIND, (1, 1, 0)),

@@ -28,8 +28,8 @@ use uuid::Uuid;
 
 use crate::records::{
     account, answer, assignment, at, balance_entry, camera, cycle, device, employee, entitlement,
-    evidence, face, holidays, leave, leave_kind, photo, picture, punch, request, shift, site,
-    site_rules, token,
+    evidence, face, holidays, leave, leave_kind, payroll_layout, photo, picture, punch, request,
+    shift, site, site_rules, token,
 };
 
 /// All records, and those that tests need by name.
@@ -146,6 +146,7 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(nights);
     all.add(holidays("Berlin", &[north.id]));
     all.add(vacation);
+    all.add(payroll_layout("Payroll office"));
     for number in 0..20 {
         all.add(photo(ann.id, number, 30_000));
     }

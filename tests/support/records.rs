@@ -24,8 +24,8 @@ use rollcall::{
         pictures::{Picture, Pictured},
         plans::{
             Assigned, Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Hundredths, Leave,
-            LeaveGrant, LeaveKind, LeaveState, LeaveUnit, NamedHoliday, Settings, ShiftKind,
-            SiteRules,
+            LeaveGrant, LeaveKind, LeaveState, LeaveUnit, NamedHoliday, PayrollLayout, Settings,
+            ShiftKind, SiteRules, payroll_layouts,
         },
         quality::Quality,
         sealed::Sealed,
@@ -382,6 +382,14 @@ pub fn leave_kind(name: &str) -> Entry<LeaveKind> {
         paid: true,
         unit: LeaveUnit::Days,
         limited: false,
+    })
+}
+
+/// Returns the layout of an example.
+pub fn payroll_layout(name: &str) -> Entry<PayrollLayout> {
+    entry(PayrollLayout {
+        name: site_name(name),
+        layout: payroll_layouts::examples()[0].layout.clone(),
     })
 }
 

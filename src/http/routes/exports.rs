@@ -9,7 +9,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
 };
 use futures::{Stream, StreamExt, TryStreamExt};
-use jiff::civil::Date;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 use tracing::error;
@@ -25,7 +24,8 @@ use crate::{
         views::{read_date, read_id},
     },
     service::exports::{
-        ExportError, Exports, Selection, Table, What,
+        ExportError, Exports, Paged, Selection, Table, What,
+        payroll::{self, Payroll},
         table::{CsvStyle, TextFormat, TextWriter},
         workbook::{self, Summary},
     },
@@ -42,16 +42,17 @@ impl From<ExportError> for Problem {
         match error {
             ExportError::UnknownSite => Self::field("site", FieldError::UnknownSite),
             ExportError::UnknownEmployee => Self::field("employee", FieldError::UnknownEmployee),
+            ExportError::UnknownLayout => Self::field("layout", FieldError::UnknownLayout),
             ExportError::File(_) => Self::internal(error.to_string()),
             ExportError::Store(error) => error.into(),
         }
     }
 }
 
-/// What to export, and how.
+/// Which rows to export.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ExportQuery {
+pub struct SelectionQuery {
     /// The first date.
     #[param(required, example = "2026-03-01")]
     from: Option<String>,
@@ -62,6 +63,38 @@ pub struct ExportQuery {
     site: Option<String>,
     /// The ID of an employee; by default all that you reach.
     employee: Option<String>,
+}
+
+impl SelectionQuery {
+    /// Parses the parameters.
+    fn read(self, approved_only: bool, fields: &mut Fields) -> Option<Selection> {
+        let mut date = |name: &str, text: Option<String>| {
+            let text = text.ok_or(FieldError::Required);
+            fields.required(name, text.and_then(|text| read_date(&text)))
+        };
+        let (from, to) = (date("from", self.from), date("to", self.to));
+        let site = fields.optional("site", self.site, read_id);
+        let employee = fields.optional("employee", self.employee, read_id);
+        let range = DateRange {
+            from: from?,
+            to: to?,
+        };
+        if !(0..DAYS_MOST).contains(&(range.to - range.from).get_days()) {
+            fields.add("to", FieldError::WrongDays { most: DAYS_MOST });
+        }
+        Some(Selection {
+            range,
+            site,
+            employee,
+            approved_only,
+        })
+    }
+}
+
+/// The form of an export.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct FormQuery {
     /// `approved`: only what is approved or locked. Not for punches.
     only: Option<String>,
     /// `csv` by default, `xlsx` or `json`.
@@ -90,30 +123,22 @@ fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, FieldErro
         })
 }
 
-impl ExportQuery {
-    /// Parses the parameters.
-    fn read(self, what: What) -> Result<(Selection, FileFormat), Problem> {
-        let mut fields = Fields::default();
-        let mut date = |name: &str, text: Option<String>| {
-            let text = text.ok_or(FieldError::Required);
-            fields.required(name, text.and_then(|text| read_date(&text)))
-        };
-        let (from, to) = (date("from", self.from), date("to", self.to));
-        let site = fields.optional("site", self.site, read_id);
-        let employee = fields.optional("employee", self.employee, read_id);
+impl FormQuery {
+    /// Parses the parameters; also returns whether only what is approved is wanted.
+    fn read(self, what: What, fields: &mut Fields) -> (bool, FileFormat) {
         let only = fields.optional("only", self.only, |text| word(&text, &[("approved", ())]));
         if only.is_some() && what == What::Punches {
             fields.add("only", FieldError::Excluded { by: "punches" });
         }
         let formats = [("csv", 0), ("xlsx", 1), ("json", 2)];
         let format = fields.optional("format", self.format, |text| word(&text, &formats));
-        let csv = format.unwrap_or_default() == 0;
+        let format = format.unwrap_or_default();
         for (name, text) in [
             ("separator", &self.separator),
             ("bom", &self.bom),
             ("hours", &self.hours),
         ] {
-            if text.is_some() && !csv {
+            if text.is_some() && format != 0 {
                 fields.add(name, FieldError::Excluded { by: "format" });
             }
         }
@@ -130,32 +155,13 @@ impl ExportQuery {
             bom: flag("bom", self.bom, [("false", false), ("true", true)]),
             clock: flag("hours", self.hours, [("decimal", false), ("clock", true)]),
         };
-        let (Some(from), Some(to)) = (from, to) else {
-            return Err(fields.problem());
-        };
-        let range = checked(from, to, &mut fields);
-        fields.check()?;
-        let selection = Selection {
-            range,
-            site,
-            employee,
-            approved_only: only.is_some(),
-        };
-        let format = match format.unwrap_or_default() {
+        let format = match format {
             1 => FileFormat::Workbook,
             2 => FileFormat::Text(TextFormat::Json),
             _ => FileFormat::Text(TextFormat::Csv(style)),
         };
-        Ok((selection, format))
+        (only.is_some(), format)
     }
-}
-
-/// Checks the length of a range.
-fn checked(from: Date, to: Date, fields: &mut Fields) -> DateRange {
-    if !(0..DAYS_MOST).contains(&(to - from).get_days()) {
-        fields.add("to", FieldError::WrongDays { most: DAYS_MOST });
-    }
-    DateRange { from, to }
 }
 
 /// Exports punches, workdays, timesheets or absences as a file: a row for each, sorted by the name
@@ -170,7 +176,8 @@ fn checked(from: Date, to: Date, fields: &mut Fields) -> DateRange {
     get, path = "/api/exports/{what}", tag = "attendance",
     params(
         ("what" = String, Path, description = "`punches`, `days`, `timesheets` or `absences`"),
-        ExportQuery,
+        SelectionQuery,
+        FormQuery,
     ),
     responses(
         (status = 200, description = "The file", content(
@@ -186,11 +193,17 @@ pub async fn get_export(
     allowed: Allowed<Reading>,
     State(exports): State<Arc<Exports>>,
     Path(what): Path<String>,
-    Query(query): Query<ExportQuery>,
+    Query(selection): Query<SelectionQuery>,
+    Query(form): Query<FormQuery>,
 ) -> Result<(HeaderMap, Body), Problem> {
     let what = What::ALL.into_iter().find(|one| one.as_str() == what);
     let what = what.ok_or_else(Problem::no_such_address)?;
-    let (selection, format) = query.read(what)?;
+    let mut fields = Fields::default();
+    let (approved_only, format) = form.read(what, &mut fields);
+    let Some(selection) = selection.read(approved_only, &mut fields) else {
+        return Err(fields.problem());
+    };
+    fields.check()?;
     let range = selection.range;
     let (kind, extension) = match format {
         FileFormat::Text(TextFormat::Csv(_)) => ("text/csv; charset=utf-8", "csv"),
@@ -199,7 +212,8 @@ pub async fn get_export(
     };
     let (actor, reach) = (allowed.actor(), allowed.reach());
     let table = exports.begin(actor, reach, what, selection, extension);
-    let table = begun(table.await?).await?;
+    let mut table = table.await?;
+    table.pages = first_page(table.pages).await?;
     let body = match format {
         FileFormat::Text(format) => Body::from_stream(logged(text(table, format))),
         FileFormat::Workbook => Body::from_stream(logged(workbook(table, what))),
@@ -208,13 +222,80 @@ pub async fn get_export(
     Ok((attachment(kind, &name)?, body))
 }
 
+/// Which layout to use, and what to export.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PayrollQuery {
+    /// The ID of a payroll layout, or the word for an example.
+    #[param(required, example = "datev_lodas")]
+    layout: Option<String>,
+    /// `approved` by default: only days that are approved or locked; `all`: all days.
+    only: Option<String>,
+    /// `text` by default; `json` shows the rows with the state of the timesheets, to be checked
+    /// before the file is sent.
+    format: Option<String>,
+}
+
+/// Exports hours under the wage types of a payroll layout. Days that nobody has approved are left
+/// out, unless you ask for `all`. The audit trail has every export.
+#[utoipa::path(
+    get, path = "/api/exports/payroll", tag = "attendance",
+    params(SelectionQuery, PayrollQuery),
+    responses((status = 200, description = "The file", content(
+        (String = "text/csv"),
+        (Vec<utoipa::openapi::Object> = "application/json"),
+    ))),
+    security(("session" = [])),
+)]
+pub async fn get_payroll(
+    allowed: Allowed<Reading>,
+    State(exports): State<Arc<Exports>>,
+    Query(selection): Query<SelectionQuery>,
+    Query(form): Query<PayrollQuery>,
+) -> Result<(HeaderMap, Body), Problem> {
+    let mut fields = Fields::default();
+    let layout = fields.required("layout", form.layout.ok_or(FieldError::Required));
+    let only = [("approved", true), ("all", false)];
+    let only = fields.optional("only", form.only, |text| word(&text, &only));
+    let formats = [("text", false), ("json", true)];
+    let json = fields.optional("format", form.format, |text| word(&text, &formats));
+    let json = json.unwrap_or_default();
+    let selection = selection.read(only.unwrap_or(true), &mut fields);
+    let (Some(layout), Some(selection)) = (layout, selection) else {
+        return Err(fields.problem());
+    };
+    fields.check()?;
+    let range = selection.range;
+    let how = if json { "preview" } else { "file" };
+    let (actor, reach) = (allowed.actor(), allowed.reach());
+    let payroll = exports.begin_payroll(actor, reach, &layout, selection, how);
+    let mut payroll = payroll.await?;
+    payroll.pages = first_page(payroll.pages).await?;
+    if json {
+        let table = text(payroll::preview(payroll), TextFormat::Json);
+        let name = format!("payroll_{}_{}.json", range.from, range.to);
+        let headers = attachment("application/json", &name)?;
+        return Ok((headers, Body::from_stream(logged(table))));
+    }
+    let Payroll {
+        writer, mut pages, ..
+    } = payroll;
+    let name = format!("payroll_{}_{}.{}", range.from, range.to, writer.extension());
+    let headers = attachment(writer.content_type(), &name)?;
+    let file = try_stream! {
+        yield Bytes::from(writer.begin());
+        while let Some(pays) = pages.try_next().await? {
+            yield Bytes::from(writer.rows(&pays)?);
+        }
+    };
+    Ok((headers, Body::from_stream(logged(file))))
+}
+
 /// Reads the first page, so that a failure of the store is a problem instead of half a file.
-async fn begun(table: Table) -> Result<Table, Problem> {
-    let Table { columns, mut pages } = table;
+async fn first_page<T: Send + 'static>(mut pages: Paged<T>) -> Result<Paged<T>, Problem> {
     let first = pages.try_next().await?;
     let first = futures::stream::iter(first.map(Ok));
-    let pages = Box::pin(first.chain(pages));
-    Ok(Table { columns, pages })
+    Ok(Box::pin(first.chain(pages)))
 }
 
 /// Returns the headers of a file to keep.

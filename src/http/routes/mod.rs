@@ -25,6 +25,7 @@ pub mod leave;
 pub mod leave_kinds;
 pub mod notices;
 pub mod pairings;
+pub mod payroll_layouts;
 pub mod pictures;
 pub mod punches;
 pub mod redis;

@@ -7,6 +7,7 @@ pub mod employees;
 pub mod entitlements;
 pub mod entries;
 pub mod faces;
+pub mod payroll;
 pub mod plans;
 pub mod punches;
 pub mod sites;

@@ -21,6 +21,9 @@ pub enum ExportError {
     /// The employee does not exist, or is not covered.
     #[error("no such employee")]
     UnknownEmployee,
+    /// There is no such payroll layout.
+    #[error("no such payroll layout")]
+    UnknownLayout,
     /// The file could not be written.
     #[error("the file could not be written: {0}")]
     File(String),
