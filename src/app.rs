@@ -7,6 +7,7 @@ use crate::service::{
     assignments::Assignments,
     audit::Trail,
     balances::Balances,
+    calendars::Calendars,
     cameras::Cameras,
     catalog::{Cycles, HolidayCalendars, LeaveKinds, PayrollLayouts, Shifts},
     devices::Devices,
@@ -56,6 +57,8 @@ pub struct App {
     pub leave_kinds: Arc<LeaveKinds>,
     /// Layouts of payroll files.
     pub payroll_layouts: Arc<PayrollLayouts>,
+    /// Calendars for calendar programs.
+    pub calendars: Arc<Calendars>,
     /// Assignments of shifts to employees.
     pub assignments: Arc<Assignments>,
     /// Leave of employees.

@@ -16,6 +16,7 @@ use crate::{
         assignments::Assignments,
         audit::{Audit, Trail},
         balances::Balances,
+        calendars::Calendars,
         camera_pipeline::CameraPipeline,
         cameras::{Cameras, Overlays},
         catalog::{Catalog, Checked},
@@ -189,6 +190,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
     let plans = Plans::new(stores.clone(), sites.clone(), clock.clone(), feed.clone());
     let plans = Arc::new(plans);
     let parts = (&plans, &sites, &audit, &clock);
+    let holidays = catalog(&stores.holiday_calendars, parts);
     let devices = Arc::new(Devices::new(
         stores.devices.clone(),
         sites.clone(),
@@ -253,7 +255,6 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
     ));
     let shifts = catalog(&stores.shift_kinds, parts);
-    let holidays = catalog(&stores.holiday_calendars, parts);
     let importing = ImportParts {
         employees: employees.clone(),
         sites: sites.clone(),
@@ -295,6 +296,13 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         )),
         shifts,
         cycles: catalog(&stores.cycles, parts),
+        calendars: Arc::new(Calendars::new(
+            stores.clone(),
+            plans.clone(),
+            holidays.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
         holidays,
         leave_kinds: catalog(&stores.leave_kinds, parts),
         payroll_layouts: catalog(&stores.payroll_layouts, parts),

@@ -278,6 +278,8 @@ person.json    every record:
   balance_entries   values that were entered beside the hours of days: the balance of an older system
                     (`opening`), time that was paid (`payout`) and other changes (`manual`), in
                     seconds, with the reason and who entered them
+  calendar_addresses  when the secret address of their calendar was made, and by whom; of the
+                    address itself, only a hash is stored
   kept_answers      responses to devices that sent a punch. They are stored for a while, so that a
                     repeated request gets the same response and does not write a second punch
   camera_reports    when a camera last saw the person; stored until its next report

@@ -20,7 +20,7 @@ pub use entry::{Entry, Settings};
 pub use holiday_calendars::{HolidayCalendar, NamedHoliday};
 pub use leave::{Leave, LeaveState};
 pub use leave_kinds::{LeaveKind, LeaveUnit};
-pub use overlaps::{Overlap, PlannedOn, first_overlap};
+pub use overlaps::{Overlap, PlannedOn, PlannedShift, first_overlap, planned_shifts};
 pub use payroll_layouts::PayrollLayout;
 pub use shift_kinds::ShiftKind;
 pub use site_rules::SiteRules;

@@ -154,6 +154,7 @@ services! {
     holidays: service::catalog::HolidayCalendars,
     leave_kinds: service::catalog::LeaveKinds,
     payroll_layouts: service::catalog::PayrollLayouts,
+    calendars: service::calendars::Calendars,
     assignments: service::assignments::Assignments,
     entitlements: service::entitlements::Entitlements,
     cameras: service::cameras::Cameras,

@@ -30,10 +30,10 @@ use super::{
     problem::{self, Code, JSON_MOST, Problem},
     request_timeout::request_timeout,
     routes::{
-        assignments, audit, balances, camera_pictures, cameras, cycles, devices, employees, enroll,
-        entitlements, events, exports, health, holidays, identify, imports, jobs, leave,
-        leave_kinds, notices, pairings, payroll_layouts, pictures, punches, redis, rules, session,
-        setup, shifts, sites, status, templates, timesheets, workdays,
+        assignments, audit, balances, calendars, camera_pictures, cameras, cycles, devices,
+        employees, enroll, entitlements, events, exports, health, holidays, identify, imports,
+        jobs, leave, leave_kinds, notices, pairings, payroll_layouts, pictures, punches, redis,
+        rules, session, setup, shifts, sites, status, templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -232,6 +232,11 @@ fn api() -> OpenApiRouter<HttpState> {
             payroll_layouts::delete_payroll_layout
         ))
         .routes(routes!(exports::get_payroll))
+        .routes(routes!(
+            calendars::create_calendar,
+            calendars::delete_calendar
+        ))
+        .routes(routes!(calendars::get_calendar))
         .routes(routes!(leave::list_leave, leave::create_leave))
         .routes(routes!(leave::approve_leave))
         .routes(routes!(leave::reject_leave))
@@ -269,6 +274,11 @@ fn api() -> OpenApiRouter<HttpState> {
                 .routes(routes!(jobs::create_import))
                 .routes(routes!(imports::import_list))
                 .layer(uploads(BYTES_MOST)),
+        )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(calendars::preview_holidays))
+                .layer(uploads(calendars::BYTES_MOST)),
         )
         .merge(
             OpenApiRouter::new()

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod balances;
+mod calendars;
 mod cameras;
 mod collection;
 mod devices;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use accounts::{Accounts, AuditTrail, Sessions};
 pub use balances::BalanceEntries;
+pub use calendars::CalendarAddresses;
 pub use cameras::Cameras;
 pub use collection::{Collection, Versioned, contended, cursor, exactly};
 pub use devices::Devices;
@@ -85,6 +87,8 @@ pub struct Repositories {
     pub entitlements: EntitlementBook,
     /// Payroll layouts.
     pub payroll_layouts: Entries<PayrollLayout>,
+    /// Addresses of employees' calendars.
+    pub calendars: CalendarAddresses,
     /// Devices.
     pub devices: Devices,
     /// Cameras and their last reported statuses.
@@ -131,6 +135,7 @@ impl Repositories {
             leave: LeaveBook::new(engine.clone()),
             entitlements: EntitlementBook::new(engine.clone()),
             payroll_layouts: Entries::new(engine.clone()),
+            calendars: CalendarAddresses::new(engine.clone()),
             devices: Devices::new(engine.clone()),
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),

@@ -7,6 +7,7 @@ pub mod assignments;
 pub mod audit;
 pub mod backup;
 pub mod balances;
+pub mod calendars;
 pub mod camera_pipeline;
 pub mod cameras;
 pub mod catalog;

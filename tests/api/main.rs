@@ -6,6 +6,7 @@ mod app;
 mod accounts;
 mod attendance;
 mod audit;
+mod calendars;
 mod cameras;
 mod devices;
 mod employees;

@@ -24,9 +24,9 @@ use crate::{
         vault,
     },
     records::{
-        assignment, balance_entry, camera, correction, cycle, device, device_id, employee,
-        entitlement, holidays, leave, leave_kind, payroll_layout, picture, punch, shift, site,
-        site_rules,
+        assignment, balance_entry, calendar_address, camera, correction, cycle, device, device_id,
+        employee, entitlement, holidays, leave, leave_kind, payroll_layout, picture, punch, shift,
+        site, site_rules,
     },
 };
 
@@ -53,6 +53,8 @@ pub enum Of {
     /// Leave that is requested.
     Leave,
     PayrollLayout,
+    /// An employee with the address of a calendar.
+    Calendar,
     /// Leave that is approved.
     ApprovedLeave,
     /// The timesheet of an employee, of a period that is over.
@@ -174,6 +176,13 @@ impl Places {
                 let one = payroll_layout(&format!("Layout {number}"));
                 stores.payroll_layouts.insert(&one).await.unwrap();
                 one.id.to_string()
+            }
+            Of::Calendar => {
+                let person = Box::pin(self.add(app, Of::Employee, at, own)).await;
+                let mut one = calendar_address(person.parse().unwrap(), 0);
+                one.token.0[..8].copy_from_slice(&number.to_be_bytes());
+                stores.calendars.put(&one).await.unwrap();
+                person
             }
             Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry | Of::Entitlement => {
                 let person = Box::pin(self.add(app, Of::Employee, at, own)).await;

@@ -39,7 +39,7 @@ enum Target {
 }
 
 use Of::{
-    ApprovedLeave, Assignment, BalanceEntry, Camera, Correction, Cycle, Device, Employee,
+    ApprovedLeave, Assignment, BalanceEntry, Calendar, Camera, Correction, Cycle, Device, Employee,
     Entitlement, Holidays, Leave, LeaveKind, Nothing, PayrollLayout, Punch, PunchPicture, Shift,
     Site, SiteRules, Timesheet, UnknownFace,
 };
@@ -160,6 +160,9 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/payroll-layouts", Empty, [422, 403, 403, 403, 403, 403, 401]),
     ("PATCH", "/api/payroll-layouts/{id}", Change(PayrollLayout), [200, 403, 403, 403, 403, 403, 401]),
     ("DELETE", "/api/payroll-layouts/{id}", One(PayrollLayout), [204, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/employees/{id}/calendar", One(Employee), [201, 201, 404, 403, 404, 403, 401]),
+    ("DELETE", "/api/employees/{id}/calendar", One(Calendar), [204, 204, 404, 403, 404, 403, 401]),
+    ("POST", "/api/holidays/preview", Plain, [422, 422, 422, 403, 403, 403, 401]),
     // With the header that every request here has.
     ("GET", "/api/events", Plain, [422, 422, 422, 422, 422, 403, 401]),
     ("GET", "/api/redis", Plain, [200, 403, 403, 403, 403, 403, 401]),
@@ -212,6 +215,8 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("PATCH", "/api/entitlements/{id}", [200, 200, 200, 403, 403, 403, 401]),
     ("DELETE", "/api/entitlements/{id}", [204, 204, 204, 403, 403, 403, 401]),
     ("GET", "/api/employees/{id}/leave-balance", [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/employees/{id}/calendar", [201, 201, 201, 403, 201, 403, 401]),
+    ("DELETE", "/api/employees/{id}/calendar", [204, 204, 204, 403, 204, 403, 401]),
     ("POST", "/api/leave/{id}/approve", [200, 200, 200, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/reject", [200, 200, 200, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/withdraw", [200, 200, 200, 403, 200, 403, 401]),
@@ -226,6 +231,7 @@ const OPEN: &[(&str, &str)] = &[
     ("POST", "/api/setup"),
     ("POST", "/api/pairings"),
     ("GET", "/api/pairing"),
+    ("GET", "/api/calendars/{file}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

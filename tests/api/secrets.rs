@@ -75,6 +75,12 @@ async fn the_log_has_requests_but_no_secrets() {
         let answer = kiosk.post_bytes(&path, "image/jpeg", face.clone()).await;
         assert_eq!(answer.status, status, "{}", answer.text);
     }
+    let ann = anybody.add_employee("Ann", "A1").await;
+    let path = format!("/api/employees/{ann}/calendar");
+    let calendar = anybody.post(&path, json!({})).await.expect(201);
+    let calendar = calendar["path"].as_str().unwrap();
+    assert_eq!(app.anybody().get(calendar).await.status, 200);
+    let calendar = calendar.rsplit('/').next().unwrap();
     app.anybody()
         .bearer("a-guessed-token")
         .get("/api/device")
@@ -104,6 +110,7 @@ async fn the_log_has_requests_but_no_secrets() {
         wrong,
         &cookie,
         &token,
+        &calendar[..20],
         "a-guessed-token",
         "query-secret",
         "typed-by-a-stranger",

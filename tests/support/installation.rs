@@ -27,9 +27,9 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, assignment, at, balance_entry, camera, cycle, device, employee, entitlement,
-    evidence, face, holidays, leave, leave_kind, payroll_layout, photo, picture, punch, request,
-    shift, site, site_rules, token,
+    account, answer, assignment, at, balance_entry, calendar_address, camera, cycle, device,
+    employee, entitlement, evidence, face, holidays, leave, leave_kind, payroll_layout, photo,
+    picture, punch, request, shift, site, site_rules, token,
 };
 
 /// All records, and those that tests need by name.
@@ -147,6 +147,7 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(holidays("Berlin", &[north.id]));
     all.add(vacation);
     all.add(payroll_layout("Payroll office"));
+    all.add(calendar_address(ann.id, 77));
     for number in 0..20 {
         all.add(photo(ann.id, number, 30_000));
     }

@@ -11,6 +11,7 @@ use rollcall::{
         },
         balances::{BalanceEntry, BalanceKind},
         biometrics::{ModelId, Similarity, Threshold, Views},
+        calendars::CalendarAddress,
         cameras::{Camera, Direction, LookEvery, VisitGap},
         devices::Device,
         employees::{Consent, Employee, EmployeeSettings},
@@ -391,6 +392,15 @@ pub fn payroll_layout(name: &str) -> Entry<PayrollLayout> {
         name: site_name(name),
         layout: payroll_layouts::examples()[0].layout.clone(),
     })
+}
+
+pub fn calendar_address(employee: EmployeeId, seed: u8) -> CalendarAddress {
+    CalendarAddress {
+        employee,
+        token: token(seed),
+        made_at: at(0),
+        made_by: Actor::Operator,
+    }
 }
 
 pub fn assignment(employee: EmployeeId, plan: Assigned, made: i64) -> Assignment {

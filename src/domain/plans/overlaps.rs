@@ -1,12 +1,12 @@
-//! Shifts of one employee that overlap, which no entry may bring about.
+//! Shifts of one employee in time, and those that overlap, which no entry may bring about.
 
 use jiff::{
-    SignedDuration, Timestamp,
+    SignedDuration, Span, Timestamp,
     civil::{Date, Time},
 };
 
 use crate::domain::{
-    attendance::{Plan, Shift, plan::ShiftKinds},
+    attendance::{DateRange, Plan, Shift, plan::ShiftKinds},
     sites::Zone,
 };
 
@@ -26,6 +26,44 @@ pub struct Overlap {
     pub first: PlannedOn,
     /// The other one.
     pub second: PlannedOn,
+}
+
+/// A shift of a date, and the instants between which it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedShift {
+    /// The name of the shift.
+    pub name: String,
+    /// The date.
+    pub day: Date,
+    /// When it starts.
+    pub from: Timestamp,
+    /// When it ends.
+    pub to: Timestamp,
+}
+
+/// Returns the shifts of a plan on some dates, in the order of the dates. `home` is the zone of
+/// shifts that name none.
+pub fn planned_shifts(
+    plan: &Plan,
+    kinds: &ShiftKinds,
+    home: &Zone,
+    range: DateRange,
+) -> Vec<PlannedShift> {
+    let days = range.from.series(Span::new().days(1));
+    let days = days.take_while(|day| *day <= range.to);
+    let shifts = days.flat_map(|day| {
+        on(plan, kinds, day).map(move |(name, shift)| {
+            let (from, to) = instants(shift, home, day);
+            let name = name.to_owned();
+            PlannedShift {
+                name,
+                day,
+                from,
+                to,
+            }
+        })
+    });
+    shifts.collect()
 }
 
 /// Returns the first two shifts of a plan that overlap, among those of some dates in ascending

@@ -7,6 +7,7 @@
 pub mod assignments;
 pub mod audit;
 pub mod balances;
+pub mod calendars;
 pub mod camera_pictures;
 pub mod cameras;
 pub mod cycles;

@@ -310,6 +310,19 @@ pub struct HolidayView {
     name: String,
 }
 
+impl From<&NamedHoliday> for HolidayView {
+    fn from(holiday: &NamedHoliday) -> Self {
+        Self {
+            day: holiday.day.to_string(),
+            part: match holiday.part {
+                HolidayPart::Whole => whole(),
+                HolidayPart::Half => "half".to_owned(),
+            },
+            name: holiday.name.to_string(),
+        }
+    }
+}
+
 fn whole() -> String {
     "whole".to_owned()
 }
@@ -333,14 +346,7 @@ pub struct EditableHolidays {
 
 impl From<&HolidayCalendar> for EditableHolidays {
     fn from(calendar: &HolidayCalendar) -> Self {
-        let days = calendar.days.iter().map(|holiday| HolidayView {
-            day: holiday.day.to_string(),
-            part: match holiday.part {
-                HolidayPart::Whole => whole(),
-                HolidayPart::Half => "half".to_owned(),
-            },
-            name: holiday.name.to_string(),
-        });
+        let days = calendar.days.iter().map(HolidayView::from);
         Self {
             name: calendar.name.to_string(),
             sites: calendar.sites.iter().map(ToString::to_string).collect(),
