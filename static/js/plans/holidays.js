@@ -1,19 +1,22 @@
 // Calendars of public holidays.
 
-import { Problem, getAll, patch, post } from '../api.js';
-import { Icon } from '../kit/basics.js';
+import { Problem, explain, getAll, patch, post, readAnswer, send as sendRequest } from '../api.js';
+import { Icon, Notice } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
 import { useFeed } from '../kit/feed.js';
 import { Choice, Field, Form, Group, useDraft } from '../kit/form.js';
 import { browserToday, shortDay } from '../kit/format.js';
-import { html, useRef } from '../kit/html.js';
+import { html, useRef, useState } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { plural } from '../ui/dom.js';
+import { sentence } from '../ui/form.js';
 import { Entries } from './entries.js';
 
 /** @typedef {ApiSchema<'HolidayCalendarView'>} Calendar */
 /** @typedef {ApiSchema<'SiteView'>} Site */
 /** @typedef {{key: number, day: string, part: string, name: string}} Row */
+/** @typedef {{day: string, part?: string, name: string}} Holiday */
+/** @typedef {{days: Holiday[], added: Holiday[], removed: Holiday[], renamed: {day: string, from: string, to: string}[]}} Preview what a file would change */
 
 /** How many of the next holidays the list names. */
 const NAMED = 3;
@@ -66,6 +69,12 @@ function CalendarDialog({ calendar, sites, everywhere, done, close }) {
   const set = (/** @type {number} */ key, /** @type {Partial<Row>} */ changes) => change({ days: draft.days.map((row) => (row.key === key ? { ...row, ...changes } : row)) });
   const add = () => change({ days: [...draft.days, { key: keys.current++, day: '', part: 'whole', name: '' }] });
   const toggle = (/** @type {string} */ id) => change({ sites: draft.sites.includes(id) ? draft.sites.filter((one) => one !== id) : [...draft.sites, id] });
+  // What was typed for other dates stays.
+  const take = (/** @type {Preview} */ { days, removed }) => {
+    const dates = new Set([...days, ...removed].map(({ day }) => day));
+    const read = days.map((holiday) => ({ ...holiday, part: holiday.part ?? 'whole', key: keys.current++ }));
+    change({ days: [...read, ...draft.days.filter(({ day }) => !dates.has(day))] });
+  };
   const send = async () => {
     // None would mean all.
     if (draft.scope === 'some' && draft.sites.length === 0) throw new Problem(422, { errors: [{ field: 'sites', detail: 'choose at least one site' }] }, null);
@@ -95,10 +104,48 @@ function CalendarDialog({ calendar, sites, everywhere, done, close }) {
           <ul class="holiday-rows">
             ${draft.days.map((row, place) => html`<${HolidayRow} key=${row.key} row=${row} place=${place} set=${set} drop=${() => change({ days: draft.days.filter(({ key }) => key !== row.key) })} />`)}
           </ul>
-          <div class="actions"><button class="button" type="button" onClick=${add}><${Icon} name="plus" />Add a holiday</button></div>
+          <div class="actions"><button class="button" type="button" onClick=${add}><${Icon} name="plus" />Add a holiday</button><${FromFile} calendar=${calendar} take=${take} /></div>
         <//>
       <//>
     <//>
+  `;
+}
+
+/**
+ * Fills in the holidays of an `.ics` file, and says what that changes. Nothing is saved.
+ * @param {{calendar: Calendar | null, take: (preview: Preview) => void}} props
+ */
+function FromFile({ calendar, take }) {
+  const [preview, setPreview] = useState(/** @type {Preview | undefined} */ (undefined));
+  const [trouble, setTrouble] = useState('');
+  const read = async (/** @type {{currentTarget: HTMLInputElement}} */ event) => {
+    const input = event.currentTarget;
+    const [file] = input.files ?? [];
+    if (!file) return;
+    setPreview(undefined);
+    setTrouble('');
+    try {
+      const response = await sendRequest('POST', '/api/holidays/preview', { body: file, query: { calendar: calendar?.id }, headers: { 'Content-Type': 'text/calendar' } });
+      const found = /** @type {Preview} */ (await readAnswer(response));
+      take(found);
+      setPreview(found);
+    } catch (error) {
+      setTrouble(sentence(explain(error)));
+    }
+    // The same file can be chosen again.
+    input.value = '';
+  };
+  return html`
+    <label class="button file-button"><${Icon} name="link" />From an .ics file<input class="visually-hidden" type="file" accept=".ics,text/calendar" onChange=${read} /></label>
+    ${trouble && html`<${Notice} kind="bad">${trouble}<//>`}
+    ${
+      preview &&
+      html`<${Notice} kind="good">
+        <p>${plural(preview.added.length, 'holiday')} added, ${preview.renamed.length} renamed, ${preview.removed.length} removed. Nothing is saved yet: look at the list, then save it.</p>
+        ${preview.removed.length > 0 && html`<p>Removed, because the file does not have them: ${preview.removed.map(({ day, name }) => `${name} (${shortDay(day)})`).join(', ')}</p>`}
+        ${preview.renamed.length > 0 && html`<p>Renamed: ${preview.renamed.map(({ from, to }) => `${from} to ${to}`).join(', ')}</p>`}
+      <//>`
+    }
   `;
 }
 
