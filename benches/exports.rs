@@ -94,9 +94,16 @@ fn exports(stores: &Repositories) -> Arc<Exports> {
         workday_starts: jiff::civil::time(4, 0, 0, 0),
     };
     let feed = Feed::new(Arc::new(MemoryBus::default()));
-    let sites = Sites::new(stores.clone(), seed, audit.clone(), clock.clone(), feed);
+    let sites = Sites::new(
+        stores.clone(),
+        seed,
+        audit.clone(),
+        clock.clone(),
+        feed.clone(),
+    );
     let sites = Arc::new(sites);
-    let plans = Arc::new(Plans::new(stores.clone(), sites.clone(), clock.clone()));
+    let plans = Plans::new(stores.clone(), sites.clone(), clock.clone(), feed);
+    let plans = Arc::new(plans);
     let workdays = Workdays::new(stores.clone(), sites.clone(), plans.clone(), clock);
     let workdays = Arc::new(workdays);
     Arc::new(Exports::new(stores.clone(), workdays, plans, sites, audit))

@@ -22,7 +22,7 @@ use crate::{
         accounts::Actor,
         attendance::{
             Adjusted, Adjustment, ClockError, Correction, DateRange, Day, Derived, ExceptionCode,
-            Progress, Punch, PunchKind, Timesheet,
+            LONGEST_PERIOD, Periods, Progress, Punch, PunchKind, Timesheet,
             time::{Seconds, WallTime},
         },
         employees::Employee,
@@ -690,9 +690,7 @@ pub(super) fn is_approved(state: &str) -> bool {
 /// Returns how far the timesheet of a day is. A day of an approved timesheet whose figures have
 /// changed since is open: a manager has not seen what they are now.
 pub(super) fn state_of(record: &OnRecord, day: &Day) -> &'static str {
-    let mut sheets = record.timesheets.iter();
-    let sheet = sheets.find(|sheet| sheet.period().contains(day.day));
-    let progress = sheet.map(|sheet: &Timesheet| &sheet.progress);
+    let progress = sheet_of(record, day.day).map(|sheet: &Timesheet| &sheet.progress);
     if let Some(Progress::Approved { approval }) = progress {
         let mut approved = approval.figures.days.iter();
         let figures = |day: &Day| (day.figures(), day.bands.clone(), day.leave_by_kind.clone());
@@ -702,4 +700,10 @@ pub(super) fn state_of(record: &OnRecord, day: &Day) -> &'static str {
         }
     }
     progress.unwrap_or(&Progress::Open).as_str()
+}
+
+/// Returns the stored timesheet of an employee that has a date.
+pub(super) fn sheet_of(record: &OnRecord, date: jiff::civil::Date) -> Option<&Timesheet> {
+    let mut sheets = record.timesheets.iter();
+    sheets.find(|sheet| sheet.period().contains(date))
 }

@@ -13,13 +13,13 @@ use futures::{Stream, StreamExt};
 use jiff::civil::Date;
 
 use super::{
-    attendance::{Exports, Selection, is_approved, state_of},
+    attendance::{Exports, Selection, is_approved, sheet_of, state_of},
     table::{Cell, Column, ExportError, Form, Paged, Table, neutral},
 };
 use crate::{
     domain::{
         accounts::Actor,
-        attendance::{DateRange, Day, ExceptionCode, Week, time::Seconds},
+        attendance::{Adjusted, Adjustment, DateRange, Day, ExceptionCode, Week, time::Seconds},
         employees::Employee,
         grants::Reach,
         plans::{
@@ -31,6 +31,7 @@ use crate::{
         },
     },
     ports::StoreError,
+    service::workdays::OnRecord,
 };
 
 /// What is paid to an employee for a day, or for all dates.
@@ -130,22 +131,38 @@ impl Exports {
         let records = self.workdays.on_record_of_all(employees, range).await?;
         let mut pays = Vec::new();
         for (employee, record) in employees.iter().zip(records) {
-            let days = self.workdays.days_of(&record, range).derived;
+            let days = self
+                .workdays
+                .days_of(employee, &record, range)
+                .await?
+                .derived;
             let wanted = days.days.iter().filter_map(|day| {
                 let state = state_of(&record, day);
                 (!selection.approved_only || is_approved(state)).then_some((day, state))
             });
-            let of_days = wanted.map(|(day, state)| Pay {
+            let pay = |date, state, amounts, exceptions| Pay {
                 employee: employee.clone(),
                 site: sites.name(employee.site).to_owned(),
                 dates: DateRange {
-                    from: day.day,
-                    to: day.day,
+                    from: date,
+                    to: date,
                 },
-                amounts: amounts(layout, day, &days.weeks),
+                amounts,
                 states: BTreeSet::from([state]),
-                exceptions: day.exceptions.iter().copied().collect(),
+                exceptions,
+            };
+            let worked = wanted.map(|(day, state)| {
+                let overtime = pays_overtime(&record, day.day);
+                let amounts = amounts(layout, day, &days.weeks, overtime);
+                let exceptions = day.exceptions.iter().copied().collect();
+                pay(day.day, state, amounts, exceptions)
             });
+            let settled = settled_in(&record, range).map(|(date, state, adjustment)| {
+                let overtime = pays_overtime(&record, date);
+                let amounts = amounts_of(layout, adjustment, overtime);
+                pay(date, state, amounts, BTreeSet::new())
+            });
+            let of_days = worked.chain(settled);
             let mut of_days: Vec<_> = match layout.per {
                 Per::Day => of_days.collect(),
                 Per::Period => of_days.reduce(Pay::and).into_iter().collect(),
@@ -176,14 +193,73 @@ impl Pay {
     }
 }
 
+/// Checks whether overtime on a date is paid: not if its timesheet was approved without it.
+fn pays_overtime(record: &OnRecord, date: Date) -> bool {
+    let approval = sheet_of(record, date).and_then(|sheet| sheet.progress.approval());
+    approval.is_none_or(|approval| approval.overtime)
+}
+
+/// Returns the adjustments of earlier, locked periods that are paid with timesheets whose last date
+/// is in a range, with that date and the state of the timesheet.
+fn settled_in(
+    record: &OnRecord,
+    range: DateRange,
+) -> impl Iterator<Item = (Date, &'static str, &Adjustment)> {
+    let sheets = record.timesheets.iter();
+    let sheets = sheets.filter(move |sheet| range.contains(sheet.to));
+    sheets.flat_map(|sheet| {
+        let settled = sheet.progress.approval().into_iter();
+        let settled = settled.flat_map(|approval| &approval.settled);
+        settled.map(|adjustment| (sheet.to, sheet.progress.as_str(), adjustment))
+    })
+}
+
+/// Returns what is paid of an adjustment. That of a week has the difference in its overtime only.
+fn amounts_of(
+    layout: &Layout,
+    adjustment: &Adjustment,
+    pays_overtime: bool,
+) -> BTreeMap<WageType, Seconds> {
+    let overtime = if pays_overtime {
+        adjustment.overtime
+    } else {
+        0
+    };
+    let of_week = matches!(adjustment.of, Adjusted::Week(_));
+    let mut amounts = BTreeMap::new();
+    for WageTypeOf { figure, wage_type } in &layout.wage_types {
+        let amount = match figure.as_str() {
+            FigureName::REGULAR => adjustment.worked - adjustment.overtime,
+            FigureName::WEEK_OVERTIME if of_week => overtime,
+            "overtime" if !of_week => overtime,
+            "overtime" => 0,
+            name => {
+                let mut figures = adjustment.figures().into_iter();
+                let figure = figures.find(|(figure, _)| *figure == name);
+                let band = name.strip_prefix("bands.");
+                let band = band.and_then(|name| adjustment.bands.get(name).copied());
+                figure.map(|(_, amount)| amount).or(band).unwrap_or(0)
+            }
+        };
+        *amounts.entry(wage_type.clone()).or_default() += amount;
+    }
+    amounts
+}
+
 /// Returns what is paid of a day. Overtime of a week belongs to its last workday.
-fn amounts(layout: &Layout, day: &Day, weeks: &[Week]) -> BTreeMap<WageType, Seconds> {
+fn amounts(
+    layout: &Layout,
+    day: &Day,
+    weeks: &[Week],
+    pays_overtime: bool,
+) -> BTreeMap<WageType, Seconds> {
     let weeks = weeks.iter().filter(|week| week.ends == day.day);
     let week_overtime: Seconds = weeks.map(|week| week.overtime).sum();
     let mut amounts = BTreeMap::new();
     for WageTypeOf { figure, wage_type } in &layout.wage_types {
         let amount = match figure.as_str() {
             FigureName::REGULAR => day.worked - day.overtime - week_overtime,
+            FigureName::WEEK_OVERTIME | "overtime" if !pays_overtime => 0,
             FigureName::WEEK_OVERTIME => week_overtime,
             name => match name.split_once('.') {
                 Some(("bands", name)) => day.bands.get(name).copied().unwrap_or_default(),
