@@ -12,7 +12,7 @@ mod ports;
 #[expect(dead_code, reason = "the tests use more of it")]
 mod records;
 
-use std::{fs, io::Read, sync::Arc, time::Instant};
+use std::{fs, io::Read, path::PathBuf, sync::Arc, time::Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{Timestamp, civil::date};
@@ -86,7 +86,7 @@ async fn fill(stores: &Repositories) {
     }
 }
 
-fn exports(stores: &Repositories) -> Arc<Exports> {
+fn exports(stores: &Repositories, folder: PathBuf) -> Arc<Exports> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let audit = Audit::new(stores.audit.clone(), clock.clone());
     let seed = Seed {
@@ -106,7 +106,14 @@ fn exports(stores: &Repositories) -> Arc<Exports> {
     let plans = Arc::new(plans);
     let workdays = Workdays::new(stores.clone(), sites.clone(), plans.clone(), clock);
     let workdays = Arc::new(workdays);
-    Arc::new(Exports::new(stores.clone(), workdays, plans, sites, audit))
+    Arc::new(Exports::new(
+        stores.clone(),
+        workdays,
+        plans,
+        sites,
+        audit,
+        folder,
+    ))
 }
 
 async fn begin(exports: &Arc<Exports>, days: i8) -> Table {
@@ -126,7 +133,9 @@ async fn begin(exports: &Arc<Exports>, days: i8) -> Table {
 
 async fn as_workbook(exports: &Arc<Exports>, days: i8) -> usize {
     let table = begin(exports, days).await;
-    let mut file = workbook::write(table, "Days", None).await.unwrap();
+    let mut file = workbook::write(table, "Days", None, exports.folder())
+        .await
+        .unwrap();
     let (mut size, mut buffer) = (0, vec![0; 1 << 16]);
     loop {
         match file.read(&mut buffer).unwrap() {
@@ -175,7 +184,7 @@ fn main() {
         let engine = SqliteEngine::open(&path, KINDS).await.unwrap();
         let stores = Repositories::new(Arc::new(engine));
         fill(&stores).await;
-        let exports = exports(&stores);
+        let exports = exports(&stores, folder.path().to_owned());
         let (few, many) = (
             growth(&exports, 3).await,
             growth(&exports, DAYS as i8).await,

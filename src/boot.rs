@@ -428,6 +428,7 @@ fn rules(settings: &Settings) -> Rules {
         },
         seed: seed(settings),
         session_age: settings.server.session_age,
+        folder: settings.store.data_dir.clone(),
     }
 }
 

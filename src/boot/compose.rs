@@ -1,6 +1,6 @@
 //! Connects the services with each other, for the service, its commands and the tests.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::SignedDuration;
 
@@ -99,6 +99,8 @@ pub struct Rules {
     pub seed: Seed,
     /// How long a session lasts.
     pub session_age: SignedDuration,
+    /// The folder of the data, for temporary files.
+    pub folder: PathBuf,
 }
 
 /// The services, and further parts that the workers need.
@@ -326,6 +328,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             plans.clone(),
             sites.clone(),
             audit.clone(),
+            rules.folder,
         )),
         imports: Arc::new(imports),
         plans,

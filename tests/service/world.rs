@@ -285,6 +285,7 @@ impl Instance {
                 workday_starts: civil::time(4, 0, 0, 0),
             },
             session_age: SignedDuration::from_hours(24),
+            folder: std::env::temp_dir(),
         };
         let composed = compose(parts, rules);
         Self {

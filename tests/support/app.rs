@@ -227,6 +227,7 @@ impl TestApp {
                 workday_starts: civil::time(4, 0, 0, 0),
             },
             session_age: SignedDuration::from_hours(24),
+            folder: std::env::temp_dir(),
         };
         let Composed { app, .. } = boot::compose(parts, rules);
         let (pictures, stop) = (app.pictures.clone(), stopping.clone());

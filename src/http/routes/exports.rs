@@ -1,6 +1,6 @@
 //! Attendance as files: CSV, workbooks and JSON.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_stream::try_stream;
 use axum::{
@@ -214,9 +214,10 @@ pub async fn get_export(
     let table = exports.begin(actor, reach, what, selection, extension);
     let mut table = table.await?;
     table.pages = first_page(table.pages).await?;
+    let folder = exports.folder();
     let body = match format {
         FileFormat::Text(format) => Body::from_stream(logged(text(table, format))),
-        FileFormat::Workbook => Body::from_stream(logged(workbook(table, what))),
+        FileFormat::Workbook => Body::from_stream(logged(workbook(table, what, folder))),
     };
     let name = format!("{}_{}_{}.{extension}", what.as_str(), range.from, range.to);
     Ok((attachment(kind, &name)?, body))
@@ -330,7 +331,11 @@ fn text(table: Table, format: TextFormat) -> impl Stream<Item = Result<Bytes, Ex
 }
 
 /// Writes a table to a workbook, then sends it.
-fn workbook(table: Table, what: What) -> impl Stream<Item = Result<Bytes, ExportError>> {
+fn workbook(
+    table: Table,
+    what: What,
+    folder: PathBuf,
+) -> impl Stream<Item = Result<Bytes, ExportError>> {
     let title = match what {
         What::Punches => "Punches",
         What::Days => "Days",
@@ -342,7 +347,7 @@ fn workbook(table: Table, what: What) -> impl Stream<Item = Result<Bytes, Export
         by: ["site_name", "timesheet"],
     });
     try_stream! {
-        let file = workbook::write(table, title, summary).await?;
+        let file = workbook::write(table, title, summary, folder).await?;
         let mut file = ReaderStream::new(tokio::fs::File::from_std(file));
         while let Some(bytes) = file.try_next().await? {
             yield bytes;

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -104,16 +105,18 @@ pub struct Exports {
     plans: Arc<Plans>,
     pub(super) sites: Arc<Sites>,
     audit: Audit,
+    folder: PathBuf,
 }
 
 impl Exports {
-    /// Creates the service.
+    /// Creates the service. Temporary files are in the folder.
     pub fn new(
         stores: Repositories,
         workdays: Arc<Workdays>,
         plans: Arc<Plans>,
         sites: Arc<Sites>,
         audit: Audit,
+        folder: PathBuf,
     ) -> Self {
         Self {
             stores,
@@ -121,7 +124,13 @@ impl Exports {
             plans,
             sites,
             audit,
+            folder,
         }
+    }
+
+    /// Returns the folder for temporary files.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.clone()
     }
 
     /// Begins an export of what is covered, and writes it to the audit trail. `how` describes the

@@ -1,11 +1,13 @@
 //! Tables as workbooks (XLSX). A workbook is a ZIP file that must be complete before it can be
 //! sent, so it is written to a temporary file, which has no name and disappears with its last
-//! handle. Rows are not kept in memory.
+//! handle. Rows are not kept in memory. The files are in the folder of the data, because others may
+//! not be writable or be in memory.
 
 use std::{
     collections::BTreeMap,
     fs::File,
     io::{BufWriter, IntoInnerError, Seek},
+    path::PathBuf,
 };
 
 use futures::TryStreamExt;
@@ -37,7 +39,8 @@ impl From<XlsxError> for ExportError {
 }
 
 /// Writes a table to a workbook on a blocking thread. Returns the file, at its beginning. If the
-/// returned future is dropped, the thread ends and the file disappears.
+/// returned future is dropped, the thread ends and the file disappears. If `folder` is not writable,
+/// the file is where the system keeps temporary ones.
 ///
 /// # Errors
 /// When the rows cannot be read, or the file cannot be written.
@@ -45,12 +48,13 @@ pub async fn write(
     table: Table,
     title: &'static str,
     summary: Option<Summary>,
+    folder: PathBuf,
 ) -> Result<File, ExportError> {
     let Table { columns, mut pages } = table;
     // The end is an item of its own, because the sender disappears with the client, too.
     let (sender, mut receiver) = mpsc::channel::<Option<Vec<Row>>>(1);
     let writing = tokio::task::spawn_blocking(move || {
-        let mut book = Book::new(columns, title, summary)?;
+        let mut book = Book::new(columns, title, summary, folder)?;
         while let Some(page) = receiver.blocking_recv() {
             match page {
                 Some(rows) => rows.iter().try_for_each(|row| book.row(row))?,
@@ -109,6 +113,8 @@ type Sums = Vec<f64>;
 /// A workbook in progress.
 struct Book {
     workbook: Workbook,
+    /// Where temporary files are; `None` for the folder of the system.
+    folder: Option<PathBuf>,
     columns: Vec<Column>,
     looks: Looks,
     looks_of_sums: Looks,
@@ -127,7 +133,13 @@ impl Book {
         columns: Vec<Column>,
         title: &'static str,
         summary: Option<Summary>,
+        folder: PathBuf,
     ) -> Result<Self, ExportError> {
+        let mut workbook = Workbook::new();
+        let folder = match workbook.set_tempdir(&folder) {
+            Ok(_) => Some(folder),
+            Err(_) => None,
+        };
         let place = |name: &str| columns.iter().position(|column| column.name == name);
         let summary = summary.and_then(|summary| {
             let [first, second] = summary.by;
@@ -135,7 +147,8 @@ impl Book {
         });
         let sums = vec![0.0; columns.len()];
         let mut book = Self {
-            workbook: Workbook::new(),
+            workbook,
+            folder,
             columns,
             looks: Looks::new(&Format::new()),
             looks_of_sums: Looks::new(&Format::new().set_bold()),
@@ -246,7 +259,11 @@ impl Book {
     fn finish(mut self) -> Result<File, ExportError> {
         self.end_sheet()?;
         self.write_summary()?;
-        let mut file = BufWriter::new(tempfile::tempfile()?);
+        let file = match &self.folder {
+            Some(folder) => tempfile::tempfile_in(folder)?,
+            None => tempfile::tempfile()?,
+        };
+        let mut file = BufWriter::new(file);
         self.workbook.save_to_writer(&mut file)?;
         let mut file = file.into_inner().map_err(IntoInnerError::into_error)?;
         file.rewind()?;
