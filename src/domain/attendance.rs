@@ -35,7 +35,7 @@ pub use adjustments::{Adjusted, Adjustment, adjust, outstanding};
 pub use calendar::{Calendar, Holiday, HolidayPart, Holidays, Leave, LeavePart};
 pub use corrections::{Correction, TimedPunch};
 pub use day::{Day, DayBreak, DaySpan, Derived, Week};
-pub use derive::derive;
+pub use derive::{derive, derive_days};
 pub use direction::{KindReason, direction};
 pub use exceptions::ExceptionCode;
 pub use kind::PunchKind;

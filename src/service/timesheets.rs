@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     audit::Audit,
     feed::{Feed, News},
-    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, has_punches, settled},
+    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, has_punches, settled_by},
 };
 use crate::{
     clock::Clock,
@@ -855,7 +855,7 @@ impl Timesheets {
                         .weeks
                         .extend(approval.figures.weeks.iter().cloned());
                 }
-                for adjustment in outstanding(&approved, &derived, settled(&sheets)) {
+                for adjustment in outstanding(&approved, &derived, settled_by(&sheets)) {
                     match adjustment.held {
                         true => held.push(adjustment),
                         false => settles.push(adjustment),

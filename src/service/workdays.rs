@@ -17,7 +17,8 @@ use crate::{
     domain::{
         attendance::{
             Adjusted, Adjustment, Correction, DateRange, Day, Derived, Presence, Punch, TimedPunch,
-            Timesheet, TimesheetId, adjust, derive, outstanding, presence, time::Seconds,
+            Timesheet, TimesheetId, adjust, derive, derive_days, outstanding, presence,
+            time::Seconds,
         },
         employees::Employee,
         grants::Reach,
@@ -78,20 +79,8 @@ pub struct EmployeeDays {
     pub settled: Vec<Adjusted>,
 }
 
-impl EmployeeDays {
-    /// Finds the adjustments of which nothing is left, by the timesheets of the employee from the
-    /// first date on.
-    fn mark_settled(&mut self, record: &OnRecord, sheets: &[Timesheet], now: Timestamp) {
-        let (locked, derived) = (record.locked(self.range), record.derive(self.range, now));
-        let left = outstanding(&locked, &derived, settled(sheets));
-        let is_left = |of: &Adjusted| left.iter().any(|left| left.of == *of);
-        let all = self.adjustments.iter().map(|adjustment| adjustment.of);
-        self.settled = all.filter(|of| !is_left(of)).collect();
-    }
-}
-
 /// Returns the adjustments that timesheets settle.
-pub fn settled(sheets: &[Timesheet]) -> impl Iterator<Item = &Adjustment> {
+pub fn settled_by(sheets: &[Timesheet]) -> impl Iterator<Item = &Adjustment> {
     let approvals = sheets.iter().filter_map(|sheet| sheet.progress.approval());
     approvals.flat_map(|approval| &approval.settled)
 }
@@ -195,6 +184,20 @@ impl OnRecord {
             range,
             as_of,
         )
+    }
+
+    /// Derives the days of a range without their weeks; locked ones are as they were approved.
+    fn days(&self, range: DateRange, as_of: Timestamp) -> Vec<Day> {
+        let mut days = derive_days(
+            &self.punches,
+            &self.corrections,
+            self.plan.terms(),
+            self.plan.calendar(),
+            range,
+            as_of,
+        );
+        replace(&mut days, self.locked(range).days, |day| day.day);
+        days
     }
 
     /// Returns the locked days of a range, and the locked weeks, as they were approved.
@@ -501,35 +504,33 @@ impl Workdays {
         record: &OnRecord,
         range: DateRange,
     ) -> Result<EmployeeDays, StoreError> {
-        let mut days = self.answered(record, range);
-        if !days.adjustments.is_empty() {
+        let mut derived = record.derive(range, self.clock.now());
+        let locked = record.locked(range);
+        let adjustments = adjust(&locked, &derived);
+        let mut settled = Vec::new();
+        if !adjustments.is_empty() {
             let since = DateRange {
                 from: range.from,
                 to: Date::MAX,
             };
             let sheets = self.stores.timesheets.of_employee(employee.id, since);
-            days.mark_settled(record, &sheets.await?, self.clock.now());
+            let left = outstanding(&locked, &derived, settled_by(&sheets.await?));
+            let is_left = |of: &Adjusted| left.iter().any(|left| left.of == *of);
+            let all = adjustments.iter().map(|adjustment| adjustment.of);
+            settled.extend(all.filter(|of| !is_left(of)));
         }
-        Ok(days)
-    }
-
-    /// Returns the workdays of what is on record, without what was settled of adjustments.
-    fn answered(&self, record: &OnRecord, range: DateRange) -> EmployeeDays {
-        let mut derived = record.derive(range, self.clock.now());
-        let locked = record.locked(range);
-        let adjustments = adjust(&locked, &derived);
         replace(&mut derived.days, locked.days, |day| day.day);
         replace(&mut derived.weeks, locked.weeks, |week| week.starts);
         let sheets = record.timesheets.iter();
         let sheets = sheets.filter(|sheet| sheet.locked().is_some());
-        EmployeeDays {
+        Ok(EmployeeDays {
             range,
             locked: sheets.map(Timesheet::period).collect(),
             totals: Totals::new(&derived, range),
             derived,
             adjustments,
-            settled: Vec::new(),
-        }
+            settled,
+        })
     }
 
     /// Returns a line for each covered employee who is active and employed on the date, or punched,
@@ -550,7 +551,7 @@ impl Workdays {
                 from: date,
                 to: date,
             };
-            let day = self.answered(&record, range).derived.days.pop()?;
+            let day = record.days(range, now).pop()?;
             // Outside of their employment, only employees who punched are listed.
             if !record.plan.employed.contains(date) && !has_punches(&day) {
                 return None;
@@ -578,7 +579,7 @@ impl Workdays {
                 from: date.yesterday().unwrap_or(date),
                 to: date,
             };
-            let days = record.derive(range, now).days.into_iter();
+            let days = record.days(range, now).into_iter();
             let mut overdue = days.filter_map(|day| {
                 let is_open = day.spans.iter().any(|span| span.left.is_none());
                 let ended = is_open.then(|| day.plan_ends()).flatten()?;

@@ -39,9 +39,36 @@ pub fn derive(
     range: DateRange,
     as_of: Timestamp,
 ) -> Derived {
+    let asked = asked(terms.rules, range);
+    let mut derived = derive_dates(punches, corrections, terms, calendar, &asked, as_of);
+    derived.days.retain(|day| range.contains(day.day));
+    derived
+}
+
+/// Derives the workdays of a range without their weeks, which takes less time.
+pub fn derive_days(
+    punches: &[TimedPunch],
+    corrections: &[Correction],
+    terms: Terms<'_>,
+    calendar: Calendar<'_>,
+    range: DateRange,
+    as_of: Timestamp,
+) -> Vec<Day> {
+    let asked = dates(range.from, range.to).collect();
+    derive_dates(punches, corrections, terms, calendar, &asked, as_of).days
+}
+
+/// Derives the workdays of some dates, and the weeks that these make.
+fn derive_dates(
+    punches: &[TimedPunch],
+    corrections: &[Correction],
+    terms: Terms<'_>,
+    calendar: Calendar<'_>,
+    asked: &BTreeSet<Date>,
+    as_of: Timestamp,
+) -> Derived {
     let as_of = whole_second(as_of);
     let punches = effective(punches, corrections);
-    let asked = asked(terms.rules, range);
     let (Some(first), Some(last)) = (asked.first(), asked.last()) else {
         return Derived::default();
     };
@@ -84,9 +111,7 @@ pub fn derive(
             };
             let day = context.day(leave.take_while(|leave| leave.day == workday.date));
             weeks.add(terms.rules, &day);
-            if range.contains(day.day) {
-                derived.days.push(day);
-            }
+            derived.days.push(day);
         }
         let known = of_day
             .iter()
