@@ -1,18 +1,21 @@
 //! Balances of employees: what their days and the entries beside them add up to.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
 use super::{
     audit::Audit,
     timesheets::By,
-    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays},
+    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, settled},
 };
 use crate::{
     clock::Clock,
     domain::{
-        attendance::{DateRange, time::Seconds},
+        attendance::{Adjusted, DateRange, time::Seconds},
         balances::{BalanceEntry, BalanceKind, RunningBalance, opened},
         employees::Employee,
         grants::Reach,
@@ -69,9 +72,6 @@ pub struct NewBalanceEntry {
     /// Why.
     pub reason: Reason,
 }
-
-/// The most days of a period.
-const PERIOD_MOST: i64 = 31;
 
 /// The service for balances.
 pub struct Balances {
@@ -217,7 +217,7 @@ impl Balances {
     ///
     /// Days count from the opening value on that holds at the start of the range; without one, from
     /// the first workday on that has a punch. Only days that are over count. A locked day counts as
-    /// it was approved, with its adjustment unless that is held.
+    /// it was approved, with its adjustment; if that is held, only with what was settled of it.
     ///
     /// # Errors
     /// When the store fails.
@@ -256,28 +256,50 @@ impl Balances {
             },
             to: range.to.min(over),
         };
-        let days = match counted.from <= counted.to {
+        let (mut days, held) = match counted.from <= counted.to {
             true => days(&record, counted, now),
-            false => BTreeMap::new(),
+            false => Default::default(),
         };
+        if let Some(first) = held.first() {
+            let later = DateRange {
+                from: *first,
+                to: Date::MAX,
+            };
+            let sheets = self.stores.timesheets.of_employee(employee.id, later);
+            for adjustment in settled(&sheets.await?) {
+                match adjustment.of {
+                    Adjusted::Day(day) if held.contains(&day) => {
+                        *days.entry(day).or_default() += adjustment.balance();
+                    }
+                    Adjusted::Day(_) | Adjusted::Week(_) => {}
+                }
+            }
+        }
         let running = RunningBalance::new(&entries, &days, range, over);
         Ok((record, running))
     }
 }
 
-/// Returns the balance of each day of a range.
+/// Returns the balance of each day of a range, and the locked days whose adjustment is held.
 ///
 /// What was approved and what changed since add up to what is derived now, so the approved figures
 /// matter only where the difference is held.
-fn days(record: &OnRecord, range: DateRange, now: Timestamp) -> BTreeMap<Date, Seconds> {
+fn days(
+    record: &OnRecord,
+    range: DateRange,
+    now: Timestamp,
+) -> (BTreeMap<Date, Seconds>, BTreeSet<Date>) {
     let locked = record.locked(range).days.into_iter();
     let locked: BTreeMap<_, _> = locked.map(|day| (day.day, day.balance)).collect();
-    let derived = record.derive(range, now).days.into_iter();
-    let balance = derived.map(|day| {
+    let (mut balances, mut held) = (BTreeMap::new(), BTreeSet::new());
+    for day in record.derive(range, now).days {
         let approved = locked.get(&day.day).filter(|_| day.is_blocked());
-        (day.day, approved.copied().unwrap_or(day.balance))
-    });
-    balance.collect()
+        if approved.is_some() {
+            held.insert(day.day);
+        }
+        balances.insert(day.day, approved.copied().unwrap_or(day.balance));
+    }
+    (balances, held)
 }
 
 /// Checks whether a date of an employee lies in a locked period.
@@ -286,11 +308,10 @@ pub(super) async fn is_locked(
     employee: EmployeeId,
     date: Date,
 ) -> Result<bool, StoreError> {
-    let begins = DateRange {
-        from: date.saturating_sub(Span::new().days(PERIOD_MOST)),
+    let of_date = DateRange {
+        from: date,
         to: date,
     };
-    let sheets = stores.timesheets.of_employee(employee, begins).await?;
-    let mut locked = sheets.iter().filter(|sheet| sheet.locked().is_some());
-    Ok(locked.any(|sheet| sheet.period().contains(date)))
+    let sheets = stores.timesheets.of_employee(employee, of_date).await?;
+    Ok(sheets.iter().any(|sheet| sheet.locked().is_some()))
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::{Date, date};
+use jiff::{
+    SignedDuration,
+    civil::{Date, date},
+};
 use rollcall::{
     domain::{
         attendance::{DateRange, PunchKind},
@@ -19,7 +22,7 @@ use rollcall::{
 };
 
 use crate::{
-    timesheets::{ADMIN, add, at, correction, days, locked, punched, worked},
+    timesheets::{ADMIN, add, at, correction, days, locked, punched, sheet_from, worked},
     world::{Instance, instance},
 };
 
@@ -141,6 +144,35 @@ async fn a_locked_period_keeps_its_entries_and_counts_with_its_adjustments() {
     // The adjustment of a day without an out is held, so what was approved counts.
     adjust(Change::Void { punch }).await;
     assert_eq!(hours(&world, ann, new_year).await, (8, vec![10], 10));
+}
+
+#[tokio::test]
+async fn what_was_settled_counts_although_the_day_is_held_later() {
+    let world = instance();
+    let ann = worked(&world).await;
+    locked(&world, ann).await;
+    let out = world.stores.punches.last_written(ann).await.unwrap();
+    let punch = out.unwrap().id;
+    let adjust = async |change| {
+        let new = NewCorrection {
+            adjust: true,
+            ..correction(change)
+        };
+        world.timesheets.correct(ADMIN, ann, new).await.unwrap();
+    };
+    let earlier = at("12-02", "15:00");
+    adjust(Change::Move { punch, at: earlier }).await;
+    // The approval of January settles it.
+    world.clock.advance(SignedDuration::from_hours(20 * 24));
+    let january = sheet_from(ann, date(2026, 1, 1));
+    let sheets = &world.timesheets;
+    let digest = sheets.find(&Reach::Everything, january).await.unwrap();
+    let digest = digest.digest;
+    let approved = sheets.approve(ADMIN, january, &digest, None).await;
+    approved.unwrap();
+    adjust(Change::Void { punch }).await;
+    let new_year = days("12-31", "12-31");
+    assert_eq!(hours(&world, ann, new_year).await, (7, vec![7], 7));
 }
 
 #[tokio::test]

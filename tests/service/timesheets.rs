@@ -62,7 +62,7 @@ pub fn days(from: &str, to: &str) -> DateRange {
     }
 }
 
-fn sheet_from(employee: EmployeeId, from: civil::Date) -> TimesheetId {
+pub fn sheet_from(employee: EmployeeId, from: civil::Date) -> TimesheetId {
     TimesheetId { employee, from }
 }
 

@@ -99,6 +99,11 @@ impl Adjustment {
         }
     }
 
+    /// Returns the difference in the balance.
+    pub fn balance(&self) -> Seconds {
+        self.worked - (self.planned - self.holiday - self.leave)
+    }
+
     /// Returns the differences by their names, without bands.
     pub fn figures(&self) -> [(&'static str, Seconds); 5] {
         [
