@@ -10,7 +10,7 @@ use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 use super::{
     audit::Audit,
     timesheets::By,
-    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, settled},
+    workdays::{EmployeeDays, OnRecord, WorkdayError, Workdays, settled_by},
 };
 use crate::{
     clock::Clock,
@@ -266,7 +266,7 @@ impl Balances {
                 to: Date::MAX,
             };
             let sheets = self.stores.timesheets.of_employee(employee.id, later);
-            for adjustment in settled(&sheets.await?) {
+            for adjustment in settled_by(&sheets.await?) {
                 match adjustment.of {
                     Adjusted::Day(day) if held.contains(&day) => {
                         *days.entry(day).or_default() += adjustment.balance();
