@@ -4,10 +4,6 @@
 //! `cargo bench --bench exports`. It fails if the memory grows by 64 MB or more, or with the number
 //! of rows.
 
-#[path = "../tests/support/frozen.rs"]
-mod frozen;
-#[path = "../tests/support/ports.rs"]
-mod ports;
 #[path = "../tests/support/records.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod records;
