@@ -12,7 +12,7 @@ use crate::{
         attendance::LeavePart,
         grants::Reach,
         ids::{EmployeeId, LeaveId, LeaveKindId},
-        plans::{Leave, LeaveState},
+        plans::{Entry, Leave, LeaveState},
         text::Reason,
     },
     ports::{LeaveFilter, Page, StoreError},
@@ -133,7 +133,7 @@ impl LeaveService {
             .await?;
         let person = person.ok_or(LeaveError::UnknownEmployee)?;
         let kind = self.stores.leave_kinds.find(new.kind).await?;
-        let kind = kind.filter(|kind| kind.is_present());
+        let kind = kind.filter(Entry::is_present);
         let kind = kind.ok_or(LeaveError::UnknownKind)?.settings;
         let now = self.clock.now();
         let leave = Leave {
