@@ -180,7 +180,7 @@ async fn manage(
     }
 }
 
-/// Checks that those who lost were told so: the timesheet has another state, or was just changed.
+/// Checks that those who lost got an answer that says so: another state, or just changed.
 fn lost<T>(answer: &Result<T, TimesheetError>) -> bool {
     use TimesheetError::{Blocked, Changed, Raced, State};
     matches!(

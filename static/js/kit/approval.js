@@ -2,9 +2,11 @@
 
 import { get, post } from '../api.js';
 import { plural } from '../ui/dom.js';
+import { adjusted, differences } from './adjustments.js';
 import { Badge, Button, Notice } from './basics.js';
 import { BlockedDays, Progress, RefusalNotice, monthAddress, refusalOf, workThrough } from './decisions.js';
 import { Dialog } from './dialog.js';
+import { Choice } from './form.js';
 import { hours, periodName, signedHours } from './format.js';
 import { html, useEffect, useMemo, useRef, useState } from './html.js';
 
@@ -20,6 +22,12 @@ const begun = (/** @type {number} */ all) => ({ done: 0, all });
 /** What nothing is known of yet. @type {Reviewed} */
 const UNKNOWN = {};
 
+/** What can be chosen for overtime. @type {[string, string, string][]} */
+const OVERTIME = [
+  ['yes', 'Approve the overtime, too', 'It is paid with the other hours.'],
+  ['no', 'Approve without the overtime', 'It stays visible, and payroll files leave it out.'],
+];
+
 /** Whether a timesheet in this state can be approved. @param {string} state */
 export const canApprove = (state) => state === 'open' || state === 'submitted';
 
@@ -31,6 +39,8 @@ export function ReviewDialog({ sheets, onClose, onApproved }) {
   const { current: known } = useRef(/** @type {Map<string, Reviewed>} */ (new Map()));
   const [reading, setReading] = useState(/** @type {{done: number, all: number} | undefined} */ (begun(sheets.length)));
   const [approving, setApproving] = useState(/** @type {{done: number, all: number} | undefined} */ (undefined));
+  /** Whether the overtime is approved, too: empty until it is chosen. */
+  const [overtime, setOvertime] = useState('');
   // What is noted is drawn with the progress.
   const note = (/** @type {string} */ id, /** @type {Reviewed} */ news) => known.set(id, { ...known.get(id), ...news });
   const read = async (/** @type {Sheet} */ { id }) => note(id, { detail: await get(`/api/timesheets/${id}`) });
@@ -46,13 +56,15 @@ export function ReviewDialog({ sheets, onClose, onApproved }) {
   });
   const approved = sheets.filter(({ id }) => known.get(id)?.approved).length;
   const refused = sheets.filter(({ id }) => known.get(id)?.refusal).length;
+  const asks = ready.some(({ id }) => known.get(id)?.detail?.asks_for_overtime);
 
   const approve = async () => {
     await workThrough(
       ready,
       async (sheet) => {
         try {
-          await post(`/api/timesheets/${sheet.id}/approve`, { digest: known.get(sheet.id)?.detail?.digest ?? '' });
+          const { digest = '', asks_for_overtime: asked = false } = known.get(sheet.id)?.detail ?? {};
+          await post(`/api/timesheets/${sheet.id}/approve`, { digest, overtime: asked ? overtime === 'yes' : undefined });
           note(sheet.id, { approved: true, refusal: undefined });
         } catch (error) {
           const refusal = refusalOf(error);
@@ -76,9 +88,10 @@ export function ReviewDialog({ sheets, onClose, onApproved }) {
         ${!approving && approved > 0 && html`<${Notice} kind=${refused > 0 ? 'warn' : 'good'}>${plural(approved, 'timesheet')} approved.${refused > 0 && ` ${refused} refused: the reasons are above.`}<//>`}
         ${!reading && !approving && approved === 0 && ready.length === 0 && html`<${Notice} kind="warn">${sheets.length === 1 ? 'It cannot be approved' : 'None of them can be approved'} yet: see above.<//>`}
       </div>
+      ${asks && !reading && html`<${Choice} name="overtime" label="The site asks whether overtime is approved" value=${overtime} options=${OVERTIME} choose=${setOvertime} />`}
       <div class="actions end">
         <button class="button" type="button" data-close>${approved > 0 ? 'Close' : 'Cancel'}</button>
-        ${!reading && ready.length > 0 && html`<${Button} tone="primary" onClick=${approve}>Approve ${sheets.length === 1 ? 'these figures' : plural(ready.length, 'timesheet')}<//>`}
+        ${!reading && ready.length > 0 && html`<${Button} tone="primary" disabled=${asks && !overtime} onClick=${approve}>Approve ${sheets.length === 1 ? 'these figures' : plural(ready.length, 'timesheet')}<//>`}
       </div>
     <//>
   `;
@@ -106,6 +119,7 @@ function lineOf({ id, employee, name, from, to }, { detail, refusal, approved })
           <div><dt>Balance</dt><dd>${signedHours(totals.balance)}</dd></div>
         </dl>`
       }
+      ${detail && detail.settles.length > 0 && html`<p class="small">Paid with it, because earlier days changed after their lock:</p><ul class="small">${detail.settles.map((one) => html`<li key=${adjusted(one)}>${adjusted(one)}: ${differences(one)}${one.held && ' (held until its exception is settled)'}</li>`)}</ul>`}
       ${detail && !canApprove(detail.timesheet.state) && !approved && html`<${Notice} kind="info">It is ${detail.timesheet.state} already.<//>`}
       ${detail && detail.blocked.length > 0 && html`<${Notice} kind="warn">Settle ${detail.blocked.length === 1 ? 'this day' : 'these days'} first: <${BlockedDays} days=${detail.blocked} employee=${employee} /><//>`}
       ${requested > 0 && !approved && html`<${Notice} kind="warn">${plural(requested, 'correction')} of it ${requested === 1 ? 'waits' : 'wait'} for a decision in the <a href="/inbox?kind=corrections">inbox</a>.<//>`}

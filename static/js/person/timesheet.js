@@ -2,13 +2,13 @@
 
 import { Problem, post, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
+import { adjusted, differences } from '../kit/adjustments.js';
 import { Badge, Button, Link, Notice } from '../kit/basics.js';
-import { dateRange, shortDay, signedHours } from '../kit/format.js';
+import { dateRange, shortDay } from '../kit/format.js';
 import { html } from '../kit/html.js';
-import { EXCEPTIONS, FIGURES, PROGRESS } from '../kit/words.js';
+import { EXCEPTIONS, PROGRESS } from '../kit/words.js';
 import { ask } from '../ui/dialog.js';
 import { plural } from '../ui/dom.js';
-import { sentence } from '../ui/form.js';
 import { dateTime } from '../ui/time.js';
 
 /** @typedef {import('./record.js').Month} Month */
@@ -42,9 +42,9 @@ function Timesheet({ sheet, month: { today, sheets }, rights, reload }) {
   const unsettled = blocked.filter(({ exceptions }) => over || exceptions.length > 0);
   const label = (/** @type {string} */ verb) => (sheets.length > 1 ? `${verb}: ${dateRange(from, to)}` : undefined);
   const send = (/** @type {'submit' | 'lock' | 'unlock'} */ verb) => () => request('POST', `/api/timesheets/${id}/${verb}`);
-  const approve = async () => {
+  const approve = (/** @type {boolean | undefined} */ overtime) => async () => {
     try {
-      await post(`/api/timesheets/${id}/approve`, { digest });
+      await post(`/api/timesheets/${id}/approve`, { digest, overtime });
     } catch (error) {
       if (!(error instanceof Problem) || error.code !== 'figures_changed') throw error;
       throw new Problem(409, { detail: 'the hours have changed since they were shown: look at them as they are now, then approve them' }, null);
@@ -56,7 +56,14 @@ function Timesheet({ sheet, month: { today, sheets }, rights, reload }) {
         <p>${dateRange(from, to)} <${Badge} tone=${tone}>${words}<//>${approval && html` <span class="soft small">Approved on ${dateTime(approval.at)}</span>`}</p>
         <div class="actions">
           ${state === 'open' && rights.asks && html`<${Button} label=${label('Submit')} onClick=${act(send('submit'), 'Submitted')}>Submit<//>`}
-          ${!closed && rights.decides && over && html`<${Button} tone="primary" label=${label('Approve')} disabled=${blocked.length > 0} onClick=${act(approve, 'Approved')}>Approve<//>`}
+          ${
+            !closed &&
+            rights.decides &&
+            over &&
+            approvals(sheet.asks_for_overtime).map(
+              ([verb, overtime, primary]) => html`<${Button} key=${verb} tone=${primary && 'primary'} label=${label(verb)} disabled=${blocked.length > 0} onClick=${act(approve(overtime), 'Approved')}>${verb}<//>`,
+            )
+          }
           ${state === 'approved' && rights.decides && html`<${Button} tone="primary" label=${label('Lock')} onClick=${act(send('lock'), 'Locked')}>Lock<//>`}
           ${closed && rights.administers && html`<${Button} label=${label('Open again')} onClick=${act(async () => (await ask(UNLOCK)) && send('unlock')(), 'Open again')}>Open again<//>`}
         </div>
@@ -67,10 +74,20 @@ function Timesheet({ sheet, month: { today, sheets }, rights, reload }) {
       ${state === 'approved' && html`<p class="soft small no-print">A correction opens it again until it is locked.</p>`}
       ${waiting > 0 && html`<${Notice} kind="warn">${plural(waiting, 'correction waits', 'corrections wait')} for a decision. Open the day to see it.<//>`}
       ${!closed && unsettled.length > 0 && html`<${Blocked} days=${unsettled} />`}
-      ${figures.adjustments.length > 0 && html`<${Adjustments} items=${figures.adjustments} />`}
+      ${figures.adjustments.length > 0 && html`<${Adjustments} title="Adjustments" about="What changed after the lock. It is paid with the first timesheet that is approved after it." items=${figures.adjustments} />`}
+      ${sheet.settles.length > 0 && html`<${Adjustments} title="Paid with this timesheet" about="What changed of earlier, locked days." items=${sheet.settles} />`}
     </div>
   `;
 }
+
+/** The ways to approve: where the site asks, with and without the overtime. @param {boolean} asksForOvertime @returns {[verb: string, overtime: boolean | undefined, primary: boolean][]} */
+const approvals = (asksForOvertime) =>
+  asksForOvertime
+    ? [
+        ['Approve with overtime', true, true],
+        ['Approve without overtime', false, false],
+      ]
+    : [['Approve', undefined, true]];
 
 /** The days that prevent an approval. @param {{days: Sheet['blocked']}} props */
 const Blocked = ({ days }) => html`
@@ -82,24 +99,18 @@ const Blocked = ({ days }) => html`
   <//>
 `;
 
-/** What changed of locked days since they were approved. @param {{items: Adjustment[]}} props */
-const Adjustments = ({ items }) => html`
+/** What changed of locked days since they were approved. @param {{title: string, about: string, items: Adjustment[]}} props */
+const Adjustments = ({ title, about, items }) => html`
   <div class="adjustments">
-    <h3>Adjustments</h3>
-    <p class="soft small">What changed after the lock. It counts in the first period that is not locked.</p>
+    <h3>${title}</h3>
+    <p class="soft small">${about}</p>
     <ul>
       ${items.map(
         (item) => html`<li key=${item.day ?? item.week}>
-          ${item.day ? html`<${Link} to=${{ day: item.day }}>${shortDay(item.day)}<//>` : `Week from ${shortDay(item.week ?? '')}`}:
-          ${' '}${differences(item)}${item.held && html` <${Badge} tone="warn" title="It counts when the exception of the day is settled">Held<//>`}
+          ${item.day ? html`<${Link} to=${{ day: item.day }}>${adjusted(item)}<//>` : adjusted(item)}:
+          ${' '}${differences(item)}${item.held && html` <${Badge} tone="warn" title="It counts when the exception of the day is settled">Held<//>`}${item.settled && html` <${Badge} tone="in" title="It was paid with an approved timesheet">Paid<//>`}
         </li>`,
       )}
     </ul>
   </div>
 `;
-
-/** @param {Adjustment} item */
-function differences({ bands, day: _day, week: _week, held: _held, ...figures }) {
-  const named = Object.entries({ ...figures, ...bands }).map(([name, length]) => `${(FIGURES[name] ?? sentence(name)).toLowerCase()} ${signedHours(length ?? 0)}`);
-  return named.join(', ') || 'other times, the same hours';
-}
