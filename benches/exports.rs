@@ -24,6 +24,7 @@ use rollcall::{
     repositories::{KINDS, Repositories},
     service::{
         audit::Audit,
+        balances::Balances,
         exports::{
             Exports, Selection, Table, What,
             table::{CsvStyle, TextFormat, TextWriter},
@@ -100,11 +101,14 @@ fn exports(stores: &Repositories, folder: PathBuf) -> Arc<Exports> {
     let sites = Arc::new(sites);
     let plans = Plans::new(stores.clone(), sites.clone(), clock.clone(), feed);
     let plans = Arc::new(plans);
-    let workdays = Workdays::new(stores.clone(), sites.clone(), plans.clone(), clock);
+    let workdays = Workdays::new(stores.clone(), sites.clone(), plans.clone(), clock.clone());
     let workdays = Arc::new(workdays);
+    let balances = Balances::new(stores.clone(), workdays.clone(), audit.clone(), clock);
+    let balances = Arc::new(balances);
     Arc::new(Exports::new(
         stores.clone(),
         workdays,
+        balances,
         plans,
         sites,
         audit,

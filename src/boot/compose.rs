@@ -272,6 +272,12 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         audit.clone(),
         clock.clone(),
     ));
+    let balances = Arc::new(Balances::new(
+        stores.clone(),
+        workdays.clone(),
+        audit.clone(),
+        clock.clone(),
+    ));
     let app = App {
         accounts: Arc::new(Accounts::new(
             stores.clone(),
@@ -325,6 +331,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         exports: Arc::new(Exports::new(
             stores.clone(),
             workdays.clone(),
+            balances.clone(),
             plans.clone(),
             sites.clone(),
             audit.clone(),
@@ -343,12 +350,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
         )),
         ledger,
-        balances: Arc::new(Balances::new(
-            stores.clone(),
-            workdays.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
+        balances,
         notices: Arc::new(Notices::new(workdays.clone(), timesheets.clone())),
         timesheets,
         workdays,

@@ -622,3 +622,24 @@ async fn a_payroll_file_has_approved_hours_under_the_wage_types_of_its_layout() 
         assert_eq!(error["code"], code, "{error}");
     }
 }
+
+#[tokio::test]
+async fn balances_are_those_before_and_after_the_dates() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    worked(&admin, "Ann", "A1", &default_site()).await;
+    let worked = 6 * 3600 + 20 * 60 + 1;
+    for (from, start) in [("2026-03-01", 0), ("2026-03-03", worked)] {
+        let found = rows(&admin, &format!("balances?from={from}&to=2026-03-31")).await;
+        let row = json!({
+            "employee_code": "A1", "employee_name": "Ann", "site_name": "Main site",
+            "from": from, "to": "2026-03-31", "balance_start": start, "balance_end": worked,
+            "change": worked - start,
+        });
+        assert_eq!(json!(found), json!([row]));
+    }
+    let refused = admin
+        .get(&format!("/api/exports/balances?{MARCH}&only=approved"))
+        .await;
+    assert_eq!(refused.fields(), ["only"]);
+}

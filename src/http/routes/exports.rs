@@ -95,7 +95,7 @@ impl SelectionQuery {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct FormQuery {
-    /// `approved`: only what is approved or locked. Not for punches.
+    /// `approved`: only what is approved or locked. Not for punches and balances.
     only: Option<String>,
     /// `csv` by default, `xlsx` or `json`.
     format: Option<String>,
@@ -127,8 +127,9 @@ impl FormQuery {
     /// Parses the parameters; also returns whether only what is approved is wanted.
     fn read(self, what: What, fields: &mut Fields) -> (bool, FileFormat) {
         let only = fields.optional("only", self.only, |text| word(&text, &[("approved", ())]));
-        if only.is_some() && what == What::Punches {
-            fields.add("only", FieldError::Excluded { by: "punches" });
+        if only.is_some() && [What::Punches, What::Balances].contains(&what) {
+            let by = what.as_str();
+            fields.add("only", FieldError::Excluded { by });
         }
         let formats = [("csv", 0), ("xlsx", 1), ("json", 2)];
         let format = fields.optional("format", self.format, |text| word(&text, &formats));
@@ -164,7 +165,7 @@ impl FormQuery {
     }
 }
 
-/// Exports punches, workdays, timesheets or absences as a file: a row for each, sorted by the name
+/// Exports punches, workdays, timesheets, balances or absences as a file: a row for each, sorted by the name
 /// of the employee. Lengths of time are seconds in JSON, hours in CSV, and real durations in a
 /// workbook. The audit trail has every export.
 ///
@@ -175,7 +176,7 @@ impl FormQuery {
 #[utoipa::path(
     get, path = "/api/exports/{what}", tag = "attendance",
     params(
-        ("what" = String, Path, description = "`punches`, `days`, `timesheets` or `absences`"),
+        ("what" = String, Path, description = "`punches`, `days`, `timesheets`, `balances` or `absences`"),
         SelectionQuery,
         FormQuery,
     ),
@@ -340,6 +341,7 @@ fn workbook(
         What::Punches => "Punches",
         What::Days => "Days",
         What::Timesheets => "Timesheets",
+        What::Balances => "Balances",
         What::Absences => "Absences",
     };
     let summary = (what == What::Timesheets).then_some(Summary {

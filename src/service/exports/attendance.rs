@@ -13,6 +13,7 @@ use jiff::{Span, Timestamp};
 
 use super::super::{
     audit::Audit,
+    balances::Balances,
     plans::Plans,
     sites::{SiteMap, Sites},
     workdays::{EmployeeDays, OnRecord, Totals, Workdays},
@@ -49,13 +50,21 @@ pub enum What {
     Days,
     /// Timesheets with their sums.
     Timesheets,
+    /// Balances at the start and at the end of the dates.
+    Balances,
     /// Days of leave, and days on which nobody came.
     Absences,
 }
 
 impl What {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Punches, Self::Days, Self::Timesheets, Self::Absences];
+    pub const ALL: [Self; 5] = [
+        Self::Punches,
+        Self::Days,
+        Self::Timesheets,
+        Self::Balances,
+        Self::Absences,
+    ];
 
     /// Returns the word in the API.
     pub fn as_str(self) -> &'static str {
@@ -63,6 +72,7 @@ impl What {
             Self::Punches => "punches",
             Self::Days => "days",
             Self::Timesheets => "timesheets",
+            Self::Balances => "balances",
             Self::Absences => "absences",
         }
     }
@@ -102,6 +112,7 @@ struct Job {
 pub struct Exports {
     pub(super) stores: Repositories,
     pub(super) workdays: Arc<Workdays>,
+    balances: Arc<Balances>,
     plans: Arc<Plans>,
     pub(super) sites: Arc<Sites>,
     audit: Audit,
@@ -113,6 +124,7 @@ impl Exports {
     pub fn new(
         stores: Repositories,
         workdays: Arc<Workdays>,
+        balances: Arc<Balances>,
         plans: Arc<Plans>,
         sites: Arc<Sites>,
         audit: Audit,
@@ -121,6 +133,7 @@ impl Exports {
         Self {
             stores,
             workdays,
+            balances,
             plans,
             sites,
             audit,
@@ -265,6 +278,7 @@ impl Exports {
         let mut range = job.selection.range;
         match job.what {
             What::Punches => return self.punches(range, employees, &sites).await,
+            What::Balances => return self.running(range, employees, &sites).await,
             // A timesheet is whole, also if only a part of it is wanted.
             What::Timesheets => {
                 range.from = range.from.saturating_sub(Span::new().days(LONGEST_PERIOD));
@@ -286,7 +300,7 @@ impl Exports {
             };
             let days = self.workdays.days_of(employee, &record, range).await?;
             match job.what {
-                What::Punches => {}
+                What::Punches | What::Balances => {}
                 What::Days => line.days(&days, &mut rows),
                 What::Timesheets => {
                     let periods = periods.get(&employee.site).cloned().unwrap_or_default();
@@ -296,6 +310,28 @@ impl Exports {
             }
             // Deriving takes its time; other requests get their turn.
             tokio::task::yield_now().await;
+        }
+        Ok(rows)
+    }
+
+    async fn running(
+        &self,
+        range: DateRange,
+        employees: &[Employee],
+        sites: &SiteMap,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        for employee in employees {
+            let (_, running) = self.balances.running(employee, range).await?;
+            let mut row = person(employee, sites);
+            row.extend([
+                Cell::Date(range.from),
+                Cell::Date(range.to),
+                Cell::Seconds(running.start),
+                Cell::Seconds(running.end),
+                Cell::Seconds(running.end - running.start),
+            ]);
+            rows.push(row);
         }
         Ok(rows)
     }
@@ -402,6 +438,13 @@ fn columns(what: What, names: &Names) -> Vec<Column> {
             ("adjustments_held", Count),
             ("week_overtime", Length),
         ],
+        What::Balances => &[
+            ("from", Date),
+            ("to", Date),
+            ("balance_start", Difference),
+            ("balance_end", Difference),
+            ("change", Difference),
+        ],
         What::Absences => &[
             ("date", Date),
             ("timesheet", Text),
@@ -419,7 +462,7 @@ fn columns(what: What, names: &Names) -> Vec<Column> {
     let own = own.iter().map(|(name, form)| Column::new(*name, *form));
     let figures = match what {
         What::Days | What::Timesheets => figures(names),
-        What::Punches | What::Absences => Vec::new(),
+        What::Punches | What::Balances | What::Absences => Vec::new(),
     };
     person.chain(own).chain(figures).collect()
 }
