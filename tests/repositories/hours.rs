@@ -1,10 +1,15 @@
 //! Timesheets with their corrections, balance entries and entitlements.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::{Date, date};
 use rollcall::{
     domain::{
         accounts::Actor,
-        attendance::{Approval, Correction, DateRange, Decision, Derived, Progress, Timesheet},
+        attendance::{
+            Adjusted, Adjustment, Approval, Correction, DateRange, Decision, Derived, Progress,
+            Timesheet,
+        },
         balances::{BalanceEntry, BalanceKind},
         grants::Reach,
         ids::EmployeeId,
@@ -36,7 +41,17 @@ fn locked(sheet: &Timesheet) -> Timesheet {
         by: Actor::Operator,
         at: at(20),
         figures: Derived::default(),
-        settled: Vec::new(),
+        settled: vec![Adjustment {
+            of: Adjusted::Day(date(2026, 2, 3)),
+            worked: 0,
+            overtime: 0,
+            planned: 0,
+            holiday: 0,
+            leave: 0,
+            // No store may stumble over the names that people chose.
+            bands: BTreeMap::from([("Dr. $ 50 %".to_owned(), 60)]),
+            held: false,
+        }],
         overtime: true,
     };
     Timesheet {

@@ -1,5 +1,7 @@
 //! Converts the JSON of a record to BSON and back. MongoDB's extended JSON, such as
-//! `{"$oid": …}`, has no special meaning here: field names and texts are kept as they are.
+//! `{"$oid": …}`, has no special meaning here: texts are kept as they are, and field names too, but
+//! for `.`, `$` and `%`, which are written as `%2E`, `%24` and `%25`. Servers refuse or interpret the
+//! first two in a field name, and figures by name have the names that people chose.
 
 use std::fmt;
 
@@ -23,7 +25,48 @@ pub(super) fn to_bson(json: &str) -> serde_json::Result<Bson> {
 /// # Errors
 /// When the BSON is damaged.
 pub(super) fn from_bson(value: RawBsonRef<'_>) -> serde_json::Result<String> {
-    serde_json::to_string(&value)
+    let json = serde_json::to_string(&value)?;
+    match ESCAPES.iter().any(|(_, escape)| json.contains(escape)) {
+        true => serde_json::to_string(&with_names(serde_json::from_str(&json)?)),
+        false => Ok(json),
+    }
+}
+
+/// The characters that are not written in field names, and what is written. `%` is first, so that
+/// the others' escapes are not escaped again.
+const ESCAPES: [(&str, &str); 3] = [("%", "%25"), (".", "%2E"), ("$", "%24")];
+
+fn escaped(name: String) -> String {
+    let escape = |name: String, (plain, escape): &(&str, &str)| match name.contains(plain) {
+        true => name.replace(plain, escape),
+        false => name,
+    };
+    ESCAPES.iter().fold(name, escape)
+}
+
+fn unescaped(name: String) -> String {
+    let plain = |name: String, (plain, escape): &(&str, &str)| match name.contains(escape) {
+        true => name.replace(escape, plain),
+        false => name,
+    };
+    ESCAPES.iter().rev().fold(name, plain)
+}
+
+/// Returns JSON with the names of fields as they were before [`escaped`].
+fn with_names(json: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value::{Array, Object};
+    match json {
+        Object(fields) => {
+            let fields = fields.into_iter();
+            Object(
+                fields
+                    .map(|(name, value)| (unescaped(name), with_names(value)))
+                    .collect(),
+            )
+        }
+        Array(items) => Array(items.into_iter().map(with_names).collect()),
+        other => other,
+    }
 }
 
 /// A value read from JSON.
@@ -83,7 +126,7 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Bson, A::Error> {
         let mut document = Document::new();
         while let Some((name, Value(value))) = fields.next_entry::<String, _>()? {
-            document.insert(name, value);
+            document.insert(escaped(name), value);
         }
         Ok(Bson::Document(document))
     }
@@ -117,6 +160,19 @@ mod tests {
             );
             assert_eq!(new, old);
         }
+    }
+
+    #[test]
+    fn no_field_has_a_point_or_a_dollar_sign() {
+        let json = r#"{"Dr. visit":1,"$x":{"%2E":2.5},"100%.$":"Dr. $x %24","%":[{"%25.":3}]}"#;
+        let Bson::Document(document) = to_bson(json).unwrap() else {
+            panic!("a document");
+        };
+        let names: Vec<_> = document.keys().map(String::as_str).collect();
+        assert_eq!(names, ["Dr%2E visit", "%24x", "100%25%2E%24", "%25"]);
+        let old: serde_json::Value = serde_json::from_str(json).unwrap();
+        let new: serde_json::Value = serde_json::from_str(&round_trip(json)).unwrap();
+        assert_eq!(new, old);
     }
 
     #[test]

@@ -23,11 +23,11 @@ const STEPS = [
 ];
 
 /**
- * @param {{site: ApiSchema<'SiteView'>, from: string, fixed: boolean, settings: {rules: Rules, period: string, four_eyes: boolean}, presets: ApiSchema<'PresetView'>[],
+ * @param {{site: ApiSchema<'SiteView'>, from: string, fixed: boolean, settings: {rules: Rules, period: string, two_weeks_from?: string | null, four_eyes: boolean, overtime_approval?: boolean}, presets: ApiSchema<'PresetView'>[],
  *   done: () => Promise<void>, close: () => void}} props `fixed` keeps the date
  */
 export function RulesDialog({ site, from, fixed, settings, presets, done, close }) {
-  const form = useDraft({ ...draftOf(settings.rules), from, preset: KEEP, period: settings.period, four_eyes: settings.four_eyes });
+  const form = useDraft({ ...draftOf(settings.rules), from, preset: KEEP, period: settings.period, two_weeks_from: settings.two_weeks_from ?? '', four_eyes: settings.four_eyes, overtime_approval: settings.overtime_approval ?? false });
   const { draft, change, bind } = form;
   const rules = rulesOf(draft);
   const preset = presets.find(({ name }) => name === draft.preset);
@@ -38,7 +38,7 @@ export function RulesDialog({ site, from, fixed, settings, presets, done, close 
     change({ ...filled, preset: name });
   };
   const send = async () => {
-    await put(`/api/sites/${site.id}/rules/${draft.from}`, /** @type {any} */ ({ ...settings, rules, period: draft.period, four_eyes: draft.four_eyes }));
+    await put(`/api/sites/${site.id}/rules/${draft.from}`, /** @type {any} */ ({ ...settings, rules, period: draft.period, two_weeks_from: draft.two_weeks_from || null, four_eyes: draft.four_eyes, overtime_approval: draft.overtime_approval }));
     await done();
   };
   /** @type {[string, string, unknown?][]} */
@@ -76,9 +76,11 @@ const Days = ({ form }) => html`
   <section class="section" aria-labelledby="rules-days">
     <h3 id="rules-days">Timesheets and days</h3>
     <${Field} label="Period of a timesheet" options=${PERIODS} hint="How many days an employee submits and a manager approves at once." ...${form.bind('period')} />
+    ${form.draft.period === 'two_weeks' && html`<${Field} label="A date on which two weeks begin" type="date" optional hint="Any of them. Without it, January 5, 2026 is one." ...${form.bind('two_weeks_from')} />`}
     <${Field} label="Start of the workday" type="time" invalid="Type a time such as 04:00" hint="For people without a shift. With 04:00, an employee who leaves at 01:30 still worked on the day before. It counts instead of the start of the workday on the page Sites." ...${rule(form, 'cut_off')} />
     <${Field} label="A week begins on" options=${WEEKDAYS} hint="For overtime of a week, and for weekly timesheets." ...${rule(form, 'week_starts')} />
     <${Check} label="Four eyes" hint="Another person must decide on what a person asked for or entered. For example, a manager cannot approve a correction of their own." ...${form.tick('four_eyes')} />
+    <${Check} label="Ask for overtime" hint="Approving a timesheet with overtime asks whether the overtime is approved, too. If not, payroll files leave it out." ...${form.tick('overtime_approval')} />
   </section>
 `;
 
