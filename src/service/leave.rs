@@ -43,6 +43,9 @@ pub enum LeaveError {
     /// At the site, another person must decide.
     #[error("at this site another person must decide on it")]
     FourEyes,
+    /// The caller may not decide about their own leave.
+    #[error("another manager or an admin must decide about your own leave")]
+    OwnHours,
     /// Other requests kept changing the leave at the same time.
     #[error("other requests are changing this leave at the same time")]
     Raced,
@@ -118,11 +121,12 @@ impl LeaveService {
     }
 
     /// Requests leave for a covered employee, or enters it as approved. Also returns whether it is
-    /// more than what is left; leave of a limited kind is then refused.
+    /// more than what is left; leave of a limited kind is then refused. `own` is the employee whose
+    /// leave the caller may not enter as approved: see [`decide`](Self::decide).
     pub async fn add(
         &self,
         reach: &Reach,
-        actor: Actor,
+        (actor, own): (Actor, Option<EmployeeId>),
         new: NewLeave,
         approved: bool,
     ) -> Result<(Leave, bool), LeaveError> {
@@ -132,6 +136,9 @@ impl LeaveService {
             .find_covered(reach, new.employee)
             .await?;
         let person = person.ok_or(LeaveError::UnknownEmployee)?;
+        if approved && own == Some(person.id) {
+            return Err(LeaveError::OwnHours);
+        }
         let kind = self.stores.leave_kinds.find(new.kind).await?;
         let kind = kind.filter(Entry::is_present);
         let kind = kind.ok_or(LeaveError::UnknownKind)?.settings;
@@ -173,11 +180,12 @@ impl LeaveService {
         Ok((leave, exceeds))
     }
 
-    /// Decides on leave of a covered employee: gives it another state.
+    /// Decides on leave of a covered employee: gives it another state. `own` is the employee who may
+    /// only withdraw it: the caller, unless they may decide about their own hours.
     pub async fn decide(
         &self,
         reach: &Reach,
-        actor: Actor,
+        (actor, own): (Actor, Option<EmployeeId>),
         id: LeaveId,
         state: LeaveState,
     ) -> Result<Leave, LeaveError> {
@@ -193,8 +201,11 @@ impl LeaveService {
             if !old.state.can_become(state) {
                 return Err(LeaveError::Decided(old.state, state));
             }
-            let own = old.made_by == actor && state == LeaveState::Approved;
-            if own && self.plans.needs_four_eyes(person.site).await? {
+            if own == Some(person.id) && state != LeaveState::Withdrawn {
+                return Err(LeaveError::OwnHours);
+            }
+            let author = old.made_by == actor && state == LeaveState::Approved;
+            if author && self.plans.needs_four_eyes(person.site).await? {
                 return Err(LeaveError::FourEyes);
             }
             let new = Leave {

@@ -129,7 +129,9 @@ async fn the_same_list_at_the_same_moment_is_written_once() {
     let parts = Parts::Body;
     let one = book.all(index, all.clone(), parts).await.unwrap().remove(0);
     let cancelled = LeaveState::Cancelled;
-    let decided = world.leave.decide(everything, ADMIN, one.id, cancelled);
+    let decided = world
+        .leave
+        .decide(everything, (ADMIN, None), one.id, cancelled);
     decided.await.unwrap();
     let again = import(&world, ImportKind::Leave, leave).await.unwrap();
     assert_eq!(again, report(2, 1, 1));

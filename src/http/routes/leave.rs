@@ -18,6 +18,7 @@ use crate::{
     http::{
         HttpState,
         auth::{Allowed, Correcting, Permit, Reading, Requesting},
+        deciding::Deciding,
         extract::{Json, Path, Query},
         field_error::FieldError,
         page::{List, PageQuery},
@@ -33,6 +34,7 @@ use crate::{
         catalog::LeaveKinds,
         employees::Employees,
         leave::{LeaveError, LeaveService},
+        timesheets::By,
     },
 };
 
@@ -53,6 +55,7 @@ impl From<LeaveError> for Problem {
             LeaveError::Exceeds => Self::new(Code::LeaveExceeded, error.to_string()),
             LeaveError::Decided(..) => Self::new(Code::AlreadyDecided, error.to_string()),
             LeaveError::FourEyes => Self::new(Code::FourEyes, error.to_string()),
+            LeaveError::OwnHours => Self::new(Code::OwnHours, error.to_string()),
             LeaveError::Raced => StoreError::Conflict.into(),
             LeaveError::Store(error) => error.into(),
         }
@@ -107,8 +110,11 @@ impl Desk {
         id: LeaveId,
         state: LeaveState,
     ) -> Result<axum::Json<LeaveView>, Problem> {
-        let (reach, actor) = (allowed.reach(), allowed.actor());
-        let leave = self.leave.decide(reach, actor, id, state).await?;
+        let deciding = Deciding::of(allowed)?;
+        let By {
+            reach, actor, own, ..
+        } = deciding.by(allowed);
+        let leave = self.leave.decide(reach, (actor, own), id, state).await?;
         self.view(leave).await
     }
 }
@@ -153,7 +159,7 @@ pub async fn list_leave(
     request_body = NewLeaveView,
     responses(
         (status = 201, description = "Added", body = AddedLeaveView),
-        (status = 403, description = "`four_eyes` if another person must approve it"),
+        (status = 403, description = "`four_eyes` or `own_hours`: another person must approve it"),
         (status = 409, description = "`leave_exceeded`: the kind of leave is limited, and it is more than what is left"),
     ),
     security(("session" = [])),
@@ -172,9 +178,9 @@ pub async fn create_leave(
         true => allowed.reach_of(Permission::Correct),
         false => allowed.reach().clone(),
     };
-    let added = desk
-        .leave
-        .add(&reach, allowed.actor(), new.read()?, approved);
+    let deciding = Deciding::of(&allowed)?;
+    let By { actor, own, .. } = deciding.by(&allowed);
+    let added = desk.leave.add(&reach, (actor, own), new.read()?, approved);
     let (leave, exceeds) = added.await?;
     let axum::Json(leave) = desk.view(leave).await?;
     let view = AddedLeaveView { leave, exceeds };
@@ -187,7 +193,7 @@ pub async fn create_leave(
     params(("id" = String, Path, description = "The leave")),
     responses(
         (status = 200, description = "Approved", body = LeaveView),
-        (status = 403, description = "`four_eyes` if another person must approve it"),
+        (status = 403, description = "`four_eyes` or `own_hours`: another person must approve it"),
         (status = 404, description = "`not_found`"),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
