@@ -356,7 +356,13 @@ impl Timesheets {
         }
         let change = correction.change;
         if approve && !adjust {
-            let day = match time_of(&change) {
+            let at = match change {
+                Correction::Add(punch) => Some(punch.at),
+                Correction::Void { punch } | Correction::Move { punch, .. } => {
+                    self.punch(employee.id, punch).await?.map(|old| old.at)
+                }
+            };
+            let day = match at {
                 Some(at) => self.workday(&employee, at).await?,
                 None => sheet.from,
             };
@@ -603,7 +609,8 @@ impl Timesheets {
     }
 
     /// Returns a page of timesheets: those of a period for each covered employee who is employed in
-    /// it by name, or the stored ones of one covered employee, latest first. Without either, the present period. The
+    /// it by name, or the stored ones of one covered employee, latest first. Without either, the present period, or all
+    /// submitted ones by name. The
     /// cursor is the key and the employee of the last one.
     pub async fn list(
         &self,
@@ -636,6 +643,20 @@ impl Timesheets {
             };
             let found = found.into_iter().filter(wanted);
             return Ok(found.map(|sheet| (employee.clone(), sheet)).collect());
+        }
+        if filter.period.is_none() && filter.state == Some(Progress::WORDS[1]) {
+            let submitted = self.covered(reach, timesheets.submitted().await?);
+            let place =
+                |(one, sheet): &(Employee, Timesheet)| ((one.name.key(), one.id), sheet.from);
+            let mut submitted = submitted.await?;
+            submitted.retain(|one| {
+                page.after
+                    .as_ref()
+                    .is_none_or(|after| place(one).0 > *after)
+            });
+            submitted.sort_by_cached_key(place);
+            submitted.truncate(page.limit);
+            return Ok(submitted);
         }
         let (mut found, mut after) = (Vec::new(), page.after.clone());
         loop {
@@ -720,9 +741,14 @@ impl Timesheets {
     ) -> Result<Timesheet, TimesheetError> {
         let employee = self.decided_by(by, id).await?;
         let old = self.timesheet(&employee, id).await?;
-        let open = matches!(old.progress, Progress::Open | Progress::Submitted { .. });
-        must(&old, open, "open or submitted")?;
         let closing = self.closed(&employee, &old).await?;
+        // An approval whose figures have changed since can be repeated.
+        let approvable = match &old.progress {
+            Progress::Open | Progress::Submitted { .. } => true,
+            Progress::Approved { approval } => approval.digest != closing.digest,
+            Progress::Locked { .. } => false,
+        };
+        must(&old, approvable, "open or submitted")?;
         if closing.digest != seen {
             return Err(TimesheetError::Changed);
         }
