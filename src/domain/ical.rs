@@ -218,6 +218,8 @@ fn finish(draft: Draft, days: &mut BTreeMap<Date, String>) -> Result<(), BadLine
     let all = start.series(jiff::Span::new().days(1));
     for day in all.take(usize::try_from(count).unwrap_or_default()) {
         match days.get_mut(&day) {
+            // More names are refused later; until then they cost nothing.
+            Some(names) if names.len() > NAMES_MOST => {}
             Some(names) if names.split(" / ").any(|other| other == name) => {}
             Some(names) => {
                 names.push_str(" / ");
@@ -228,6 +230,9 @@ fn finish(draft: Draft, days: &mut BTreeMap<Date, String>) -> Result<(), BadLine
     }
     Ok(())
 }
+
+/// The most bytes of the names of a day that are put together.
+const NAMES_MOST: usize = 4 * 64;
 
 /// Returns the properties of a file, whose lines may be folded.
 fn properties(text: &str) -> Result<Vec<Property>, BadLine> {

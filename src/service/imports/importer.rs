@@ -105,13 +105,21 @@ impl Imports {
         audit
             .record(actor, &action, kind.as_str(), Some(detail))
             .await?;
+        let mut stopped = None;
         for Planned { rows, change } in planned {
             if let Err(cause) = self.write(actor, change).await {
-                return Err(ImportError::Stopped(report, cause));
+                stopped = Some(cause);
+                break;
             }
             report.written += rows;
         }
-        Ok(report)
+        if report.written > 0 {
+            self.checks.parts.plans.announce(None).await;
+        }
+        match stopped {
+            Some(cause) => Err(ImportError::Stopped(report, cause)),
+            None => Ok(report),
+        }
     }
 
     /// Writes a record. A record that is there already, because of another import at the same
