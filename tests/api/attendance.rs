@@ -271,7 +271,21 @@ impl<'a> Played<'a> {
                 assert_eq!(given[name], seconds(&wanted[name]), "{id}: {starts} {name}");
             }
         }
-        let given: Vec<_> = list(&answer, "adjustments").cloned().collect();
+        let mut given: Vec<_> = list(&answer, "adjustments").cloned().collect();
+        for adjustment in &mut given {
+            // The specification has no figures by kind of leave.
+            let fields = adjustment.as_object_mut().unwrap();
+            let by_kind = fields.remove("leave_by_kind");
+            let by_kind = by_kind
+                .iter()
+                .flat_map(|all| all.as_object().unwrap().values());
+            let sum: i64 = by_kind.map(|figure| figure.as_i64().unwrap()).sum();
+            assert_eq!(
+                sum,
+                fields.get("leave").map_or(0, |all| all.as_i64().unwrap()),
+                "{id}"
+            );
+        }
         let wanted = list(case, "adjustments").map(|wanted| {
             let mut adjustment = json!({ "held": false, "settled": false });
             for (name, value) in wanted.as_object().unwrap() {

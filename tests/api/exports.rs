@@ -624,6 +624,76 @@ async fn a_payroll_file_has_approved_hours_under_the_wage_types_of_its_layout() 
 }
 
 #[tokio::test]
+async fn payroll_pays_approved_overtime_and_what_changed_after_a_lock() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let rules = json!({ "rules": { "overtime_day": "8h" }, "overtime_approval": true });
+    let path = format!("/api/sites/{}/rules/2026-01-01", SiteId::DEFAULT);
+    admin.put(&path, rules).await.expect(201);
+    let figures = ["overtime", "regular", "worked"];
+    let layout = json!({
+        "per": "period",
+        "columns": [{ "field": "wage_type" }, { "field": "quantity" }],
+        "wage_types": figures.map(|name| json!({ "figure": name, "wage_type": name })),
+    });
+    let new = json!({ "name": "Office", "layout": layout });
+    let added = admin.post("/api/payroll-layouts", new).await.expect(201);
+    let layout = added["id"].as_str().unwrap();
+
+    for (code, overtime, march, april) in [
+        // Overtime that was not paid is not taken back.
+        (
+            "1",
+            false,
+            ["regular,8.00", "worked,8.00"].as_slice(),
+            ["regular,8.00", "worked,8.00"].as_slice(),
+        ),
+        (
+            "2",
+            true,
+            &["overtime,2.00", "regular,8.00", "worked,10.00"],
+            &["overtime,-1.00", "regular,8.00", "worked,7.00"],
+        ),
+    ] {
+        let employee = admin.add_employee(&format!("Person {code}"), code).await;
+        punch(&admin, &employee, "in", "2026-03-02T08:00:00Z").await;
+        let out = punch(&admin, &employee, "out", "2026-03-02T18:00:00Z").await;
+        punch(&admin, &employee, "in", "2026-04-01T08:00:00Z").await;
+        punch(&admin, &employee, "out", "2026-04-01T16:00:00Z").await;
+        let sheet = |from: &str| format!("/api/timesheets/{employee}:{from}");
+        let approve = async |from: &str| {
+            let digest = admin.get(&sheet(from)).await.expect(200)["digest"].clone();
+            let body = json!({ "digest": digest, "overtime": overtime });
+            let path = format!("{}/approve", sheet(from));
+            admin.post(&path, body).await.expect(200);
+        };
+        let paid = async |dates: &str| {
+            let query = format!("{dates}&layout={layout}&employee={employee}");
+            let file = admin.get(&format!("/api/exports/payroll?{query}")).await;
+            file.text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        approve("2026-03-01").await;
+        let lock = format!("{}/lock", sheet("2026-03-01"));
+        admin.post(&lock, json!({})).await.expect(200);
+        assert_eq!(paid(MARCH).await, march, "{code}");
+
+        let body = json!({
+            "action": "move", "punch": out["punch"], "at": "2026-03-02T17:00:00Z",
+            "reason": "Left earlier", "adjust": true,
+        });
+        let path = format!("/api/employees/{employee}/corrections");
+        admin.post(&path, body).await.expect(201);
+        assert_eq!(paid(MARCH).await, march, "{code}: locked");
+        approve("2026-04-01").await;
+        let dates = "from=2026-04-01&to=2026-04-30";
+        assert_eq!(paid(dates).await, april, "{code}");
+        // What is settled does not show as due anymore.
+        let rows = rows(&admin, &format!("timesheets?{MARCH}&employee={employee}")).await;
+        assert_eq!(rows[0]["adjusted_worked"], 0, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn balances_are_those_before_and_after_the_dates() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

@@ -50,6 +50,7 @@ fn locked(sheet: &Timesheet) -> Timesheet {
             leave: 0,
             // No store may stumble over the names that people chose.
             bands: BTreeMap::from([("Dr. $ 50 %".to_owned(), 60)]),
+            leave_by_kind: BTreeMap::new(),
             held: false,
         }],
         overtime: true,

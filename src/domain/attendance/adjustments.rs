@@ -35,6 +35,10 @@ pub struct Adjustment {
     /// The differences in bands, without those that are the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bands: BTreeMap<String, Seconds>,
+    /// What `leave` is made of: the differences by kind of leave, without those that are the same.
+    /// Another kind for the same time is no adjustment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leave_by_kind: BTreeMap<String, Seconds>,
     /// Whether it waits until a blocking exception is settled.
     #[serde(default)]
     pub held: bool,
@@ -68,26 +72,20 @@ impl Adjustment {
             holiday: 0,
             leave: 0,
             bands: BTreeMap::new(),
+            leave_by_kind: BTreeMap::new(),
             held,
         }
     }
 
     fn of_day(locked: &Day, derived: &Day) -> Self {
-        let names: BTreeSet<_> = locked.bands.keys().chain(derived.bands.keys()).collect();
-        let figure = |day: &Day, name: &str| day.bands.get(name).copied().unwrap_or_default();
-        let differences = names.into_iter().map(|name| {
-            let difference = figure(derived, name) - figure(locked, name);
-            (name.clone(), difference)
-        });
         Self {
             worked: derived.worked - locked.worked,
             overtime: derived.overtime - locked.overtime,
             planned: derived.planned - locked.planned,
             holiday: derived.holiday - locked.holiday,
             leave: derived.leave - locked.leave,
-            bands: differences
-                .filter(|(_, difference)| *difference != 0)
-                .collect(),
+            bands: differences(&locked.bands, &derived.bands),
+            leave_by_kind: differences(&locked.leave_by_kind, &derived.leave_by_kind),
             ..Self::new(Adjusted::Day(locked.day), derived.is_blocked())
         }
     }
@@ -121,15 +119,26 @@ impl Adjustment {
         self.planned -= settled.planned;
         self.holiday -= settled.holiday;
         self.leave -= settled.leave;
-        for (name, figure) in &settled.bands {
-            *self.bands.entry(name.clone()).or_default() -= figure;
-        }
-        self.bands.retain(|_, figure| *figure != 0);
+        self.bands = differences(&settled.bands, &self.bands);
+        self.leave_by_kind = differences(&settled.leave_by_kind, &self.leave_by_kind);
     }
 
     fn is_nothing(&self) -> bool {
         self.bands.is_empty() && self.figures().iter().all(|(_, figure)| *figure == 0)
     }
+}
+
+/// Returns what figures by name are more than others, without those that are the same.
+fn differences(
+    than: &BTreeMap<String, Seconds>,
+    figures: &BTreeMap<String, Seconds>,
+) -> BTreeMap<String, Seconds> {
+    let names: BTreeSet<_> = than.keys().chain(figures.keys()).collect();
+    let figure = |of: &BTreeMap<String, Seconds>, name| of.get(name).copied().unwrap_or_default();
+    let all = names
+        .into_iter()
+        .map(|name| (name.clone(), figure(figures, name) - figure(than, name)));
+    all.filter(|(_, difference)| *difference != 0).collect()
 }
 
 /// Compares locked days and weeks with what is derived now; days first, each in order of date.

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         plans::{
             Entry, PayrollLayout,
-            payroll_layouts::{Example, Layout, LayoutField},
+            payroll_layouts::{DecimalSign, Example, Layout, LayoutField, Quote, Separator},
         },
         text::SiteName,
     },
@@ -126,6 +126,10 @@ impl EditablePayrollLayout {
                 let error = FieldError::WrongCount { least, most };
                 fields.add(&format!("layout.{field}"), error);
             }
+        }
+        let commas = (layout.separator, layout.decimal) == (Separator::Comma, DecimalSign::Comma);
+        if commas && layout.quote == Quote::Never {
+            fields.add("layout.quote", FieldError::Excluded { by: "decimal" });
         }
         for (number, column) in layout.columns.iter().enumerate() {
             let field = |name: &str| format!("layout.columns[{number}].{name}");

@@ -238,6 +238,10 @@ pub struct AdjustmentView {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, i64>)]
     bands: BTreeMap<String, Seconds>,
+    /// What `leave` is made of: the differences by kind of leave, seconds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, i64>)]
+    leave_by_kind: BTreeMap<String, Seconds>,
     /// Whether it waits until a blocking exception is settled.
     held: bool,
     /// Whether a later timesheet was approved with it, so that it is paid there. False if a part is
@@ -277,6 +281,7 @@ impl AdjustmentView {
             week,
             differences: differences.filter(|(_, figure)| *figure != 0).collect(),
             bands: adjustment.bands.clone(),
+            leave_by_kind: adjustment.leave_by_kind.clone(),
             held: adjustment.held,
             settled,
         }

@@ -24,7 +24,7 @@ use crate::{
         accounts::Actor,
         attendance::{
             Adjusted, Adjustment, ClockError, Correction, DateRange, Day, Derived, ExceptionCode,
-            LONGEST_PERIOD, Periods, Progress, Punch, PunchKind, Timesheet,
+            LONGEST_PERIOD, Periods, Progress, Punch, PunchKind, Timesheet, Week,
             time::{Seconds, WallTime},
         },
         employees::Employee,
@@ -162,7 +162,7 @@ impl Exports {
     ) -> Result<Table, ExportError> {
         let action = format!("export.{}", what.as_str());
         self.check(actor, reach, &selection, &action, how).await?;
-        let names = self.names(selection.site).await?;
+        let names = self.names(reach, selection.site).await?;
         let columns = columns(what, &names);
         let job = Job {
             what,
@@ -208,10 +208,10 @@ impl Exports {
     }
 
     /// Returns the names that have a column: those of the bands in the rules of a site, or of all
-    /// sites, and of all kinds of leave, removed ones too.
-    async fn names(&self, site: Option<SiteId>) -> Result<Names, StoreError> {
+    /// covered sites, and of all kinds of leave, removed ones too.
+    async fn names(&self, reach: &Reach, site: Option<SiteId>) -> Result<Names, StoreError> {
         let (rules, kinds) = tokio::try_join!(
-            self.stores.site_rules.list(&Reach::Everything, site),
+            self.stores.site_rules.list(reach, site),
             self.stores.leave_kinds.all(),
         )?;
         let bands = rules.iter().flat_map(|rules| &rules.rules.bands);
@@ -584,7 +584,7 @@ impl Line<'_> {
 
     fn days(&self, of: &EmployeeDays, rows: &mut Vec<Row>) {
         for day in &of.derived.days {
-            let state = state_of(self.record, day);
+            let state = state_of(self.record, day, &of.derived.weeks);
             if !self.wanted(state) {
                 continue;
             }
@@ -646,7 +646,9 @@ impl Line<'_> {
             .filter(|day| period.contains(day.day))
             .cloned()
             .collect();
-        let states: BTreeSet<_> = days.iter().map(|day| state_of(self.record, day)).collect();
+        let weeks = &of.derived.weeks;
+        let states = days.iter().map(|day| state_of(self.record, day, weeks));
+        let states: BTreeSet<_> = states.collect();
         // If any day is open, the timesheet is.
         let open = Progress::WORDS[0];
         let state = match states.contains(open) {
@@ -657,7 +659,8 @@ impl Line<'_> {
             return;
         }
         let (mut worked, mut overtime, mut held) = (0, 0, 0);
-        for one in of.adjustments.iter().filter(|one| ends_in(of, one, period)) {
+        let due = |one: &&Adjustment| ends_in(of, one, period) && !of.settled.contains(&one.of);
+        for one in of.adjustments.iter().filter(due) {
             worked += one.worked;
             overtime += one.overtime;
             held += i64::from(one.held);
@@ -688,7 +691,7 @@ impl Line<'_> {
 
     fn absences(&self, of: &EmployeeDays, rows: &mut Vec<Row>) {
         for day in &of.derived.days {
-            let state = state_of(self.record, day);
+            let state = state_of(self.record, day, &of.derived.weeks);
             if !self.wanted(state) {
                 continue;
             }
@@ -741,13 +744,18 @@ pub(super) fn is_approved(state: &str) -> bool {
 
 /// Returns how far the timesheet of a day is. A day of an approved timesheet whose figures have
 /// changed since is open: a manager has not seen what they are now.
-pub(super) fn state_of(record: &OnRecord, day: &Day) -> &'static str {
+pub(super) fn state_of(record: &OnRecord, day: &Day, weeks: &[Week]) -> &'static str {
     let progress = sheet_of(record, day.day).map(|sheet: &Timesheet| &sheet.progress);
     if let Some(Progress::Approved { approval }) = progress {
         let mut approved = approval.figures.days.iter();
         let figures = |day: &Day| (day.figures(), day.bands.clone(), day.leave_by_kind.clone());
         let same = |approved: &Day| figures(approved) == figures(day);
-        if !approved.any(|approved| approved.day == day.day && same(approved)) {
+        let week_of = |weeks: &[Week]| {
+            let week = weeks.iter().find(|week| week.ends == day.day);
+            week.map(|week| (week.worked, week.overtime))
+        };
+        let same_week = week_of(&approval.figures.weeks) == week_of(weeks);
+        if !same_week || !approved.any(|approved| approved.day == day.day && same(approved)) {
             return Progress::Open.as_str();
         }
     }

@@ -137,7 +137,7 @@ impl Exports {
                 .await?
                 .derived;
             let wanted = days.days.iter().filter_map(|day| {
-                let state = state_of(&record, day);
+                let state = state_of(&record, day, &days.weeks);
                 (!selection.approved_only || is_approved(state)).then_some((day, state))
             });
             let pay = |date, state, amounts, exceptions| Pay {
@@ -158,7 +158,7 @@ impl Exports {
                 pay(day.day, state, amounts, exceptions)
             });
             let settled = settled_in(&record, range).map(|(date, state, adjustment)| {
-                let overtime = pays_overtime(&record, date);
+                let overtime = paid_overtime(&record, date, adjustment);
                 let amounts = amounts_of(layout, adjustment, overtime);
                 pay(date, state, amounts, BTreeSet::new())
             });
@@ -171,7 +171,7 @@ impl Exports {
                 if layout.per == Per::Period {
                     pay.dates = range;
                 }
-                pay.amounts.retain(|_, amount| *amount != 0);
+                pay.amounts.retain(|_, amount| hundredths(*amount) != 0);
             }
             pays.extend(of_days.into_iter().filter(|pay| !pay.amounts.is_empty()));
             // Deriving takes its time; other requests get their turn.
@@ -193,10 +193,25 @@ impl Pay {
     }
 }
 
-/// Checks whether overtime on a date is paid: not if its timesheet was approved without it.
+/// Checks whether overtime on a date is paid: not if its timesheet was approved without it. A
+/// timesheet that was not read is too old to ask.
 fn pays_overtime(record: &OnRecord, date: Date) -> bool {
     let approval = sheet_of(record, date).and_then(|sheet| sheet.progress.approval());
     approval.is_none_or(|approval| approval.overtime)
+}
+
+/// Returns the overtime of an adjustment that is paid. More overtime is, if the timesheet that
+/// settles it was approved with overtime; less is taken back, if it had been paid.
+fn paid_overtime(record: &OnRecord, settled_on: Date, adjustment: &Adjustment) -> Seconds {
+    let (Adjusted::Day(date) | Adjusted::Week(date)) = adjustment.of;
+    let decided = match adjustment.overtime > 0 {
+        true => settled_on,
+        false => date,
+    };
+    match pays_overtime(record, decided) {
+        true => adjustment.overtime,
+        false => 0,
+    }
 }
 
 /// Returns the adjustments of earlier, locked periods that are paid with timesheets whose last date
@@ -218,32 +233,36 @@ fn settled_in(
 fn amounts_of(
     layout: &Layout,
     adjustment: &Adjustment,
-    pays_overtime: bool,
+    paid_overtime: Seconds,
 ) -> BTreeMap<WageType, Seconds> {
-    let overtime = if pays_overtime {
-        adjustment.overtime
-    } else {
-        0
-    };
     let of_week = matches!(adjustment.of, Adjusted::Week(_));
+    let by_name = |of: &BTreeMap<_, _>, name: &str| of.get(name).copied().unwrap_or_default();
     let mut amounts = BTreeMap::new();
     for WageTypeOf { figure, wage_type } in &layout.wage_types {
         let amount = match figure.as_str() {
             FigureName::REGULAR => adjustment.worked - adjustment.overtime,
-            FigureName::WEEK_OVERTIME if of_week => overtime,
-            "overtime" if !of_week => overtime,
-            "overtime" => 0,
-            name => {
-                let mut figures = adjustment.figures().into_iter();
-                let figure = figures.find(|(figure, _)| *figure == name);
-                let band = name.strip_prefix("bands.");
-                let band = band.and_then(|name| adjustment.bands.get(name).copied());
-                figure.map(|(_, amount)| amount).or(band).unwrap_or(0)
-            }
+            "worked" => adjustment.worked - adjustment.overtime + paid_overtime,
+            FigureName::WEEK_OVERTIME if of_week => paid_overtime,
+            "overtime" if !of_week => paid_overtime,
+            FigureName::WEEK_OVERTIME | "overtime" => 0,
+            name => match name.split_once('.') {
+                Some(("bands", name)) => by_name(&adjustment.bands, name),
+                Some((_, name)) => by_name(&adjustment.leave_by_kind, name),
+                None => {
+                    let mut figures = adjustment.figures().into_iter();
+                    let found = figures.find(|(figure, _)| *figure == name);
+                    found.map_or(0, |(_, amount)| amount)
+                }
+            },
         };
         *amounts.entry(wage_type.clone()).or_default() += amount;
     }
     amounts
+}
+
+/// Returns hundredths of an hour, rounded half up, as section 13 of the specification says.
+fn hundredths(seconds: Seconds) -> i64 {
+    (seconds.abs() * 100 + 1800) / 3600 * seconds.signum()
 }
 
 /// Returns what is paid of a day. Overtime of a week belongs to its last workday.
@@ -260,6 +279,7 @@ fn amounts(
         let amount = match figure.as_str() {
             FigureName::REGULAR => day.worked - day.overtime - week_overtime,
             FigureName::WEEK_OVERTIME | "overtime" if !pays_overtime => 0,
+            "worked" if !pays_overtime => day.worked - day.overtime - week_overtime,
             FigureName::WEEK_OVERTIME => week_overtime,
             name => match name.split_once('.') {
                 Some(("bands", name)) => day.bands.get(name).copied().unwrap_or_default(),
@@ -422,7 +442,8 @@ impl PayrollWriter {
             LayoutField::Quantity if shown().next().is_none() => String::new(),
             LayoutField::Quantity => {
                 let seconds: Seconds = shown().map(|(_, amount)| *amount).sum();
-                let hours = format!("{:.2}", seconds as f64 / 3600.0);
+                let (all, sign) = (hundredths(seconds), if seconds < 0 { "-" } else { "" });
+                let hours = format!("{sign}{}.{:02}", all.abs() / 100, all.abs() % 100);
                 match layout.decimal {
                     DecimalSign::Point => hours,
                     DecimalSign::Comma => hours.replace('.', ","),
