@@ -9,6 +9,7 @@ import { Dialog } from './dialog.js';
 import { Choice } from './form.js';
 import { hours, periodName, signedHours } from './format.js';
 import { html, useEffect, useMemo, useRef, useState } from './html.js';
+import { SHORT_EXCEPTIONS } from './words.js';
 
 /** @typedef {ApiSchema<'NamedTimesheetView'>} Sheet */
 /** @typedef {ApiSchema<'TimesheetDetailView'>} Detail */
@@ -97,6 +98,14 @@ export function ReviewDialog({ sheets, onClose, onApproved }) {
   `;
 }
 
+/** What is odd about the days that do not block, "Absent: 2 days, Late: 1 day". @param {Detail} detail */
+function oddities({ figures }) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const code of figures.days.flatMap(({ exceptions }) => exceptions)) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return [...counts].map(([code, count]) => `${SHORT_EXCEPTIONS[code] ?? code}: ${plural(count, 'day')}`).join(', ');
+}
+
 /** A timesheet under review. @param {{sheet: Sheet, reviewed: Reviewed}} props */
 function Line({ sheet, reviewed }) {
   // A long list is drawn often: only what has changed is compared.
@@ -119,6 +128,7 @@ function lineOf({ id, employee, name, from, to }, { detail, refusal, approved })
           <div><dt>Balance</dt><dd>${signedHours(totals.balance)}</dd></div>
         </dl>`
       }
+      ${detail && oddities(detail) && html`<p class="small">${oddities(detail)}</p>`}
       ${detail && detail.settles.length > 0 && html`<p class="small">Paid with it, because earlier days changed after their lock:</p><ul class="small">${detail.settles.map((one) => html`<li key=${adjusted(one)}>${adjusted(one)}: ${differences(one)}${one.held && ' (held until its exception is settled)'}</li>`)}</ul>`}
       ${detail && !canApprove(detail.timesheet.state) && !approved && html`<${Notice} kind="info">It is ${detail.timesheet.state} already.<//>`}
       ${detail && detail.blocked.length > 0 && html`<${Notice} kind="warn">Settle ${detail.blocked.length === 1 ? 'this day' : 'these days'} first: <${BlockedDays} days=${detail.blocked} employee=${employee} /><//>`}

@@ -4,11 +4,10 @@ import { get } from '../api.js';
 import { parameter } from '../kit/address.js';
 import { Empty, PageHead } from '../kit/basics.js';
 import { LiveState, useFeed } from '../kit/feed.js';
-import { wallClock } from '../kit/format.js';
+import { longDay, wallClock, wallDate, wallTime } from '../kit/format.js';
 import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { loadSites } from '../ui/sites.js';
-import { clockTime, dateName } from '../ui/time.js';
 
 /** @typedef {ApiSchema<'BoardLineView'>} Line */
 
@@ -18,14 +17,16 @@ async function read() {
   const [{ items }, sites] = await Promise.all([get('/api/days', { query: { site: parameter('site') } }), loadSites()]);
   const here = items.filter(({ state }) => HERE.has(state));
   const groups = sites.map((site) => ({ name: site.name, lines: here.filter((line) => line.site === site.id) }));
-  return { at: new Date(), count: here.length, groups: groups.filter(({ lines }) => lines.length > 0) };
+  // By the clock of the first site, as the times below.
+  const shown = sites.find(({ id }) => here.some(({ site }) => site === id)) ?? sites[0];
+  return { at: wallTime(Date.now(), shown?.zone ?? 'UTC'), count: here.length, groups: groups.filter(({ lines }) => lines.length > 0) };
 }
 
 export function Page() {
   const list = useLoad(read, [parameter('site')]);
   const feed = useFeed(['punch', 'employee', 'timesheet'], list.reload);
   return html`
-    <${PageHead} title="Roll call" lead=${list.data && html`<p>${list.data.count} here on ${dateName(list.data.at)} at ${clockTime(list.data.at)}, by the site to which they belong</p>`} actions=${html`<button class="button primary" type="button" onClick=${() => window.print()}>Print</button><${LiveState} state=${feed} />`} />
+    <${PageHead} title="Roll call" lead=${list.data && html`<p>${list.data.count} here on ${longDay(wallDate(list.data.at))} at ${wallClock(list.data.at)}, by the site to which they belong</p>`} actions=${html`<button class="button primary" type="button" onClick=${() => window.print()}>Print</button><${LiveState} state=${feed} />`} />
     <${Show} of=${list}>
       ${(/** @type {Awaited<ReturnType<typeof read>>} */ { groups }) => (groups.length === 0 ? html`<section class="card"><${Empty}><p>Nobody is here.</p><//></section>` : groups.map((group) => html`<${Group} key=${group.name} ...${group} />`))}
     <//>

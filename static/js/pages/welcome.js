@@ -4,7 +4,6 @@ import { get, patch, put } from '../api.js';
 import { parameter } from '../kit/address.js';
 import { Notice, PageHead } from '../kit/basics.js';
 import { Choice, Field, Form, useDraft } from '../kit/form.js';
-import { addMonths } from '../kit/format.js';
 import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { PRESETS, ruleWords } from '../plans/rules.js';
@@ -43,7 +42,7 @@ async function read() {
 export function Page() {
   const known = useLoad(read, []);
   return html`
-    <${PageHead} title=${known.data ? `Welcome, ${known.data.account.name}` : 'Welcome'} lead=${html`<p>Four questions, so that hours count from the first day as you need them. You can skip them, and change the answers at any time on the page Sites.</p>`} />
+    <${PageHead} title=${known.data ? `Welcome, ${known.data.account.name}` : 'Welcome'} lead=${html`<p>Four questions, so that hours count as you need them, from the start of this year on. You can skip them, and change the answers at any time: Plans leads to the rules of each site.</p>`} />
     <${Show} of=${known}>
       ${(/** @type {Awaited<ReturnType<typeof read>>} */ { account, site, isNew, presets }) => {
         if (!abilities(account).administer || !site) return html`<${Notice} kind="info">Only administrators set up sites. <a href=${HOME}>Go to today</a><//>`;
@@ -67,8 +66,8 @@ function Questions({ site, presets }) {
   const rules = rulesFor(presets.find(({ name }) => name === draft.preset), starts, draft.breaks);
   const send = async () => {
     const changed = await patch(`/api/sites/${site.id}`, /** @type {any} */ ({ zone: draft.zone.trim(), workday_starts: starts }));
-    // From the first of the month, so that the first timesheet has one set of rules.
-    if (rules) await put(`/api/sites/${site.id}/rules/${addMonths(changed.workday, 0)}`, /** @type {any} */ ({ rules }));
+    // From the start of the year, for hours that are entered later.
+    if (rules) await put(`/api/sites/${site.id}/rules/${changed.workday.slice(0, 4)}-01-01`, /** @type {any} */ ({ rules }));
     location.assign(HOME);
   };
   /** @type {[string, string, string?][]} */
