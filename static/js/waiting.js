@@ -10,7 +10,6 @@ export const COUNTED = 'rollcall:counted';
 /** The least time between two counts of the header. After news it is `SOON_MS`. */
 const MINUTE_MS = 60_000;
 const SOON_MS = 5_000;
-const DAY_MS = 86_400_000;
 
 /** @typedef {ApiSchema<'AccountView'>} Account */
 /** @typedef {ApiSchema<'ListedCorrectionView'>} Correction */
@@ -19,30 +18,18 @@ const DAY_MS = 86_400_000;
 /** @typedef {{corrections: Correction[], leave: Leave[], sheets: Sheet[]}} Waiting */
 
 /**
- * Returns dates in the present period and in those before it, whether periods are weeks, halves of a month or months.
- * @param {Date} now
- */
-function datesOfPeriods(now) {
-  const [year, month] = [now.getFullYear(), now.getMonth()];
-  const today = Date.UTC(year, month, now.getDate());
-  const moments = [today, today - 7 * DAY_MS, today - 14 * DAY_MS, Date.UTC(year, month, 0), Date.UTC(year, month - 1, 0)];
-  return [...new Set(moments)].map((moment) => new Date(moment).toISOString().slice(0, 10));
-}
-
-/**
- * Reads what waits for a decision of an account: not their own hours, on which another person decides.
+ * Reads what waits for a decision of an account: not their own hours and leave, on which another person decides.
  * @param {Account} account
  * @returns {Promise<Waiting>}
  */
 export async function readWaiting({ employee: own, permissions }) {
   const other = (/** @type {{employee: string}} */ { employee }) => permissions.includes('administer') || employee !== own;
-  const [corrections, leave, ...sheets] = await Promise.all([
+  const [corrections, leave, sheets] = await Promise.all([
     getAll('/api/corrections', { state: 'requested' }),
     getAll('/api/leave', { state: 'requested' }),
-    ...datesOfPeriods(new Date()).map((period) => getAll('/api/timesheets', { state: 'submitted', period })),
+    getAll('/api/timesheets', { state: 'submitted' }), // of all periods
   ]);
-  const unique = [...new Map(sheets.flat().map((sheet) => [sheet.id, sheet])).values()];
-  return { corrections: corrections.filter(other), leave, sheets: unique.filter(other).sort((a, b) => a.from.localeCompare(b.from)) };
+  return { corrections: corrections.filter(other), leave: leave.filter(other), sheets: sheets.filter(other).sort((a, b) => a.from.localeCompare(b.from)) };
 }
 
 /**

@@ -14,6 +14,7 @@ let browser;
 before(async () => {
   server = await Server.startWithAdmin();
   browser = await Browser.start('hopper');
+  await server.addLeaveKind('Sick days');
   for (const [name, code, out] of [
     ['Grace Hopper', 'P01', '16:30'],
     ['=Ada', 'P02', '12:00'],
@@ -81,6 +82,21 @@ test('days are previewed and downloaded as CSV, and the choices are in the addre
   assert.match(page.url(), /period=last_month/u);
   assert.doesNotMatch(page.url(), /from=/u);
 
+  // Balances are never approved.
+  await page.goto('/exports?what=balances&from=2026-03-02&to=2026-03-02');
+  assert.equal(await page.getByLabel('Only what is approved').count(), 0);
+  await page.getByRole('button', { name: 'Show the first rows' }).click();
+  await page.getByRole('columnheader', { name: 'Balance end' }).waitFor();
+  await rows.filter({ hasText: 'Grace Hopper' }).getByText('8:30').first().waitFor();
+
+  // Names that people chose do not say what a number is.
+  await page.goto('/exports?what=days&from=2026-03-02&to=2026-03-02');
+  await page.getByRole('button', { name: 'Show the first rows' }).click();
+  const heads = page.getByRole('region', { name: 'First rows' }).getByRole('columnheader');
+  await heads.filter({ hasText: 'Leave: Sick days' }).waitFor();
+  const sick = (await heads.allTextContents()).indexOf('Leave: Sick days');
+  assert.equal(await rows.filter({ hasText: 'Grace Hopper' }).locator('td').nth(sick).textContent(), '0:00');
+
   // What the service refuses is shown.
   await page.goto('/exports?what=days&from=2026-03-02&to=2026-03-02&employee=00000000-0000-7000-8000-0000000000ff');
   await page.getByRole('button', { name: 'Show the first rows' }).click();
@@ -127,6 +143,8 @@ test('a layout for payroll is copied, changed, and used', async () => {
   await form.getByLabel('Name', { exact: true }).fill('Our payroll');
   await form.getByLabel('Wage type of Worked, without overtime').fill('100');
   await form.getByRole('button', { name: 'Remove Overtime', exact: true }).click();
+  await form.getByRole('button', { name: 'Remove Overtime of weeks' }).click();
+  await form.getByText('so add “Overtime” and “Overtime of weeks”, too.').waitFor();
   await form.getByLabel('Between cells').selectOption('Semicolon');
   await assertAccessible(page);
   await picture(page, 'exports-layout');

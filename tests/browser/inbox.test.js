@@ -61,8 +61,9 @@ test('requests are approved and rejected in place, with live updates and reasons
   await correct(employee, grace, { action: 'move', punch: punched.punch, at: '2026-03-02T07:45:00+01:00', reason: 'Came earlier' });
   await correct(employee, grace, { action: 'void', punch: punched.punch, reason: 'Was not there' });
   const leave = await employee.ask('POST', '/api/leave', { employee: grace.id, kind: kind.id, from: '2027-01-11', to: '2027-01-15', reason: 'Skiing' });
-  // Nobody decides on their own hours, so this one does not wait for the manager.
+  // Nobody decides on their own hours and leave, so these do not wait for the manager.
   await addPunch(manager, mona, 'in', '2026-03-02T08:00:00+01:00');
+  await manager.ask('POST', '/api/leave', { employee: mona.id, kind: kind.id, from: '2027-01-11' });
   await page.reload();
   await rows.filter({ hasText: 'Move in from 08:00 to 07:45 on Mon, Mar 2' }).waitFor();
   await assertAccessible(page);
@@ -123,7 +124,8 @@ test('a timesheet is approved with the figures that were shown', async () => {
   const employee = await server.clientOf(GRACE);
   const [grace] = (await employee.ask('GET', '/api/employees')).items;
   const now = new Date();
-  const from = new Date(Date.UTC(now.getFullYear(), now.getMonth() - 2, 1)).toISOString().slice(0, 10);
+  // The inbox has submitted timesheets of all periods.
+  const from = new Date(Date.UTC(now.getFullYear(), now.getMonth() - 7, 1)).toISOString().slice(0, 10);
   const day = `${from.slice(0, 8)}05`;
   const sheet = `${grace.id}:${from}`;
   await addPunch(server, grace, 'in', `${day}T08:00:00Z`);
@@ -156,6 +158,23 @@ test('a timesheet is approved with the figures that were shown', async () => {
   await picture(page, 'inbox-approved');
   assert.equal(await stateOf(sheet), 'approved');
   await review.getByRole('button', { name: 'Close' }).last().click();
+  assertClean(page);
+});
+
+test('a timesheet waits until its last day is over', async () => {
+  const dateOf = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+  const site = await server.addSite('Harbor', 'UTC');
+  const tomorrow = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'][new Date(dateOf(1)).getUTCDay()];
+  const [{ rules }] = (await server.ask('GET', '/api/rule-presets')).items;
+  await server.setRules(site.id, dateOf(-14), { period: 'week', rules: { ...rules, week_starts: tomorrow } });
+  const lise = await server.addEmployee('Lise Meitner', 'P05', site.id);
+  await server.ask('POST', `/api/timesheets/${lise.id}:${dateOf(-6)}/submit`);
+
+  const page = await browser.page({ server: manager, signedIn: true, timezoneId: 'UTC' });
+  await page.goto('/inbox?kind=timesheets');
+  const entry = page.locator('[data-entry]', { hasText: 'Lise Meitner' });
+  await entry.getByText(/^Lasts until/u).waitFor();
+  assert.equal(await entry.getByRole('button').count(), 0);
   assertClean(page);
 });
 

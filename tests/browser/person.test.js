@@ -185,6 +185,32 @@ test('an employee sees their own month, and asks for what a manager decides', as
   assertClean(viewer);
 });
 
+test('a manager asks for their own leave, and does not decide on it', async () => {
+  const mia = await server.addEmployee('Mia Manager', 'M01');
+  const kind = await server.addLeaveKind('Training');
+  const { cookie } = await server.addAccount({ email: 'mia.manager@example.org', role: 'manager', code: 'M01' });
+  const page = await pageOf(cookie);
+  await page.goto(`/person?month=${MARCH}`);
+  await page.getByRole('button', { name: 'Ask for leave' }).click();
+  const form = page.getByRole('dialog', { name: 'Ask for leave' });
+  await form.getByLabel('Kind').selectOption('Training');
+  await form.getByLabel('First day').fill(`${MARCH}-12`);
+  assert.equal(await form.getByLabel('Approved').count(), 0);
+  await form.getByRole('button', { name: 'Ask for leave' }).click();
+  const actions = page.locator('[data-leave] .actions').getByRole('button');
+  await actions.filter({ hasText: 'Withdraw' }).waitFor();
+  assert.deepEqual(await actions.allTextContents(), ['Withdraw']);
+  const [leave] = await server.leaveOf(mia);
+  assert.deepEqual([leave.kind, leave.state], [kind.id, 'requested']);
+
+  // When another person has approved it, it is not theirs to cancel.
+  await server.ask('POST', `/api/leave/${leave.id}/approve`);
+  await page.reload();
+  await page.locator('[data-leave]').getByText('Approved', { exact: true }).waitFor();
+  assert.equal(await actions.count(), 0);
+  assertClean(page);
+});
+
 test('where the site wants two people, a correction of a manager waits for another one', async () => {
   const site = await server.addSite('Vault', 'UTC');
   const person = await server.addEmployee('Marie Curie', 'V01', site.id);

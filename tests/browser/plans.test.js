@@ -234,6 +234,7 @@ test('holidays of a file are compared, looked at and saved', async () => {
   await dialog.getByRole('alert').waitFor();
   await picture(page, 'plans-holidays-bad-file');
   // What was typed stays.
+  await dialog.getByLabel('Length of holiday 1').selectOption('Half day');
   await dialog.getByRole('button', { name: 'Add a holiday' }).click();
   await dialog.getByLabel('Name of holiday 2').fill('Typed');
   await dialog.getByLabel('Date of holiday 2').fill(day(3));
@@ -245,7 +246,7 @@ test('holidays of a file are compared, looked at and saved', async () => {
   await dialog.getByRole('button', { name: 'Save' }).click();
   await page.getByText(/All sites, 4 holidays/u).waitFor();
   const [{ days }] = await server.list('/api/holidays');
-  assert.deepEqual(days.map(({ name }) => name), ['Founders’ Day', 'Typed', 'New Year', 'Day after']);
+  assert.deepEqual(days.map(({ name, part }) => [name, part ?? 'whole']), [['Founders’ Day', 'half'], ['Typed', 'whole'], ['New Year', 'whole'], ['Day after', 'whole']]);
   assertClean(page);
 });
 

@@ -48,7 +48,9 @@ test('an office manager starts from a preset, changes single rules, and removes 
   await said.getByText('Counted apart: night (23:00 to 06:00 of the next day); sunday (all day, Sunday); holiday (all day, holidays).').waitFor();
   assert.equal(await dialog.getByLabel('Least rest between days').inputValue(), '11:00');
   await dialog.getByLabel('Period of a timesheet').selectOption('Two weeks');
+  await dialog.getByLabel('A date on which two weeks begin').fill('2026-01-12');
   await dialog.getByLabel('Four eyes').check();
+  await dialog.getByLabel('Ask for overtime').check();
   await dialog.getByLabel('Start of the workday').fill('03:00');
   await assertAccessible(page);
   await picture(page, 'site-rules-preset');
@@ -64,7 +66,7 @@ test('an office manager starts from a preset, changes single rules, and removes 
   await dialog.getByLabel('Grace for coming late').fill('3');
   await dialog.getByText('Up to 3 minutes late is forgiven. Beyond that, all of it counts.').waitFor();
   await dialog.getByRole('button', { name: 'Save' }).click();
-  await now.getByText('Period of a timesheet: two weeks. Another person must decide on what a person asked for or entered.').waitFor();
+  await now.getByText('Period of a timesheet: two weeks. Two weeks begin with the week of Monday, January 12, 2026. Another person must decide on what a person asked for or entered. Approving a timesheet with overtime asks whether the overtime is approved, too.').waitFor();
   await now.getByText('More than 9:30 h of work a day is reported.').waitFor();
   const [set, ...others] = await rules();
   assert.equal(others.length, 0);

@@ -74,6 +74,7 @@ test('the timesheets of a month are reviewed, approved, locked and unlocked', as
 
   // Unlock asks first.
   await page.getByRole('button', { name: 'Unlock the timesheet of Grace Hopper' }).click();
+  await page.getByText(/^Grace Hopper, March 2026\. .+ are given back in the next open period\./u).waitFor();
   await page.getByRole('dialog', { name: 'Unlock this timesheet?' }).getByRole('button', { name: 'Unlock' }).click();
   await page.getByText('The timesheet of Grace Hopper, March 2026, is open again.').waitFor();
   assert.equal((await states())['Grace Hopper'], 'open');

@@ -8,6 +8,7 @@ export const WHAT = {
   timesheets: ['Timesheets', 'One row for each person and period, with the sums of all figures'],
   days: ['Days', 'One row for each person and day, with all figures'],
   punches: ['Punches', 'One row for each punch, with what corrections made of it'],
+  balances: ['Balances', 'One row for each person, with the balance at the start of the first date and at the end of the last one'],
   absences: ['Absences', 'One row for each day of leave, and each day on which nobody came for a shift'],
   payroll: ['Payroll', 'Hours by wage type, in the layout that your payroll program reads'],
 };
@@ -95,5 +96,5 @@ export function addressOf({ what, from, to, site, employee, approved, separator,
   return `/api/exports/${what}?${query}`;
 }
 
-/** Whether only approved figures can be exported: punches are never approved. @param {string} what */
-export const canBeApproved = (what) => what !== 'punches';
+/** Whether only approved figures can be exported: punches and balances are never approved. @param {string} what */
+export const canBeApproved = (what) => what !== 'punches' && what !== 'balances';

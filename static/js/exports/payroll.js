@@ -61,6 +61,7 @@ const EMPTY = {
   wage_types: [
     { figure: 'regular', wage_type: '' },
     { figure: 'overtime', wage_type: '' },
+    { figure: 'week_overtime', wage_type: '' },
   ],
 };
 
@@ -178,6 +179,9 @@ function Editor({ of: { id, name, layout }, onClose, onSaved }) {
   const [mapping, setMapping] = useState(layout.wage_types);
   const figures = [...new Set([...(known.data ?? []), ...mapping.map(({ figure }) => figure)])];
   const unused = figures.filter((one) => !mapping.some(({ figure }) => figure === one));
+  // What `regular` leaves out, and nothing else pays.
+  const mapped = new Set(mapping.map(({ figure }) => figure));
+  const unpaid = mapped.has('regular') ? ['overtime', 'week_overtime'].filter((figure) => !mapped.has(figure)) : [];
   const setWageType = (/** @type {number} */ index, /** @type {Partial<WageType>} */ news) => setMapping(mapping.map((one, at) => (at === index ? { ...one, ...news } : one)));
 
   const save = async (/** @type {Record<string, string>} */ data) => {
@@ -227,6 +231,7 @@ function Editor({ of: { id, name, layout }, onClose, onSaved }) {
               </div>
             `,
           )}
+          <div aria-live="polite">${unpaid.length > 0 && html`<${Notice} kind="warn">Overtime is missing: “${figureWords('regular')}” does not include it, so add ${unpaid.map((figure) => `“${figureWords(figure)}”`).join(' and ')}, too.<//>`}</div>
           <div class="actions"><button class="button" type="button" disabled=${unused.length === 0} onClick=${() => setMapping([...mapping, { figure: unused[0] ?? '', wage_type: '' }])}>Add a wage type</button></div>
         <//>
         ${known.error && html`<${Notice} kind="warn">${known.error}<//>`}

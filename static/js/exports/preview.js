@@ -40,8 +40,8 @@ async function firstLines(address, count) {
   }
 }
 
-/** Columns that are no lengths of time, although they are numbers. */
-const COUNTS = /days|held|count|number/u;
+/** Columns that are no lengths of time, although they are numbers. Names with a dot end as people named a band or a kind of leave. */
+const COUNTS = /^[^.]*(?:days|held|count|number)[^.]*$/u;
 
 /** Shows the first rows. @param {{rows: Row[]}} props */
 export function PreviewTable({ rows }) {

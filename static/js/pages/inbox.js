@@ -88,7 +88,7 @@ function entriesOf({ corrections, leave, sheets }) {
       href: monthAddress(sheet.employee, sheet.from),
       note: sheet.requested_corrections > 0 ? `Submitted, and ${plural(sheet.requested_corrections, 'correction')} of it still ${sheet.requested_corrections === 1 ? 'waits' : 'wait'}` : 'Submitted',
       sheet,
-      lasts: sheet.to > browserToday() ? `Lasts until ${shortDay(sheet.to)}` : undefined,
+      lasts: sheet.to >= browserToday() ? `Lasts until ${shortDay(sheet.to)}` : undefined,
     })),
   ];
 }

@@ -16,7 +16,7 @@ import { sentence } from '../ui/form.js';
 import { loadSites } from '../ui/sites.js';
 import { toast } from '../ui/toast.js';
 
-/** @typedef {{rules: import('../plans/rules.js').Rules, period: string, four_eyes: boolean}} Settings */
+/** @typedef {{rules: import('../plans/rules.js').Rules, period: string, two_weeks_from?: string | null, four_eyes: boolean, overtime_approval?: boolean}} Settings */
 /** @typedef {Settings & {from: string}} RuleSet */
 
 /** @param {string} id */
@@ -120,7 +120,15 @@ function until(set, sets) {
 }
 
 /** @param {Settings} settings */
-const periodWords = ({ period, four_eyes }) => `Period of a timesheet: ${(new Map(PERIODS).get(period) ?? period).toLocaleLowerCase()}.${four_eyes ? ' Another person must decide on what a person asked for or entered.' : ''}`;
+const periodWords = ({ period, two_weeks_from: twoWeeks, four_eyes: fourEyes, overtime_approval: overtime }) =>
+  [
+    `Period of a timesheet: ${(new Map(PERIODS).get(period) ?? period).toLocaleLowerCase()}.`,
+    period === 'two_weeks' && twoWeeks && `Two weeks begin with the week of ${longDay(twoWeeks)}.`,
+    fourEyes && 'Another person must decide on what a person asked for or entered.',
+    overtime && 'Approving a timesheet with overtime asks whether the overtime is approved, too.',
+  ]
+    .filter(Boolean)
+    .join(' ');
 
 /** @param {Settings} settings */
 const settingWords = (settings) => [periodWords(settings), ...ruleWords(settings.rules)];

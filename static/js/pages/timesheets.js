@@ -2,6 +2,7 @@
 
 import { getAll, request } from '../api.js';
 import { parameter, setParameters } from '../kit/address.js';
+import { REOPENING } from '../kit/adjustments.js';
 import { ReviewDialog, canApprove } from '../kit/approval.js';
 import { Badge, Button, Empty, Notice, PageHead } from '../kit/basics.js';
 import { Outcome, Progress, monthAddress, refusalOf, workThrough } from '../kit/decisions.js';
@@ -109,7 +110,7 @@ function Lines({ all, several, sites, can, reload }) {
 
   const unlock = async (/** @type {Sheet} */ { id, name, from, to }) => {
     const period = periodName(from, to);
-    const question = { title: 'Unlock this timesheet?', text: `The approval of ${name}, ${period}, is withdrawn, and its figures can change again. This is written to the audit trail.`, action: 'Unlock' };
+    const question = { title: 'Unlock this timesheet?', text: `${name}, ${period}. ${REOPENING}`, action: 'Unlock' };
     if (!(await ask(question))) return;
     try {
       await request('POST', `/api/timesheets/${id}/unlock`);

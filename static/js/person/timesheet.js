@@ -2,7 +2,7 @@
 
 import { Problem, post, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
-import { adjusted, differences } from '../kit/adjustments.js';
+import { REOPENING, adjusted, differences } from '../kit/adjustments.js';
 import { Badge, Button, Link, Notice } from '../kit/basics.js';
 import { dateRange, shortDay } from '../kit/format.js';
 import { html } from '../kit/html.js';
@@ -18,7 +18,7 @@ import { dateTime } from '../ui/time.js';
 
 const UNLOCK = {
   title: 'Open this timesheet again?',
-  text: 'The approval is withdrawn, and the hours are counted as they are now. Adjustments that were paid already must be taken into account by hand.',
+  text: REOPENING,
   action: 'Open again',
 };
 

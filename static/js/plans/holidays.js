@@ -16,7 +16,7 @@ import { Entries } from './entries.js';
 /** @typedef {ApiSchema<'SiteView'>} Site */
 /** @typedef {{key: number, day: string, part: string, name: string}} Row */
 /** @typedef {{day: string, part?: string, name: string}} Holiday */
-/** @typedef {{days: Holiday[], added: Holiday[], removed: Holiday[], renamed: {day: string, from: string, to: string}[]}} Preview what a file would change */
+/** @typedef {{added: Holiday[], removed: Holiday[], renamed: {day: string, from: string, to: string}[]}} Preview what a file would change */
 
 /** How many of the next holidays the list names. */
 const NAMED = 3;
@@ -69,11 +69,16 @@ function CalendarDialog({ calendar, sites, everywhere, done, close }) {
   const set = (/** @type {number} */ key, /** @type {Partial<Row>} */ changes) => change({ days: draft.days.map((row) => (row.key === key ? { ...row, ...changes } : row)) });
   const add = () => change({ days: [...draft.days, { key: keys.current++, day: '', part: 'whole', name: '' }] });
   const toggle = (/** @type {string} */ id) => change({ sites: draft.sites.includes(id) ? draft.sites.filter((one) => one !== id) : [...draft.sites, id] });
-  // What was typed for other dates stays.
-  const take = (/** @type {Preview} */ { days, removed }) => {
-    const dates = new Set([...days, ...removed].map(({ day }) => day));
-    const read = days.map((holiday) => ({ ...holiday, part: holiday.part ?? 'whole', key: keys.current++ }));
-    change({ days: [...read, ...draft.days.filter(({ day }) => !dates.has(day))] });
+  // What was typed for other dates stays, also while the file was read. A file does not say that half of a day is a holiday.
+  const typed = useRef(draft);
+  typed.current = draft;
+  const take = (/** @type {Preview} */ { added, removed, renamed }) => {
+    const names = new Map([...added.map(({ day, name }) => /** @type {const} */ ([day, name])), ...renamed.map(({ day, to }) => /** @type {const} */ ([day, to]))]);
+    const gone = new Set(removed.map(({ day }) => day));
+    const rows = typed.current.days.filter(({ day }) => !gone.has(day)).map((row) => ({ ...row, name: names.get(row.day) ?? row.name }));
+    const known = new Set(rows.map(({ day }) => day));
+    const read = added.filter(({ day }) => !known.has(day)).map(({ day, part = 'whole', name }) => ({ key: keys.current++, day, part, name }));
+    change({ days: [...read, ...rows] });
   };
   const send = async () => {
     // None would mean all.
