@@ -320,21 +320,16 @@ impl Workdays {
         self.read_all(employees, widened(range, MARGIN)).await
     }
 
-    /// Reads what is on record of an employee in some dates.
+    /// Reads what is on record of an employee with a plan in some dates.
     async fn read(
         &self,
         employee: &Employee,
         plan: EmployeePlan,
         dates: DateRange,
     ) -> Result<OnRecord, StoreError> {
-        let (from, to) = (plan.begins(dates.from), plan.begins(dates.to));
-        let stores = &self.stores;
-        let (punches, timesheets) = tokio::try_join!(
-            stores.punches.between(Some(employee.id), from, to),
-            stores.timesheets.of_employee(employee.id, dates),
-        )?;
-        let punches = punches.iter().filter_map(Punch::counted).collect();
-        Ok(OnRecord::new(plan, punches, timesheets))
+        let one = self.read_planned(std::slice::from_ref(employee), vec![plan], dates);
+        let record = one.await?.pop();
+        record.ok_or_else(|| StoreError::Corrupt("an employee without a record".to_owned()))
     }
 
     /// Reads what is on record of employees in some dates, in their order.
@@ -345,6 +340,16 @@ impl Workdays {
     ) -> Result<Vec<OnRecord>, StoreError> {
         let everything = &Reach::Everything;
         let plans = self.plans.of_many(everything, employees, dates).await?;
+        self.read_planned(employees, plans, dates).await
+    }
+
+    /// Reads what is on record of employees with their plans in some dates, in their order.
+    async fn read_planned(
+        &self,
+        employees: &[Employee],
+        plans: Vec<EmployeePlan>,
+        dates: DateRange,
+    ) -> Result<Vec<OnRecord>, StoreError> {
         let begins = plans.iter().map(|plan| plan.begins(dates.from)).min();
         let ends = plans.iter().map(|plan| plan.begins(dates.to)).max();
         let (from, to) = (begins.unwrap_or_default(), ends.unwrap_or_default());
@@ -427,23 +432,25 @@ impl Workdays {
     ) -> Result<Vec<Timesheet>, StoreError> {
         let (now, sites) = (self.clock.now(), self.sites.all().await?);
         let periods = self.plans.periods(people.iter().map(|one| one.site));
-        let periods = &periods.await?;
-        let sheets = people.iter().map(|employee| {
-            let site = sites.or_default(employee.site);
+        let periods = periods.await?;
+        let wanted = people.iter().map(|one| {
+            let site = sites.or_default(one.site);
             let day = day.or_else(|| Some(site?.workday(now)));
-            async move {
-                let day = day.unwrap_or_default();
-                let period = periods
-                    .get(&employee.site)
-                    .cloned()
-                    .unwrap_or_default()
-                    .at(day);
-                let stored = self.stores.timesheets.of_employee(employee.id, period);
-                let stored = stored.await?;
-                Ok(Timesheet::of_day(employee.id, day, period, &stored))
-            }
+            let day = day.unwrap_or_default();
+            let of_site = periods.get(&one.site).cloned().unwrap_or_default();
+            (day, of_site.at(day))
         });
-        try_join_all(sheets).await
+        let wanted: Vec<_> = wanted.collect();
+        let from = wanted.iter().map(|(_, period)| period.from).min();
+        let to = wanted.iter().map(|(_, period)| period.to).max();
+        let (Some(from), Some(to)) = (from, to) else {
+            return Ok(Vec::new());
+        };
+        let stored = self.timesheets_of(people, DateRange { from, to }).await?;
+        let sheets = people.iter().zip(wanted).zip(stored);
+        let sheets = sheets
+            .map(|((one, (day, period)), stored)| Timesheet::of_day(one.id, day, period, &stored));
+        Ok(sheets.collect())
     }
 
     /// Returns the timesheet of an employee that has a workday.
@@ -534,7 +541,8 @@ impl Workdays {
     }
 
     /// Returns a line for each covered employee who is active and employed on the date, or punched,
-    /// at one site or at all, by name. The date is by default the present workday of each employee's site.
+    /// at one site or at all, by name. The date is by default the present workday of each employee's
+    /// site.
     ///
     /// # Errors
     /// When the store fails.
