@@ -4,7 +4,7 @@ import { Problem, explain } from '../api.js';
 import { sentence } from '../ui/form.js';
 import { Notice } from './basics.js';
 import { dateRange, shortDay, wallClock, wallDate, wallTime } from './format.js';
-import { html } from './html.js';
+import { html, useState } from './html.js';
 import { KINDS, LEAVE_PARTS, SHORT_EXCEPTIONS } from './words.js';
 
 /** @typedef {{day: string, exceptions: string[]}} BlockedDay */
@@ -35,6 +35,24 @@ export const BlockedDays = ({ days, employee }) =>
   html`<span class="days-list">${days.map(
     ({ day, exceptions }) => html`<span key=${day}><a href=${monthAddress(employee, day)}>${shortDay(day)}</a> (${exceptions.length > 0 ? exceptions.map((code) => SHORT_EXCEPTIONS[code] ?? code).join(', ') : 'still at work'})</span>`,
   )}</span>`;
+
+/**
+ * What is chosen of a list, by its IDs. `choose` adds some or takes them off, `chooseOnly` replaces all.
+ * @returns {{chosen: Set<string>, choose: (some: {id: string}[], on: boolean) => void, chooseOnly: (ids: string[]) => void}}
+ */
+export function useChoice() {
+  const [chosen, setChosen] = useState(/** @type {Set<string>} */ (new Set()));
+  const choose = (/** @type {{id: string}[]} */ some, /** @type {boolean} */ on) =>
+    setChosen((before) => {
+      const after = new Set(before);
+      for (const { id } of some) {
+        if (on) after.add(id);
+        else after.delete(id);
+      }
+      return after;
+    });
+  return { chosen, choose, chooseOnly: (ids) => setChosen(new Set(ids)) };
+}
 
 /** The address of a person's month. @param {string} employee @param {string} date a date of the month */
 export const monthAddress = (employee, date) => `/person?id=${employee}&month=${date}`;

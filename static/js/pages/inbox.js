@@ -4,7 +4,7 @@ import { request } from '../api.js';
 import { parameter, setParameters } from '../kit/address.js';
 import { ReviewDialog } from '../kit/approval.js';
 import { Avatar, Badge, Button, Empty, Notice, PageHead } from '../kit/basics.js';
-import { Outcome, Progress, RefusalNotice, correctionWords, dayOf, leaveWords, monthAddress, refusalOf, workThrough } from '../kit/decisions.js';
+import { Outcome, Progress, RefusalNotice, correctionWords, dayOf, leaveWords, monthAddress, refusalOf, useChoice, workThrough } from '../kit/decisions.js';
 import { LiveState, useFeed } from '../kit/feed.js';
 import { browserToday, periodName, shortDay } from '../kit/format.js';
 import { html, useEffect, useRef, useState } from '../kit/html.js';
@@ -115,7 +115,7 @@ function Inbox({ account }) {
 /** @param {{entries: Entry[], decides: boolean, reload: () => Promise<void>}} props */
 function Lists({ entries, decides, reload }) {
   const only = parameter('kind');
-  const [chosen, setChosen] = useState(/** @type {Set<string>} */ (new Set()));
+  const { chosen, choose, chooseOnly } = useChoice();
   const [refused, setRefused] = useState(/** @type {Map<string, Refusal>} */ (new Map()));
   const [outcome, setOutcome] = useState(/** @type {unknown} */ (undefined));
   const [progress, setProgress] = useState(/** @type {{done: number, all: number} | undefined} */ (undefined));
@@ -162,21 +162,11 @@ function Lists({ entries, decides, reload }) {
     const others = selected.filter(({ sheet }) => !sheet);
     const failed = await workThrough(others, ({ approve }) => /** @type {() => Promise<unknown>} */ (approve)(), setProgress);
     setRefused(new Map(failed.map(({ item, refusal }) => [item.id, refusal])));
-    setChosen(new Set(failed.map(({ item }) => item.id)));
+    chooseOnly(failed.map(({ item }) => item.id));
     if (others.length > 0) setOutcome(html`<${Outcome} done=${`${others.length - failed.length} approved.`} refused=${failed.map(({ item, refusal }) => ({ ...item, refusal }))} />`);
     setReview(sheets);
     await reload();
   };
-
-  const choose = (/** @type {Entry[]} */ some, /** @type {boolean} */ on) =>
-    setChosen((before) => {
-      const after = new Set(before);
-      for (const { id } of some) {
-        if (on) after.add(id);
-        else after.delete(id);
-      }
-      return after;
-    });
 
   return html`
     <div class="chips" role="group" aria-label="What to show">

@@ -11,6 +11,7 @@ import { addDays, browserToday, hours, hoursOrNothing, longDay } from '../kit/fo
 import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { Table } from '../kit/table.js';
+import { Toolbar } from '../kit/toolbar.js';
 import { PRESENCE } from '../kit/words.js';
 import { abilities, currentAccount } from '../session.js';
 import { loadSites } from '../ui/sites.js';
@@ -38,9 +39,10 @@ function Board({ administers }) {
   const sites = useLoad(loadSites, []);
   const board = useLoad(() => get('/api/days', { query: { date, site } }), [date, site]);
   const feed = useFeed(NEWS, board.reload);
+  const shown = date || board.data?.items[0]?.day || browserToday();
   return html`
     <${PageHead} title=${date ? longDay(date) : 'Today'} lead=${html`<${Dates} lines=${date ? [] : (board.data?.items ?? [])} />`} actions=${html`<a class="button" href=${`/roll-call${site && `?site=${site}`}`}>Roll call</a><${LiveState} state=${feed} />`} />
-    <${Chooser} date=${date} site=${site} sites=${sites.data ?? []} lines=${board.data?.items ?? []} />
+    <${Toolbar} shown=${shown} before=${addDays(shown, -1)} after=${addDays(shown, 1)} labels=${DAYS} sites=${sites.data ?? []} />
     <${Show} of=${board}>${(/** @type {ApiSchema<'BoardView'>} */ data) => html`<${Lines} board=${data} sites=${sites.data ?? []} administers=${administers} />`}<//>
   `;
 }
@@ -48,27 +50,8 @@ function Board({ administers }) {
 /** The workdays on the board: several where sites are far apart. @param {{lines: Line[]}} props */
 const Dates = ({ lines }) => html`<p>${[...new Set(lines.map(({ day }) => day))].sort().map(longDay).join(' / ')}</p>`;
 
-/** @param {{date: string, site: string, sites: ApiSchema<'SiteView'>[], lines: Line[]}} props */
-function Chooser({ date, site, sites, lines }) {
-  const shown = date || lines[0]?.day || browserToday();
-  const go = (/** @type {string} */ to) => setParameters({ date: to, page: '' });
-  return html`
-    <div class="toolbar" role="group" aria-label="What to show">
-      <button class="button" type="button" aria-label="The day before" onClick=${() => go(addDays(shown, -1))}>‹</button>
-      <input class="input narrow" type="date" aria-label="Date" value=${shown} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => go(event.currentTarget.value)} />
-      <button class="button" type="button" aria-label="The day after" onClick=${() => go(addDays(shown, 1))}>›</button>
-      ${date && html`<button class="button" type="button" onClick=${() => go('')}>Today</button>`}
-      ${
-        sites.length > 1 &&
-        html`<select class="input narrow" aria-label="Site" onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => setParameters({ site: event.currentTarget.value, page: '' })}>
-          <option value="">All sites</option>
-          ${sites.map(({ id, name }) => html`<option value=${id} selected=${id === site}>${name}</option>`)}
-        </select>`
-      }
-      <input class="input" type="search" placeholder="Name or code" aria-label="Search by name or code" value=${parameter('q')} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => setParameters({ q: event.currentTarget.value, page: '' }, { stay: true })} />
-    </div>
-  `;
-}
+/** What the toolbar says. */
+const DAYS = { date: 'Date', before: 'The day before', after: 'The day after', present: 'Today' };
 
 /** @param {{board: ApiSchema<'BoardView'>, sites: ApiSchema<'SiteView'>[], administers: boolean}} props */
 function Lines({ board: { items, counts }, sites, administers }) {

@@ -5,12 +5,13 @@ import { parameter, setParameters } from '../kit/address.js';
 import { REOPENING } from '../kit/adjustments.js';
 import { ReviewDialog, canApprove } from '../kit/approval.js';
 import { Badge, Button, Empty, Notice, PageHead } from '../kit/basics.js';
-import { Outcome, Progress, monthAddress, refusalOf, workThrough } from '../kit/decisions.js';
+import { Outcome, Progress, monthAddress, refusalOf, useChoice, workThrough } from '../kit/decisions.js';
 import { LiveState, useFeed } from '../kit/feed.js';
 import { addDays, browserToday, dateRange, longDay, periodName } from '../kit/format.js';
 import { html, useState } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { Table } from '../kit/table.js';
+import { Toolbar } from '../kit/toolbar.js';
 import { PROGRESS } from '../kit/words.js';
 import { abilities, currentAccount } from '../session.js';
 import { ask } from '../ui/dialog.js';
@@ -37,46 +38,27 @@ function Timesheets({ can }) {
   const list = sheets.data ?? [];
   const periods = [...new Map(list.map(({ from, to }) => [`${from} ${to}`, { from, to }])).values()];
   const only = periods.length === 1 ? periods[0] : undefined;
+  const shown = date || browserToday();
+  // Where periods differ from site to site, the shortest step skips none.
+  const latest = list.map(({ from }) => from).sort().at(-1) ?? shown;
+  const first = list.map(({ to }) => to).sort()[0] ?? shown;
   return html`
     <${PageHead}
       title="Timesheets"
       lead=${html`<p>${only ? periodName(only.from, only.to) : `The periods with ${longDay(date || browserToday())}`}</p>`}
       actions=${html`<a class="button" href="/inbox">Inbox</a><a class="button" href=${`/exports?what=timesheets${only ? `&from=${only.from}&to=${only.to}` : ''}`}>Export</a><${LiveState} state=${feed} />`}
     />
-    <${Chooser} date=${date} list=${list} sites=${sites.data ?? []} />
+    <${Toolbar} shown=${shown} before=${addDays(latest, -1)} after=${addDays(first, 1)} labels=${PERIODS} sites=${sites.data ?? []} />
     <${Show} of=${sheets}>${(/** @type {Sheet[]} */ all) => html`<${Lines} key=${date} all=${all} several=${periods.length > 1} sites=${sites.data ?? []} can=${can} reload=${sheets.reload} />`}<//>
   `;
 }
 
-/** @param {{date: string, list: Sheet[], sites: ApiSchema<'SiteView'>[]}} props */
-function Chooser({ date, list, sites }) {
-  const site = parameter('site');
-  const go = (/** @type {string} */ to) => setParameters({ date: to, page: '' });
-  const shown = date || browserToday();
-  // Where periods differ from site to site, the shortest step skips none.
-  const latest = list.map(({ from }) => from).sort().at(-1) ?? shown;
-  const first = list.map(({ to }) => to).sort()[0] ?? shown;
-  return html`
-    <div class="toolbar" role="group" aria-label="What to show">
-      <button class="button" type="button" aria-label="The period before" onClick=${() => go(addDays(latest, -1))}>‹</button>
-      <input class="input narrow" type="date" aria-label="A date of the period" value=${shown} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => go(event.currentTarget.value)} />
-      <button class="button" type="button" aria-label="The period after" onClick=${() => go(addDays(first, 1))}>›</button>
-      ${date && html`<button class="button" type="button" onClick=${() => go('')}>Present period</button>`}
-      ${
-        sites.length > 1 &&
-        html`<select class="input narrow" aria-label="Site" onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => setParameters({ site: event.currentTarget.value, page: '' })}>
-          <option value="">All sites</option>
-          ${sites.map(({ id, name }) => html`<option value=${id} selected=${id === site}>${name}</option>`)}
-        </select>`
-      }
-      <input class="input" type="search" placeholder="Name or code" aria-label="Search by name or code" value=${parameter('q')} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => setParameters({ q: event.currentTarget.value, page: '' }, { stay: true })} />
-    </div>
-  `;
-}
+/** What the toolbar says. */
+const PERIODS = { date: 'A date of the period', before: 'The period before', after: 'The period after', present: 'Present period' };
 
 /** @param {{all: Sheet[], several: boolean, sites: ApiSchema<'SiteView'>[], can: Abilities, reload: () => Promise<void>}} props */
 function Lines({ all, several, sites, can, reload }) {
-  const [chosen, setChosen] = useState(/** @type {Set<string>} */ (new Set()));
+  const { chosen, choose } = useChoice();
   const [review, setReview] = useState(/** @type {Sheet[]} */ ([]));
   const [progress, setProgress] = useState(/** @type {{done: number, all: number} | undefined} */ (undefined));
   const [outcome, setOutcome] = useState(/** @type {unknown} */ (undefined));
@@ -85,16 +67,6 @@ function Lines({ all, several, sites, can, reload }) {
   const rows = here.filter((sheet) => !state || sheet.state === state);
   const selected = rows.filter(({ id }) => chosen.has(id));
   const [toApprove, toLock] = [selected.filter((sheet) => canApprove(sheet.state)), selected.filter((sheet) => sheet.state === 'approved')];
-
-  const choose = (/** @type {Sheet[]} */ some, /** @type {boolean} */ on) =>
-    setChosen((before) => {
-      const after = new Set(before);
-      for (const { id } of some) {
-        if (on) after.add(id);
-        else after.delete(id);
-      }
-      return after;
-    });
 
   const lock = async () => {
     const question = {
