@@ -609,9 +609,9 @@ impl Timesheets {
     }
 
     /// Returns a page of timesheets: those of a period for each covered employee who is employed in
-    /// it by name, or the stored ones of one covered employee, latest first. Without either, the present period, or all
-    /// submitted ones by name. The
-    /// cursor is the key and the employee of the last one.
+    /// it by name, or the stored ones of one covered employee, latest first. Without either, those of
+    /// the present period, or all submitted ones by name. The cursor is the key and the employee of
+    /// the last one.
     pub async fn list(
         &self,
         reach: &Reach,

@@ -431,7 +431,7 @@ async fn a_board_hears_of_every_change_of_plans_and_timesheets() {
     let holidays = json!({ "name": "Days", "sites": [], "days": [] });
     add("/api/holidays", holidays).await;
     let kind = add("/api/leave-kinds", json!({ "name": "Leave", "paid": true })).await;
-    // What concerns an employee is sent to those who may read of them.
+    // An event about an employee goes only to accounts that may read the employee.
     for employee in [far, near] {
         let plan = json!({ "employees": [employee], "day": "2026-03-02", "shifts": [shift] });
         admin.post("/api/assignments", plan).await.expect(201);

@@ -180,7 +180,8 @@ async fn manage(
     }
 }
 
-/// Checks that those who lost got an answer that says so: another state, or just changed.
+/// Checks the answers of the losers: the timesheet is in another state, or another request has just
+/// changed it.
 fn lost<T>(answer: &Result<T, TimesheetError>) -> bool {
     use TimesheetError::{Blocked, Changed, Raced, State};
     matches!(
