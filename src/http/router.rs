@@ -30,10 +30,10 @@ use super::{
     problem::{self, Code, JSON_MOST, Problem},
     request_timeout::request_timeout,
     routes::{
-        assignments, audit, balances, calendars, camera_pictures, cameras, cycles, devices,
-        employees, enroll, entitlements, events, exports, health, holidays, identify, imports,
-        jobs, leave, leave_kinds, notices, pairings, payroll_layouts, pictures, punches, redis,
-        rules, session, setup, shifts, sites, status, templates, timesheets, workdays,
+        assignments, audit, balances, calendars, camera_pictures, cameras, catalog, devices,
+        employees, enroll, entitlements, events, exports, health, identify, imports, jobs, leave,
+        notices, pairings, pictures, punches, redis, rules, session, setup, sites, status,
+        templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -188,30 +188,30 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(rules::list_presets))
         .routes(routes!(rules::list_rules))
         .routes(routes!(rules::put_rules, rules::delete_rules))
-        .routes(routes!(shifts::list_shifts, shifts::create_shift))
-        .routes(routes!(shifts::update_shift, shifts::delete_shift))
-        .routes(routes!(cycles::list_cycles, cycles::create_cycle))
-        .routes(routes!(cycles::update_cycle, cycles::delete_cycle))
+        .routes(routes!(catalog::list_shifts, catalog::create_shift))
+        .routes(routes!(catalog::update_shift, catalog::delete_shift))
+        .routes(routes!(catalog::list_cycles, catalog::create_cycle))
+        .routes(routes!(catalog::update_cycle, catalog::delete_cycle))
         .routes(routes!(
             assignments::list_assignments,
             assignments::create_assignments
         ))
         .routes(routes!(assignments::delete_assignment))
         .routes(routes!(
-            holidays::list_holiday_calendars,
-            holidays::create_holiday_calendar
+            catalog::list_holiday_calendars,
+            catalog::create_holiday_calendar
         ))
         .routes(routes!(
-            holidays::update_holiday_calendar,
-            holidays::delete_holiday_calendar
+            catalog::update_holiday_calendar,
+            catalog::delete_holiday_calendar
         ))
         .routes(routes!(
-            leave_kinds::list_leave_kinds,
-            leave_kinds::create_leave_kind
+            catalog::list_leave_kinds,
+            catalog::create_leave_kind
         ))
         .routes(routes!(
-            leave_kinds::update_leave_kind,
-            leave_kinds::delete_leave_kind
+            catalog::update_leave_kind,
+            catalog::delete_leave_kind
         ))
         .routes(routes!(
             entitlements::list_entitlements,
@@ -222,14 +222,14 @@ fn api() -> OpenApiRouter<HttpState> {
             entitlements::delete_entitlement
         ))
         .routes(routes!(entitlements::get_leave_balance))
-        .routes(routes!(payroll_layouts::list_payroll_examples))
+        .routes(routes!(catalog::list_payroll_examples))
         .routes(routes!(
-            payroll_layouts::list_payroll_layouts,
-            payroll_layouts::create_payroll_layout
+            catalog::list_payroll_layouts,
+            catalog::create_payroll_layout
         ))
         .routes(routes!(
-            payroll_layouts::update_payroll_layout,
-            payroll_layouts::delete_payroll_layout
+            catalog::update_payroll_layout,
+            catalog::delete_payroll_layout
         ))
         .routes(routes!(exports::get_payroll))
         .routes(routes!(

@@ -91,20 +91,33 @@ fn every_route_is_described() {
     let mut handlers = 0;
     for file in std::fs::read_dir(crate::app::project("src/http/routes")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        for after in text.split("#[utoipa::path(").skip(1) {
-            let name = after
-                .split("pub async fn ")
-                .nth(1)
-                .unwrap()
-                .split('(')
-                .next()
-                .unwrap();
+        for name in handlers_in(&text) {
             assert!(router.contains(&format!("::{name}")), "{name} has no route");
             handlers += 1;
         }
     }
     let operations: usize = described().iter().map(|(_, methods)| methods.len()).sum();
     assert_eq!(handlers, operations);
+}
+
+/// Returns the names of the handlers in a file, with those that its macro `routes_of!` makes.
+fn handlers_in(text: &str) -> Vec<&str> {
+    let until = |text: &'static str| move |rest: &str| rest.find(|c| text.contains(c)).unwrap();
+    let written = text.split("#[utoipa::path(").skip(1).map(|after| {
+        let (_, name) = after.split_once("pub async fn ").unwrap();
+        &name[..until("(")(name)]
+    });
+    let made = text.split("\nroutes_of! {").skip(1).flat_map(|call| {
+        let (call, _) = call.split_once("\n}").unwrap();
+        // Each has its documentation in the line before.
+        let names = call.split("    /// ").skip(1);
+        names.map(|after| {
+            let (_, name) = after.split_once("\n    ").unwrap();
+            &name[..until("(,")(name)]
+        })
+    });
+    let written = written.filter(|name| !name.starts_with('$'));
+    written.chain(made).collect()
 }
 
 #[test]
