@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    grants::{Access, Permission},
+    grants::{Access, Permission, Role},
     ids::{AccountId, DeviceId, EmployeeId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::{Email, Name},
@@ -31,6 +31,8 @@ pub struct Account {
     pub active: bool,
     /// When it was created.
     pub created_at: Timestamp,
+    /// When its person last signed in; `None` before the first time.
+    pub signed_in_at: Option<Timestamp>,
 }
 
 impl Account {
@@ -38,6 +40,11 @@ impl Account {
     pub const BY_EMAIL: Index = Index::unique("by_email");
     /// The linked employee, who has no other account.
     pub const BY_EMPLOYEE: Index = Index::unique("by_employee");
+
+    /// Checks whether the account is an admin that can sign in.
+    pub fn is_active_admin(&self) -> bool {
+        self.active && self.access.has_role(Role::Admin)
+    }
 
     /// Checks whether the account has a permission, whatever its reach.
     pub fn permits(&self, permission: Permission) -> bool {

@@ -254,6 +254,11 @@ impl Access {
         self.grants.is_empty()
     }
 
+    /// Checks whether any grant has a role, whatever its scope.
+    pub fn has_role(&self, role: Role) -> bool {
+        self.grants().any(|grant| grant.role == role)
+    }
+
     /// Checks whether any grant has a permission, whatever its scope.
     pub fn permits(&self, permission: Permission) -> bool {
         self.grants().any(|grant| grant.role.permits(permission))

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::domain::text::TextError;
+use crate::domain::{grants::Role, text::TextError};
 
 macro_rules! field_errors {
     ($(
@@ -137,6 +137,10 @@ field_errors! {
     UnknownStream = "unknown_stream" ("go2rtc has no stream of this name: add it to its configuration first");
     /// No account has the email address.
     UnknownAccount { email: String } = "unknown_account" ("no account has the address {email}: create it first");
+    /// The role has another scope than a site.
+    RoleWithoutSite { role: Role } = "role_without_site" ("must be left out: the role {role} is not limited to a site");
+    /// The role employee needs a linked employee.
+    NeedsEmployee = "needs_employee" ("must be an employee, because an account with the role employee reads their records");
     /// The employee is not active.
     InactiveEmployee = "inactive_employee" ("the employee is not active: activate them first");
     /// The employee would have too many templates.

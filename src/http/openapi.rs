@@ -36,6 +36,7 @@ use super::{
     components(schemas(ProblemView, FieldProblem)),
     tags(
         (name = "session", description = "Sign in and out, create the first admin"),
+        (name = "accounts", description = "Who can sign in, and what they may do"),
         (name = "employees", description = "The people whose presence is recorded"),
         (name = "enrollment", description = "Make templates from photos, with consent"),
         (name = "recognition", description = "Identify and verify faces; nothing is recorded"),

@@ -75,6 +75,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// There is an account already.
     AlreadySetUp = "already_set_up", CONFLICT, "Already set up";
+    /// No admin would remain.
+    LastAdmin = "last_admin", CONFLICT, "The last admin";
     /// Another employee has the code.
     CodeTaken = "code_taken", CONFLICT, "The code is taken";
     /// Another site has the name.

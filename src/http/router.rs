@@ -30,10 +30,7 @@ use super::{
     problem::{self, Code, JSON_MOST, Problem},
     request_timeout::request_timeout,
     routes::{
-        assignments, audit, balances, calendars, camera_pictures, cameras, catalog, devices,
-        employees, enroll, entitlements, events, exports, health, identify, imports, jobs, leave,
-        notices, pairings, pictures, punches, redis, rules, session, setup, sites, status,
-        templates, timesheets, workdays,
+        accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog, devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs, leave, notices, pairings, pictures, punches, redis, rules, session, setup, sites, status, templates, timesheets, workdays,
     },
 };
 use crate::{
@@ -144,6 +141,12 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(session::list_sessions))
         .routes(routes!(session::end_session))
         .routes(routes!(setup::get_setup, setup::create_setup))
+        .routes(routes!(accounts::list_accounts))
+        .routes(routes!(
+            accounts::get_account,
+            accounts::update_account,
+            accounts::delete_account
+        ))
         .routes(routes!(
             employees::list_employees,
             employees::create_employee

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::domain::{
     accounts::{Session, TokenHash},
     attendance::{DateRange, Origin},
+    grants::Role,
     ids::{AccountId, EmployeeId, SiteId},
     plans::LeaveState,
 };
@@ -46,6 +47,17 @@ pub struct EmployeeFilter {
     /// Only employees of this site.
     pub site: Option<SiteId>,
     /// Only active, or only inactive, employees.
+    pub active: Option<bool>,
+}
+
+/// The accounts to list, sorted by email address.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AccountFilter {
+    /// Part of the name or email address, case-insensitive.
+    pub text: Option<String>,
+    /// Only accounts with a grant of this role.
+    pub role: Option<Role>,
+    /// Only active, or only disabled, accounts.
     pub active: Option<bool>,
 }
 

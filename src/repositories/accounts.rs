@@ -15,7 +15,7 @@ use crate::{
         record::{Index, Key},
         text::Email,
     },
-    ports::{Page, Parts, Range, RecordEngine, SessionStore, StoreError},
+    ports::{AccountFilter, Page, Parts, Range, RecordEngine, SessionStore, StoreError},
 };
 
 /// The repository of accounts.
@@ -74,7 +74,69 @@ impl Accounts {
         self.0.change(&id, |account| Some(change(account))).await
     }
 
-    /// Returns a page of accounts, sorted by ID. Only commands on the server list accounts.
+    /// Returns an account in the revision that the store has.
+    pub async fn read(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
+        self.0.get(&id).await
+    }
+
+    /// Replaces an account if it was not changed since it was read; returns false otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if another account has the email address or the employee.
+    pub async fn swap(&self, old: &Versioned<Account>, new: Account) -> Result<bool, StoreError> {
+        Ok(self.0.swap(old, new).await?.is_some())
+    }
+
+    /// Deletes an account if it was not changed since it was read; returns false otherwise.
+    pub async fn remove(&self, old: &Versioned<Account>) -> Result<bool, StoreError> {
+        self.0.remove_unchanged(old).await
+    }
+
+    /// Returns an active admin other than this account.
+    pub async fn find_other_admin(
+        &self,
+        id: AccountId,
+    ) -> Result<Option<Versioned<Account>>, StoreError> {
+        let other = |account: &Account| account.id != id && account.is_active_admin();
+        loop {
+            let found = self.0.filter(Index::ID, Range::all(), 1, other).await?;
+            let Some(found) = found.first() else {
+                return Ok(None);
+            };
+            let read = self.read(found.id).await?;
+            // It may have changed in between; then there may be another one.
+            if let Some(admin) = read.filter(|account| other(account)) {
+                return Ok(Some(admin));
+            }
+        }
+    }
+
+    /// Returns a page of the accounts that match a filter, sorted by email address, which is the
+    /// cursor with the ID. Accounts belong to no site: a reach of less than everything covers none.
+    pub async fn list_by_email(
+        &self,
+        reach: &Reach,
+        filter: &AccountFilter,
+        page: &Page<(String, AccountId)>,
+    ) -> Result<Vec<Account>, StoreError> {
+        if !reach.covers_everything() {
+            return Ok(Vec::new());
+        }
+        let after = page.after.as_ref();
+        let range = Range::all().after(after.map(|(email, id)| (Key::new((email,)), id.to_string())));
+        let text = filter.text.as_ref().map(|text| text.to_lowercase());
+        let wanted = |account: &Account| {
+            let found = |text: &String| {
+                account.email.as_str().contains(text) || account.name.key().contains(text)
+            };
+            text.as_ref().is_none_or(found)
+                && filter.role.is_none_or(|role| account.access.has_role(role))
+                && filter.active.is_none_or(|active| account.active == active)
+        };
+        self.0.filter(Account::BY_EMAIL, range, page.limit, wanted).await
+    }
+
+    /// Returns a page of accounts, sorted by ID. Only commands on the server list accounts so.
     pub async fn list(&self, page: &Page<AccountId>) -> Result<Vec<Account>, StoreError> {
         let after = page.after.map(|id| (Key::default(), id.to_string()));
         self.0

@@ -311,6 +311,13 @@ impl<R: Record> Collection<R> {
         Ok(deleted > 0)
     }
 
+    /// Deletes a record if it was not changed since it was read. Returns false, without a change, if
+    /// it was changed or deleted.
+    pub async fn remove_unchanged(&self, old: &Versioned<R>) -> Result<bool, StoreError> {
+        let record = (old.id().to_string(), Some(old.revision));
+        Ok(self.engine.delete(R::KIND, &[record]).await? > 0)
+    }
+
     /// Deletes all records of a range; returns how many there were.
     pub async fn remove_range(&self, index: Index, range: Range) -> Result<u64, StoreError> {
         let mut deleted = 0;

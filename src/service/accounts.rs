@@ -52,6 +52,18 @@ pub enum AccountError {
         "the employee of this account was deleted, so it has no permissions left: add another account"
     )]
     NoGrant,
+    /// There is no account with the ID.
+    #[error("no such account")]
+    NotFound,
+    /// A grant is for a site that does not exist or was removed.
+    #[error("there is no such site: choose another one")]
+    NoSite,
+    /// No active admin would remain.
+    #[error("this is the last admin who can sign in: make another account an admin first")]
+    LastAdmin,
+    /// Other requests kept changing accounts at the same time.
+    #[error("other requests are changing this account at the same time")]
+    Raced,
     /// No account has the email address.
     #[error("no account has this email address")]
     NoAccount,
@@ -97,9 +109,9 @@ pub struct NewAccount {
 
 /// The service for accounts and their sessions.
 pub struct Accounts {
-    stores: Repositories,
-    audit: Audit,
-    clock: Arc<dyn Clock>,
+    pub(super) stores: Repositories,
+    pub(super) audit: Audit,
+    pub(super) clock: Arc<dyn Clock>,
     session_age: SignedDuration,
     setup: OnceLock<TokenHash>,
     /// A hash to verify against if there is no account, so that the response time reveals nothing.
@@ -220,20 +232,27 @@ impl Accounts {
     pub async fn create(&self, actor: Actor, new: NewAccount) -> Result<Account, AccountError> {
         let employee = new.access.employee();
         self.check_employee(employee).await?;
+        self.check_sites(None, &new.access).await?;
         let account = self.prepare(new).await?;
         let account = self.insert(actor, account).await?;
         if let Err(error) = self.check_employee(employee).await {
-            let closed = |account: Account| Account {
-                active: false,
-                ..account.after_deletion()
-            };
-            self.stores.accounts.change(account.id, closed).await?;
+            self.close_unlinked(account.id).await?;
             return Err(error);
         }
         Ok(account)
     }
 
-    async fn check_employee(&self, employee: Option<EmployeeId>) -> Result<(), AccountError> {
+    /// Disables an account whose new employee was deleted at the same moment, unless it is an admin.
+    pub(super) async fn close_unlinked(&self, id: AccountId) -> Result<(), StoreError> {
+        let closed = |account: Account| Account {
+            active: account.is_active_admin(),
+            ..account.after_deletion()
+        };
+        self.stores.accounts.change(id, closed).await?;
+        Ok(())
+    }
+
+    pub(super) async fn check_employee(&self, employee: Option<EmployeeId>) -> Result<(), AccountError> {
         let Some(id) = employee else {
             return Ok(());
         };
@@ -357,6 +376,7 @@ impl Accounts {
             password_hash: hash_password(new.password).await?,
             active: true,
             created_at: self.clock.now(),
+            signed_in_at: None,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Use cases: each a struct with its ports, each with one error enum.
 
+pub mod account_changes;
 pub mod accounts;
 pub mod analysis_cache;
 pub mod application_cache;

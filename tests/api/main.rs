@@ -17,6 +17,7 @@ mod exports;
 mod imports;
 mod jobs;
 mod limits;
+mod managed_accounts;
 mod openapi;
 mod origins;
 mod pages;

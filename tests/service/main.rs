@@ -1,5 +1,6 @@
 //! The services on a store in memory, with an engine that sees the text of a sample.
 
+mod account_changes;
 mod accounts;
 mod analysis_cache;
 mod balances;

@@ -307,6 +307,7 @@ impl TestApp {
             password_hash: PASSWORD_HASH.clone(),
             active: true,
             created_at: self.clock.now(),
+            signed_in_at: None,
         };
         self.stores.accounts.insert(&account).await.unwrap();
         let client = self.anybody();

@@ -269,6 +269,7 @@ pub fn account(email: &str, role: Role) -> Account {
         password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),
         active: true,
         created_at: at(0),
+        signed_in_at: Some(at(1)),
     }
 }
 

@@ -4,6 +4,7 @@
     reason = "utoipa's macro repeats the parameters of handlers as paths"
 )]
 
+pub mod accounts;
 pub mod assignments;
 pub mod audit;
 pub mod balances;

@@ -29,6 +29,7 @@ use crate::{
             time,
         },
     },
+    ports::StoreError,
     service::{
         accounts::{AccountError, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
         tokens,
@@ -48,7 +49,12 @@ impl From<AccountError> for Problem {
             AccountError::EmailTaken | AccountError::EmployeeTaken | AccountError::NoGrant => {
                 Self::new(Code::Conflict, text)
             }
-            AccountError::NoAccount | AccountError::NoEmployee => Self::new(Code::NotFound, text),
+            AccountError::NoAccount => Self::new(Code::NotFound, text),
+            AccountError::NotFound => Self::not_found("account"),
+            AccountError::NoEmployee => Self::field("employee", FieldError::UnknownEmployee),
+            AccountError::NoSite => Self::field("grants", FieldError::UnknownSite),
+            AccountError::LastAdmin => Self::new(Code::LastAdmin, text),
+            AccountError::Raced => StoreError::Conflict.into(),
             AccountError::BadPassword => Self::field(
                 "password",
                 FieldError::WrongLength {

@@ -1,0 +1,147 @@
+//! Accounts, for admins.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    domain::{accounts::Account, ids::AccountId, text::normal},
+    http::{
+        auth::{Administering, Allowed},
+        extract::{Json, Path, Query},
+        merge_patch::MergePatch,
+        page::{List, PageQuery},
+        problem::Problem,
+        views::accounts::{AccountLookup, EditableAccount, ManagedAccountView, read_role},
+    },
+    ports::AccountFilter,
+    service::accounts::Accounts,
+};
+
+/// The accounts to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AccountQuery {
+    /// A part of the name or email address.
+    q: Option<String>,
+    /// `admin`, `manager`, `viewer` or `employee`: only accounts with a grant of this role.
+    role: Option<String>,
+    /// `true` for accounts that can sign in only, `false` for disabled ones only.
+    active: Option<bool>,
+}
+
+impl AccountQuery {
+    fn filter(self) -> Result<AccountFilter, Problem> {
+        let role = self.role.map(|text| read_role(&text)).transpose();
+        let text = self.q.map(|text| normal(&text));
+        Ok(AccountFilter {
+            text: text.filter(|text| !text.is_empty()),
+            role: role.map_err(|error| Problem::field("role", error))?,
+            active: self.active,
+        })
+    }
+}
+
+/// Returns the view of an account.
+async fn view(
+    lookup: &AccountLookup,
+    account: &Account,
+) -> Result<axum::Json<ManagedAccountView>, Problem> {
+    let mut views = lookup.managed(std::slice::from_ref(account)).await?;
+    let view = views.pop();
+    view.map(axum::Json)
+        .ok_or_else(|| Problem::not_found("account"))
+}
+
+/// Lists accounts by email address.
+#[utoipa::path(
+    get, path = "/api/accounts", tag = "accounts",
+    params(AccountQuery, PageQuery),
+    responses((status = 200, description = "A page of accounts", body = List<ManagedAccountView>)),
+    security(("session" = [])),
+)]
+pub async fn list_accounts(
+    allowed: Allowed<Administering>,
+    State(accounts): State<Arc<Accounts>>,
+    State(lookup): State<AccountLookup>,
+    Query(query): Query<AccountQuery>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<List<ManagedAccountView>>, Problem> {
+    let (filter, wanted) = (query.filter()?, page.page()?);
+    let found = accounts
+        .list(allowed.reach(), &filter, &wanted.page)
+        .await?;
+    let (found, next) = wanted.cut(found, |last| (last.email.to_string(), last.id))?;
+    let items = lookup.managed(&found).await?;
+    Ok(axum::Json(List { items, next }))
+}
+
+/// Returns an account.
+#[utoipa::path(
+    get, path = "/api/accounts/{id}", tag = "accounts",
+    params(("id" = String, Path, description = "The account")),
+    responses(
+        (status = 200, description = "The account", body = ManagedAccountView),
+        (status = 404, description = "`not_found`"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn get_account(
+    _: Allowed<Administering>,
+    State(accounts): State<Arc<Accounts>>,
+    State(lookup): State<AccountLookup>,
+    Path(id): Path<AccountId>,
+) -> Result<axum::Json<ManagedAccountView>, Problem> {
+    view(&lookup, &accounts.find(id).await?).await
+}
+
+/// A change of an account.
+type AccountPatch = MergePatch<EditableAccount>;
+
+/// Changes what an account may do, the employee it belongs to, its name, or whether its person can
+/// sign in.
+#[utoipa::path(
+    patch, path = "/api/accounts/{id}", tag = "accounts",
+    params(("id" = String, Path, description = "The account")),
+    request_body = AccountPatch,
+    responses(
+        (status = 200, description = "Changed", body = ManagedAccountView),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`last_admin` if no admin who can sign in would remain, `conflict` if the employee has another account, or if other requests keep changing accounts at the same time"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn update_account(
+    allowed: Allowed<Administering>,
+    State(accounts): State<Arc<Accounts>>,
+    State(lookup): State<AccountLookup>,
+    Path(id): Path<AccountId>,
+    Json(patch): Json<AccountPatch>,
+) -> Result<axum::Json<ManagedAccountView>, Problem> {
+    let changed = accounts.change(allowed.actor(), id, |account| {
+        patch.apply(&account.into())?.read()
+    });
+    view(&lookup, &changed.await?).await
+}
+
+/// Removes an account and ends its sessions. What it did stays in the audit trail.
+#[utoipa::path(
+    delete, path = "/api/accounts/{id}", tag = "accounts",
+    params(("id" = String, Path, description = "The account")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`last_admin`, or `conflict` if other requests keep changing accounts at the same time"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn delete_account(
+    allowed: Allowed<Administering>,
+    State(accounts): State<Arc<Accounts>>,
+    Path(id): Path<AccountId>,
+) -> Result<StatusCode, Problem> {
+    accounts.remove(allowed.actor(), id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
