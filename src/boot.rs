@@ -36,7 +36,7 @@ use crate::{
     ports::{Cache, FaceEngine, Gallery, StoreError, Streams},
     repositories::{self, Repositories},
     service::{
-        accounts::{AccountError, Accounts},
+        accounts::{AccountError, AccountRules, Accounts},
         analysis_cache::CachedEngine,
         application_cache::AppCache,
         audit::Audit,
@@ -243,7 +243,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         stores.clone(),
         audit.clone(),
         clock.clone(),
-        settings.server.session_age,
+        account_rules(settings),
     );
     Ok(Records {
         stores,
@@ -412,6 +412,14 @@ impl Core {
     }
 }
 
+/// Returns the settings of accounts.
+fn account_rules(settings: &Settings) -> AccountRules {
+    AccountRules {
+        session_age: settings.server.session_age,
+        session_idle: settings.server.session_idle,
+    }
+}
+
 /// Returns the settings of the services.
 fn rules(settings: &Settings) -> Rules {
     let recognition = &settings.recognition;
@@ -427,7 +435,7 @@ fn rules(settings: &Settings) -> Rules {
             cooldown: settings.attendance.cooldown,
         },
         seed: seed(settings),
-        session_age: settings.server.session_age,
+        accounts: account_rules(settings),
         folder: settings.store.data_dir.clone(),
     }
 }

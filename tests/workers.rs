@@ -259,6 +259,9 @@ async fn only_expired_records_are_deleted() {
         account: AccountId::new(Uuid::from_u128(1)),
         created_at: clock.now() - SignedDuration::from_hours(30),
         expires_at: clock.now() + SignedDuration::from_hours(hours),
+        used_at: None,
+        confirmed_at: Some(clock.now()),
+        browser: None,
     };
     for session in [session(1, -1), session(2, 1)] {
         stores.sessions.insert(&session).await.unwrap();

@@ -2,8 +2,6 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use jiff::SignedDuration;
-
 use crate::{
     app::App,
     clock::Clock,
@@ -11,7 +9,7 @@ use crate::{
     ports::{Cropping, FaceEngine, Gallery, MotionSensing, RateLimits, Streams},
     repositories::{Entries, Repositories},
     service::{
-        accounts::Accounts,
+        accounts::{AccountRules, Accounts},
         application_cache::AppCache,
         assignments::Assignments,
         audit::{Audit, Trail},
@@ -97,8 +95,8 @@ pub struct Rules {
     pub punches: PunchRules,
     /// What the default site has when it is made.
     pub seed: Seed,
-    /// How long a session lasts.
-    pub session_age: SignedDuration,
+    /// How sessions of accounts end.
+    pub accounts: AccountRules,
     /// The folder of the data, for temporary files.
     pub folder: PathBuf,
 }
@@ -283,7 +281,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             stores.clone(),
             audit.clone(),
             clock.clone(),
-            rules.session_age,
+            rules.accounts,
         )),
         cameras: Arc::new(Cameras::new(
             (stores.cameras.clone(), stores.accounts.clone()),

@@ -267,6 +267,8 @@ sections! {
             accepts "on or off", "Whether closing the browser signs out";
         session_age: SignedDuration = "SESSION_COOKIE_AGE", parse::age, default "24h",
             accepts "a duration such as 12h or 30m, or a number of seconds", "How long a sign-in lasts";
+        session_idle: Option<SignedDuration> = "SESSION_IDLE", parse::off_or_idle, default "1h",
+            accepts "off, or a duration of at least 10m such as 1h", "How long a sign-in lasts without a request; `off`: until `SESSION_COOKIE_AGE`. A page that waits for events sends none";
         rate_limit: u32 = "RATE_LIMIT", parse::any, default "50",
             accepts "a whole number of requests per second, 0 for no limit", "Requests per second for one client address; 0 turns the limit off";
         enroll_limit: u32 = "ENROLL_LIMIT", parse::any, default "5",

@@ -87,6 +87,14 @@ pub(super) fn off_or_age(text: &str) -> Option<Option<SignedDuration>> {
     }
 }
 
+/// Parses a time without use; the inner `None` means off. The last use is not known to the minute,
+/// so a time of few minutes would end sessions that are in use.
+pub(super) fn off_or_idle(text: &str) -> Option<Option<SignedDuration>> {
+    let idle = off_or_age(text)?;
+    let enough = idle.is_none_or(|idle| idle >= SignedDuration::from_mins(10));
+    enough.then_some(idle)
+}
+
 /// Parses a retention period; the inner `None` means off. The unit is required, because an admin
 /// who omits it may mean days, and seconds would delete everything at once.
 pub(super) fn off_or_retention(text: &str) -> Option<Option<SignedDuration>> {

@@ -1,8 +1,8 @@
 //! Accounts and their sessions.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -218,6 +218,15 @@ impl fmt::Debug for TokenHash {
     }
 }
 
+/// Where a session began, for its person to recognize it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Browser {
+    /// The address of the client.
+    pub address: IpAddr,
+    /// A short description, such as `Firefox on Windows`; `None` if the program is unknown.
+    pub description: Option<String>,
+}
+
 /// A signed-in browser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
@@ -229,9 +238,42 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When the session expires.
     pub expires_at: Timestamp,
+    /// When a request used it last, to within [`Session::USE_PRECISION`]; `None` after signing in.
+    pub used_at: Option<Timestamp>,
+    /// When the person last proved who they are.
+    pub confirmed_at: Option<Timestamp>,
+    /// Where it began.
+    pub browser: Option<Browser>,
 }
 
 impl Session {
+    /// How precisely the last use is known: each is written if it is this long after the one before.
+    pub const USE_PRECISION: SignedDuration = SignedDuration::from_mins(2);
+    /// How long a proof of who the person is counts for changes that need one.
+    pub const CONFIRMED: SignedDuration = SignedDuration::from_mins(15);
+
+    /// Returns when a request used it last.
+    pub fn last_used(&self) -> Timestamp {
+        self.used_at.unwrap_or(self.created_at)
+    }
+
+    /// Checks whether it is valid at a moment. It ends at its expiry, and after `idle` without use.
+    pub fn is_open(&self, now: Timestamp, idle: Option<SignedDuration>) -> bool {
+        let unused = now.duration_since(self.last_used());
+        self.expires_at > now && idle.is_none_or(|idle| unused < idle)
+    }
+
+    /// Checks whether its person proved who they are shortly before a moment.
+    pub fn is_confirmed(&self, now: Timestamp) -> bool {
+        self.confirmed_until().is_some_and(|until| now < until)
+    }
+
+    /// Returns until when the last proof counts.
+    pub fn confirmed_until(&self) -> Option<Timestamp> {
+        let until = |at: Timestamp| at.saturating_add(Self::CONFIRMED).ok();
+        self.confirmed_at.and_then(until)
+    }
+
     /// Sessions of an account, oldest first.
     pub const BY_ACCOUNT: Index = Index::ordered("by_account");
     /// Sessions by expiry.

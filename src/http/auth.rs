@@ -7,15 +7,14 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderValue, header, request::Parts},
 };
-use axum_extra::extract::CookieJar;
 
 use super::{
     HttpState,
     problem::{Code, Problem},
-    session,
+    session::Cookies,
 };
 use crate::domain::{
-    accounts::{Account, Actor},
+    accounts::{Account, Actor, Session},
     attendance::Origin,
     devices::Device,
     grants::{Permission, Reach},
@@ -100,14 +99,20 @@ async fn caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Problem>
             .map(Caller::Device)
             .ok_or_else(|| unauthenticated("no device has this token, or it was revoked", true));
     }
-    let jar = CookieJar::from_headers(&parts.headers);
-    let Some(token) = session::token(&jar) else {
+    let cookies = Cookies::from_parts(parts, state);
+    let Some(token) = cookies.session() else {
         return Err(unauthenticated("sign in, or send a device's token", false));
     };
-    let account = state.app.accounts.authenticate(token).await?;
-    account
-        .map(Caller::Account)
-        .ok_or_else(|| unauthenticated("the session has ended: sign in again", false))
+    let found = state.app.accounts.authenticate(token).await?;
+    let (account, session) = found.ok_or_else(session_ended)?;
+    // For the extractors that need the session itself.
+    parts.extensions.insert(session);
+    Ok(Caller::Account(account))
+}
+
+/// Makes the 401 for a session that ended.
+pub fn session_ended() -> Problem {
+    unauthenticated("the session has ended: sign in again", false)
 }
 
 /// Returns the token of an `Authorization: Bearer` header.
@@ -240,6 +245,46 @@ impl FromRequestParts<HttpState> for SignedIn {
         match caller(parts, state).await? {
             Caller::Account(account) => Ok(Self(account)),
             Caller::Device(_) => Err(forbidden_to_devices()),
+        }
+    }
+}
+
+/// The session of the request.
+pub struct OwnSession(pub Session);
+
+impl FromRequestParts<HttpState> for OwnSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        if parts.extensions.get::<Session>().is_none() {
+            caller(parts, state).await?;
+        }
+        let session = parts.extensions.get::<Session>().cloned();
+        session.map(Self).ok_or_else(forbidden_to_devices)
+    }
+}
+
+/// Proof that the person of the session proved who they are in the last minutes, for changes that
+/// nobody else at an unattended browser must make.
+pub struct Confirmed;
+
+impl FromRequestParts<HttpState> for Confirmed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        let OwnSession(session) = OwnSession::from_request_parts(parts, state).await?;
+        match state.app.accounts.is_confirmed(&session) {
+            true => Ok(Self),
+            false => Err(Problem::new(
+                Code::ConfirmationRequired,
+                "confirm that it is you: send your password to POST /api/session/confirm, then repeat the request",
+            )),
         }
     }
 }

@@ -137,6 +137,8 @@ field_errors! {
     UnknownStream = "unknown_stream" ("go2rtc has no stream of this name: add it to its configuration first");
     /// No account has the email address.
     UnknownAccount { email: String } = "unknown_account" ("no account has the address {email}: create it first");
+    /// The password is not the present one.
+    WrongPassword = "wrong_password" ("is wrong");
     /// The role has another scope than a site.
     RoleWithoutSite { role: Role } = "role_without_site" ("must be left out: the role {role} is not limited to a site");
     /// The role employee needs a linked employee.

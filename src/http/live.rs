@@ -3,14 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use axum_extra::extract::CookieJar;
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::{
     HttpState,
     auth::{Allowed, Reading},
     problem::Problem,
-    session,
+    session::Cookies,
 };
 use crate::{
     domain::{
@@ -54,7 +53,7 @@ impl LiveSession {
         let Some(token) = &self.token else {
             return false;
         };
-        let Ok(Some(account)) = self.accounts.authenticate(token).await else {
+        let Ok(Some((account, _))) = self.accounts.present(token).await else {
             return false;
         };
         let Some(reach) = account.access.reach(Permission::Read) else {
@@ -74,11 +73,11 @@ impl FromRequestParts<HttpState> for LiveSession {
         state: &HttpState,
     ) -> Result<Self, Self::Rejection> {
         let allowed = Allowed::<Reading>::from_request_parts(parts, state).await?;
-        let jar = CookieJar::from_headers(&parts.headers);
+        let cookies = Cookies::from_parts(parts, state);
         Ok(Self {
             account: allowed.account()?.clone(),
             reach: allowed.reach().clone(),
-            token: session::token(&jar).map(str::to_owned),
+            token: cookies.session().map(str::to_owned),
             accounts: state.app.accounts.clone(),
             checks: interval_at(Instant::now() + CHECK_EVERY, CHECK_EVERY),
         })

@@ -67,6 +67,8 @@ codes! {
     CrossSite = "cross_site", FORBIDDEN, "Requests from other sites are refused";
     /// The caller may not decide about their own hours.
     OwnHours = "own_hours", FORBIDDEN, "Another person must decide about your own hours";
+    /// The person must prove again who they are.
+    ConfirmationRequired = "confirmation_required", FORBIDDEN, "Confirm that it is you";
     /// The set-up token is not the one that the service printed.
     BadSetupToken = "bad_setup_token", FORBIDDEN, "Wrong set-up token";
     /// There is nothing at this address.

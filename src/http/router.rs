@@ -138,9 +138,12 @@ fn api() -> OpenApiRouter<HttpState> {
             session::get_session,
             session::delete_session
         ))
-        .routes(routes!(session::list_sessions))
+        .routes(routes!(session::confirm_session))
+        .routes(routes!(session::list_sessions, session::end_other_sessions))
         .routes(routes!(session::end_session))
         .routes(routes!(setup::get_setup, setup::create_setup))
+        .routes(routes!(accounts::update_own_account))
+        .routes(routes!(accounts::put_own_password))
         .routes(routes!(accounts::list_accounts))
         .routes(routes!(
             accounts::get_account,

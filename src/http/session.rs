@@ -1,62 +1,193 @@
-//! The session cookie.
+//! The session cookie, and what a browser says of itself.
 
-use std::time::Duration;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Settings, context::Client};
-use crate::service::tokens::Token;
+use super::{HttpState, Settings, context::Client};
+use crate::{domain::accounts::Browser, service::account_sessions::NewSession};
 
-/// The name of the cookie.
+/// The name of the cookie without TLS.
 pub const COOKIE: &str = "rollcall_session";
 
-/// Returns the token that the browser sent.
-pub fn token(jar: &CookieJar) -> Option<&str> {
-    jar.get(COOKIE).map(Cookie::value)
-}
+/// The name over TLS. Browsers accept the prefix only from the host itself over TLS, so no other
+/// host of the domain and no attacker in the network can set this cookie.
+pub const SECURE_COOKIE: &str = "__Host-rollcall_session";
 
-/// Sets the cookie. Scripts and other sites' requests cannot use it, and it is not sent in the
-/// clear where TLS is in use.
-pub fn begin(
+/// The cookies of a request, and the browser that sent them.
+pub struct Cookies {
     jar: CookieJar,
-    token: &Token,
-    age: SignedDuration,
-    client: Client,
-    settings: &Settings,
-) -> CookieJar {
-    let age = (!settings.cookies_end_with_browser).then_some(age);
-    jar.add(cookie(token.reveal(), age, client, settings))
+    secure: bool,
+    settings: Arc<Settings>,
+    browser: Browser,
+    now: Timestamp,
 }
 
-/// Removes the cookie.
-pub fn end(jar: CookieJar, client: Client, settings: &Settings) -> CookieJar {
-    let mut cookie = cookie("", None, client, settings);
-    cookie.make_removal();
-    jar.add(cookie)
+impl Cookies {
+    /// Reads the cookies of a request.
+    pub fn from_parts(parts: &Parts, state: &HttpState) -> Self {
+        let client = Client::from_extensions(&parts.extensions);
+        Self {
+            jar: CookieJar::from_headers(&parts.headers),
+            secure: state.settings.secure_cookies.unwrap_or(client.tls),
+            settings: state.settings.clone(),
+            browser: Browser {
+                address: client.address,
+                description: describe(&parts.headers),
+            },
+            now: state.clock.now(),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.secure {
+            true => SECURE_COOKIE,
+            false => COOKIE,
+        }
+    }
+
+    /// Returns the session token that the browser sent. Over TLS, only the cookie with the prefix
+    /// counts.
+    pub fn session(&self) -> Option<&str> {
+        self.jar.get(self.name()).map(Cookie::value)
+    }
+
+    /// Returns the browser.
+    pub fn browser(&self) -> Browser {
+        self.browser.clone()
+    }
+
+    /// Sets the cookie of a session. Scripts and other sites' requests cannot use it, and it is not
+    /// sent in the clear where TLS is in use.
+    pub fn begin(self, new: &NewSession) -> CookieJar {
+        let age = new.session.expires_at.duration_since(self.now);
+        let age = (!self.settings.cookies_end_with_browser).then_some(age);
+        let cookie = self.cookie(self.name(), new.token.reveal(), age);
+        self.jar.add(cookie)
+    }
+
+    /// Removes the cookie.
+    pub fn end(self) -> CookieJar {
+        let mut cookie = self.cookie(self.name(), "", None);
+        cookie.make_removal();
+        self.jar.add(cookie)
+    }
+
+    fn cookie(
+        &self,
+        name: &'static str,
+        value: &str,
+        age: Option<SignedDuration>,
+    ) -> Cookie<'static> {
+        let cookie = Cookie::build((name, value.to_owned()))
+            .path("/")
+            .http_only(true)
+            .same_site(if self.settings.strict_cookies {
+                SameSite::Strict
+            } else {
+                SameSite::Lax
+            })
+            .secure(self.secure);
+        // With an age that a cookie cannot express, it ends with the browser.
+        let age = age
+            .and_then(|age| Duration::try_from(age).ok())
+            .and_then(|age| age.try_into().ok());
+        match age {
+            Some(age) => cookie.max_age(age).build(),
+            None => cookie.build(),
+        }
+    }
 }
 
-fn cookie(
-    value: &str,
-    age: Option<SignedDuration>,
-    client: Client,
-    settings: &Settings,
-) -> Cookie<'static> {
-    let cookie = Cookie::build((COOKIE, value.to_owned()))
-        .path("/")
-        .http_only(true)
-        .same_site(if settings.strict_cookies {
-            SameSite::Strict
-        } else {
-            SameSite::Lax
-        })
-        .secure(settings.secure_cookies.unwrap_or(client.tls));
-    // With an age that a cookie cannot express, it ends with the browser.
-    let age = age
-        .and_then(|age| Duration::try_from(age).ok())
-        .and_then(|age| age.try_into().ok());
-    match age {
-        Some(age) => cookie.max_age(age).build(),
-        None => cookie.build(),
+impl FromRequestParts<HttpState> for Cookies {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        Ok(Self::from_parts(parts, state))
+    }
+}
+
+/// Words in `User-Agent` and the programs that send them. Programs also name those that they are
+/// derived from, so the first one counts.
+const PROGRAMS: [(&str, &str); 10] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+    ("python", "Python"),
+];
+
+/// The same for systems.
+const SYSTEMS: [(&str, &str); 7] = [
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("CrOS", "ChromeOS"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+];
+
+/// Describes the program that sent a request, such as `Firefox on Windows`.
+fn describe(headers: &HeaderMap) -> Option<String> {
+    let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    let first = |words: &[(&str, &'static str)]| {
+        let found = words.iter().find(|(word, _)| agent.contains(word));
+        found.map(|(_, name)| *name)
+    };
+    match (first(&PROGRAMS), first(&SYSTEMS)) {
+        (Some(program), Some(system)) => Some(format!("{program} on {system}")),
+        (program, system) => program.or(system).map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_described_in_few_words() {
+        for (agent, expected) in [
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
+                Some("Firefox on Windows"),
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15",
+                Some("Safari on macOS"),
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36",
+                Some("Chrome on Android"),
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                Some("Edge on Windows"),
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/142.0 Mobile/15E148 Safari/604.1",
+                Some("Chrome on iPhone"),
+            ),
+            ("curl/8.5.0", Some("curl")),
+            ("<script>alert(1)</script>", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::USER_AGENT, agent.parse().unwrap());
+            assert_eq!(describe(&headers).as_deref(), expected, "{agent}");
+        }
+        assert_eq!(describe(&HeaderMap::new()), None);
     }
 }

@@ -97,6 +97,15 @@ pub trait SessionStore: Send + Sync {
     /// Returns the sessions of an account, newest first, expired or not.
     async fn list_by_account(&self, account: AccountId) -> Result<Vec<Session>, StoreError>;
 
+    /// Records that a session was used at a moment, and, if `confirmed`, that its person proved who
+    /// they are. Returns false if it does not exist; it never adds one that was deleted.
+    async fn touch(
+        &self,
+        hash: TokenHash,
+        at: Timestamp,
+        confirmed: bool,
+    ) -> Result<bool, StoreError>;
+
     /// Deletes a session; returns false if it did not exist.
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError>;
 

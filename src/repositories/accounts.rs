@@ -74,6 +74,16 @@ impl Accounts {
         self.0.change(&id, |account| Some(change(account))).await
     }
 
+    /// Changes an account unless `change` returns `None`, as [`change`](Self::change). Returns
+    /// `None` if it does not exist or was left unchanged.
+    pub async fn change_if(
+        &self,
+        id: AccountId,
+        change: impl Fn(Account) -> Option<Account>,
+    ) -> Result<Option<Account>, StoreError> {
+        self.0.change(&id, change).await
+    }
+
     /// Returns an account in the revision that the store has.
     pub async fn read(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
         self.0.get(&id).await
@@ -169,6 +179,25 @@ impl SessionStore for Sessions {
     async fn list_by_account(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
         let range = Range::within(Key::new((account.uuid(),))).backwards();
         self.0.all(Session::BY_ACCOUNT, range, Parts::Body).await
+    }
+
+    async fn touch(
+        &self,
+        hash: TokenHash,
+        at: Timestamp,
+        confirmed: bool,
+    ) -> Result<bool, StoreError> {
+        let touched = |session: Session| {
+            Some(Session {
+                used_at: session.used_at.max(Some(at)),
+                confirmed_at: match confirmed {
+                    true => session.confirmed_at.max(Some(at)),
+                    false => session.confirmed_at,
+                },
+                ..session
+            })
+        };
+        Ok(self.0.change(&hash, touched).await?.is_some())
     }
 
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {

@@ -10,13 +10,14 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
+    account_sessions::NewSession,
     audit::Audit,
     tokens::{self, Token},
 };
 use crate::{
     clock::Clock,
     domain::{
-        accounts::{Account, Actor, Session, TokenHash},
+        accounts::{Account, Actor, Browser, TokenHash},
         grants::Access,
         ids::{AccountId, EmployeeId},
         text::{Email, Name},
@@ -32,6 +33,12 @@ pub enum AccountError {
     /// reveals which.
     #[error("the email address or the password is wrong")]
     BadCredentials,
+    /// The present password is wrong.
+    #[error("the password is wrong")]
+    WrongPassword,
+    /// The session ended meanwhile.
+    #[error("the session has ended: sign in again")]
+    SessionEnded,
     /// The set-up token is wrong.
     #[error("the set-up token is wrong: use the link that the service printed when it started")]
     BadSetupToken,
@@ -107,38 +114,42 @@ pub struct NewAccount {
     pub access: Access,
 }
 
+/// The settings of accounts.
+#[derive(Debug, Clone)]
+pub struct AccountRules {
+    /// How long a session lasts.
+    pub session_age: SignedDuration,
+    /// How long a session lasts without use; `None` for its whole age.
+    pub session_idle: Option<SignedDuration>,
+}
+
 /// The service for accounts and their sessions.
 pub struct Accounts {
     pub(super) stores: Repositories,
     pub(super) audit: Audit,
     pub(super) clock: Arc<dyn Clock>,
-    session_age: SignedDuration,
+    pub(super) rules: AccountRules,
     setup: OnceLock<TokenHash>,
     /// A hash to verify against if there is no account, so that the response time reveals nothing.
     decoy: OnceLock<String>,
 }
 
 impl Accounts {
-    /// Creates the service. Sessions expire after `session_age`.
+    /// Creates the service.
     pub fn new(
         stores: Repositories,
         audit: Audit,
         clock: Arc<dyn Clock>,
-        session_age: SignedDuration,
+        rules: AccountRules,
     ) -> Self {
         Self {
             stores,
             audit,
             clock,
-            session_age,
+            rules,
             setup: OnceLock::new(),
             decoy: OnceLock::new(),
         }
-    }
-
-    /// Returns how long a session lasts.
-    pub fn session_age(&self) -> SignedDuration {
-        self.session_age
     }
 
     /// Checks whether no account exists yet.
@@ -168,7 +179,8 @@ impl Accounts {
         email: Email,
         name: Name,
         password: SecretString,
-    ) -> Result<(Account, Token), AccountError> {
+        browser: Browser,
+    ) -> Result<NewSession, AccountError> {
         if !self.needs_setup().await? {
             return Err(AccountError::AlreadySetUp);
         }
@@ -185,8 +197,7 @@ impl Accounts {
             })
             .await?
             .ok_or(AccountError::AlreadySetUp)?;
-        let session = self.open_session(&account).await?;
-        Ok((account, session))
+        self.begin_session(account, browser).await
     }
 
     /// Creates the first account. Returns `None` if another instance was faster.
@@ -279,7 +290,7 @@ impl Accounts {
         if account.access.is_empty() {
             return Err(AccountError::NoGrant);
         }
-        let password_hash = hash_password(password).await?;
+        let password_hash = self.hash(&account, password).await?;
         self.audit
             .record(actor, "account.reset_password", account.id, None)
             .await?;
@@ -300,7 +311,8 @@ impl Accounts {
         &self,
         email: &str,
         password: SecretString,
-    ) -> Result<(Account, Token), AccountError> {
+        browser: Browser,
+    ) -> Result<NewSession, AccountError> {
         let account = match Email::parse(email) {
             Ok(email) => self.stores.accounts.find_by_email(&email).await?,
             Err(_) => None,
@@ -313,58 +325,13 @@ impl Accounts {
         let account = account
             .filter(|account| right && account.active)
             .ok_or(AccountError::BadCredentials)?;
-        let session = self.open_session(&account).await?;
-        // The password may have been reset, which ends all sessions, during the comparison.
-        let now = self.stores.accounts.find(account.id).await?;
-        if !now.is_some_and(|now| now.active && now.password_hash == account.password_hash) {
-            self.stores.sessions.delete(session.hash()).await?;
-            return Err(AccountError::BadCredentials);
-        }
-        Ok((account, session))
-    }
-
-    /// Ends a session, if it exists.
-    pub async fn sign_out(&self, token: &str) -> Result<(), StoreError> {
-        self.stores
-            .sessions
-            .delete(tokens::hash(token))
-            .await
-            .map(drop)
+        self.begin_session(account, browser).await
     }
 
     /// Returns the accounts with these IDs, including disabled ones. IDs without an account are
     /// left out.
     pub async fn find_many(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
         self.stores.accounts.find_many(ids).await
-    }
-
-    /// Returns the open sessions of an account, newest first.
-    pub async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
-        let mut sessions = self.stores.sessions.list_by_account(account).await?;
-        let now = self.clock.now();
-        sessions.retain(|session| session.expires_at > now);
-        Ok(sessions)
-    }
-
-    /// Ends the session of an account whose hash begins with `id`. Returns false if there is none.
-    pub async fn end_session(&self, account: AccountId, id: &str) -> Result<bool, StoreError> {
-        let sessions = self.stores.sessions.list_by_account(account).await?;
-        let found = sessions.iter().find(|session| session.id() == id);
-        match found {
-            Some(session) => self.stores.sessions.delete(session.hash).await,
-            None => Ok(false),
-        }
-    }
-
-    /// Returns the account of a session token; `None` if the session has ended or the account is
-    /// disabled.
-    pub async fn authenticate(&self, token: &str) -> Result<Option<Account>, StoreError> {
-        let session = self.stores.sessions.find(tokens::hash(token)).await?;
-        let Some(session) = session.filter(|session| session.expires_at > self.clock.now()) else {
-            return Ok(None);
-        };
-        let account = self.stores.accounts.find(session.account).await?;
-        Ok(account.filter(|account| account.active))
     }
 
     async fn prepare(&self, new: NewAccount) -> Result<Account, AccountError> {
@@ -398,17 +365,13 @@ impl Accounts {
         }
     }
 
-    async fn open_session(&self, account: &Account) -> Result<Token, AccountError> {
-        let token = Token::mint(&*self.clock);
-        let now = self.clock.now();
-        let session = Session {
-            hash: token.hash(),
-            account: account.id,
-            created_at: now,
-            expires_at: now.saturating_add(self.session_age).unwrap_or(now),
-        };
-        self.stores.sessions.insert(&session).await?;
-        Ok(token)
+    /// Checks and hashes a new password of an account.
+    pub(super) async fn hash(
+        &self,
+        _account: &Account,
+        password: SecretString,
+    ) -> Result<String, AccountError> {
+        hash_password(password).await
     }
 
     async fn decoy(&self) -> Result<String, AccountError> {
@@ -447,7 +410,7 @@ async fn hash_password(password: SecretString) -> Result<String, AccountError> {
 }
 
 /// Checks a password against a PHC string. Returns false if the string is not valid.
-async fn verify_password(password: SecretString, hash: String) -> bool {
+pub(super) async fn verify_password(password: SecretString, hash: String) -> bool {
     let verify = move || {
         PasswordHash::new(&hash).is_ok_and(|hash| {
             let password = password.expose_secret().as_bytes();

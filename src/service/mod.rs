@@ -1,6 +1,7 @@
 //! Use cases: each a struct with its ports, each with one error enum.
 
 pub mod account_changes;
+pub mod account_sessions;
 pub mod accounts;
 pub mod analysis_cache;
 pub mod application_cache;

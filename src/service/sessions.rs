@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{application_cache::AppCache, sealed_cache::SealedCache};
 use crate::{
@@ -21,30 +20,6 @@ use crate::{
 /// How long a cached session is trusted without asking the store. An instance that cannot reach Redis
 /// ends sessions only in the store; the other instances notice within this time.
 const TRUSTED: Duration = Duration::from_secs(30);
-
-/// A session as it is cached: account, begin and end in Unix milliseconds.
-#[derive(Serialize, Deserialize)]
-struct Cached(u128, i64, i64);
-
-impl Cached {
-    fn from_session(session: &Session) -> Self {
-        Self(
-            session.account.uuid().as_u128(),
-            session.created_at.as_millisecond(),
-            session.expires_at.as_millisecond(),
-        )
-    }
-
-    fn into_session(self, hash: TokenHash) -> Option<Session> {
-        let Self(account, created_at, expires_at) = self;
-        Some(Session {
-            hash,
-            account: AccountId::new(Uuid::from_u128(account)),
-            created_at: Timestamp::from_millisecond(created_at).ok()?,
-            expires_at: Timestamp::from_millisecond(expires_at).ok()?,
-        })
-    }
-}
 
 /// A [`SessionStore`] in front of another.
 pub struct CachedSessions {
@@ -76,17 +51,27 @@ impl SessionStore for CachedSessions {
 
     async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError> {
         let key = Self::key(hash);
-        let cached = self.cache.get::<Cached>(&key).await;
-        if let Some(session) = cached.and_then(|cached| cached.into_session(hash)) {
+        let cached = self.cache.get::<Session>(&key).await;
+        if let Some(session) = cached.filter(|session| session.hash == hash) {
             return Ok(Some(session));
         }
         let found = self.store.find(hash).await?;
         if let Some(session) = &found {
-            self.cache
-                .add(&key, &Cached::from_session(session), TRUSTED)
-                .await;
+            self.cache.add(&key, session, TRUSTED).await;
         }
         Ok(found)
+    }
+
+    async fn touch(
+        &self,
+        hash: TokenHash,
+        at: Timestamp,
+        confirmed: bool,
+    ) -> Result<bool, StoreError> {
+        let touched = self.store.touch(hash, at, confirmed).await?;
+        // Not the new one instead: another instance may end the session at this moment.
+        self.withdraw(hash).await;
+        Ok(touched)
     }
 
     async fn list_by_account(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
@@ -118,7 +103,15 @@ impl SessionStore for CachedSessions {
 /// A session that is only in Redis, with the mark of its account. The mark changes when all sessions
 /// of the account end, and when it is lost.
 #[derive(Serialize, Deserialize)]
-struct Marked(Cached, String);
+struct Marked(Session, String);
+
+/// The last use of a session that is only in Redis. It is apart from the session, because writing
+/// the session could bring back one that ended.
+#[derive(Serialize, Deserialize)]
+struct LastUse {
+    used_at: Option<Timestamp>,
+    confirmed_at: Option<Timestamp>,
+}
 
 /// A [`SessionStore`] that is only in Redis, and in the store while Redis is unavailable. Emptying
 /// Redis signs everybody out. Ending a session fails if other instances could still accept it.
@@ -150,6 +143,10 @@ impl CacheSessions {
         format!("mark:{account}")
     }
 
+    fn use_key(hash: TokenHash) -> String {
+        format!("use:{}", hash.to_hex())
+    }
+
     /// Sets a new mark, which ends all sessions with the old one.
     async fn renew_mark(&self, account: AccountId) -> String {
         let mark = self.clock.id().to_string();
@@ -168,10 +165,20 @@ impl CacheSessions {
     }
 
     async fn cached(&self, hash: TokenHash) -> Option<Session> {
-        let Marked(cached, mark) = self.cache.get(&hash.to_hex()).await?;
-        let session = cached.into_session(hash)?;
+        let Marked(session, mark) = self.cache.get(&hash.to_hex()).await?;
         let present: String = self.cache.get(&Self::mark_key(session.account)).await?;
-        (present == mark).then_some(session)
+        if present != mark || session.hash != hash {
+            return None;
+        }
+        let last: Option<LastUse> = self.cache.get(&Self::use_key(hash)).await;
+        Some(match last {
+            Some(last) => Session {
+                used_at: session.used_at.max(last.used_at),
+                confirmed_at: session.confirmed_at.max(last.confirmed_at),
+                ..session
+            },
+            None => session,
+        })
     }
 
     /// Fails if other instances cannot learn that a session ended.
@@ -198,7 +205,7 @@ impl SessionStore for CacheSessions {
             }
             None => self.renew_mark(session.account).await,
         };
-        let marked = Marked(Cached::from_session(session), mark);
+        let marked = Marked(session.clone(), mark);
         self.cache.set(&session.hash.to_hex(), &marked).await;
         // Only for the list of sessions; ending all sessions does not depend on it.
         let mut all = self.listed(session.account).await;
@@ -231,6 +238,26 @@ impl SessionStore for CacheSessions {
         Ok(sessions)
     }
 
+    async fn touch(
+        &self,
+        hash: TokenHash,
+        at: Timestamp,
+        confirmed: bool,
+    ) -> Result<bool, StoreError> {
+        let Some(session) = self.cached(hash).await else {
+            return self.store.touch(hash, at, confirmed).await;
+        };
+        let last = LastUse {
+            used_at: session.used_at.max(Some(at)),
+            confirmed_at: match confirmed {
+                true => session.confirmed_at.max(Some(at)),
+                false => session.confirmed_at,
+            },
+        };
+        self.cache.set(&Self::use_key(hash), &last).await;
+        Ok(true)
+    }
+
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {
         let stored = self.store.delete(hash).await?;
         if let Some(session) = self.cached(hash).await {
@@ -239,6 +266,7 @@ impl SessionStore for CacheSessions {
             self.cache.set(&Self::list_key(session.account), &all).await;
         }
         let cached = self.cache.delete(&hash.to_hex()).await;
+        self.cache.delete(&Self::use_key(hash)).await;
         // A session that was in the store was never in Redis.
         if !stored {
             self.check_shared()?;

@@ -123,7 +123,20 @@ async fn the_cookie_is_http_only_and_secure_behind_tls() {
 
     let tls = app.anybody().with("x-forwarded-proto", "https");
     let behind = tls.sign_in(email, PASSWORD).await;
-    assert!(behind.header("set-cookie").contains("Secure"));
+    let cookie = behind.header("set-cookie").to_owned();
+    assert!(cookie.starts_with("__Host-rollcall_session="), "{cookie}");
+    for flag in ["Secure", "HttpOnly", "Path=/"] {
+        assert!(cookie.contains(flag), "{cookie} has no {flag}");
+    }
+    // Over TLS, a cookie that a neighbor may have set does not count, nor does it hide the right one.
+    let token = cookie.split(['=', ';']).nth(1).unwrap();
+    let session = async |cookies: &str| {
+        let tls = app.anybody().with("x-forwarded-proto", "https");
+        tls.with("cookie", cookies).get("/api/session").await
+    };
+    session(&format!("rollcall_session={token}")).await.problem(401, "unauthenticated");
+    let both = format!("__Host-rollcall_session={token}; rollcall_session=planted");
+    session(&both).await.expect(200);
     assert_eq!(behind.header("strict-transport-security"), "max-age=3600");
 
     let stranger = TestApp::start().await;
@@ -202,4 +215,106 @@ async fn an_account_lists_its_sessions_and_ends_one() {
     here.get("/api/sessions")
         .await
         .problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn sessions_show_their_browser_and_last_use_and_end_all_at_once() {
+    let app = TestApp::start().await;
+    let here = app.admin().await;
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+    let there = app.anybody().with("user-agent", agent);
+    there.sign_in("admin0@example.com", PASSWORD).await.expect(200);
+    app.clock.advance(SignedDuration::from_mins(10));
+    there.get("/api/session").await.expect(200);
+    let list = here.get("/api/sessions").await.expect(200);
+    let other = &list["items"][0];
+    assert_eq!(other["current"], false);
+    assert_eq!(other["browser"], "Firefox on Linux");
+    assert_eq!(other["address"], "127.0.0.1");
+    assert!(other["used_at"].as_str().unwrap() > other["created_at"].as_str().unwrap());
+
+    assert_eq!(here.delete("/api/sessions").await.status, 204);
+    there.get("/api/session").await.problem(401, "unauthenticated");
+    here.get("/api/session").await.expect(200);
+    let list = here.get("/api/sessions").await.expect(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    assert_eq!(list["items"][0]["current"], true);
+}
+
+#[tokio::test]
+async fn risky_changes_need_a_recent_proof_of_who_the_person_is() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    app.role(Role::Viewer).await;
+    let employee = admin.add_employee("Ann", "A1").await;
+    let accounts = admin.get("/api/accounts?q=viewer1").await.expect(200);
+    let account = format!("/api/accounts/{}", accounts["items"][0]["id"].as_str().unwrap());
+    let attempts = async || {
+        [
+            admin.post("/api/devices", json!({ "name": "Door" })).await,
+            admin.patch(&account, json!({ "name": "Vi" })).await,
+            admin.delete(&account).await,
+            admin.delete(&format!("/api/employees/{employee}")).await,
+        ]
+    };
+    app.clock.advance(SignedDuration::from_mins(15));
+    for refused in attempts().await {
+        refused.problem(403, "confirmation_required");
+    }
+    // Reading and everyday work need none.
+    admin.get(&account).await.expect(200);
+    admin.add_employee("Bob", "B1").await;
+
+    let confirm = async |password: &str| {
+        let body = json!({ "password": password });
+        admin.post("/api/session/confirm", body).await
+    };
+    let wrong = confirm("wrong horse battery").await;
+    let problem = wrong.problem(422, "invalid");
+    assert_eq!(problem["errors"][0]["code"], "wrong_password");
+    admin
+        .post("/api/devices", json!({ "name": "Door" }))
+        .await
+        .problem(403, "confirmation_required");
+    let confirmed = confirm(PASSWORD).await.expect(200);
+    assert!(confirmed["confirmed_until"].is_string());
+    for done in attempts().await {
+        assert!(done.status.is_success(), "{}", done.text);
+    }
+    // Another session of the account is not confirmed by that.
+    app.clock.advance(SignedDuration::from_mins(15));
+    let other = app.anybody();
+    other.sign_in("admin0@example.com", PASSWORD).await.expect(200);
+    let refused = admin.post("/api/devices", json!({ "name": "Door" })).await;
+    refused.problem(403, "confirmation_required");
+}
+
+#[tokio::test]
+async fn people_change_their_own_name_and_password() {
+    let app = TestApp::start().await;
+    let client = app.role(Role::Viewer).await;
+    let other = app.anybody();
+    other.sign_in("viewer0@example.com", PASSWORD).await.expect(200);
+    let renamed = client.patch("/api/account", json!({ "name": "Grace" })).await;
+    assert_eq!(renamed.expect(200)["account"]["name"], "Grace");
+    let grants = json!({ "name": "Grace", "grants": [{ "role": "admin" }] });
+    let refused = client.patch("/api/account", grants).await;
+    assert_eq!(refused.fields(), ["grants"]);
+
+    let set = async |present: &str, password: &str| {
+        let body = json!({ "present": present, "password": password });
+        client.put("/api/account/password", body).await
+    };
+    let new = "another long pass phrase";
+    let wrong = set("wrong horse battery", new).await;
+    wrong.problem(422, "invalid");
+    assert_eq!(wrong.fields(), ["present"]);
+    assert_eq!(set(PASSWORD, "short").await.fields(), ["password"]);
+    other.get("/api/session").await.expect(200);
+    assert_eq!(set(PASSWORD, new).await.status, 204);
+    client.get("/api/session").await.expect(200);
+    other.get("/api/session").await.problem(401, "unauthenticated");
+    let old = other.sign_in("viewer0@example.com", PASSWORD).await;
+    old.problem(401, "bad_credentials");
+    other.sign_in("viewer0@example.com", new).await.expect(200);
 }

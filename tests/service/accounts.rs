@@ -10,14 +10,23 @@ use rollcall::{
         ids::{EmployeeId, SiteId},
         text::{Email, Name},
     },
+    ports::StoreError,
     service::{
+        account_sessions::NewSession,
         accounts::{AccountError, NewAccount},
         devices::{DeviceError, DeviceSettings},
+        tokens::Token,
     },
 };
 use secrecy::SecretString;
 
-use crate::world::{ADMIN, instance};
+use crate::{
+    failing_engine::Call,
+    world::{ADMIN, Instance, Setup, browser, instance},
+};
+
+/// A password that is long enough.
+const LONG: &str = "a long pass phrase";
 
 fn email(text: &str) -> Email {
     Email::parse(text).unwrap()
@@ -44,7 +53,7 @@ async fn the_setup_link_creates_one_admin() {
     assert!(world.accounts.offer_setup().is_none());
     let wrong = world
         .accounts
-        .set_up("guess", email("a@b.example"), name(), secret("long enough"))
+        .set_up("guess", email("a@b.example"), name(), secret(LONG), browser())
         .await;
     assert!(matches!(wrong, Err(AccountError::BadSetupToken)));
     let short = world
@@ -54,6 +63,7 @@ async fn the_setup_link_creates_one_admin() {
             email("a@b.example"),
             name(),
             secret("short"),
+            browser(),
         )
         .await;
     assert!(matches!(short, Err(AccountError::BadPassword)));
@@ -61,12 +71,12 @@ async fn the_setup_link_creates_one_admin() {
         let email = email(&format!("a{number}@b.example"));
         world
             .accounts
-            .set_up(token.reveal(), email, name(), secret("long enough"))
+            .set_up(token.reveal(), email, name(), secret(LONG), browser())
     });
     let results = join_all(attempts).await;
     let made: Vec<_> = results.iter().flatten().collect();
     assert_eq!(made.len(), 1);
-    assert_eq!(made[0].0.access, Access::admin());
+    assert_eq!(made[0].account.access, Access::admin());
     assert!(
         results
             .iter()
@@ -75,11 +85,11 @@ async fn the_setup_link_creates_one_admin() {
     );
     let signed_in = world
         .accounts
-        .authenticate(made[0].1.reveal())
+        .authenticate(made[0].token.reveal())
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(signed_in.id, made[0].0.id);
+    assert_eq!(signed_in.0.id, made[0].account.id);
 }
 
 #[tokio::test]
@@ -90,16 +100,16 @@ async fn an_unfinished_setup_does_not_block_later_ones() {
     assert_eq!(world.stores.settings.claim("setup", &claim).await, Ok(true));
     let token = world.accounts.offer_setup().unwrap();
     let try_it = async || {
-        let secret = secret("long enough");
+        let secret = secret(LONG);
         world
             .accounts
-            .set_up(token.reveal(), email("a@b.example"), name(), secret)
+            .set_up(token.reveal(), email("a@b.example"), name(), secret, browser())
             .await
     };
     // It may still be running.
     assert!(matches!(try_it().await, Err(AccountError::AlreadySetUp)));
     world.clock.advance(SignedDuration::from_mins(2));
-    assert_eq!(try_it().await.unwrap().0.access, Access::admin());
+    assert_eq!(try_it().await.unwrap().account.access, Access::admin());
     // If there is an account, no claim is ever released.
     world.clock.advance(SignedDuration::from_hours(2));
     assert!(matches!(try_it().await, Err(AccountError::AlreadySetUp)));
@@ -111,7 +121,7 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     let new = NewAccount {
         email: email("Ada@B.example"),
         name: name(),
-        password: secret("correct horse"),
+        password: secret("correct horse battery"),
         access: viewer(),
     };
     world.accounts.create(ADMIN, new.clone()).await.unwrap();
@@ -120,20 +130,20 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
         Err(AccountError::EmailTaken)
     ));
     for (who, password) in [
-        ("ada@b.example", "wrong horse"),
-        ("eve@b.example", "correct horse"),
+        ("ada@b.example", "wrong horse battery"),
+        ("eve@b.example", "correct horse battery"),
         ("no address", "x"),
     ] {
-        let refused = world.accounts.sign_in(who, secret(password)).await;
+        let refused = world.accounts.sign_in(who, secret(password), browser()).await;
         assert!(
             matches!(refused, Err(AccountError::BadCredentials)),
             "{who}"
         );
     }
     let sign_in = async || {
-        let (_, token) = world
+        let NewSession { token, .. } = world
             .accounts
-            .sign_in("ADA@b.example", secret("correct horse"))
+            .sign_in("ADA@b.example", secret("correct horse battery"), browser())
             .await
             .unwrap();
         token
@@ -171,7 +181,7 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     let third = sign_in().await;
     world
         .accounts
-        .reset_password(ADMIN, &email("ada@b.example"), secret("battery staple"))
+        .reset_password(ADMIN, &email("ada@b.example"), secret("another long pass phrase"))
         .await
         .unwrap();
     assert!(
@@ -184,13 +194,13 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     );
     let old = world
         .accounts
-        .sign_in("ada@b.example", secret("correct horse"))
+        .sign_in("ada@b.example", secret("correct horse battery"), browser())
         .await;
     assert!(matches!(old, Err(AccountError::BadCredentials)));
 
-    let (account, fourth) = world
+    let NewSession { account, token: fourth, .. } = world
         .accounts
-        .sign_in("ada@b.example", secret("battery staple"))
+        .sign_in("ada@b.example", secret("another long pass phrase"), browser())
         .await
         .unwrap();
     let disabled = |account| Account {
@@ -213,7 +223,7 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     );
     let disabled = world
         .accounts
-        .sign_in("ada@b.example", secret("battery staple"))
+        .sign_in("ada@b.example", secret("another long pass phrase"), browser())
         .await;
     assert!(matches!(disabled, Err(AccountError::BadCredentials)));
 }
@@ -261,7 +271,7 @@ async fn an_account_belongs_to_an_employee_who_is_there_and_has_no_other() {
     let new = |address: &str, employee| NewAccount {
         email: email(address),
         name: name(),
-        password: secret("correct horse"),
+        password: secret("correct horse battery"),
         access: Access::new(Some(employee), [own]).unwrap(),
     };
     let nobody = EmployeeId::new(world.clock.id());
@@ -294,9 +304,9 @@ async fn an_account_belongs_to_an_employee_who_is_there_and_has_no_other() {
 
     let signed_in = world
         .accounts
-        .sign_in("a@b.example", secret("correct horse"))
+        .sign_in("a@b.example", secret("correct horse battery"), browser())
         .await;
-    let (_, token) = signed_in.unwrap();
+    let NewSession { token, .. } = signed_in.unwrap();
     world
         .employees
         .delete(&Reach::Everything, ADMIN, ann.id)
@@ -306,7 +316,7 @@ async fn an_account_belongs_to_an_employee_who_is_there_and_has_no_other() {
     assert!(session.unwrap().is_none());
     assert_eq!(world.accounts.sessions(account.id).await, Ok(vec![]));
     // Another password does not open it again.
-    let (address, password) = (email("a@b.example"), secret("battery staple"));
+    let (address, password) = (email("a@b.example"), secret("another long pass phrase"));
     let reset = world
         .accounts
         .reset_password(ADMIN, &address, password)
@@ -317,4 +327,108 @@ async fn an_account_belongs_to_an_employee_who_is_there_and_has_no_other() {
         .create(ADMIN, new("c@b.example", ann.id))
         .await;
     assert!(matches!(refused, Err(AccountError::NoEmployee)));
+}
+
+/// Adds an account that reads everything, and signs in.
+async fn signed_in(world: &Instance) -> NewSession {
+    let new = NewAccount {
+        email: email("ada@b.example"),
+        name: name(),
+        password: secret(LONG),
+        access: viewer(),
+    };
+    world.accounts.create(ADMIN, new).await.unwrap();
+    let signed_in = world.accounts.sign_in("ada@b.example", secret(LONG), browser());
+    signed_in.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_session_ends_without_use_and_goes_on_with_it() {
+    let world = Instance::set_up(Setup {
+        session_idle: Some(SignedDuration::from_hours(1)),
+        ..Setup::default()
+    });
+    let other = world.another();
+    let NewSession { account, token, .. } = signed_in(&world).await;
+    for instance in [&world, &other, &world] {
+        world.clock.advance(SignedDuration::from_mins(50));
+        let found = instance.accounts.authenticate(token.reveal()).await;
+        let (_, session) = found.unwrap().unwrap();
+        assert_eq!(session.last_used(), world.clock.now());
+    }
+    // A stream that checks its session does not use it.
+    for _ in 0..3 {
+        world.clock.advance(SignedDuration::from_mins(20));
+        let found = other.accounts.present(token.reveal()).await.unwrap();
+        let left = world.accounts.sessions(account.id).await.unwrap();
+        assert_eq!(found.is_some(), !left.is_empty());
+    }
+    let found = world.accounts.authenticate(token.reveal()).await;
+    assert!(found.unwrap().is_none(), "an hour without use");
+}
+
+#[tokio::test]
+async fn the_use_of_a_session_is_written_seldom() {
+    let world = instance();
+    let NewSession { session, token, .. } = signed_in(&world).await;
+    let used = async || {
+        world.accounts.authenticate(token.reveal()).await.unwrap();
+        let stored = world.stores.sessions.find(session.hash).await.unwrap();
+        stored.unwrap().used_at
+    };
+    assert_eq!(used().await, None);
+    world.clock.advance(SignedDuration::from_secs(119));
+    assert_eq!(used().await, None);
+    world.clock.advance(SignedDuration::from_secs(1));
+    let at = world.clock.now();
+    assert_eq!(used().await, Some(at));
+    world.clock.advance(SignedDuration::from_secs(100));
+    assert_eq!(used().await, Some(at));
+    // If the store refuses the write, people can go on reading.
+    world.clock.advance(SignedDuration::from_secs(100));
+    let full = |_, call: Call<'_>| {
+        let refused = StoreError::Refused("the disk is full");
+        matches!(call, Call::Put(_)).then_some(refused)
+    };
+    world.site.store.fail(full);
+    assert_eq!(used().await, Some(at));
+}
+
+/// The present password ends nothing, and a new one ends every other session, whatever happens at
+/// the same time.
+#[tokio::test]
+async fn a_new_password_ends_the_other_sessions() {
+    let world = instance();
+    let NewSession { account, session, token } = signed_in(&world).await;
+    let NewSession { token: elsewhere, .. } = world
+        .accounts
+        .sign_in("ada@b.example", secret(LONG), browser())
+        .await
+        .unwrap();
+    let change = async |present: &str| {
+        let (present, new) = (secret(present), secret("another long pass phrase"));
+        let accounts = &world.accounts;
+        accounts.change_password(&account, session.clone(), present, new).await
+    };
+    let wrong = change("wrong horse battery").await;
+    assert!(matches!(wrong, Err(AccountError::WrongPassword)));
+    let valid = async |token: &Token| {
+        let found = world.accounts.authenticate(token.reveal()).await;
+        found.unwrap().is_some()
+    };
+    assert!(valid(&token).await && valid(&elsewhere).await);
+    // Somebody who knows the old password signs in at the same moment.
+    let old = world.accounts.sign_in("ada@b.example", secret(LONG), browser());
+    let (renewed, old) = futures::join!(change(LONG), old);
+    let renewed = renewed.unwrap().token;
+    assert!(valid(&renewed).await);
+    assert!(!valid(&token).await && !valid(&elsewhere).await);
+    if let Ok(old) = old {
+        assert!(!valid(&old.token).await);
+    }
+    let sessions = world.accounts.sessions(account.id).await.unwrap();
+    assert_eq!(sessions.len(), 1);
+    // The account that the caller read has the old password.
+    let again = change(LONG).await;
+    assert!(matches!(again, Err(AccountError::SessionEnded)));
 }

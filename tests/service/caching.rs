@@ -11,13 +11,13 @@ use rollcall::{
         ids::AccountId,
     },
     ports::{Cache, SessionStore, StoreError},
-    service::{application_cache::AppCache, sealed_cache::SealedCache, sessions::CacheSessions},
+    service::{application_cache::AppCache, sealed_cache::SealedCache, sessions::{CacheSessions, CachedSessions}},
     storage::memory::MemoryCache,
     vault::Vault,
 };
 use zeroize::Zeroizing;
 
-use crate::world::instance;
+use crate::world::{browser, instance};
 
 const TIME_OUT: Duration = Duration::from_secs(30);
 
@@ -74,6 +74,9 @@ async fn sessions_only_in_the_cache_end_one_by_one_and_all_at_once() {
             account,
             created_at,
             expires_at: created_at + SignedDuration::from_hours(8),
+            used_at: None,
+            confirmed_at: Some(created_at),
+            browser: None,
         }
     };
     let [first, second, third] = [1, 2, 3].map(|seed| session(seed, account));
@@ -97,7 +100,15 @@ async fn sessions_only_in_the_cache_end_one_by_one_and_all_at_once() {
     assert!(one.find(other.hash).await.unwrap().is_some());
     // A new sign-in is valid.
     one.insert(&third).await.unwrap();
-    assert_eq!(two.find(third.hash).await.unwrap(), Some(third));
+    assert_eq!(two.find(third.hash).await.unwrap(), Some(third.clone()));
+
+    // The last use is shared, and never brings back a session that ended.
+    let used = world.clock.now() + SignedDuration::from_mins(3);
+    assert_eq!(two.touch(third.hash, used, true).await, Ok(true));
+    let found = one.find(third.hash).await.unwrap().unwrap();
+    assert_eq!((found.used_at, found.confirmed_at), (Some(used), Some(used)));
+    assert_eq!(two.touch(second.hash, used, true).await, Ok(false));
+    assert_eq!(one.find(second.hash).await, Ok(None));
 
     // If the mark is lost, or reset by anyone with access to Redis, no ended session becomes valid.
     let mark = format!("app:session:mark:{account}");
@@ -108,6 +119,45 @@ async fn sessions_only_in_the_cache_end_one_by_one_and_all_at_once() {
     assert_eq!(one.find(first.hash).await.unwrap(), None);
     bytes.set(&mark, b"0", TIME_OUT).await;
     assert_eq!(one.find(first.hash).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_cached_session_ends_and_is_confirmed_on_every_instance_at_once() {
+    let world = instance();
+    let (bytes, store) = (cache(), world.stores.sessions.clone());
+    let sessions = || {
+        let clock: Arc<dyn Clock> = world.clock.clone();
+        let vault = Arc::new(Vault::new(&Zeroizing::new([7; 32]), &[]));
+        let sealed = SealedCache::new("sessions", bytes.clone(), vault, clock);
+        CachedSessions::new(store.clone(), sealed)
+    };
+    let (one, two) = (sessions(), sessions());
+    let (account, now) = (AccountId::new(SystemClock.id()), world.clock.now());
+    let made = Session {
+        hash: TokenHash([1; 32]),
+        account,
+        created_at: now,
+        expires_at: now + SignedDuration::from_hours(8),
+        used_at: None,
+        confirmed_at: None,
+        browser: Some(browser()),
+    };
+    one.insert(&made).await.unwrap();
+    for instance in [&one, &two] {
+        assert_eq!(instance.find(made.hash).await, Ok(Some(made.clone())));
+        assert!(bytes.exists(&format!("session:{}", made.hash)).await);
+    }
+    let later = now + SignedDuration::from_mins(3);
+    assert_eq!(one.touch(made.hash, later, true).await, Ok(true));
+    let found = two.find(made.hash).await.unwrap().unwrap();
+    assert_eq!((found.used_at, found.confirmed_at), (Some(later), Some(later)));
+    // An earlier use by another instance does not count.
+    assert_eq!(two.touch(made.hash, now, false).await, Ok(true));
+    let found = two.find(made.hash).await.unwrap().unwrap();
+    assert_eq!((found.used_at, found.confirmed_at), (Some(later), Some(later)));
+    assert_eq!(two.delete_by_account(account).await, Ok(1));
+    assert_eq!(one.touch(made.hash, later, true).await, Ok(false));
+    assert_eq!(one.find(made.hash).await, Ok(None));
 }
 
 /// A cache while Redis is unavailable: it stores nothing, and reports that it is not shared.
@@ -147,6 +197,9 @@ async fn without_the_cache_sessions_are_in_the_store_and_no_end_is_falsely_claim
         account,
         created_at,
         expires_at: created_at + SignedDuration::from_hours(8),
+        used_at: None,
+        confirmed_at: Some(created_at),
+        browser: None,
     };
     sessions.insert(&made).await.unwrap();
     assert_eq!(store.find(made.hash).await.unwrap(), Some(made.clone()));

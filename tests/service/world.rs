@@ -17,7 +17,7 @@ use rollcall::{
     boot::{Parts, Rules, compose},
     clock::{Clock, SystemClock},
     domain::{
-        accounts::Actor,
+        accounts::{Actor, Browser},
         biometrics::{ErrorRate, ModelId, Policy},
         cameras::{Camera, Direction, Glance, LookEvery, StreamFault, VisitGap},
         devices::Device,
@@ -36,6 +36,7 @@ use rollcall::{
     },
     repositories::Repositories,
     service::{
+        accounts::AccountRules,
         application_cache::AppCache,
         camera_pipeline::CameraPipeline,
         cameras::Overlays,
@@ -151,6 +152,7 @@ pub struct Setup {
     pub least_liveness: Option<f32>,
     pub motion: Arc<dyn MotionSensing>,
     pub streams: Arc<dyn Streams>,
+    pub session_idle: Option<SignedDuration>,
 }
 
 impl Default for Setup {
@@ -162,6 +164,7 @@ impl Default for Setup {
             least_liveness: Some(0.5),
             motion: Arc::new(NothingMoves),
             streams: Arc::new(NoStreams),
+            session_idle: None,
         }
     }
 }
@@ -228,6 +231,14 @@ impl Deref for Instance {
     }
 }
 
+/// Returns the browser in these tests.
+pub fn browser() -> Browser {
+    Browser {
+        address: [192, 0, 2, 7].into(),
+        description: Some("Firefox on Windows".to_owned()),
+    }
+}
+
 /// The actor in these tests.
 pub const ADMIN: Actor = Actor::Operator;
 
@@ -284,7 +295,10 @@ impl Instance {
                 zone: Zone::UTC,
                 workday_starts: civil::time(4, 0, 0, 0),
             },
-            session_age: SignedDuration::from_hours(24),
+            accounts: AccountRules {
+                session_age: SignedDuration::from_hours(24),
+                session_idle: setup.session_idle,
+            },
             folder: std::env::temp_dir(),
         };
         let composed = compose(parts, rules);

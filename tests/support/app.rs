@@ -45,6 +45,7 @@ use rollcall::{
     ports::{Bus, FaceEngine, RateLimits, RecordEngine},
     repositories::{Devices, Repositories},
     service::{
+        accounts::AccountRules,
         application_cache::AppCache,
         cameras::Overlays,
         devices::DeviceSettings,
@@ -134,6 +135,7 @@ pub struct Options {
     pub cooldown: SignedDuration,
     pub keep_photos: bool,
     pub keeps: Keeps,
+    pub session_idle: Option<SignedDuration>,
 }
 
 /// A running service.
@@ -178,6 +180,7 @@ impl TestApp {
             cooldown: SignedDuration::from_secs(60),
             keep_photos: false,
             keeps: Keeps::default(),
+            session_idle: None,
         };
         change(&mut options);
         let mut stores = Repositories::new(Arc::new(MemoryEngine::default()));
@@ -226,7 +229,10 @@ impl TestApp {
                 zone: Zone::UTC,
                 workday_starts: civil::time(4, 0, 0, 0),
             },
-            session_age: SignedDuration::from_hours(24),
+            accounts: AccountRules {
+                session_age: SignedDuration::from_hours(24),
+                session_idle: options.session_idle,
+            },
             folder: std::env::temp_dir(),
         };
         let Composed { app, .. } = boot::compose(parts, rules);

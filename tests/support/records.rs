@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rollcall::{
     domain::{
-        accounts::{Account, Actor, Session, TokenHash},
+        accounts::{Account, Actor, Browser, Session, TokenHash},
         attendance::{
             ClockSource, Correction, Decision, Evidence, HolidayPart, KeptAnswer, LeavePart,
             Length, Origin, Period, Proof, Punch, PunchKind, RequestKey, RequestedCorrection,
@@ -279,6 +279,12 @@ pub fn session(seed: u8, account: AccountId, expires: i64) -> Session {
         account,
         created_at: at(0),
         expires_at: at(expires),
+        used_at: Some(at(1)),
+        confirmed_at: Some(at(0)),
+        browser: Some(Browser {
+            address: [192, 0, 2, 7].into(),
+            description: Some("Firefox on Windows".into()),
+        }),
     }
 }
 

@@ -1,23 +1,32 @@
-//! Accounts, for admins.
+//! Accounts, for admins and for the people whom they belong to.
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    domain::{accounts::Account, ids::AccountId, text::normal},
+    domain::{
+        accounts::Account,
+        ids::AccountId,
+        text::{Name, normal},
+    },
     http::{
-        auth::{Administering, Allowed},
+        auth::{Administering, Allowed, Confirmed, OwnSession, SignedIn},
         extract::{Json, Path, Query},
+        field_error::FieldError,
+        limits::{MayGuess, problem_with_headers, with_headers},
         merge_patch::MergePatch,
         page::{List, PageQuery},
         problem::Problem,
-        views::accounts::{AccountLookup, EditableAccount, ManagedAccountView, read_role},
+        session::Cookies,
+        views::accounts::{
+            AccountLookup, EditableAccount, ManagedAccountView, SessionView, read_role,
+        },
     },
     ports::AccountFilter,
-    service::accounts::Accounts,
+    service::accounts::{AccountError, Accounts},
 };
 
 /// The accounts to list.
@@ -115,6 +124,7 @@ type AccountPatch = MergePatch<EditableAccount>;
 )]
 pub async fn update_account(
     allowed: Allowed<Administering>,
+    _: Confirmed,
     State(accounts): State<Arc<Accounts>>,
     State(lookup): State<AccountLookup>,
     Path(id): Path<AccountId>,
@@ -139,9 +149,81 @@ pub async fn update_account(
 )]
 pub async fn delete_account(
     allowed: Allowed<Administering>,
+    _: Confirmed,
     State(accounts): State<Arc<Accounts>>,
     Path(id): Path<AccountId>,
 ) -> Result<StatusCode, Problem> {
     accounts.remove(allowed.actor(), id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A change of the own account.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnAccountPatch {
+    /// The name by which pages address the person, 1 to 120 characters.
+    #[schema(example = "Ada")]
+    name: String,
+}
+
+/// Changes the name of the account that is signed in.
+#[utoipa::path(
+    patch, path = "/api/account", tag = "accounts",
+    request_body = OwnAccountPatch,
+    responses((status = 200, description = "Changed", body = SessionView)),
+    security(("session" = [])),
+)]
+pub async fn update_own_account(
+    SignedIn(account): SignedIn,
+    OwnSession(session): OwnSession,
+    State(accounts): State<Arc<Accounts>>,
+    State(lookup): State<AccountLookup>,
+    Json(patch): Json<OwnAccountPatch>,
+) -> Result<axum::Json<SessionView>, Problem> {
+    let name = Name::parse(&patch.name).map_err(|error| Problem::field("name", error))?;
+    let account = accounts.rename(&account, name).await?;
+    Ok(axum::Json(lookup.session(&account, &session).await?))
+}
+
+/// A new password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// The present password.
+    #[schema(format = "password")]
+    present: String,
+    /// The new one, 12 to 256 characters that are not easy to guess.
+    #[schema(example = "correct horse battery", format = "password")]
+    password: String,
+}
+
+/// Sets a new password for the account that is signed in. All its other sessions end.
+#[utoipa::path(
+    put, path = "/api/account/password", tag = "accounts",
+    request_body = NewPassword,
+    responses(
+        (status = 204, description = "Set; sets the cookie `rollcall_session` again"),
+        (status = 422, description = "`invalid`: the present password is wrong, or the new one is not accepted"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn put_own_password(
+    SignedIn(account): SignedIn,
+    OwnSession(session): OwnSession,
+    MayGuess(limit): MayGuess,
+    State(accounts): State<Arc<Accounts>>,
+    cookies: Cookies,
+    Json(passwords): Json<NewPassword>,
+) -> Result<Response, Problem> {
+    let (present, password) = (passwords.present.into(), passwords.password.into());
+    let new = accounts
+        .change_password(&account, session, present, password)
+        .await
+        .map_err(|error| match error {
+            AccountError::WrongPassword => Problem::field("present", FieldError::WrongPassword),
+            error => error.into(),
+        })
+        .map_err(|problem| problem_with_headers(&limit, problem))?;
+    let jar = cookies.begin(&new);
+    Ok(with_headers(limit, (StatusCode::NO_CONTENT, jar)))
 }

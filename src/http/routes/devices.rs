@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{devices::Device, ids::DeviceId, text::Name},
     http::{
-        auth::{Administering, Allowed, PunchingDevice, Surveying},
+        auth::{Administering, Allowed, Confirmed, PunchingDevice, Surveying},
         extract::{Json, Path, Query},
         field_error::FieldError,
         merge_patch::MergePatch,
@@ -175,6 +175,7 @@ pub struct NewDevice {
 )]
 pub async fn create_device(
     allowed: Allowed<Administering>,
+    _: Confirmed,
     State(devices): State<Arc<Devices>>,
     State(pairing): State<Arc<Pairing>>,
     State(sites): State<Arc<Sites>>,

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     domain::{grants::Permission, ids::EmployeeId, text::normal},
     http::{
-        auth::{Administering, Allowed, Correcting, Reading},
+        auth::{Administering, Allowed, Confirmed, Correcting, Reading},
         extract::{Json, Path, Query},
         field_error::FieldError,
         merge_patch::MergePatch,
@@ -201,6 +201,7 @@ pub async fn update_employee(
 )]
 pub async fn delete_employee(
     allowed: Allowed<Administering>,
+    _: Confirmed,
     State(employees): State<Arc<Employees>>,
     Path(id): Path<EmployeeId>,
 ) -> Result<StatusCode, Problem> {

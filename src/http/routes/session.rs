@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::Response,
@@ -15,25 +14,20 @@ use utoipa::ToSchema;
 use crate::{
     domain::accounts::Session,
     http::{
-        HttpState,
-        auth::SignedIn,
-        context::Client,
+        auth::{OwnSession, SignedIn, session_ended},
         extract::{Json, Path},
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
         page::List,
         problem::{Code, Problem},
-        session,
+        session::Cookies,
         views::{
             accounts::{AccountLookup, SessionView},
             time,
         },
     },
     ports::StoreError,
-    service::{
-        accounts::{AccountError, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
-        tokens,
-    },
+    service::accounts::{AccountError, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
 };
 
 impl From<AccountError> for Problem {
@@ -44,6 +38,8 @@ impl From<AccountError> for Problem {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"rollcall\""),
             ),
+            AccountError::WrongPassword => Self::field("password", FieldError::WrongPassword),
+            AccountError::SessionEnded => session_ended(),
             AccountError::BadSetupToken => Self::new(Code::BadSetupToken, text),
             AccountError::AlreadySetUp => Self::new(Code::AlreadySetUp, text),
             AccountError::EmailTaken | AccountError::EmployeeTaken | AccountError::NoGrant => {
@@ -93,20 +89,19 @@ pub async fn create_session(
     MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
     State(lookup): State<AccountLookup>,
-    State(state): State<HttpState>,
-    Extension(client): Extension<Client>,
-    jar: CookieJar,
+    cookies: Cookies,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
-    let (account, token) = accounts
-        .sign_in(&credentials.email, credentials.password.into())
+    let password = credentials.password.into();
+    let new = accounts
+        .sign_in(&credentials.email, password, cookies.browser())
         .await
         .map_err(|error| problem_with_headers(&limit, error.into()))?;
-    if let Some(old) = session::token(&jar) {
+    if let Some(old) = cookies.session() {
         accounts.sign_out(old).await?;
     }
-    let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
-    let view = axum::Json(lookup.session(&account).await?);
+    let jar = cookies.begin(&new);
+    let view = axum::Json(lookup.session(&new.account, &new.session).await?);
     Ok(with_headers(limit, (jar, view)))
 }
 
@@ -118,9 +113,47 @@ pub async fn create_session(
 )]
 pub async fn get_session(
     SignedIn(account): SignedIn,
+    OwnSession(session): OwnSession,
     State(lookup): State<AccountLookup>,
 ) -> Result<axum::Json<SessionView>, Problem> {
-    Ok(axum::Json(lookup.session(&account).await?))
+    Ok(axum::Json(lookup.session(&account, &session).await?))
+}
+
+/// The password of the account.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The password.
+    #[schema(example = "correct horse battery", format = "password")]
+    password: String,
+}
+
+/// Proves again who the person of the session is. For 15 minutes, the session may then make changes
+/// that answer `confirmation_required` otherwise. Signing in counts as well.
+#[utoipa::path(
+    post, path = "/api/session/confirm", tag = "session",
+    request_body = Confirmation,
+    responses(
+        (status = 200, description = "Confirmed", body = SessionView),
+        (status = 422, description = "`invalid`: the password is wrong"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn confirm_session(
+    SignedIn(account): SignedIn,
+    OwnSession(session): OwnSession,
+    MayGuess(limit): MayGuess,
+    State(accounts): State<Arc<Accounts>>,
+    State(lookup): State<AccountLookup>,
+    Json(confirmation): Json<Confirmation>,
+) -> Result<Response, Problem> {
+    let password = confirmation.password.into();
+    let session = accounts
+        .confirm(&account, &session, password)
+        .await
+        .map_err(|error| problem_with_headers(&limit, error.into()))?;
+    let view = axum::Json(lookup.session(&account, &session).await?);
+    Ok(with_headers(limit, view))
 }
 
 /// A browser that is signed in.
@@ -133,9 +166,18 @@ pub struct BrowserView {
     /// When the account signed in.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When the session expires.
+    /// When the session expires, unless it ends earlier without use (`SESSION_IDLE`).
     #[schema(format = DateTime)]
     expires_at: String,
+    /// When a request used it last, to within two minutes.
+    #[schema(format = DateTime)]
+    used_at: String,
+    /// The address from which the account signed in.
+    #[schema(example = "192.0.2.7")]
+    address: Option<String>,
+    /// The browser from which the account signed in; null if it is unknown.
+    #[schema(example = "Firefox on Windows")]
+    browser: Option<String>,
     /// Whether this is the session of the request.
     current: bool,
 }
@@ -148,15 +190,20 @@ pub struct BrowserView {
 )]
 pub async fn list_sessions(
     SignedIn(account): SignedIn,
+    OwnSession(own): OwnSession,
     State(accounts): State<Arc<Accounts>>,
-    jar: CookieJar,
 ) -> Result<axum::Json<List<BrowserView>>, Problem> {
-    let own = session::token(&jar).map(tokens::hash);
-    let view = |session: &Session| BrowserView {
-        id: session.id(),
-        created_at: time(session.created_at),
-        expires_at: time(session.expires_at),
-        current: own == Some(session.hash),
+    let view = |session: &Session| {
+        let browser = session.browser.as_ref();
+        BrowserView {
+            id: session.id(),
+            created_at: time(session.created_at),
+            expires_at: time(session.expires_at),
+            used_at: time(session.last_used()),
+            address: browser.map(|browser| browser.address.to_string()),
+            browser: browser.and_then(|browser| browser.description.clone()),
+            current: own.hash == session.hash,
+        }
     };
     let sessions = accounts.sessions(account.id).await?;
     Ok(axum::Json(List {
@@ -187,6 +234,22 @@ pub async fn end_session(
     }
 }
 
+/// Ends all other sessions of the account, on all instances at once.
+#[utoipa::path(
+    delete, path = "/api/sessions", tag = "session",
+    responses((status = 204, description = "Ended; sets the cookie `rollcall_session` again")),
+    security(("session" = [])),
+)]
+pub async fn end_other_sessions(
+    SignedIn(account): SignedIn,
+    OwnSession(session): OwnSession,
+    State(accounts): State<Arc<Accounts>>,
+    cookies: Cookies,
+) -> Result<(StatusCode, CookieJar), Problem> {
+    let new = accounts.end_other_sessions(&account, session).await?;
+    Ok((StatusCode::NO_CONTENT, cookies.begin(&new)))
+}
+
 /// Signs out. Without a session it does nothing.
 #[utoipa::path(
     delete, path = "/api/session", tag = "session",
@@ -194,13 +257,10 @@ pub async fn end_session(
 )]
 pub async fn delete_session(
     State(accounts): State<Arc<Accounts>>,
-    State(state): State<HttpState>,
-    Extension(client): Extension<Client>,
-    jar: CookieJar,
+    cookies: Cookies,
 ) -> Result<(StatusCode, CookieJar), Problem> {
-    if let Some(token) = session::token(&jar) {
+    if let Some(token) = cookies.session() {
         accounts.sign_out(token).await?;
     }
-    let jar = session::end(jar, client, &state.settings);
-    Ok((StatusCode::NO_CONTENT, jar))
+    Ok((StatusCode::NO_CONTENT, cookies.end()))
 }

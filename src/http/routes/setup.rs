@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, http::StatusCode, response::Response};
-use axum_extra::extract::CookieJar;
+use axum::{extract::State, http::StatusCode, response::Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,13 +10,11 @@ use utoipa::ToSchema;
 use crate::{
     domain::text::{Email, Name},
     http::{
-        HttpState,
-        context::Client,
         extract::Json,
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
         problem::{Fields, Problem},
-        session,
+        session::Cookies,
         views::accounts::{AccountLookup, SessionView},
     },
     service::accounts::{self, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
@@ -93,17 +90,15 @@ pub async fn create_setup(
     MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
     State(lookup): State<AccountLookup>,
-    State(state): State<HttpState>,
-    Extension(client): Extension<Client>,
-    jar: CookieJar,
+    cookies: Cookies,
     Json(request): Json<SetupRequest>,
 ) -> Result<Response, Problem> {
     let (setup_token, email, name, password) = request.read()?;
-    let (account, token) = accounts
-        .set_up(&setup_token, email, name, password)
+    let new = accounts
+        .set_up(&setup_token, email, name, password, cookies.browser())
         .await
         .map_err(|error| problem_with_headers(&limit, error.into()))?;
-    let jar = session::begin(jar, &token, accounts.session_age(), client, &state.settings);
-    let view = axum::Json(lookup.session(&account).await?);
+    let jar = cookies.begin(&new);
+    let view = axum::Json(lookup.session(&new.account, &new.session).await?);
     Ok(with_headers(limit, (StatusCode::CREATED, jar, view)))
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{read_id, time};
 use crate::{
     domain::{
-        accounts::Account,
+        accounts::{Account, Session},
         employees::Employee,
         grants::{Access, Grant, Permission, Role, Scope},
         text::Name,
@@ -101,6 +101,10 @@ pub struct AccountView {
 pub struct SessionView {
     /// The account that is signed in.
     account: AccountView,
+    /// Until when the session may make changes that answer `confirmation_required` otherwise; may
+    /// be over.
+    #[schema(format = "date-time")]
+    confirmed_until: Option<String>,
 }
 
 /// A grant, as admins write it.
@@ -323,7 +327,7 @@ impl AccountLookup {
             email: account.email.to_string(),
             name: account.name.to_string(),
             employee: linked(account).map(Into::into),
-            grants: self::grants(&account.access, &sites),
+            grants: grants(&account.access, &sites),
             active: account.active,
             created_at: time(account.created_at),
             signed_in_at: account.signed_in_at.map(time),
@@ -331,8 +335,12 @@ impl AccountLookup {
         Ok(accounts.iter().map(view).collect())
     }
 
-    /// Returns the session of an account.
-    pub async fn session(&self, account: &Account) -> Result<SessionView, StoreError> {
+    /// Returns a session of an account.
+    pub async fn session(
+        &self,
+        account: &Account,
+        session: &Session,
+    ) -> Result<SessionView, StoreError> {
         let sites = self.sites.all().await?;
         let employee = match account.access.employee() {
             Some(id) => self.employees.find_many(&[id]).await?.pop(),
@@ -350,6 +358,7 @@ impl AccountLookup {
                 grants: grants(&account.access, &sites),
                 permissions: permitted.map(Permission::as_str).collect(),
             },
+            confirmed_until: session.confirmed_until().map(time),
         })
     }
 }

@@ -1,0 +1,281 @@
+//! Sessions of accounts: beginning, use, confirmation, end.
+
+use secrecy::SecretString;
+
+use super::{
+    account_changes::AccountSettings,
+    accounts::{AccountError, Accounts, verify_password},
+    tokens::{self, Token},
+};
+use crate::{
+    domain::{
+        accounts::{Account, Actor, Browser, Session},
+        ids::AccountId,
+        text::Name,
+    },
+    ports::StoreError,
+};
+
+/// A session that has just begun, or has got a new token.
+#[derive(Debug)]
+pub struct NewSession {
+    /// The account.
+    pub account: Account,
+    /// The session.
+    pub session: Session,
+    /// The token for the cookie.
+    pub token: Token,
+}
+
+impl Accounts {
+    /// Begins a session of an account whose person has just proved who they are. The account must
+    /// be as it was when they did.
+    ///
+    /// # Errors
+    /// [`AccountError::BadCredentials`] if the account was disabled, removed or got another password
+    /// meanwhile.
+    pub async fn begin_session(
+        &self,
+        account: Account,
+        browser: Browser,
+    ) -> Result<NewSession, AccountError> {
+        let (id, now) = (account.id, self.clock.now());
+        let detail = Some(match &browser.description {
+            Some(description) => format!("from {}, {description}", browser.address),
+            None => format!("from {}", browser.address),
+        });
+        self.audit
+            .record(Actor::Account(id), "session.begin", id, detail)
+            .await?;
+        let signed_in = |stored: Account| {
+            proves(&account, &stored).then(|| Account {
+                signed_in_at: Some(now),
+                ..stored
+            })
+        };
+        let changed = self.stores.accounts.change_if(id, signed_in).await?;
+        let changed = changed.ok_or(AccountError::BadCredentials)?;
+        let token = Token::mint(&*self.clock);
+        let session = Session {
+            hash: token.hash(),
+            account: id,
+            created_at: now,
+            expires_at: now.saturating_add(self.rules.session_age).unwrap_or(now),
+            used_at: None,
+            confirmed_at: Some(now),
+            browser: Some(browser),
+        };
+        match self.insert_session(&changed, &session).await? {
+            true => Ok(NewSession {
+                account: changed,
+                session,
+                token,
+            }),
+            false => Err(AccountError::BadCredentials),
+        }
+    }
+
+    /// Adds a session of an account. Returns false, without a session, if the account was disabled,
+    /// removed or got another password meanwhile: what then ends all sessions may miss this one.
+    async fn insert_session(
+        &self,
+        account: &Account,
+        session: &Session,
+    ) -> Result<bool, StoreError> {
+        self.stores.sessions.insert(session).await?;
+        let stored = self.stores.accounts.find(account.id).await?;
+        let valid = stored.is_some_and(|stored| proves(account, &stored));
+        if !valid {
+            self.stores.sessions.delete(session.hash).await?;
+        }
+        Ok(valid)
+    }
+
+    /// Returns the account and the session of a token, and records the use of the session. `None`
+    /// if the session has ended or the account is disabled.
+    pub async fn authenticate(
+        &self,
+        token: &str,
+    ) -> Result<Option<(Account, Session)>, StoreError> {
+        let Some((account, mut session)) = self.present(token).await? else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        if now.duration_since(session.last_used()) >= Session::USE_PRECISION {
+            match self.stores.sessions.touch(session.hash, now, false).await {
+                Ok(false) => return Ok(None),
+                Ok(true) => session.used_at = Some(now),
+                // A store that can be read only must not keep people from reading.
+                Err(error) => tracing::debug!(%error, "could not record the use of a session"),
+            }
+        }
+        Ok(Some((account, session)))
+    }
+
+    /// Returns the account and the session of a token without recording a use, for streams that
+    /// run on.
+    pub async fn present(&self, token: &str) -> Result<Option<(Account, Session)>, StoreError> {
+        let session = self.stores.sessions.find(tokens::hash(token)).await?;
+        let session = session.filter(|session| self.is_open(session));
+        let Some(session) = session else {
+            return Ok(None);
+        };
+        let account = self.stores.accounts.find(session.account).await?;
+        let account = account.filter(|account| account.active);
+        Ok(account.map(|account| (account, session)))
+    }
+
+    fn is_open(&self, session: &Session) -> bool {
+        session.is_open(self.clock.now(), self.rules.session_idle)
+    }
+
+    /// Checks the password of a session's account, and records the proof.
+    ///
+    /// # Errors
+    /// [`AccountError::WrongPassword`] if it is wrong; [`AccountError::SessionEnded`].
+    pub async fn confirm(
+        &self,
+        account: &Account,
+        session: &Session,
+        password: SecretString,
+    ) -> Result<Session, AccountError> {
+        self.check_present(account, password).await?;
+        self.confirm_session(session).await
+    }
+
+    /// Checks the present password of an account.
+    pub(super) async fn check_present(
+        &self,
+        account: &Account,
+        password: SecretString,
+    ) -> Result<(), AccountError> {
+        match verify_password(password, account.password_hash.clone()).await {
+            true => Ok(()),
+            false => Err(AccountError::WrongPassword),
+        }
+    }
+
+    /// Records that the person of a session proved who they are.
+    pub async fn confirm_session(&self, session: &Session) -> Result<Session, AccountError> {
+        let now = self.clock.now();
+        if !self.stores.sessions.touch(session.hash, now, true).await? {
+            return Err(AccountError::SessionEnded);
+        }
+        Ok(Session {
+            used_at: Some(now),
+            confirmed_at: Some(now),
+            ..session.clone()
+        })
+    }
+
+    /// Checks whether the person of a session proved who they are in the last minutes.
+    pub fn is_confirmed(&self, session: &Session) -> bool {
+        session.is_confirmed(self.clock.now())
+    }
+
+    /// Ends a session, if it exists.
+    pub async fn sign_out(&self, token: &str) -> Result<(), StoreError> {
+        let hash = tokens::hash(token);
+        self.stores.sessions.delete(hash).await.map(drop)
+    }
+
+    /// Returns the open sessions of an account, newest first.
+    pub async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
+        let mut sessions = self.stores.sessions.list_by_account(account).await?;
+        sessions.retain(|session| self.is_open(session));
+        Ok(sessions)
+    }
+
+    /// Ends the session of an account whose hash begins with `id`. Returns false if there is none.
+    pub async fn end_session(&self, account: AccountId, id: &str) -> Result<bool, StoreError> {
+        let sessions = self.stores.sessions.list_by_account(account).await?;
+        let found = sessions.iter().find(|session| session.id() == id);
+        match found {
+            Some(session) => self.stores.sessions.delete(session.hash).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Ends all sessions of an account except this one, which gets a new token.
+    pub async fn end_other_sessions(
+        &self,
+        account: &Account,
+        session: Session,
+    ) -> Result<NewSession, AccountError> {
+        let id = account.id;
+        self.audit
+            .record(Actor::Account(id), "session.end_others", id, None)
+            .await?;
+        self.renew_session(account.clone(), session).await
+    }
+
+    /// Changes the name by which pages address the person.
+    pub async fn rename(&self, account: &Account, name: Name) -> Result<Account, AccountError> {
+        let actor = Actor::Account(account.id);
+        let renamed = |account: &Account| {
+            Ok::<_, AccountError>(AccountSettings {
+                name: name.clone(),
+                ..AccountSettings::of(account)
+            })
+        };
+        self.change(actor, account.id, renamed).await
+    }
+
+    /// Sets a new password for a person who knows the present one. All other sessions end, and this
+    /// one gets a new token.
+    pub async fn change_password(
+        &self,
+        account: &Account,
+        session: Session,
+        present: SecretString,
+        password: SecretString,
+    ) -> Result<NewSession, AccountError> {
+        self.check_present(account, present).await?;
+        let password_hash = self.hash(account, password).await?;
+        let id = account.id;
+        self.audit
+            .record(Actor::Account(id), "account.password", id, None)
+            .await?;
+        let changed = |stored: Account| {
+            proves(account, &stored).then(|| Account {
+                password_hash: password_hash.clone(),
+                ..stored
+            })
+        };
+        let changed = self.stores.accounts.change_if(id, changed).await?;
+        let changed = changed.ok_or(AccountError::SessionEnded)?;
+        let session = Session {
+            confirmed_at: Some(self.clock.now()),
+            ..session
+        };
+        self.renew_session(changed, session).await
+    }
+
+    /// Replaces all sessions of an account by this one with a new token. Not every store of sessions
+    /// can list all of them, but all can end all of them.
+    async fn renew_session(
+        &self,
+        account: Account,
+        session: Session,
+    ) -> Result<NewSession, AccountError> {
+        self.stores.sessions.delete_by_account(account.id).await?;
+        let token = Token::mint(&*self.clock);
+        let session = Session {
+            hash: token.hash(),
+            ..session
+        };
+        match self.insert_session(&account, &session).await? {
+            true => Ok(NewSession {
+                account,
+                session,
+                token,
+            }),
+            false => Err(AccountError::SessionEnded),
+        }
+    }
+}
+
+/// Checks whether a proof for an account, as it was then, counts for the stored one.
+fn proves(account: &Account, stored: &Account) -> bool {
+    stored.active && stored.password_hash == account.password_hash
+}
