@@ -45,6 +45,7 @@ use crate::{
         gallery_loader::{Filled, GalleryLoader},
         leased_work::with_lease,
         pairing::PAIRING,
+        passwords::HashCost,
         pictures::Keeps,
         probe_builder::BURST_MOST,
         punch_ledger::PunchRules,
@@ -417,6 +418,7 @@ fn account_rules(settings: &Settings) -> AccountRules {
     AccountRules {
         session_age: settings.server.session_age,
         session_idle: settings.server.session_idle,
+        hash_cost: HashCost::STRONG,
     }
 }
 

@@ -411,7 +411,7 @@ sections! {
         email: Email = "ADMIN_EMAIL", parse::email,
             accepts "an email address", "Email address of the admin account that is created at start if there is no account; without it, a one-time setup link is printed";
         password: SecretString = "ADMIN_PASSWORD", parse::password, secret true,
-            accepts "10 to 256 characters", "Password of that account";
+            accepts "12 to 256 characters that are not easy to guess", "Password of that account";
     }
     /// The log.
     log: Log {

@@ -29,7 +29,8 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     Some(text.into())
 }
 
-/// Parses a password of 10 to 256 characters, the rule for every password.
+/// Parses a password. The account's rules are checked when it is used, because an account that
+/// exists keeps a shorter one.
 pub(super) fn password(text: &str) -> Option<SecretString> {
     (10..=256)
         .contains(&text.chars().count())

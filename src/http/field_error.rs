@@ -137,6 +137,10 @@ field_errors! {
     UnknownStream = "unknown_stream" ("go2rtc has no stream of this name: add it to its configuration first");
     /// No account has the email address.
     UnknownAccount { email: String } = "unknown_account" ("no account has the address {email}: create it first");
+    /// The password has a word that attackers try first.
+    PasswordContains { word: String } = "password_contains" ("must not contain {word:?}: choose other words");
+    /// The password is common, or follows a pattern that programs try early.
+    EasilyGuessed { advice: String } = "easily_guessed" ("is easy to guess: {advice}");
     /// The password is not the present one.
     WrongPassword = "wrong_password" ("is wrong");
     /// The role has another scope than a site.

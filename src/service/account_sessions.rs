@@ -4,7 +4,8 @@ use secrecy::SecretString;
 
 use super::{
     account_changes::AccountSettings,
-    accounts::{AccountError, Accounts, verify_password},
+    accounts::{AccountError, Accounts},
+    passwords,
     tokens::{self, Token},
 };
 use crate::{
@@ -149,7 +150,7 @@ impl Accounts {
         account: &Account,
         password: SecretString,
     ) -> Result<(), AccountError> {
-        match verify_password(password, account.password_hash.clone()).await {
+        match passwords::verify(password, account.password_hash.clone()).await {
             true => Ok(()),
             false => Err(AccountError::WrongPassword),
         }
@@ -231,7 +232,7 @@ impl Accounts {
         password: SecretString,
     ) -> Result<NewSession, AccountError> {
         self.check_present(account, present).await?;
-        let password_hash = self.hash(account, password).await?;
+        let password_hash = self.hash(&account.email, &account.name, password).await?;
         let id = account.id;
         self.audit
             .record(Actor::Account(id), "account.password", id, None)

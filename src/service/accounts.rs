@@ -2,16 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
 use jiff::SignedDuration;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
     account_sessions::NewSession,
     audit::Audit,
+    passwords::{self, HashCost, PasswordError},
     tokens::{self, Token},
 };
 use crate::{
@@ -74,9 +73,9 @@ pub enum AccountError {
     /// No account has the email address.
     #[error("no account has this email address")]
     NoAccount,
-    /// The password is too short or too long.
-    #[error("a password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters")]
-    BadPassword,
+    /// The new password is not accepted.
+    #[error(transparent)]
+    BadPassword(#[from] PasswordError),
     /// Hashing failed.
     #[error("the password could not be hashed")]
     Hashing,
@@ -85,21 +84,11 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
-/// Minimum length of a password in characters (NIST SP 800-63B requires at least 8).
-pub const PASSWORD_LEAST: usize = 10;
-/// Maximum length of a password in characters. It is enough for any phrase and bounds the cost of
-/// the hash.
-pub const PASSWORD_MOST: usize = 256;
-
 /// The name of the claim on the first account, see [`crate::repositories::Settings::claim`].
 const SETUP_CLAIM: &str = "setup";
 
 /// How long an instance that claimed the first account may take to create it.
 const CLAIM_TIMEOUT: SignedDuration = SignedDuration::from_mins(1);
-
-/// Maximum number of passwords hashed at a time; each takes 19 MiB.
-const HASHED_AT_ONCE: usize = 4;
-static HASHING: Semaphore = Semaphore::const_new(HASHED_AT_ONCE);
 
 /// The data of a new account.
 #[derive(Debug, Clone)]
@@ -108,7 +97,7 @@ pub struct NewAccount {
     pub email: Email,
     /// The name by which pages address the person.
     pub name: Name,
-    /// The password, 10 to 256 characters.
+    /// The password, see [`check_password`](super::passwords::check_password).
     pub password: SecretString,
     /// The permissions.
     pub access: Access,
@@ -121,6 +110,8 @@ pub struct AccountRules {
     pub session_age: SignedDuration,
     /// How long a session lasts without use; `None` for its whole age.
     pub session_idle: Option<SignedDuration>,
+    /// The work of hashing a password.
+    pub hash_cost: HashCost,
 }
 
 /// The service for accounts and their sessions.
@@ -290,7 +281,7 @@ impl Accounts {
         if account.access.is_empty() {
             return Err(AccountError::NoGrant);
         }
-        let password_hash = self.hash(&account, password).await?;
+        let password_hash = self.hash(&account.email, &account.name, password).await?;
         self.audit
             .record(actor, "account.reset_password", account.id, None)
             .await?;
@@ -321,10 +312,11 @@ impl Accounts {
             Some(account) => account.password_hash.clone(),
             None => self.decoy().await?,
         };
-        let right = verify_password(password, hash).await;
+        let right = passwords::verify(password.clone(), hash).await;
         let account = account
             .filter(|account| right && account.active)
             .ok_or(AccountError::BadCredentials)?;
+        let account = self.strengthen_hash(account, password).await?;
         self.begin_session(account, browser).await
     }
 
@@ -335,12 +327,13 @@ impl Accounts {
     }
 
     async fn prepare(&self, new: NewAccount) -> Result<Account, AccountError> {
+        let password_hash = self.hash(&new.email, &new.name, new.password).await?;
         Ok(Account {
             id: AccountId::new(self.clock.id()),
             email: new.email,
             name: new.name,
             access: new.access,
-            password_hash: hash_password(new.password).await?,
+            password_hash,
             active: true,
             created_at: self.clock.now(),
             signed_in_at: None,
@@ -368,56 +361,49 @@ impl Accounts {
     /// Checks and hashes a new password of an account.
     pub(super) async fn hash(
         &self,
-        _account: &Account,
+        email: &Email,
+        name: &Name,
         password: SecretString,
     ) -> Result<String, AccountError> {
-        hash_password(password).await
+        let (email, name) = (email.clone(), name.clone());
+        let hash = passwords::hash_new(password, email, name, self.rules.hash_cost).await?;
+        hash.ok_or(AccountError::Hashing)
+    }
+
+    /// Hashes the password of an account again if the stored hash was made with less work. Does
+    /// nothing if another request changes the password at the same moment. Returns the account.
+    async fn strengthen_hash(
+        &self,
+        account: Account,
+        password: SecretString,
+    ) -> Result<Account, AccountError> {
+        let cost = self.rules.hash_cost;
+        if !cost.exceeds(&account.password_hash) {
+            return Ok(account);
+        }
+        let hash = passwords::hash(password, cost).await;
+        let hash = hash.ok_or(AccountError::Hashing)?;
+        self.audit
+            .record(Actor::System, "account.hash_again", account.id, None)
+            .await?;
+        let again = |stored: Account| {
+            (stored.password_hash == account.password_hash).then(|| Account {
+                password_hash: hash.clone(),
+                ..stored
+            })
+        };
+        let changed = self.stores.accounts.change_if(account.id, again).await?;
+        // Another password ended this sign-in; the session notices.
+        Ok(changed.unwrap_or(account))
     }
 
     async fn decoy(&self) -> Result<String, AccountError> {
         if let Some(hash) = self.decoy.get() {
             return Ok(hash.clone());
         }
-        let hash = hash_password(Token::mint(&*self.clock).reveal().into()).await?;
+        let secret = Token::mint(&*self.clock).reveal().into();
+        let hash = passwords::hash(secret, self.rules.hash_cost).await;
+        let hash = hash.ok_or(AccountError::Hashing)?;
         Ok(self.decoy.get_or_init(|| hash).clone())
     }
-}
-
-/// Checks the length of a password.
-pub fn check_password(password: &SecretString) -> Result<(), AccountError> {
-    let length = password.expose_secret().chars().count();
-    if (PASSWORD_LEAST..=PASSWORD_MOST).contains(&length) {
-        Ok(())
-    } else {
-        Err(AccountError::BadPassword)
-    }
-}
-
-/// Hashes a password with argon2id and the crate's defaults (19 MiB, 2 passes, as OWASP
-/// recommends), on a blocking thread.
-async fn hash_password(password: SecretString) -> Result<String, AccountError> {
-    check_password(&password)?;
-    let hash = move || {
-        let hash: Result<PasswordHash, _> =
-            Argon2::default().hash_password(password.expose_secret().as_bytes());
-        hash.map(|hash| hash.to_string())
-            .map_err(|_| AccountError::Hashing)
-    };
-    let _turn = HASHING.acquire().await;
-    tokio::task::spawn_blocking(hash)
-        .await
-        .map_err(|_| AccountError::Hashing)?
-}
-
-/// Checks a password against a PHC string. Returns false if the string is not valid.
-pub(super) async fn verify_password(password: SecretString, hash: String) -> bool {
-    let verify = move || {
-        PasswordHash::new(&hash).is_ok_and(|hash| {
-            let password = password.expose_secret().as_bytes();
-            password.len() <= 4 * PASSWORD_MOST
-                && Argon2::default().verify_password(password, &hash).is_ok()
-        })
-    };
-    let _turn = HASHING.acquire().await;
-    tokio::task::spawn_blocking(verify).await.unwrap_or(false)
 }

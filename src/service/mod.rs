@@ -32,6 +32,7 @@ pub mod leave;
 pub mod manual_punches;
 pub mod notices;
 pub mod pairing;
+pub mod passwords;
 pub mod personal_data;
 pub mod pictures;
 pub mod plans;

@@ -15,6 +15,7 @@ use rollcall::{
         account_sessions::NewSession,
         accounts::{AccountError, NewAccount},
         devices::{DeviceError, DeviceSettings},
+        passwords::HashCost,
         tokens::Token,
     },
 };
@@ -66,7 +67,7 @@ async fn the_setup_link_creates_one_admin() {
             browser(),
         )
         .await;
-    assert!(matches!(short, Err(AccountError::BadPassword)));
+    assert!(matches!(short, Err(AccountError::BadPassword(_))));
     let attempts = (0..5).map(|number| {
         let email = email(&format!("a{number}@b.example"));
         world
@@ -431,4 +432,47 @@ async fn a_new_password_ends_the_other_sessions() {
     // The account that the caller read has the old password.
     let again = change(LONG).await;
     assert!(matches!(again, Err(AccountError::SessionEnded)));
+}
+
+/// A hash that an earlier version made is replaced at the next sign-in, unless the password is
+/// reset at the same moment.
+#[tokio::test]
+async fn a_weak_hash_is_made_again_at_sign_in() {
+    let world = instance();
+    let NewSession { account, .. } = signed_in(&world).await;
+    let stronger = world.with_hash_cost(HashCost {
+        memory: 64,
+        passes: 2,
+    });
+    let hash = async || {
+        let stored = world.accounts.find(account.id).await.unwrap();
+        stored.password_hash
+    };
+    let old = hash().await;
+    let wrong = stronger.accounts.sign_in("ada@b.example", secret("wrong horse battery"), browser());
+    assert!(wrong.await.is_err());
+    assert_eq!(hash().await, old);
+    let right = async |password: &str| {
+        let signed_in = stronger.accounts.sign_in("ada@b.example", secret(password), browser());
+        signed_in.await
+    };
+    let NewSession { token, .. } = right(LONG).await.unwrap();
+    let new = hash().await;
+    assert!(old != new && new.contains("m=64,t=2"), "{new}");
+    let found = world.accounts.authenticate(token.reveal()).await.unwrap();
+    assert!(found.is_some());
+    right(LONG).await.unwrap();
+    assert_eq!(hash().await, new, "once");
+
+    let reset = async |password: &str| {
+        let (who, password) = (email("ada@b.example"), secret(password));
+        world.accounts.reset_password(ADMIN, &who, password).await.unwrap();
+    };
+    reset("another long pass phrase").await;
+    let (signed_in, ()) = futures::join!(right("another long pass phrase"), reset(LONG));
+    if let Ok(NewSession { token, .. }) = signed_in {
+        let found = world.accounts.authenticate(token.reveal()).await.unwrap();
+        assert!(found.is_none(), "the reset ended the session");
+    }
+    right(LONG).await.unwrap();
 }

@@ -46,6 +46,7 @@ use rollcall::{
         face_punches::{PunchAnswer, PunchError, PunchRequest},
         feed::Feed,
         gallery_loader::GalleryLoader,
+        passwords::HashCost,
         pictures::Keeps,
         punch_ledger::PunchRules,
         sealed_cache::SealedCache,
@@ -153,6 +154,7 @@ pub struct Setup {
     pub motion: Arc<dyn MotionSensing>,
     pub streams: Arc<dyn Streams>,
     pub session_idle: Option<SignedDuration>,
+    pub hash_cost: HashCost,
 }
 
 impl Default for Setup {
@@ -165,6 +167,7 @@ impl Default for Setup {
             motion: Arc::new(NothingMoves),
             streams: Arc::new(NoStreams),
             session_idle: None,
+            hash_cost: HashCost::LEAST,
         }
     }
 }
@@ -298,6 +301,7 @@ impl Instance {
             accounts: AccountRules {
                 session_age: SignedDuration::from_hours(24),
                 session_idle: setup.session_idle,
+                hash_cost: setup.hash_cost,
             },
             folder: std::env::temp_dir(),
         };
@@ -344,6 +348,15 @@ impl Instance {
     pub fn of_model(&self, model: &str) -> Self {
         let setup = Setup {
             model: ModelId::new(model),
+            ..self.setup.clone()
+        };
+        Self::at(self.site.clone(), setup)
+    }
+
+    /// Returns another instance that hashes passwords with other work.
+    pub fn with_hash_cost(&self, hash_cost: HashCost) -> Self {
+        let setup = Setup {
+            hash_cost,
             ..self.setup.clone()
         };
         Self::at(self.site.clone(), setup)

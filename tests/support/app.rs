@@ -52,6 +52,7 @@ use rollcall::{
         feed::Feed,
         jobs::{JobHandler, JobServices, Runner, handlers},
         pairing::PAIRING,
+        passwords::HashCost,
         pictures::Keeps,
         punch_ledger::PunchRules,
         sealed_cache::SealedCache,
@@ -232,6 +233,7 @@ impl TestApp {
             accounts: AccountRules {
                 session_age: SignedDuration::from_hours(24),
                 session_idle: options.session_idle,
+                hash_cost: HashCost::LEAST,
             },
             folder: std::env::temp_dir(),
         };

@@ -27,7 +27,10 @@ use crate::{
         },
     },
     ports::StoreError,
-    service::accounts::{AccountError, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
+    service::{
+        accounts::{AccountError, Accounts},
+        passwords::{PASSWORD_LEAST, PASSWORD_MOST, PasswordError},
+    },
 };
 
 impl From<AccountError> for Problem {
@@ -51,15 +54,22 @@ impl From<AccountError> for Problem {
             AccountError::NoSite => Self::field("grants", FieldError::UnknownSite),
             AccountError::LastAdmin => Self::new(Code::LastAdmin, text),
             AccountError::Raced => StoreError::Conflict.into(),
-            AccountError::BadPassword => Self::field(
-                "password",
-                FieldError::WrongLength {
-                    least: PASSWORD_LEAST,
-                    most: PASSWORD_MOST,
-                },
-            ),
+            AccountError::BadPassword(error) => Self::field("password", error),
             AccountError::Hashing => Self::internal(text),
             AccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PasswordError> for FieldError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Length => Self::WrongLength {
+                least: PASSWORD_LEAST,
+                most: PASSWORD_MOST,
+            },
+            PasswordError::Contains(word) => Self::PasswordContains { word },
+            PasswordError::Guessable(advice) => Self::EasilyGuessed { advice },
         }
     }
 }

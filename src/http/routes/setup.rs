@@ -11,13 +11,12 @@ use crate::{
     domain::text::{Email, Name},
     http::{
         extract::Json,
-        field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
         problem::{Fields, Problem},
         session::Cookies,
         views::accounts::{AccountLookup, SessionView},
     },
-    service::accounts::{self, Accounts, PASSWORD_LEAST, PASSWORD_MOST},
+    service::{accounts::Accounts, passwords::check_password},
 };
 
 /// Whether the service waits for its first admin.
@@ -52,7 +51,7 @@ pub struct SetupRequest {
     /// The name by which pages address the person.
     #[schema(example = "Ada")]
     name: String,
-    /// 10 to 256 characters.
+    /// 12 to 256 characters that are not easy to guess.
     #[schema(example = "correct horse battery", format = "password")]
     password: String,
 }
@@ -63,15 +62,11 @@ impl SetupRequest {
         let email = fields.required("email", Email::parse(&self.email));
         let name = fields.required("name", Name::parse(&self.name));
         let password = SecretString::from(self.password);
-        let fits = accounts::check_password(&password);
-        let fits = fits.map_err(|_| FieldError::WrongLength {
-            least: PASSWORD_LEAST,
-            most: PASSWORD_MOST,
-        });
-        let fits = fields.required("password", fits);
-        let (Some(email), Some(name), Some(())) = (email, name, fits) else {
+        let (Some(email), Some(name)) = (email, name) else {
             return Err(fields.problem());
         };
+        let fits = check_password(&password, &email, &name);
+        fits.map_err(|error| Problem::field("password", error))?;
         Ok((self.token, email, name, password))
     }
 }
