@@ -36,7 +36,7 @@ use crate::{
     ports::{Cache, FaceEngine, Gallery, StoreError, Streams},
     repositories::{self, Repositories},
     service::{
-        accounts::{AccountError, AccountRules, Accounts},
+        accounts::{AccountError, AccountRules, Accounts, GUESSES},
         analysis_cache::CachedEngine,
         application_cache::AppCache,
         audit::Audit,
@@ -244,6 +244,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         stores.clone(),
         audit.clone(),
         clock.clone(),
+        shared.limits.clone(),
         account_rules(settings),
     );
     Ok(Records {
@@ -419,6 +420,7 @@ fn account_rules(settings: &Settings) -> AccountRules {
         session_age: settings.server.session_age,
         session_idle: settings.server.session_idle,
         hash_cost: HashCost::STRONG,
+        guesses: (settings.server.sign_in_limit > 0).then_some(GUESSES),
     }
 }
 

@@ -148,7 +148,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         stores.clone(),
         vault.clone(),
         cropping,
-        limits,
+        limits.clone(),
         audit.clone(),
         clock.clone(),
         rules.keeps,
@@ -281,6 +281,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             stores.clone(),
             audit.clone(),
             clock.clone(),
+            limits,
             rules.accounts,
         )),
         cameras: Arc::new(Cameras::new(

@@ -218,6 +218,47 @@ impl fmt::Debug for TokenHash {
     }
 }
 
+/// The browsers in which the person of an account signed in before. Wrong passwords from other
+/// browsers do not count against them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnownBrowsers {
+    /// The account.
+    pub account: AccountId,
+    /// The hashes of the tokens in their cookies, the last used one last.
+    pub tokens: Vec<TokenHash>,
+}
+
+impl KnownBrowsers {
+    /// The most browsers of an account; the one that was not used for the longest time leaves first.
+    pub const MOST: usize = 20;
+
+    /// Returns the browsers of an account with this one, as the last used one.
+    #[must_use]
+    pub fn with(mut self, token: TokenHash) -> Self {
+        self.tokens.retain(|known| *known != token);
+        self.tokens.push(token);
+        let first = self.tokens.len().saturating_sub(Self::MOST);
+        self.tokens.drain(..first);
+        self
+    }
+}
+
+impl Record for KnownBrowsers {
+    const KIND: &'static Kind = &Kind::transient("known_browsers", "list of known browsers", &[]);
+
+    type Id = AccountId;
+
+    fn id(&self) -> AccountId {
+        self.account
+    }
+
+    fn keys(&self, _keys: &mut Keys) {}
+
+    fn about(&self) -> About {
+        About::NoEmployee
+    }
+}
+
 /// Where a session began, for its person to recognize it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Browser {

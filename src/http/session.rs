@@ -10,7 +10,13 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{HttpState, Settings, context::Client};
-use crate::{domain::accounts::Browser, service::account_sessions::NewSession};
+use crate::{
+    domain::accounts::Browser,
+    service::{
+        account_sessions::{NewSession, Visitor},
+        tokens::Token,
+    },
+};
 
 /// The name of the cookie without TLS.
 pub const COOKIE: &str = "rollcall_session";
@@ -18,6 +24,12 @@ pub const COOKIE: &str = "rollcall_session";
 /// The name over TLS. Browsers accept the prefix only from the host itself over TLS, so no other
 /// host of the domain and no attacker in the network can set this cookie.
 pub const SECURE_COOKIE: &str = "__Host-rollcall_session";
+
+/// The names of the cookie by which accounts know a browser, without and with TLS.
+const KNOWN: [&str; 2] = ["rollcall_browser", "__Host-rollcall_browser"];
+
+/// How long a browser keeps it: the longest time that browsers accept.
+const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// The cookies of a request, and the browser that sent them.
 pub struct Cookies {
@@ -58,17 +70,26 @@ impl Cookies {
     }
 
     /// Returns the browser.
-    pub fn browser(&self) -> Browser {
-        self.browser.clone()
+    pub fn visitor(&self) -> Visitor {
+        let known = self.jar.get(KNOWN[usize::from(self.secure)]);
+        Visitor {
+            browser: self.browser.clone(),
+            token: known.and_then(|cookie| Token::read(cookie.value())),
+        }
     }
 
-    /// Sets the cookie of a session. Scripts and other sites' requests cannot use it, and it is not
+    /// Sets the cookie of a session, and the one by which its account knows the browser. Scripts and other sites' requests cannot use it, and it is not
     /// sent in the clear where TLS is in use.
     pub fn begin(self, new: &NewSession) -> CookieJar {
         let age = new.session.expires_at.duration_since(self.now);
         let age = (!self.settings.cookies_end_with_browser).then_some(age);
         let cookie = self.cookie(self.name(), new.token.reveal(), age);
-        self.jar.add(cookie)
+        let jar = self.jar.clone().add(cookie);
+        let Some(browser) = &new.browser else {
+            return jar;
+        };
+        let name = KNOWN[usize::from(self.secure)];
+        jar.add(self.cookie(name, browser.reveal(), Some(KNOWN_FOR)))
     }
 
     /// Removes the cookie.

@@ -64,6 +64,9 @@ pub struct Verdict {
 pub trait RateLimits: Send + Sync {
     /// Counts one use of `key` if the quota allows it.
     async fn check(&self, key: &str, quota: Quota) -> Verdict;
+
+    /// Takes back the newest counted use of `key`, because it turned out not to count.
+    async fn take_back(&self, key: &str);
 }
 
 /// A bus for messages from one instance to all of them, including itself. Delivery is not

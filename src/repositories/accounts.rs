@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Collection, Versioned};
 use crate::{
     domain::{
-        accounts::{Account, Session, TokenHash},
+        accounts::{Account, KnownBrowsers, Session, TokenHash},
         audit::AuditEntry,
         grants::Reach,
         ids::{AccountId, AuditId, EmployeeId},
@@ -211,6 +211,44 @@ impl SessionStore for Sessions {
 
     async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.0.purge((), before).await
+    }
+}
+
+/// The repository of known browsers.
+#[derive(Clone)]
+pub struct BrowsersOfAccounts(Collection<KnownBrowsers>);
+
+impl BrowsersOfAccounts {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Checks whether an account knows a browser.
+    pub async fn knows(&self, account: AccountId, token: TokenHash) -> Result<bool, StoreError> {
+        let found = self.0.get(&account).await?;
+        Ok(found.is_some_and(|known| known.tokens.contains(&token)))
+    }
+
+    /// Adds a browser of an account.
+    pub async fn add(&self, account: AccountId, token: TokenHash) -> Result<(), StoreError> {
+        let tokens = Vec::new();
+        let none = KnownBrowsers { account, tokens };
+        loop {
+            let with = |known: KnownBrowsers| Some(known.with(token));
+            if self.0.change(&account, with).await?.is_some() {
+                return Ok(());
+            }
+            match self.0.insert(&none.clone().with(token)).await {
+                Err(StoreError::Conflict) => {}
+                inserted => return inserted,
+            }
+        }
+    }
+
+    /// Forgets all browsers of an account.
+    pub async fn remove(&self, account: AccountId) -> Result<(), StoreError> {
+        self.0.remove(&account).await.map(drop)
     }
 }
 

@@ -24,7 +24,7 @@ mod timesheets;
 
 use std::sync::Arc;
 
-pub use accounts::{Accounts, AuditTrail, Sessions};
+pub use accounts::{Accounts, AuditTrail, BrowsersOfAccounts, Sessions};
 pub use balances::BalanceEntries;
 pub use calendars::CalendarAddresses;
 pub use cameras::Cameras;
@@ -99,6 +99,8 @@ pub struct Repositories {
     pub accounts: Accounts,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
+    /// Browsers in which people signed in before.
+    pub known_browsers: BrowsersOfAccounts,
     /// Background jobs.
     pub jobs: Jobs,
     /// Leases.
@@ -141,6 +143,7 @@ impl Repositories {
             pictures: Pictures::new(engine.clone()),
             accounts: Accounts::new(engine.clone()),
             sessions: Arc::new(Sessions::new(engine.clone())),
+            known_browsers: BrowsersOfAccounts::new(engine.clone()),
             jobs: Jobs::new(engine.clone()),
             leases: Leases::new(engine.clone()),
             cache: StoredCache::new(engine.clone()),

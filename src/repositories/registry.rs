@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::collection::exactly;
 use crate::{
     domain::{
-        accounts::{Account, Session},
+        accounts::{Account, KnownBrowsers, Session},
         attendance::{KeptAnswer, Punch, Timesheet},
         audit::AuditEntry,
         balances::BalanceEntry,
@@ -86,6 +86,7 @@ registry! {
     Picture,
     KeptAnswer,
     Session,
+    KnownBrowsers,
     Job,
     Lease,
     CachedValue,

@@ -121,6 +121,7 @@ impl Accounts {
                     .await?;
                 if self.stores.accounts.remove(&old).await? {
                     self.stores.sessions.delete_by_account(id).await?;
+                    self.stores.known_browsers.remove(id).await?;
                     return Ok(());
                 }
             }

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use super::{
     account_changes::AccountSettings,
     accounts::{AccountError, Accounts},
+    guesses::Guesser,
     passwords,
     tokens::{self, Token},
 };
@@ -17,6 +18,15 @@ use crate::{
     ports::StoreError,
 };
 
+/// The browser that sent a request.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// What is shown of it.
+    pub browser: Browser,
+    /// The token by which accounts know it, if it has one.
+    pub token: Option<Token>,
+}
+
 /// A session that has just begun, or has got a new token.
 #[derive(Debug)]
 pub struct NewSession {
@@ -26,6 +36,8 @@ pub struct NewSession {
     pub session: Session,
     /// The token for the cookie.
     pub token: Token,
+    /// The token by which the account now knows the browser; `None` if that is as before.
+    pub browser: Option<Token>,
 }
 
 impl Accounts {
@@ -38,9 +50,13 @@ impl Accounts {
     pub async fn begin_session(
         &self,
         account: Account,
-        browser: Browser,
+        visitor: Visitor,
     ) -> Result<NewSession, AccountError> {
         let (id, now) = (account.id, self.clock.now());
+        let Visitor {
+            browser,
+            token: known,
+        } = visitor;
         let detail = Some(match &browser.description {
             Some(description) => format!("from {}, {description}", browser.address),
             None => format!("from {}", browser.address),
@@ -66,14 +82,24 @@ impl Accounts {
             confirmed_at: Some(now),
             browser: Some(browser),
         };
+        let known = self.know_browser(id, known).await?;
         match self.insert_session(&changed, &session).await? {
             true => Ok(NewSession {
                 account: changed,
                 session,
                 token,
+                browser: Some(known),
             }),
             false => Err(AccountError::BadCredentials),
         }
+    }
+
+    /// Makes an account know a browser, under the token that the browser has or a new one. Several
+    /// accounts may know a browser under the same token.
+    async fn know_browser(&self, id: AccountId, token: Option<Token>) -> Result<Token, StoreError> {
+        let token = token.unwrap_or_else(|| Token::mint(&*self.clock));
+        self.stores.known_browsers.add(id, token.hash()).await?;
+        Ok(token)
     }
 
     /// Adds a session of an account. Returns false, without a session, if the account was disabled,
@@ -140,18 +166,25 @@ impl Accounts {
         session: &Session,
         password: SecretString,
     ) -> Result<Session, AccountError> {
-        self.check_present(account, password).await?;
+        self.check_present(account, session, password).await?;
         self.confirm_session(session).await
     }
 
     /// Checks the present password of an account.
-    pub(super) async fn check_present(
+    async fn check_present(
         &self,
         account: &Account,
+        session: &Session,
         password: SecretString,
     ) -> Result<(), AccountError> {
+        let guesser = Guesser::session(session);
+        let counted = self.guesses.count(&guesser).await;
+        counted.map_err(|wait| AccountError::TooManyGuesses { wait })?;
         match passwords::verify(password, account.password_hash.clone()).await {
-            true => Ok(()),
+            true => {
+                self.guesses.was_right(&guesser).await;
+                Ok(())
+            }
             false => Err(AccountError::WrongPassword),
         }
     }
@@ -228,10 +261,11 @@ impl Accounts {
         &self,
         account: &Account,
         session: Session,
+        visitor: Visitor,
         present: SecretString,
         password: SecretString,
     ) -> Result<NewSession, AccountError> {
-        self.check_present(account, present).await?;
+        self.check_present(account, &session, present).await?;
         let password_hash = self.hash(&account.email, &account.name, password).await?;
         let id = account.id;
         self.audit
@@ -249,7 +283,11 @@ impl Accounts {
             confirmed_at: Some(self.clock.now()),
             ..session
         };
-        self.renew_session(changed, session).await
+        self.stores.known_browsers.remove(id).await?;
+        let known = self.know_browser(id, visitor.token).await?;
+        let mut new = self.renew_session(changed, session).await?;
+        new.browser = Some(known);
+        Ok(new)
     }
 
     /// Replaces all sessions of an account by this one with a new token. Not every store of sessions
@@ -270,6 +308,7 @@ impl Accounts {
                 account,
                 session,
                 token,
+                browser: None,
             }),
             false => Err(AccountError::SessionEnded),
         }

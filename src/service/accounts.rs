@@ -1,27 +1,32 @@
 //! Accounts: creates the first admin, signs people in and out, and manages sessions.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use jiff::SignedDuration;
+use metrics::{Counter, counter};
 use secrecy::SecretString;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
-    account_sessions::NewSession,
+    account_sessions::{NewSession, Visitor},
     audit::Audit,
+    guesses::{Guesser, Guesses},
     passwords::{self, HashCost, PasswordError},
     tokens::{self, Token},
 };
 use crate::{
     clock::Clock,
     domain::{
-        accounts::{Account, Actor, Browser, TokenHash},
+        accounts::{Account, Actor, TokenHash},
         grants::Access,
         ids::{AccountId, EmployeeId},
         text::{Email, Name},
     },
-    ports::{Page, StoreError},
+    ports::{Page, Quota, RateLimits, StoreError},
     repositories::Repositories,
 };
 
@@ -35,6 +40,12 @@ pub enum AccountError {
     /// The present password is wrong.
     #[error("the password is wrong")]
     WrongPassword,
+    /// Too many wrong passwords were tried.
+    #[error("too many wrong passwords were tried: wait, or ask an admin for a link to set a new one")]
+    TooManyGuesses {
+        /// The time until the next try is allowed.
+        wait: Duration,
+    },
     /// The session ended meanwhile.
     #[error("the session has ended: sign in again")]
     SessionEnded,
@@ -103,6 +114,13 @@ pub struct NewAccount {
     pub access: Access,
 }
 
+/// The wrong passwords that an account allows: from all browsers together that it does not know,
+/// and from each that it knows.
+pub const GUESSES: Quota = Quota {
+    most: 10,
+    window: Duration::from_hours(1),
+};
+
 /// The settings of accounts.
 #[derive(Debug, Clone)]
 pub struct AccountRules {
@@ -112,6 +130,8 @@ pub struct AccountRules {
     pub session_idle: Option<SignedDuration>,
     /// The work of hashing a password.
     pub hash_cost: HashCost,
+    /// The wrong passwords that an account allows; `None` for no limit.
+    pub guesses: Option<Quota>,
 }
 
 /// The service for accounts and their sessions.
@@ -120,6 +140,7 @@ pub struct Accounts {
     pub(super) audit: Audit,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rules: AccountRules,
+    pub(super) guesses: Guesses,
     setup: OnceLock<TokenHash>,
     /// A hash to verify against if there is no account, so that the response time reveals nothing.
     decoy: OnceLock<String>,
@@ -131,12 +152,18 @@ impl Accounts {
         stores: Repositories,
         audit: Audit,
         clock: Arc<dyn Clock>,
+        limits: Arc<dyn RateLimits>,
         rules: AccountRules,
     ) -> Self {
+        for result in ["right", "wrong", "refused"] {
+            // A counter must exist before its first increase, or Prometheus does not see that one.
+            sign_ins(result).increment(0);
+        }
         Self {
             stores,
             audit,
             clock,
+            guesses: Guesses::new(limits, rules.guesses),
             rules,
             setup: OnceLock::new(),
             decoy: OnceLock::new(),
@@ -170,7 +197,7 @@ impl Accounts {
         email: Email,
         name: Name,
         password: SecretString,
-        browser: Browser,
+        visitor: Visitor,
     ) -> Result<NewSession, AccountError> {
         if !self.needs_setup().await? {
             return Err(AccountError::AlreadySetUp);
@@ -188,7 +215,7 @@ impl Accounts {
             })
             .await?
             .ok_or(AccountError::AlreadySetUp)?;
-        self.begin_session(account, browser).await
+        self.begin_session(account, visitor).await
     }
 
     /// Creates the first account. Returns `None` if another instance was faster.
@@ -294,30 +321,61 @@ impl Accounts {
         let account = self.stores.accounts.change(account.id, reset).await?;
         let account = account.ok_or(AccountError::NoAccount)?;
         self.stores.sessions.delete_by_account(account.id).await?;
+        self.stores.known_browsers.remove(account.id).await?;
         Ok(account)
     }
 
-    /// Signs in: opens a session if the password is right.
+    /// Signs in: begins a session if the password is right.
     pub async fn sign_in(
         &self,
         email: &str,
         password: SecretString,
-        browser: Browser,
+        visitor: Visitor,
     ) -> Result<NewSession, AccountError> {
-        let account = match Email::parse(email) {
-            Ok(email) => self.stores.accounts.find_by_email(&email).await?,
-            Err(_) => None,
+        let (account, address) = match Email::parse(email) {
+            Ok(email) => {
+                let account = self.stores.accounts.find_by_email(&email).await?;
+                (account, email.to_string())
+            }
+            Err(_) => (None, email.trim().to_lowercase()),
         };
+        let guesser = self.guesser(account.as_ref(), &address, &visitor).await?;
+        if let Err(wait) = self.guesses.count(&guesser).await {
+            sign_ins("refused").increment(1);
+            return Err(AccountError::TooManyGuesses { wait });
+        }
         let hash = match &account {
             Some(account) => account.password_hash.clone(),
             None => self.decoy().await?,
         };
         let right = passwords::verify(password.clone(), hash).await;
-        let account = account
-            .filter(|account| right && account.active)
-            .ok_or(AccountError::BadCredentials)?;
+        let Some(account) = account.filter(|account| right && account.active) else {
+            sign_ins("wrong").increment(1);
+            tracing::info!("a sign-in was refused");
+            return Err(AccountError::BadCredentials);
+        };
+        self.guesses.was_right(&guesser).await;
+        sign_ins("right").increment(1);
         let account = self.strengthen_hash(account, password).await?;
-        self.begin_session(account, browser).await
+        self.begin_session(account, visitor).await
+    }
+
+    /// Returns with whom a visitor's wrong passwords count.
+    async fn guesser(
+        &self,
+        account: Option<&Account>,
+        address: &str,
+        visitor: &Visitor,
+    ) -> Result<Guesser, StoreError> {
+        let Some(token) = visitor.token.as_ref().map(Token::hash) else {
+            return Ok(Guesser::stranger(address));
+        };
+        // Without an account, too, so that the time reveals nothing.
+        let id = account.map_or(AccountId::new(Uuid::nil()), |account| account.id);
+        Ok(match self.stores.known_browsers.knows(id, token).await? {
+            true => Guesser::browser(id, token),
+            false => Guesser::stranger(address),
+        })
     }
 
     /// Returns the accounts with these IDs, including disabled ones. IDs without an account are
@@ -406,4 +464,9 @@ impl Accounts {
         let hash = hash.ok_or(AccountError::Hashing)?;
         Ok(self.decoy.get_or_init(|| hash).clone())
     }
+}
+
+/// Returns the counter of sign-ins with a result.
+fn sign_ins(result: &'static str) -> Counter {
+    counter!("rollcall_sign_ins_total", "result" => result)
 }

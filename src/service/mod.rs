@@ -23,6 +23,7 @@ pub mod exports;
 pub mod face_punches;
 pub mod feed;
 pub mod gallery_loader;
+pub mod guesses;
 pub mod health;
 pub mod imports;
 pub mod jobs;

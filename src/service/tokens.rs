@@ -20,6 +20,12 @@ impl Token {
         ))
     }
 
+    /// Reads a token that its bearer sent back; `None` if the text is not of the form of tokens.
+    pub fn read(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().map(Zeroizing::new)?;
+        (bytes.len() == 32).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
     /// Returns the text for its bearer.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -128,6 +128,12 @@ impl RateLimits for DegradingLimits {
             Err(_) => local,
         }
     }
+
+    async fn take_back(&self, key: &str) {
+        self.memory.take_back(key);
+        // If Redis is unavailable, the use counts there until it leaves the window.
+        let _ = self.redis.take_back(key).await;
+    }
 }
 
 /// A bus to all instances; while Redis is unavailable, only to the subscribers of this process.

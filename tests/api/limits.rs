@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use rollcall::{domain::grants::Role, ports::Quota};
 
-use crate::app::{Answer, TestApp, at_once, count, enroll_form};
+use crate::app::{Answer, PASSWORD, TestApp, at_once, count, enroll_form};
 
 /// Returns how many seconds have passed, rounded up: in each, one more request is allowed.
 fn seconds(begin: Instant) -> usize {
@@ -115,6 +115,106 @@ async fn sign_in_attempts_are_limited_but_session_checks_are_not() {
             .await
             .problem(401, "unauthenticated");
     }
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_counted_by_account_and_lock_nobody_out() {
+    let app = TestApp::with(|options| {
+        options.guesses = Some(Quota {
+            most: 3,
+            window: Duration::from_hours(1),
+        });
+    })
+    .await;
+    // The browser of the account, and another one.
+    let admin = app.admin().await;
+    app.role(Role::Viewer).await;
+    let (known, unknown) = ("admin0@example.com", "nobody@example.com");
+    // Right passwords do not count.
+    for _ in 0..5 {
+        app.anybody().sign_in(known, PASSWORD).await.expect(200);
+    }
+    // An address with an account is answered like one without, from however many browsers.
+    for _ in 0..3 {
+        for email in [known, unknown] {
+            let refused = app.anybody().sign_in(email, "guess").await;
+            refused.problem(401, "bad_credentials");
+        }
+    }
+    for email in [known, " ADMIN0@example.com", unknown, "NOBODY@example.com "] {
+        for password in ["guess", PASSWORD] {
+            let limited = app.anybody().sign_in(email, password).await;
+            let problem = limited.problem(429, "too_many_requests");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("ask an admin"), "{detail}");
+            let wait: i64 = limited.header("retry-after").parse().unwrap();
+            assert!((3500..=3601).contains(&wait), "{wait}");
+        }
+    }
+    app.anybody().sign_in("viewer1@example.com", PASSWORD).await.expect(200);
+
+    // The person's own browser goes on, with a count of its own.
+    admin.delete("/api/session").await.expect(204);
+    for _ in 0..3 {
+        admin.sign_in(known, "guess").await.problem(401, "bad_credentials");
+    }
+    admin.sign_in(known, PASSWORD).await.problem(429, "too_many_requests");
+    // To other accounts, it is a stranger.
+    app.anybody().sign_in(unknown, "guess").await.problem(429, "too_many_requests");
+    app.clock.advance(SignedDuration::from_hours(1));
+    app.anybody().sign_in(known, PASSWORD).await.expect(200);
+    admin.sign_in(known, PASSWORD).await.expect(200);
+
+    // A new password makes every other browser a stranger.
+    let other = app.anybody();
+    other.sign_in(known, PASSWORD).await.expect(200);
+    let new = "another long pass phrase";
+    let body = serde_json::json!({ "present": PASSWORD, "password": new });
+    assert_eq!(admin.put("/api/account/password", body).await.status, 204);
+    for _ in 0..3 {
+        app.anybody().sign_in(known, "guess").await.problem(401, "bad_credentials");
+    }
+    other.sign_in(known, new).await.problem(429, "too_many_requests");
+    admin.sign_in(known, new).await.expect(200);
+}
+
+#[tokio::test]
+async fn tries_at_the_same_time_are_all_counted() {
+    let app = TestApp::with(|options| {
+        options.guesses = Some(Quota {
+            most: 3,
+            window: Duration::from_hours(1),
+        });
+    })
+    .await;
+    app.admin().await;
+    let guess = |_| async { app.anybody().sign_in("admin0@example.com", "guess").await };
+    let counts = count(&at_once(12, guess).await);
+    assert_eq!((counts[&401], counts[&429]), (3, 9));
+}
+
+#[tokio::test]
+async fn an_unattended_browser_cannot_be_used_to_guess() {
+    let app = TestApp::with(|options| {
+        options.guesses = Some(Quota {
+            most: 3,
+            window: Duration::from_hours(1),
+        });
+    })
+    .await;
+    let admin = app.admin().await;
+    let confirm = async |password: &str| {
+        let body = serde_json::json!({ "password": password });
+        admin.post("/api/session/confirm", body).await
+    };
+    for _ in 0..3 {
+        confirm("guess").await.problem(422, "invalid");
+    }
+    confirm(PASSWORD).await.problem(429, "too_many_requests");
+    let body = serde_json::json!({ "present": PASSWORD, "password": "another long pass phrase" });
+    let change = admin.put("/api/account/password", body).await;
+    change.problem(429, "too_many_requests");
+    app.anybody().sign_in("admin0@example.com", PASSWORD).await.expect(200);
 }
 
 #[tokio::test]

@@ -333,6 +333,11 @@ pub async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {
     let refused = limits.check(&key, three).await;
     assert!(!refused.allowed && refused.remaining == 0);
     assert!(limits.check(&other, three).await.allowed);
+    // One use that did not count makes room for one more.
+    limits.take_back(&key).await;
+    assert!(limits.check(&key, three).await.allowed);
+    assert!(!limits.check(&key, three).await.allowed);
+    limits.take_back("never used").await;
 
     let one = Quota {
         most: 1,

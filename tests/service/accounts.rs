@@ -23,7 +23,7 @@ use secrecy::SecretString;
 
 use crate::{
     failing_engine::Call,
-    world::{ADMIN, Instance, Setup, browser, instance},
+    world::{ADMIN, Instance, Setup, instance, visitor},
 };
 
 /// A password that is long enough.
@@ -54,7 +54,7 @@ async fn the_setup_link_creates_one_admin() {
     assert!(world.accounts.offer_setup().is_none());
     let wrong = world
         .accounts
-        .set_up("guess", email("a@b.example"), name(), secret(LONG), browser())
+        .set_up("guess", email("a@b.example"), name(), secret(LONG), visitor())
         .await;
     assert!(matches!(wrong, Err(AccountError::BadSetupToken)));
     let short = world
@@ -64,7 +64,7 @@ async fn the_setup_link_creates_one_admin() {
             email("a@b.example"),
             name(),
             secret("short"),
-            browser(),
+            visitor(),
         )
         .await;
     assert!(matches!(short, Err(AccountError::BadPassword(_))));
@@ -72,7 +72,7 @@ async fn the_setup_link_creates_one_admin() {
         let email = email(&format!("a{number}@b.example"));
         world
             .accounts
-            .set_up(token.reveal(), email, name(), secret(LONG), browser())
+            .set_up(token.reveal(), email, name(), secret(LONG), visitor())
     });
     let results = join_all(attempts).await;
     let made: Vec<_> = results.iter().flatten().collect();
@@ -104,7 +104,7 @@ async fn an_unfinished_setup_does_not_block_later_ones() {
         let secret = secret(LONG);
         world
             .accounts
-            .set_up(token.reveal(), email("a@b.example"), name(), secret, browser())
+            .set_up(token.reveal(), email("a@b.example"), name(), secret, visitor())
             .await
     };
     // It may still be running.
@@ -135,7 +135,7 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
         ("eve@b.example", "correct horse battery"),
         ("no address", "x"),
     ] {
-        let refused = world.accounts.sign_in(who, secret(password), browser()).await;
+        let refused = world.accounts.sign_in(who, secret(password), visitor()).await;
         assert!(
             matches!(refused, Err(AccountError::BadCredentials)),
             "{who}"
@@ -144,7 +144,7 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     let sign_in = async || {
         let NewSession { token, .. } = world
             .accounts
-            .sign_in("ADA@b.example", secret("correct horse battery"), browser())
+            .sign_in("ADA@b.example", secret("correct horse battery"), visitor())
             .await
             .unwrap();
         token
@@ -195,13 +195,13 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     );
     let old = world
         .accounts
-        .sign_in("ada@b.example", secret("correct horse battery"), browser())
+        .sign_in("ada@b.example", secret("correct horse battery"), visitor())
         .await;
     assert!(matches!(old, Err(AccountError::BadCredentials)));
 
     let NewSession { account, token: fourth, .. } = world
         .accounts
-        .sign_in("ada@b.example", secret("another long pass phrase"), browser())
+        .sign_in("ada@b.example", secret("another long pass phrase"), visitor())
         .await
         .unwrap();
     let disabled = |account| Account {
@@ -224,7 +224,7 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     );
     let disabled = world
         .accounts
-        .sign_in("ada@b.example", secret("another long pass phrase"), browser())
+        .sign_in("ada@b.example", secret("another long pass phrase"), visitor())
         .await;
     assert!(matches!(disabled, Err(AccountError::BadCredentials)));
 }
@@ -305,7 +305,7 @@ async fn an_account_belongs_to_an_employee_who_is_there_and_has_no_other() {
 
     let signed_in = world
         .accounts
-        .sign_in("a@b.example", secret("correct horse battery"), browser())
+        .sign_in("a@b.example", secret("correct horse battery"), visitor())
         .await;
     let NewSession { token, .. } = signed_in.unwrap();
     world
@@ -339,7 +339,7 @@ async fn signed_in(world: &Instance) -> NewSession {
         access: viewer(),
     };
     world.accounts.create(ADMIN, new).await.unwrap();
-    let signed_in = world.accounts.sign_in("ada@b.example", secret(LONG), browser());
+    let signed_in = world.accounts.sign_in("ada@b.example", secret(LONG), visitor());
     signed_in.await.unwrap()
 }
 
@@ -400,16 +400,16 @@ async fn the_use_of_a_session_is_written_seldom() {
 #[tokio::test]
 async fn a_new_password_ends_the_other_sessions() {
     let world = instance();
-    let NewSession { account, session, token } = signed_in(&world).await;
+    let NewSession { account, session, token, .. } = signed_in(&world).await;
     let NewSession { token: elsewhere, .. } = world
         .accounts
-        .sign_in("ada@b.example", secret(LONG), browser())
+        .sign_in("ada@b.example", secret(LONG), visitor())
         .await
         .unwrap();
     let change = async |present: &str| {
         let (present, new) = (secret(present), secret("another long pass phrase"));
         let accounts = &world.accounts;
-        accounts.change_password(&account, session.clone(), present, new).await
+        accounts.change_password(&account, session.clone(), visitor(), present, new).await
     };
     let wrong = change("wrong horse battery").await;
     assert!(matches!(wrong, Err(AccountError::WrongPassword)));
@@ -419,7 +419,7 @@ async fn a_new_password_ends_the_other_sessions() {
     };
     assert!(valid(&token).await && valid(&elsewhere).await);
     // Somebody who knows the old password signs in at the same moment.
-    let old = world.accounts.sign_in("ada@b.example", secret(LONG), browser());
+    let old = world.accounts.sign_in("ada@b.example", secret(LONG), visitor());
     let (renewed, old) = futures::join!(change(LONG), old);
     let renewed = renewed.unwrap().token;
     assert!(valid(&renewed).await);
@@ -449,11 +449,11 @@ async fn a_weak_hash_is_made_again_at_sign_in() {
         stored.password_hash
     };
     let old = hash().await;
-    let wrong = stronger.accounts.sign_in("ada@b.example", secret("wrong horse battery"), browser());
+    let wrong = stronger.accounts.sign_in("ada@b.example", secret("wrong horse battery"), visitor());
     assert!(wrong.await.is_err());
     assert_eq!(hash().await, old);
     let right = async |password: &str| {
-        let signed_in = stronger.accounts.sign_in("ada@b.example", secret(password), browser());
+        let signed_in = stronger.accounts.sign_in("ada@b.example", secret(password), visitor());
         signed_in.await
     };
     let NewSession { token, .. } = right(LONG).await.unwrap();

@@ -36,7 +36,8 @@ use rollcall::{
     },
     repositories::Repositories,
     service::{
-        accounts::AccountRules,
+        account_sessions::Visitor,
+        accounts::{AccountRules, GUESSES},
         application_cache::AppCache,
         camera_pipeline::CameraPipeline,
         cameras::Overlays,
@@ -242,6 +243,14 @@ pub fn browser() -> Browser {
     }
 }
 
+/// Returns a visitor whom no account knows.
+pub fn visitor() -> Visitor {
+    Visitor {
+        browser: browser(),
+        token: None,
+    }
+}
+
 /// The actor in these tests.
 pub const ADMIN: Actor = Actor::Operator;
 
@@ -302,6 +311,7 @@ impl Instance {
                 session_age: SignedDuration::from_hours(24),
                 session_idle: setup.session_idle,
                 hash_cost: setup.hash_cost,
+                guesses: Some(GUESSES),
             },
             folder: std::env::temp_dir(),
         };

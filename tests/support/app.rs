@@ -42,7 +42,7 @@ use rollcall::{
     gallery::MemoryGallery,
     http::{self, Settings},
     http_client,
-    ports::{Bus, FaceEngine, RateLimits, RecordEngine},
+    ports::{Bus, FaceEngine, Quota, RateLimits, RecordEngine},
     repositories::{Devices, Repositories},
     service::{
         accounts::AccountRules,
@@ -137,6 +137,8 @@ pub struct Options {
     pub keep_photos: bool,
     pub keeps: Keeps,
     pub session_idle: Option<SignedDuration>,
+    /// The wrong passwords that an account allows.
+    pub guesses: Option<Quota>,
 }
 
 /// A running service.
@@ -182,6 +184,7 @@ impl TestApp {
             keep_photos: false,
             keeps: Keeps::default(),
             session_idle: None,
+            guesses: None,
         };
         change(&mut options);
         let mut stores = Repositories::new(Arc::new(MemoryEngine::default()));
@@ -234,6 +237,7 @@ impl TestApp {
                 session_age: SignedDuration::from_hours(24),
                 session_idle: options.session_idle,
                 hash_cost: HashCost::LEAST,
+                guesses: options.guesses,
             },
             folder: std::env::temp_dir(),
         };

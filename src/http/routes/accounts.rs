@@ -217,7 +217,7 @@ pub async fn put_own_password(
 ) -> Result<Response, Problem> {
     let (present, password) = (passwords.present.into(), passwords.password.into());
     let new = accounts
-        .change_password(&account, session, present, password)
+        .change_password(&account, session, cookies.visitor(), present, password)
         .await
         .map_err(|error| match error {
             AccountError::WrongPassword => Problem::field("present", FieldError::WrongPassword),

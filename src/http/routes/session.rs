@@ -42,6 +42,9 @@ impl From<AccountError> for Problem {
                 HeaderValue::from_static("Bearer realm=\"rollcall\""),
             ),
             AccountError::WrongPassword => Self::field("password", FieldError::WrongPassword),
+            AccountError::TooManyGuesses { wait } => {
+                Self::new(Code::TooManyRequests, text).retry_after(wait.as_secs() + 1)
+            }
             AccountError::SessionEnded => session_ended(),
             AccountError::BadSetupToken => Self::new(Code::BadSetupToken, text),
             AccountError::AlreadySetUp => Self::new(Code::AlreadySetUp, text),
@@ -93,6 +96,7 @@ pub struct Credentials {
     responses(
         (status = 200, description = "Signed in; sets the cookie `rollcall_session`", body = SessionView),
         (status = 401, description = "`bad_credentials`"),
+        (status = 429, description = "`too_many_requests`: this address tried too often, or too many wrong passwords were tried for the account from browsers that never signed in to it"),
     ),
 )]
 pub async fn create_session(
@@ -104,7 +108,7 @@ pub async fn create_session(
 ) -> Result<Response, Problem> {
     let password = credentials.password.into();
     let new = accounts
-        .sign_in(&credentials.email, password, cookies.browser())
+        .sign_in(&credentials.email, password, cookies.visitor())
         .await
         .map_err(|error| problem_with_headers(&limit, error.into()))?;
     if let Some(old) = cookies.session() {

@@ -90,7 +90,7 @@ pub async fn create_setup(
 ) -> Result<Response, Problem> {
     let (setup_token, email, name, password) = request.read()?;
     let new = accounts
-        .set_up(&setup_token, email, name, password, cookies.browser())
+        .set_up(&setup_token, email, name, password, cookies.visitor())
         .await
         .map_err(|error| problem_with_headers(&limit, error.into()))?;
     let jar = cookies.begin(&new);

@@ -102,6 +102,10 @@ impl RateLimits for MemoryLimits {
     async fn check(&self, key: &str, quota: Quota) -> Verdict {
         self.check_at(key, quota, (self.now)())
     }
+
+    async fn take_back(&self, key: &str) {
+        Self::take_back(self, key);
+    }
 }
 
 #[cfg(test)]

@@ -36,11 +36,15 @@ local reset = window
 if oldest[2] then reset = tonumber(oldest[2]) + window - now end
 return {allowed, most - used, reset}";
 
+/// Takes back the newest use.
+const TAKE_BACK: &str = "return redis.call('ZREMRANGEBYRANK', KEYS[1], -1, -1)";
+
 /// Like [`crate::ports::RateLimits`], but reports when Redis is unavailable.
 pub struct RedisLimits {
     server: Arc<Server>,
     prefix: Prefix,
     check: Script,
+    take_back: Script,
     /// Distinguishes this instance's uses from those of others.
     instance: String,
     uses: AtomicU64,
@@ -53,6 +57,7 @@ impl RedisLimits {
             server,
             prefix,
             check: Script::new(CHECK),
+            take_back: Script::new(TAKE_BACK),
             instance,
             uses: AtomicU64::new(0),
         }
@@ -75,5 +80,12 @@ impl RedisLimits {
             remaining: u32::try_from(remaining.max(0)).unwrap_or(u32::MAX),
             reset: Duration::from_millis(reset),
         })
+    }
+
+    /// Takes back the newest counted use.
+    pub async fn take_back(&self, key: &str) -> Result<(), Unavailable> {
+        let key = self.prefix.key(&format!("limit:{key}"));
+        let _: u64 = self.server.script(&self.take_back, &[&key], &[]).await?;
+        Ok(())
     }
 }
