@@ -30,7 +30,10 @@ use super::{
     problem::{self, Code, JSON_MOST, Problem},
     request_timeout::request_timeout,
     routes::{
-        accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog, devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs, leave, notices, pairings, pictures, punches, redis, rules, session, setup, sites, status, templates, timesheets, workdays,
+        accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
+        devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs,
+        leave, notices, pairings, pictures, punches, redis, rules, session, setup, sites, status,
+        templates, timesheets, workdays,
     },
 };
 use crate::{

@@ -133,7 +133,8 @@ impl Accounts {
             return Ok(Vec::new());
         }
         let after = page.after.as_ref();
-        let range = Range::all().after(after.map(|(email, id)| (Key::new((email,)), id.to_string())));
+        let range =
+            Range::all().after(after.map(|(email, id)| (Key::new((email,)), id.to_string())));
         let text = filter.text.as_ref().map(|text| text.to_lowercase());
         let wanted = |account: &Account| {
             let found = |text: &String| {
@@ -143,7 +144,9 @@ impl Accounts {
                 && filter.role.is_none_or(|role| account.access.has_role(role))
                 && filter.active.is_none_or(|active| account.active == active)
         };
-        self.0.filter(Account::BY_EMAIL, range, page.limit, wanted).await
+        self.0
+            .filter(Account::BY_EMAIL, range, page.limit, wanted)
+            .await
     }
 
     /// Returns a page of accounts, sorted by ID. Only commands on the server list accounts so.

@@ -158,7 +158,10 @@ impl Accounts {
 
     /// Makes sure that an active admin remains without this one. Returns false if another request
     /// changed the other admin at the same time.
-    async fn other_admin_remains(&self, account: &Versioned<Account>) -> Result<bool, AccountError> {
+    async fn other_admin_remains(
+        &self,
+        account: &Versioned<Account>,
+    ) -> Result<bool, AccountError> {
         if !account.is_active_admin() {
             return Ok(true);
         }
@@ -193,7 +196,11 @@ impl Accounts {
             return Ok(());
         }
         let sites = self.stores.sites.all().await?;
-        let present = |id| sites.iter().any(|site| site.id == id && site.removed_at.is_none());
+        let present = |id| {
+            sites
+                .iter()
+                .any(|site| site.id == id && site.removed_at.is_none())
+        };
         match added.into_iter().all(present) {
             true => Ok(()),
             false => Err(AccountError::NoSite),
@@ -230,8 +237,16 @@ fn changes(old: &Account, new: &Account) -> String {
         parts.push("name".to_owned());
     }
     if old.access.employee() != new.access.employee() {
-        let id = |access: &Access| access.employee().map_or("none".to_owned(), |id| id.to_string());
-        parts.push(format!("employee: {} to {}", id(&old.access), id(&new.access)));
+        let id = |access: &Access| {
+            access
+                .employee()
+                .map_or("none".to_owned(), |id| id.to_string())
+        };
+        parts.push(format!(
+            "employee: {} to {}",
+            id(&old.access),
+            id(&new.access)
+        ));
     }
     let grants = |access: &Access| match access.is_empty() {
         true => "nothing".to_owned(),

@@ -41,7 +41,9 @@ pub enum AccountError {
     #[error("the password is wrong")]
     WrongPassword,
     /// Too many wrong passwords were tried.
-    #[error("too many wrong passwords were tried: wait, or ask an admin for a link to set a new one")]
+    #[error(
+        "too many wrong passwords were tried: wait, or ask an admin for a link to set a new one"
+    )]
     TooManyGuesses {
         /// The time until the next try is allowed.
         wait: Duration,
@@ -281,7 +283,10 @@ impl Accounts {
         Ok(())
     }
 
-    pub(super) async fn check_employee(&self, employee: Option<EmployeeId>) -> Result<(), AccountError> {
+    pub(super) async fn check_employee(
+        &self,
+        employee: Option<EmployeeId>,
+    ) -> Result<(), AccountError> {
         let Some(id) = employee else {
             return Ok(());
         };

@@ -1,7 +1,7 @@
 //! Passwords: which new ones are accepted, and how they are hashed.
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use zxcvbn::{Score, zxcvbn};
@@ -123,9 +123,8 @@ impl HashCost {
             return true;
         };
         let params = Params::try_from(&hash).ok();
-        let enough = |params: &Params| {
-            params.m_cost() >= self.memory && params.t_cost() >= self.passes
-        };
+        let enough =
+            |params: &Params| params.m_cost() >= self.memory && params.t_cost() >= self.passes;
         hash.algorithm.as_str() != "argon2id" || !params.as_ref().is_some_and(enough)
     }
 }
@@ -220,7 +219,10 @@ mod tests {
             let Err(PasswordError::Guessable(advice)) = refused else {
                 panic!("{password}: {refused:?}");
             };
-            assert!(advice.contains("four or more words"), "{password}: {advice}");
+            assert!(
+                advice.contains("four or more words"),
+                "{password}: {advice}"
+            );
             assert!(!advice.ends_with('.'), "{advice}");
         }
     }
@@ -234,7 +236,11 @@ mod tests {
         assert_eq!(check("my grace.hopper umbrella"), contains("grace.hopper"));
         // A short part of an address is in many words.
         let (email, name) = (Email::parse("al@b.example"), Name::parse("Al"));
-        let accepted = check_password(&"metal otter umbrella".into(), &email.unwrap(), &name.unwrap());
+        let accepted = check_password(
+            &"metal otter umbrella".into(),
+            &email.unwrap(),
+            &name.unwrap(),
+        );
         assert_eq!(accepted, Ok(()));
     }
 
@@ -257,8 +263,12 @@ mod tests {
             memory: 64,
             passes: 2,
         };
-        for (memory, passes, again) in [(64, 2, false), (128, 3, false), (32, 2, true), (64, 1, true)]
-        {
+        for (memory, passes, again) in [
+            (64, 2, false),
+            (128, 3, false),
+            (32, 2, true),
+            (64, 1, true),
+        ] {
             assert_eq!(cost.exceeds(&hash(memory, passes)), again);
         }
         assert!(cost.exceeds("$argon2i$v=19$m=64,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"));

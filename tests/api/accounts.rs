@@ -134,7 +134,9 @@ async fn the_cookie_is_http_only_and_secure_behind_tls() {
         let tls = app.anybody().with("x-forwarded-proto", "https");
         tls.with("cookie", cookies).get("/api/session").await
     };
-    session(&format!("rollcall_session={token}")).await.problem(401, "unauthenticated");
+    session(&format!("rollcall_session={token}"))
+        .await
+        .problem(401, "unauthenticated");
     let both = format!("__Host-rollcall_session={token}; rollcall_session=planted");
     session(&both).await.expect(200);
     assert_eq!(behind.header("strict-transport-security"), "max-age=3600");
@@ -223,7 +225,10 @@ async fn sessions_show_their_browser_and_last_use_and_end_all_at_once() {
     let here = app.admin().await;
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
     let there = app.anybody().with("user-agent", agent);
-    there.sign_in("admin0@example.com", PASSWORD).await.expect(200);
+    there
+        .sign_in("admin0@example.com", PASSWORD)
+        .await
+        .expect(200);
     app.clock.advance(SignedDuration::from_mins(10));
     there.get("/api/session").await.expect(200);
     let list = here.get("/api/sessions").await.expect(200);
@@ -234,7 +239,10 @@ async fn sessions_show_their_browser_and_last_use_and_end_all_at_once() {
     assert!(other["used_at"].as_str().unwrap() > other["created_at"].as_str().unwrap());
 
     assert_eq!(here.delete("/api/sessions").await.status, 204);
-    there.get("/api/session").await.problem(401, "unauthenticated");
+    there
+        .get("/api/session")
+        .await
+        .problem(401, "unauthenticated");
     here.get("/api/session").await.expect(200);
     let list = here.get("/api/sessions").await.expect(200);
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
@@ -248,7 +256,10 @@ async fn risky_changes_need_a_recent_proof_of_who_the_person_is() {
     app.role(Role::Viewer).await;
     let employee = admin.add_employee("Ann", "A1").await;
     let accounts = admin.get("/api/accounts?q=viewer1").await.expect(200);
-    let account = format!("/api/accounts/{}", accounts["items"][0]["id"].as_str().unwrap());
+    let account = format!(
+        "/api/accounts/{}",
+        accounts["items"][0]["id"].as_str().unwrap()
+    );
     let attempts = async || {
         [
             admin.post("/api/devices", json!({ "name": "Door" })).await,
@@ -284,7 +295,10 @@ async fn risky_changes_need_a_recent_proof_of_who_the_person_is() {
     // Another session of the account is not confirmed by that.
     app.clock.advance(SignedDuration::from_mins(15));
     let other = app.anybody();
-    other.sign_in("admin0@example.com", PASSWORD).await.expect(200);
+    other
+        .sign_in("admin0@example.com", PASSWORD)
+        .await
+        .expect(200);
     let refused = admin.post("/api/devices", json!({ "name": "Door" })).await;
     refused.problem(403, "confirmation_required");
 }
@@ -294,8 +308,13 @@ async fn people_change_their_own_name_and_password() {
     let app = TestApp::start().await;
     let client = app.role(Role::Viewer).await;
     let other = app.anybody();
-    other.sign_in("viewer0@example.com", PASSWORD).await.expect(200);
-    let renamed = client.patch("/api/account", json!({ "name": "Grace" })).await;
+    other
+        .sign_in("viewer0@example.com", PASSWORD)
+        .await
+        .expect(200);
+    let renamed = client
+        .patch("/api/account", json!({ "name": "Grace" }))
+        .await;
     assert_eq!(renamed.expect(200)["account"]["name"], "Grace");
     let grants = json!({ "name": "Grace", "grants": [{ "role": "admin" }] });
     let refused = client.patch("/api/account", grants).await;
@@ -313,7 +332,10 @@ async fn people_change_their_own_name_and_password() {
     other.get("/api/session").await.expect(200);
     assert_eq!(set(PASSWORD, new).await.status, 204);
     client.get("/api/session").await.expect(200);
-    other.get("/api/session").await.problem(401, "unauthenticated");
+    other
+        .get("/api/session")
+        .await
+        .problem(401, "unauthenticated");
     let old = other.sign_in("viewer0@example.com", PASSWORD).await;
     old.problem(401, "bad_credentials");
     other.sign_in("viewer0@example.com", new).await.expect(200);

@@ -151,16 +151,28 @@ async fn wrong_passwords_are_counted_by_account_and_lock_nobody_out() {
             assert!((3500..=3601).contains(&wait), "{wait}");
         }
     }
-    app.anybody().sign_in("viewer1@example.com", PASSWORD).await.expect(200);
+    app.anybody()
+        .sign_in("viewer1@example.com", PASSWORD)
+        .await
+        .expect(200);
 
     // The person's own browser goes on, with a count of its own.
     admin.delete("/api/session").await.expect(204);
     for _ in 0..3 {
-        admin.sign_in(known, "guess").await.problem(401, "bad_credentials");
+        admin
+            .sign_in(known, "guess")
+            .await
+            .problem(401, "bad_credentials");
     }
-    admin.sign_in(known, PASSWORD).await.problem(429, "too_many_requests");
+    admin
+        .sign_in(known, PASSWORD)
+        .await
+        .problem(429, "too_many_requests");
     // To other accounts, it is a stranger.
-    app.anybody().sign_in(unknown, "guess").await.problem(429, "too_many_requests");
+    app.anybody()
+        .sign_in(unknown, "guess")
+        .await
+        .problem(429, "too_many_requests");
     app.clock.advance(SignedDuration::from_hours(1));
     app.anybody().sign_in(known, PASSWORD).await.expect(200);
     admin.sign_in(known, PASSWORD).await.expect(200);
@@ -172,9 +184,15 @@ async fn wrong_passwords_are_counted_by_account_and_lock_nobody_out() {
     let body = serde_json::json!({ "present": PASSWORD, "password": new });
     assert_eq!(admin.put("/api/account/password", body).await.status, 204);
     for _ in 0..3 {
-        app.anybody().sign_in(known, "guess").await.problem(401, "bad_credentials");
+        app.anybody()
+            .sign_in(known, "guess")
+            .await
+            .problem(401, "bad_credentials");
     }
-    other.sign_in(known, new).await.problem(429, "too_many_requests");
+    other
+        .sign_in(known, new)
+        .await
+        .problem(429, "too_many_requests");
     admin.sign_in(known, new).await.expect(200);
 }
 
@@ -214,7 +232,10 @@ async fn an_unattended_browser_cannot_be_used_to_guess() {
     let body = serde_json::json!({ "present": PASSWORD, "password": "another long pass phrase" });
     let change = admin.put("/api/account/password", body).await;
     change.problem(429, "too_many_requests");
-    app.anybody().sign_in("admin0@example.com", PASSWORD).await.expect(200);
+    app.anybody()
+        .sign_in("admin0@example.com", PASSWORD)
+        .await
+        .expect(200);
 }
 
 #[tokio::test]

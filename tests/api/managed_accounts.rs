@@ -25,12 +25,21 @@ async fn accounts_are_listed_with_grants_employee_and_last_sign_in() {
     let employee = admin.add_employee("Grace Hopper", "E7").await;
     app.employee(&employee).await;
     let list = async |query: &str| {
-        let list = admin.get(&format!("/api/accounts{query}")).await.expect(200);
+        let list = admin
+            .get(&format!("/api/accounts{query}"))
+            .await
+            .expect(200);
         let items = list["items"].as_array().unwrap();
-        let emails = items.iter().map(|one| one["email"].as_str().unwrap().to_owned());
+        let emails = items
+            .iter()
+            .map(|one| one["email"].as_str().unwrap().to_owned());
         emails.collect::<Vec<_>>()
     };
-    let all = ["admin0@example.com", "employee2@example.com", "manager1@example.com"];
+    let all = [
+        "admin0@example.com",
+        "employee2@example.com",
+        "manager1@example.com",
+    ];
     assert_eq!(list("").await, all);
     assert_eq!(list("?q=MANAGER1").await, all[2..]);
     assert_eq!(list("?q=ada").await, all, "by name");
@@ -81,7 +90,11 @@ async fn an_account_gets_other_grants_and_is_disabled_enabled_and_removed() {
 
     for (body, field, code) in [
         (json!({ "grants": [] }), "grants", "wrong_count"),
-        (json!({ "grants": [{ "role": "boss" }] }), "grants[0].role", "not_one_of"),
+        (
+            json!({ "grants": [{ "role": "boss" }] }),
+            "grants[0].role",
+            "not_one_of",
+        ),
         (
             json!({ "grants": [{ "role": "admin", "site": yard }] }),
             "grants[0].site",
@@ -103,7 +116,11 @@ async fn an_account_gets_other_grants_and_is_disabled_enabled_and_removed() {
             "unknown_employee",
         ),
         (json!({ "name": " " }), "name", "empty"),
-        (json!({ "email": "other@example.com" }), "email", "unknown_field"),
+        (
+            json!({ "email": "other@example.com" }),
+            "email",
+            "unknown_field",
+        ),
     ] {
         let refused = change(body).await;
         let problem = refused.problem(422, "invalid");
@@ -113,15 +130,27 @@ async fn an_account_gets_other_grants_and_is_disabled_enabled_and_removed() {
 
     let disabled = change(json!({ "active": false })).await.expect(200);
     assert_eq!(disabled["active"], false);
-    client.get("/api/session").await.problem(401, "unauthenticated");
+    client
+        .get("/api/session")
+        .await
+        .problem(401, "unauthenticated");
     let refused = client.sign_in("viewer1@example.com", PASSWORD).await;
     refused.problem(401, "bad_credentials");
     change(json!({ "active": true })).await.expect(200);
-    client.get("/api/session").await.problem(401, "unauthenticated");
-    client.sign_in("viewer1@example.com", PASSWORD).await.expect(200);
+    client
+        .get("/api/session")
+        .await
+        .problem(401, "unauthenticated");
+    client
+        .sign_in("viewer1@example.com", PASSWORD)
+        .await
+        .expect(200);
 
     assert_eq!(admin.delete(&path).await.status, 204);
-    client.get("/api/session").await.problem(401, "unauthenticated");
+    client
+        .get("/api/session")
+        .await
+        .problem(401, "unauthenticated");
     admin.get(&path).await.problem(404, "not_found");
     admin.delete(&path).await.problem(404, "not_found");
     change(json!({})).await.problem(404, "not_found");

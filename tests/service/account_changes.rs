@@ -19,11 +19,7 @@ use rollcall::{
 use crate::world::{ADMIN, Instance, instance};
 
 fn viewer() -> Access {
-    Access::new(
-        None,
-        [Grant::new(Role::Viewer, Scope::Everything).unwrap()],
-    )
-    .unwrap()
+    Access::new(None, [Grant::new(Role::Viewer, Scope::Everything).unwrap()]).unwrap()
 }
 
 async fn add(world: &Instance, address: &str, access: Access) -> Account {
@@ -88,14 +84,22 @@ async fn the_last_admin_who_can_sign_in_cannot_go() {
                 ..AccountSettings::of(account)
             })
         };
-        world.accounts.change(ADMIN, last.id, renamed).await.unwrap();
+        world
+            .accounts
+            .change(ADMIN, last.id, renamed)
+            .await
+            .unwrap();
         let enabled = |account: &Account| {
             Ok::<_, AccountError>(AccountSettings {
                 active: true,
                 ..AccountSettings::of(account)
             })
         };
-        world.accounts.change(ADMIN, other.id, enabled).await.unwrap();
+        world
+            .accounts
+            .change(ADMIN, other.id, enabled)
+            .await
+            .unwrap();
         end(&world, last.id, how).await.unwrap();
         assert_eq!(admins(&world).await, 1);
     }
@@ -145,12 +149,22 @@ async fn a_change_is_audited_with_what_changed_and_without_names() {
             active: false,
         })
     };
-    world.accounts.change(ADMIN, account.id, edit).await.unwrap();
+    world
+        .accounts
+        .change(ADMIN, account.id, edit)
+        .await
+        .unwrap();
     // The same change again changes nothing.
-    world.accounts.change(ADMIN, account.id, edit).await.unwrap();
+    world
+        .accounts
+        .change(ADMIN, account.id, edit)
+        .await
+        .unwrap();
     world.accounts.remove(ADMIN, account.id).await.unwrap();
     let trail = world.stores.audit.latest(100).await.unwrap();
-    let entries = trail.iter().filter(|one| one.subject == account.id.to_string());
+    let entries = trail
+        .iter()
+        .filter(|one| one.subject == account.id.to_string());
     let entries: Vec<_> = entries
         .map(|one| (one.action.as_str(), one.detail.clone().unwrap()))
         .collect();

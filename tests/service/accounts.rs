@@ -54,7 +54,13 @@ async fn the_setup_link_creates_one_admin() {
     assert!(world.accounts.offer_setup().is_none());
     let wrong = world
         .accounts
-        .set_up("guess", email("a@b.example"), name(), secret(LONG), visitor())
+        .set_up(
+            "guess",
+            email("a@b.example"),
+            name(),
+            secret(LONG),
+            visitor(),
+        )
         .await;
     assert!(matches!(wrong, Err(AccountError::BadSetupToken)));
     let short = world
@@ -104,7 +110,13 @@ async fn an_unfinished_setup_does_not_block_later_ones() {
         let secret = secret(LONG);
         world
             .accounts
-            .set_up(token.reveal(), email("a@b.example"), name(), secret, visitor())
+            .set_up(
+                token.reveal(),
+                email("a@b.example"),
+                name(),
+                secret,
+                visitor(),
+            )
             .await
     };
     // It may still be running.
@@ -135,7 +147,10 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
         ("eve@b.example", "correct horse battery"),
         ("no address", "x"),
     ] {
-        let refused = world.accounts.sign_in(who, secret(password), visitor()).await;
+        let refused = world
+            .accounts
+            .sign_in(who, secret(password), visitor())
+            .await;
         assert!(
             matches!(refused, Err(AccountError::BadCredentials)),
             "{who}"
@@ -182,7 +197,11 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     let third = sign_in().await;
     world
         .accounts
-        .reset_password(ADMIN, &email("ada@b.example"), secret("another long pass phrase"))
+        .reset_password(
+            ADMIN,
+            &email("ada@b.example"),
+            secret("another long pass phrase"),
+        )
         .await
         .unwrap();
     assert!(
@@ -199,9 +218,17 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
         .await;
     assert!(matches!(old, Err(AccountError::BadCredentials)));
 
-    let NewSession { account, token: fourth, .. } = world
+    let NewSession {
+        account,
+        token: fourth,
+        ..
+    } = world
         .accounts
-        .sign_in("ada@b.example", secret("another long pass phrase"), visitor())
+        .sign_in(
+            "ada@b.example",
+            secret("another long pass phrase"),
+            visitor(),
+        )
         .await
         .unwrap();
     let disabled = |account| Account {
@@ -224,7 +251,11 @@ async fn a_session_ends_by_expiry_sign_out_reset_and_deactivation() {
     );
     let disabled = world
         .accounts
-        .sign_in("ada@b.example", secret("another long pass phrase"), visitor())
+        .sign_in(
+            "ada@b.example",
+            secret("another long pass phrase"),
+            visitor(),
+        )
         .await;
     assert!(matches!(disabled, Err(AccountError::BadCredentials)));
 }
@@ -339,7 +370,9 @@ async fn signed_in(world: &Instance) -> NewSession {
         access: viewer(),
     };
     world.accounts.create(ADMIN, new).await.unwrap();
-    let signed_in = world.accounts.sign_in("ada@b.example", secret(LONG), visitor());
+    let signed_in = world
+        .accounts
+        .sign_in("ada@b.example", secret(LONG), visitor());
     signed_in.await.unwrap()
 }
 
@@ -400,8 +433,15 @@ async fn the_use_of_a_session_is_written_seldom() {
 #[tokio::test]
 async fn a_new_password_ends_the_other_sessions() {
     let world = instance();
-    let NewSession { account, session, token, .. } = signed_in(&world).await;
-    let NewSession { token: elsewhere, .. } = world
+    let NewSession {
+        account,
+        session,
+        token,
+        ..
+    } = signed_in(&world).await;
+    let NewSession {
+        token: elsewhere, ..
+    } = world
         .accounts
         .sign_in("ada@b.example", secret(LONG), visitor())
         .await
@@ -409,7 +449,9 @@ async fn a_new_password_ends_the_other_sessions() {
     let change = async |present: &str| {
         let (present, new) = (secret(present), secret("another long pass phrase"));
         let accounts = &world.accounts;
-        accounts.change_password(&account, session.clone(), visitor(), present, new).await
+        accounts
+            .change_password(&account, session.clone(), visitor(), present, new)
+            .await
     };
     let wrong = change("wrong horse battery").await;
     assert!(matches!(wrong, Err(AccountError::WrongPassword)));
@@ -419,7 +461,9 @@ async fn a_new_password_ends_the_other_sessions() {
     };
     assert!(valid(&token).await && valid(&elsewhere).await);
     // Somebody who knows the old password signs in at the same moment.
-    let old = world.accounts.sign_in("ada@b.example", secret(LONG), visitor());
+    let old = world
+        .accounts
+        .sign_in("ada@b.example", secret(LONG), visitor());
     let (renewed, old) = futures::join!(change(LONG), old);
     let renewed = renewed.unwrap().token;
     assert!(valid(&renewed).await);
@@ -449,11 +493,16 @@ async fn a_weak_hash_is_made_again_at_sign_in() {
         stored.password_hash
     };
     let old = hash().await;
-    let wrong = stronger.accounts.sign_in("ada@b.example", secret("wrong horse battery"), visitor());
+    let wrong =
+        stronger
+            .accounts
+            .sign_in("ada@b.example", secret("wrong horse battery"), visitor());
     assert!(wrong.await.is_err());
     assert_eq!(hash().await, old);
     let right = async |password: &str| {
-        let signed_in = stronger.accounts.sign_in("ada@b.example", secret(password), visitor());
+        let signed_in = stronger
+            .accounts
+            .sign_in("ada@b.example", secret(password), visitor());
         signed_in.await
     };
     let NewSession { token, .. } = right(LONG).await.unwrap();
@@ -466,7 +515,11 @@ async fn a_weak_hash_is_made_again_at_sign_in() {
 
     let reset = async |password: &str| {
         let (who, password) = (email("ada@b.example"), secret(password));
-        world.accounts.reset_password(ADMIN, &who, password).await.unwrap();
+        world
+            .accounts
+            .reset_password(ADMIN, &who, password)
+            .await
+            .unwrap();
     };
     reset("another long pass phrase").await;
     let (signed_in, ()) = futures::join!(right("another long pass phrase"), reset(LONG));

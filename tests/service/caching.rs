@@ -11,7 +11,11 @@ use rollcall::{
         ids::AccountId,
     },
     ports::{Cache, SessionStore, StoreError},
-    service::{application_cache::AppCache, sealed_cache::SealedCache, sessions::{CacheSessions, CachedSessions}},
+    service::{
+        application_cache::AppCache,
+        sealed_cache::SealedCache,
+        sessions::{CacheSessions, CachedSessions},
+    },
     storage::memory::MemoryCache,
     vault::Vault,
 };
@@ -106,7 +110,10 @@ async fn sessions_only_in_the_cache_end_one_by_one_and_all_at_once() {
     let used = world.clock.now() + SignedDuration::from_mins(3);
     assert_eq!(two.touch(third.hash, used, true).await, Ok(true));
     let found = one.find(third.hash).await.unwrap().unwrap();
-    assert_eq!((found.used_at, found.confirmed_at), (Some(used), Some(used)));
+    assert_eq!(
+        (found.used_at, found.confirmed_at),
+        (Some(used), Some(used))
+    );
     assert_eq!(two.touch(second.hash, used, true).await, Ok(false));
     assert_eq!(one.find(second.hash).await, Ok(None));
 
@@ -150,11 +157,17 @@ async fn a_cached_session_ends_and_is_confirmed_on_every_instance_at_once() {
     let later = now + SignedDuration::from_mins(3);
     assert_eq!(one.touch(made.hash, later, true).await, Ok(true));
     let found = two.find(made.hash).await.unwrap().unwrap();
-    assert_eq!((found.used_at, found.confirmed_at), (Some(later), Some(later)));
+    assert_eq!(
+        (found.used_at, found.confirmed_at),
+        (Some(later), Some(later))
+    );
     // An earlier use by another instance does not count.
     assert_eq!(two.touch(made.hash, now, false).await, Ok(true));
     let found = two.find(made.hash).await.unwrap().unwrap();
-    assert_eq!((found.used_at, found.confirmed_at), (Some(later), Some(later)));
+    assert_eq!(
+        (found.used_at, found.confirmed_at),
+        (Some(later), Some(later))
+    );
     assert_eq!(two.delete_by_account(account).await, Ok(1));
     assert_eq!(one.touch(made.hash, later, true).await, Ok(false));
     assert_eq!(one.find(made.hash).await, Ok(None));

@@ -148,7 +148,10 @@ impl EditableGrant {
             (_, Some(site)) => Scope::Site(site),
         };
         let grant = Grant::new(role, scope);
-        fields.required(&field, grant.map_err(|_| FieldError::RoleWithoutSite { role }))
+        fields.required(
+            &field,
+            grant.map_err(|_| FieldError::RoleWithoutSite { role }),
+        )
     }
 }
 
@@ -316,7 +319,10 @@ impl AccountLookup {
         accounts: &[Account],
     ) -> Result<Vec<ManagedAccountView>, StoreError> {
         let sites = self.sites.all().await?;
-        let ids: Vec<_> = accounts.iter().filter_map(|one| one.access.employee()).collect();
+        let ids: Vec<_> = accounts
+            .iter()
+            .filter_map(|one| one.access.employee())
+            .collect();
         let employees = self.employees.find_many(&ids).await?;
         let linked = |account: &Account| {
             let mut employees = employees.iter();
