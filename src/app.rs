@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::service::{
     accounts::Accounts,
+    api_tokens::ApiTokens,
     assignments::Assignments,
     audit::Trail,
     balances::Balances,
@@ -39,6 +40,8 @@ use crate::service::{
 pub struct App {
     /// Accounts, signing in and out, and the first admin.
     pub accounts: Arc<Accounts>,
+    /// API tokens, by which programs act on behalf of accounts.
+    pub api_tokens: Arc<ApiTokens>,
     /// Employees and their enrolled faces.
     pub employees: Arc<Employees>,
     /// Places where people work.

@@ -10,6 +10,7 @@ use crate::{
     repositories::{Entries, Repositories},
     service::{
         accounts::{AccountRules, Accounts},
+        api_tokens::ApiTokens,
         application_cache::AppCache,
         assignments::Assignments,
         audit::{Audit, Trail},
@@ -283,6 +284,12 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
             limits,
             rules.accounts,
+        )),
+        api_tokens: Arc::new(ApiTokens::new(
+            stores.clone(),
+            sites.clone(),
+            audit.clone(),
+            clock.clone(),
         )),
         cameras: Arc::new(Cameras::new(
             (stores.cameras.clone(), stores.accounts.clone()),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     grants::{Access, Permission, Role},
-    ids::{AccountId, DeviceId, EmployeeId},
+    ids::{AccountId, ApiTokenId, DeviceId, EmployeeId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::{Email, Name},
 };
@@ -117,6 +117,13 @@ impl fmt::Debug for Account {
 pub enum Actor {
     /// A signed-in account.
     Account(AccountId),
+    /// A program with an API token, on behalf of the account that made it.
+    Token {
+        /// The account.
+        account: AccountId,
+        /// The token.
+        token: ApiTokenId,
+    },
     /// A registered device.
     Device(DeviceId),
     /// A command typed on the server itself.
@@ -130,24 +137,32 @@ impl Actor {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Account(_) => "account",
+            Self::Token { .. } => "token",
             Self::Device(_) => "device",
             Self::Operator => "operator",
             Self::System => "system",
         }
     }
 
-    /// Returns the ID of an account.
+    /// Returns the ID of an account, also of one that acts through an API token.
     pub fn account(self) -> Option<AccountId> {
         match self {
-            Self::Account(id) => Some(id),
+            Self::Account(account) | Self::Token { account, .. } => Some(account),
             Self::Device(_) | Self::Operator | Self::System => None,
         }
     }
 
-    /// Returns the ID of an account or device.
+    /// Checks whether two actors are one: an account is one with its API tokens, so that nobody can
+    /// request something through a token and approve it in a browser as if they were two people.
+    pub fn is_same(self, other: Self) -> bool {
+        self == other || (self.account().is_some() && self.account() == other.account())
+    }
+
+    /// Returns the ID of an account, API token or device.
     pub fn id(&self) -> Option<Uuid> {
         match self {
             Self::Account(id) => Some(id.uuid()),
+            Self::Token { token, .. } => Some(token.uuid()),
             Self::Device(id) => Some(id.uuid()),
             Self::Operator | Self::System => None,
         }

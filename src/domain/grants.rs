@@ -195,12 +195,121 @@ impl From<Grant> for AnyGrant {
     }
 }
 
-/// The permissions of an account: its grants, and the linked employee.
+/// What an API token keeps of the access of its account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "AnyLimit", into = "AnyLimit")]
+pub struct Limit {
+    permissions: BTreeSet<Permission>,
+    sites: Option<BTreeSet<SiteId>>,
+}
+
+/// A stored limit, which may not be valid.
+#[derive(Serialize, Deserialize)]
+struct AnyLimit {
+    permissions: BTreeSet<Permission>,
+    sites: Option<BTreeSet<SiteId>>,
+}
+
+/// The error for permissions and sites that do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// No permission at all.
+    #[error("choose at least one permission")]
+    NoPermission,
+    /// A permission that accounts do not have.
+    #[error("only devices may punch")]
+    Punch,
+    /// An empty list of sites.
+    #[error("choose at least one site, or everything")]
+    NoSite,
+    /// What admins may do, at some sites.
+    #[error("the permission administer covers everything: leave out the sites")]
+    AdministerAPart,
+}
+
+impl Limit {
+    /// Returns the limit to some permissions, at some sites or wherever the account has them.
+    ///
+    /// # Errors
+    /// If there is no permission or an empty list of sites, or if the permission `administer`, which
+    /// belongs to no site, is combined with sites.
+    pub fn new(
+        permissions: BTreeSet<Permission>,
+        sites: Option<BTreeSet<SiteId>>,
+    ) -> Result<Self, LimitError> {
+        AnyLimit { permissions, sites }.try_into()
+    }
+
+    /// Iterates over the permissions.
+    pub fn permissions(&self) -> impl Iterator<Item = Permission> + '_ {
+        self.permissions.iter().copied()
+    }
+
+    /// Returns the sites; `None` for everything that the account covers.
+    pub fn sites(&self) -> Option<&BTreeSet<SiteId>> {
+        self.sites.as_ref()
+    }
+
+    /// Returns what is left of the reach of a permission; `None` without the permission.
+    fn narrow(&self, permission: Permission, reach: Reach) -> Option<Reach> {
+        let sites = self.sites.as_ref();
+        let narrowed = || match sites {
+            None => reach,
+            Some(sites) => reach.at_sites(sites),
+        };
+        self.permissions.contains(&permission).then(narrowed)
+    }
+}
+
+impl TryFrom<AnyLimit> for Limit {
+    type Error = LimitError;
+
+    fn try_from(AnyLimit { permissions, sites }: AnyLimit) -> Result<Self, LimitError> {
+        if permissions.is_empty() {
+            return Err(LimitError::NoPermission);
+        }
+        if permissions.contains(&Permission::Punch) {
+            return Err(LimitError::Punch);
+        }
+        if sites.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Err(LimitError::NoSite);
+        }
+        if sites.is_some() && permissions.contains(&Permission::Administer) {
+            return Err(LimitError::AdministerAPart);
+        }
+        Ok(Self { permissions, sites })
+    }
+}
+
+impl From<Limit> for AnyLimit {
+    fn from(Limit { permissions, sites }: Limit) -> Self {
+        Self { permissions, sites }
+    }
+}
+
+/// Writes the form for the audit trail: `read, survey at 0199f3a0-…`.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.permissions().map(Permission::as_str).collect();
+        f.write_str(&words.join(", "))?;
+        match &self.sites {
+            None => Ok(()),
+            Some(sites) => {
+                let sites: Vec<_> = sites.iter().map(ToString::to_string).collect();
+                write!(f, " at {}", sites.join(", "))
+            }
+        }
+    }
+}
+
+/// The permissions of an account: its grants, and the linked employee. Those of a program with an
+/// API token also have a limit, which is never stored with the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "AnyAccess", into = "AnyAccess")]
 pub struct Access {
     employee: Option<EmployeeId>,
     grants: BTreeSet<Grant>,
+    limit: Option<Limit>,
 }
 
 /// Stored access, which may not be valid.
@@ -235,6 +344,16 @@ impl Access {
         Self {
             employee: None,
             grants: BTreeSet::from([Grant { role, scope }]),
+            limit: None,
+        }
+    }
+
+    /// Returns the part of the access that a limit leaves.
+    #[must_use]
+    pub fn limited(self, limit: Limit) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
         }
     }
 
@@ -259,18 +378,22 @@ impl Access {
         self.grants().any(|grant| grant.role == role)
     }
 
-    /// Checks whether any grant has a permission, whatever its scope.
+    /// Checks whether any grant has a permission, whatever its scope, and the limit leaves it.
     pub fn permits(&self, permission: Permission) -> bool {
-        self.grants().any(|grant| grant.role.permits(permission))
+        self.reach(permission).is_some()
     }
 
-    /// Returns the records that a permission covers: the union over the grants with the permission.
-    /// `None` if there is no such grant.
+    /// Returns the records that a permission covers: the union over the grants with the permission,
+    /// within the limit. `None` if there is no such grant, or if the limit excludes the permission.
     pub fn reach(&self, permission: Permission) -> Option<Reach> {
         let permits = |grant: &Grant| grant.role.permits(permission);
         let reaches = self.grants().filter(permits);
         let reaches = reaches.map(|grant| Reach::of(grant.scope, self.employee));
-        reaches.reduce(Reach::and)
+        let reach = reaches.reduce(Reach::and)?;
+        match &self.limit {
+            None => Some(reach),
+            Some(limit) => limit.narrow(permission, reach),
+        }
     }
 
     /// Returns the access without the grants of own records. The employee stays linked, so that an
@@ -298,14 +421,21 @@ impl TryFrom<AnyAccess> for Access {
         let own = |grant: &Grant| grant.scope == Scope::Own;
         match employee.is_none() && grants.iter().any(own) {
             true => Err(GrantError::NoEmployee),
-            false => Ok(Self { employee, grants }),
+            false => Ok(Self {
+                employee,
+                grants,
+                limit: None,
+            }),
         }
     }
 }
 
 impl From<Access> for AnyAccess {
-    fn from(Access { employee, grants }: Access) -> Self {
-        Self { employee, grants }
+    fn from(access: Access) -> Self {
+        Self {
+            employee: access.employee,
+            grants: access.grants,
+        }
     }
 }
 
@@ -388,6 +518,17 @@ impl Reach {
                 let own = own.or(other);
                 Self::Part { sites, own }
             }
+        }
+    }
+
+    /// Returns the part of the reach at some sites, without what belongs only to an employee.
+    #[must_use]
+    pub fn at_sites(self, sites: &BTreeSet<SiteId>) -> Self {
+        let covered = sites.iter().copied();
+        let covered = covered.filter(|site| self.covers_site(*site)).collect();
+        Self::Part {
+            sites: covered,
+            own: None,
         }
     }
 
@@ -561,6 +702,35 @@ mod tests {
         }
 
         #[test]
+        fn a_limit_leaves_what_it_names_of_what_the_grants_cover(
+            grants in some_grants(),
+            permissions in prop::collection::btree_set(a_permission(), 1..4),
+            sites in prop::option::of(prop::collection::btree_set((0..4_u128).prop_map(site), 1..3)),
+            permission in a_permission(),
+            place in a_place(),
+        ) {
+            let Ok(limit) = Limit::new(permissions.clone(), sites.clone()) else {
+                return Ok(());
+            };
+            let account = Access::new(Some(employee(0)), grants).unwrap();
+            let token = account.clone().limited(limit.clone());
+            // A record that is covered only as the account's own is not at a site.
+            let reach = account.reach(permission);
+            let at_site = reach.is_some_and(|reach| reach.covers_site(place.site));
+            let left = match &sites {
+                None => covers(&account, permission, &place),
+                Some(sites) => sites.contains(&place.site) && at_site,
+            };
+            let expected = permissions.contains(&permission) && left;
+            prop_assert_eq!(covers(&token, permission, &place), expected);
+            // It is stored with the token, and never with the account.
+            let json = serde_json::to_string(&limit).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Limit>(&json).unwrap(), limit);
+            let json = serde_json::to_string(&token).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Access>(&json).unwrap(), account);
+        }
+
+        #[test]
         fn what_is_stored_is_read_back(grants in some_grants(), own in 0..3_u128) {
             let access = Access::new(Some(employee(own)), grants).unwrap();
             let json = serde_json::to_string(&access).unwrap();
@@ -604,6 +774,22 @@ mod tests {
         let own = Grant::new(Role::Employee, Scope::Own).unwrap();
         assert_eq!(Access::new(None, [own]), Err(GrantError::NoEmployee));
         assert_eq!(Access::new(None, []), Err(GrantError::NoGrant));
+    }
+
+    #[test]
+    fn limits_that_do_not_fit_cannot_be_built() {
+        let of = |permissions: &[Permission], sites: Option<&[u128]>| {
+            let sites = sites.map(|sites| sites.iter().copied().map(site).collect());
+            Limit::new(permissions.iter().copied().collect(), sites).map(drop)
+        };
+        let read = [Permission::Read];
+        assert_eq!(of(&[], None), Err(LimitError::NoPermission));
+        assert_eq!(of(&[Permission::Punch], None), Err(LimitError::Punch));
+        assert_eq!(of(&read, Some(&[])), Err(LimitError::NoSite));
+        let all = [Permission::Read, Permission::Administer];
+        assert_eq!(of(&all, Some(&[1])), Err(LimitError::AdministerAPart));
+        assert_eq!(of(&all, None), Ok(()));
+        assert!(serde_json::from_str::<Limit>(r#"{"permissions":[],"sites":null}"#).is_err());
     }
 
     #[test]

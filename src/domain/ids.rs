@@ -55,6 +55,8 @@ macro_rules! id {
 id! {
     /// Names an account.
     AccountId,
+    /// Names an API token.
+    ApiTokenId,
     /// Names an assignment of shifts to an employee.
     AssignmentId,
     /// Names an entry of the audit trail.

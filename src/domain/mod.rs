@@ -1,6 +1,7 @@
 //! The domain: pure types and rules of attendance and biometrics, without I/O and async.
 
 pub mod accounts;
+pub mod api_tokens;
 pub mod attendance;
 pub mod audit;
 pub mod balances;

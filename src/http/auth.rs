@@ -18,7 +18,9 @@ use crate::domain::{
     attendance::Origin,
     devices::Device,
     grants::{Permission, Reach},
+    ids::ApiTokenId,
 };
+use crate::service::tokens;
 
 /// A permission as a type.
 pub trait Permit: Send + Sync {
@@ -63,6 +65,8 @@ permits! {
 pub enum Caller {
     /// An account that is signed in.
     Account(Account),
+    /// A program with an API token: the account that made it, with the access that the token has.
+    Token(Account, ApiTokenId),
     /// A device, identified by its token.
     Device(Device),
 }
@@ -71,7 +75,7 @@ impl Caller {
     /// Returns the account or device.
     fn origin(&self) -> Origin {
         match self {
-            Self::Account(account) => Origin::Account(account.id),
+            Self::Account(account) | Self::Token(account, _) => Origin::Account(account.id),
             Self::Device(device) => Origin::Device(device.id),
         }
     }
@@ -80,7 +84,7 @@ impl Caller {
     /// grants. Devices punch and identify everyone who is enrolled, and read no list.
     fn reach(&self, permission: Permission) -> Option<Reach> {
         match self {
-            Self::Account(account) => account.access.reach(permission),
+            Self::Account(account) | Self::Token(account, _) => account.access.reach(permission),
             Self::Device(_) => Permission::OF_DEVICES
                 .contains(&permission)
                 .then_some(Reach::Everything),
@@ -94,6 +98,17 @@ async fn caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Problem>
         let token = bearer(value).ok_or_else(|| {
             unauthenticated("the Authorization header must be: Bearer TOKEN", true)
         })?;
+        if tokens::is_for_api(token) {
+            let found = state.app.api_tokens.authenticate(token).await?;
+            return found
+                .map(|(account, token)| Caller::Token(account, token))
+                .ok_or_else(|| {
+                    unauthenticated(
+                        "the API token is wrong, expired or revoked, or its account is disabled",
+                        true,
+                    )
+                });
+        }
         let device = state.app.devices.authenticate(token).await?;
         return device
             .map(Caller::Device)
@@ -101,7 +116,10 @@ async fn caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Problem>
     }
     let cookies = Cookies::from_parts(parts, state);
     let Some(token) = cookies.session() else {
-        return Err(unauthenticated("sign in, or send a device's token", false));
+        return Err(unauthenticated(
+            "sign in, or send an API token or a device's token",
+            false,
+        ));
     };
     let found = state.app.accounts.authenticate(token).await?;
     let (account, session) = found.ok_or_else(session_ended)?;
@@ -140,6 +158,22 @@ pub fn unauthenticated(detail: &str, refused: bool) -> Problem {
 /// Makes the 403 for a device that asks for anything else.
 fn forbidden_to_devices() -> Problem {
     Problem::new(Code::Forbidden, "devices may only punch and identify")
+}
+
+/// Makes the 403 for a program whose token does not permit something.
+fn forbidden_to_token() -> Problem {
+    Problem::new(
+        Code::Forbidden,
+        "the API token does not permit this: make one with the permission, if your account has it",
+    )
+}
+
+/// Makes the 403 for a program that asks for something that only people do.
+fn forbidden_to_programs() -> Problem {
+    Problem::new(
+        Code::Forbidden,
+        "an API token may not do this: sign in with an account",
+    )
 }
 
 /// Makes the 403 for an account whose grants do not permit something.
@@ -181,13 +215,14 @@ impl<P> Allowed<P> {
         self.caller.reach(permission).unwrap_or_else(Reach::nothing)
     }
 
-    /// Returns the account that is signed in.
+    /// Returns the account that is signed in, or that made the API token. Its access is that of the
+    /// caller.
     ///
     /// # Errors
     /// If the caller is a device.
     pub fn account(&self) -> Result<&Account, Problem> {
         match &self.caller {
-            Caller::Account(account) => Ok(account),
+            Caller::Account(account) | Caller::Token(account, _) => Ok(account),
             Caller::Device(_) => Err(forbidden_to_devices()),
         }
     }
@@ -201,6 +236,10 @@ impl<P> Allowed<P> {
     pub fn actor(&self) -> Actor {
         match &self.caller {
             Caller::Account(account) => Actor::Account(account.id),
+            Caller::Token(account, token) => Actor::Token {
+                account: account.id,
+                token: *token,
+            },
             Caller::Device(device) => Actor::Device(device.id),
         }
     }
@@ -226,8 +265,29 @@ impl<P: Permit> FromRequestParts<HttpState> for Allowed<P> {
             }
             None => Err(match &caller {
                 Caller::Account(account) => forbidden_to_roles(account),
+                Caller::Token(..) => forbidden_to_token(),
                 Caller::Device(_) => forbidden_to_devices(),
             }),
+        }
+    }
+}
+
+/// A permission of a person who is signed in. Programs do not have it, whatever their API token
+/// permits: it guards what would give a program more access, or access for longer.
+pub struct InPerson<P>(pub Allowed<P>);
+
+impl<P: Permit> FromRequestParts<HttpState> for InPerson<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        let allowed = Allowed::from_request_parts(parts, state).await?;
+        match &allowed.caller {
+            Caller::Account(_) => Ok(Self(allowed)),
+            Caller::Token(..) => Err(forbidden_to_programs()),
+            Caller::Device(_) => Err(forbidden_to_devices()),
         }
     }
 }
@@ -244,6 +304,7 @@ impl FromRequestParts<HttpState> for SignedIn {
     ) -> Result<Self, Self::Rejection> {
         match caller(parts, state).await? {
             Caller::Account(account) => Ok(Self(account)),
+            Caller::Token(..) => Err(forbidden_to_programs()),
             Caller::Device(_) => Err(forbidden_to_devices()),
         }
     }
@@ -304,7 +365,9 @@ impl FromRequestParts<HttpState> for PunchingDevice {
             .caller
         {
             Caller::Device(device) => Ok(Self(device)),
-            Caller::Account(_) => Err(Problem::new(Code::Forbidden, "only devices may punch")),
+            Caller::Account(_) | Caller::Token(..) => {
+                Err(Problem::new(Code::Forbidden, "only devices may punch"))
+            }
         }
     }
 }

@@ -1,13 +1,16 @@
-//! A session that is checked again while a stream runs: a stream ends when its session does.
+//! A session or API token that is checked again while a stream runs: the stream ends when it does.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::{
     HttpState,
-    auth::{Allowed, Reading},
+    auth::{Allowed, Reading, bearer},
     problem::Problem,
     session::Cookies,
 };
@@ -16,18 +19,25 @@ use crate::{
         accounts::Account,
         grants::{Permission, Reach},
     },
-    service::accounts::Accounts,
+    service::{accounts::Accounts, api_tokens::ApiTokens},
 };
 
 /// How often the session of a stream is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
 
-/// A session that may read, for a request whose response is a stream.
+/// How the caller authenticates.
+enum Credential {
+    Session(String),
+    ApiToken(String),
+}
+
+/// A session or API token that may read, for a request whose response is a stream.
 pub struct LiveSession {
     account: Account,
     reach: Reach,
-    token: Option<String>,
+    credential: Option<Credential>,
     accounts: Arc<Accounts>,
+    api_tokens: Arc<ApiTokens>,
     checks: Interval,
 }
 
@@ -47,13 +57,21 @@ impl LiveSession {
         self.checks.tick().await;
     }
 
-    /// Checks that the session goes on and its account may still read. Returns false as well while
-    /// the store does not respond.
+    /// Checks that the session or API token is still valid and its account may still read. Returns
+    /// false as well while the store does not respond.
     pub async fn check(&mut self) -> bool {
-        let Some(token) = &self.token else {
-            return false;
+        let found = match &self.credential {
+            Some(Credential::Session(token)) => {
+                let found = self.accounts.present(token).await;
+                found.map(|found| found.map(|(account, _)| account))
+            }
+            Some(Credential::ApiToken(token)) => {
+                let found = self.api_tokens.authenticate(token).await;
+                found.map(|found| found.map(|(account, _)| account))
+            }
+            None => return false,
         };
-        let Ok(Some((account, _))) = self.accounts.present(token).await else {
+        let Ok(Some(account)) = found else {
             return false;
         };
         let Some(reach) = account.access.reach(Permission::Read) else {
@@ -73,12 +91,19 @@ impl FromRequestParts<HttpState> for LiveSession {
         state: &HttpState,
     ) -> Result<Self, Self::Rejection> {
         let allowed = Allowed::<Reading>::from_request_parts(parts, state).await?;
-        let cookies = Cookies::from_parts(parts, state);
+        // A bearer token counts before a cookie, as for `Allowed`.
+        let credential = match parts.headers.get(header::AUTHORIZATION).and_then(bearer) {
+            Some(token) => Some(Credential::ApiToken(token.to_owned())),
+            None => Cookies::from_parts(parts, state)
+                .session()
+                .map(|token| Credential::Session(token.to_owned())),
+        };
         Ok(Self {
             account: allowed.account()?.clone(),
             reach: allowed.reach().clone(),
-            token: cookies.session().map(str::to_owned),
+            credential,
             accounts: state.app.accounts.clone(),
+            api_tokens: state.app.api_tokens.clone(),
             checks: interval_at(Instant::now() + CHECK_EVERY, CHECK_EVERY),
         })
     }

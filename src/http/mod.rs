@@ -146,6 +146,7 @@ macro_rules! services {
 
 services! {
     accounts: service::accounts::Accounts,
+    api_tokens: service::api_tokens::ApiTokens,
     employees: service::employees::Employees,
     sites: service::sites::Sites,
     rules: service::site_rules::RulesService,

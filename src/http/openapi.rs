@@ -37,6 +37,7 @@ use super::{
     tags(
         (name = "session", description = "Sign in and out, create the first admin"),
         (name = "accounts", description = "Who can sign in, and what they may do"),
+        (name = "tokens", description = "Tokens by which programs use the API"),
         (name = "employees", description = "The people whose presence is recorded"),
         (name = "enrollment", description = "Make templates from photos, with consent"),
         (name = "recognition", description = "Identify and verify faces; nothing is recorded"),
@@ -73,6 +74,10 @@ pub(super) fn base() -> OpenApi {
             COOKIE,
             "Set by POST /api/session. A browser may send changing requests from the service's own pages only.",
         ))),
+    );
+    components.add_security_scheme(
+        "token",
+        bearer("An API token that POST /api/tokens returns once. It may do what its account may, within its permissions and sites, where `session` is accepted; but nothing that concerns accounts, sessions and tokens."),
     );
     components.add_security_scheme(
         "device",

@@ -109,6 +109,8 @@ codes! {
     CorrectionDecided = "correction_decided", CONFLICT, "The correction was decided before";
     /// The timesheet has the most corrections that it can have.
     TooManyCorrections = "too_many_corrections", CONFLICT, "Too many corrections";
+    /// The account has the most API tokens that it can have.
+    TooManyTokens = "too_many_tokens", CONFLICT, "Too many API tokens";
     /// Another request changed the same record at the same time.
     Conflict = "conflict", CONFLICT, "Changed by another request at the same time";
     /// The request, or a part of it, has too many bytes.

@@ -33,7 +33,7 @@ use super::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs,
         leave, notices, pairings, pictures, punches, redis, rules, session, setup, sites, status,
-        templates, timesheets, workdays,
+        templates, timesheets, tokens, workdays,
     },
 };
 use crate::{
@@ -144,6 +144,8 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(session::confirm_session))
         .routes(routes!(session::list_sessions, session::end_other_sessions))
         .routes(routes!(session::end_session))
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::delete_token))
         .routes(routes!(setup::get_setup, setup::create_setup))
         .routes(routes!(accounts::update_own_account))
         .routes(routes!(accounts::put_own_password))

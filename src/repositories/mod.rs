@@ -4,6 +4,7 @@
 //! method returns a [`StoreError`](crate::ports::StoreError) if the store fails.
 
 mod accounts;
+mod api_tokens;
 mod balances;
 mod calendars;
 mod cameras;
@@ -25,6 +26,7 @@ mod timesheets;
 use std::sync::Arc;
 
 pub use accounts::{Accounts, AuditTrail, BrowsersOfAccounts, Sessions};
+pub use api_tokens::{ApiTokenCursor, ApiTokens};
 pub use balances::BalanceEntries;
 pub use calendars::CalendarAddresses;
 pub use cameras::Cameras;
@@ -97,6 +99,8 @@ pub struct Repositories {
     pub pictures: Pictures,
     /// Accounts.
     pub accounts: Accounts,
+    /// API tokens and their last uses.
+    pub api_tokens: ApiTokens,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
     /// Browsers in which people signed in before.
@@ -142,6 +146,7 @@ impl Repositories {
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),
             accounts: Accounts::new(engine.clone()),
+            api_tokens: ApiTokens::new(engine.clone()),
             sessions: Arc::new(Sessions::new(engine.clone())),
             known_browsers: BrowsersOfAccounts::new(engine.clone()),
             jobs: Jobs::new(engine.clone()),

@@ -15,6 +15,7 @@ use super::collection::exactly;
 use crate::{
     domain::{
         accounts::{Account, KnownBrowsers, Session},
+        api_tokens::{ApiToken, ApiTokenUse},
         attendance::{KeptAnswer, Punch, Timesheet},
         audit::AuditEntry,
         balances::BalanceEntry,
@@ -71,6 +72,7 @@ registry! {
     Entry<HolidayCalendar>,
     Entry<LeaveKind>,
     Entry<PayrollLayout>,
+    ApiToken,
     Device,
     Camera,
     Employee,
@@ -91,6 +93,7 @@ registry! {
     Lease,
     CachedValue,
     CameraReport,
+    ApiTokenUse,
     AuditEntry,
 }
 

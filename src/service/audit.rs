@@ -14,10 +14,10 @@ use crate::{
         accounts::Actor,
         audit::AuditEntry,
         grants::Reach,
-        ids::{AccountId, AuditId, DeviceId},
+        ids::{AccountId, ApiTokenId, AuditId, DeviceId},
     },
     ports::{Page, StoreError},
-    repositories::{Accounts, AuditTrail, Devices, Repositories},
+    repositories::{Accounts, ApiTokens, AuditTrail, Devices, Repositories},
 };
 
 /// Writes entries of the audit trail.
@@ -59,7 +59,8 @@ impl Audit {
 pub struct NamedEntry {
     /// The entry.
     pub entry: AuditEntry,
-    /// The present name of the actor: the email address of an account, the name of a device.
+    /// The present name of the actor: the email address of an account, the name of an API token with
+    /// the address of its account, the name of a device.
     pub actor_name: Option<String>,
 }
 
@@ -67,6 +68,7 @@ pub struct NamedEntry {
 pub struct Trail {
     trail: AuditTrail,
     accounts: Accounts,
+    tokens: ApiTokens,
     devices: Devices,
 }
 
@@ -76,6 +78,7 @@ impl Trail {
         Self {
             trail: stores.audit.clone(),
             accounts: stores.accounts.clone(),
+            tokens: stores.api_tokens.clone(),
             devices: stores.devices.clone(),
         }
     }
@@ -101,9 +104,14 @@ impl Trail {
     /// Returns the names of the actors. The entries of a page have few different actors.
     async fn names(&self, entries: &[AuditEntry]) -> Result<HashMap<Actor, String>, StoreError> {
         let (mut accounts, mut devices) = (BTreeSet::<AccountId>::new(), BTreeSet::new());
+        let mut tokens = BTreeSet::new();
         for entry in entries {
             match entry.actor {
                 Actor::Account(id) => drop(accounts.insert(id)),
+                Actor::Token { account, token } => {
+                    accounts.insert(account);
+                    tokens.insert(token);
+                }
                 Actor::Device(id) => drop(devices.insert(id)),
                 Actor::Operator | Actor::System => {}
             }
@@ -113,6 +121,16 @@ impl Trail {
             if let Some(account) = self.accounts.find(id).await? {
                 names.insert(Actor::Account(id), account.email.to_string());
             }
+        }
+        let tokens: Vec<ApiTokenId> = tokens.into_iter().collect();
+        for token in self.tokens.find_many(&tokens).await? {
+            let (account, name) = (token.account, token.name);
+            let name = match names.get(&Actor::Account(account)) {
+                Some(email) => format!("{name} of {email}"),
+                None => name.to_string(),
+            };
+            let token = token.id;
+            names.insert(Actor::Token { account, token }, name);
         }
         let devices: Vec<DeviceId> = devices.into_iter().collect();
         if !devices.is_empty() {

@@ -204,7 +204,7 @@ impl LeaveService {
             if own == Some(person.id) && state != LeaveState::Withdrawn {
                 return Err(LeaveError::OwnHours);
             }
-            let author = old.made_by == actor && state == LeaveState::Approved;
+            let author = old.made_by.is_same(actor) && state == LeaveState::Approved;
             if author && self.plans.needs_four_eyes(person.site).await? {
                 return Err(LeaveError::FourEyes);
             }

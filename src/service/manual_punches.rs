@@ -71,6 +71,7 @@ impl ManualPunches {
         &self,
         reach: &Reach,
         account: AccountId,
+        actor: Actor,
         employee: EmployeeId,
         kind: Option<PunchKind>,
         reason: Reason,
@@ -80,8 +81,7 @@ impl ManualPunches {
         if !employee.active {
             return Err(ManualPunchError::Inactive);
         }
-        let (actor, now) = (Actor::Account(account), self.clock.now());
-        let action = "punch.manual";
+        let (action, now) = ("punch.manual", self.clock.now());
         self.audit.record(actor, action, employee.id, None).await?;
         let point = PunchPoint {
             origin: Origin::Account(account),

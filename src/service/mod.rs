@@ -4,6 +4,7 @@ pub mod account_changes;
 pub mod account_sessions;
 pub mod accounts;
 pub mod analysis_cache;
+pub mod api_tokens;
 pub mod application_cache;
 pub mod assignments;
 pub mod audit;

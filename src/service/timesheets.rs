@@ -350,7 +350,7 @@ impl Timesheets {
         if !by.decides_for(&employee) {
             return Err(TimesheetError::OwnHours);
         }
-        let author = approve && correction.made_by == by.actor;
+        let author = approve && correction.made_by.is_same(by.actor);
         if author && self.workdays.needs_four_eyes(&employee).await? {
             return Err(TimesheetError::FourEyes);
         }
@@ -387,7 +387,7 @@ impl Timesheets {
         path: CorrectionPath,
     ) -> Result<FiledCorrection, TimesheetError> {
         let (_, sheet, correction) = self.requested(by.reach, path).await?;
-        if correction.made_by != by.actor {
+        if !correction.made_by.is_same(by.actor) {
             return Err(TimesheetError::NotAuthor);
         }
         let action = "correction.withdraw";

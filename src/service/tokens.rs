@@ -8,6 +8,19 @@ use zeroize::Zeroizing;
 
 use crate::{clock::Clock, domain::accounts::TokenHash};
 
+/// The beginning of API tokens, by which scanners find those that were published by mistake.
+const API_PREFIX: &str = "rc_";
+
+/// The length of 32 bytes in base64url.
+const LENGTH: usize = 43;
+
+/// Checks whether a token has the form of an API token. The token of a device may begin in the same
+/// way by chance, but is shorter.
+pub fn is_for_api(token: &str) -> bool {
+    let rest = token.strip_prefix(API_PREFIX);
+    rest.is_some_and(|rest| rest.len() == LENGTH)
+}
+
 /// 256 random bits in base64url: shown once, never stored, never printed.
 #[derive(Clone)]
 pub struct Token(Zeroizing<String>);
@@ -24,6 +37,14 @@ impl Token {
     pub fn read(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok().map(Zeroizing::new)?;
         (bytes.len() == 32).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Makes a new API token.
+    pub fn mint_for_api(clock: &dyn Clock) -> Self {
+        Self(Zeroizing::new(format!(
+            "{API_PREFIX}{}",
+            Self::mint(clock).reveal()
+        )))
     }
 
     /// Returns the text for its bearer.

@@ -44,4 +44,5 @@ mod sites;
 #[path = "../support/skip.rs"]
 mod skip;
 mod stories;
+mod tokens;
 mod uploads;

@@ -401,6 +401,25 @@ async fn events_of_other_sites_and_other_employees_are_not_sent() {
 }
 
 #[tokio::test]
+async fn a_program_hears_only_of_the_sites_of_its_token() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let places = Places::in_app(&app).await;
+    let new = json!({
+        "name": "Board", "permissions": ["read"], "sites": [places.home.to_string()],
+    });
+    let mut following = Following::begin(&app.program(&admin, new).await).await;
+    let far = places.add(&app, Of::Punch, places.elsewhere, false).await;
+    app.feed.publish(News::Punch(far.parse().unwrap())).await;
+    // Devices are for the permission survey, which the token does not have.
+    kiosk_at(&app, places.home).await;
+    let near = places.add(&app, Of::Punch, places.home, false).await;
+    app.feed.publish(News::Punch(near.parse().unwrap())).await;
+    let event = ("punch".to_owned(), near.clone());
+    assert_eq!(following.until(&near).await, [event]);
+}
+
+#[tokio::test]
 async fn a_board_hears_of_every_change_of_plans_and_timesheets() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

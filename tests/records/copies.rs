@@ -5,6 +5,7 @@ use std::time::Duration;
 use rollcall::{
     domain::{
         accounts::Account,
+        api_tokens::ApiToken,
         attendance::{KeptAnswer, Punch, Timesheet},
         audit::AuditEntry,
         balances::BalanceEntry,
@@ -281,6 +282,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Entry::<HolidayCalendar>::KIND, (0, 0, 0)),
         (Entry::<LeaveKind>::KIND, (0, 0, 0)),
         (Entry::<PayrollLayout>::KIND, (0, 0, 0)),
+        (ApiToken::KIND, (0, 0, 0)),
         (Device::KIND, (0, 1, 0)),
         (Camera::KIND, (1, 1, 0)),
         (Employee::KIND, (1, 1, 0)),

@@ -331,6 +331,12 @@ impl TestApp {
         self.role(Role::Admin).await
     }
 
+    /// Returns a program with an API token that an account makes.
+    pub async fn program(&self, account: &Client, new: Value) -> Client {
+        let made = account.post("/api/tokens", new).await.expect(201);
+        self.anybody().bearer(made["token"].as_str().unwrap())
+    }
+
     /// Runs all jobs that are due.
     pub async fn do_jobs(&self) {
         let stop = CancellationToken::new();

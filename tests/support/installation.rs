@@ -14,7 +14,7 @@ use rollcall::{
         employees::Employee,
         faces::FaceEnrollment,
         grants::Role,
-        ids::AuditId,
+        ids::{ApiTokenId, AuditId},
         installation::Setting,
         pictures::Pictured,
         plans::Assigned,
@@ -27,9 +27,9 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::records::{
-    account, answer, assignment, at, balance_entry, calendar_address, camera, cycle, device,
-    employee, entitlement, evidence, face, holidays, leave, leave_kind, payroll_layout, photo,
-    picture, punch, request, shift, site, site_rules, token,
+    account, answer, api_token, assignment, at, balance_entry, calendar_address, camera, cycle,
+    device, employee, entitlement, evidence, face, holidays, leave, leave_kind, payroll_layout,
+    photo, picture, punch, request, shift, site, site_rules, token,
 };
 
 /// All records, and those that tests need by name.
@@ -110,6 +110,8 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(main);
     all.add(north.clone());
     all.add(old);
+    let token_id = ApiTokenId::new(Uuid::now_v7());
+    all.add(api_token(token_id, admin.id, 78));
     all.add(kiosk.clone());
     all.add(revoked.clone());
     all.add(door);

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rollcall::{
     domain::{
         accounts::{Account, Actor, Browser, Session, TokenHash},
+        api_tokens::ApiToken,
         attendance::{
             ClockSource, Correction, Decision, Evidence, HolidayPart, KeptAnswer, LeavePart,
             Length, Origin, Period, Proof, Punch, PunchKind, RequestKey, RequestedCorrection,
@@ -16,10 +17,10 @@ use rollcall::{
         devices::Device,
         employees::{Consent, Employee, EmployeeSettings},
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
-        grants::{Access, Grant, Role, Scope},
+        grants::{Access, Grant, Limit, Permission, Role, Scope},
         ids::{
-            AccountId, CameraId, CorrectionId, DeviceId, EmployeeId, JobId, LeaveKindId, PhotoId,
-            PictureId, PunchId, ShiftKindId, SiteId, TemplateId,
+            AccountId, ApiTokenId, CameraId, CorrectionId, DeviceId, EmployeeId, JobId,
+            LeaveKindId, PhotoId, PictureId, PunchId, ShiftKindId, SiteId, TemplateId,
         },
         jobs::{Job, JobKind, JobState},
         pictures::{Picture, Pictured},
@@ -130,6 +131,20 @@ pub fn template(created: i64) -> Template {
         },
         created_at: at(created),
         grown: false,
+    }
+}
+
+/// Returns an API token that may read, with a hash of its own.
+pub fn api_token(id: ApiTokenId, account: AccountId, hash: u8) -> ApiToken {
+    ApiToken {
+        id,
+        account,
+        name: name("Payroll"),
+        token: token(hash),
+        limit: Limit::new([Permission::Read].into(), None).unwrap(),
+        created_at: at(0),
+        expires_at: at(1_000_000),
+        revoked_at: None,
     }
 }
 

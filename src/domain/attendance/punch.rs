@@ -53,7 +53,7 @@ impl Origin {
     /// Returns the account or device that acts; `None` for the operator and the service.
     pub fn of_actor(actor: Actor) -> Option<Self> {
         match actor {
-            Actor::Account(id) => Some(Self::Account(id)),
+            Actor::Account(account) | Actor::Token { account, .. } => Some(Self::Account(account)),
             Actor::Device(id) => Some(Self::Device(id)),
             Actor::Operator | Actor::System => None,
         }

@@ -21,15 +21,15 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Actor")]
 pub struct ActorView {
-    /// `account` that was signed in, `device`, `operator` (a command on the server) or `system` (the
+    /// `account` that was signed in, `token` (a program with an API token), `device`, `operator` (a command on the server) or `system` (the
     /// service itself).
     #[schema(example = "account")]
     kind: &'static str,
-    /// The ID of the account or device.
+    /// The ID of the account, API token or device.
     #[schema(format = "uuid", example = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b")]
     id: Option<String>,
-    /// The present email address of the account or name of the device; null if it no longer
-    /// exists.
+    /// The present email address of the account, name of the API token and address of its account, or
+    /// name of the device; null if it no longer exists.
     #[schema(example = "admin@example.org")]
     name: Option<String>,
 }

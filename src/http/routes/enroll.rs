@@ -183,7 +183,7 @@ pub async fn create_enrollment(
     let limit = match request.consent {
         // The request does not count, because it is refused before the photos are analyzed.
         false => Vec::new(),
-        true => state.enrollments.count(allowed.actor()).await?,
+        true => state.enrollments.count(allowed.sender()).await?,
     };
     let enrollment = enrolling
         .enroll(allowed.reach(), allowed.actor(), request)

@@ -35,4 +35,5 @@ pub mod sites;
 pub mod status;
 pub mod templates;
 pub mod timesheets;
+pub mod tokens;
 pub mod workdays;

@@ -349,7 +349,7 @@ pub async fn create_manual_punch(
     fields.check()?;
     let (reach, account) = (allowed.reach(), allowed.account()?.id);
     let (status, outcome, punch) = match punches
-        .punch(reach, account, employee, kind, reason)
+        .punch(reach, account, allowed.actor(), employee, kind, reason)
         .await?
     {
         Recorded::Written(punch) => (StatusCode::CREATED, "punched", Some(punch)),

@@ -34,10 +34,10 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Person")]
 pub struct ByView {
-    /// `account`, `device`, `operator` or `system`.
+    /// `account`, `token`, `device`, `operator` or `system`.
     #[schema(example = "account")]
     kind: &'static str,
-    /// The ID of the account or device.
+    /// The ID of the account, API token or device.
     #[schema(format = "uuid")]
     id: Option<String>,
 }
