@@ -17,7 +17,7 @@ use super::{
 };
 use crate::ports::{Quota, Verdict};
 
-/// Counts a use. The uses of a key are members of a sorted set, with times by the server's clock,
+/// Counts a use, or only returns whether one is allowed. The uses of a key are members of a sorted set, with times by the server's clock,
 /// so that the clocks of instances do not matter. One script makes checking and counting atomic.
 const CHECK: &str = r"
 local time = redis.call('TIME')
@@ -27,9 +27,12 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
 local used = redis.call('ZCARD', KEYS[1])
 local allowed = 0
 if used < most then
-  allowed, used = 1, used + 1
-  redis.call('ZADD', KEYS[1], now, ARGV[3])
-  redis.call('PEXPIRE', KEYS[1], window)
+  allowed = 1
+  if ARGV[3] ~= '' then
+    used = used + 1
+    redis.call('ZADD', KEYS[1], now, ARGV[3])
+    redis.call('PEXPIRE', KEYS[1], window)
+  end
 end
 local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local reset = window
@@ -66,10 +69,21 @@ impl RedisLimits {
     /// Counts one use if the quota allows it.
     pub async fn check(&self, key: &str, quota: Quota) -> Result<Verdict, Unavailable> {
         let number = self.uses.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}", self.instance);
+        self.run(key, quota, name).await
+    }
+
+    /// Returns whether one more use is allowed, without counting one.
+    pub async fn peek(&self, key: &str, quota: Quota) -> Result<Verdict, Unavailable> {
+        self.run(key, quota, String::new()).await
+    }
+
+    /// Runs the script, which counts a use that has a name.
+    async fn run(&self, key: &str, quota: Quota, name: String) -> Result<Verdict, Unavailable> {
         let arguments = [
             millis(quota.window).to_string(),
             quota.most.to_string(),
-            format!("{}-{number}", self.instance),
+            name,
         ];
         let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
         let key = self.prefix.key(&format!("limit:{key}"));
