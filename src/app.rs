@@ -11,6 +11,7 @@ use crate::service::{
     calendars::Calendars,
     cameras::Cameras,
     catalog::{Cycles, HolidayCalendars, LeaveKinds, PayrollLayouts, Shifts},
+    credential_punches::CredentialPunches,
     devices::Devices,
     employees::Employees,
     enrollment::Enrollments,
@@ -22,10 +23,12 @@ use crate::service::{
     jobs::Jobs,
     leave::LeaveService,
     manual_punches::ManualPunches,
+    mistaken_punches::MistakenPunches,
     notices::Notices,
     pairing::Pairing,
     pictures::Pictures,
     plans::Plans,
+    punch_credentials::PunchCredentials,
     punch_ledger::PunchLedger,
     recognition::Recognition,
     site_rules::RulesService,
@@ -94,6 +97,12 @@ pub struct App {
     pub notices: Arc<Notices>,
     /// Recording punches of faces.
     pub face_punches: Arc<FacePunches>,
+    /// Recording punches with PINs and badges.
+    pub credential_punches: Arc<CredentialPunches>,
+    /// Taking back punches of other people.
+    pub mistaken_punches: Arc<MistakenPunches>,
+    /// PINs and badges.
+    pub punch_credentials: Arc<PunchCredentials>,
     /// Pictures of punches and of unknown faces.
     pub pictures: Arc<Pictures>,
     /// Templates from the faces of clear punches.

@@ -19,6 +19,7 @@ use crate::{
         camera_pipeline::CameraPipeline,
         cameras::{Cameras, Overlays},
         catalog::{Catalog, Checked},
+        credential_punches::CredentialPunches,
         devices::Devices,
         employees::Employees,
         enrollment::Enrollments,
@@ -32,11 +33,14 @@ use crate::{
         jobs::Jobs,
         leave::LeaveService,
         manual_punches::ManualPunches,
+        mistaken_punches::MistakenPunches,
         notices::Notices,
         pairing::Pairing,
         pictures::{Keeps, Pictures},
         plans::Plans,
         probe_builder::ProbeBuilder,
+        punch_answers::PunchAnswers,
+        punch_credentials::PunchCredentials,
         punch_ledger::{PunchLedger, PunchRules},
         recognition::Recognition,
         site_rules::RulesService,
@@ -232,20 +236,48 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         audit.clone(),
         clock.clone(),
     ));
-    let face_punches = Arc::new(FacePunches::new(
-        stores.clone(),
-        recognition.clone(),
-        ledger.clone(),
-        pictures.clone(),
-        growth.clone(),
-        clock.clone(),
-    ));
     let timesheets = Arc::new(Timesheets::new(
         stores.clone(),
         workdays.clone(),
         audit.clone(),
         clock.clone(),
         feed.clone(),
+    ));
+    let mistaken_punches = Arc::new(MistakenPunches::new(
+        stores.clone(),
+        timesheets.clone(),
+        loader.clone(),
+        audit.clone(),
+        clock.clone(),
+    ));
+    let answers = Arc::new(PunchAnswers::new(
+        ledger.clone(),
+        mistaken_punches.clone(),
+        pictures.clone(),
+        growth.clone(),
+        clock.clone(),
+    ));
+    let face_punches = Arc::new(FacePunches::new(
+        stores.clone(),
+        recognition.clone(),
+        answers.clone(),
+        sites.clone(),
+        pictures.clone(),
+        clock.clone(),
+    ));
+    let punch_credentials = Arc::new(PunchCredentials::new(
+        stores.clone(),
+        sites.clone(),
+        limits.clone(),
+        audit.clone(),
+        clock.clone(),
+    ));
+    let credential_punches = Arc::new(CredentialPunches::new(
+        stores.clone(),
+        punch_credentials.clone(),
+        recognition.clone(),
+        answers,
+        sites.clone(),
     ));
     let employees = Arc::new(Employees::new(
         stores.clone(),
@@ -357,10 +389,17 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         )),
         ledger,
         balances,
-        notices: Arc::new(Notices::new(workdays.clone(), timesheets.clone())),
+        notices: Arc::new(Notices::new(
+            workdays.clone(),
+            timesheets.clone(),
+            punch_credentials.clone(),
+        )),
         timesheets,
         workdays,
         face_punches: face_punches.clone(),
+        credential_punches,
+        mistaken_punches,
+        punch_credentials: punch_credentials.clone(),
         pictures,
         growth,
         recognition: recognition.clone(),

@@ -268,7 +268,7 @@ person.json    every record:
                     what recorded the punch: a device, a camera, or an account (a person who was
                     signed in); `origin_name` is the name of the device or camera. `proof` is how
                     the person was established: `face` (the similarity of the face and the required
-                    threshold), `pin`, `badge`, `manual` (entered by hand, with the reason) or
+                    threshold), `face_and_pin`, `pin`, `badge`, `manual` (entered by hand, with the reason) or
                     `import` (from another system)
   timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
                     their reasons, who made and who decided them, and in `progress` the approved
@@ -280,6 +280,9 @@ person.json    every record:
                     seconds, with the reason and who entered them
   calendar_addresses  when the secret address of their calendar was made, and by whom; of the
                     address itself, only a hash is stored
+  punch_credentials  when their PIN was set and by whom, and how often it was typed wrongly; when
+                    their badge was issued and by whom. Of both, only hashes are stored, which are
+                    left out
   kept_answers      responses to devices that sent a punch. They are stored for a while, so that a
                     repeated request gets the same response and does not write a second punch
   camera_reports    when a camera last saw the person; stored until its next report
@@ -376,8 +379,12 @@ impl Export {
                 ])?;
             }
             if let Some(fields) = json.as_object_mut() {
-                // The hash is of no use to the person, but of some to a thief of the export.
+                // Hashes are of no use to the person, but of some to a thief of the export.
                 fields.remove("password_hash");
+                for (part, hash) in [("pin", "pin_hash"), ("badge", "badge_hash")] {
+                    let part = fields.get_mut(part).and_then(Value::as_object_mut);
+                    part.and_then(|part| part.remove(hash));
+                }
                 if let Some(name) = name {
                     fields.insert("origin_name".to_owned(), json!(name));
                 }

@@ -19,6 +19,7 @@ pub mod installation;
 pub mod jobs;
 pub mod pictures;
 pub mod plans;
+pub mod punch_credentials;
 pub mod quality;
 pub mod record;
 pub mod samples;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     grants::{Place, Placed},
     ids::SiteId,
+    punch_credentials::PinDigits,
     record::{About, Changes, Index, Keys, Kind, Record},
     text::SiteName,
 };
@@ -31,6 +32,12 @@ pub struct Site {
     /// Whether clear punches at the site improve templates; see [`super::template_growth`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grow_templates: bool,
+    /// The digits of the PINs of people who work at the site.
+    #[serde(default, skip_serializing_if = "PinDigits::is_default")]
+    pub pin_digits: PinDigits,
+    /// Whether a face alone is not enough to punch at the site, and the person also types a PIN.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub face_and_pin: bool,
     /// When the record was created.
     pub created_at: Timestamp,
     /// When an admin last changed the settings; `None` for the default site before the first
@@ -50,6 +57,8 @@ impl Site {
             zone,
             workday_starts,
             grow_templates: false,
+            pin_digits: PinDigits::default(),
+            face_and_pin: false,
             created_at: now,
             changed_at: None,
             removed_at: None,

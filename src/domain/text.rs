@@ -139,6 +139,11 @@ impl Reason {
     pub fn import() -> Self {
         Self("Imported from a list".to_owned())
     }
+
+    /// Returns the reason of a punch that was taken back at the kiosk.
+    pub fn not_me() -> Self {
+        Self("At the kiosk: this is not me".to_owned())
+    }
 }
 
 impl Name {

@@ -97,6 +97,10 @@ field_errors! {
     Excluded { by: &'static str } = "excluded" ("cannot be combined with {by}: send one of the two");
     /// The value was sent more than once.
     SentTwice = "sent_twice" ("was sent more than once: send it once");
+    /// The text does not have the digits of a PIN.
+    NotAPin { digits: u8 } = "not_a_pin" ("must have {digits} digits");
+    /// The PIN is among the first that a stranger would try.
+    GuessablePin = "guessable_pin" ("is easy to guess: choose one that is not in sequence, repeated, or in the code of the employee");
     /// No kiosk shows the code.
     UnknownPairingCode = "unknown_pairing_code" ("no kiosk shows this code now: read it again, or add the device without a code");
     /// There is no site with the ID within the reach of the caller.

@@ -3,6 +3,7 @@
 
 mod assets;
 mod auth;
+mod badges;
 mod context;
 mod deciding;
 mod extract;
@@ -171,6 +172,9 @@ services! {
     notices: service::notices::Notices,
     imports: service::imports::Imports,
     face_punches: service::face_punches::FacePunches,
+    credential_punches: service::credential_punches::CredentialPunches,
+    mistaken_punches: service::mistaken_punches::MistakenPunches,
+    punch_credentials: service::punch_credentials::PunchCredentials,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,
     pictures: service::pictures::Pictures,

@@ -105,6 +105,8 @@ codes! {
     DaysBlocked = "days_blocked", CONFLICT, "Days have exceptions";
     /// The figures are not those that the caller saw or approved.
     FiguresChanged = "figures_changed", CONFLICT, "The figures have changed";
+    /// The time in which this is possible is over.
+    TooLate = "too_late", CONFLICT, "Too late";
     /// The correction was decided before.
     CorrectionDecided = "correction_decided", CONFLICT, "The correction was decided before";
     /// The timesheet has the most corrections that it can have.

@@ -32,8 +32,8 @@ use super::{
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs,
-        leave, notices, pairings, pictures, punches, redis, rules, session, setup, sites, status,
-        templates, timesheets, tokens, workdays,
+        leave, notices, pairings, pictures, punch_credentials, punches, redis, rules, session,
+        setup, sites, status, templates, timesheets, tokens, workdays,
     },
 };
 use crate::{
@@ -169,6 +169,17 @@ fn api() -> OpenApiRouter<HttpState> {
             templates::delete_templates
         ))
         .routes(routes!(templates::delete_grown_templates))
+        .routes(routes!(punch_credentials::get_credentials))
+        .routes(routes!(
+            punch_credentials::put_pin,
+            punch_credentials::delete_pin
+        ))
+        .routes(routes!(punch_credentials::unlock_pin))
+        .routes(routes!(
+            punch_credentials::create_badge,
+            punch_credentials::delete_badge
+        ))
+        .routes(routes!(punch_credentials::create_badge_sheet))
         .routes(routes!(workdays::get_board))
         .routes(routes!(workdays::get_days))
         .routes(routes!(
@@ -189,6 +200,9 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(timesheets::lock_timesheet))
         .routes(routes!(timesheets::unlock_timesheet))
         .routes(routes!(punches::create_manual_punch))
+        .routes(routes!(punches::create_pin_punch))
+        .routes(routes!(punches::create_badge_punch))
+        .routes(routes!(punches::take_back_punch))
         .routes(routes!(exports::get_export))
         .routes(routes!(sites::list_sites, sites::create_site))
         .routes(routes!(

@@ -17,6 +17,7 @@ mod installation;
 mod jobs;
 mod pictures;
 mod plans;
+mod punch_credentials;
 mod punches;
 mod registry;
 mod reindexing;
@@ -39,6 +40,7 @@ pub use installation::{Leases, Settings, StoredCache};
 pub use jobs::Jobs;
 pub use pictures::Pictures;
 pub use plans::{Assignments, EntitlementBook, LeaveBook, RulesOfSites, Team};
+pub use punch_credentials::PunchCredentials;
 pub use punches::Punches;
 pub use registry::{AnyRecord, Found, KINDS, Registered, Unread, read_line, registered};
 pub use reindexing::{outdated, reindex};
@@ -91,6 +93,8 @@ pub struct Repositories {
     pub payroll_layouts: Entries<PayrollLayout>,
     /// Addresses of employees' calendars.
     pub calendars: CalendarAddresses,
+    /// PINs and badges of employees.
+    pub punch_credentials: PunchCredentials,
     /// Devices.
     pub devices: Devices,
     /// Cameras and their last reported statuses.
@@ -142,6 +146,7 @@ impl Repositories {
             entitlements: EntitlementBook::new(engine.clone()),
             payroll_layouts: Entries::new(engine.clone()),
             calendars: CalendarAddresses::new(engine.clone()),
+            punch_credentials: PunchCredentials::new(engine.clone()),
             devices: Devices::new(engine.clone()),
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),

@@ -449,6 +449,8 @@ impl Employees {
         // Again, because an enrollment or a new account may have been written in between. From now
         // on, enrollment and the creation of accounts find the deletion and undo what they wrote.
         self.close_account(id).await?;
+        let credentials = &self.stores.punch_credentials;
+        credentials.forget(id, self.clock.now()).await?;
         self.forget_face(id).await
     }
 

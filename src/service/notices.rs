@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, civil::Date};
 
-use super::{timesheets::Timesheets, workdays::Workdays};
+use super::{punch_credentials::PunchCredentials, timesheets::Timesheets, workdays::Workdays};
 use crate::{
     domain::{attendance::Progress, employees::Employee, grants::Reach, record::Record},
     ports::StoreError,
@@ -20,6 +20,8 @@ pub enum NoticeKind {
     Correction,
     /// A timesheet was submitted, and waits for an approval.
     Timesheet,
+    /// A PIN was missed too often, and waits to be unlocked.
+    PinLocked,
 }
 
 impl NoticeKind {
@@ -29,6 +31,7 @@ impl NoticeKind {
             Self::MissingOut => "missing_out",
             Self::Correction => "correction",
             Self::Timesheet => "timesheet",
+            Self::PinLocked => "pin_locked",
         }
     }
 }
@@ -52,14 +55,20 @@ pub struct Notice {
 pub struct Notices {
     workdays: Arc<Workdays>,
     timesheets: Arc<Timesheets>,
+    credentials: Arc<PunchCredentials>,
 }
 
 impl Notices {
     /// Creates the service.
-    pub fn new(workdays: Arc<Workdays>, timesheets: Arc<Timesheets>) -> Self {
+    pub fn new(
+        workdays: Arc<Workdays>,
+        timesheets: Arc<Timesheets>,
+        credentials: Arc<PunchCredentials>,
+    ) -> Self {
         Self {
             workdays,
             timesheets,
+            credentials,
         }
     }
 
@@ -68,8 +77,11 @@ impl Notices {
     /// # Errors
     /// When the store fails.
     pub async fn list(&self, reach: &Reach) -> Result<Vec<Notice>, StoreError> {
-        let (overdue, waiting) =
-            tokio::try_join!(self.workdays.overdue(reach), self.timesheets.waiting(reach))?;
+        let (overdue, waiting, locked) = tokio::try_join!(
+            self.workdays.overdue(reach),
+            self.timesheets.waiting(reach),
+            self.credentials.locked(reach),
+        )?;
         let mut notices = Vec::new();
         notices.extend(overdue.into_iter().map(|one| Notice {
             kind: NoticeKind::MissingOut,
@@ -99,6 +111,17 @@ impl Notices {
                 subject: Some(sheet.id().to_string()),
             })
         }));
+        let locked = locked.into_iter().filter_map(|(employee, stored)| {
+            let since = stored.pin?.locked_at?;
+            Some(Notice {
+                kind: NoticeKind::PinLocked,
+                employee,
+                since,
+                day: None,
+                subject: None,
+            })
+        });
+        notices.extend(locked);
         notices.sort_by_key(|notice| (notice.since, notice.employee.id));
         Ok(notices)
     }

@@ -1,4 +1,4 @@
-//! Passwords: which new ones are accepted, and how they are hashed.
+//! Passwords: which new ones are accepted, and how they and PINs are hashed.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -88,6 +88,11 @@ fn advice(estimate: &zxcvbn::Entropy) -> String {
     });
     parts.collect::<Vec<_>>().join("; ")
 }
+
+/// The error for a password or PIN that could not be hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the secret could not be hashed")]
+pub struct HashError;
 
 /// The work of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

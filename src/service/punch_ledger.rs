@@ -190,7 +190,12 @@ impl PunchLedger {
                 Some(last) if last.origin == origin => longest,
                 _ => self.rules.cooldown,
             };
-            if let Some(punch) = last.filter(|last| moment.repeats(last, origin, cooldown)) {
+            let repeated = match last.filter(|last| moment.repeats(last, origin, cooldown)) {
+                // The person whose punch it really is must not lose theirs.
+                Some(punch) if self.workdays.is_voided(&punch).await? => None,
+                repeated => repeated,
+            };
+            if let Some(punch) = repeated {
                 let same = new.request.is_some()
                     && punch.origin == origin
                     && punch.request.as_ref() == new.request;

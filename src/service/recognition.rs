@@ -133,6 +133,14 @@ pub struct Verdict {
     pub more: bool,
 }
 
+/// Frames that were compared with the templates of one employee.
+struct Compared {
+    same: bool,
+    numbers: Numbers,
+    ready: ReadyProbe,
+    model: ModelId,
+}
+
 /// The service that recognizes people.
 pub struct Recognition {
     probes: Arc<ProbeBuilder>,
@@ -444,24 +452,85 @@ impl Recognition {
         samples: Vec<Sample>,
         sender: Origin,
     ) -> Result<Verification, RecognitionError> {
+        let compared = self.compare(employee, samples, sender, self.policy).await?;
+        Ok(match compared {
+            Ok(compared) => Verification::Compared {
+                same: compared.same,
+                similarity: compared.numbers.similarity,
+                threshold: compared.numbers.threshold,
+            },
+            Err(flaw) => Verification::Unusable(flaw),
+        })
+    }
+
+    /// Recognizes the person in one to five frames if they are the claimed one, or returns the flaw
+    /// of the frames. The look has its share of the accepted FPIR.
+    pub async fn recognize_claimed(
+        &self,
+        employee: EmployeeId,
+        samples: Vec<Sample>,
+        look: Look,
+        sender: Origin,
+    ) -> Result<Result<Verdict, Flaw>, RecognitionError> {
+        let policy = self.policy.for_look(look);
+        let compared = match self.compare(employee, samples, sender, policy).await? {
+            Ok(compared) => compared,
+            Err(flaw) => return Ok(Err(flaw)),
+        };
+        let Compared {
+            same,
+            numbers,
+            ready,
+            model,
+        } = compared;
+        let evidence = Evidence {
+            model,
+            ..self.evidence(&ready, numbers, look)
+        };
+        let recognized = Recognized {
+            employee,
+            evidence,
+            still: ready.still,
+        };
+        Ok(Ok(Verdict {
+            recognized: same.then_some(recognized).ok_or(NobodyReason::Unknown),
+            numbers: Some(numbers),
+            close: false,
+            more: !same && look != Look::LAST,
+        }))
+    }
+
+    /// Compares frames with the templates of one employee.
+    async fn compare(
+        &self,
+        employee: EmployeeId,
+        samples: Vec<Sample>,
+        sender: Origin,
+        policy: Policy,
+    ) -> Result<Result<Compared, Flaw>, RecognitionError> {
         let with = self.with_templates_of(employee).await?;
         let calibration = with.calibration()?;
-        let probe = match with.probes.probe(samples, Some(sender)).await? {
-            Ok(ready) => ready.probe,
-            Err(flaw) => return Ok(Verification::Unusable(flaw)),
+        let ready = match with.probes.probe(samples, Some(sender)).await? {
+            Ok(ready) => ready,
+            Err(flaw) => return Ok(Err(flaw)),
         };
         let found = with
             .gallery
-            .compare(employee, &probe.fused.embedding)
+            .compare(employee, &ready.probe.fused.embedding)
             .ok_or(RecognitionError::NotEnrolled)?;
         let similarity = found.similarity;
-        let threshold = found.threshold(calibration, self.policy.fmr_among(1), &probe);
-        let same = similarity.value() >= threshold.value();
-        Ok(Verification::Compared {
-            same,
+        let threshold = found.threshold(calibration, policy.fmr_among(1), &ready.probe);
+        let numbers = Numbers {
             similarity,
             threshold,
-        })
+            margin: None,
+        };
+        Ok(Ok(Compared {
+            same: similarity.value() >= threshold.value(),
+            numbers,
+            ready,
+            model: with.model().clone(),
+        }))
     }
 
     /// Returns the recognition with the model under which an employee is enrolled: this one, or the

@@ -22,6 +22,7 @@ use crate::{
         accounts::Actor,
         grants::Reach,
         ids::SiteId,
+        punch_credentials::PinDigits,
         sites::{Site, Zone},
         text::SiteName,
     },
@@ -63,6 +64,10 @@ pub struct SiteSettings {
     pub workday_starts: Time,
     /// Whether clear punches improve templates.
     pub grow_templates: bool,
+    /// The digits of PINs.
+    pub pin_digits: PinDigits,
+    /// Whether a face alone is not enough to punch.
+    pub face_and_pin: bool,
 }
 
 /// The settings of the default site when it is created.
@@ -251,6 +256,8 @@ impl Sites {
             zone: new.zone,
             workday_starts: new.workday_starts,
             grow_templates: new.grow_templates,
+            pin_digits: new.pin_digits,
+            face_and_pin: new.face_and_pin,
             created_at: now,
             changed_at: Some(now),
             removed_at: None,
@@ -272,6 +279,8 @@ impl Sites {
             zone,
             workday_starts,
             grow_templates,
+            pin_digits,
+            face_and_pin,
             ..
         } = site;
         let starts = workday_starts.strftime("%H:%M");
@@ -279,7 +288,13 @@ impl Sites {
             true => ", templates improve with punches",
             false => "",
         };
-        let detail = format!("{name}, {zone}, workday from {starts}{grow}");
+        let digits = pin_digits.count();
+        let both = match face_and_pin {
+            true => ", punches with face and PIN",
+            false => "",
+        };
+        let detail =
+            format!("{name}, {zone}, workday from {starts}{grow}, PINs of {digits} digits{both}");
         self.audit.record(actor, action, id, Some(detail)).await
     }
 
@@ -318,6 +333,8 @@ impl Sites {
                 zone: new.zone,
                 workday_starts: new.workday_starts,
                 grow_templates: new.grow_templates,
+                pin_digits: new.pin_digits,
+                face_and_pin: new.face_and_pin,
                 ..site.clone()
             })
         };

@@ -16,8 +16,8 @@ use crate::{
         accounts::Actor,
         attendance::{
             Adjustment, Approval, Correction, CorrectionPath, CorrectionRefusal, Covered,
-            DateRange, Decision, Derived, ExceptionCode, Progress, PunchKind, RequestedCorrection,
-            TimedPunch, Timesheet, TimesheetId, adjust, outstanding,
+            DateRange, Decision, Derived, ExceptionCode, Progress, Punch, PunchKind,
+            RequestedCorrection, TimedPunch, Timesheet, TimesheetId, adjust, outstanding,
         },
         employees::Employee,
         grants::Reach,
@@ -314,6 +314,7 @@ impl Timesheets {
             made_by: by.actor,
             made_at: now,
             decision,
+            provisional: false,
         };
         let timesheet = self.workdays.timesheet_of(&employee, day).await?;
         let path = CorrectionPath {
@@ -336,6 +337,56 @@ impl Timesheets {
         filed.await?;
         self.feed.publish(News::Timesheet(employee.id)).await;
         Ok(FiledCorrection { path, correction })
+    }
+
+    /// Voids a punch in which another person was recognized. It does not count from now on, and a
+    /// manager decides whether that is right.
+    ///
+    /// # Errors
+    /// [`CorrectionRefusal::Voided`] if it was voided before.
+    pub async fn void_mistaken(
+        &self,
+        actor: Actor,
+        punch: &Punch,
+    ) -> Result<FiledCorrection, TimesheetError> {
+        let employee = self.workdays.employee(&Reach::Everything, punch.employee);
+        let employee = employee.await?;
+        let (id, now) = (CorrectionId::new(self.clock.id()), self.clock.now());
+        let change = Correction::Void { punch: punch.id };
+        let correction = RequestedCorrection {
+            id,
+            change,
+            reason: Reason::not_me(),
+            made_by: actor,
+            made_at: now,
+            decision: Decision::Requested,
+            provisional: true,
+        };
+        let day = self.workday(&employee, punch.at).await?;
+        let timesheet = self.workdays.timesheet_of(&employee, day).await?;
+        let path = CorrectionPath {
+            timesheet: timesheet.id(),
+            correction: id,
+        };
+        self.record(actor, "correction.not_me", path, &change)
+            .await?;
+        let timesheets = &self.stores.timesheets;
+        let filed = timesheets.change(&timesheet, |sheet| {
+            if !sheet.period().contains(day) {
+                return Err(TimesheetError::Raced);
+            }
+            // The difference of a locked period is paid later.
+            let corrected = sheet.correct(correction.clone(), true);
+            corrected.map_err(TimesheetError::from)
+        });
+        filed.await?;
+        self.feed.publish(News::Timesheet(employee.id)).await;
+        Ok(FiledCorrection { path, correction })
+    }
+
+    /// Checks whether a punch was voided and does not count.
+    pub async fn is_voided(&self, punch: &Punch) -> Result<bool, StoreError> {
+        self.workdays.is_voided(punch).await
     }
 
     /// Approves or rejects a correction that was requested.
@@ -377,7 +428,9 @@ impl Timesheets {
             false => ("correction.reject", Decision::Rejected { by: by.actor, at }),
         };
         self.record(by.actor, action, path, &change).await?;
-        self.settle(&sheet, path, decision, adjust).await
+        // A punch that counts again in a locked period is paid later.
+        self.settle(&sheet, path, decision, adjust || !approve)
+            .await
     }
 
     /// Takes back a correction that the caller requested.

@@ -308,6 +308,27 @@ impl Workdays {
         self.read(employee, plan, dates).await
     }
 
+    /// Checks whether a punch was voided and does not count.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_voided(&self, punch: &Punch) -> Result<bool, StoreError> {
+        // Its timesheet has its workday by the rules of the employee's site, which can be another
+        // date.
+        let dates = DateRange {
+            from: punch.workday.yesterday().unwrap_or(punch.workday),
+            to: punch.workday.tomorrow().unwrap_or(punch.workday),
+        };
+        let sheets = self
+            .stores
+            .timesheets
+            .of_employee(punch.employee, dates)
+            .await?;
+        let voided = Correction::Void { punch: punch.id };
+        let mut counting = sheets.iter().flat_map(Timesheet::approved);
+        Ok(counting.any(|(_, change)| change == voided))
+    }
+
     /// Returns what is on record of employees around a range of dates, in their order.
     ///
     /// # Errors

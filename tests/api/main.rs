@@ -8,6 +8,7 @@ mod attendance;
 mod audit;
 mod calendars;
 mod cameras;
+mod credentials;
 mod devices;
 mod employees;
 mod engine;

@@ -25,8 +25,8 @@ use crate::{
     },
     records::{
         assignment, balance_entry, calendar_address, camera, correction, cycle, device, device_id,
-        employee, entitlement, holidays, leave, leave_kind, payroll_layout, picture, punch, shift,
-        site, site_rules,
+        employee, entitlement, holidays, leave, leave_kind, payroll_layout, picture, punch,
+        punch_credential, shift, site, site_rules,
     },
 };
 
@@ -55,6 +55,8 @@ pub enum Of {
     PayrollLayout,
     /// An employee with the address of a calendar.
     Calendar,
+    /// An employee with a PIN and a badge.
+    Credentials,
     /// Leave that is approved.
     ApprovedLeave,
     /// The timesheet of an employee, of a period that is over.
@@ -182,6 +184,16 @@ impl Places {
                 let mut one = calendar_address(person.parse().unwrap(), 0);
                 one.token.0[..8].copy_from_slice(&number.to_be_bytes());
                 stores.calendars.put(&one).await.unwrap();
+                person
+            }
+            Of::Credentials => {
+                let person = Box::pin(self.add(app, Of::Employee, at, own)).await;
+                let mut one = punch_credential(person.parse().unwrap(), 0);
+                let badge = one.badge.as_mut().unwrap();
+                badge.badge_hash.0[..8].copy_from_slice(&number.to_be_bytes());
+                let credentials = &stores.punch_credentials;
+                let put = credentials.change(one.employee, app.clock.now(), |_| Some(one.clone()));
+                put.await.unwrap();
                 person
             }
             Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry | Of::Entitlement => {

@@ -37,7 +37,7 @@ async fn a_site_is_added_changed_listed_and_removed() {
     assert_eq!(added.header("location"), path);
     let expected = json!({
         "id": site["id"], "name": "Harbor", "zone": "Europe/Berlin", "workday_starts": "04:00",
-        "grow_templates": false,
+        "grow_templates": false, "pin_digits": 6, "face_and_pin": false,
         "is_default": false, "workday": site["workday"], "workday_since": site["workday_since"],
         "created_at": site["created_at"],
     });
@@ -96,6 +96,8 @@ async fn names_zones_and_times_that_are_not_valid_are_refused() {
         ("workday_starts", json!("24:00"), "not_a_time_of_day"),
         ("workday_starts", json!("4 o'clock"), "not_a_time_of_day"),
         ("workday_starts", json!(4), "wrong_type"),
+        ("pin_digits", json!(3), "out_of_range"),
+        ("pin_digits", json!(9), "out_of_range"),
     ] {
         let patch = json!({ field: value });
         let refused = admin.patch(&path, patch).await.problem(422, "invalid");

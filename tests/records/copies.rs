@@ -23,6 +23,7 @@ use rollcall::{
             Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Hundredths, Leave, LeaveKind,
             LeaveState, PayrollLayout, ShiftKind, SiteRules,
         },
+        punch_credentials::PunchCredential,
         record::{Index, Kind, Record},
         sites::{self, Zone},
     },
@@ -259,6 +260,16 @@ async fn changes_are_copied(target: &Repositories) {
     let entry = all::<BalanceEntry>(&source).await.into_iter().find(of_ann);
     let removed = source.balance_entries.remove(&entry.unwrap()).await;
     assert_eq!(removed, Ok(true));
+    // Ann misses her PIN, which is not in the trail.
+    let missed = |mut stored: PunchCredential| {
+        stored.pin = stored.pin?.tried(at(50));
+        Some(stored)
+    };
+    let changed = source
+        .punch_credentials
+        .change(ann.id, at(50), missed)
+        .await;
+    assert!(changed.unwrap().is_some());
     let rules = all::<SiteRules>(&source).await.remove(0);
     trail("rules.remove", rules.id.to_string()).await;
     assert_eq!(source.site_rules.remove(&rules).await, Ok(true));
@@ -290,6 +301,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Leave::KIND, (0, 1, 0)),
         (Entitlement::KIND, (0, 1, 0)),
         (CalendarAddress::KIND, (0, 0, 0)),
+        (PunchCredential::KIND, (0, 1, 0)),
         (FaceEnrollment::KIND, (0, 1, 0)),
         (Photo::KIND, (1, 0, 20)),
         (Punch::KIND, (1, 0, 0)),

@@ -26,6 +26,7 @@ fn burst(texts: &[&str]) -> PunchRequest {
         capture: None,
         key: None,
         look: Look::FIRST,
+        instead_of: None,
     }
 }
 

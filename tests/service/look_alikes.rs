@@ -45,6 +45,7 @@ async fn who(world: &Instance, frames: &[&str]) -> Result<EmployeeId, NobodyReas
         capture: None,
         key: None,
         look: Look::LAST,
+        instead_of: None,
     };
     match world.punch(&kiosk, punch).await.unwrap().outcome {
         Outcome::Punched { punch } | Outcome::Cooldown { punch } => Ok(punch.employee),

@@ -18,6 +18,7 @@ mod jobs;
 mod look_alikes;
 mod model_change;
 mod pictures;
+mod punch_credentials;
 mod punch_ledger;
 #[path = "../support/scripted.rs"]
 #[allow(

@@ -21,6 +21,7 @@ async fn outcome(world: &Instance, frame: &str) -> Outcome {
         capture: None,
         key: None,
         look: rollcall::domain::biometrics::Look::FIRST,
+        instead_of: None,
     };
     world.punch(&kiosk, request).await.unwrap().outcome
 }

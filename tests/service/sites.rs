@@ -34,6 +34,8 @@ fn settings(name: &str, zone: &str) -> SiteSettings {
         zone: Zone::parse(zone).unwrap(),
         workday_starts: civil::time(4, 0, 0, 0),
         grow_templates: false,
+        pin_digits: Default::default(),
+        face_and_pin: false,
     }
 }
 
@@ -71,6 +73,7 @@ async fn punch(world: &Instance, kiosk: &Device, who: &str) -> Punch {
         capture: None,
         key: None,
         look: Look::FIRST,
+        instead_of: None,
     };
     match world.punch(kiosk, request).await.unwrap().outcome {
         Outcome::Punched { punch } => *punch,

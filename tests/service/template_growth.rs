@@ -25,6 +25,8 @@ async fn allow(world: &Instance, grow_templates: bool) {
             zone: site.zone.clone(),
             workday_starts: site.workday_starts,
             grow_templates,
+            pin_digits: Default::default(),
+            face_and_pin: false,
         })
     });
     changed.await.unwrap();
@@ -40,6 +42,7 @@ async fn punch(world: &Instance, frame: &str) -> Outcome {
         capture: None,
         key: None,
         look: Look::FIRST,
+        instead_of: None,
     };
     let outcome = world.punch(&kiosk, request).await.unwrap().outcome;
     let stop = CancellationToken::new();

@@ -29,6 +29,7 @@ use rollcall::{
             LeaveGrant, LeaveKind, LeaveState, LeaveUnit, NamedHoliday, PayrollLayout, Settings,
             ShiftKind, SiteRules, payroll_layouts,
         },
+        punch_credentials::{PunchCredential, StoredBadge, StoredPin},
         quality::Quality,
         sealed::Sealed,
         sites::{Site, Zone},
@@ -252,6 +253,8 @@ pub fn site(text: &str) -> Site {
         zone: Zone::parse("Europe/Berlin").unwrap(),
         workday_starts: jiff::civil::time(4, 30, 0, 0),
         grow_templates: false,
+        pin_digits: Default::default(),
+        face_and_pin: false,
         created_at: at(0),
         changed_at: Some(at(0)),
         removed_at: None,
@@ -317,6 +320,7 @@ pub fn correction(made: i64) -> RequestedCorrection {
         made_by: Actor::Operator,
         made_at: at(made),
         decision: Decision::Requested,
+        provisional: false,
     }
 }
 
@@ -422,6 +426,24 @@ pub fn calendar_address(employee: EmployeeId, seed: u8) -> CalendarAddress {
         token: token(seed),
         made_at: at(0),
         made_by: Actor::Operator,
+    }
+}
+
+/// Returns a PIN that no one knows, and a badge.
+pub fn punch_credential(employee: EmployeeId, seed: u8) -> PunchCredential {
+    PunchCredential {
+        employee,
+        pin: Some(StoredPin::new(
+            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned(),
+            at(0),
+            Actor::Operator,
+        )),
+        badge: Some(StoredBadge {
+            badge_hash: token(seed),
+            issued_at: at(0),
+            issued_by: Actor::Operator,
+        }),
+        changed_at: at(0),
     }
 }
 

@@ -99,6 +99,8 @@ impl KeyPart for Origin {
 pub enum Proof {
     /// The face was recognized.
     Face(Evidence),
+    /// The employee typed their PIN, and the face was that employee's.
+    FaceAndPin(Evidence),
     /// The employee typed their PIN.
     Pin,
     /// The employee held their badge to a reader.
@@ -117,6 +119,7 @@ impl Proof {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Face(_) => "face",
+            Self::FaceAndPin(_) => "face_and_pin",
             Self::Pin => "pin",
             Self::Badge => "badge",
             Self::Manual { .. } => "manual",
@@ -124,10 +127,10 @@ impl Proof {
         }
     }
 
-    /// Returns the evidence of the recognition; `None` unless the proof is a face.
+    /// Returns the evidence of the recognition; `None` without a face.
     pub fn evidence(&self) -> Option<&Evidence> {
         match self {
-            Self::Face(evidence) => Some(evidence),
+            Self::Face(evidence) | Self::FaceAndPin(evidence) => Some(evidence),
             Self::Pin | Self::Badge | Self::Manual { .. } | Self::Import => None,
         }
     }

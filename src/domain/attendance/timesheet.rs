@@ -117,9 +117,24 @@ pub struct RequestedCorrection {
     pub made_at: Timestamp,
     /// What was decided about it.
     pub decision: Decision,
+    /// Whether it counts until somebody decides about it, as for a punch of another person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub provisional: bool,
 }
 
-/// What was decided about a correction. Only an approved one counts.
+impl RequestedCorrection {
+    /// Returns since when the correction counts; `None` if it does not.
+    fn counts_since(&self) -> Option<Timestamp> {
+        match self.decision {
+            Decision::Approved { at, .. } => Some(at),
+            Decision::Requested if self.provisional => Some(self.made_at),
+            Decision::Requested | Decision::Rejected { .. } | Decision::Withdrawn { .. } => None,
+        }
+    }
+}
+
+/// What was decided about a correction. Only an approved one counts, and a provisional one until it
+/// is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields say who decided, and when")]
@@ -377,14 +392,10 @@ impl Timesheet {
         self.corrections.iter().find(|one| one.id == id)
     }
 
-    /// Returns the approved corrections with the time and ID of the decision, which order them.
+    /// Returns the corrections that count with the time and ID of the decision, which order them.
     pub fn approved(&self) -> impl Iterator<Item = ((Timestamp, CorrectionId), Correction)> + '_ {
-        self.corrections
-            .iter()
-            .filter_map(|one| match one.decision {
-                Decision::Approved { at, .. } => Some(((at, one.id), one.change)),
-                _ => None,
-            })
+        let counts = |one: &RequestedCorrection| Some(((one.counts_since()?, one.id), one.change));
+        self.corrections.iter().filter_map(counts)
     }
 
     /// Returns the punch that an approved correction added.
@@ -417,7 +428,7 @@ impl Timesheet {
                 return Err(CorrectionRefusal::Voided);
             }
         }
-        let counts = matches!(correction.decision, Decision::Approved { .. });
+        let counts = correction.counts_since().is_some();
         self.corrections.push(correction);
         self.reopen_if(counts);
         Ok(())
@@ -426,7 +437,7 @@ impl Timesheet {
     /// Decides about a correction that was requested.
     ///
     /// # Errors
-    /// If there is no such correction, if it was decided before, or if it is approved while the
+    /// If there is no such correction, if it was decided before, or if the figures change while the
     /// timesheet is locked and it is not meant to be an adjustment.
     pub fn decide(
         &mut self,
@@ -434,7 +445,6 @@ impl Timesheet {
         decision: Decision,
         adjust: bool,
     ) -> Result<(), CorrectionRefusal> {
-        let counts = matches!(decision, Decision::Approved { .. });
         let locked = self.locked().is_some();
         let mut corrections = self.corrections.iter_mut();
         let correction = corrections.find(|one| one.id == id);
@@ -442,11 +452,13 @@ impl Timesheet {
         if correction.decision != Decision::Requested {
             return Err(CorrectionRefusal::Decided);
         }
-        if locked && counts && !adjust {
+        let counts = matches!(decision, Decision::Approved { .. });
+        let changed = counts != correction.counts_since().is_some();
+        if locked && changed && !adjust {
             return Err(CorrectionRefusal::Locked);
         }
         correction.decision = decision;
-        self.reopen_if(counts);
+        self.reopen_if(changed);
         Ok(())
     }
 
@@ -524,6 +536,7 @@ mod tests {
             made_by: BY,
             made_at: at(10),
             decision,
+            provisional: false,
         }
     }
 

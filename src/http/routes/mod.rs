@@ -26,6 +26,7 @@ pub mod leave;
 pub mod notices;
 pub mod pairings;
 pub mod pictures;
+pub mod punch_credentials;
 pub mod punches;
 pub mod redis;
 pub mod rules;

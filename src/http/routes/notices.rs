@@ -21,7 +21,7 @@ use crate::{
 #[schema(title = "Notice")]
 pub struct NoticeView {
     /// `missing_out`: no out an hour after the shift ended; `correction`: it was requested;
-    /// `timesheet`: it was submitted.
+    /// `timesheet`: it was submitted; `pin_locked`: a PIN was missed 5 times in a row.
     #[schema(example = "missing_out")]
     kind: &'static str,
     /// The ID of the employee.
@@ -53,8 +53,8 @@ impl From<Notice> for NoticeView {
     }
 }
 
-/// Lists what waits for a person, longest waiting first: missing outs, requested corrections and
-/// submitted timesheets. Nothing is stored for it, and a notice ends when its cause does.
+/// Lists what waits for a person, longest waiting first: missing outs, requested corrections,
+/// submitted timesheets and locked PINs. Nothing is stored for it, and a notice ends when its cause does.
 #[utoipa::path(
     get, path = "/api/notices", tag = "attendance",
     responses((status = 200, description = "All notices", body = List<NoticeView>)),

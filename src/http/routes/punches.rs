@@ -7,17 +7,19 @@ use axum::{
     extract::{FromRequest, Request, State},
     http::{HeaderMap, StatusCode},
 };
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     clock::whole_milliseconds,
     domain::{
-        attendance::{Capture, Origin},
+        attendance::{Capture, Origin, PunchKind},
         biometrics::{Look, NobodyReason},
+        devices::Device,
         ids::{CameraId, DeviceId, PunchId},
         quality::Flaw,
-        text::{IdempotencyKey, Reason},
+        text::{Code as EmployeeCode, IdempotencyKey, Reason},
     },
     http::{
         HttpState,
@@ -37,8 +39,10 @@ use crate::{
     },
     ports::PunchFilter,
     service::{
+        credential_punches::{Credential, CredentialPunches, CredentialRequest},
         face_punches::{self, FacePunches, Outcome, PunchAnswer, PunchError},
         manual_punches::{ManualPunchError, ManualPunches},
+        mistaken_punches::{MistakenPunches, TakeBackError},
         probe_builder::BURST_MOST,
         punch_ledger::{LedgerError, PunchLedger, Recorded, Replay},
     },
@@ -49,6 +53,13 @@ impl From<PunchError> for Problem {
         match error {
             PunchError::Recognition(error) => error.into(),
             PunchError::Ledger(error) => error.into(),
+            PunchError::TooManyPins { reset } => {
+                // Rounded up, so that a device that waits that long is not too early.
+                let wait = reset.as_secs() + 1;
+                let detail = format!("{error}: try again in {wait} seconds, or use another device");
+                Self::new(Code::TooManyRequests, detail).retry_after(wait)
+            }
+            PunchError::Hashing(error) => Self::internal(error.to_string()),
         }
     }
 }
@@ -61,6 +72,17 @@ impl From<LedgerError> for Problem {
                 Self::new(Code::Contended, format!("{error}: try again in a moment"))
             }
             LedgerError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TakeBackError> for Problem {
+    fn from(error: TakeBackError) -> Self {
+        match error {
+            TakeBackError::NotFound => Self::not_found("punch of this device"),
+            TakeBackError::TooLate => Self::new(Code::TooLate, error.to_string()),
+            TakeBackError::Timesheet(error) => error.into(),
+            TakeBackError::Store(error) => error.into(),
         }
     }
 }
@@ -80,7 +102,14 @@ impl From<ManualPunchError> for Problem {
 pub const SHAPE: Shape = Shape {
     images: "image",
     most: BURST_MOST,
-    texts: &["kind", "captured_at", "sent_at"],
+    texts: &[
+        "kind",
+        "captured_at",
+        "sent_at",
+        "instead_of",
+        "code",
+        "pin",
+    ],
     bare: true,
 };
 
@@ -88,7 +117,8 @@ pub const SHAPE: Shape = Shape {
 #[derive(Serialize, ToSchema)]
 #[schema(title = "PunchAnswer")]
 pub struct AnswerView {
-    /// `punched`, `cooldown`, `nobody`, `no_face`, `poor_quality` or `attack`.
+    /// `punched`, `cooldown`, `nobody`, `no_face`, `poor_quality`, `attack`, `wrong_pin`,
+    /// `pin_locked`, `unknown_badge`, `pin_needed` or `face_needed`.
     #[schema(example = "punched")]
     outcome: &'static str,
     /// The new punch; during the cooldown, the punch that counts.
@@ -126,7 +156,14 @@ pub struct AnswerView {
 impl AnswerView {
     fn new(answer: &PunchAnswer, punch: Option<PunchView>) -> Self {
         let flaw = match &answer.outcome {
-            Outcome::Punched { .. } | Outcome::Cooldown { .. } | Outcome::Nobody { .. } => None,
+            Outcome::Punched { .. }
+            | Outcome::Cooldown { .. }
+            | Outcome::Nobody { .. }
+            | Outcome::WrongPin
+            | Outcome::PinLocked
+            | Outcome::UnknownBadge
+            | Outcome::PinNeeded
+            | Outcome::FaceNeeded => None,
             Outcome::NoFace => Some(Flaw::NoFace),
             Outcome::PoorQuality { flaw } => Some(*flaw),
             Outcome::Attack => Some(Flaw::Attack),
@@ -146,10 +183,30 @@ impl AnswerView {
             reason: flaw.map(Flaw::reason).or(nobody.map(NobodyReason::as_str)),
             detail: flaw
                 .map(Flaw::detail)
-                .or(nobody.and_then(NobodyReason::detail).map(str::to_owned)),
+                .or(nobody.and_then(NobodyReason::detail).map(str::to_owned))
+                .or(credential_detail(&answer.outcome).map(str::to_owned)),
             replayed: answer.replayed.then_some(true),
         }
     }
+}
+
+/// Returns what a person can do about a PIN or badge that wrote no punch.
+fn credential_detail(outcome: &Outcome) -> Option<&'static str> {
+    Some(match outcome {
+        Outcome::WrongPin => "the number or the PIN is wrong: type both again",
+        Outcome::PinLocked => "the PIN was wrong too often: ask your manager to unlock it",
+        Outcome::UnknownBadge => {
+            "this badge is not valid: use your PIN, or ask your manager for a new one"
+        }
+        Outcome::PinNeeded => "type your number and PIN, too",
+        Outcome::FaceNeeded => "look into the camera, too",
+        Outcome::Punched { .. }
+        | Outcome::Cooldown { .. }
+        | Outcome::Nobody { .. }
+        | Outcome::NoFace
+        | Outcome::PoorQuality { .. }
+        | Outcome::Attack => return None,
+    })
 }
 
 /// The parameters of a punch.
@@ -166,6 +223,9 @@ pub struct PunchQuery {
     /// When the device sends the request, by the same clock as `captured_at`. Then the clock of the
     /// device may be wrong, because only the time between the two counts.
     sent_at: Option<String>,
+    /// The ID of a punch that this device has just taken back (`not-me`): this is the person whom it
+    /// shows.
+    instead_of: Option<String>,
 }
 
 /// A burst of images in a form, for the description of the API.
@@ -181,11 +241,23 @@ pub struct PunchForm {
     captured_at: Option<String>,
     /// Like the query parameter.
     sent_at: Option<String>,
+    /// Like the query parameter.
+    instead_of: Option<String>,
+    /// The code of the employee, with `pin`: the face must be that employee's.
+    code: Option<String>,
+    /// The PIN of the employee, with `code`.
+    pin: Option<String>,
+}
+
+/// A request to punch with a face, or with a face and a PIN.
+enum Punching {
+    Face(face_punches::PunchRequest),
+    FaceAndPin(CredentialRequest),
 }
 
 /// A request to punch: headers, query and upload.
 pub struct PunchRequest {
-    request: face_punches::PunchRequest,
+    request: Punching,
     _room: Room,
 }
 
@@ -199,28 +271,85 @@ impl FromRequest<HttpState> for PunchRequest {
         let (key, look) = read_headers(request.headers())?;
         let upload = Upload::read(request, &SHAPE).await?;
         let mut fields = Fields::default();
-        let kind = either(&mut fields, "kind", query.kind, upload.text("kind"));
-        let kind = fields.optional("kind", kind, |text| read_kind(&text));
-        let mut time = |name, query| {
-            let text = either(&mut fields, name, query, upload.text(name));
-            fields
-                .optional(name, text, read_time)
-                .map(whole_milliseconds)
+        let mut text = |name, query| either(&mut fields, name, query, upload.text(name));
+        let sent = Sent {
+            kind: text("kind", query.kind),
+            captured_at: text("captured_at", query.captured_at),
+            sent_at: text("sent_at", query.sent_at),
+            instead_of: text("instead_of", query.instead_of),
         };
-        let captured_at = time("captured_at", query.captured_at);
-        let sent_at = time("sent_at", query.sent_at);
+        let Read {
+            kind,
+            capture,
+            instead_of,
+        } = sent.read(&mut fields);
+        let (code, pin) = (upload.text("code"), upload.text("pin"));
+        let code = fields.optional("code", code, EmployeeCode::parse);
+        if upload.text("code").is_some() != pin.is_some() {
+            let missing = if pin.is_some() { "code" } else { "pin" };
+            fields.add(missing, FieldError::Required);
+        }
+        let pin: Option<SecretString> = pin.map(Into::into);
         fields.check()?;
-        let capture = captured_at.map(|at| Capture { at, sent_at });
-        Ok(Self {
-            request: face_punches::PunchRequest {
+        let request = match code.zip(pin) {
+            Some((code, pin)) => Punching::FaceAndPin(CredentialRequest {
+                credential: Credential::Pin {
+                    code,
+                    pin,
+                    samples: upload.images,
+                    look,
+                },
+                kind,
+                capture,
+                key,
+                instead_of,
+            }),
+            None => Punching::Face(face_punches::PunchRequest {
                 samples: upload.images,
                 kind,
                 capture,
                 key,
                 look,
-            },
+                instead_of,
+            }),
+        };
+        Ok(Self {
+            request,
             _room: upload.room,
         })
+    }
+}
+
+/// What requests to punch have in common, as it was sent.
+struct Sent {
+    kind: Option<String>,
+    captured_at: Option<String>,
+    sent_at: Option<String>,
+    instead_of: Option<String>,
+}
+
+/// The same, parsed.
+struct Read {
+    kind: Option<PunchKind>,
+    capture: Option<Capture>,
+    instead_of: Option<PunchId>,
+}
+
+impl Sent {
+    /// Parses it. Errors are added to `fields`.
+    fn read(self, fields: &mut Fields) -> Read {
+        let kind = fields.optional("kind", self.kind, |text| read_kind(&text));
+        let mut time = |name, text| {
+            let time = fields.optional(name, text, read_time);
+            time.map(whole_milliseconds)
+        };
+        let captured_at = time("captured_at", self.captured_at);
+        let sent_at = time("sent_at", self.sent_at);
+        Read {
+            kind,
+            capture: captured_at.map(|at| Capture { at, sent_at }),
+            instead_of: fields.optional("instead_of", self.instead_of, read_id),
+        }
     }
 }
 
@@ -281,18 +410,202 @@ fn read_headers(headers: &HeaderMap) -> Result<(Option<IdempotencyKey>, Look), P
 )]
 pub async fn create_punch(
     PunchingDevice(device): PunchingDevice,
-    State(punches): State<Arc<FacePunches>>,
+    State(faces): State<Arc<FacePunches>>,
+    State(credentials): State<Arc<CredentialPunches>>,
     State(names): State<NameLookup>,
     punch: PunchRequest,
-) -> Result<(StatusCode, axum::Json<AnswerView>), Problem> {
-    let answer = punches.punch(&device, punch.request).await?;
+) -> Result<Answered, Problem> {
+    let answer = match punch.request {
+        Punching::Face(request) => faces.punch(&device, request).await?,
+        Punching::FaceAndPin(request) => credentials.punch(&device, request).await?,
+    };
+    answered(&device, &answer, &names).await
+}
+
+/// The response to a request to punch.
+type Answered = (StatusCode, axum::Json<AnswerView>);
+
+async fn answered(
+    device: &Device,
+    answer: &PunchAnswer,
+    names: &NameLookup,
+) -> Result<Answered, Problem> {
     answer.outcome.count(Origin::Device(device.id));
     let status = match answer.outcome {
         Outcome::Punched { .. } if !answer.replayed => StatusCode::CREATED,
         _ => StatusCode::OK,
     };
     let view = names.view(answer.outcome.punch()).await?;
-    Ok((status, axum::Json(AnswerView::new(&answer, view))))
+    Ok((status, axum::Json(AnswerView::new(answer, view))))
+}
+
+/// A punch with a PIN.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PinPunch {
+    /// The code of the employee: the staff number.
+    #[schema(example = "4711")]
+    code: String,
+    /// The PIN of the employee.
+    #[schema(example = "402817")]
+    pin: String,
+    /// As for `POST /api/punches`.
+    kind: Option<String>,
+    /// As for `POST /api/punches`.
+    captured_at: Option<String>,
+    /// As for `POST /api/punches`.
+    sent_at: Option<String>,
+    /// As for `POST /api/punches`.
+    instead_of: Option<String>,
+}
+
+/// Records a punch of the person with a staff number and PIN.
+///
+/// An unknown number, a number without a PIN and a wrong PIN are all `wrong_pin`. After 5 wrong tries
+/// in a row the number is `pin_locked` until a manager unlocks it. A retry with the same
+/// `Idempotency-Key` gets the first answer again, whatever its PIN.
+#[utoipa::path(
+    post, path = "/api/punches/pin", tag = "punches",
+    params(("Idempotency-Key" = Option<String>, Header, description = "As for `POST /api/punches`")),
+    request_body = PinPunch,
+    responses(
+        (status = 201, description = "A new punch", body = AnswerView),
+        (status = 200, description = "No new punch: `outcome` has the reason", body = AnswerView),
+        (status = 422, description = "`idempotency_key_reused` or `invalid`"),
+        (status = 429, description = "`too_many_requests`: this device sent too many PINs, or too many wrong ones"),
+    ),
+    security(("device" = [])),
+)]
+pub async fn create_pin_punch(
+    PunchingDevice(device): PunchingDevice,
+    State(credentials): State<Arc<CredentialPunches>>,
+    State(names): State<NameLookup>,
+    headers: HeaderMap,
+    Json(punch): Json<PinPunch>,
+) -> Result<Answered, Problem> {
+    let PinPunch {
+        code,
+        pin,
+        kind,
+        captured_at,
+        sent_at,
+        instead_of,
+    } = punch;
+    let (key, look) = read_headers(&headers)?;
+    let mut fields = Fields::default();
+    let code = fields.required("code", EmployeeCode::parse(&code));
+    let sent = Sent {
+        kind,
+        captured_at,
+        sent_at,
+        instead_of,
+    };
+    let read = sent.read(&mut fields);
+    let Some(code) = code else {
+        return Err(fields.problem());
+    };
+    fields.check()?;
+    let credential = Credential::Pin {
+        code,
+        pin: pin.into(),
+        samples: Vec::new(),
+        look,
+    };
+    let request = read.with(credential, key);
+    let answer = credentials.punch(&device, request).await?;
+    answered(&device, &answer, &names).await
+}
+
+impl Read {
+    fn with(self, credential: Credential, key: Option<IdempotencyKey>) -> CredentialRequest {
+        CredentialRequest {
+            credential,
+            kind: self.kind,
+            capture: self.capture,
+            key,
+            instead_of: self.instead_of,
+        }
+    }
+}
+
+/// A punch with a badge.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BadgePunch {
+    /// The code of the badge, as the scanner or the camera read it.
+    #[schema(example = "402817…")]
+    badge: String,
+    /// As for `POST /api/punches`.
+    kind: Option<String>,
+    /// As for `POST /api/punches`.
+    captured_at: Option<String>,
+    /// As for `POST /api/punches`.
+    sent_at: Option<String>,
+    /// As for `POST /api/punches`.
+    instead_of: Option<String>,
+}
+
+/// Records a punch of the person with a badge. A badge that was revoked or replaced, and every other
+/// text, is `unknown_badge`.
+#[utoipa::path(
+    post, path = "/api/punches/badge", tag = "punches",
+    params(("Idempotency-Key" = Option<String>, Header, description = "As for `POST /api/punches`")),
+    request_body = BadgePunch,
+    responses(
+        (status = 201, description = "A new punch", body = AnswerView),
+        (status = 200, description = "No new punch: `outcome` has the reason", body = AnswerView),
+        (status = 422, description = "`idempotency_key_reused` or `invalid`"),
+    ),
+    security(("device" = [])),
+)]
+pub async fn create_badge_punch(
+    PunchingDevice(device): PunchingDevice,
+    State(credentials): State<Arc<CredentialPunches>>,
+    State(names): State<NameLookup>,
+    headers: HeaderMap,
+    Json(punch): Json<BadgePunch>,
+) -> Result<Answered, Problem> {
+    let BadgePunch {
+        badge,
+        kind,
+        captured_at,
+        sent_at,
+        instead_of,
+    } = punch;
+    let (key, _) = read_headers(&headers)?;
+    let mut fields = Fields::default();
+    let sent = Sent {
+        kind,
+        captured_at,
+        sent_at,
+        instead_of,
+    };
+    let read = sent.read(&mut fields);
+    fields.check()?;
+    let request = read.with(Credential::Badge(badge.into()), key);
+    let answer = credentials.punch(&device, request).await?;
+    answered(&device, &answer, &names).await
+}
+
+/// Takes back a punch of a face that this device has just made, because it shows another person. The
+/// punch does not count anymore, and a manager decides whether that is right.
+#[utoipa::path(
+    post, path = "/api/punches/{id}/not-me", tag = "punches",
+    params(("id" = String, Path, description = "The punch, at most 15 seconds old")),
+    responses(
+        (status = 204, description = "Taken back, now or before"),
+        (status = 404, description = "`not_found`: this device made no such punch of a face"),
+        (status = 409, description = "`too_late`"),
+    ),
+    security(("device" = [])),
+)]
+pub async fn take_back_punch(
+    PunchingDevice(device): PunchingDevice,
+    State(mistakes): State<Arc<MistakenPunches>>,
+    Path(id): Path<PunchId>,
+) -> Result<StatusCode, Problem> {
+    mistakes.take_back(&device, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A punch to write by hand.

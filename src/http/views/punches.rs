@@ -13,7 +13,7 @@ use super::{number, time, timesheets::CorrectionContext};
 use crate::{
     domain::{
         accounts::Actor,
-        attendance::{ClockError, KindReason, Origin, Proof, Punch, TimedPunch},
+        attendance::{ClockError, Evidence, KindReason, Origin, Proof, Punch, TimedPunch},
         employees::Employee,
         ids::{AccountId, EmployeeId, PunchId},
     },
@@ -55,6 +55,39 @@ impl OriginView {
     }
 }
 
+/// The numbers of a recognized face.
+#[derive(Serialize, ToSchema)]
+pub struct FaceNumbers {
+    /// The similarity, −1 to 1.
+    similarity: f64,
+    /// The similarity that was needed.
+    threshold: f64,
+    /// The lead over the second candidate; null without one.
+    margin: Option<f64>,
+    /// The probability of a live person; null without a liveness model.
+    liveness: Option<f64>,
+    /// The embedding model.
+    model: String,
+    /// The number of frames that were fused.
+    frames: u8,
+    /// The number of the look.
+    look: u8,
+}
+
+impl From<&Evidence> for FaceNumbers {
+    fn from(evidence: &Evidence) -> Self {
+        Self {
+            similarity: number(evidence.similarity.value()),
+            threshold: number(evidence.threshold.value()),
+            margin: evidence.margin.map(number),
+            liveness: evidence.liveness.map(number),
+            model: evidence.model.to_string(),
+            frames: evidence.frames,
+            look: evidence.look,
+        }
+    }
+}
+
 /// How the employee of a punch was established.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -62,22 +95,10 @@ impl OriginView {
 pub enum ProofView {
     /// The face was recognized.
     #[schema(title = "FaceProof")]
-    Face {
-        /// The similarity, −1 to 1.
-        similarity: f64,
-        /// The similarity that was needed.
-        threshold: f64,
-        /// The lead over the second candidate; null without one.
-        margin: Option<f64>,
-        /// The probability of a live person; null without a liveness model.
-        liveness: Option<f64>,
-        /// The embedding model.
-        model: String,
-        /// The number of frames that were fused.
-        frames: u8,
-        /// The number of the look.
-        look: u8,
-    },
+    Face(FaceNumbers),
+    /// The employee typed their PIN, and the face was that employee's.
+    #[schema(title = "FaceAndPinProof")]
+    FaceAndPin(FaceNumbers),
     /// The employee typed their PIN.
     #[schema(title = "PinProof")]
     Pin,
@@ -98,15 +119,8 @@ pub enum ProofView {
 impl From<&Proof> for ProofView {
     fn from(proof: &Proof) -> Self {
         match proof {
-            Proof::Face(evidence) => Self::Face {
-                similarity: number(evidence.similarity.value()),
-                threshold: number(evidence.threshold.value()),
-                margin: evidence.margin.map(number),
-                liveness: evidence.liveness.map(number),
-                model: evidence.model.to_string(),
-                frames: evidence.frames,
-                look: evidence.look,
-            },
+            Proof::Face(evidence) => Self::Face(evidence.into()),
+            Proof::FaceAndPin(evidence) => Self::FaceAndPin(evidence.into()),
             Proof::Pin => Self::Pin,
             Proof::Badge => Self::Badge,
             Proof::Manual { reason } => Self::Manual {

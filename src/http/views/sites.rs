@@ -8,6 +8,7 @@ use super::{read_id, time};
 use crate::{
     domain::{
         ids::SiteId,
+        punch_credentials::PinDigits,
         sites::{Site, UnknownZone, Zone},
         text::SiteName,
     },
@@ -46,6 +47,19 @@ pub struct EditableSite {
     /// Whether clear punches at the site improve the templates of people who consented to that.
     #[serde(default)]
     grow_templates: bool,
+    /// The number of digits of the PINs of people who work at the site, 4 to 8. PINs that were set
+    /// before a change stay valid.
+    #[serde(default = "default_digits")]
+    #[schema(example = 6, default = default_digits, minimum = 4, maximum = 8)]
+    pin_digits: u8,
+    /// Whether a face alone is not enough to punch at the site: the person also types a PIN. People
+    /// without an enrolled face punch with their PIN alone.
+    #[serde(default)]
+    face_and_pin: bool,
+}
+
+fn default_digits() -> u8 {
+    PinDigits::default().count()
 }
 
 fn default_start() -> String {
@@ -59,6 +73,8 @@ impl From<&Site> for EditableSite {
             zone: site.zone.to_string(),
             workday_starts: site.workday_starts.strftime(CLOCK).to_string(),
             grow_templates: site.grow_templates,
+            pin_digits: site.pin_digits.count(),
+            face_and_pin: site.face_and_pin,
         }
     }
 }
@@ -75,7 +91,15 @@ impl EditableSite {
         let starts = Time::strptime(CLOCK, &self.workday_starts);
         let starts = starts.map_err(|_| FieldError::NotATimeOfDay);
         let starts = fields.required("workday_starts", starts);
-        let (Some(name), Some(zone), Some(workday_starts)) = (name, zone, starts) else {
+        let digits = PinDigits::try_from(self.pin_digits);
+        let digits = digits.map_err(|_| FieldError::OutOfRange {
+            least: PinDigits::LEAST.into(),
+            most: PinDigits::MOST.into(),
+        });
+        let digits = fields.required("pin_digits", digits);
+        let (Some(name), Some(zone), Some(workday_starts), Some(pin_digits)) =
+            (name, zone, starts, digits)
+        else {
             return Err(fields.problem());
         };
         Ok(SiteSettings {
@@ -83,6 +107,8 @@ impl EditableSite {
             zone,
             workday_starts,
             grow_templates: self.grow_templates,
+            pin_digits,
+            face_and_pin: self.face_and_pin,
         })
     }
 }

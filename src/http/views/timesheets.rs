@@ -180,9 +180,12 @@ pub struct CorrectionView {
     at: Option<String>,
     /// Why.
     reason: String,
-    /// `requested`, `approved`, `rejected` or `withdrawn`. Only an approved correction counts.
+    /// `requested`, `approved`, `rejected` or `withdrawn`. Only an approved correction counts, and a
+    /// provisional one until it is decided.
     #[schema(example = "approved")]
     state: &'static str,
+    /// Whether it counts until it is decided: a person said at the kiosk that a punch is not theirs.
+    provisional: bool,
     /// Who made it.
     made_by: ByView,
     /// When it was made.
@@ -212,6 +215,7 @@ impl From<&FiledCorrection> for CorrectionView {
             at: at.map(time),
             reason: correction.reason.to_string(),
             state: correction.decision.as_str(),
+            provisional: correction.provisional,
             made_by: correction.made_by.into(),
             made_at: time(correction.made_at),
             decided_by: correction.decision.by().map(ByView::from),

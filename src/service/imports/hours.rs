@@ -65,6 +65,7 @@ impl ListedPunch {
             made_by: actor,
             made_at: now,
             decision: Decision::Approved { by: actor, at: now },
+            provisional: false,
         }
     }
 }

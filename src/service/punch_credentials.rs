@@ -1,0 +1,432 @@
+//! PINs and badges: sets, issues, revokes and checks them.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+
+use super::{
+    audit::Audit,
+    passwords::{self, HashCost, HashError},
+    sites::Sites,
+    tokens,
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        accounts::Actor,
+        devices::Device,
+        employees::Employee,
+        grants::Reach,
+        ids::EmployeeId,
+        punch_credentials::{
+            BadgeCode, Pin, PinDigits, PinError, PunchCredential, StoredBadge, StoredPin,
+        },
+        text::Code,
+    },
+    ports::{Quota, RateLimits, StoreError},
+    repositories::Repositories,
+};
+
+/// Why a PIN or a badge was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The employee does not exist.
+    #[error("no such employee")]
+    NoEmployee,
+    /// The employee has no PIN.
+    #[error("the employee has no PIN")]
+    NoPin,
+    /// The employee has no badge.
+    #[error("the employee has no badge")]
+    NoBadge,
+    /// The PIN is not valid.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The PIN could not be hashed.
+    #[error(transparent)]
+    Hashing(#[from] HashError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a device is told about a staff number with a PIN.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PinCheck {
+    /// The PIN is that of this employee.
+    Right(Box<Employee>),
+    /// No employee who may punch has this number with this PIN.
+    Wrong,
+    /// The PIN of this number was missed too often, so it is not compared.
+    Locked,
+}
+
+/// The most PINs that one device may send, right or wrong. It is more than people can type, and
+/// bounds how many are compared at once.
+const TRIES: Quota = Quota {
+    most: 60,
+    window: Duration::from_mins(1),
+};
+
+/// The most wrong PINs that one device may send. At a busy door people mistype fewer; a stranger at
+/// a tablet can lock the PINs of 4 people an hour.
+const MISSES: Quota = Quota {
+    most: 20,
+    window: Duration::from_hours(1),
+};
+
+/// The service for PINs and badges.
+pub struct PunchCredentials {
+    stores: Repositories,
+    sites: Arc<Sites>,
+    limits: Arc<dyn RateLimits>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+    /// A hash to compare with if there is no PIN, so that it takes the same time.
+    decoy: OnceLock<String>,
+}
+
+impl PunchCredentials {
+    /// Creates the service.
+    pub fn new(
+        stores: Repositories,
+        sites: Arc<Sites>,
+        limits: Arc<dyn RateLimits>,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            stores,
+            sites,
+            limits,
+            audit,
+            clock,
+            decoy: OnceLock::new(),
+        }
+    }
+
+    async fn employee(&self, reach: &Reach, id: EmployeeId) -> Result<Employee, CredentialError> {
+        let employee = self.stores.employees.find_covered(reach, id).await?;
+        employee.ok_or(CredentialError::NoEmployee)
+    }
+
+    /// Returns when a covered employee got a PIN and a badge.
+    pub async fn find(
+        &self,
+        reach: &Reach,
+        id: EmployeeId,
+    ) -> Result<PunchCredential, CredentialError> {
+        let employee = self.employee(reach, id).await?;
+        let found = self.stores.punch_credentials.find(id).await?;
+        Ok(found.unwrap_or_else(|| PunchCredential::none(id, employee.created_at)))
+    }
+
+    /// Returns the covered employees with a locked PIN, first locked first.
+    pub async fn locked(
+        &self,
+        reach: &Reach,
+    ) -> Result<Vec<(Employee, PunchCredential)>, StoreError> {
+        let locked = self.stores.punch_credentials.locked().await?;
+        let ids: Vec<_> = locked.iter().map(|one| one.employee).collect();
+        let employees = self.stores.employees.find_many(&ids).await?;
+        let both = locked.into_iter().filter_map(|one| {
+            let employee = employees
+                .iter()
+                .find(|employee| employee.id == one.employee)?;
+            let covered = employee.deleted_at.is_none() && reach.covers(employee);
+            covered.then(|| (employee.clone(), one))
+        });
+        Ok(both.collect())
+    }
+
+    /// Sets the PIN of a covered employee, and unlocks it. Without one, makes a random one and
+    /// returns it.
+    pub async fn set_pin(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: EmployeeId,
+        pin: Option<&str>,
+    ) -> Result<Option<Pin>, CredentialError> {
+        let employee = self.employee(reach, id).await?;
+        let digits = self.sites.of(employee.site).await?.pin_digits;
+        let (pin, made) = match pin {
+            Some(text) => (Pin::parse(text, digits, &employee.code)?, None),
+            None => {
+                let pin = self.random_pin(digits, &employee.code);
+                (pin.clone(), Some(pin))
+            }
+        };
+        let pin_hash = passwords::hash(pin.reveal().into(), HashCost::STRONG)
+            .await
+            .ok_or(HashError)?;
+        self.audit.record(actor, "pin.set", id, None).await?;
+        let now = self.clock.now();
+        let set = |mut stored: PunchCredential| {
+            stored.pin = Some(StoredPin::new(pin_hash.clone(), now, actor));
+            Some(stored)
+        };
+        self.stores.punch_credentials.change(id, now, set).await?;
+        self.take_back_if_deleted(id).await?;
+        Ok(made)
+    }
+
+    fn random_pin(&self, digits: PinDigits, code: &Code) -> Pin {
+        loop {
+            if let Some(pin) = Pin::from_random(&self.clock.secret(), digits, code) {
+                return pin;
+            }
+        }
+    }
+
+    /// Removes the PIN of a covered employee.
+    pub async fn remove_pin(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: EmployeeId,
+    ) -> Result<(), CredentialError> {
+        self.with_pin(reach, id).await?;
+        self.audit.record(actor, "pin.remove", id, None).await?;
+        let remove = |mut stored: PunchCredential| {
+            stored.pin.take()?;
+            Some(stored)
+        };
+        let now = self.clock.now();
+        self.stores
+            .punch_credentials
+            .change(id, now, remove)
+            .await?;
+        Ok(())
+    }
+
+    /// Unlocks the PIN of a covered employee.
+    pub async fn unlock_pin(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: EmployeeId,
+    ) -> Result<(), CredentialError> {
+        self.with_pin(reach, id).await?;
+        self.audit.record(actor, "pin.unlock", id, None).await?;
+        let unlock = |mut stored: PunchCredential| {
+            stored.pin = Some(stored.pin?.unlocked());
+            Some(stored)
+        };
+        let now = self.clock.now();
+        self.stores
+            .punch_credentials
+            .change(id, now, unlock)
+            .await?;
+        Ok(())
+    }
+
+    async fn with_pin(&self, reach: &Reach, id: EmployeeId) -> Result<(), CredentialError> {
+        let stored = self.find(reach, id).await?;
+        stored.pin.map(drop).ok_or(CredentialError::NoPin)
+    }
+
+    /// Issues a badge to a covered employee. The one before is no longer valid.
+    pub async fn issue_badge(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: EmployeeId,
+    ) -> Result<(Employee, BadgeCode), CredentialError> {
+        let employee = self.employee(reach, id).await?;
+        let code = self.random_badge();
+        self.audit.record(actor, "badge.issue", id, None).await?;
+        let now = self.clock.now();
+        let issue = |mut stored: PunchCredential| {
+            stored.badge = Some(StoredBadge {
+                badge_hash: tokens::hash(code.reveal()),
+                issued_at: now,
+                issued_by: actor,
+            });
+            Some(stored)
+        };
+        self.stores.punch_credentials.change(id, now, issue).await?;
+        self.take_back_if_deleted(id).await?;
+        Ok((employee, code))
+    }
+
+    /// Issues a badge to each of some covered employees, in their order.
+    ///
+    /// # Errors
+    /// [`CredentialError::NoEmployee`] if one of them does not exist; then none gets a badge.
+    pub async fn issue_badges(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        ids: &[EmployeeId],
+    ) -> Result<Vec<(Employee, BadgeCode)>, CredentialError> {
+        for id in ids {
+            self.employee(reach, *id).await?;
+        }
+        let mut issued = Vec::with_capacity(ids.len());
+        for id in ids {
+            issued.push(self.issue_badge(reach, actor, *id).await?);
+        }
+        Ok(issued)
+    }
+
+    fn random_badge(&self) -> BadgeCode {
+        loop {
+            let random = [self.clock.secret(), self.clock.secret()].concat();
+            if let Some(code) = BadgeCode::from_random(&random) {
+                return code;
+            }
+        }
+    }
+
+    /// Revokes the badge of a covered employee.
+    pub async fn revoke_badge(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: EmployeeId,
+    ) -> Result<(), CredentialError> {
+        let stored = self.find(reach, id).await?;
+        stored.badge.ok_or(CredentialError::NoBadge)?;
+        self.audit.record(actor, "badge.revoke", id, None).await?;
+        let revoke = |mut stored: PunchCredential| {
+            stored.badge.take()?;
+            Some(stored)
+        };
+        let now = self.clock.now();
+        self.stores
+            .punch_credentials
+            .change(id, now, revoke)
+            .await?;
+        Ok(())
+    }
+
+    /// Removes what was just written if the employee was deleted meanwhile.
+    async fn take_back_if_deleted(&self, id: EmployeeId) -> Result<(), CredentialError> {
+        let employee = self.stores.employees.find(id).await?;
+        if employee.is_some_and(|employee| employee.deleted_at.is_none()) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        self.stores.punch_credentials.forget(id, now).await?;
+        Err(CredentialError::NoEmployee)
+    }
+
+    /// Checks whether a device may send another PIN, and counts it; otherwise returns how long it
+    /// must wait.
+    pub async fn admit_pin(&self, device: &Device) -> Result<(), Duration> {
+        let misses = self.limits.peek(&misses_of(device), MISSES).await;
+        if !misses.allowed {
+            return Err(misses.reset);
+        }
+        let tries = self
+            .limits
+            .check(&format!("pin:{}", device.id), TRIES)
+            .await;
+        match tries.allowed {
+            true => Ok(()),
+            false => Err(tries.reset),
+        }
+    }
+
+    /// Checks the PIN of a staff number. A number that nobody has, a number without a PIN and a
+    /// wrong PIN have the same answer, after one comparison each.
+    ///
+    /// The try is counted before the PIN is compared, so that of many tries at once, on any
+    /// instances, no more than [`StoredPin::MOST_TRIES`] are compared.
+    pub async fn check_pin(
+        &self,
+        device: &Device,
+        code: &Code,
+        pin: SecretString,
+    ) -> Result<PinCheck, CheckError> {
+        let employee = self.stores.employees.find_by_code(code).await?;
+        let employee = employee.filter(Employee::present);
+        let credentials = &self.stores.punch_credentials;
+        let now = self.clock.now();
+        let mut locked = false;
+        let mut tried = None;
+        if let Some(employee) = &employee {
+            let count = |mut stored: PunchCredential| {
+                let pin = stored.pin?;
+                locked = pin.is_locked();
+                stored.pin = Some(pin.tried(now)?);
+                Some(stored)
+            };
+            let stored = credentials.change(employee.id, now, count).await?;
+            tried = stored.and_then(|stored| stored.pin);
+        }
+        if locked {
+            return Ok(PinCheck::Locked);
+        }
+        let hash = match &tried {
+            Some(tried) => tried.pin_hash.clone(),
+            None => self.decoy().await?,
+        };
+        let right = passwords::verify(pin, hash).await;
+        if let (true, Some(employee), Some(tried)) = (right, &employee, &tried) {
+            let forgive = |mut stored: PunchCredential| {
+                // Not if the PIN was set again or removed during the comparison.
+                let pin = stored.pin.filter(|pin| pin.pin_hash == tried.pin_hash)?;
+                stored.pin = Some(pin.unlocked());
+                Some(stored)
+            };
+            if credentials
+                .change(employee.id, now, forgive)
+                .await?
+                .is_some()
+            {
+                return Ok(PinCheck::Right(Box::new(employee.clone())));
+            }
+        }
+        self.limits.check(&misses_of(device), MISSES).await;
+        match (employee, tried) {
+            (Some(employee), Some(tried)) if tried.is_locked() => {
+                let actor = Actor::Device(device.id);
+                let audit = &self.audit;
+                audit.record(actor, "pin.lock", employee.id, None).await?;
+                Ok(PinCheck::Locked)
+            }
+            _ => Ok(PinCheck::Wrong),
+        }
+    }
+
+    async fn decoy(&self) -> Result<String, HashError> {
+        if let Some(hash) = self.decoy.get() {
+            return Ok(hash.clone());
+        }
+        let secret = hex::encode(self.clock.secret());
+        let hash = passwords::hash(secret.into(), HashCost::STRONG)
+            .await
+            .ok_or(HashError)?;
+        Ok(self.decoy.get_or_init(|| hash).clone())
+    }
+
+    /// Returns the employee with a badge who may punch.
+    pub async fn find_by_badge(&self, code: &BadgeCode) -> Result<Option<Employee>, StoreError> {
+        let hash = tokens::hash(code.reveal());
+        let Some(stored) = self.stores.punch_credentials.find_by_badge(hash).await? else {
+            return Ok(None);
+        };
+        let employee = self.stores.employees.find(stored.employee).await?;
+        Ok(employee.filter(Employee::present))
+    }
+}
+
+/// Why a PIN could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A secret could not be hashed.
+    #[error(transparent)]
+    Hashing(#[from] HashError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn misses_of(device: &Device) -> String {
+    format!("pin-miss:{}", device.id)
+}
