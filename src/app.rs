@@ -23,6 +23,7 @@ use crate::service::{
     jobs::Jobs,
     leave::LeaveService,
     manual_punches::ManualPunches,
+    messages::Webhooks,
     mistaken_punches::MistakenPunches,
     notices::Notices,
     pairing::Pairing,
@@ -93,6 +94,8 @@ pub struct App {
     pub balances: Arc<Balances>,
     /// Attendance as tables.
     pub exports: Arc<Exports>,
+    /// Receivers of messages.
+    pub webhooks: Arc<Webhooks>,
     /// What waits for a person.
     pub notices: Arc<Notices>,
     /// Recording punches of faces.

@@ -35,6 +35,7 @@ use crate::{
     gallery::MemoryGallery,
     ports::{Cache, FaceEngine, Gallery, StoreError, Streams},
     repositories::{self, Repositories},
+    senders::{Allowed, WebhookSender},
     service::{
         accounts::{AccountError, AccountRules, Accounts, GUESSES},
         analysis_cache::CachedEngine,
@@ -44,6 +45,7 @@ use crate::{
         cameras::Overlays,
         gallery_loader::{Filled, GalleryLoader},
         leased_work::with_lease,
+        messages::Outbox,
         pairing::PAIRING,
         passwords::HashCost,
         pictures::Keeps,
@@ -144,6 +146,9 @@ pub enum BootError {
     /// The URL of go2rtc is invalid.
     #[error(transparent)]
     Go2rtc(#[from] UrlError),
+    /// The client that sends messages to webhooks cannot be created.
+    #[error("could not create the client for webhooks: {0}")]
+    Webhooks(String),
     /// The metrics recorder cannot be installed.
     #[error("could not start the metrics: {0}")]
     Metrics(String),
@@ -314,6 +319,8 @@ pub struct Core {
     pub streams: Arc<dyn Streams>,
     /// Analyzes the pictures of cameras.
     pub pipeline: Arc<CameraPipeline>,
+    /// Collects and sends messages.
+    pub outbox: Arc<Outbox>,
     /// Loads the gallery.
     pub loader: Arc<GalleryLoader>,
     /// Loads the gallery of the previous model.
@@ -362,6 +369,7 @@ impl Core {
             streams: streams.clone(),
             motion: Arc::new(MotionSensor::default()),
             cropping: Arc::new(Cropper::default()),
+            posting: Arc::new(webhook_sender(settings)?),
             limits: records.shared.limits.clone(),
             feed: records.shared.feed(),
             pairings: records.pairings.clone(),
@@ -372,6 +380,7 @@ impl Core {
             loader,
             previous_loader,
             pipeline,
+            outbox,
             ..
         } = compose(parts, rules(settings));
         // The instance that issued the setup link.
@@ -389,6 +398,7 @@ impl Core {
             previous_engine,
             streams,
             pipeline,
+            outbox,
             loader,
             previous_loader,
             key_id,
@@ -496,6 +506,16 @@ pub fn streams(settings: &Settings) -> Result<Arc<dyn Streams>, BootError> {
         user: cameras.user.clone().zip(cameras.password.clone()),
     };
     Ok(Arc::new(Go2rtc::new(access)?))
+}
+
+/// Creates the client that sends messages to webhooks.
+fn webhook_sender(settings: &Settings) -> Result<WebhookSender, BootError> {
+    let allow = settings.messages.webhook_allow.clone();
+    let allowed = Allowed {
+        networks: allow.networks,
+        hosts: allow.hosts,
+    };
+    WebhookSender::new(allowed).map_err(BootError::Webhooks)
 }
 
 /// Returns the vault. Creates a key if there is none and nothing is sealed yet.

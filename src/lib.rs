@@ -19,6 +19,7 @@ pub mod http;
 pub mod http_client;
 pub mod ports;
 pub mod repositories;
+pub mod senders;
 pub mod service;
 pub mod storage;
 pub mod telemetry;

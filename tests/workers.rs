@@ -24,6 +24,7 @@ use rollcall::{
             TemplateId,
         },
         jobs::{Job, JobKind, JobState},
+        messages::{Channel, Content, Delivery, DeliveryState},
         pictures::{Picture, Pictured},
         quality::Quality,
         text::{Code, IdempotencyKey, Name},
@@ -308,6 +309,34 @@ async fn only_expired_records_are_deleted() {
         stores.jobs.insert(job).await.unwrap();
     }
 
+    let delivery = |days: i64| Delivery {
+        id: clock.id().into(),
+        channel: Channel::Mail,
+        lane: String::new(),
+        topic: "reset".to_owned(),
+        at: clock.now() - SignedDuration::from_hours(29 * 24),
+        sequence: 0,
+        employee: None,
+        content: Content::Open("{}".to_owned()),
+        patience: 0,
+        state: DeliveryState::Delivered,
+        due: None,
+        attempts: 1,
+        first_attempt_at: None,
+        status: None,
+        error: None,
+        ended_at: Some(clock.now() - SignedDuration::from_hours(days * 24)),
+    };
+    let waiting = Delivery {
+        state: DeliveryState::Waiting,
+        due: Some(clock.now()),
+        ended_at: None,
+        ..delivery(0)
+    };
+    for delivery in [delivery(8), delivery(6), waiting] {
+        stores.deliveries.add(&delivery).await.unwrap();
+    }
+
     // An instance crashed while it deleted Ann, before it deleted her face. Bob exists.
     let ann = world.employ(1).await;
     world.enroll_face(ann.id, 1).await;
@@ -377,6 +406,7 @@ async fn only_expired_records_are_deleted() {
             sessions: 1,
             answers: 1,
             jobs: 1,
+            deliveries: 1,
             faces: 1,
             cached: 1,
             audit: 1,

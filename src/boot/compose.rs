@@ -6,7 +6,7 @@ use crate::{
     app::App,
     clock::Clock,
     domain::biometrics::Policy,
-    ports::{Cropping, FaceEngine, Gallery, MotionSensing, RateLimits, Streams},
+    ports::{Cropping, FaceEngine, Gallery, MotionSensing, RateLimits, Streams, WebhookPosting},
     repositories::{Entries, Repositories},
     service::{
         accounts::{AccountRules, Accounts},
@@ -33,6 +33,7 @@ use crate::{
         jobs::Jobs,
         leave::LeaveService,
         manual_punches::ManualPunches,
+        messages::{Collector, Courier, Outbox, Webhooks},
         mistaken_punches::MistakenPunches,
         notices::Notices,
         pairing::Pairing,
@@ -75,6 +76,8 @@ pub struct Parts {
     pub motion: Arc<dyn MotionSensing>,
     /// Crops pictures of faces.
     pub cropping: Arc<dyn Cropping>,
+    /// Sends messages to webhooks.
+    pub posting: Arc<dyn WebhookPosting>,
     /// Rate limits that all instances share.
     pub limits: Arc<dyn RateLimits>,
     /// Announcements for the other instances.
@@ -116,6 +119,8 @@ pub struct Composed {
     pub previous_loader: Option<Arc<GalleryLoader>>,
     /// Analyzes the pictures of cameras.
     pub pipeline: Arc<CameraPipeline>,
+    /// Collects and sends messages.
+    pub outbox: Arc<Outbox>,
     /// The audit trail.
     pub audit: Audit,
 }
@@ -133,6 +138,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         streams,
         motion,
         cropping,
+        posting,
         limits,
         feed,
         pairings,
@@ -216,6 +222,14 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
         rules.punches,
         feed.clone(),
+    ));
+    let webhooks = Arc::new(Webhooks::new(
+        stores.clone(),
+        sites.clone(),
+        posting,
+        vault.clone(),
+        audit.clone(),
+        clock.clone(),
     ));
     let enrollments = Arc::new(Enrollments::new(
         stores.clone(),
@@ -309,6 +323,21 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         audit.clone(),
         clock.clone(),
     ));
+    let notices = Arc::new(Notices::new(
+        workdays.clone(),
+        timesheets.clone(),
+        punch_credentials.clone(),
+        stores.webhooks.clone(),
+    ));
+    let outbox = Outbox::new(
+        Collector::new(
+            stores.clone(),
+            sites.clone(),
+            notices.clone(),
+            clock.clone(),
+        ),
+        Courier::new(stores.clone(), webhooks.clone(), clock.clone()),
+    );
     let app = App {
         accounts: Arc::new(Accounts::new(
             stores.clone(),
@@ -389,12 +418,9 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         )),
         ledger,
         balances,
-        notices: Arc::new(Notices::new(
-            workdays.clone(),
-            timesheets.clone(),
-            punch_credentials.clone(),
-        )),
+        notices,
         timesheets,
+        webhooks,
         workdays,
         face_punches: face_punches.clone(),
         credential_punches,
@@ -426,6 +452,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         loader,
         previous_loader,
         pipeline: Arc::new(pipeline),
+        outbox: Arc::new(outbox),
         audit,
     }
 }

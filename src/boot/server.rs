@@ -36,7 +36,7 @@ use crate::{
     workers::{
         Supervisor, cameras,
         gallery_sync::{self, GallerySync},
-        jobs,
+        jobs, outbox,
         retention::{self, Ages},
         self_calibration,
     },
@@ -377,6 +377,12 @@ fn start_workers(
             retention::sweep(cache.clone(), clock.clone(), stop)
         });
     }
+    let (outbox, leases, feed) = (core.outbox.clone(), stores.leases.clone(), shared.feed());
+    let sending = clock.clone();
+    supervisor.keep("outbox", move |stop| {
+        let (outbox, leases, clock) = (outbox.clone(), leases.clone(), sending.clone());
+        outbox::run(outbox, leases, clock, feed.clone(), stop)
+    });
     supervisor.keep("retention", move |stop| {
         retention::run(stores.clone(), clock.clone(), ages, stop)
     });

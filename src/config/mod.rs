@@ -406,6 +406,11 @@ sections! {
         password: SecretString = "GO2RTC_PASSWORD", parse::secret, secret true,
             accepts "a password", "Password for go2rtc";
     }
+    /// Messages to the outside.
+    messages: Messages {
+        webhook_allow: Destinations = "WEBHOOK_ALLOW", parse::destinations, default "none",
+            accepts "none, or addresses, networks such as 10.0.0.0/8 or names of hosts, separated by commas", "Receivers of webhooks that are not in the internet; others are refused, because a webhook must not reach what only the server can";
+    }
     /// The first account, for unattended installations.
     admin: Admin {
         email: Email = "ADMIN_EMAIL", parse::email,
@@ -568,6 +573,15 @@ pub enum StoreKind {
     Mongodb,
     /// Redis, without a file system.
     Redis,
+}
+
+/// Receivers of webhooks that are allowed besides those in the internet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Destinations {
+    /// Networks.
+    pub networks: Vec<IpNet>,
+    /// Names of hosts, in lowercase.
+    pub hosts: Vec<String>,
 }
 
 /// The variant of the embedding model.

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, civil::Time};
 use secrecy::SecretString;
 
 use super::{
-    CacheFallback, CookieSecure, LogFormat, Precision, SameSite, SessionEngine, StoreKind,
-    TemplateKeys,
+    CacheFallback, CookieSecure, Destinations, LogFormat, Precision, SameSite, SessionEngine,
+    StoreKind, TemplateKeys,
 };
 use crate::domain::{biometrics::ErrorRate, sites::Zone, text::Email};
 
@@ -174,6 +174,27 @@ pub(super) fn networks(text: &str) -> Option<Vec<IpNet>> {
         .filter(|part| !part.is_empty())
         .map(network)
         .collect()
+}
+
+/// Parses `none`, or networks, addresses and names of hosts separated by commas.
+pub(super) fn destinations(text: &str) -> Option<Destinations> {
+    let mut found = Destinations::default();
+    if text == "none" {
+        return Some(found);
+    }
+    for part in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        match networks(part) {
+            Some(mut networks) => found.networks.append(&mut networks),
+            None if part.chars().all(plain) => found.hosts.push(part.to_ascii_lowercase()),
+            None => return None,
+        }
+    }
+    Some(found)
 }
 
 pub(super) fn store(text: &str) -> Option<StoreKind> {

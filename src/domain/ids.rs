@@ -69,6 +69,8 @@ id! {
     CycleId,
     /// Names a correction.
     CorrectionId,
+    /// Names a message to the outside, and its delivery.
+    DeliveryId,
     /// Names a device.
     DeviceId,
     /// Names an employee.
@@ -99,6 +101,8 @@ id! {
     SiteRulesId,
     /// Names a stored template.
     TemplateId,
+    /// Names a webhook.
+    WebhookId,
 }
 
 impl SiteId {

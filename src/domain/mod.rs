@@ -17,6 +17,7 @@ pub mod ical;
 pub mod ids;
 pub mod installation;
 pub mod jobs;
+pub mod messages;
 pub mod pictures;
 pub mod plans;
 pub mod punch_credentials;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     biometrics::ModelId,
-    ids::{EmployeeId, PictureId, PunchId},
+    ids::{DeliveryId, EmployeeId, PictureId, PunchId, WebhookId},
 };
 
 /// A value sealed with AES-256-GCM; only the vault can create and open it.
@@ -40,6 +40,10 @@ pub enum Binding<'a> {
     PunchPicture(PictureId, PunchId, EmployeeId),
     /// A value that is cached under this key.
     Cached(&'a str),
+    /// The secret with which a webhook's messages are signed.
+    Webhook(WebhookId),
+    /// The content of a message.
+    Message(DeliveryId),
 }
 
 impl std::fmt::Display for Binding<'_> {
@@ -52,6 +56,8 @@ impl std::fmt::Display for Binding<'_> {
                 write!(f, "picture:{id}:{punch}:{employee}")
             }
             Self::Cached(key) => write!(f, "cache:{key}"),
+            Self::Webhook(id) => write!(f, "webhook:{id}"),
+            Self::Message(id) => write!(f, "message:{id}"),
         }
     }
 }

@@ -179,5 +179,6 @@ services! {
     pairing: service::pairing::Pairing,
     pictures: service::pictures::Pictures,
     trail: service::audit::Trail,
+    webhooks: service::messages::Webhooks,
     health: service::health::Health,
 }

@@ -48,6 +48,7 @@ use super::{
         (name = "plans", description = "Rules, shifts, cycles, assignments, holidays and leave"),
         (name = "devices", description = "Kiosks and pushing cameras"),
         (name = "cameras", description = "go2rtc streams that the service watches"),
+        (name = "webhooks", description = "Receivers of messages about what happens"),
         (name = "jobs", description = "Background jobs"),
         (name = "service", description = "The service itself"),
     ),

@@ -113,6 +113,10 @@ codes! {
     TooManyCorrections = "too_many_corrections", CONFLICT, "Too many corrections";
     /// The account has the most API tokens that it can have.
     TooManyTokens = "too_many_tokens", CONFLICT, "Too many API tokens";
+    /// There are as many webhooks as there can be.
+    TooManyWebhooks = "too_many_webhooks", CONFLICT, "Too many webhooks";
+    /// The delivery waits for its next attempt.
+    DeliveryWaiting = "delivery_waiting", CONFLICT, "The delivery waits";
     /// Another request changed the same record at the same time.
     Conflict = "conflict", CONFLICT, "Changed by another request at the same time";
     /// The request, or a part of it, has too many bytes.

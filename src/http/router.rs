@@ -33,7 +33,7 @@ use super::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs,
         leave, notices, pairings, pictures, punch_credentials, punches, redis, rules, session,
-        setup, sites, status, templates, timesheets, tokens, workdays,
+        setup, sites, status, templates, timesheets, tokens, webhooks, workdays,
     },
 };
 use crate::{
@@ -290,6 +290,12 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))
         .routes(routes!(enroll::get_consent))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(webhooks::update_webhook, webhooks::delete_webhook))
+        .routes(routes!(webhooks::rotate_webhook))
+        .routes(routes!(webhooks::test_webhook))
+        .routes(routes!(webhooks::list_deliveries))
+        .routes(routes!(webhooks::replay_delivery))
         .routes(routes!(redis::get_redis))
         .routes(routes!(audit::list_audit))
         .routes(routes!(jobs::list_jobs, jobs::create_job))

@@ -2,6 +2,7 @@
 //! backend.
 
 mod cameras;
+mod messages;
 mod pictures;
 mod records;
 mod shared;
@@ -9,6 +10,7 @@ mod stores;
 mod vision;
 
 pub use cameras::*;
+pub use messages::*;
 pub use pictures::*;
 pub use records::*;
 pub use shared::*;

@@ -285,6 +285,18 @@ impl AuditTrail {
         self.0.list(AuditEntry::BY_TIME, &range, page.limit).await
     }
 
+    /// Returns a page of the entries from a moment on, oldest first. The cursor is the time and ID of
+    /// the last one.
+    pub async fn since(
+        &self,
+        from: Timestamp,
+        page: &Page<(Timestamp, AuditId)>,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let after = page.after.map(|(at, id)| (Key::new((at,)), id.to_string()));
+        let range = Range::all().from(Key::new((from,))).after(after);
+        self.0.list(AuditEntry::BY_TIME, &range, page.limit).await
+    }
+
     /// Returns the newest entries, newest first.
     pub async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         let after = None;

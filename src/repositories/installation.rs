@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Collection, Versioned};
 use crate::{
     domain::{
-        installation::{CachedValue, Lease, Setting},
+        installation::{CachedValue, Lease, Setting, StoreFact},
         record::Key,
     },
     ports::{Range, RecordEngine, StoreError},
@@ -42,6 +42,29 @@ impl Settings {
     /// Removes the value of a setting.
     pub async fn release(&self, name: &str) -> Result<(), StoreError> {
         self.0.remove(&name.to_owned()).await.map(drop)
+    }
+}
+
+/// The repository of facts about one store, by name.
+#[derive(Clone)]
+pub struct Facts(Collection<StoreFact>);
+
+impl Facts {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Returns the value of a fact.
+    pub async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let found = self.0.get(&name.to_owned()).await?;
+        Ok(found.map(|fact| fact.into_inner().value))
+    }
+
+    /// Sets the value of a fact.
+    pub async fn set(&self, name: &str, value: String) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.0.put(&StoreFact { name, value }).await
     }
 }
 

@@ -15,6 +15,7 @@ mod entries;
 mod faces;
 mod installation;
 mod jobs;
+mod messages;
 mod pictures;
 mod plans;
 mod punch_credentials;
@@ -36,8 +37,9 @@ pub use devices::Devices;
 pub use employees::Employees;
 pub use entries::{Entries, EntryCursor};
 pub use faces::{FaceEnrollments, Photos};
-pub use installation::{Leases, Settings, StoredCache};
+pub use installation::{Facts, Leases, Settings, StoredCache};
 pub use jobs::Jobs;
+pub use messages::{Deliveries, Webhooks};
 pub use pictures::Pictures;
 pub use plans::{Assignments, EntitlementBook, LeaveBook, RulesOfSites, Team};
 pub use punch_credentials::PunchCredentials;
@@ -111,6 +113,10 @@ pub struct Repositories {
     pub known_browsers: BrowsersOfAccounts,
     /// Background jobs.
     pub jobs: Jobs,
+    /// Webhooks.
+    pub webhooks: Webhooks,
+    /// Messages on their way to webhooks and people.
+    pub deliveries: Deliveries,
     /// Leases.
     pub leases: Leases,
     /// The cache of instances that do not share a Redis.
@@ -119,6 +125,8 @@ pub struct Repositories {
     pub audit: AuditTrail,
     /// Facts about the installation.
     pub settings: Settings,
+    /// Facts about the store.
+    pub facts: Facts,
     /// All kinds of records.
     pub kinds: &'static [Registered],
     /// The store itself.
@@ -155,10 +163,13 @@ impl Repositories {
             sessions: Arc::new(Sessions::new(engine.clone())),
             known_browsers: BrowsersOfAccounts::new(engine.clone()),
             jobs: Jobs::new(engine.clone()),
+            webhooks: Webhooks::new(engine.clone()),
+            deliveries: Deliveries::new(engine.clone()),
             leases: Leases::new(engine.clone()),
             cache: StoredCache::new(engine.clone()),
             audit: AuditTrail::new(engine.clone()),
             settings: Settings::new(engine.clone()),
+            facts: Facts::new(engine.clone()),
             kinds: registered(),
             engine,
         }

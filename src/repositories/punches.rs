@@ -208,6 +208,20 @@ impl Punches {
         Ok(Some(found))
     }
 
+    /// Returns a page of all punches that were recorded at or after a moment, oldest first. The
+    /// cursor is the time of recording and the ID of the last one.
+    pub async fn recorded_from(
+        &self,
+        from: Timestamp,
+        page: &Page<(Timestamp, PunchId)>,
+    ) -> Result<Vec<Punch>, StoreError> {
+        let after = page.after.map(|(at, id)| (Key::new((at,)), id.to_string()));
+        let range = Range::all().from(Key::new((from,))).after(after);
+        self.punches
+            .list(Punch::BY_RECORDING, &range, page.limit)
+            .await
+    }
+
     /// Permanently deletes all punches of an employee; returns how many there were. Only an erasure
     /// does this: otherwise, punches are append-only.
     pub async fn delete_by_employee(&self, employee: EmployeeId) -> Result<u64, StoreError> {

@@ -33,6 +33,7 @@ pub mod key_rotation;
 pub mod leased_work;
 pub mod leave;
 pub mod manual_punches;
+pub mod messages;
 pub mod mistaken_punches;
 pub mod notices;
 pub mod pairing;

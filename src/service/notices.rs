@@ -7,8 +7,12 @@ use jiff::{Timestamp, civil::Date};
 
 use super::{punch_credentials::PunchCredentials, timesheets::Timesheets, workdays::Workdays};
 use crate::{
-    domain::{attendance::Progress, employees::Employee, grants::Reach, record::Record},
+    domain::{
+        attendance::Progress, employees::Employee, grants::Reach, messages::WebhookState,
+        record::Record,
+    },
     ports::StoreError,
+    repositories::Webhooks,
 };
 
 /// What a notice is about.
@@ -22,6 +26,8 @@ pub enum NoticeKind {
     Timesheet,
     /// A PIN was missed too often, and waits to be unlocked.
     PinLocked,
+    /// The service disabled a webhook, because its receiver does not accept messages.
+    WebhookDisabled,
 }
 
 impl NoticeKind {
@@ -32,6 +38,7 @@ impl NoticeKind {
             Self::Correction => "correction",
             Self::Timesheet => "timesheet",
             Self::PinLocked => "pin_locked",
+            Self::WebhookDisabled => "webhook_disabled",
         }
     }
 }
@@ -41,13 +48,15 @@ impl NoticeKind {
 pub struct Notice {
     /// What it is about.
     pub kind: NoticeKind,
-    /// The employee whom it concerns.
-    pub employee: Employee,
+    /// The employee whom it concerns, if it concerns one.
+    pub employee: Option<Employee>,
+    /// The name of the employee, or of what it concerns.
+    pub name: String,
     /// Since when it waits. For a missing out, when the shift ended.
     pub since: Timestamp,
     /// The workday without an out.
     pub day: Option<Date>,
-    /// The ID of the correction or the timesheet.
+    /// The ID of the correction, the timesheet or the webhook.
     pub subject: Option<String>,
 }
 
@@ -56,6 +65,7 @@ pub struct Notices {
     workdays: Arc<Workdays>,
     timesheets: Arc<Timesheets>,
     credentials: Arc<PunchCredentials>,
+    webhooks: Webhooks,
 }
 
 impl Notices {
@@ -64,19 +74,26 @@ impl Notices {
         workdays: Arc<Workdays>,
         timesheets: Arc<Timesheets>,
         credentials: Arc<PunchCredentials>,
+        webhooks: Webhooks,
     ) -> Self {
         Self {
             workdays,
             timesheets,
             credentials,
+            webhooks,
         }
     }
 
-    /// Returns the notices about covered employees, longest waiting first.
+    /// Returns the notices about covered employees, longest waiting first; and those about the
+    /// service, for a caller who administers everything.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn list(&self, reach: &Reach) -> Result<Vec<Notice>, StoreError> {
+    pub async fn list(
+        &self,
+        reach: &Reach,
+        administers: &Reach,
+    ) -> Result<Vec<Notice>, StoreError> {
         let (overdue, waiting, locked) = tokio::try_join!(
             self.workdays.overdue(reach),
             self.timesheets.waiting(reach),
@@ -85,7 +102,8 @@ impl Notices {
         let mut notices = Vec::new();
         notices.extend(overdue.into_iter().map(|one| Notice {
             kind: NoticeKind::MissingOut,
-            employee: one.employee,
+            name: one.employee.name.to_string(),
+            employee: Some(one.employee),
             since: one.ended,
             day: Some(one.day),
             subject: None,
@@ -93,7 +111,8 @@ impl Notices {
         let corrections = waiting.corrections.into_iter();
         notices.extend(corrections.map(|(employee, filed)| Notice {
             kind: NoticeKind::Correction,
-            employee,
+            name: employee.name.to_string(),
+            employee: Some(employee),
             since: filed.correction.made_at,
             day: None,
             subject: Some(filed.path.to_string()),
@@ -105,7 +124,8 @@ impl Notices {
             };
             Some(Notice {
                 kind: NoticeKind::Timesheet,
-                employee,
+                name: employee.name.to_string(),
+                employee: Some(employee),
                 since: at,
                 day: None,
                 subject: Some(sheet.id().to_string()),
@@ -115,14 +135,32 @@ impl Notices {
             let since = stored.pin?.locked_at?;
             Some(Notice {
                 kind: NoticeKind::PinLocked,
-                employee,
+                name: employee.name.to_string(),
+                employee: Some(employee),
                 since,
                 day: None,
                 subject: None,
             })
         });
         notices.extend(locked);
-        notices.sort_by_key(|notice| (notice.since, notice.employee.id));
+        if administers.covers_everything() {
+            let webhooks = self.webhooks.all().await?.into_iter();
+            notices.extend(webhooks.filter_map(|webhook| {
+                let WebhookState::Disabled { at, .. } = webhook.state else {
+                    return None;
+                };
+                Some(Notice {
+                    kind: NoticeKind::WebhookDisabled,
+                    name: webhook.settings.name.to_string(),
+                    employee: None,
+                    since: at,
+                    day: None,
+                    subject: Some(webhook.id.to_string()),
+                })
+            }));
+        }
+        let id = |notice: &Notice| notice.employee.as_ref().map(|one| one.id);
+        notices.sort_by_key(|notice| (notice.since, id(notice)));
         Ok(notices)
     }
 }

@@ -1,4 +1,4 @@
-//! Deletes expired records: sessions, kept answers, ended jobs, cached values, audit entries and
+//! Deletes expired records: sessions, kept answers, ended jobs and deliveries, cached values, audit entries and
 //! pictures; and what a crash may have left of deleted faces.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
-    domain::{installation::Lease, pictures::PictureKind},
+    domain::{installation::Lease, messages::DELIVERIES_KEPT, pictures::PictureKind},
     ports::StoreError,
     repositories::{Repositories, StoredCache},
     service::{leased_work::with_lease, sealed_faces},
@@ -48,6 +48,8 @@ pub struct Purged {
     pub answers: u64,
     /// Ended jobs.
     pub jobs: u64,
+    /// Ended deliveries of messages.
+    pub deliveries: u64,
     /// People of whom a crash between two writes had left templates, photos or pictures.
     pub faces: u64,
     /// Expired values in the store's cache.
@@ -128,6 +130,7 @@ pub async fn run(stores: Repositories, clock: Arc<dyn Clock>, ages: Ages, stop: 
                 sessions = purged.sessions,
                 answers = purged.answers,
                 jobs = purged.jobs,
+                deliveries = purged.deliveries,
                 faces = purged.faces,
                 cached = purged.cached,
                 audit = purged.audit,
@@ -176,6 +179,8 @@ pub async fn purge(
     let answers = stores.punches.forget_answers(expiry(now, ANSWERS_KEPT));
     let answers = answers.await?;
     let jobs = stores.jobs.purge(expiry(now, JOBS_KEPT)).await?;
+    let deliveries = stores.deliveries.purge(expiry(now, DELIVERIES_KEPT));
+    let deliveries = deliveries.await?;
     let faces = delete_leftovers(stores, clock).await?;
     let cached = stores.cache.purge(now).await?;
     let audit = match ages.audit {
@@ -193,6 +198,7 @@ pub async fn purge(
         sessions,
         answers,
         jobs,
+        deliveries,
         faces,
         cached,
         audit,

@@ -27,6 +27,8 @@ mod places;
 mod plans;
 mod problems;
 mod punches;
+#[path = "../support/receiver.rs"]
+mod receiver;
 mod recognition;
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -47,3 +49,4 @@ mod skip;
 mod stories;
 mod tokens;
 mod uploads;
+mod webhooks;

@@ -18,6 +18,7 @@ use rollcall::{
         ids::SiteId,
         installation::Setting,
         jobs::{Ability, JobKind},
+        messages::Webhook,
         pictures::{Picture, PictureKind},
         plans::{
             Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Hundredths, Leave, LeaveKind,
@@ -309,6 +310,7 @@ async fn changes_are_copied(target: &Repositories) {
         (BalanceEntry::KIND, (0, 0, 1)),
         (Picture::KIND, (0, 0, 5)),
         (KeptAnswer::KIND, (0, 0, 2)),
+        (Webhook::KIND, (0, 0, 0)),
         (AuditEntry::KIND, (10, 0, 1)),
     ];
     assert_eq!(written, expected.map(|(kind, counts)| (kind.name, counts)));

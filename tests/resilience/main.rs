@@ -8,8 +8,12 @@ mod frozen;
 mod go2rtc;
 mod instances;
 mod jobs;
+mod messages;
 #[path = "../support/ports.rs"]
 mod ports;
+#[path = "../support/receiver.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod receiver;
 #[path = "../support/redis.rs"]
 mod redis_server;
 #[path = "../support/runtime.rs"]

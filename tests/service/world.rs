@@ -35,6 +35,7 @@ use rollcall::{
         SampleError, StreamError, Streams,
     },
     repositories::Repositories,
+    senders::{Allowed, WebhookSender},
     service::{
         account_sessions::Visitor,
         accounts::{AccountRules, GUESSES},
@@ -290,6 +291,7 @@ impl Instance {
             streams: setup.streams.clone(),
             motion: setup.motion.clone(),
             cropping: Arc::new(WholeSample),
+            posting: Arc::new(WebhookSender::new(Allowed::default()).unwrap()),
             limits: Arc::new(limits),
             feed: site.feed.clone(),
             pairings: site.cache("pairing", Duration::from_mins(10)),

@@ -44,6 +44,7 @@ use rollcall::{
     http_client,
     ports::{Bus, FaceEngine, Quota, RateLimits, RecordEngine},
     repositories::{Devices, Repositories},
+    senders::{Allowed, WebhookSender},
     service::{
         accounts::AccountRules,
         application_cache::AppCache,
@@ -51,6 +52,7 @@ use rollcall::{
         devices::DeviceSettings,
         feed::Feed,
         jobs::{JobHandler, JobServices, Runner, handlers},
+        messages::Outbox,
         pairing::PAIRING,
         passwords::HashCost,
         pictures::Keeps,
@@ -62,6 +64,7 @@ use rollcall::{
     telemetry,
     vault::Vault,
     vision::{Cropper, MotionSensor},
+    workers::outbox,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -139,6 +142,8 @@ pub struct Options {
     pub session_idle: Option<SignedDuration>,
     /// The wrong passwords that an account allows.
     pub guesses: Option<Quota>,
+    /// Where webhooks may lead.
+    pub webhooks_allowed: Allowed,
 }
 
 /// A running service.
@@ -156,6 +161,8 @@ pub struct TestApp {
     pub streams: FakeStreams,
     /// Boxes and names over live pictures.
     pub overlays: Overlays,
+    /// Collects and sends messages.
+    pub outbox: Arc<Outbox>,
     /// Announcements of changes.
     pub feed: Feed,
     /// Canceled to end streams.
@@ -185,6 +192,10 @@ impl TestApp {
             keeps: Keeps::default(),
             session_idle: None,
             guesses: None,
+            webhooks_allowed: Allowed {
+                networks: vec!["127.0.0.0/8".parse().unwrap()],
+                hosts: Vec::new(),
+            },
         };
         change(&mut options);
         let mut stores = Repositories::new(Arc::new(MemoryEngine::default()));
@@ -216,6 +227,7 @@ impl TestApp {
             streams: Arc::new(streams.clone()),
             motion: Arc::new(MotionSensor::default()),
             cropping: Arc::new(Cropper::default()),
+            posting: Arc::new(WebhookSender::new(options.webhooks_allowed).unwrap()),
             limits: limits.clone(),
             feed: feed.clone(),
             pairings: remembered("pairing", clock.clone(), PAIRING),
@@ -241,7 +253,7 @@ impl TestApp {
             },
             folder: std::env::temp_dir(),
         };
-        let Composed { app, .. } = boot::compose(parts, rules);
+        let Composed { app, outbox, .. } = boot::compose(parts, rules);
         let (pictures, stop) = (app.pictures.clone(), stopping.clone());
         tokio::spawn(async move { pictures.work(stop).await });
         let runner = Runner::new(&stores, clock.clone(), feed.clone());
@@ -277,6 +289,7 @@ impl TestApp {
             scripted,
             streams,
             overlays,
+            outbox,
             feed,
             stopping,
             accounts: AtomicU32::new(0),
@@ -351,6 +364,21 @@ impl TestApp {
             }
         }
         false
+    }
+
+    /// Collects and sends messages from now on, as an instance does, until the token is canceled.
+    pub fn send_messages(&self) -> CancellationToken {
+        let (outbox, leases) = (self.outbox.clone(), self.stores.leases.clone());
+        let stop = self.stopping.child_token();
+        let worker = outbox::run(
+            outbox,
+            leases,
+            self.clock.clone(),
+            self.feed.clone(),
+            stop.clone(),
+        );
+        tokio::spawn(worker);
+        stop
     }
 
     /// Returns a registered device.

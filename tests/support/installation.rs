@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::records::{
     account, answer, api_token, assignment, at, balance_entry, calendar_address, camera, cycle,
     device, employee, entitlement, evidence, face, holidays, leave, leave_kind, payroll_layout,
-    photo, picture, punch, punch_credential, request, shift, site, site_rules, token,
+    photo, picture, punch, punch_credential, request, shift, site, site_rules, token, webhook,
 };
 
 /// All records, and those that tests need by name.
@@ -149,6 +149,7 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(holidays("Berlin", &[north.id]));
     all.add(vacation);
     all.add(payroll_layout("Payroll office"));
+    all.add(webhook("Payroll"));
     all.add(calendar_address(ann.id, 77));
     all.add(punch_credential(ann.id, 78));
     for number in 0..20 {

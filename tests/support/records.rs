@@ -23,6 +23,7 @@ use rollcall::{
             LeaveKindId, PhotoId, PictureId, PunchId, ShiftKindId, SiteId, TemplateId,
         },
         jobs::{Job, JobKind, JobState},
+        messages::{OldSecret, Topic, Webhook, WebhookSettings, WebhookState, WebhookUrl},
         pictures::{Picture, Pictured},
         plans::{
             Assigned, Assignment, Cycle, Entitlement, Entry, HolidayCalendar, Hundredths, Leave,
@@ -410,6 +411,29 @@ pub fn leave_kind(name: &str) -> Entry<LeaveKind> {
         unit: LeaveUnit::Days,
         limited: false,
     })
+}
+
+/// Returns a webhook for every topic, whose secrets no key opens.
+pub fn webhook(text: &str) -> Webhook {
+    Webhook {
+        id: Uuid::now_v7().into(),
+        settings: WebhookSettings {
+            name: name(text),
+            url: WebhookUrl::parse("https://example.org/hook").unwrap(),
+            topics: Topic::ALL.to_vec(),
+            sites: None,
+            with_names: false,
+        },
+        state: WebhookState::On,
+        secret: sealed(1, 48),
+        old_secret: Some(OldSecret {
+            sealed: sealed(2, 48),
+            until: at(24 * 3_600_000),
+        }),
+        made_by: Actor::Operator,
+        created_at: at(0),
+        since: at(0),
+    }
 }
 
 /// Returns the layout of an example.

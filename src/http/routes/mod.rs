@@ -37,4 +37,5 @@ pub mod status;
 pub mod templates;
 pub mod timesheets;
 pub mod tokens;
+pub mod webhooks;
 pub mod workdays;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    domain::grants::Permission,
     http::{
         auth::{Allowed, Reading},
         page::List,
@@ -22,12 +23,13 @@ use crate::{
 pub struct NoticeView {
     /// `missing_out`: no out an hour after the shift ended; `correction`: it was requested;
     /// `timesheet`: it was submitted; `pin_locked`: a PIN was missed 5 times in a row.
+    /// `timesheet`: it was submitted; for admins, `webhook_disabled`: the service disabled it.
     #[schema(example = "missing_out")]
     kind: &'static str,
-    /// The ID of the employee.
+    /// The ID of the employee; null for `webhook_disabled`.
     #[schema(format = "uuid")]
-    employee: String,
-    /// The name of the employee.
+    employee: Option<String>,
+    /// The name of the employee or the webhook.
     #[schema(example = "Grace Hopper")]
     name: String,
     /// Since when it waits; for a missing out, when the shift ended.
@@ -36,7 +38,7 @@ pub struct NoticeView {
     /// The workday without an out.
     #[schema(format = "date")]
     day: Option<String>,
-    /// The ID of the correction or the timesheet.
+    /// The ID of the correction, the timesheet or the webhook.
     id: Option<String>,
 }
 
@@ -44,8 +46,8 @@ impl From<Notice> for NoticeView {
     fn from(notice: Notice) -> Self {
         Self {
             kind: notice.kind.as_str(),
-            employee: notice.employee.id.to_string(),
-            name: notice.employee.name.to_string(),
+            employee: notice.employee.map(|employee| employee.id.to_string()),
+            name: notice.name,
             since: time(notice.since),
             day: notice.day.map(|day| day.to_string()),
             id: notice.subject,
@@ -64,7 +66,8 @@ pub async fn list_notices(
     allowed: Allowed<Reading>,
     State(notices): State<Arc<Notices>>,
 ) -> Result<axum::Json<List<NoticeView>>, Problem> {
-    let found = notices.list(allowed.reach()).await?;
+    let administers = allowed.reach_of(Permission::Administer);
+    let found = notices.list(allowed.reach(), &administers).await?;
     let items = found.into_iter().map(NoticeView::from).collect();
     Ok(axum::Json(List { items, next: None }))
 }

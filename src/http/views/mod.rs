@@ -13,6 +13,7 @@ pub mod plans;
 pub mod punches;
 pub mod sites;
 pub mod timesheets;
+pub mod webhooks;
 pub mod workdays;
 
 use std::str::FromStr;

@@ -1,0 +1,335 @@
+//! The collector: writes deliveries for what happened, each once, whatever crashes in between.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+
+use super::events::{self, Event, Finder, SETTLES};
+use crate::{
+    clock::Clock,
+    domain::{
+        audit::AuditEntry,
+        grants::Reach,
+        ids::DeliveryId,
+        messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS, Topic, Webhook},
+    },
+    ports::{Page, StoreError},
+    repositories::Repositories,
+    service::{
+        notices::{NoticeKind, Notices},
+        sites::{SiteMap, Sites},
+    },
+};
+
+/// The name of the fact with the moment until which everything has been collected.
+const FACT: &str = "outbox.collected";
+
+/// How far back a look goes that follows another one: records become visible in another order than
+/// that of their times.
+const LOOK_BACK: SignedDuration = SignedDuration::from_secs(3);
+
+/// How far back a sweep goes: longer than any write of a record may take, and than the clocks of
+/// instances differ.
+pub const SWEEP_BACK: SignedDuration = SETTLES;
+
+/// How often a sweep is made.
+const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(30);
+
+/// How often missing outs are looked for.
+const EXCEPTIONS_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// A missing out is told only within this time.
+const EXCEPTIONS_TOLD: SignedDuration = SignedDuration::from_hours(24);
+
+/// Number of records in a page.
+const PAGE: usize = 500;
+
+/// What the collector remembers while it holds the lease. Only the moment of the last sweep is
+/// stored; the rest saves work.
+#[derive(Debug)]
+pub struct Memory {
+    swept: Timestamp,
+    looked: Option<Timestamp>,
+    exceptions: Option<Timestamp>,
+    /// What was handled, and when.
+    handled: HashMap<String, Timestamp>,
+}
+
+/// Writes deliveries.
+pub struct Collector {
+    stores: Repositories,
+    sites: Arc<Sites>,
+    notices: Arc<Notices>,
+    clock: Arc<dyn Clock>,
+}
+
+/// One look at the records.
+struct Look<'a> {
+    webhooks: &'a [Webhook],
+    sites: Arc<SiteMap>,
+    finder: Finder<'a>,
+    from: Timestamp,
+    now: Timestamp,
+    handled: Vec<String>,
+    added: u64,
+}
+
+impl Collector {
+    /// Creates the collector.
+    pub fn new(
+        stores: Repositories,
+        sites: Arc<Sites>,
+        notices: Arc<Notices>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            stores,
+            sites,
+            notices,
+            clock,
+        }
+    }
+
+    /// Begins where the last holder of the lease ended; on a new store, now.
+    pub async fn begin(&self) -> Result<Memory, StoreError> {
+        let stored = self.stores.facts.get(FACT).await?;
+        let swept = match stored.and_then(|text| text.parse().ok()) {
+            Some(swept) => swept,
+            None => {
+                let now = self.clock.now();
+                self.stores.facts.set(FACT, now.to_string()).await?;
+                now
+            }
+        };
+        Ok(Memory {
+            swept,
+            looked: None,
+            exceptions: None,
+            handled: HashMap::new(),
+        })
+    }
+
+    /// Looks for what happened since the last look, and writes deliveries for it. Returns how many
+    /// were written.
+    pub async fn collect(&self, memory: &mut Memory) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let since = |at: Timestamp| now.duration_since(at);
+        let last = memory.looked.filter(|_| {
+            since(memory.swept) < SWEEP_EVERY && since(memory.swept) >= SignedDuration::ZERO
+        });
+        let from = match last {
+            Some(looked) => back(looked.min(now), LOOK_BACK),
+            None => back(memory.swept.min(now), SWEEP_BACK),
+        };
+        let webhooks = self.stores.webhooks.all().await?;
+        let mut look = Look {
+            webhooks: &webhooks,
+            sites: self.sites.all().await?,
+            finder: Finder::new(&self.stores),
+            from,
+            now,
+            handled: Vec::new(),
+            added: 0,
+        };
+        if look.wanted(&[Topic::PunchCreated]) {
+            self.collect_punches(&mut look, memory).await?;
+        }
+        if look.wanted(&Topic::ALL[1..]) {
+            self.collect_changes(&mut look, memory).await?;
+        }
+        let due = memory
+            .exceptions
+            .is_none_or(|at| since(at) >= EXCEPTIONS_EVERY);
+        if due && look.wanted(&[Topic::ExceptionFound]) {
+            self.collect_exceptions(&mut look).await?;
+            memory.exceptions = Some(now);
+        }
+        if last.is_none() {
+            self.measure(&webhooks, now).await?;
+        }
+        // What a webhook that was added meanwhile missed is looked at again.
+        if self.stores.webhooks.all().await? == webhooks {
+            let handled = look.handled.into_iter().map(|key| (key, now));
+            memory.handled.extend(handled);
+            memory.looked = Some(now);
+            if last.is_none() {
+                self.stores.facts.set(FACT, now.to_string()).await?;
+                memory.swept = now;
+                memory.handled.retain(|_, at| since(*at) < SWEEP_BACK * 2);
+            }
+        }
+        Ok(look.added)
+    }
+
+    /// Measures what waits for receivers that are on.
+    async fn measure(&self, webhooks: &[Webhook], now: Timestamp) -> Result<(), StoreError> {
+        let (mut waiting, mut oldest) = (0, now);
+        for webhook in webhooks.iter().filter(|webhook| webhook.is_on()) {
+            let channel = Channel::Webhook(webhook.id);
+            let (count, first) = self.stores.deliveries.waiting(channel).await?;
+            waiting += count;
+            oldest = oldest.min(first.unwrap_or(now));
+        }
+        measured(waiting, now.duration_since(oldest));
+        Ok(())
+    }
+
+    async fn collect_punches(
+        &self,
+        look: &mut Look<'_>,
+        memory: &Memory,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = Page { after, limit: PAGE };
+            let punches = self.stores.punches.recorded_from(look.from, &page).await?;
+            let full = punches.len() == PAGE;
+            after = punches.last().map(|last| (last.recorded_at, last.id));
+            let new = |id| !memory.handled.contains_key(&format!("punch:{id}"));
+            let punches: Vec<_> = punches.into_iter().filter(|one| new(one.id)).collect();
+            look.finder
+                .load(punches.iter().map(|one| one.employee))
+                .await?;
+            for punch in &punches {
+                // Without the record of the employee, they were erased.
+                if let Some(employee) = look.finder.employee(punch.employee).await? {
+                    let event = events::of_punch(punch, employee);
+                    self.deliver(look, event).await?;
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn collect_changes(
+        &self,
+        look: &mut Look<'_>,
+        memory: &Memory,
+    ) -> Result<(), StoreError> {
+        let (mut after, mut entries) = (None, Vec::<AuditEntry>::new());
+        loop {
+            let page = Page { after, limit: PAGE };
+            let found = self.stores.audit.since(look.from, &page).await?;
+            after = found.last().map(|last| (last.at, last.id));
+            let full = found.len() == PAGE;
+            entries.extend(found.into_iter().filter(|one| events::is_told(&one.action)));
+            if !full {
+                break;
+            }
+        }
+        // Entries with a later one about the same subject.
+        let mut subjects = HashSet::new();
+        let mut followed = HashSet::new();
+        for entry in entries.iter().rev() {
+            if !subjects.insert(entry.subject.as_str()) {
+                followed.insert(entry.id);
+            }
+        }
+        for entry in &entries {
+            let key = format!("entry:{}", entry.id);
+            if memory.handled.contains_key(&key) {
+                continue;
+            }
+            let later = followed.contains(&entry.id);
+            // If nothing happened yet, the next look asks again, until the entry is too old.
+            if let Some(events) = look.finder.find(entry, later).await? {
+                for event in events {
+                    self.deliver(look, event).await?;
+                }
+                look.handled.push(key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn collect_exceptions(&self, look: &mut Look<'_>) -> Result<(), StoreError> {
+        for notice in self
+            .notices
+            .list(&Reach::Everything, &Reach::nothing())
+            .await?
+        {
+            let recent = look.now.duration_since(notice.since) < EXCEPTIONS_TOLD;
+            if let (NoticeKind::MissingOut, Some(day), Some(employee), true) =
+                (notice.kind, notice.day, notice.employee, recent)
+            {
+                let event = events::of_missing_out(employee, day, notice.since, look.now);
+                self.deliver(look, event).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the deliveries of an event, unless they exist.
+    async fn deliver(&self, look: &mut Look<'_>, event: Event) -> Result<(), StoreError> {
+        for webhook in look.webhooks {
+            if webhook.wants(event.topic, event.site, event.at) {
+                let delivery = delivery(webhook, &event, &look.sites, look.now);
+                look.added += u64::from(self.stores.deliveries.add(&delivery).await?);
+            }
+        }
+        look.handled.push(event.key);
+        Ok(())
+    }
+}
+
+impl Look<'_> {
+    fn wanted(&self, topics: &[Topic]) -> bool {
+        let mut on = self.webhooks.iter().filter(|one| one.is_on());
+        on.any(|one| {
+            one.settings
+                .topics
+                .iter()
+                .any(|topic| topics.contains(topic))
+        })
+    }
+}
+
+/// Sets the metrics of what waits.
+pub(super) fn measured(waiting: u64, oldest: SignedDuration) {
+    metrics::gauge!("rollcall_deliveries_waiting").set(waiting as f64);
+    metrics::gauge!("rollcall_deliveries_oldest_seconds").set(oldest.as_secs_f64());
+}
+
+fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+/// Returns the delivery of an event to a webhook. Its ID follows from both.
+fn delivery(webhook: &Webhook, event: &Event, sites: &SiteMap, now: Timestamp) -> Delivery {
+    Delivery {
+        id: id_of(&webhook.id.to_string(), &event.key),
+        channel: Channel::Webhook(webhook.id),
+        lane: event.employee.id.to_string(),
+        topic: event.topic.as_str().to_owned(),
+        at: event.at,
+        sequence: event.sequence,
+        employee: Some(event.employee.id),
+        content: Content::Open(event.body(webhook, sites)),
+        patience: THREE_DAYS,
+        state: DeliveryState::Waiting,
+        due: Some(now),
+        attempts: 0,
+        first_attempt_at: None,
+        status: None,
+        error: None,
+        ended_at: None,
+    }
+}
+
+/// Returns the ID of a delivery: the same for the same receiver and cause.
+pub(super) fn id_of(receiver: &str, cause: &str) -> DeliveryId {
+    let digest = Sha256::new()
+        .chain_update(receiver)
+        .chain_update([0])
+        .chain_update(cause)
+        .finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    DeliveryId::new(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}

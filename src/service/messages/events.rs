@@ -1,0 +1,382 @@
+//! What happened, as messages tell it: from punches, and from what the audit trail points at.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    domain::{
+        attendance::{
+            Correction, Decision, Progress, Punch, RequestedCorrection, Timesheet, TimesheetId,
+        },
+        audit::AuditEntry,
+        employees::Employee,
+        ids::{CorrectionId, EmployeeId, LeaveId, SiteId},
+        messages::{Topic, Webhook},
+        plans::{Leave, LeaveState},
+        record::Record,
+    },
+    ports::StoreError,
+    repositories::Repositories,
+    service::sites::SiteMap,
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Event {
+    /// What identifies it: the same whenever and wherever it is found.
+    pub key: String,
+    pub topic: Topic,
+    pub at: Timestamp,
+    /// The order among what happened to the employee at the same moment.
+    pub sequence: u64,
+    pub employee: Employee,
+    pub site: SiteId,
+    /// What else a message says.
+    pub data: Map<String, Value>,
+}
+
+impl Event {
+    /// Returns the body of the message to a webhook.
+    pub fn body(&self, webhook: &Webhook, sites: &SiteMap) -> String {
+        let mut employee = json!({ "id": self.employee.id, "code": self.employee.code });
+        if webhook.settings.with_names {
+            employee["name"] = self.employee.name.as_str().into();
+        }
+        let mut data = Map::new();
+        data.insert("employee".to_owned(), employee);
+        let site = json!({ "id": self.site, "name": sites.name(self.site) });
+        data.insert("site".to_owned(), site);
+        data.extend(self.data.clone());
+        body(self.topic.as_str(), self.at, &data.into())
+    }
+}
+
+/// Returns the body of a message.
+pub(super) fn body(topic: &str, at: Timestamp, data: &Value) -> String {
+    json!({ "type": topic, "timestamp": format!("{at:.3}"), "data": data }).to_string()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn time(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// Returns what a punch tells.
+pub(super) fn of_punch(punch: &Punch, employee: Employee) -> Event {
+    let mut data = object(json!({
+        "punch": punch.id,
+        "kind": punch.kind.as_str(),
+        "at": time(punch.at),
+        "recorded_at": time(punch.recorded_at),
+        "workday": punch.workday,
+        "proof": punch.proof.as_str(),
+        "origin": { "kind": punch.origin.as_str(), "id": punch.origin.uuid() },
+        "sequence": punch.sequence,
+    }));
+    if punch.doubt.is_some() {
+        data.insert("counts".to_owned(), false.into());
+    }
+    Event {
+        key: format!("punch:{}", punch.id),
+        topic: Topic::PunchCreated,
+        at: punch.recorded_at,
+        sequence: punch.sequence,
+        employee,
+        site: punch.site,
+        data,
+    }
+}
+
+/// Returns what an employee without an out tells.
+pub(super) fn of_missing_out(
+    employee: Employee,
+    day: jiff::civil::Date,
+    ended: Timestamp,
+    found: Timestamp,
+) -> Event {
+    Event {
+        key: format!("missing_out:{}:{day}", employee.id),
+        topic: Topic::ExceptionFound,
+        at: found,
+        sequence: 0,
+        site: employee.site,
+        employee,
+        data: object(json!({
+            "exception": "missing_out",
+            "workday": day,
+            "shift_ended": time(ended),
+        })),
+    }
+}
+
+/// How long after its entry in the audit trail a change may be made.
+pub(super) const SETTLES: SignedDuration = SignedDuration::from_mins(5);
+
+/// The actions in the audit trail of which messages tell.
+pub(super) fn is_told(action: &str) -> bool {
+    matches!(
+        action,
+        "templates.enroll" | "templates.delete" | "employee.delete"
+    ) || ["correction.", "timesheet.", "leave."]
+        .iter()
+        .any(|subject| action.starts_with(subject))
+}
+
+/// Finds what happened from entries of the audit trail. An entry is written before its change, so
+/// it only says where to look; the record says what happened.
+pub(super) struct Finder<'a> {
+    stores: &'a Repositories,
+    employees: HashMap<EmployeeId, Option<Employee>>,
+}
+
+impl<'a> Finder<'a> {
+    pub fn new(stores: &'a Repositories) -> Self {
+        Self {
+            stores,
+            employees: HashMap::new(),
+        }
+    }
+
+    /// Returns an employee, deleted or not; `None` if the record does not exist.
+    pub async fn employee(&mut self, id: EmployeeId) -> Result<Option<Employee>, StoreError> {
+        if let Some(known) = self.employees.get(&id) {
+            return Ok(known.clone());
+        }
+        let found = self.stores.employees.find(id).await?;
+        self.employees.insert(id, found.clone());
+        Ok(found)
+    }
+
+    /// Reads employees before they are asked for.
+    pub async fn load(&mut self, ids: impl Iterator<Item = EmployeeId>) -> Result<(), StoreError> {
+        let mut ids: Vec<_> = ids.filter(|id| !self.employees.contains_key(id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let found = self.stores.employees.find_many(&ids).await?;
+        let found = found.into_iter().map(|one| (one.id, Some(one)));
+        self.employees.extend(found);
+        Ok(())
+    }
+
+    /// Returns what happened; `None` if nothing did yet. `later` says whether the trail has a later
+    /// entry with the same subject.
+    pub async fn find(
+        &mut self,
+        entry: &AuditEntry,
+        later: bool,
+    ) -> Result<Option<Vec<Event>>, StoreError> {
+        let (subject, verb) = entry.action.split_once('.').unwrap_or_default();
+        match subject {
+            "templates" | "employee" => self.enrollment(entry).await,
+            "correction" => self.correction(entry, verb).await,
+            "timesheet" => self.timesheet(entry, verb, later).await,
+            "leave" => self.leave(entry, verb).await,
+            _ => Ok(Some(Vec::new())),
+        }
+    }
+
+    async fn enrollment(&mut self, entry: &AuditEntry) -> Result<Option<Vec<Event>>, StoreError> {
+        let Ok(id) = entry.subject.parse::<EmployeeId>() else {
+            return Ok(Some(Vec::new()));
+        };
+        let found = self.stores.faces.find(id).await?;
+        let changed = found.filter(|found| found.changed_at >= entry.at);
+        let (Some(found), Some(employee)) = (changed, self.employee(id).await?) else {
+            return Ok(None);
+        };
+        Ok(Some(vec![Event {
+            key: format!("audit:{}", entry.id),
+            topic: Topic::EnrollmentChanged,
+            at: entry.at,
+            sequence: 0,
+            site: employee.site,
+            employee,
+            data: object(json!({ "enrolled": found.face.is_some() })),
+        }]))
+    }
+
+    async fn sheet(&mut self, text: &str) -> Result<Option<(Timesheet, Employee)>, StoreError> {
+        let Ok(id) = text.parse::<TimesheetId>() else {
+            return Ok(None);
+        };
+        let sheet = self.stores.timesheets.find(id).await?;
+        let employee = self.employee(id.employee).await?;
+        Ok(sheet.zip(employee))
+    }
+
+    async fn correction(
+        &mut self,
+        entry: &AuditEntry,
+        verb: &str,
+    ) -> Result<Option<Vec<Event>>, StoreError> {
+        let id = entry
+            .detail
+            .as_deref()
+            .and_then(|text| text.split(':').next());
+        let id = id.and_then(|id| id.parse::<CorrectionId>().ok());
+        let Some((sheet, employee)) = self.sheet(&entry.subject).await? else {
+            return Ok(None);
+        };
+        let Some(one) = id.and_then(|id| sheet.correction(id)) else {
+            return Ok(None);
+        };
+        let decided = one.decision.at();
+        let event =
+            |topic, state: &str, at| correction_event(&sheet, &employee, one, topic, state, at);
+        let corrected = |at| event(Topic::PunchCorrected, "approved", at);
+        Ok(match (verb, decided) {
+            ("request", _) => Some(vec![event(
+                Topic::CorrectionFiled,
+                "requested",
+                one.made_at,
+            )]),
+            ("make", Some(at)) => Some(vec![
+                event(Topic::CorrectionFiled, "approved", one.made_at),
+                corrected(at),
+            ]),
+            ("approve" | "reject" | "withdraw", Some(at)) => {
+                let state = one.decision.as_str();
+                let mut found = vec![event(Topic::CorrectionDecided, state, at)];
+                if matches!(one.decision, Decision::Approved { .. }) {
+                    found.push(corrected(at));
+                }
+                Some(found)
+            }
+            _ => None,
+        })
+    }
+
+    async fn timesheet(
+        &mut self,
+        entry: &AuditEntry,
+        verb: &str,
+        later: bool,
+    ) -> Result<Option<Vec<Event>>, StoreError> {
+        let (topic, state) = match verb {
+            "submit" => (Topic::TimesheetSubmitted, "submitted"),
+            "approve" => (Topic::TimesheetApproved, "approved"),
+            "lock" => (Topic::TimesheetLocked, "locked"),
+            _ => return Ok(Some(Vec::new())),
+        };
+        let Some((sheet, employee)) = self.sheet(&entry.subject).await? else {
+            return Ok(None);
+        };
+        let reached = match (&sheet.progress, topic) {
+            (Progress::Open, _) => false,
+            (Progress::Submitted { .. }, topic) => topic == Topic::TimesheetSubmitted,
+            (Progress::Approved { .. }, topic) => topic != Topic::TimesheetLocked,
+            (Progress::Locked { .. }, _) => true,
+        };
+        // What came later may have opened it again.
+        if !reached && !later {
+            return Ok(None);
+        }
+        Ok(Some(vec![Event {
+            key: format!("audit:{}", entry.id),
+            topic,
+            at: entry.at,
+            sequence: 0,
+            site: employee.site,
+            data: object(json!({
+                "timesheet": sheet.id().to_string(),
+                "from": sheet.from,
+                "to": sheet.to,
+                "state": state,
+            })),
+            employee,
+        }]))
+    }
+
+    async fn leave(
+        &mut self,
+        entry: &AuditEntry,
+        verb: &str,
+    ) -> Result<Option<Vec<Event>>, StoreError> {
+        let id = entry
+            .detail
+            .as_deref()
+            .and_then(|text| text.strip_prefix("leave "));
+        let id = id.and_then(|text| text.split(',').next());
+        let Some(id) = id.and_then(|id| id.parse::<LeaveId>().ok()) else {
+            return Ok(Some(Vec::new()));
+        };
+        let Some(leave) = self.stores.leave.find(id).await? else {
+            return Ok(None);
+        };
+        let Some(employee) = self.employee(leave.employee).await? else {
+            return Ok(None);
+        };
+        use LeaveState::{Approved, Cancelled, Rejected, Requested, Withdrawn};
+        let (state, reached) = match verb {
+            "request" => (Requested, true),
+            "enter" | "approve" => (Approved, matches!(leave.state, Approved | Cancelled)),
+            "reject" => (Rejected, leave.state == Rejected),
+            "withdraw" => (Withdrawn, leave.state == Withdrawn),
+            "cancel" => (Cancelled, leave.state == Cancelled),
+            _ => return Ok(Some(Vec::new())),
+        };
+        Ok(reached.then(|| vec![leave_event(&leave, employee, state, entry.at)]))
+    }
+}
+
+fn correction_event(
+    sheet: &Timesheet,
+    employee: &Employee,
+    one: &RequestedCorrection,
+    topic: Topic,
+    state: &str,
+    at: Timestamp,
+) -> Event {
+    let change = match one.change {
+        Correction::Add(punch) => json!({
+            "action": "add", "punch": punch.id, "kind": punch.kind.as_str(), "at": time(punch.at),
+        }),
+        Correction::Void { punch } => json!({ "action": "void", "punch": punch }),
+        Correction::Move { punch, at } => {
+            json!({ "action": "move", "punch": punch, "at": time(at) })
+        }
+    };
+    Event {
+        key: format!("correction:{}:{}:{state}", one.id, topic.as_str()),
+        topic,
+        at,
+        sequence: 0,
+        employee: employee.clone(),
+        site: employee.site,
+        data: object(json!({
+            "correction": format!("{}:{}", sheet.id(), one.id),
+            "change": change,
+            "state": state,
+        })),
+    }
+}
+
+fn leave_event(leave: &Leave, employee: Employee, state: LeaveState, at: Timestamp) -> Event {
+    let topic = match state {
+        LeaveState::Requested => Topic::LeaveRequested,
+        _ => Topic::LeaveDecided,
+    };
+    Event {
+        key: format!("leave:{}:{}", leave.id, state.as_str()),
+        topic,
+        at,
+        sequence: 0,
+        site: employee.site,
+        employee,
+        data: object(json!({
+            "leave": leave.id,
+            "leave_kind": leave.kind,
+            "from": leave.from,
+            "to": leave.to,
+            "state": state.as_str(),
+        })),
+    }
+}

@@ -1,0 +1,16 @@
+//! Messages to the outside. The collector turns what is on record into deliveries, the courier
+//! sends those that are due, and webhooks are managed here. ADR 17 says how nothing is lost.
+
+mod collector;
+mod courier;
+mod events;
+mod outbox;
+mod outcome;
+mod signing;
+mod webhooks;
+
+pub use collector::Collector;
+pub use courier::Courier;
+pub use outbox::Outbox;
+pub use signing::{Secret, sign};
+pub use webhooks::{WebhookError, Webhooks};

@@ -1,0 +1,58 @@
+//! What becomes of an attempt to send a message.
+
+use jiff::Timestamp;
+
+use crate::{domain::messages::Delivery, ports::PostError};
+
+/// The outcome of an attempt.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The receiver accepted it.
+    Accepted(Option<u16>),
+    /// The receiver does not want any more messages.
+    Gone,
+    /// The receiver answered with an error, or cannot be sent to.
+    Refused(Option<u16>, String),
+    /// There was no answer.
+    NoAnswer(String),
+}
+
+impl Outcome {
+    pub fn of(answer: Result<u16, PostError>) -> Self {
+        match answer {
+            Ok(status @ 200..300) => Self::Accepted(Some(status)),
+            Ok(410) => Self::Gone,
+            Ok(status @ 300..400) => Self::Refused(
+                Some(status),
+                format!(
+                    "the receiver answered with a redirect ({status}), which is not followed: set its final address"
+                ),
+            ),
+            Ok(status) => Self::Refused(Some(status), format!("the receiver answered {status}")),
+            Err(PostError::Refused(why)) => Self::Refused(None, why),
+            Err(PostError::NoAnswer(why)) => Self::NoAnswer(why),
+        }
+    }
+
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "delivered",
+            Self::Gone | Self::Refused(..) => "refused",
+            Self::NoAnswer(_) => "no_answer",
+        }
+    }
+
+    /// Returns the delivery after the attempt.
+    pub fn settle(&self, one: Delivery, now: Timestamp, jitter: f64) -> Delivery {
+        match self {
+            Self::Accepted(status) => one.delivered(now, *status),
+            Self::Gone => {
+                let gone = "the receiver answered 410: it is gone".to_owned();
+                one.failed(now, Some(410), gone.clone(), 0.0)
+                    .given_up(now, gone)
+            }
+            Self::Refused(status, why) => one.failed(now, *status, why.clone(), jitter),
+            Self::NoAnswer(why) => one.failed(now, None, why.clone(), jitter),
+        }
+    }
+}

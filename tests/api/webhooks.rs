@@ -1,0 +1,599 @@
+//! Webhooks over the API, with real receivers.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::SignedDuration;
+use rollcall::{
+    domain::{
+        attendance::{Moment, Origin, Proof, PunchKind},
+        ids::{DeviceId, EmployeeId, SiteId},
+        messages::{Channel, Topic, WebhookState},
+    },
+    senders::Allowed,
+    service::punch_ledger::{NewPunch, PunchPoint, Recorded},
+};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::{
+    app::{Client, Options, TestApp},
+    receiver::{Answering, Received, Receiver},
+};
+
+/// Checks the signature as a receiver does, by the words of the specification.
+fn signed_with(message: &Received, secret: &str) -> bool {
+    let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap());
+    let (id, timestamp) = (message.id(), message.header("webhook-timestamp"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key.unwrap()).unwrap();
+    mac.update(format!("{id}.{timestamp}.{}", message.body).as_bytes());
+    let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    let signatures = message.header("webhook-signature").split(' ');
+    signatures.into_iter().any(|one| one == expected)
+}
+
+async fn start() -> TestApp {
+    TestApp::with(|options| options.cooldown = SignedDuration::ZERO).await
+}
+
+/// Adds a webhook; returns its ID and its secret.
+async fn add(admin: &Client, url: &str, topics: &[&str]) -> (String, String) {
+    let new = json!({ "name": "Payroll", "url": url, "topics": topics });
+    let added = admin.post("/api/webhooks", new).await.expect(201);
+    let text = |name: &str| added[name].as_str().unwrap().to_owned();
+    (text("id"), text("secret"))
+}
+
+/// Writes a punch now; returns its ID.
+async fn punch(app: &TestApp, employee: &str) -> String {
+    let id: EmployeeId = employee.parse().unwrap();
+    let employee = app.stores.employees.find(id).await.unwrap().unwrap();
+    let point = PunchPoint {
+        origin: Origin::Device(DeviceId::new(uuid::Uuid::now_v7())),
+        site: SiteId::DEFAULT,
+        gap: SignedDuration::ZERO,
+    };
+    let now = rollcall::clock::Clock::now(&*app.clock);
+    let new = NewPunch {
+        employee: &employee,
+        point: &point,
+        proof: Proof::Pin,
+        moment: Moment::of(now, None, None),
+        kind: Some(PunchKind::In),
+        request: None,
+    };
+    match app.app.ledger.record(new, |_| {}).await.unwrap() {
+        Recorded::Written(punch) => punch.id.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn deliveries(admin: &Client, webhook: &str) -> Vec<Value> {
+    let path = format!("/api/webhooks/{webhook}/deliveries");
+    let list = admin.get(&path).await.expect(200);
+    list["items"].as_array().unwrap().clone()
+}
+
+/// Waits until all deliveries to a webhook are in a state.
+async fn until_all(admin: &Client, webhook: &str, state: &str) -> Vec<Value> {
+    for _ in 0..3000 {
+        let found = deliveries(admin, webhook).await;
+        if !found.is_empty() && found.iter().all(|one| one["state"] == state) {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", deliveries(admin, webhook).await);
+}
+
+fn punch_of(message: &Received) -> String {
+    message.json()["data"]["punch"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_punch_arrives_signed_once_and_says_nothing_about_the_face() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let before = punch(&app, &ann).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let (id, secret) = add(&admin, &receiver.url(), &["punch.created"]).await;
+    app.send_messages();
+    let made = punch(&app, &ann).await;
+    let message = receiver.count(1).await.remove(0);
+    assert!(signed_with(&message, &secret));
+    assert!(!signed_with(
+        &message,
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    ));
+    assert_eq!(message.header("content-type"), "application/json");
+    let body = message.json();
+    assert_eq!(body["type"], "punch.created");
+    let data = &body["data"];
+    assert_eq!(data["punch"], made.as_str());
+    assert_ne!(made, before);
+    assert_eq!(data["employee"], json!({ "id": ann, "code": "E7" }));
+    assert_eq!(data["site"]["name"], "Main site");
+    assert_eq!(
+        (&data["kind"], &data["proof"]),
+        (&json!("in"), &json!("pin"))
+    );
+    for word in ["Ann", "similarity", "threshold", "liveness"] {
+        assert!(!message.body.contains(word), "{word}");
+    }
+    let done = until_all(&admin, &id, "delivered").await;
+    assert_eq!(done.len(), 1, "what happened before is not sent");
+    assert_eq!(done[0]["id"], message.id());
+    assert_eq!(
+        (&done[0]["status"], &done[0]["attempts"]),
+        (&json!(204), &json!(1))
+    );
+
+    // With names, and only of one site.
+    let yard = admin.add_site("Yard", "UTC").await;
+    let path = format!("/api/webhooks/{id}");
+    let change = json!({ "with_names": true, "sites": [yard] });
+    let changed = admin.patch(&path, change).await.expect(200);
+    assert_eq!(changed["sites"], json!([yard]));
+    assert!(changed.get("secret").is_none());
+    punch(&app, &ann).await;
+    let all = json!({ "sites": null });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(receiver.received().len(), 1);
+    admin.patch(&path, all).await.expect(200);
+    punch(&app, &ann).await;
+    let received = receiver.until(|all| all.iter().any(|one| one.body.contains("Ann")));
+    let named = received.await.pop().unwrap();
+    assert_eq!(named.json()["data"]["employee"]["name"], "Ann");
+
+    admin.delete(&path).await.expect(204);
+    admin
+        .get(&format!("{path}/deliveries"))
+        .await
+        .problem(404, "not_found");
+    let channel = Channel::Webhook(id.parse().unwrap());
+    let left = app.stores.deliveries.remove_channel(channel).await;
+    assert_eq!(left, Ok(0));
+}
+
+#[tokio::test]
+async fn what_changes_is_told_by_topic() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let words: Vec<_> = Topic::ALL.iter().map(|topic| topic.as_str()).collect();
+    add(&admin, &receiver.url(), &words).await;
+    app.send_messages();
+    let own = app.employee(&ann).await;
+    let correction = json!({
+        "action": "add", "kind": "in", "at": "2026-03-02T08:00:00Z", "reason": "Forgot",
+    });
+    let path = format!("/api/employees/{ann}/corrections");
+    let filed = own.post(&path, correction.clone()).await.expect(201);
+    let filed = filed["id"].as_str().unwrap().to_owned();
+    let approve = format!("/api/corrections/{filed}/approve");
+    admin.post(&approve, json!({})).await.expect(200);
+    let kind = json!({ "name": "Vacation", "paid": true });
+    let kind = admin.post("/api/leave-kinds", kind).await.expect(201);
+    let leave = json!({
+        "employee": ann, "kind": kind["id"], "from": "2027-03-01", "to": "2027-03-02",
+    });
+    let leave = own.post("/api/leave", leave).await.expect(201);
+    let leave = leave["id"].as_str().unwrap();
+    let approve = format!("/api/leave/{leave}/approve");
+    admin.post(&approve, json!({})).await.expect(200);
+    let sheet = format!("/api/timesheets/{}", filed.rsplit_once(':').unwrap().0);
+    own.post(&format!("{sheet}/submit"), json!({}))
+        .await
+        .expect(200);
+    app.stores
+        .faces
+        .forget(
+            ann.parse().unwrap(),
+            rollcall::clock::Clock::now(&*app.clock),
+        )
+        .await
+        .unwrap();
+
+    let expected = BTreeSet::from([
+        "correction.filed",
+        "correction.decided",
+        "punch.corrected",
+        "leave.requested",
+        "leave.decided",
+        "timesheet.submitted",
+    ]);
+    let topics = |all: &[Received]| all.iter().map(Received::topic).collect::<BTreeSet<_>>();
+    let enough = |all: &[Received]| expected.iter().all(|one| topics(all).contains(*one));
+    let received = receiver.until(enough).await;
+    assert_eq!(received.len(), expected.len(), "each once: {received:?}");
+    // In the order in which it happened, because it is about one employee.
+    let times: Vec<_> = received
+        .iter()
+        .map(|one| one.json()["timestamp"].to_string())
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let decided = received
+        .iter()
+        .find(|one| one.topic() == "correction.decided");
+    let data = &decided.unwrap().json()["data"];
+    assert_eq!(
+        (&data["correction"], &data["state"]),
+        (&json!(filed), &json!("approved"))
+    );
+    assert_eq!(data["change"]["action"], "add");
+}
+
+#[tokio::test]
+async fn messages_of_an_employee_keep_their_order_and_hold_up_nobody_else() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let bob = admin.add_employee("Bob", "E8").await;
+    let other = Receiver::start().await;
+    let (id, _) = add(&admin, &receiver.url(), &["punch.created"]).await;
+    add(&admin, &other.url(), &["punch.created"]).await;
+    // The first message about Ann fails twice.
+    let first = punch(&app, &ann).await;
+    let poison = first.clone();
+    let failures = std::sync::atomic::AtomicU32::new(0);
+    receiver.answers(move |message| {
+        let fails = punch_of(message) == poison
+            && failures.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2;
+        Answering {
+            status: Some(if fails { 500 } else { 200 }),
+            ..Answering::default()
+        }
+    });
+    let second = punch(&app, &ann).await;
+    let others = [punch(&app, &bob).await, punch(&app, &bob).await];
+    app.send_messages();
+    let three = receiver.count(3).await;
+    let seen: BTreeSet<_> = three.iter().map(punch_of).collect();
+    assert_eq!(
+        seen,
+        BTreeSet::from([first.clone(), others[0].clone(), others[1].clone()])
+    );
+    assert_eq!(
+        other.count(4).await.len(),
+        4,
+        "another receiver waits for nothing"
+    );
+    let waiting = deliveries(&admin, &id).await;
+    let failed = waiting.iter().find(|one| one["status"] == 500).unwrap();
+    assert_eq!(failed["error"], "the receiver answered 500");
+    assert!(failed["next_attempt_at"].is_string());
+
+    for seconds in [6, 31] {
+        app.clock.advance(SignedDuration::from_secs(seconds));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let count = if seconds == 6 { 4 } else { 6 };
+        receiver.count(count).await;
+    }
+    let order: Vec<_> = receiver.received().iter().map(punch_of).collect();
+    let of_ann: Vec<_> = order.iter().filter(|one| !others.contains(one)).collect();
+    assert_eq!(of_ann, [&first, &first, &first, &second]);
+    let of_bob: Vec<_> = order.iter().filter(|one| others.contains(one)).collect();
+    assert_eq!(of_bob, [&others[0], &others[1]]);
+    until_all(&admin, &id, "delivered").await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_down_gets_everything_and_a_slow_one_holds_up_nobody() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let slow = Receiver::start().await;
+    slow.answers(|_| Answering {
+        after: Duration::from_secs(3),
+        ..Answering::default()
+    });
+    let (down, url) = (Receiver::start().await, slow.url());
+    let down_url = down.url();
+    let address = down.stop().await;
+    add(&admin, &url, &["punch.created"]).await;
+    let (unreachable, _) = add(&admin, &down_url, &["punch.created"]).await;
+    add(&admin, &receiver.url(), &["punch.created"]).await;
+    app.send_messages();
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(punch(&app, &ann).await);
+    }
+    let begin = std::time::Instant::now();
+    receiver.count(5).await;
+    assert!(begin.elapsed() < Duration::from_secs(3));
+    let failed = async || {
+        let all = deliveries(&admin, &unreachable).await;
+        all.iter().any(|one| one["attempts"] == 1)
+    };
+    while !failed().await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let all = deliveries(&admin, &unreachable).await;
+    let error = all.iter().find_map(|one| one["error"].as_str()).unwrap();
+    assert!(error.starts_with("could not connect"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+    // It comes back.
+    let back = Receiver::at(address).await;
+    app.clock.advance(SignedDuration::from_secs(60));
+    let received = back.count(5).await;
+    let order: Vec<_> = received.iter().map(punch_of).collect();
+    assert_eq!(order, made);
+    until_all(&admin, &unreachable, "delivered").await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_or_accepts_nothing_is_disabled() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    receiver.answers_with(410);
+    let (id, _) = add(&admin, &receiver.url(), &["punch.created"]).await;
+    app.send_messages();
+    punch(&app, &ann).await;
+    until_all(&admin, &id, "failed").await;
+    let state = async || {
+        let all = admin.get("/api/webhooks").await.expect(200);
+        all["items"][0].clone()
+    };
+    while state().await["state"] == "on" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let gone = state().await;
+    assert_eq!(gone["state"], "disabled");
+    assert_eq!(
+        gone["disabled_reason"],
+        "the receiver answered 410: it is gone"
+    );
+    assert_eq!(gone["active"], false);
+    let path = format!("/api/webhooks/{id}");
+    // A change of the name does not turn it on.
+    let renamed = admin
+        .patch(&path, json!({ "name": "Pay" }))
+        .await
+        .expect(200);
+    assert_eq!(renamed["state"], "disabled");
+    let turned = admin
+        .patch(&path, json!({ "active": true }))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&turned["state"], &turned["disabled_reason"]),
+        (&json!("on"), &Value::Null)
+    );
+
+    // It accepts nothing for three days.
+    receiver.answers_with(503);
+    punch(&app, &ann).await;
+    let stored = async || {
+        let found = app.stores.webhooks.find(id.parse().unwrap()).await.unwrap();
+        found.unwrap().state
+    };
+    for _ in 0..1000 {
+        if stored().await != WebhookState::On {
+            break;
+        }
+        app.clock.advance(SignedDuration::from_hours(9));
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    // The sessions have ended meanwhile.
+    let admin = app.admin().await;
+    match stored().await {
+        WebhookState::Disabled { reason, .. } => {
+            assert_eq!(reason, "the receiver accepted nothing for three days");
+        }
+        state => panic!("{state:?}"),
+    }
+    let notices = admin.get("/api/notices").await.expect(200);
+    let items = notices["items"].as_array().unwrap();
+    let notice = items.iter().find(|one| one["kind"] == "webhook_disabled");
+    assert_eq!(notice.unwrap()["id"], id.as_str(), "{notices}");
+    let manager = app.role(rollcall::domain::grants::Role::Manager).await;
+    let notices = manager.get("/api/notices").await.expect(200);
+    assert_eq!(notices["items"], json!([]));
+
+    // What was given up can be sent again, with the same ID.
+    receiver.answers_with(200);
+    admin
+        .patch(&path, json!({ "active": true }))
+        .await
+        .expect(200);
+    let failed = deliveries(&admin, &id).await[0].clone();
+    let replay = format!("/api/deliveries/{}/replay", failed["id"].as_str().unwrap());
+    let again = admin.post(&replay, json!({})).await.expect(200);
+    assert_eq!(again["state"], "waiting");
+    let count = receiver.received().len();
+    let last = receiver.count(count + 1).await.pop().unwrap();
+    assert_eq!(last.id(), failed["id"]);
+    // The same body with a new signature.
+    assert_eq!(last.body, failed["body"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn both_secrets_sign_for_a_day_after_a_rotation() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let (id, old) = add(&admin, &receiver.url(), &["punch.created"]).await;
+    let path = format!("/api/webhooks/{id}");
+    let rotated = admin
+        .post(&format!("{path}/rotate"), json!({}))
+        .await
+        .expect(200);
+    let new = rotated["secret"].as_str().unwrap();
+    assert_ne!(new, old);
+    assert!(rotated["old_secret_until"].is_string());
+    let test = async |admin: &Client| {
+        let sent = admin
+            .post(&format!("{path}/test"), json!({}))
+            .await
+            .expect(200);
+        assert_eq!(
+            (&sent["state"], &sent["topic"]),
+            (&json!("delivered"), &json!("webhook.test"))
+        );
+        let all = receiver.received();
+        let last = all.last().unwrap().clone();
+        assert_eq!(sent["id"], last.id());
+        last
+    };
+    let message = test(&admin).await;
+    assert!(signed_with(&message, new) && signed_with(&message, &old));
+    app.clock.advance(SignedDuration::from_hours(25));
+    let again = app.admin().await;
+    let message = test(&again).await;
+    assert!(signed_with(&message, new) && !signed_with(&message, &old));
+    // The store has no secret in clear.
+    let stored = app.stores.webhooks.find(id.parse().unwrap()).await.unwrap();
+    let stored = serde_json::to_string(&stored.unwrap()).unwrap();
+    for secret in [new, &old] {
+        assert!(!stored.contains(secret.strip_prefix("whsec_").unwrap()));
+    }
+    let trail = app.stores.audit.latest(10).await.unwrap();
+    let actions: Vec<_> = trail.iter().map(|one| one.action.as_str()).collect();
+    assert!(actions.contains(&"webhook.add") && actions.contains(&"webhook.rotate"));
+}
+
+/// Sends a test; returns its outcome.
+async fn tested(admin: &Client, url: &str) -> Value {
+    let (id, _) = add(admin, url, &["punch.created"]).await;
+    let path = format!("/api/webhooks/{id}");
+    let sent = admin
+        .post(&format!("{path}/test"), json!({}))
+        .await
+        .expect(200);
+    // A failed test does not disable it.
+    let all = admin.get("/api/webhooks").await.expect(200);
+    assert_eq!(all["items"][0]["state"], "on");
+    admin.delete(&path).await.expect(204);
+    sent
+}
+
+#[tokio::test]
+async fn a_webhook_leads_only_where_it_may() {
+    let inside = Receiver::start().await;
+    let none = |options: &mut Options| options.webhooks_allowed = Allowed::default();
+    let app = TestApp::with(none).await;
+    let admin = app.admin().await;
+    let port = inside.address.port();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",
+        "10.0.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "[fd00::1]",
+        "[fe80::1]",
+    ] {
+        let sent = tested(&admin, &format!("http://{host}:{port}/")).await;
+        assert_eq!(sent["state"], "failed", "{host}");
+        let error = sent["error"].as_str().unwrap();
+        assert!(error.contains("WEBHOOK_ALLOW"), "{host}: {error}");
+    }
+    assert_eq!(inside.received().len(), 0);
+
+    // A name may be allowed, and a redirect is never followed.
+    let by_name = |options: &mut Options| {
+        options.webhooks_allowed = Allowed {
+            networks: Vec::new(),
+            hosts: vec!["localhost".to_owned()],
+        };
+    };
+    let app = TestApp::with(by_name).await;
+    let admin = app.admin().await;
+    let target = Receiver::start().await;
+    let sent = tested(&admin, &format!("http://localhost:{port}/")).await;
+    assert_eq!(sent["state"], "delivered", "{sent}");
+    let elsewhere = format!("http://localhost:{}/", target.address.port());
+    inside.answers(move |_| Answering {
+        status: Some(307),
+        location: Some(elsewhere.clone()),
+        ..Answering::default()
+    });
+    let sent = tested(&admin, &format!("http://localhost:{port}/")).await;
+    assert_eq!(
+        (&sent["state"], &sent["status"]),
+        (&json!("failed"), &json!(307))
+    );
+    assert!(
+        sent["error"].as_str().unwrap().contains("redirect"),
+        "{sent}"
+    );
+    assert_eq!(target.received().len(), 0);
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_refused() {
+    let app = start().await;
+    let admin = app.admin().await;
+    let good = json!({ "name": "A", "url": "https://a.org/", "topics": ["punch.created"] });
+    for (field, value, wrong) in [
+        ("url", json!("ftp://a.org/"), "url"),
+        ("url", json!("https://user:word@a.org/"), "url"),
+        ("topics", json!([]), "topics"),
+        ("topics", json!(["punch.deleted"]), "topics[0]"),
+        ("sites", json!([]), "sites"),
+        ("sites", json!(["x"]), "sites[0]"),
+        ("sites", json!([uuid::Uuid::now_v7()]), "sites"),
+        ("secret", json!("whsec_x"), "secret"),
+        ("name", json!(""), "name"),
+    ] {
+        let mut body = good.clone();
+        body[field] = value;
+        let answer = admin.post("/api/webhooks", body).await;
+        answer.problem(422, "invalid");
+        assert_eq!(answer.fields(), [wrong], "{}", answer.text);
+    }
+    for number in 0..50 {
+        let answer = admin.post("/api/webhooks", good.clone()).await;
+        assert_eq!(answer.status.as_u16(), 201, "{number}");
+    }
+    admin
+        .post("/api/webhooks", good)
+        .await
+        .problem(409, "too_many_webhooks");
+    let waiting = format!("/api/deliveries/{}/replay", uuid::Uuid::now_v7());
+    admin
+        .post(&waiting, json!({}))
+        .await
+        .problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn one_instance_sends_at_a_time_and_another_takes_over() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    add(&admin, &receiver.url(), &["punch.created"]).await;
+    // Slow answers make it likely that a second instance would send the same message.
+    receiver.answers(|_| Answering {
+        after: Duration::from_millis(100),
+        ..Answering::default()
+    });
+    let first = app.send_messages();
+    app.send_messages();
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(punch(&app, &ann).await);
+    }
+    receiver.count(5).await;
+    first.cancel();
+    for _ in 0..5 {
+        made.push(punch(&app, &ann).await);
+    }
+    receiver.count(10).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let received = receiver.received();
+    let ids: BTreeSet<_> = received.iter().map(|one| one.id().to_owned()).collect();
+    assert_eq!(ids.len(), 10);
+    // The instance that stopped may have sent one whose answer it did not read.
+    assert!(received.len() <= 11, "{}", received.len());
+    let mut order: Vec<_> = received.iter().map(punch_of).collect();
+    order.dedup();
+    assert_eq!(order, made);
+}
