@@ -32,6 +32,7 @@ use crate::service::{
     punch_credentials::PunchCredentials,
     punch_ledger::PunchLedger,
     recognition::Recognition,
+    second_factor::SecondFactorService,
     site_rules::RulesService,
     sites::Sites,
     template_growth::TemplateGrowth,
@@ -46,6 +47,8 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// API tokens, by which programs act on behalf of accounts.
     pub api_tokens: Arc<ApiTokens>,
+    /// Second factors of accounts.
+    pub second_factors: Arc<SecondFactorService>,
     /// Employees and their enrolled faces.
     pub employees: Arc<Employees>,
     /// Places where people work.

@@ -53,6 +53,7 @@ use crate::{
         punch_ledger::PunchRules,
         sealed_cache::SealedCache,
         sealed_faces::{self, Census},
+        second_factor::PATIENCE,
         sessions::{CacheSessions, CachedSessions},
         sites::Seed,
     },
@@ -88,8 +89,8 @@ pub enum BootError {
     /// The previous model pack has the same model as the present one.
     #[error("PREVIOUS_MODEL_PACK has the same model as MODEL_PACK, {0}: remove it")]
     SameModel(ModelId),
-    /// The store contains faces, but there is no key that decrypts them.
-    #[error("the store contains faces, and the template key is missing: restore {file} from its backup, or set TEMPLATE_KEY to its content; to start over without these faces, run `rollcall employees delete-faces --yes`, then enroll everybody again", file = .0.display())]
+    /// The store contains encrypted data, but there is no key that decrypts it.
+    #[error("the store contains encrypted data, such as faces, and the template key is missing: restore {file} from its backup, or set TEMPLATE_KEY to its content; to start over without these faces, run `rollcall employees delete-faces --yes`, then enroll everybody again", file = .0.display())]
     KeyLost(PathBuf),
     /// The SQLite database cannot be opened.
     #[error(transparent)]
@@ -173,6 +174,8 @@ pub struct Records {
     pub accounts: Arc<Accounts>,
     /// Pairings in progress.
     pub pairings: AppCache,
+    /// Sign-ins that wait for their second step.
+    pub sign_ins: AppCache,
     /// Faces that cameras see.
     pub overlays: Overlays,
     /// The parts that instances share.
@@ -242,6 +245,8 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     }
     let pairings = sealed("pairings", &shared.application);
     let pairings = AppCache::new("pairing", pairings, PAIRING);
+    let sign_ins = sealed("sign-ins", &shared.application);
+    let sign_ins = AppCache::new("sign-in", sign_ins, PATIENCE);
     let overlays = sealed("overlays", &shared.application);
     let overlays = AppCache::new("overlay", overlays, Overlays::LIVES);
     let audit = Audit::new(stores.audit.clone(), clock.clone());
@@ -258,6 +263,7 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
         audit,
         accounts: Arc::new(accounts),
         pairings,
+        sign_ins,
         overlays: Overlays::new(overlays),
         shared,
         warnings,
@@ -373,6 +379,7 @@ impl Core {
             limits: records.shared.limits.clone(),
             feed: records.shared.feed(),
             pairings: records.pairings.clone(),
+            sign_ins: records.sign_ins.clone(),
             overlays: records.overlays.clone(),
         };
         let Composed {

@@ -44,6 +44,7 @@ use crate::{
         punch_credentials::PunchCredentials,
         punch_ledger::{PunchLedger, PunchRules},
         recognition::Recognition,
+        second_factor::SecondFactorService,
         site_rules::RulesService,
         sites::{Seed, Sites},
         template_growth::TemplateGrowth,
@@ -84,6 +85,8 @@ pub struct Parts {
     pub feed: Feed,
     /// Pairings in progress.
     pub pairings: AppCache,
+    /// Sign-ins that wait for their second step.
+    pub sign_ins: AppCache,
     /// Faces that cameras see.
     pub overlays: Overlays,
 }
@@ -142,9 +145,18 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         limits,
         feed,
         pairings,
+        sign_ins,
         overlays,
     } = parts;
     let audit = Audit::new(stores.audit.clone(), clock.clone());
+    let second_factors = Arc::new(SecondFactorService::new(
+        stores.clone(),
+        vault.clone(),
+        sign_ins,
+        limits.clone(),
+        audit.clone(),
+        clock.clone(),
+    ));
     let model = engine.model().clone();
     let loader = Arc::new(GalleryLoader::new(
         stores.clone(),
@@ -352,6 +364,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             audit.clone(),
             clock.clone(),
         )),
+        second_factors,
         cameras: Arc::new(Cameras::new(
             (stores.cameras.clone(), stores.accounts.clone()),
             streams,

@@ -21,7 +21,10 @@ use crate::{
         text::{Code, Email, Name, SiteName},
     },
     ports::Page,
-    service::accounts::NewAccount,
+    service::{
+        accounts::{AccountError, NewAccount},
+        second_factor,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -37,6 +40,12 @@ pub(super) enum Command {
         email: Email,
         #[command(flatten)]
         password: PasswordArguments,
+    },
+    /// Remove all second factors of an account, for a person who lost them, and end all its sessions
+    ResetSecondFactor {
+        /// Email address of the account
+        #[arg(long, value_parser = Email::parse)]
+        email: Email,
     },
 }
 
@@ -208,8 +217,23 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Fai
                 println!("{email} has a new password; all sessions of the account have ended");
                 Ok(ExitCode::SUCCESS)
             }
+            Command::ResetSecondFactor { email } => {
+                let records = boot::records(settings).await?;
+                let done = reset_second_factor(&records, &email).await;
+                records.stores.engine.close().await;
+                done?;
+                println!("{email} signs in with the password alone; all sessions have ended");
+                Ok(ExitCode::SUCCESS)
+            }
         }
     })
+}
+
+async fn reset_second_factor(records: &Records, email: &Email) -> Result<(), Failure> {
+    let account = records.stores.accounts.find_by_email(email).await?;
+    let account = account.ok_or(AccountError::NoAccount)?;
+    let reset = second_factor::reset(&records.stores, &records.audit, Actor::Operator, account.id);
+    reset.await.map_err(refused)
 }
 
 /// Number of accounts in a page.

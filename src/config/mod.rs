@@ -346,7 +346,7 @@ sections! {
         caching: bool = "CACHE", parse::caching, default "on",
             accepts "on, off or dummy", "Whether image analysis and sessions are cached, in each instance and in Redis; `off` or `dummy` for measurements and troubleshooting";
         cache_fallback: CacheFallback = "CACHE_FALLBACK", parse::cache_fallback, default "memory",
-            accepts "memory or store", "Where pairing codes and names on live pictures are cached without Redis, and while it is unavailable; `memory`: in each instance; `store`: in the store, shared by all instances";
+            accepts "memory or store", "Where pairing codes, unfinished sign-ins and names on live pictures are cached without Redis, and while it is unavailable; `memory`: in each instance; `store`: in the store, shared by all instances";
     }
     /// Face recognition.
     recognition: Recognition {
@@ -626,7 +626,7 @@ pub enum SessionEngine {
     Db,
 }
 
-/// Where pairing codes and names on live pictures are cached without Redis.
+/// Where pairing codes, unfinished sign-ins and names on live pictures are cached without Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheFallback {
     /// In the memory of each instance.

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::record::{About, Damaged, Index, Keys, Kind, Record};
+use super::record::{About, Changes, Damaged, Index, Keys, Kind, Record};
 
 /// A fact about the installation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,8 @@ pub struct Setting {
 }
 
 impl Record for Setting {
-    const KIND: &'static Kind = &Kind::archived("settings", "setting", &[]);
+    const KIND: &'static Kind =
+        &Kind::archived("settings", "setting", &[]).changing(Changes::Audited);
 
     type Id = String;
 

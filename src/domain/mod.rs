@@ -25,6 +25,7 @@ pub mod quality;
 pub mod record;
 pub mod samples;
 pub mod sealed;
+pub mod second_factors;
 pub mod self_calibration;
 pub mod sites;
 pub mod template_growth;

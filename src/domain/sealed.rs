@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     biometrics::ModelId,
-    ids::{DeliveryId, EmployeeId, PictureId, PunchId, WebhookId},
+    ids::{AccountId, DeliveryId, EmployeeId, PictureId, PunchId, WebhookId},
 };
 
 /// A value sealed with AES-256-GCM; only the vault can create and open it.
@@ -38,6 +38,8 @@ pub enum Binding<'a> {
     UnknownFace(PictureId),
     /// A picture of a punch of an employee.
     PunchPicture(PictureId, PunchId, EmployeeId),
+    /// The secret of an account's one-time codes.
+    OneTimeCodes(AccountId),
     /// A value that is cached under this key.
     Cached(&'a str),
     /// The secret with which a webhook's messages are signed.
@@ -55,6 +57,7 @@ impl std::fmt::Display for Binding<'_> {
             Self::PunchPicture(id, punch, employee) => {
                 write!(f, "picture:{id}:{punch}:{employee}")
             }
+            Self::OneTimeCodes(account) => write!(f, "one-time codes:{account}"),
             Self::Cached(key) => write!(f, "cache:{key}"),
             Self::Webhook(id) => write!(f, "webhook:{id}"),
             Self::Message(id) => write!(f, "message:{id}"),

@@ -92,8 +92,22 @@ impl Caller {
     }
 }
 
-/// Authenticates the sender of a request. A bearer token counts before a cookie.
+/// Authenticates the sender of a request. Refuses an account that must set up a second factor first.
 async fn caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Problem> {
+    let caller = any_caller(parts, state).await?;
+    if let Caller::Account(account) | Caller::Token(account, _) = &caller
+        && state.app.second_factors.must_set_up(account).await?
+    {
+        return Err(Problem::new(
+            Code::SecondFactorRequired,
+            "a role of this account needs a second factor: set one up first",
+        ));
+    }
+    Ok(caller)
+}
+
+/// Authenticates the sender of a request. A bearer token counts before a cookie.
+async fn any_caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Problem> {
     if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
         let token = bearer(value).ok_or_else(|| {
             unauthenticated("the Authorization header must be: Bearer TOKEN", true)
@@ -305,6 +319,24 @@ impl FromRequestParts<HttpState> for SignedIn {
         match caller(parts, state).await? {
             Caller::Account(account) => Ok(Self(account)),
             Caller::Token(..) => Err(forbidden_to_programs()),
+            Caller::Device(_) => Err(forbidden_to_devices()),
+        }
+    }
+}
+
+/// An account that is signed in, also one that must set up a second factor first.
+pub struct SettingUp(pub Account);
+
+impl FromRequestParts<HttpState> for SettingUp {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        match any_caller(parts, state).await? {
+            Caller::Account(account) => Ok(Self(account)),
+            Caller::Token(..) => Err(forbidden_to_token()),
             Caller::Device(_) => Err(forbidden_to_devices()),
         }
     }

@@ -148,6 +148,7 @@ macro_rules! services {
 services! {
     accounts: service::accounts::Accounts,
     api_tokens: service::api_tokens::ApiTokens,
+    second_factors: service::second_factor::SecondFactorService,
     employees: service::employees::Employees,
     sites: service::sites::Sites,
     rules: service::site_rules::RulesService,

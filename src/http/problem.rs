@@ -69,6 +69,12 @@ codes! {
     OwnHours = "own_hours", FORBIDDEN, "Another person must decide about your own hours";
     /// The person must prove again who they are.
     ConfirmationRequired = "confirmation_required", FORBIDDEN, "Confirm that it is you";
+    /// The account must set up a second factor first.
+    SecondFactorRequired = "second_factor_required", FORBIDDEN, "Set up a second factor first";
+    /// The one-time code, recovery code or passkey is wrong, or was used before.
+    WrongSecondFactor = "wrong_second_factor", FORBIDDEN, "Wrong second factor";
+    /// The sign-in took too long or had too many wrong codes.
+    SignInExpired = "sign_in_expired", FORBIDDEN, "Sign in again";
     /// The set-up token is not the one that the service printed.
     BadSetupToken = "bad_setup_token", FORBIDDEN, "Wrong set-up token";
     /// There is nothing at this address.

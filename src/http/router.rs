@@ -32,8 +32,9 @@ use super::{
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs,
-        leave, notices, pairings, pictures, punch_credentials, punches, redis, rules, session,
-        setup, sites, status, templates, timesheets, tokens, webhooks, workdays,
+        leave, notices, pairings, pictures, punch_credentials, punches, redis, rules,
+        second_factors, session, setup, sites, status, templates, timesheets, tokens, webhooks,
+        workdays,
     },
 };
 use crate::{
@@ -146,6 +147,19 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(session::end_session))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
+        .routes(routes!(second_factors::create_second_step))
+        .routes(routes!(second_factors::get_second_factors))
+        .routes(routes!(
+            second_factors::create_totp,
+            second_factors::delete_totp
+        ))
+        .routes(routes!(second_factors::confirm_totp))
+        .routes(routes!(second_factors::create_recovery_codes))
+        .routes(routes!(second_factors::reset_second_factors))
+        .routes(routes!(
+            second_factors::get_security_policy,
+            second_factors::put_security_policy
+        ))
         .routes(routes!(setup::get_setup, setup::create_setup))
         .routes(routes!(accounts::update_own_account))
         .routes(routes!(accounts::put_own_password))

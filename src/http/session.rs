@@ -9,11 +9,12 @@ use axum::{
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{HttpState, Settings, context::Client};
+use super::{HttpState, Settings, context::Client, problem::Problem};
 use crate::{
-    domain::accounts::Browser,
+    domain::accounts::{Account, Browser},
     service::{
         account_sessions::{NewSession, Visitor},
+        accounts::Accounts,
         tokens::Token,
     },
 };
@@ -78,8 +79,22 @@ impl Cookies {
         }
     }
 
-    /// Sets the cookie of a session, and the one by which its account knows the browser. Scripts and other sites' requests cannot use it, and it is not
-    /// sent in the clear where TLS is in use.
+    /// Signs in to an account whose person proved who they are. Ends the session that the browser
+    /// had.
+    pub async fn sign_in(
+        self,
+        accounts: &Accounts,
+        account: Account,
+    ) -> Result<(CookieJar, NewSession), Problem> {
+        let new = accounts.begin_session(account, self.visitor()).await?;
+        if let Some(old) = self.session() {
+            accounts.sign_out(old).await?;
+        }
+        Ok((self.begin(&new), new))
+    }
+
+    /// Sets the cookie of a session, and the one by which its account knows the browser. Scripts and
+    /// other sites' requests cannot use them, and they are not sent in the clear where TLS is in use.
     pub fn begin(self, new: &NewSession) -> CookieJar {
         let age = new.session.expires_at.duration_since(self.now);
         let age = (!self.settings.cookies_end_with_browser).then_some(age);

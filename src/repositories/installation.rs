@@ -39,6 +39,16 @@ impl Settings {
         inserted(self.0.insert(&setting).await)
     }
 
+    /// Sets the value of a setting, whatever it has. The audit trail must have an entry about the
+    /// name of the setting first.
+    pub async fn put(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        let setting = Setting {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        self.0.put(&setting).await
+    }
+
     /// Removes the value of a setting.
     pub async fn release(&self, name: &str) -> Result<(), StoreError> {
         self.0.remove(&name.to_owned()).await.map(drop)

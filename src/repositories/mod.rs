@@ -22,6 +22,7 @@ mod punch_credentials;
 mod punches;
 mod registry;
 mod reindexing;
+mod second_factors;
 mod sites;
 mod timesheets;
 
@@ -46,6 +47,7 @@ pub use punch_credentials::PunchCredentials;
 pub use punches::Punches;
 pub use registry::{AnyRecord, Found, KINDS, Registered, Unread, read_line, registered};
 pub use reindexing::{outdated, reindex};
+pub use second_factors::SecondFactorsOfAccounts;
 pub use sites::Sites;
 pub use timesheets::Timesheets;
 
@@ -107,6 +109,8 @@ pub struct Repositories {
     pub accounts: Accounts,
     /// API tokens and their last uses.
     pub api_tokens: ApiTokens,
+    /// Second factors of accounts.
+    pub second_factors: SecondFactorsOfAccounts,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
     /// Browsers in which people signed in before.
@@ -160,6 +164,7 @@ impl Repositories {
             pictures: Pictures::new(engine.clone()),
             accounts: Accounts::new(engine.clone()),
             api_tokens: ApiTokens::new(engine.clone()),
+            second_factors: SecondFactorsOfAccounts::new(engine.clone()),
             sessions: Arc::new(Sessions::new(engine.clone())),
             known_browsers: BrowsersOfAccounts::new(engine.clone()),
             jobs: Jobs::new(engine.clone()),

@@ -330,13 +330,16 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Signs in: begins a session if the password is right.
-    pub async fn sign_in(
+    /// Returns the account with this email address and password. Signing in may need a second step.
+    ///
+    /// # Errors
+    /// [`AccountError::BadCredentials`], and [`AccountError::TooManyGuesses`] before it is checked.
+    pub async fn check_credentials(
         &self,
         email: &str,
         password: SecretString,
-        visitor: Visitor,
-    ) -> Result<NewSession, AccountError> {
+        visitor: &Visitor,
+    ) -> Result<Account, AccountError> {
         let (account, address) = match Email::parse(email) {
             Ok(email) => {
                 let account = self.stores.accounts.find_by_email(&email).await?;
@@ -344,7 +347,7 @@ impl Accounts {
             }
             Err(_) => (None, email.trim().to_lowercase()),
         };
-        let guesser = self.guesser(account.as_ref(), &address, &visitor).await?;
+        let guesser = self.guesser(account.as_ref(), &address, visitor).await?;
         if let Err(wait) = self.guesses.count(&guesser).await {
             sign_ins("refused").increment(1);
             return Err(AccountError::TooManyGuesses { wait });
@@ -361,8 +364,7 @@ impl Accounts {
         };
         self.guesses.was_right(&guesser).await;
         sign_ins("right").increment(1);
-        let account = self.strengthen_hash(account, password).await?;
-        self.begin_session(account, visitor).await
+        self.strengthen_hash(account, password).await
     }
 
     /// Returns with whom a visitor's wrong passwords count.

@@ -9,6 +9,7 @@ use super::{
     application_cache::AppCache,
     devices::{DeviceError, DeviceSettings, Devices},
     tokens::{self, Token},
+    typed_codes,
 };
 use crate::{
     clock::Clock,
@@ -21,8 +22,6 @@ pub const PAIRING: Duration = Duration::from_mins(10);
 /// How long a token can be collected after it was collected first.
 const COLLECTED: Duration = Duration::from_mins(1);
 
-/// Crockford's base 32: no letter that looks like a digit or another letter.
-const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// The length of a code. Eight letters are 40 bits, too many to guess in ten minutes.
 const LENGTH: usize = 8;
 
@@ -83,9 +82,7 @@ impl Pairing {
 
     /// Begins a pairing.
     pub async fn offer(&self) -> Offer {
-        let random = self.clock.secret();
-        let letter = |byte: &u8| char::from(LETTERS[usize::from(byte % 32)]);
-        let code: String = random[..LENGTH].iter().map(letter).collect();
+        let code = typed_codes::mint(&*self.clock, LENGTH);
         let secret = Token::mint(&*self.clock);
         let hash = secret.hash().to_hex();
         let pairing = Pending {
@@ -130,7 +127,7 @@ impl Pairing {
         code: &str,
         new: DeviceSettings,
     ) -> Result<Device, PairingError> {
-        let code = normalized(code);
+        let code = typed_codes::normalize(code);
         let code_key = format!("code:{code}");
         let hash: Option<String> = self.cache.get(&code_key).await;
         let hash = hash.ok_or(PairingError::NoSuchCode)?;
@@ -152,29 +149,5 @@ impl Pairing {
         };
         self.cache.set(&format!("secret:{hash}"), &pairing).await;
         Ok(device)
-    }
-}
-
-/// Normalizes a code that a person typed: ignores case, spaces and hyphens, and reads the letters that
-/// Crockford's alphabet omits as the digits they look like.
-fn normalized(code: &str) -> String {
-    let letters = code.chars().filter(|letter| letter.is_alphanumeric());
-    letters
-        .map(|letter| match letter.to_ascii_uppercase() {
-            'O' => '0',
-            'I' | 'L' => '1',
-            letter => letter,
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_read_as_people_type_them() {
-        assert_eq!(normalized("k7pm-3xq2"), "K7PM3XQ2");
-        assert_eq!(normalized(" KoIL 3xq2 "), "K0113XQ2");
     }
 }

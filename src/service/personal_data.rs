@@ -14,11 +14,12 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        accounts::Actor,
+        accounts::{Account, Actor},
         attendance::Origin,
         employees::Employee,
-        ids::{CameraId, EmployeeId},
+        ids::{AccountId, CameraId, EmployeeId},
         record::{OnErase, Record},
+        second_factors::SecondFactors,
     },
     ports::{Expect, Parts, StoreError, Write},
     repositories::{Found, Registered, Repositories, contended},
@@ -198,6 +199,9 @@ pub async fn erase(
             }
         }
         if !delete.is_empty() {
+            if registered.kind == Account::KIND {
+                delete_second_factors(stores, audit, &delete, &mut erased.deleted).await?;
+            }
             let deleted = stores.engine.delete(registered.kind, &delete).await?;
             add(&mut erased.deleted, registered, deleted);
         }
@@ -209,6 +213,29 @@ pub async fn erase(
     let cleared = stores.engine.clear_traces().await;
     erased.traces = cleared.unwrap_or_else(|cause| Some(format!("the store's own files: {cause}")));
     Ok(erased)
+}
+
+/// Deletes the second factors of accounts that are erased.
+async fn delete_second_factors(
+    stores: &Repositories,
+    audit: &Audit,
+    accounts: &[(String, Option<u64>)],
+    deleted: &mut Counts,
+) -> Result<(), StoreError> {
+    for (id, _) in accounts {
+        let Ok(id) = id.parse::<AccountId>() else {
+            continue;
+        };
+        if stores.second_factors.of(id).await? == SecondFactors::none(id) {
+            continue;
+        }
+        audit
+            .record(Actor::Operator, "second_factor.reset", id, None)
+            .await?;
+        let removed = stores.second_factors.remove(id).await?;
+        *deleted.entry(SecondFactors::KIND.name).or_default() += u64::from(removed);
+    }
+    Ok(())
 }
 
 /// Returns the stored fields of an employee's record.

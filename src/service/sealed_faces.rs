@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     domain::{
         accounts::Actor, faces::FaceEnrollment, ids::EmployeeId, record::OnErase, sealed::Binding,
+        second_factors::SecondFactors,
     },
     ports::{Parts, StoreError},
     repositories::{Found, Registered, Repositories},
@@ -108,8 +109,8 @@ pub async fn census(stores: &Repositories, vault: Option<&Vault>) -> Result<Cens
     })
 }
 
-/// Permanently deletes every template, photo, picture and consent without decrypting any, and returns
-/// the number of people who had some. Only while no instance runs, because galleries do not notice.
+/// Permanently deletes every template, photo, picture, consent and secret of one-time codes without
+/// decrypting any, and returns the number of people who had some. Only while no instance runs, because galleries do not notice.
 ///
 /// # Errors
 /// When the store fails.
@@ -134,6 +135,22 @@ pub async fn delete_all(
             .record(Actor::Operator, "templates.delete", id, None)
             .await?;
         forget(stores, clock, *id).await?;
+    }
+    // One-time codes need the key, too. Recovery codes and passkeys do not, so they stay.
+    for factors in stores.second_factors.all().await? {
+        if factors.totp.is_some() {
+            let id = factors.account;
+            audit
+                .record(Actor::Operator, "second_factor.remove", id, None)
+                .await?;
+            let without = |factors| {
+                Some(SecondFactors {
+                    totp: None,
+                    ..factors
+                })
+            };
+            stores.second_factors.change(id, without).await?;
+        }
     }
     // The rest are pictures of unknown faces.
     let mut left = std::pin::pin!(pages(stores, Parts::Body));

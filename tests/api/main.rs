@@ -41,6 +41,7 @@ mod scopes;
     reason = "not every test target scripts pictures and models"
 )]
 mod scripted;
+mod second_factors;
 mod secrets;
 mod service;
 mod sites;

@@ -295,6 +295,7 @@ impl Instance {
             limits: Arc::new(limits),
             feed: site.feed.clone(),
             pairings: site.cache("pairing", Duration::from_mins(10)),
+            sign_ins: site.cache("sign-in", Duration::from_mins(5)),
             overlays: overlays.clone(),
         };
         let rules = Rules {

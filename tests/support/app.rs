@@ -58,6 +58,7 @@ use rollcall::{
         pictures::Keeps,
         punch_ledger::PunchRules,
         sealed_cache::SealedCache,
+        second_factor::PATIENCE,
         sites::Seed,
     },
     storage::memory::{MemoryBus, MemoryCache, MemoryEngine, MemoryLimits},
@@ -231,6 +232,7 @@ impl TestApp {
             limits: limits.clone(),
             feed: feed.clone(),
             pairings: remembered("pairing", clock.clone(), PAIRING),
+            sign_ins: remembered("sign-in", clock.clone(), PATIENCE),
             overlays: overlays.clone(),
         };
         let rules = boot::Rules {

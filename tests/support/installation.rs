@@ -29,7 +29,8 @@ use uuid::Uuid;
 use crate::records::{
     account, answer, api_token, assignment, at, balance_entry, calendar_address, camera, cycle,
     device, employee, entitlement, evidence, face, holidays, leave, leave_kind, payroll_layout,
-    photo, picture, punch, punch_credential, request, shift, site, site_rules, token, webhook,
+    photo, picture, punch, punch_credential, request, second_factors, shift, site, site_rules,
+    token, webhook,
 };
 
 /// All records, and those that tests need by name.
@@ -106,6 +107,7 @@ pub fn installation_with(punches: u64) -> Installation {
         camera: door.clone(),
     };
     all.add(admin.clone());
+    all.add(second_factors(admin.id, 10));
     all.add(inactive);
     all.add(main);
     all.add(north.clone());

@@ -33,6 +33,7 @@ use rollcall::{
         punch_credentials::{PunchCredential, StoredBadge, StoredPin},
         quality::Quality,
         sealed::Sealed,
+        second_factors::{Authenticator, SecondFactors},
         sites::{Site, Zone},
         text::{Code, Email, IdempotencyKey, Name, Reason, SiteName, StreamName},
     },
@@ -468,6 +469,19 @@ pub fn punch_credential(employee: EmployeeId, seed: u8) -> PunchCredential {
             issued_by: Actor::Operator,
         }),
         changed_at: at(0),
+    }
+}
+
+/// Returns second factors with this many recovery codes, whose secret no key opens.
+pub fn second_factors(account: AccountId, codes: u8) -> SecondFactors {
+    SecondFactors {
+        account,
+        totp: Some(Authenticator {
+            secret: sealed(codes, 36),
+            added_at: at(0),
+            last_step: 60_000_000,
+        }),
+        recovery_codes: (0..codes).map(token).collect(),
     }
 }
 

@@ -30,6 +30,7 @@ pub mod punch_credentials;
 pub mod punches;
 pub mod redis;
 pub mod rules;
+pub mod second_factors;
 pub mod session;
 pub mod setup;
 pub mod sites;

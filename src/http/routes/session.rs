@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::accounts::Session,
     http::{
-        auth::{OwnSession, SignedIn, session_ended},
+        auth::{OwnSession, SettingUp, SignedIn, session_ended},
         extract::{Json, Path},
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
@@ -23,6 +23,7 @@ use crate::{
         session::Cookies,
         views::{
             accounts::{AccountLookup, SessionView},
+            second_factors::ChallengeView,
             time,
         },
     },
@@ -30,6 +31,7 @@ use crate::{
     service::{
         accounts::{AccountError, Accounts},
         passwords::{PASSWORD_LEAST, PASSWORD_MOST, PasswordError},
+        second_factor::SecondFactorService,
     },
 };
 
@@ -89,12 +91,14 @@ pub struct Credentials {
     password: String,
 }
 
-/// Signs in.
+/// Signs in. An account with a second factor gets a ticket for the second step:
+/// `POST /api/session/second-factor`.
 #[utoipa::path(
     post, path = "/api/session", tag = "session",
     request_body = Credentials,
     responses(
         (status = 200, description = "Signed in; sets the cookie `rollcall_session`", body = SessionView),
+        (status = 202, description = "The password is right, and a second factor is needed", body = ChallengeView),
         (status = 401, description = "`bad_credentials`"),
         (status = 429, description = "`too_many_requests`: this address tried too often, or too many wrong passwords were tried for the account from browsers that never signed in to it"),
     ),
@@ -102,19 +106,25 @@ pub struct Credentials {
 pub async fn create_session(
     MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
+    State(factors): State<Arc<SecondFactorService>>,
     State(lookup): State<AccountLookup>,
     cookies: Cookies,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
-    let password = credentials.password.into();
-    let new = accounts
-        .sign_in(&credentials.email, password, cookies.visitor())
+    let account = accounts
+        .check_credentials(
+            &credentials.email,
+            credentials.password.into(),
+            &cookies.visitor(),
+        )
         .await
         .map_err(|error| problem_with_headers(&limit, error.into()))?;
-    if let Some(old) = cookies.session() {
-        accounts.sign_out(old).await?;
+    if let Some(challenge) = factors.challenge(&account).await? {
+        let view = axum::Json(ChallengeView::from(&challenge));
+        return Ok(with_headers(limit, (StatusCode::ACCEPTED, view)));
     }
-    let jar = cookies.begin(&new);
+    let signed_in = cookies.sign_in(&accounts, account).await;
+    let (jar, new) = signed_in.map_err(|problem| problem_with_headers(&limit, problem))?;
     let view = axum::Json(lookup.session(&new.account, &new.session).await?);
     Ok(with_headers(limit, (jar, view)))
 }
@@ -126,7 +136,7 @@ pub async fn create_session(
     security(("session" = [])),
 )]
 pub async fn get_session(
-    SignedIn(account): SignedIn,
+    SettingUp(account): SettingUp,
     OwnSession(session): OwnSession,
     State(lookup): State<AccountLookup>,
 ) -> Result<axum::Json<SessionView>, Problem> {

@@ -11,6 +11,7 @@ pub mod faces;
 pub mod payroll;
 pub mod plans;
 pub mod punches;
+pub mod second_factors;
 pub mod sites;
 pub mod timesheets;
 pub mod webhooks;

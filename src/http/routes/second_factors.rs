@@ -1,0 +1,317 @@
+//! Second factors of the account that is signed in, and the second step of signing in.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    domain::{grants::Role, ids::AccountId},
+    http::{
+        auth::{Administering, Allowed, SettingUp},
+        extract::{Json, Path},
+        field_error::FieldError,
+        limits::{MayGuess, problem_with_headers, with_headers},
+        problem::{Code, Fields, Problem},
+        session::Cookies,
+        views::{
+            accounts::{AccountLookup, SessionView},
+            second_factors::SecondFactorsView,
+        },
+    },
+    service::{
+        accounts::Accounts,
+        second_factor::{Proof, SecondFactorError, SecondFactorService, SecurityPolicy, qr_svg},
+    },
+};
+
+impl From<SecondFactorError> for Problem {
+    fn from(error: SecondFactorError) -> Self {
+        let text = error.to_string();
+        match error {
+            SecondFactorError::WrongCode => Self::new(Code::WrongSecondFactor, text),
+            SecondFactorError::SignInExpired => Self::new(Code::SignInExpired, text),
+            // Rounded up, so that a client that waits that long is not too early.
+            SecondFactorError::TooManyCodes { wait } => {
+                Self::new(Code::TooManyRequests, text).retry_after(wait.as_secs() + 1)
+            }
+            SecondFactorError::NotBegun | SecondFactorError::NotFound => {
+                Self::new(Code::NotFound, text)
+            }
+            SecondFactorError::LastFactor => Self::new(Code::SecondFactorRequired, text),
+            SecondFactorError::NoAccount => Self::not_found("account"),
+            SecondFactorError::Vault(error) => error.into(),
+            SecondFactorError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Returns the second factors of the account.
+#[utoipa::path(
+    get, path = "/api/account/second-factor", tag = "session",
+    responses((status = 200, description = "The second factors", body = SecondFactorsView)),
+    security(("session" = [])),
+)]
+pub async fn get_second_factors(
+    SettingUp(account): SettingUp,
+    State(factors): State<Arc<SecondFactorService>>,
+) -> Result<axum::Json<SecondFactorsView>, Problem> {
+    Ok(axum::Json(factors.state(&account).await?.into()))
+}
+
+/// A new secret for an app that shows one-time codes.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "TotpSecret")]
+pub struct TotpSecretView {
+    /// The secret in base32, to be typed into the app.
+    #[schema(example = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")]
+    secret: String,
+    /// The same as an address that opens the app.
+    #[schema(
+        example = "otpauth://totp/Rollcall:ada%40example.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Rollcall"
+    )]
+    uri: String,
+    /// The address as a QR code, an SVG image.
+    qr: String,
+}
+
+/// Makes a new secret for an app that shows one-time codes (TOTP). It is returned only once, and
+/// used after its first code was confirmed within five minutes.
+#[utoipa::path(
+    post, path = "/api/account/totp", tag = "session",
+    responses((status = 201, description = "Made, not yet in use", body = TotpSecretView)),
+    security(("session" = [])),
+)]
+pub async fn create_totp(
+    SettingUp(account): SettingUp,
+    State(factors): State<Arc<SecondFactorService>>,
+) -> Result<(StatusCode, axum::Json<TotpSecretView>), Problem> {
+    let secret = factors.begin_totp(&account).await?;
+    let qr = qr_svg(&secret.uri).ok_or_else(|| Problem::internal("a text too long for a QR code"));
+    let view = TotpSecretView {
+        qr: qr?,
+        secret: secret.text,
+        uri: secret.uri,
+    };
+    Ok((StatusCode::CREATED, axum::Json(view)))
+}
+
+/// The first code of an app.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TotpConfirmation {
+    /// The six digits that the app shows.
+    #[schema(example = "287082")]
+    code: String,
+}
+
+/// A new set of recovery codes.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "RecoveryCodes")]
+pub struct RecoveryCodesView {
+    /// The codes; each signs in once instead of another second factor. They are returned only once.
+    #[schema(example = json!(["K7PM-3XQ2-9F4T-0H8W"]))]
+    recovery_codes: Vec<String>,
+}
+
+/// Confirms a new secret by its first code: from now on, signing in needs a code. Replaces the app
+/// before, and all recovery codes.
+#[utoipa::path(
+    post, path = "/api/account/totp/confirm", tag = "session",
+    request_body = TotpConfirmation,
+    responses(
+        (status = 200, description = "In use", body = RecoveryCodesView),
+        (status = 403, description = "`wrong_second_factor`: the code is wrong"),
+        (status = 404, description = "`not_found`: no secret was made in the last five minutes"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn confirm_totp(
+    SettingUp(account): SettingUp,
+    State(factors): State<Arc<SecondFactorService>>,
+    Json(confirmation): Json<TotpConfirmation>,
+) -> Result<axum::Json<RecoveryCodesView>, Problem> {
+    let recovery_codes = factors.confirm_totp(&account, &confirmation.code).await?;
+    Ok(axum::Json(RecoveryCodesView { recovery_codes }))
+}
+
+/// Removes the app that shows one-time codes.
+#[utoipa::path(
+    delete, path = "/api/account/totp", tag = "session",
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 403, description = "`second_factor_required`: it is the last one, and the account needs one"),
+        (status = 404, description = "`not_found`: there is none"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn delete_totp(
+    SettingUp(account): SettingUp,
+    State(factors): State<Arc<SecondFactorService>>,
+) -> Result<StatusCode, Problem> {
+    factors.remove_totp(&account).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Replaces all recovery codes.
+#[utoipa::path(
+    post, path = "/api/account/recovery-codes", tag = "session",
+    responses(
+        (status = 201, description = "Replaced", body = RecoveryCodesView),
+        (status = 404, description = "`not_found`: the account has no other second factor"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn create_recovery_codes(
+    SettingUp(account): SettingUp,
+    State(factors): State<Arc<SecondFactorService>>,
+) -> Result<(StatusCode, axum::Json<RecoveryCodesView>), Problem> {
+    let recovery_codes = factors.renew_recovery_codes(&account).await?;
+    let view = axum::Json(RecoveryCodesView { recovery_codes });
+    Ok((StatusCode::CREATED, view))
+}
+
+/// The second step of signing in: the ticket, and one proof.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecondStep {
+    /// The ticket that `POST /api/session` returned.
+    ticket: String,
+    /// The six digits that the app shows.
+    #[schema(example = "287082")]
+    code: Option<String>,
+    /// A recovery code.
+    #[schema(example = "K7PM-3XQ2-9F4T-0H8W")]
+    recovery_code: Option<String>,
+}
+
+impl SecondStep {
+    fn proof(&self) -> Result<Proof<'_>, Problem> {
+        match (&self.code, &self.recovery_code) {
+            (Some(code), None) => Ok(Proof::Code(code)),
+            (None, Some(code)) => Ok(Proof::RecoveryCode(code)),
+            (None, None) => Err(Problem::field("code", FieldError::Required)),
+            (Some(_), Some(_)) => {
+                let by = "code";
+                Err(Problem::field("recovery_code", FieldError::Excluded { by }))
+            }
+        }
+    }
+}
+
+/// Takes the second step of signing in.
+#[utoipa::path(
+    post, path = "/api/session/second-factor", tag = "session",
+    request_body = SecondStep,
+    responses(
+        (status = 200, description = "Signed in; sets the cookie `rollcall_session`", body = SessionView),
+        (status = 403, description = "`wrong_second_factor`, or `sign_in_expired`: begin again with the password"),
+    ),
+)]
+pub async fn create_second_step(
+    MayGuess(limit): MayGuess,
+    State(factors): State<Arc<SecondFactorService>>,
+    State(lookup): State<AccountLookup>,
+    State(accounts): State<Arc<Accounts>>,
+    cookies: Cookies,
+    Json(step): Json<SecondStep>,
+) -> Result<Response, Problem> {
+    let account = factors.answer(&step.ticket, step.proof()?).await;
+    let account = account.map_err(|error| problem_with_headers(&limit, error.into()))?;
+    let (jar, new) = cookies.sign_in(&accounts, account).await?;
+    let view = axum::Json(lookup.session(&new.account, &new.session).await?);
+    Ok(with_headers(limit, (jar, view)))
+}
+
+/// Removes all second factors of an account, for a person who lost them, and ends its sessions.
+#[utoipa::path(
+    delete, path = "/api/accounts/{id}/second-factor", tag = "session",
+    params(("id" = String, Path, description = "The account")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "`not_found`: there is no such account, or it has no second factor"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn reset_second_factors(
+    allowed: Allowed<Administering>,
+    State(factors): State<Arc<SecondFactorService>>,
+    Path(id): Path<AccountId>,
+) -> Result<StatusCode, Problem> {
+    factors.reset(allowed.actor(), id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What accounts must have.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(title = "SecurityPolicy")]
+pub struct SecurityPolicyView {
+    /// The roles that need a second factor: `admin`, `manager`, `viewer`, `employee`.
+    #[schema(example = json!(["admin", "manager"]))]
+    second_factor_required: Vec<String>,
+}
+
+impl From<&SecurityPolicy> for SecurityPolicyView {
+    fn from(policy: &SecurityPolicy) -> Self {
+        let roles = policy.second_factor_required.iter();
+        Self {
+            second_factor_required: roles.map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl SecurityPolicyView {
+    fn read(&self) -> Result<SecurityPolicy, Problem> {
+        let values = || Role::ALL.iter().map(|role| role.as_str()).collect();
+        let (mut fields, mut roles) = (Fields::default(), Vec::new());
+        for (place, word) in self.second_factor_required.iter().enumerate() {
+            let role = Role::ALL.iter().find(|role| role.as_str() == word);
+            match role {
+                Some(role) if roles.contains(role) => {}
+                Some(role) => roles.push(*role),
+                None => fields.add(
+                    &format!("second_factor_required[{place}]"),
+                    FieldError::NotOneOf { values: values() },
+                ),
+            }
+        }
+        fields.check()?;
+        Ok(SecurityPolicy {
+            second_factor_required: roles,
+        })
+    }
+}
+
+/// Returns which roles need a second factor.
+#[utoipa::path(
+    get, path = "/api/security-policy", tag = "session",
+    responses((status = 200, description = "The policy", body = SecurityPolicyView)),
+    security(("session" = [])),
+)]
+pub async fn get_security_policy(
+    _: Allowed<Administering>,
+    State(factors): State<Arc<SecondFactorService>>,
+) -> Result<axum::Json<SecurityPolicyView>, Problem> {
+    let policy = factors.policy().await?;
+    Ok(axum::Json((&policy).into()))
+}
+
+/// Changes which roles need a second factor. An account of these roles that has none can only set
+/// one up.
+#[utoipa::path(
+    put, path = "/api/security-policy", tag = "session",
+    request_body = SecurityPolicyView,
+    responses((status = 200, description = "Changed", body = SecurityPolicyView)),
+    security(("session" = [])),
+)]
+pub async fn put_security_policy(
+    allowed: Allowed<Administering>,
+    State(factors): State<Arc<SecondFactorService>>,
+    Json(view): Json<SecurityPolicyView>,
+) -> Result<axum::Json<SecurityPolicyView>, Problem> {
+    let policy = view.read()?;
+    factors.set_policy(allowed.actor(), &policy).await?;
+    Ok(axum::Json((&policy).into()))
+}

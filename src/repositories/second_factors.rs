@@ -1,0 +1,70 @@
+//! Second factors of accounts.
+
+use std::sync::Arc;
+
+use super::{Collection, Versioned, contended};
+use crate::{
+    domain::{
+        ids::AccountId,
+        record::{Index, Record},
+        second_factors::SecondFactors,
+    },
+    ports::{Parts, Range, RecordEngine, StoreError},
+};
+
+/// Maximum number of attempts at a change if others change the same record at the same time.
+const TRIES: usize = 32;
+
+/// The repository of second factors.
+#[derive(Clone)]
+pub struct SecondFactorsOfAccounts(Collection<SecondFactors>);
+
+impl SecondFactorsOfAccounts {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Returns the second factors of an account; an empty record if none is stored.
+    pub async fn of(&self, account: AccountId) -> Result<SecondFactors, StoreError> {
+        let found = self.0.get(&account).await?.map(Versioned::into_inner);
+        Ok(found.unwrap_or_else(|| SecondFactors::none(account)))
+    }
+
+    /// Returns all records.
+    pub async fn all(&self) -> Result<Vec<SecondFactors>, StoreError> {
+        self.0.all(Index::ID, Range::all(), Parts::Body).await
+    }
+
+    /// Changes the second factors of an account; retries if others change them at the same time.
+    /// `change` returns `None` to leave them unchanged, and so does this.
+    pub async fn change(
+        &self,
+        account: AccountId,
+        mut change: impl FnMut(SecondFactors) -> Option<SecondFactors>,
+    ) -> Result<Option<SecondFactors>, StoreError> {
+        for _ in 0..TRIES {
+            let stored = self.0.get(&account).await?;
+            let old = stored.as_deref().cloned();
+            let Some(new) = change(old.unwrap_or_else(|| SecondFactors::none(account))) else {
+                return Ok(None);
+            };
+            let written = match &stored {
+                Some(stored) => self.0.swap(stored, new.clone()).await?.is_some(),
+                None => match self.0.insert(&new).await {
+                    Err(StoreError::Conflict) => false,
+                    inserted => inserted.map(|()| true)?,
+                },
+            };
+            if written {
+                return Ok(Some(new));
+            }
+        }
+        Err(contended(SecondFactors::KIND))
+    }
+
+    /// Deletes the second factors of an account; returns false if there are none.
+    pub async fn remove(&self, account: AccountId) -> Result<bool, StoreError> {
+        self.0.remove(&account).await
+    }
+}

@@ -1,0 +1,585 @@
+//! Second factors: one-time codes of an app, recovery codes, and the second step of signing in.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use super::{
+    application_cache::AppCache,
+    audit::Audit,
+    tokens::{self, Token},
+    typed_codes,
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        accounts::{Account, Actor, TokenHash},
+        grants::Role,
+        ids::AccountId,
+        sealed::Binding,
+        second_factors::{Authenticator, SECRET_LENGTH, SecondFactors, SharedSecret, check_code},
+    },
+    ports::{Quota, RateLimits, StoreError},
+    repositories::Repositories,
+    vault::{Vault, VaultError},
+};
+
+/// How long a sign-in may wait for its second step, and a new secret for its first code.
+pub const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How many second factors can be tried with one ticket. Every ticket needs the password.
+const BY_TICKET: Quota = Quota {
+    most: 5,
+    window: PATIENCE,
+};
+
+/// How many one-time codes can be tried for an account. Each guess is right with a probability of 3
+/// in a million, so an attacker with the password gets in with 1 in 11 000 a day. Recovery codes
+/// and passkeys cannot be guessed, so they are not counted: the owner still gets in.
+const BY_ACCOUNT: Quota = Quota {
+    most: 30,
+    window: Duration::from_hours(24),
+};
+
+/// Number of recovery codes in a set.
+const RECOVERY_CODES: usize = 10;
+/// The length of a recovery code. 16 letters are 80 bits, so a fast hash is enough.
+const RECOVERY_LENGTH: usize = 16;
+
+/// The name of the setting with the roles that need a second factor.
+const POLICY: &str = "security_policy";
+
+/// How long an instance relies on what it read about policy and second factors.
+const TRUSTED: SignedDuration = SignedDuration::from_secs(15);
+
+/// Maximum number of accounts that are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// Why a request about second factors failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SecondFactorError {
+    /// The code or the proof is wrong, or was used before.
+    #[error("the code is wrong or was used before: enter the one that the app shows now")]
+    WrongCode,
+    /// The sign-in was not begun, took too long, or had too many wrong codes.
+    #[error("the sign-in took too long or had too many wrong codes: begin again")]
+    SignInExpired,
+    /// Too many one-time codes were tried for the account.
+    #[error("too many codes were tried: use a recovery code or a passkey, or try again later")]
+    TooManyCodes {
+        /// The time until another one can be tried.
+        wait: Duration,
+    },
+    /// No secret waits for its first code.
+    #[error("there is no new secret to confirm: begin again")]
+    NotBegun,
+    /// The account does not have this factor.
+    #[error("the account does not have this second factor")]
+    NotFound,
+    /// A role of the account needs a second factor, and this is the last one.
+    #[error("a role of this account needs a second factor: add another one first")]
+    LastFactor,
+    /// There is no such account.
+    #[error("no such account")]
+    NoAccount,
+    /// The secret could not be sealed or opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a client can do in the second step of signing in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A one-time code.
+    Code,
+    /// A recovery code.
+    RecoveryCode,
+}
+
+/// A sign-in that waits for its second step.
+pub struct Challenge {
+    /// The secret with which the second step is taken.
+    pub ticket: Token,
+    /// The factors that the account has.
+    pub methods: Vec<Method>,
+}
+
+/// A proof of a second factor.
+pub enum Proof<'a> {
+    /// A one-time code.
+    Code(&'a str),
+    /// A recovery code.
+    RecoveryCode(&'a str),
+}
+
+/// What an account knows of its second factors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Whether an app shows one-time codes, and since when.
+    pub totp: Option<Timestamp>,
+    /// Number of recovery codes that are left.
+    pub recovery_codes: usize,
+    /// Whether a role of the account needs a second factor.
+    pub required: bool,
+}
+
+/// A sign-in in the cache, under the hash of its ticket.
+#[derive(Serialize, Deserialize)]
+struct Pending {
+    account: AccountId,
+    /// The hash of the password's hash: a new password ends the sign-in.
+    password: TokenHash,
+}
+
+/// Which roles need a second factor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecurityPolicy {
+    /// The roles, each once.
+    pub second_factor_required: Vec<Role>,
+}
+
+impl SecurityPolicy {
+    /// Checks whether an account needs a second factor. An account without a password does not:
+    /// its identity provider asks for one.
+    fn requires(&self, account: &Account) -> bool {
+        let mut roles = account.access.grants().map(|grant| grant.role());
+        let needs = roles.any(|role| self.second_factor_required.contains(&role));
+        needs && !account.password_hash.is_empty()
+    }
+
+    fn parse(text: &str) -> Self {
+        let known = |word: &str| Role::ALL.iter().copied().find(|role| role.as_str() == word);
+        Self {
+            second_factor_required: text.split(',').filter_map(known).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let roles = self.second_factor_required.iter();
+        roles
+            .map(|role| role.as_str())
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
+/// What an instance read a short time ago.
+#[derive(Default)]
+struct Remembered {
+    policy: Option<(Timestamp, SecurityPolicy)>,
+    /// Accounts that have a second factor.
+    protected: HashMap<AccountId, Timestamp>,
+}
+
+/// The service for second factors.
+pub struct SecondFactorService {
+    stores: Repositories,
+    vault: Arc<Vault>,
+    cache: AppCache,
+    limits: Arc<dyn RateLimits>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+    remembered: Mutex<Remembered>,
+}
+
+impl SecondFactorService {
+    /// Creates the service over a cache whose default lifetime is [`PATIENCE`].
+    pub fn new(
+        stores: Repositories,
+        vault: Arc<Vault>,
+        cache: AppCache,
+        limits: Arc<dyn RateLimits>,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            stores,
+            vault,
+            cache,
+            limits,
+            audit,
+            clock,
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// Returns the second factors of an account.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn state(&self, account: &Account) -> Result<State, StoreError> {
+        let factors = self.stores.second_factors.of(account.id).await?;
+        Ok(State {
+            totp: factors.totp.map(|totp| totp.added_at),
+            recovery_codes: factors.recovery_codes.len(),
+            required: self.policy().await?.requires(account),
+        })
+    }
+
+    /// Makes a new secret for an app that shows one-time codes. It is used after
+    /// [`confirm_totp`](Self::confirm_totp).
+    ///
+    /// # Errors
+    /// [`SecondFactorError::NotBegun`] if the secret cannot be formatted.
+    pub async fn begin_totp(&self, account: &Account) -> Result<SharedSecret, SecondFactorError> {
+        let random = Zeroizing::new(self.clock.secret());
+        let secret = &random[..SECRET_LENGTH];
+        let shared = SharedSecret::new(secret, account.email.as_str());
+        let shared = shared.ok_or(SecondFactorError::NotBegun)?;
+        self.cache.set(&totp_key(account.id), &secret).await;
+        Ok(shared)
+    }
+
+    /// Begins to use the new secret, whose first code proves that the app has it, instead of the
+    /// secret before. Returns a new set of recovery codes.
+    ///
+    /// # Errors
+    /// If no secret was made within [`PATIENCE`], the code is wrong, or the store fails.
+    pub async fn confirm_totp(
+        &self,
+        account: &Account,
+        code: &str,
+    ) -> Result<Vec<String>, SecondFactorError> {
+        let key = totp_key(account.id);
+        let secret: Option<Vec<u8>> = self.cache.get(&key).await;
+        let secret = Zeroizing::new(secret.ok_or(SecondFactorError::NotBegun)?);
+        let now = self.clock.now();
+        let last_step = check_code(&secret, code, now).ok_or(SecondFactorError::WrongCode)?;
+        let binding = Binding::OneTimeCodes(account.id);
+        let totp = Authenticator {
+            secret: self.vault.seal(self.clock.nonce(), &secret, &binding)?,
+            added_at: now,
+            last_step,
+        };
+        let (codes, hashes) = self.recovery_codes();
+        self.record(account.id, "add", "one-time codes").await?;
+        let add = |factors| {
+            Some(SecondFactors {
+                totp: Some(totp.clone()),
+                recovery_codes: hashes.clone(),
+                ..factors
+            })
+        };
+        self.stores.second_factors.change(account.id, add).await?;
+        self.cache.delete(&key).await;
+        Ok(codes)
+    }
+
+    /// Removes the app that shows one-time codes, and the recovery codes if nothing else is left.
+    ///
+    /// # Errors
+    /// If there is none, or if it is the last factor of an account that needs one.
+    pub async fn remove_totp(&self, account: &Account) -> Result<(), SecondFactorError> {
+        self.remove(account, "one-time codes", |factors| {
+            factors.totp.is_some().then(|| SecondFactors {
+                totp: None,
+                ..factors
+            })
+        })
+        .await
+    }
+
+    /// Removes a factor: `without` returns the rest, or `None` if there is nothing to remove.
+    async fn remove(
+        &self,
+        account: &Account,
+        what: &str,
+        without: impl Fn(SecondFactors) -> Option<SecondFactors>,
+    ) -> Result<(), SecondFactorError> {
+        let present = self.stores.second_factors.of(account.id).await?;
+        let rest = without(present).ok_or(SecondFactorError::NotFound)?;
+        if !rest.has_primary() && self.policy().await?.requires(account) {
+            return Err(SecondFactorError::LastFactor);
+        }
+        self.record(account.id, "remove", what).await?;
+        let remove = |factors| without(factors).map(SecondFactors::tidied);
+        let removed = self
+            .stores
+            .second_factors
+            .change(account.id, remove)
+            .await?;
+        self.forget(account.id);
+        removed.map(drop).ok_or(SecondFactorError::NotFound)
+    }
+
+    /// Replaces all recovery codes of an account that has a second factor.
+    ///
+    /// # Errors
+    /// [`SecondFactorError::NotFound`] without another second factor.
+    pub async fn renew_recovery_codes(
+        &self,
+        account: &Account,
+    ) -> Result<Vec<String>, SecondFactorError> {
+        let present = self.stores.second_factors.of(account.id).await?;
+        if !present.has_primary() {
+            return Err(SecondFactorError::NotFound);
+        }
+        let (codes, hashes) = self.recovery_codes();
+        self.record(account.id, "add", "recovery codes").await?;
+        let renew = |factors: SecondFactors| {
+            factors.has_primary().then(|| SecondFactors {
+                recovery_codes: hashes.clone(),
+                ..factors
+            })
+        };
+        let renewed = self.stores.second_factors.change(account.id, renew).await?;
+        renewed.map(|_| codes).ok_or(SecondFactorError::NotFound)
+    }
+
+    /// Returns a new set of recovery codes as people see them, and their hashes.
+    fn recovery_codes(&self) -> (Vec<String>, Vec<TokenHash>) {
+        let new = (0..RECOVERY_CODES).map(|_| typed_codes::mint(&*self.clock, RECOVERY_LENGTH));
+        let new: Vec<String> = new.collect();
+        let hashes = new.iter().map(|code| tokens::hash(code)).collect();
+        let groups = |code: String| {
+            let groups: Vec<_> = (0..RECOVERY_LENGTH / 4)
+                .map(|group| &code[4 * group..4 * group + 4])
+                .collect();
+            groups.join("-")
+        };
+        (new.into_iter().map(groups).collect(), hashes)
+    }
+
+    /// Removes all second factors of an account, for a person who lost them, and ends the sessions
+    /// of the account.
+    ///
+    /// # Errors
+    /// If there is no such account, or it has no second factor.
+    pub async fn reset(&self, actor: Actor, account: AccountId) -> Result<(), SecondFactorError> {
+        reset(&self.stores, &self.audit, actor, account).await?;
+        self.forget(account);
+        Ok(())
+    }
+
+    /// Begins the second step for an account whose password was right; `None` if the account needs
+    /// none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn challenge(&self, account: &Account) -> Result<Option<Challenge>, StoreError> {
+        let factors = self.stores.second_factors.of(account.id).await?;
+        if !factors.required() {
+            return Ok(None);
+        }
+        let ticket = Token::mint(&*self.clock);
+        let pending = Pending {
+            account: account.id,
+            password: tokens::hash(&account.password_hash),
+        };
+        self.cache.set(&ticket_key(ticket.hash()), &pending).await;
+        let code = factors.totp.map(|_| Method::Code);
+        let recovery = (!factors.recovery_codes.is_empty()).then_some(Method::RecoveryCode);
+        Ok(Some(Challenge {
+            ticket,
+            methods: code.into_iter().chain(recovery).collect(),
+        }))
+    }
+
+    /// Takes the second step: returns the account if the proof is right. The ticket is used then.
+    ///
+    /// # Errors
+    /// If the ticket is not valid (any more), or the proof is wrong.
+    pub async fn answer(
+        &self,
+        ticket: &str,
+        proof: Proof<'_>,
+    ) -> Result<Account, SecondFactorError> {
+        let hash = tokens::hash(ticket);
+        let key = ticket_key(hash);
+        let pending: Option<Pending> = self.cache.get(&key).await;
+        let pending = pending.ok_or(SecondFactorError::SignInExpired)?;
+        let tries = format!("second-factor-ticket:{hash}");
+        if !self.limits.check(&tries, BY_TICKET).await.allowed {
+            self.cache.delete(&key).await;
+            return Err(SecondFactorError::SignInExpired);
+        }
+        let account = self.stores.accounts.find(pending.account).await?;
+        let account = account
+            .filter(|account| account.active)
+            .filter(|account| tokens::hash(&account.password_hash) == pending.password)
+            .ok_or(SecondFactorError::SignInExpired)?;
+        match proof {
+            Proof::Code(code) => self.use_code(account.id, code).await?,
+            Proof::RecoveryCode(code) => self.use_recovery_code(account.id, code).await?,
+        }
+        // Of two requests at once, one has the ticket.
+        if !self.cache.delete(&key).await {
+            return Err(SecondFactorError::SignInExpired);
+        }
+        Ok(account)
+    }
+
+    /// Accepts a one-time code. Codes of this and earlier time steps are not accepted again.
+    async fn use_code(&self, id: AccountId, code: &str) -> Result<(), SecondFactorError> {
+        let tries = format!("second-factor:{id}");
+        let verdict = self.limits.check(&tries, BY_ACCOUNT).await;
+        if !verdict.allowed {
+            warn!(account = %id, "too many one-time codes were tried with the right password");
+            let wait = verdict.reset;
+            return Err(SecondFactorError::TooManyCodes { wait });
+        }
+        let factors = self.stores.second_factors.of(id).await?;
+        let totp = factors.totp.ok_or(SecondFactorError::WrongCode)?;
+        let secret = self.vault.open(&totp.secret, &Binding::OneTimeCodes(id))?;
+        let step = check_code(&secret, code, self.clock.now());
+        let step = step.filter(|step| *step > totp.last_step);
+        let step = step.ok_or(SecondFactorError::WrongCode)?;
+        self.record(id, "use", "one-time code").await?;
+        let added_at = totp.added_at;
+        let used = |mut factors: SecondFactors| {
+            let totp = factors.totp.as_mut()?;
+            let fresh = totp.added_at == added_at && step > totp.last_step;
+            totp.last_step = step;
+            fresh.then_some(factors)
+        };
+        let used = self.stores.second_factors.change(id, used).await?;
+        used.map(drop).ok_or(SecondFactorError::WrongCode)
+    }
+
+    /// Accepts a recovery code, once.
+    async fn use_recovery_code(&self, id: AccountId, code: &str) -> Result<(), SecondFactorError> {
+        let hash = tokens::hash(&typed_codes::normalize(code));
+        let factors = self.stores.second_factors.of(id).await?;
+        if !factors.recovery_codes.contains(&hash) {
+            return Err(SecondFactorError::WrongCode);
+        }
+        self.record(id, "use", "recovery code").await?;
+        let used = |mut factors: SecondFactors| {
+            let at = factors
+                .recovery_codes
+                .iter()
+                .position(|code| *code == hash)?;
+            factors.recovery_codes.remove(at);
+            Some(factors)
+        };
+        let used = self.stores.second_factors.change(id, used).await?;
+        used.map(drop).ok_or(SecondFactorError::WrongCode)
+    }
+
+    /// Writes an entry of the audit trail about an account's own factor.
+    async fn record(&self, id: AccountId, verb: &str, what: &str) -> Result<(), StoreError> {
+        let action = format!("second_factor.{verb}");
+        let detail = Some(what.to_owned());
+        self.audit
+            .record(Actor::Account(id), &action, id, detail)
+            .await
+    }
+
+    /// Returns which roles need a second factor.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn policy(&self) -> Result<SecurityPolicy, StoreError> {
+        let now = self.clock.now();
+        if let Some((read, policy)) = &self.remembered().policy
+            && now.duration_since(*read) < TRUSTED
+        {
+            return Ok(policy.clone());
+        }
+        let text = self.stores.settings.get(POLICY).await?;
+        let policy = SecurityPolicy::parse(text.as_deref().unwrap_or_default());
+        self.remembered().policy = Some((now, policy.clone()));
+        Ok(policy)
+    }
+
+    /// Changes which roles need a second factor. The other instances follow within [`TRUSTED`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_policy(&self, actor: Actor, new: &SecurityPolicy) -> Result<(), StoreError> {
+        let roles = match new.second_factor_required.is_empty() {
+            true => "second factor required for no role".to_owned(),
+            false => format!("second factor required for {}", new.text()),
+        };
+        self.audit
+            .record(actor, "security_policy.change", POLICY, Some(roles))
+            .await?;
+        self.stores.settings.put(POLICY, &new.text()).await?;
+        self.remembered().policy = None;
+        Ok(())
+    }
+
+    /// Checks whether an account must set up a second factor before it can do anything else. Reads
+    /// the store at most every [`TRUSTED`], and for accounts without a second factor that need one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn must_set_up(&self, account: &Account) -> Result<bool, StoreError> {
+        if !self.policy().await?.requires(account) {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let read = self.remembered().protected.get(&account.id).copied();
+        if read.is_some_and(|read| now.duration_since(read) < TRUSTED) {
+            return Ok(false);
+        }
+        let factors = self.stores.second_factors.of(account.id).await?;
+        if factors.has_primary() {
+            let protected = &mut self.remembered().protected;
+            if protected.len() >= REMEMBERED {
+                protected.clear();
+            }
+            protected.insert(account.id, now);
+        }
+        Ok(!factors.has_primary())
+    }
+
+    fn forget(&self, account: AccountId) {
+        self.remembered().protected.remove(&account);
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn totp_key(account: AccountId) -> String {
+    format!("totp:{account}")
+}
+
+fn ticket_key(hash: TokenHash) -> String {
+    format!("ticket:{hash}")
+}
+
+/// Removes all second factors of an account and ends its sessions, for commands and the service.
+///
+/// # Errors
+/// If there is no such account, or it has no second factor.
+pub async fn reset(
+    stores: &Repositories,
+    audit: &Audit,
+    actor: Actor,
+    account: AccountId,
+) -> Result<(), SecondFactorError> {
+    let found = stores.accounts.find(account).await?;
+    found.ok_or(SecondFactorError::NoAccount)?;
+    if !stores.second_factors.of(account).await?.required() {
+        return Err(SecondFactorError::NotFound);
+    }
+    audit
+        .record(actor, "second_factor.reset", account, None)
+        .await?;
+    let none = |factors: SecondFactors| Some(SecondFactors::none(factors.account));
+    stores.second_factors.change(account, none).await?;
+    stores.sessions.delete_by_account(account).await?;
+    Ok(())
+}
+
+/// Returns a QR code as an SVG image; `None` if the text is too long.
+pub fn qr_svg(text: &str) -> Option<String> {
+    let code = qrcode::QrCode::new(text).ok()?;
+    let mut image = code.render::<qrcode::render::svg::Color<'_>>();
+    Some(image.min_dimensions(240, 240).build())
+}
