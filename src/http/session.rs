@@ -4,7 +4,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderName, header, request::Parts},
+    response::AppendHeaders,
 };
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +32,9 @@ const KNOWN: [&str; 2] = ["rollcall_browser", "__Host-rollcall_browser"];
 
 /// How long a browser keeps it: the longest time that browsers accept.
 const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// The headers that set cookies.
+pub type SetCookies = AppendHeaders<Vec<(HeaderName, String)>>;
 
 /// The cookies of a request, and the browser that sent them.
 pub struct Cookies {
@@ -85,7 +89,7 @@ impl Cookies {
         self,
         accounts: &Accounts,
         account: Account,
-    ) -> Result<(CookieJar, NewSession), Problem> {
+    ) -> Result<(SetCookies, NewSession), Problem> {
         let new = accounts.begin_session(account, self.visitor()).await?;
         if let Some(old) = self.session() {
             accounts.sign_out(old).await?;
@@ -95,23 +99,21 @@ impl Cookies {
 
     /// Sets the cookie of a session, and the one by which its account knows the browser. Scripts and
     /// other sites' requests cannot use them, and they are not sent in the clear where TLS is in use.
-    pub fn begin(self, new: &NewSession) -> CookieJar {
+    pub fn begin(self, new: &NewSession) -> SetCookies {
         let age = new.session.expires_at.duration_since(self.now);
         let age = (!self.settings.cookies_end_with_browser).then_some(age);
-        let cookie = self.cookie(self.name(), new.token.reveal(), age);
-        let jar = self.jar.clone().add(cookie);
-        let Some(browser) = &new.browser else {
-            return jar;
-        };
-        let name = KNOWN[usize::from(self.secure)];
-        jar.add(self.cookie(name, browser.reveal(), Some(KNOWN_FOR)))
+        let session = self.cookie(self.name(), new.token.reveal(), age);
+        let known = KNOWN[usize::from(self.secure)];
+        let browser = new.browser.as_ref();
+        let browser = browser.map(|token| self.cookie(known, token.reveal(), Some(KNOWN_FOR)));
+        set([session].into_iter().chain(browser))
     }
 
-    /// Removes the cookie.
-    pub fn end(self) -> CookieJar {
+    /// Removes the cookie of the session.
+    pub fn end(self) -> SetCookies {
         let mut cookie = self.cookie(self.name(), "", None);
         cookie.make_removal();
-        self.jar.add(cookie)
+        set([cookie])
     }
 
     fn cookie(
@@ -149,6 +151,11 @@ impl FromRequestParts<HttpState> for Cookies {
     ) -> Result<Self, Self::Rejection> {
         Ok(Self::from_parts(parts, state))
     }
+}
+
+fn set(cookies: impl IntoIterator<Item = Cookie<'static>>) -> SetCookies {
+    let headers = cookies.into_iter();
+    AppendHeaders(headers.map(|one| (header::SET_COOKIE, one.to_string())).collect())
 }
 
 /// Words in `User-Agent` and the programs that send them. Programs also name those that they are

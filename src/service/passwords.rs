@@ -218,7 +218,6 @@ mod tests {
             "abcabcabcabcabc",
             "iloveyouiloveyou",
             "brewsterhopper",
-            "20260115200601",
         ] {
             let refused = check(password);
             let Err(PasswordError::Guessable(advice)) = refused else {

@@ -7,7 +7,6 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,7 +19,7 @@ use crate::{
         limits::{MayGuess, problem_with_headers, with_headers},
         page::List,
         problem::{Code, Problem},
-        session::Cookies,
+        session::{Cookies, SetCookies},
         views::{
             accounts::{AccountLookup, SessionView},
             second_factors::ChallengeView,
@@ -269,7 +268,7 @@ pub async fn end_other_sessions(
     OwnSession(session): OwnSession,
     State(accounts): State<Arc<Accounts>>,
     cookies: Cookies,
-) -> Result<(StatusCode, CookieJar), Problem> {
+) -> Result<(StatusCode, SetCookies), Problem> {
     let new = accounts.end_other_sessions(&account, session).await?;
     Ok((StatusCode::NO_CONTENT, cookies.begin(&new)))
 }
@@ -282,7 +281,7 @@ pub async fn end_other_sessions(
 pub async fn delete_session(
     State(accounts): State<Arc<Accounts>>,
     cookies: Cookies,
-) -> Result<(StatusCode, CookieJar), Problem> {
+) -> Result<(StatusCode, SetCookies), Problem> {
     if let Some(token) = cookies.session() {
         accounts.sign_out(token).await?;
     }
