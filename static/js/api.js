@@ -64,7 +64,20 @@ export async function request(method, path, options = {}) {
     goToSignIn();
     await new Promise(() => {}); // the page is being left
   }
+  if (response.status === 403 && (await wantsConfirmation(response.clone()))) {
+    const { confirmIdentity } = await import('./ui/confirm.js');
+    if (await confirmIdentity()) return request(method, path, options);
+  }
   return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(response));
+}
+
+/**
+ * Returns whether a request needs a proof of who the person is.
+ * @param {Response} response
+ */
+async function wantsConfirmation(response) {
+  const body = await response.json().catch(() => null);
+  return body?.code === 'confirmation_required';
 }
 
 /**
