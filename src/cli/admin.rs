@@ -16,13 +16,16 @@ use crate::{
     domain::{
         accounts::{Account, Actor},
         employees::Employee,
-        grants::{Access, Grant, Role, Scope},
+        grants::{Access, Grant, GrantError, Role, Scope},
+        invitations::Purpose,
         sites::Site,
         text::{Code, Email, Name, SiteName},
     },
     ports::Page,
     service::{
+        account_changes::AccountSettings,
         accounts::{AccountError, NewAccount},
+        invitations::Inviter,
         second_factor,
     },
 };
@@ -33,11 +36,24 @@ pub(super) enum Command {
     Add(AddArguments),
     /// List the accounts and what they may do
     List,
+    /// Make a link with which a person creates an account, valid for 7 days
+    Invite(InviteArguments),
+    /// Change what an account may do, or the employee whom it belongs to
+    Change(ChangeArguments),
+    /// Keep an account from signing in, and end its sessions
+    Disable(One),
+    /// Let a disabled account sign in again
+    Enable(One),
+    /// Remove an account, and end its sessions
+    Remove(One),
     /// Set a new password and end all sessions of the account
+    ///
+    /// Without --email, sets ADMIN_PASSWORD for ADMIN_EMAIL, and makes that account an admin who can
+    /// sign in.
     ResetPassword {
         /// Email address of the account
         #[arg(long, value_parser = Email::parse)]
-        email: Email,
+        email: Option<Email>,
         #[command(flatten)]
         password: PasswordArguments,
     },
@@ -50,6 +66,50 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct One {
+    /// Email address of the account
+    #[arg(value_parser = Email::parse)]
+    email: Email,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InviteArguments {
+    /// Email address that the person signs in with
+    #[arg(value_parser = Email::parse)]
+    email: Email,
+    /// How to address them; by default, the name of the employee or the role
+    #[arg(long, value_parser = Name::parse)]
+    name: Option<Name>,
+    #[command(flatten)]
+    access: AccessArguments,
+    /// Let the person enroll their own face, too
+    #[arg(long, requires = "employee")]
+    enroll: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ChangeArguments {
+    /// Email address of the account
+    #[arg(value_parser = Email::parse)]
+    email: Email,
+    /// How to address them
+    #[arg(long, value_parser = Name::parse)]
+    name: Option<Name>,
+    /// What they may do, instead of what they may do now
+    #[arg(long, value_enum)]
+    role: Option<RoleArgument>,
+    /// Name of a site that a manager or viewer is limited to; may be repeated
+    #[arg(long, value_parser = SiteName::parse, requires = "role")]
+    site: Vec<SiteName>,
+    /// Code of the employee whom the account belongs to
+    #[arg(long, value_parser = Code::parse)]
+    employee: Option<Code>,
+    /// Remove the link to an employee, and access to their own records
+    #[arg(long, conflicts_with = "employee")]
+    no_employee: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct AddArguments {
     /// Email address to sign in with
     #[arg(value_parser = Email::parse)]
@@ -57,6 +117,14 @@ pub(super) struct AddArguments {
     /// How to address them; by default, the name of the employee or the role
     #[arg(long, value_parser = Name::parse)]
     name: Option<Name>,
+    #[command(flatten)]
+    access: AccessArguments,
+    #[command(flatten)]
+    password: PasswordArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AccessArguments {
     /// What they may do
     #[arg(long, value_enum, default_value_t = RoleArgument::Admin)]
     role: RoleArgument,
@@ -67,8 +135,6 @@ pub(super) struct AddArguments {
     /// for the role employee
     #[arg(long, value_parser = Code::parse)]
     employee: Option<Code>,
-    #[command(flatten)]
-    password: PasswordArguments,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -95,33 +161,18 @@ impl From<RoleArgument> for Role {
     }
 }
 
-impl AddArguments {
+impl AccessArguments {
     /// Returns what the account may do, and the employee whom it belongs to.
-    async fn access(&self, records: &Records) -> Result<(Access, Option<Employee>), Failure> {
+    async fn read(&self, records: &Records) -> Result<(Access, Option<Employee>), Failure> {
         let employee = match &self.employee {
             Some(code) => Some(find_employee(records, code).await?),
             None => None,
         };
-        let role = Role::from(self.role);
-        let mut scopes = Vec::new();
-        for name in &self.site {
-            scopes.push(Scope::Site(find_site(records, name).await?.id));
+        let mut grants = grants(records, self.role, &self.site).await?;
+        if employee.is_some() {
+            grants.push(own()?);
         }
-        if scopes.is_empty() {
-            scopes.push(match role {
-                Role::Employee => Scope::Own,
-                Role::Admin | Role::Manager | Role::Viewer => Scope::Everything,
-            });
-        }
-        let own = employee
-            .iter()
-            .map(|_| Grant::new(Role::Employee, Scope::Own));
-        let grants = scopes.into_iter().map(|scope| Grant::new(role, scope));
-        let grants: Vec<_> = grants
-            .chain(own)
-            .collect::<Result<_, _>>()
-            .map_err(refused)?;
-        if matches!(role, Role::Employee) && employee.is_none() {
+        if matches!(self.role, RoleArgument::Employee) && employee.is_none() {
             return Err(Failure::Refused(
                 "the role employee needs an employee: add --employee CODE".to_owned(),
             ));
@@ -129,6 +180,47 @@ impl AddArguments {
         let id = employee.as_ref().map(|employee| employee.id);
         Ok((Access::new(id, grants).map_err(refused)?, employee))
     }
+
+    /// Returns the name of an account: the given one, or that of the employee or the role.
+    fn name(&self, given: Option<Name>, employee: Option<Employee>) -> Result<Name, Failure> {
+        let name = given.or_else(|| employee.map(|employee| employee.settings.name));
+        match name {
+            Some(name) => Ok(name),
+            None => Name::parse(match self.role {
+                RoleArgument::Admin => "Admin",
+                RoleArgument::Manager => "Manager",
+                RoleArgument::Viewer => "Viewer",
+                RoleArgument::Employee => "Employee",
+            })
+            .map_err(refused),
+        }
+    }
+}
+
+/// Returns the grants of a role at sites, or for everything that it can cover.
+async fn grants(
+    records: &Records,
+    role: RoleArgument,
+    sites: &[SiteName],
+) -> Result<Vec<Grant>, Failure> {
+    let role = Role::from(role);
+    let mut scopes = Vec::new();
+    for name in sites {
+        scopes.push(Scope::Site(find_site(records, name).await?.id));
+    }
+    if scopes.is_empty() {
+        scopes.push(match role {
+            Role::Employee => Scope::Own,
+            Role::Admin | Role::Manager | Role::Viewer => Scope::Everything,
+        });
+    }
+    let grants = scopes.into_iter().map(|scope| Grant::new(role, scope));
+    grants.collect::<Result<_, _>>().map_err(refused)
+}
+
+/// Returns the grant of the own records.
+fn own() -> Result<Grant, Failure> {
+    Grant::new(Role::Employee, Scope::Own).map_err(refused)
 }
 
 fn refused(error: impl std::fmt::Display) -> Failure {
@@ -191,49 +283,212 @@ impl PasswordArguments {
 
 pub(super) fn run(settings: &Settings, command: Command) -> Result<ExitCode, Failure> {
     super::block_on(async {
-        match command {
-            Command::Add(arguments) => {
-                let password = arguments.password.read()?;
-                let records = boot::records(settings).await?;
-                let done = add(&records, arguments, password).await;
-                records.stores.engine.close().await;
-                done
-            }
-            Command::List => {
-                let records = boot::records(settings).await?;
-                let done = list(&records).await;
-                records.stores.engine.close().await;
-                done
-            }
-            Command::ResetPassword { email, password } => {
-                let password = password.read()?;
-                let records = boot::records(settings).await?;
-                let done = records
-                    .accounts
-                    .reset_password(Actor::Operator, &email, password)
-                    .await;
-                records.stores.engine.close().await;
-                done?;
-                println!("{email} has a new password; all sessions of the account have ended");
-                Ok(ExitCode::SUCCESS)
-            }
-            Command::ResetSecondFactor { email } => {
-                let records = boot::records(settings).await?;
-                let done = reset_second_factor(&records, &email).await;
-                records.stores.engine.close().await;
-                done?;
-                println!("{email} signs in with the password alone; all sessions have ended");
-                Ok(ExitCode::SUCCESS)
-            }
-        }
+        // Read before the store is opened, because a prompt may wait for long.
+        let password = match &command {
+            Command::Add(AddArguments { password, .. })
+            | Command::ResetPassword {
+                email: Some(_),
+                password,
+            } => Some(password.read()?),
+            _ => None,
+        };
+        let records = boot::records(settings).await?;
+        let done = execute(settings, &records, command, password).await;
+        records.stores.engine.close().await;
+        done
     })
 }
 
-async fn reset_second_factor(records: &Records, email: &Email) -> Result<(), Failure> {
+async fn execute(
+    settings: &Settings,
+    records: &Records,
+    command: Command,
+    password: Option<SecretString>,
+) -> Result<ExitCode, Failure> {
+    match (command, password) {
+        (Command::Add(arguments), Some(password)) => add(records, arguments, password).await,
+        (Command::List, _) => list(records).await,
+        (Command::Invite(arguments), _) => invite(records, arguments).await,
+        (Command::Change(arguments), _) => change(records, arguments).await,
+        (Command::Disable(One { email }), _) => {
+            set_active(records, &email, false).await?;
+            println!("{email} cannot sign in; all sessions of the account have ended");
+            Ok(ExitCode::SUCCESS)
+        }
+        (Command::Enable(One { email }), _) => {
+            set_active(records, &email, true).await?;
+            println!("{email} can sign in");
+            Ok(ExitCode::SUCCESS)
+        }
+        (Command::ResetSecondFactor { email }, _) => {
+            let account = find_account(records, &email).await?;
+            let (stores, actor) = (&records.stores, Actor::Operator);
+            let reset = second_factor::reset(stores, &records.audit, actor, account.id);
+            reset.await.map_err(refused)?;
+            println!("{email} signs in with the password alone; all sessions have ended");
+            Ok(ExitCode::SUCCESS)
+        }
+        (Command::Remove(One { email }), _) => {
+            let account = find_account(records, &email).await?;
+            records.accounts.remove(Actor::Operator, account.id).await?;
+            println!("{email} was removed; all sessions of the account have ended");
+            Ok(ExitCode::SUCCESS)
+        }
+        (
+            Command::ResetPassword {
+                email: Some(email), ..
+            },
+            Some(password),
+        ) => {
+            reset_password(records, &email, password).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        (Command::ResetPassword { .. }, _) => {
+            let (Some(email), Some(password)) = (&settings.admin.email, &settings.admin.password)
+            else {
+                return Err(refused(
+                    "which account: use --email ADDRESS, or set ADMIN_EMAIL and ADMIN_PASSWORD",
+                ));
+            };
+            reset_password(records, email, password.clone()).await?;
+            make_admin(records, email).await
+        }
+        (Command::Add(_), None) => Err(refused("no password was given")),
+    }
+}
+
+async fn find_account(records: &Records, email: &Email) -> Result<Account, Failure> {
     let account = records.stores.accounts.find_by_email(email).await?;
-    let account = account.ok_or(AccountError::NoAccount)?;
-    let reset = second_factor::reset(&records.stores, &records.audit, Actor::Operator, account.id);
-    reset.await.map_err(refused)
+    Ok(account.ok_or(AccountError::NoAccount)?)
+}
+
+async fn reset_password(
+    records: &Records,
+    email: &Email,
+    password: SecretString,
+) -> Result<(), Failure> {
+    let account = records
+        .accounts
+        .reset_password(Actor::Operator, email, password)
+        .await?;
+    println!("{email} has a new password; all sessions of the account have ended");
+    if !account.active {
+        println!("the account is disabled: `rollcall admin enable {email}` lets it sign in");
+    }
+    Ok(())
+}
+
+/// Makes an account an admin who can sign in, if it is not one.
+async fn make_admin(records: &Records, email: &Email) -> Result<ExitCode, Failure> {
+    let account = find_account(records, email).await?;
+    if account.is_active_admin() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let admin = Grant::new(Role::Admin, Scope::Everything).map_err(refused)?;
+    edit(records, &account, |settings| {
+        let access = &settings.access;
+        settings.access = Access::new(access.employee(), access.grants().chain([admin]))?;
+        settings.active = true;
+        Ok(())
+    })
+    .await?;
+    println!("{email} is an admin");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Changes the settings of an account.
+async fn edit(
+    records: &Records,
+    account: &Account,
+    change: impl Fn(&mut AccountSettings) -> Result<(), GrantError>,
+) -> Result<Account, Failure> {
+    let edited = |account: &Account| {
+        let mut settings = AccountSettings::of(account);
+        change(&mut settings).map_err(refused)?;
+        Ok::<_, Failure>(settings)
+    };
+    records
+        .accounts
+        .change(Actor::Operator, account.id, edited)
+        .await
+}
+
+async fn set_active(records: &Records, email: &Email, active: bool) -> Result<(), Failure> {
+    let account = find_account(records, email).await?;
+    if active && account.access.is_empty() {
+        return Err(AccountError::NoGrant.into());
+    }
+    edit(records, &account, |settings| {
+        settings.active = active;
+        Ok(())
+    })
+    .await?;
+    Ok(())
+}
+
+async fn change(records: &Records, arguments: ChangeArguments) -> Result<ExitCode, Failure> {
+    let account = find_account(records, &arguments.email).await?;
+    let new_grants = match arguments.role {
+        Some(role) => Some(grants(records, role, &arguments.site).await?),
+        None => None,
+    };
+    let employee = match &arguments.employee {
+        Some(code) => Some(find_employee(records, code).await?.id),
+        None => None,
+    };
+    let own = own()?;
+    let account = edit(records, &account, |settings| {
+        let access = &settings.access;
+        let linked = match arguments.no_employee {
+            true => None,
+            false => employee.or(access.employee()),
+        };
+        let mut grants: Vec<_> = match &new_grants {
+            Some(grants) => grants.clone(),
+            None => access.grants().filter(|grant| *grant != own).collect(),
+        };
+        if linked.is_some() {
+            grants.push(own);
+        }
+        settings.access = Access::new(linked, grants)?;
+        if let Some(name) = &arguments.name {
+            settings.name = name.clone();
+        }
+        Ok(())
+    })
+    .await?;
+    let sites = records.stores.sites.all().await?;
+    let grants = describe(records, &sites, &account).await?;
+    println!("{} is {grants}", account.email);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn invite(records: &Records, arguments: InviteArguments) -> Result<ExitCode, Failure> {
+    if records.accounts.needs_setup().await? {
+        return Err(refused(
+            "there is no account yet: use `rollcall admin add` for the first admin",
+        ));
+    }
+    let (access, employee) = arguments.access.read(records).await?;
+    let purpose = Purpose::Account {
+        email: arguments.email,
+        name: arguments.access.name(arguments.name, employee)?,
+        access,
+        enroll: arguments.enroll,
+    };
+    let sent = records
+        .invitations
+        .invite(&Inviter::OPERATOR, purpose)
+        .await?;
+    if sent.sent {
+        println!("the invitation was sent");
+    }
+    println!("/join#{}", sent.token.reveal());
+    println!(
+        "put the address of the service before it, and pass it on; it can be used once, until {}",
+        sent.invitation.expires_at.strftime("%F %H:%M UTC")
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Number of accounts in a page.
@@ -248,13 +503,9 @@ async fn list(records: &Records) -> Result<ExitCode, Failure> {
     loop {
         let accounts = records.stores.accounts.list(&page).await?;
         for account in &accounts {
-            // Newest first; ended sessions are not kept.
-            let sessions = records.accounts.sessions(account.id).await?;
-            let signed_in = match sessions.first() {
-                Some(session) => {
-                    format!("signed in {}", session.created_at.strftime("%F %H:%M UTC"))
-                }
-                None => "not signed in".to_owned(),
+            let signed_in = match account.signed_in_at {
+                Some(at) => format!("signed in {}", at.strftime("%F %H:%M UTC")),
+                None => "never signed in".to_owned(),
             };
             let state = if account.active { "" } else { ", disabled" };
             let grants = describe(records, &sites, account).await?;
@@ -300,20 +551,8 @@ async fn add(
     arguments: AddArguments,
     password: SecretString,
 ) -> Result<ExitCode, Failure> {
-    let (access, employee) = arguments.access(records).await?;
-    let name = arguments
-        .name
-        .or_else(|| employee.map(|employee| employee.settings.name));
-    let name = match name {
-        Some(name) => name,
-        None => Name::parse(match arguments.role {
-            RoleArgument::Admin => "Admin",
-            RoleArgument::Manager => "Manager",
-            RoleArgument::Viewer => "Viewer",
-            RoleArgument::Employee => "Employee",
-        })
-        .map_err(refused)?,
-    };
+    let (access, employee) = arguments.access.read(records).await?;
+    let name = arguments.access.name(arguments.name, employee)?;
     let new = NewAccount {
         email: arguments.email,
         name,

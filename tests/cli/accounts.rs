@@ -66,14 +66,128 @@ async fn accounts_are_limited_to_sites_and_linked_to_employees() {
     }
     let (code, out, err) = run(&mut rollcall(data.path(), &["admin", "list"]));
     let expected = [
-        "ada@example.org\tAdmin\tadmin\tnot signed in",
-        "ben@example.org\tManager\tmanager\tnot signed in",
-        "cleo@example.org\tManager\tmanager of Harbor, manager of Yard\tnot signed in",
-        "dan@example.org\tGrace Hopper\tviewer of Yard, employee E7\tnot signed in",
+        "ada@example.org\tAdmin\tadmin\tnever signed in",
+        "ben@example.org\tManager\tmanager\tnever signed in",
+        "cleo@example.org\tManager\tmanager of Harbor, manager of Yard\tnever signed in",
+        "dan@example.org\tGrace Hopper\tviewer of Yard, employee E7\tnever signed in",
     ];
     assert_eq!(
         (code, out.lines().collect::<Vec<_>>()),
         (0, expected.to_vec()),
         "{err}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_are_changed_disabled_removed_and_invited() {
+    let data = tempfile::tempdir().unwrap();
+    on_sqlite(data.path(), async |stores| {
+        stores.sites.insert(&site("Harbor")).await.unwrap();
+        let mut grace = employee("Grace Hopper", "E7");
+        grace.settings.code = code("E7");
+        stores.employees.insert(&grace).await.unwrap();
+    })
+    .await;
+    let admin = |arguments: &[&str]| {
+        let arguments = [&["admin"], arguments].concat();
+        run(&mut rollcall(data.path(), &arguments))
+    };
+    let add = |email: &str, more: &[&str]| {
+        let arguments = [&["admin", "add", email, "--password-stdin"], more].concat();
+        let (code, _, err) = with_input(rollcall(data.path(), &arguments), "a long pass phrase\n");
+        assert_eq!(code, 0, "{err}");
+    };
+    let (code, _, err) = admin(&["invite", "eve@example.org"]);
+    assert!(code == 1 && err.contains("rollcall admin add"), "{err}");
+    add("ada@example.org", &[]);
+    add("ben@example.org", &["--role", "viewer"]);
+    let weak = ["admin", "add", "eve@example.org", "--password-stdin"];
+    let (code, _, err) = with_input(rollcall(data.path(), &weak), "passwordpassword\n");
+    assert!(code == 1 && err.contains("easy to guess"), "{err}");
+
+    for (arguments, code, says) in [
+        (
+            &[
+                "change",
+                "ben@example.org",
+                "--role",
+                "manager",
+                "--site",
+                "Harbor",
+            ][..],
+            0,
+            "ben@example.org is manager of Harbor",
+        ),
+        (
+            &["change", "ben@example.org", "--employee", "E7"],
+            0,
+            "ben@example.org is manager of Harbor, employee E7",
+        ),
+        (
+            &["change", "ben@example.org", "--no-employee"],
+            0,
+            "ben@example.org is manager of Harbor",
+        ),
+        (
+            &["change", "ben@example.org", "--role", "employee"],
+            1,
+            "needs an employee",
+        ),
+        (
+            &["change", "ada@example.org", "--role", "viewer"],
+            1,
+            "the last admin",
+        ),
+        (&["disable", "ada@example.org"], 1, "the last admin"),
+        (&["remove", "ada@example.org"], 1, "the last admin"),
+        (&["disable", "ben@example.org"], 0, "cannot sign in"),
+        (&["list"], 0, "manager of Harbor, disabled"),
+        (&["enable", "ben@example.org"], 0, "can sign in"),
+        (
+            &["remove", "nobody@example.org"],
+            1,
+            "no account has this email address",
+        ),
+        (&["reset-password"], 1, "ADMIN_EMAIL and ADMIN_PASSWORD"),
+        (
+            &[
+                "invite",
+                "grace@example.org",
+                "--role",
+                "employee",
+                "--employee",
+                "E7",
+                "--enroll",
+            ],
+            0,
+            "/join#",
+        ),
+        (&["invite", "ben@example.org"], 1, "already has an account"),
+    ] {
+        let (status, out, err) = admin(arguments);
+        assert_eq!(status, code, "{arguments:?}: {out}{err}");
+        let said = if code == 0 { &out } else { &err };
+        assert!(said.contains(says), "{arguments:?}: {out}{err}");
+    }
+
+    // As scripts of other systems do it: the account of the environment becomes an admin.
+    let mut reset = rollcall(data.path(), &["admin", "reset-password"]);
+    reset.env("ADMIN_EMAIL", "ben@example.org");
+    reset.env("ADMIN_PASSWORD", "another long pass phrase");
+    let (code, out, err) = run(&mut reset);
+    assert!(
+        code == 0 && out.contains("ben@example.org is an admin"),
+        "{out}{err}"
+    );
+    assert!(
+        !format!("{out}{err}").contains("another long"),
+        "{out}{err}"
+    );
+    let (code, out, err) = admin(&["remove", "ada@example.org"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (_, out, _) = admin(&["list"]);
+    assert_eq!(
+        out,
+        "ben@example.org\tViewer\tadmin, manager of Harbor\tnever signed in\n"
     );
 }
