@@ -20,6 +20,7 @@ use crate::service::{
     face_punches::FacePunches,
     health::Health,
     imports::Imports,
+    invitations::Invitations,
     jobs::Jobs,
     leave::LeaveService,
     manual_punches::ManualPunches,
@@ -49,6 +50,8 @@ pub struct App {
     pub api_tokens: Arc<ApiTokens>,
     /// Second factors of accounts.
     pub second_factors: Arc<SecondFactorService>,
+    /// Links with which people create an account, enroll their face or set a password.
+    pub invitations: Arc<Invitations>,
     /// Employees and their enrolled faces.
     pub employees: Arc<Employees>,
     /// Places where people work.

@@ -44,6 +44,7 @@ use crate::{
         camera_pipeline::CameraPipeline,
         cameras::Overlays,
         gallery_loader::{Filled, GalleryLoader},
+        invitations::Invitations,
         leased_work::with_lease,
         messages::Outbox,
         pairing::PAIRING,
@@ -172,6 +173,8 @@ pub struct Records {
     pub audit: Audit,
     /// Accounts.
     pub accounts: Arc<Accounts>,
+    /// Invitations.
+    pub invitations: Arc<Invitations>,
     /// Pairings in progress.
     pub pairings: AppCache,
     /// Sign-ins that wait for their second step.
@@ -250,18 +253,25 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     let overlays = sealed("overlays", &shared.application);
     let overlays = AppCache::new("overlay", overlays, Overlays::LIVES);
     let audit = Audit::new(stores.audit.clone(), clock.clone());
-    let accounts = Accounts::new(
+    let accounts = Arc::new(Accounts::new(
         stores.clone(),
         audit.clone(),
         clock.clone(),
         shared.limits.clone(),
         account_rules(settings),
+    ));
+    let invitations = Invitations::new(
+        stores.clone(),
+        accounts.clone(),
+        audit.clone(),
+        clock.clone(),
     );
     Ok(Records {
         stores,
         clock,
         audit,
-        accounts: Arc::new(accounts),
+        accounts,
+        invitations: Arc::new(invitations),
         pairings,
         sign_ins,
         overlays: Overlays::new(overlays),
@@ -392,6 +402,7 @@ impl Core {
         } = compose(parts, rules(settings));
         // The instance that issued the setup link.
         app.accounts = records.accounts.clone();
+        app.invitations = records.invitations.clone();
         let zone = default_site(&app, settings).await?.zone;
         let filled = loader.fill().await?;
         if let Some(loader) = &previous_loader {

@@ -20,14 +20,15 @@ use rollcall::{
         employees::{Consent, Employee, EmployeeSettings},
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         ids::{
-            AccountId, AuditId, DeviceId, EmployeeId, JobId, PhotoId, PictureId, PunchId, SiteId,
-            TemplateId,
+            AccountId, AuditId, DeviceId, EmployeeId, InvitationId, JobId, PhotoId, PictureId,
+            PunchId, SiteId, TemplateId,
         },
+        invitations::{Invitation, Purpose},
         jobs::{Job, JobKind, JobState},
         messages::{Channel, Content, Delivery, DeliveryState},
         pictures::{Picture, Pictured},
         quality::Quality,
-        text::{Code, IdempotencyKey, Name},
+        text::{Code, Email, IdempotencyKey, Name},
     },
     gallery::MemoryGallery,
     ports::Gallery,
@@ -267,6 +268,25 @@ async fn only_expired_records_are_deleted() {
     for session in [session(1, -1), session(2, 1)] {
         stores.sessions.insert(&session).await.unwrap();
     }
+    // An invitation stays for a while after it expired, because it can be sent again.
+    for (number, days) in [(1, -29), (2, -31), (3, 7)] {
+        let expires_at = clock.now() + SignedDuration::from_hours(24 * days);
+        let account = AccountId::new(Uuid::from_u128(1));
+        let invitation = Invitation {
+            id: InvitationId::new(Uuid::from_u128(number)),
+            token: TokenHash([number as u8; 32]),
+            purpose: Purpose::Reset {
+                account,
+                email: Email::parse("a@b.example").unwrap(),
+            },
+            made_by: Actor::Operator,
+            made_at: expires_at,
+            expires_at,
+            claimed_until: None,
+            tries: 0,
+        };
+        stores.invitations.insert(&invitation).await.unwrap();
+    }
     let origin = Origin::Device(DeviceId::new(Uuid::from_u128(1)));
     let kept = |key: &str, hours: i64| KeptAnswer {
         origin,
@@ -403,6 +423,7 @@ async fn only_expired_records_are_deleted() {
     assert_eq!(
         purged,
         Purged {
+            invitations: 1,
             sessions: 1,
             answers: 1,
             jobs: 1,

@@ -30,6 +30,7 @@ use crate::{
         gallery_loader::GalleryLoader,
         health::Health,
         imports::{ImportParts, Imports},
+        invitations::Invitations,
         jobs::Jobs,
         leave::LeaveService,
         manual_punches::ManualPunches,
@@ -335,6 +336,13 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         audit.clone(),
         clock.clone(),
     ));
+    let accounts = Arc::new(Accounts::new(
+        stores.clone(),
+        audit.clone(),
+        clock.clone(),
+        limits,
+        rules.accounts,
+    ));
     let notices = Arc::new(Notices::new(
         workdays.clone(),
         timesheets.clone(),
@@ -351,12 +359,11 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         Courier::new(stores.clone(), webhooks.clone(), clock.clone()),
     );
     let app = App {
-        accounts: Arc::new(Accounts::new(
+        invitations: Arc::new(Invitations::new(
             stores.clone(),
+            accounts.clone(),
             audit.clone(),
             clock.clone(),
-            limits,
-            rules.accounts,
         )),
         api_tokens: Arc::new(ApiTokens::new(
             stores.clone(),
@@ -365,6 +372,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
         )),
         second_factors,
+        accounts,
         cameras: Arc::new(Cameras::new(
             (stores.cameras.clone(), stores.accounts.clone()),
             streams,

@@ -283,6 +283,9 @@ person.json    every record:
   punch_credentials  when their PIN was set and by whom, and how often it was typed wrongly; when
                     their badge was issued and by whom. Of both, only hashes are stored, which are
                     left out
+  invitations       links that the person has not used yet, to create an account or to enroll their own
+                    face: who made them and when, the email address, and what the account may do; of
+                    the link itself, only a hash is stored
   kept_answers      responses to devices that sent a punch. They are stored for a while, so that a
                     repeated request gets the same response and does not write a second punch
   deliveries        messages about this person to other systems (`webhook`), with what they say; and

@@ -65,6 +65,8 @@ words! {
         Correct = "correct",
         /// Request leave and corrections for employees.
         Request = "request",
+        /// Invite employees to an account for their own records, and to enroll their own face.
+        Invite = "invite",
         /// Identify and verify without a punch.
         Identify = "identify",
         /// See pictures of punches and of unknown faces; delete the latter.
@@ -87,12 +89,14 @@ impl Permission {
 impl Role {
     /// Returns the permissions of the role. No role may punch; only devices may.
     pub const fn permissions(self) -> &'static [Permission] {
-        use Permission::{Administer, Correct, Enroll, Identify, Look, Read, Request, Survey};
+        use Permission::{
+            Administer, Correct, Enroll, Identify, Invite, Look, Read, Request, Survey,
+        };
         match self {
             Self::Admin => &[
-                Read, Survey, Correct, Request, Identify, Look, Enroll, Administer,
+                Read, Survey, Correct, Request, Invite, Identify, Look, Enroll, Administer,
             ],
-            Self::Manager => &[Read, Survey, Correct, Request, Identify, Look],
+            Self::Manager => &[Read, Survey, Correct, Request, Invite, Identify, Look],
             Self::Viewer => &[Read, Survey],
             Self::Employee => &[Read, Request],
         }

@@ -79,6 +79,8 @@ id! {
     EntitlementId,
     /// Names a calendar of public holidays.
     HolidayCalendarId,
+    /// Names an invitation.
+    InvitationId,
     /// Names a background job.
     JobId,
     /// Names leave of an employee.

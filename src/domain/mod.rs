@@ -16,6 +16,7 @@ pub mod grants;
 pub mod ical;
 pub mod ids;
 pub mod installation;
+pub mod invitations;
 pub mod jobs;
 pub mod messages;
 pub mod pictures;

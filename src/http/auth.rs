@@ -48,6 +48,8 @@ permits! {
     Correcting => Correct;
     /// Request leave and corrections.
     Requesting => Request;
+    /// Invite employees.
+    Inviting => Invite;
     /// Enroll faces, delete templates.
     Enrolling => Enroll;
     /// Manage sites, devices, cameras and jobs, delete employees, read the audit trail.

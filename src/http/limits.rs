@@ -32,7 +32,10 @@ use super::{
     context::Client,
     problem::{Code, Problem},
 };
-use crate::ports::{self as shared, RateLimits};
+use crate::{
+    ports::{self as shared, RateLimits},
+    service::invitations::InvitationError,
+};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -225,6 +228,17 @@ impl SharedLimit {
         }
     }
 
+    /// Limits the tokens of links that are not valid; `None` for no limit.
+    pub fn joins(quota: Option<shared::Quota>, limits: Arc<dyn RateLimits>) -> Self {
+        Self {
+            name: "join",
+            refusal: Code::TooManyRequests,
+            what: "links a minute that cannot be used are allowed from one address",
+            quota,
+            limits,
+        }
+    }
+
     /// Limits the pairing codes that one address requests; `None` for no limit.
     pub fn pairings(quota: Option<shared::Quota>, limits: Arc<dyn RateLimits>) -> Self {
         Self {
@@ -233,6 +247,13 @@ impl SharedLimit {
             what: "codes a minute are allowed for one address",
             quota,
             limits,
+        }
+    }
+
+    /// Takes back a use that turned out not to count.
+    async fn take_back(&self, who: impl fmt::Display) {
+        if self.quota.is_some() {
+            self.limits.take_back(&format!("{}:{who}", self.name)).await;
         }
     }
 
@@ -282,6 +303,37 @@ impl FromRequestParts<HttpState> for MayGuess {
     ) -> Result<Self, Self::Rejection> {
         let address = Client::from_extensions(&parts.extensions).key();
         state.sign_ins.count(address).await.map(Self)
+    }
+}
+
+/// Proof that an address may send the token of a link. It counts only if the link cannot be used,
+/// because many people may join from the address of one office.
+pub struct MayJoin {
+    limit: SharedLimit,
+    address: IpAddr,
+}
+
+impl MayJoin {
+    /// Returns the result, and forgets the try unless the link cannot be used.
+    pub async fn unless_ended<T>(&self, result: Result<T, InvitationError>) -> Result<T, Problem> {
+        if !matches!(result, Err(InvitationError::Ended)) {
+            self.limit.take_back(self.address).await;
+        }
+        Ok(result?)
+    }
+}
+
+impl FromRequestParts<HttpState> for MayJoin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        let address = Client::from_extensions(&parts.extensions).key();
+        let limit = state.joins.clone();
+        limit.count(address).await?;
+        Ok(Self { limit, address })
     }
 }
 

@@ -121,6 +121,7 @@ struct HttpState {
     enrollments: SharedLimit,
     sign_ins: SharedLimit,
     pairings: SharedLimit,
+    joins: SharedLimit,
 }
 
 impl FromRef<HttpState> for Feed {
@@ -149,6 +150,7 @@ services! {
     accounts: service::accounts::Accounts,
     api_tokens: service::api_tokens::ApiTokens,
     second_factors: service::second_factor::SecondFactorService,
+    invitations: service::invitations::Invitations,
     employees: service::employees::Employees,
     sites: service::sites::Sites,
     rules: service::site_rules::RulesService,

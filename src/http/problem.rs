@@ -125,6 +125,8 @@ codes! {
     DeliveryWaiting = "delivery_waiting", CONFLICT, "The delivery waits";
     /// Another request changed the same record at the same time.
     Conflict = "conflict", CONFLICT, "Changed by another request at the same time";
+    /// The link of an invitation cannot be used.
+    InvitationEnded = "invitation_ended", GONE, "The link cannot be used";
     /// The request, or a part of it, has too many bytes.
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, "Too large";
     /// The address accepts another content type.

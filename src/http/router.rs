@@ -31,10 +31,10 @@ use super::{
     request_timeout::request_timeout,
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
-        devices, employees, enroll, entitlements, events, exports, health, identify, imports, jobs,
-        leave, notices, pairings, pictures, punch_credentials, punches, redis, rules,
-        second_factors, session, setup, sites, status, templates, timesheets, tokens, webhooks,
-        workdays,
+        devices, employees, enroll, entitlements, events, exports, health, identify, imports,
+        invitations, jobs, leave, notices, pairings, pictures, punch_credentials, punches, redis,
+        rules, second_factors, session, setup, sites, status, templates, timesheets, tokens,
+        webhooks, workdays,
     },
 };
 use crate::{
@@ -76,6 +76,7 @@ pub fn router(parts: Parts) -> Router {
     let state = HttpState {
         enrollments: SharedLimit::enrollments(parts.settings.enroll_limit, parts.limits.clone()),
         pairings: SharedLimit::pairings(parts.settings.pairing, parts.limits.clone()),
+        joins: SharedLimit::joins(parts.settings.sign_in, parts.limits.clone()),
         sign_ins: SharedLimit::sign_ins(parts.settings.sign_in, parts.limits),
         feed: parts.feed,
         redis: parts.redis,
@@ -163,6 +164,15 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(setup::get_setup, setup::create_setup))
         .routes(routes!(accounts::update_own_account))
         .routes(routes!(accounts::put_own_password))
+        .routes(routes!(invitations::create_password_reset))
+        .routes(routes!(
+            invitations::list_invitations,
+            invitations::create_invitation
+        ))
+        .routes(routes!(invitations::delete_invitation))
+        .routes(routes!(invitations::resend_invitation))
+        .routes(routes!(invitations::look_at_invitation))
+        .routes(routes!(invitations::accept_invitation))
         .routes(routes!(accounts::list_accounts))
         .routes(routes!(
             accounts::get_account,
@@ -329,6 +339,11 @@ fn api() -> OpenApiRouter<HttpState> {
             OpenApiRouter::new()
                 .routes(routes!(enroll::create_enrollment))
                 .layer(uploads(enroll::SHAPE.body_limit())),
+        )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(invitations::enroll_by_invitation))
+                .layer(uploads(invitations::SHAPE.body_limit())),
         )
         .merge(
             OpenApiRouter::new()

@@ -155,7 +155,11 @@ impl FromRequestParts<HttpState> for Cookies {
 
 fn set(cookies: impl IntoIterator<Item = Cookie<'static>>) -> SetCookies {
     let headers = cookies.into_iter();
-    AppendHeaders(headers.map(|one| (header::SET_COOKIE, one.to_string())).collect())
+    AppendHeaders(
+        headers
+            .map(|one| (header::SET_COOKIE, one.to_string()))
+            .collect(),
+    )
 }
 
 /// Words in `User-Agent` and the programs that send them. Programs also name those that they are

@@ -13,13 +13,17 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use uuid::Uuid;
 
 use super::{
     field_error::{FieldError, JsonType},
     problem::{Code, Problem, too_large},
     room::Room,
 };
-use crate::{domain::attendance::Origin, ports::Sample};
+use crate::{
+    domain::{attendance::Origin, ids::AccountId},
+    ports::Sample,
+};
 
 /// Most bytes of one image file.
 pub const FILE_MOST: usize = 12 << 20;
@@ -27,6 +31,10 @@ pub const FILE_MOST: usize = 12 << 20;
 const TEXT_MOST: usize = 1 << 10;
 /// Room for the text fields and the boundaries of a form.
 const FORM_SLACK: usize = 64 << 10;
+
+/// The sender of the uploads of people who have a link and no account: together they take the room
+/// of one sender.
+pub const INVITED: Origin = Origin::Account(AccountId::new(Uuid::nil()));
 
 /// The upload that a route accepts.
 pub struct Shape {
@@ -71,8 +79,19 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Reads a request of a shape.
+    /// Reads a request of a shape by a sender who was authenticated.
     pub async fn read(request: Request, shape: &'static Shape) -> Result<Self, Problem> {
+        let sender = request.extensions().get::<Origin>();
+        let sender = *sender.ok_or_else(|| Problem::internal("an upload without a sender"))?;
+        Self::read_from(sender, request, shape).await
+    }
+
+    /// Reads a request of a shape by a sender.
+    pub async fn read_from(
+        sender: Origin,
+        request: Request,
+        shape: &'static Shape,
+    ) -> Result<Self, Problem> {
         let headers = request.headers();
         let declared = headers
             .get(header::CONTENT_LENGTH)
@@ -89,8 +108,6 @@ impl Upload {
         if declared.is_some_and(|length| length > limit) {
             return Err(too_large("the request", limit));
         }
-        let sender = request.extensions().get::<Origin>();
-        let sender = *sender.ok_or_else(|| Problem::internal("an upload without a sender"))?;
         let mut room = Room::new(sender);
         match content_type.as_str() {
             "multipart/form-data" => {

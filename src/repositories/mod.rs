@@ -14,6 +14,7 @@ mod employees;
 mod entries;
 mod faces;
 mod installation;
+mod invitations;
 mod jobs;
 mod messages;
 mod pictures;
@@ -39,6 +40,7 @@ pub use employees::Employees;
 pub use entries::{Entries, EntryCursor};
 pub use faces::{FaceEnrollments, Photos};
 pub use installation::{Facts, Leases, Settings, StoredCache};
+pub use invitations::Invitations;
 pub use jobs::Jobs;
 pub use messages::{Deliveries, Webhooks};
 pub use pictures::Pictures;
@@ -99,6 +101,8 @@ pub struct Repositories {
     pub calendars: CalendarAddresses,
     /// PINs and badges of employees.
     pub punch_credentials: PunchCredentials,
+    /// Invitations.
+    pub invitations: Invitations,
     /// Devices.
     pub devices: Devices,
     /// Cameras and their last reported statuses.
@@ -159,6 +163,7 @@ impl Repositories {
             payroll_layouts: Entries::new(engine.clone()),
             calendars: CalendarAddresses::new(engine.clone()),
             punch_credentials: PunchCredentials::new(engine.clone()),
+            invitations: Invitations::new(engine.clone()),
             devices: Devices::new(engine.clone()),
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),

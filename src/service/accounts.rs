@@ -258,19 +258,49 @@ impl Accounts {
         Ok(())
     }
 
-    /// Adds an account. If it is linked to an employee, that employee must exist. The check is
-    /// repeated afterwards, because a deletion at the same moment does not find the account.
+    /// Adds an account.
     pub async fn create(&self, actor: Actor, new: NewAccount) -> Result<Account, AccountError> {
-        let employee = new.access.employee();
-        self.check_employee(employee).await?;
-        self.check_sites(None, &new.access).await?;
+        self.check_employee(new.access.employee()).await?;
         let account = self.prepare(new).await?;
+        self.add_prepared(actor, account).await
+    }
+
+    /// Adds an account that [`prepare`](Self::prepare) made. If it is linked to an employee, that
+    /// employee must exist. The check is repeated afterwards, because a deletion at the same moment
+    /// does not find the account.
+    pub(super) async fn add_prepared(
+        &self,
+        actor: Actor,
+        account: Account,
+    ) -> Result<Account, AccountError> {
+        let employee = account.access.employee();
+        self.check_employee(employee).await?;
+        self.check_sites(None, &account.access).await?;
         let account = self.insert(actor, account).await?;
         if let Err(error) = self.check_employee(employee).await {
             self.close_unlinked(account.id).await?;
             return Err(error);
         }
         Ok(account)
+    }
+
+    /// Checks whether an account with this address and access could be added now.
+    pub(super) async fn check_new(
+        &self,
+        email: &Email,
+        access: &Access,
+    ) -> Result<(), AccountError> {
+        self.check_employee(access.employee()).await?;
+        self.check_sites(None, access).await?;
+        if self.stores.accounts.find_by_email(email).await?.is_some() {
+            return Err(AccountError::EmailTaken);
+        }
+        if let Some(id) = access.employee()
+            && self.stores.accounts.find_by_employee(id).await?.is_some()
+        {
+            return Err(AccountError::EmployeeTaken);
+        }
+        Ok(())
     }
 
     /// Disables an account whose new employee was deleted at the same moment, unless it is an admin.
@@ -297,37 +327,42 @@ impl Accounts {
         }
     }
 
-    /// Sets a new password, enables the account, and ends all its sessions.
+    /// Sets a new password and ends all sessions of the account. A disabled account stays disabled.
     pub async fn reset_password(
         &self,
         actor: Actor,
         email: &Email,
         password: SecretString,
     ) -> Result<Account, AccountError> {
-        let account = self
-            .stores
-            .accounts
-            .find_by_email(email)
-            .await?
-            .ok_or(AccountError::NoAccount)?;
+        let account = self.stores.accounts.find_by_email(email).await?;
+        let account = account.ok_or(AccountError::NoAccount)?;
         if account.access.is_empty() {
             return Err(AccountError::NoGrant);
         }
-        let password_hash = self.hash(&account.email, &account.name, password).await?;
+        let hash = self.hash(&account.email, &account.name, password).await?;
+        self.replace_password(actor, &account, hash).await
+    }
+
+    /// Sets the hash of a new password, ends all sessions of the account, and makes it forget the
+    /// browsers that it knows.
+    pub(super) async fn replace_password(
+        &self,
+        actor: Actor,
+        account: &Account,
+        hash: String,
+    ) -> Result<Account, AccountError> {
         self.audit
             .record(actor, "account.reset_password", account.id, None)
             .await?;
         let reset = |account: Account| Account {
-            password_hash: password_hash.clone(),
-            // The employee may be deleted at the same moment.
-            active: !account.access.is_empty(),
+            password_hash: hash.clone(),
             ..account
         };
-        let account = self.stores.accounts.change(account.id, reset).await?;
-        let account = account.ok_or(AccountError::NoAccount)?;
-        self.stores.sessions.delete_by_account(account.id).await?;
-        self.stores.known_browsers.remove(account.id).await?;
-        Ok(account)
+        let changed = self.stores.accounts.change(account.id, reset).await?;
+        let changed = changed.ok_or(AccountError::NoAccount)?;
+        self.stores.sessions.delete_by_account(changed.id).await?;
+        self.stores.known_browsers.remove(changed.id).await?;
+        Ok(changed)
     }
 
     /// Returns the account with this email address and password. Signing in may need a second step.
@@ -391,7 +426,8 @@ impl Accounts {
         self.stores.accounts.find_many(ids).await
     }
 
-    async fn prepare(&self, new: NewAccount) -> Result<Account, AccountError> {
+    /// Makes an account with a checked password, without adding it.
+    pub(super) async fn prepare(&self, new: NewAccount) -> Result<Account, AccountError> {
         let password_hash = self.hash(&new.email, &new.name, new.password).await?;
         Ok(Account {
             id: AccountId::new(self.clock.id()),

@@ -28,6 +28,7 @@ pub mod gallery_loader;
 pub mod guesses;
 pub mod health;
 pub mod imports;
+pub mod invitations;
 pub mod jobs;
 pub mod key_rotation;
 pub mod leased_work;

@@ -11,7 +11,10 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
-    domain::{installation::Lease, messages::DELIVERIES_KEPT, pictures::PictureKind},
+    domain::{
+        accounts::Actor, audit::AuditEntry, ids::AuditId, installation::Lease,
+        messages::DELIVERIES_KEPT, pictures::PictureKind,
+    },
     ports::StoreError,
     repositories::{Repositories, StoredCache},
     service::{leased_work::with_lease, sealed_faces},
@@ -44,6 +47,8 @@ pub struct Ages {
 pub struct Purged {
     /// Expired sessions.
     pub sessions: u64,
+    /// Invitations that expired long ago.
+    pub invitations: u64,
     /// Kept responses.
     pub answers: u64,
     /// Ended jobs.
@@ -128,6 +133,7 @@ pub async fn run(stores: Repositories, clock: Arc<dyn Clock>, ages: Ages, stop: 
             Ok(Some(Ok(purged))) if purged == Purged::default() => {}
             Ok(Some(Ok(purged))) => info!(
                 sessions = purged.sessions,
+                invitations = purged.invitations,
                 answers = purged.answers,
                 jobs = purged.jobs,
                 deliveries = purged.deliveries,
@@ -176,6 +182,7 @@ pub async fn purge(
 ) -> Result<Purged, StoreError> {
     let now = clock.now();
     let sessions = stores.sessions.purge(now).await?;
+    let invitations = delete_expired_invitations(stores, clock).await?;
     let answers = stores.punches.forget_answers(expiry(now, ANSWERS_KEPT));
     let answers = answers.await?;
     let jobs = stores.jobs.purge(expiry(now, JOBS_KEPT)).await?;
@@ -196,6 +203,7 @@ pub async fn purge(
     let unknown_faces = pictures(PictureKind::Unknown, ages.unknown_faces).await?;
     Ok(Purged {
         sessions,
+        invitations,
         answers,
         jobs,
         deliveries,
@@ -205,6 +213,43 @@ pub async fn purge(
         punch_pictures,
         unknown_faces,
     })
+}
+
+/// How long invitations stay after they expired, so that they can be sent again.
+const INVITATIONS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Number of invitations that are read at a time.
+const INVITATIONS: usize = 100;
+
+/// Deletes invitations that expired long ago. Each is audited before, because copies of an
+/// installation tell by the trail what was deleted.
+async fn delete_expired_invitations(
+    stores: &Repositories,
+    clock: &dyn Clock,
+) -> Result<u64, StoreError> {
+    let (mut deleted, before) = (0, expiry(clock.now(), INVITATIONS_KEPT));
+    loop {
+        let expired = stores.invitations.expired(before, INVITATIONS).await?;
+        for invitation in &expired {
+            let entry = AuditEntry {
+                id: AuditId::new(clock.id()),
+                at: clock.now(),
+                actor: Actor::System,
+                action: "invitation.expire".to_owned(),
+                subject: invitation.id.to_string(),
+                detail: None,
+            };
+            stores.audit.append(&entry).await?;
+            let stored = stores.invitations.read(invitation.id).await?;
+            // It may have been sent again at this moment.
+            if let Some(stored) = stored.filter(|stored| **stored == *invitation) {
+                deleted += u64::from(stores.invitations.remove(&stored).await?);
+            }
+        }
+        if expired.len() < INVITATIONS {
+            return Ok(deleted);
+        }
+    }
 }
 
 /// How long a photo may exist without its face: enrollment writes photos first.

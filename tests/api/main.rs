@@ -16,6 +16,7 @@ mod enrollment;
 mod entitlements;
 mod exports;
 mod imports;
+mod invitations;
 mod jobs;
 mod limits;
 mod managed_accounts;

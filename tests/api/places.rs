@@ -25,8 +25,8 @@ use crate::{
     },
     records::{
         assignment, balance_entry, calendar_address, camera, correction, cycle, device, device_id,
-        employee, entitlement, holidays, leave, leave_kind, payroll_layout, picture, punch,
-        punch_credential, shift, site, site_rules,
+        employee, entitlement, holidays, invitation, leave, leave_kind, payroll_layout, picture,
+        punch, punch_credential, shift, site, site_rules,
     },
 };
 
@@ -65,6 +65,8 @@ pub enum Of {
     Correction,
     BalanceEntry,
     Entitlement,
+    /// An invitation of an employee.
+    OpenInvitation,
 }
 
 /// Two sites, and an employee of the second one.
@@ -195,6 +197,13 @@ impl Places {
                 let put = credentials.change(one.employee, app.clock.now(), |_| Some(one.clone()));
                 put.await.unwrap();
                 person
+            }
+            Of::OpenInvitation => {
+                let person = Box::pin(self.add(app, Of::Employee, at, own)).await;
+                let mut one = invitation(person.parse().unwrap(), 0);
+                one.token.0[..8].copy_from_slice(&number.to_be_bytes());
+                stores.invitations.insert(&one).await.unwrap();
+                one.id.to_string()
             }
             Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry | Of::Entitlement => {
                 let person = Box::pin(self.add(app, Of::Employee, at, own)).await;

@@ -40,8 +40,8 @@ enum Target {
 
 use Of::{
     ApprovedLeave, Assignment, BalanceEntry, Calendar, Camera, Correction, Credentials, Cycle,
-    Device, Employee, Entitlement, Holidays, Leave, LeaveKind, Nothing, PayrollLayout, Punch,
-    PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
+    Device, Employee, Entitlement, Holidays, Leave, LeaveKind, Nothing, OpenInvitation,
+    PayrollLayout, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
 };
 use Target::{
     Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain, Range,
@@ -78,6 +78,11 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("DELETE", "/api/accounts/{id}/second-factor", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/security-policy", Plain, [200, 403, 403, 403, 403, 403, 401]),
     ("PUT", "/api/security-policy", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/accounts/{id}/password-reset", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/invitations", Plain, [200, 200, 200, 403, 403, 403, 401]),
+    ("POST", "/api/invitations", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("DELETE", "/api/invitations/{id}", One(OpenInvitation), [204, 204, 404, 403, 403, 403, 401]),
+    ("POST", "/api/invitations/{id}/resend", One(OpenInvitation), [200, 200, 404, 403, 403, 403, 401]),
     ("GET", "/api/status", Plain, [200, 200, 200, 200, 403, 403, 401]),
     ("GET", "/api/employees", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/employees", NewEmployee, [201, 201, 422, 403, 403, 403, 401]),
@@ -228,6 +233,8 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("DELETE", "/api/employees/{id}/badge", [204, 204, 204, 403, 403, 403, 401]),
     ("GET", "/api/punches/{id}", [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/punches/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/api/invitations/{id}", [204, 204, 204, 403, 403, 403, 401]),
+    ("POST", "/api/invitations/{id}/resend", [200, 200, 200, 403, 403, 403, 401]),
     ("GET", "/api/employees/{id}/days", [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/employees/{id}/balance-entries", [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/employees/{id}/balance-entries", [201, 201, 201, 403, 403, 403, 401]),
@@ -274,6 +281,9 @@ const OPEN: &[(&str, &str)] = &[
     ("POST", "/api/session/second-factor"),
     ("GET", "/api/setup"),
     ("POST", "/api/setup"),
+    ("POST", "/api/invitations/look"),
+    ("POST", "/api/invitations/accept"),
+    ("POST", "/api/invitations/enroll"),
     ("POST", "/api/pairings"),
     ("GET", "/api/pairing"),
     ("GET", "/api/calendars/{file}"),
@@ -451,7 +461,9 @@ async fn a_session_says_what_the_account_may_do() {
         session["account"].clone()
     };
     let everywhere = account(&manager).await;
-    let permissions = json!(["read", "survey", "correct", "request", "identify", "look"]);
+    let permissions = json!([
+        "read", "survey", "correct", "request", "invite", "identify", "look"
+    ]);
     assert_eq!(everywhere["permissions"], permissions);
     let grant =
         json!([{ "role": "manager", "scope": "everything", "site": null, "site_name": null }]);

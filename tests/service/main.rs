@@ -14,6 +14,7 @@ mod face_punches;
 mod failing_engine;
 mod galleries;
 mod imports;
+mod invitations;
 mod jobs;
 mod look_alikes;
 mod model_change;

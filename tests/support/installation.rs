@@ -28,9 +28,9 @@ use uuid::Uuid;
 
 use crate::records::{
     account, answer, api_token, assignment, at, balance_entry, calendar_address, camera, cycle,
-    device, employee, entitlement, evidence, face, holidays, leave, leave_kind, payroll_layout,
-    photo, picture, punch, punch_credential, request, second_factors, shift, site, site_rules,
-    token, webhook,
+    device, employee, entitlement, evidence, face, holidays, invitation, leave, leave_kind,
+    payroll_layout, photo, picture, punch, punch_credential, request, second_factors, shift, site,
+    site_rules, token, webhook,
 };
 
 /// All records, and those that tests need by name.
@@ -154,6 +154,7 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(webhook("Payroll"));
     all.add(calendar_address(ann.id, 77));
     all.add(punch_credential(ann.id, 78));
+    all.add(invitation(ann.id, 79));
     for number in 0..20 {
         all.add(photo(ann.id, number, 30_000));
     }

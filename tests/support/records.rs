@@ -19,9 +19,10 @@ use rollcall::{
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         grants::{Access, Grant, Limit, Permission, Role, Scope},
         ids::{
-            AccountId, ApiTokenId, CameraId, CorrectionId, DeviceId, EmployeeId, JobId,
-            LeaveKindId, PhotoId, PictureId, PunchId, ShiftKindId, SiteId, TemplateId,
+            AccountId, ApiTokenId, CameraId, CorrectionId, DeviceId, EmployeeId, InvitationId,
+            JobId, LeaveKindId, PhotoId, PictureId, PunchId, ShiftKindId, SiteId, TemplateId,
         },
+        invitations::{Invitation, Purpose},
         jobs::{Job, JobKind, JobState},
         messages::{OldSecret, Topic, Webhook, WebhookSettings, WebhookState, WebhookUrl},
         pictures::{Picture, Pictured},
@@ -443,6 +444,26 @@ pub fn payroll_layout(name: &str) -> Entry<PayrollLayout> {
         name: site_name(name),
         layout: payroll_layouts::examples()[0].layout.clone(),
     })
+}
+
+/// Returns an invitation to an account of an employee, who also enrolls their own face.
+pub fn invitation(employee: EmployeeId, seed: u8) -> Invitation {
+    let own = Grant::new(Role::Employee, Scope::Own).unwrap();
+    Invitation {
+        id: InvitationId::new(Uuid::now_v7()),
+        token: token(seed),
+        purpose: Purpose::Account {
+            email: Email::parse("ann@example.org").unwrap(),
+            name: name("Ann"),
+            access: Access::new(Some(employee), [own]).unwrap(),
+            enroll: true,
+        },
+        made_by: Actor::Operator,
+        made_at: at(5),
+        expires_at: at(7 * 24 * 3_600_000),
+        claimed_until: None,
+        tries: 1,
+    }
 }
 
 pub fn calendar_address(employee: EmployeeId, seed: u8) -> CalendarAddress {

@@ -21,6 +21,7 @@ pub mod exports;
 pub mod health;
 pub mod identify;
 pub mod imports;
+pub mod invitations;
 pub mod jobs;
 pub mod leave;
 pub mod notices;

@@ -1,0 +1,82 @@
+//! Invitations.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Collection, Versioned};
+use crate::{
+    domain::{accounts::TokenHash, ids::InvitationId, invitations::Invitation, record::Key},
+    ports::{Page, Range, RecordEngine, StoreError},
+};
+
+/// The repository of invitations.
+#[derive(Clone)]
+pub struct Invitations(Collection<Invitation>);
+
+impl Invitations {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Adds an invitation.
+    pub async fn insert(&self, invitation: &Invitation) -> Result<(), StoreError> {
+        self.0.insert(invitation).await
+    }
+
+    /// Returns an invitation in the revision that the store has.
+    pub async fn read(
+        &self,
+        id: InvitationId,
+    ) -> Result<Option<Versioned<Invitation>>, StoreError> {
+        self.0.get(&id).await
+    }
+
+    /// Returns the invitation with the hash of a token.
+    pub async fn find_by_token(
+        &self,
+        token: TokenHash,
+    ) -> Result<Option<Versioned<Invitation>>, StoreError> {
+        let key = Key::new((token.to_hex(),));
+        self.0.find(Invitation::BY_TOKEN, key).await
+    }
+
+    /// Replaces an invitation if it was not changed since it was read. Returns the new version;
+    /// `None` otherwise.
+    pub async fn swap(
+        &self,
+        old: &Versioned<Invitation>,
+        new: Invitation,
+    ) -> Result<Option<Versioned<Invitation>>, StoreError> {
+        self.0.swap(old, new).await
+    }
+
+    /// Deletes an invitation if it was not changed since it was read; returns false otherwise.
+    pub async fn remove(&self, old: &Versioned<Invitation>) -> Result<bool, StoreError> {
+        self.0.remove_unchanged(old).await
+    }
+
+    /// Returns a page of invitations: those that expire last come first. The expiry and the ID are
+    /// the cursor. The service leaves out those that the caller may not see.
+    pub async fn list(
+        &self,
+        page: &Page<(Timestamp, InvitationId)>,
+    ) -> Result<Vec<Invitation>, StoreError> {
+        let after = page
+            .after
+            .map(|(end, id)| (Key::new((end,)), id.to_string()));
+        let range = Range::all().backwards().after(after);
+        self.0.list(Invitation::BY_END, &range, page.limit).await
+    }
+
+    /// Returns invitations that expired before a moment, at most `limit`.
+    pub async fn expired(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Invitation>, StoreError> {
+        let range = Range::all().before(Key::new((before,)));
+        self.0.list(Invitation::BY_END, &range, limit).await
+    }
+}
