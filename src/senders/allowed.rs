@@ -78,7 +78,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let assigned = (0x2000..0x4000).contains(&a);
     // Protocol assignments with Teredo and ORCHID, documentation.
-    let special = (a == 0x2001 && b < 0x200) || (a == 0x2001 && b == 0xdb8) || a == 0x3fff;
+    let special = matches!((a, b), (0x2001, 0..0x200 | 0xdb8) | (0x3fff, _));
     assigned && !special
 }
 

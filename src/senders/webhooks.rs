@@ -1,6 +1,11 @@
 //! Sends messages to webhooks with HTTP.
 
-use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use reqwest::{
@@ -132,7 +137,7 @@ impl Resolve for Resolver {
             let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
             let any = allowed.host(name);
             let fits = |address: IpAddr| any || allowed.address(address);
-            let refused = found.iter().map(|one| one.ip()).find(|one| !fits(*one));
+            let refused = found.iter().map(SocketAddr::ip).find(|one| !fits(*one));
             let left: Vec<_> = found.into_iter().filter(|one| fits(one.ip())).collect();
             match (left.is_empty(), refused) {
                 (true, Some(address)) => Err(NotAllowed(address).into()),

@@ -7,7 +7,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Collector, Courier, collector::measured};
+use super::{
+    collector::{Collector, measured},
+    courier::Courier,
+};
 use crate::service::feed::{Following, News};
 
 /// How often the records are looked at without news.
