@@ -24,7 +24,7 @@ use crate::service::{
     jobs::Jobs,
     leave::LeaveService,
     manual_punches::ManualPunches,
-    messages::Webhooks,
+    messages::{Letters, Webhooks},
     mistaken_punches::MistakenPunches,
     notices::Notices,
     pairing::Pairing,
@@ -100,6 +100,8 @@ pub struct App {
     pub balances: Arc<Balances>,
     /// Attendance as tables.
     pub exports: Arc<Exports>,
+    /// Letters by e-mail.
+    pub letters: Arc<Letters>,
     /// Receivers of messages.
     pub webhooks: Arc<Webhooks>,
     /// What waits for a person.

@@ -18,6 +18,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
+use secrecy::ExposeSecret;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -33,9 +34,9 @@ use crate::{
         sites::{Site, Zone},
     },
     gallery::MemoryGallery,
-    ports::{Cache, FaceEngine, Gallery, StoreError, Streams},
+    ports::{Cache, FaceEngine, Gallery, MailSending, StoreError, Streams},
     repositories::{self, Repositories},
-    senders::{Allowed, WebhookSender},
+    senders::{Allowed, MailSender, WebhookSender},
     service::{
         accounts::{AccountError, AccountRules, Accounts, GUESSES},
         analysis_cache::CachedEngine,
@@ -151,6 +152,9 @@ pub enum BootError {
     /// The client that sends messages to webhooks cannot be created.
     #[error("could not create the client for webhooks: {0}")]
     Webhooks(String),
+    /// The settings of the mail server are invalid.
+    #[error("{0}")]
+    Mail(String),
     /// The metrics recorder cannot be installed.
     #[error("could not start the metrics: {0}")]
     Metrics(String),
@@ -386,6 +390,7 @@ impl Core {
             motion: Arc::new(MotionSensor::default()),
             cropping: Arc::new(Cropper::default()),
             posting: Arc::new(webhook_sender(settings)?),
+            mail: mail_sender(settings)?,
             limits: records.shared.limits.clone(),
             feed: records.shared.feed(),
             pairings: records.pairings.clone(),
@@ -468,6 +473,8 @@ fn rules(settings: &Settings) -> Rules {
         },
         seed: seed(settings),
         accounts: account_rules(settings),
+        public_url: settings.messages.public_url.clone(),
+        summary_at: settings.messages.mail_summary,
         folder: settings.store.data_dir.clone(),
     }
 }
@@ -524,6 +531,19 @@ pub fn streams(settings: &Settings) -> Result<Arc<dyn Streams>, BootError> {
         user: cameras.user.clone().zip(cameras.password.clone()),
     };
     Ok(Arc::new(Go2rtc::new(access)?))
+}
+
+/// Creates the client of the mail server, without connecting; `None` without a mail server.
+///
+/// # Errors
+/// When its settings are invalid.
+pub fn mail_sender(settings: &Settings) -> Result<Option<Arc<dyn MailSending>>, BootError> {
+    let messages = &settings.messages;
+    let Some((url, from)) = messages.smtp_url.as_ref().zip(messages.mail_from.as_ref()) else {
+        return Ok(None);
+    };
+    let sender = MailSender::new(url.expose_secret(), from).map_err(BootError::Mail)?;
+    Ok(Some(Arc::new(sender)))
 }
 
 /// Creates the client that sends messages to webhooks.

@@ -159,6 +159,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
         &["cameras", "cli", "http_client", "senders", "vision"],
     ),
     ("hmac", &["service"]),
+    ("lettre", &["senders"]),
     ("clap", &["cli", "main"]),
     ("aes_gcm", &["vault"]),
     ("rustls", &["boot", "http_client"]),

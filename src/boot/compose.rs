@@ -2,11 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use jiff::civil::Time;
+
 use crate::{
     app::App,
     clock::Clock,
     domain::biometrics::Policy,
-    ports::{Cropping, FaceEngine, Gallery, MotionSensing, RateLimits, Streams, WebhookPosting},
+    ports::{
+        Cropping, FaceEngine, Gallery, MailSending, MotionSensing, RateLimits, Streams,
+        WebhookPosting,
+    },
     repositories::{Entries, Repositories},
     service::{
         accounts::{AccountRules, Accounts},
@@ -34,7 +39,7 @@ use crate::{
         jobs::Jobs,
         leave::LeaveService,
         manual_punches::ManualPunches,
-        messages::{Collector, Courier, Outbox, Webhooks},
+        messages::{Collector, Courier, Letters, Outbox, Reminders, Webhooks},
         mistaken_punches::MistakenPunches,
         notices::Notices,
         pairing::Pairing,
@@ -80,6 +85,8 @@ pub struct Parts {
     pub cropping: Arc<dyn Cropping>,
     /// Sends messages to webhooks.
     pub posting: Arc<dyn WebhookPosting>,
+    /// Gives letters to the mail server, if there is one.
+    pub mail: Option<Arc<dyn MailSending>>,
     /// Rate limits that all instances share.
     pub limits: Arc<dyn RateLimits>,
     /// Announcements for the other instances.
@@ -109,6 +116,10 @@ pub struct Rules {
     pub seed: Seed,
     /// How sessions of accounts end.
     pub accounts: AccountRules,
+    /// Where people find the service.
+    pub public_url: Option<String>,
+    /// When summaries are written.
+    pub summary_at: Time,
     /// The folder of the data, for temporary files.
     pub folder: PathBuf,
 }
@@ -143,6 +154,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         motion,
         cropping,
         posting,
+        mail,
         limits,
         feed,
         pairings,
@@ -243,6 +255,13 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         vault.clone(),
         audit.clone(),
         clock.clone(),
+    ));
+    let letters = Arc::new(Letters::new(
+        stores.clone(),
+        vault.clone(),
+        audit.clone(),
+        clock.clone(),
+        (mail.is_some(), rules.public_url),
     ));
     let enrollments = Arc::new(Enrollments::new(
         stores.clone(),
@@ -356,7 +375,21 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             notices.clone(),
             clock.clone(),
         ),
-        Courier::new(stores.clone(), webhooks.clone(), clock.clone()),
+        Reminders::new(
+            stores.clone(),
+            sites.clone(),
+            notices.clone(),
+            letters.clone(),
+            clock.clone(),
+            rules.summary_at,
+        ),
+        Courier::new(
+            stores.clone(),
+            webhooks.clone(),
+            letters.clone(),
+            mail,
+            clock.clone(),
+        ),
     );
     let app = App {
         invitations: Arc::new(Invitations::new(
@@ -442,6 +475,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         notices,
         timesheets,
         webhooks,
+        letters,
         workdays,
         face_punches: face_punches.clone(),
         credential_punches,

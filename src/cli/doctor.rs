@@ -191,6 +191,10 @@ fn run_checks(settings: &Settings) -> Result<Vec<Check>, Failure> {
         "redis",
         super::block_on(async { Ok(redis(settings).await) })?,
     ));
+    checks.push(check(
+        "mail",
+        super::block_on(async { Ok(mail(settings).await) })?,
+    ));
     let cameras = super::block_on(async { Ok(cameras(settings).await) })?;
     checks.extend(cameras.map(|outcome| check("cameras", outcome)));
     Ok(checks)
@@ -263,6 +267,16 @@ async fn redis(settings: &Settings) -> Outcome {
     let up = shared.servers.iter().all(|server| server.is_up());
     let state = if up { State::Ok } else { State::Warning };
     Ok((state, shared.line()))
+}
+
+/// Checks whether the mail server responds, if there is one.
+async fn mail(settings: &Settings) -> Outcome {
+    let Some(mail) = boot::mail_sender(settings).map_err(|error| error.to_string())? else {
+        let off = "not configured: no letters are sent".to_owned();
+        return Ok((State::Off, off));
+    };
+    mail.check().await.map_err(|error| error.to_string())?;
+    Ok((State::Ok, "the mail server answers".to_owned()))
 }
 
 /// Checks whether go2rtc responds and has the stream of each active camera. Returns `None` if there

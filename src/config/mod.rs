@@ -408,6 +408,14 @@ sections! {
     }
     /// Messages to the outside.
     messages: Messages {
+        public_url: String = "PUBLIC_URL", parse::web_url,
+            accepts "https://host, or http://host:port", "Address at which people find the service, for links in letters";
+        smtp_url: SecretString = "SMTP_URL", parse::smtp_url, secret true,
+            accepts "smtps://user:password@host, smtp://host:port, or smtp://user:password@host:587?tls=required", "Mail server for letters to people; without it, none are sent";
+        mail_from: String = "MAIL_FROM", parse::text,
+            accepts "an address such as Rollcall <rollcall@example.org>", "Sender of letters";
+        mail_summary: Time = "MAIL_SUMMARY", parse::time_of_day, default "07:00",
+            accepts "a time of day such as 07:00", "When managers get the daily letter about what waits for them, in the time zone of their site";
         webhook_allow: Destinations = "WEBHOOK_ALLOW", parse::destinations, default "none",
             accepts "none, or addresses, networks such as 10.0.0.0/8 or names of hosts, separated by commas", "Receivers of webhooks that are not in the internet; others are refused, because a webhook must not reach what only the server can";
     }
@@ -430,7 +438,8 @@ sections! {
 }
 
 /// Variables that must be set together.
-const TOGETHER: [(&str, &str); 4] = [
+const TOGETHER: [(&str, &str); 5] = [
+    ("SMTP_URL", "MAIL_FROM"),
     ("MONGODB_USER", "MONGODB_PASSWORD"),
     ("GO2RTC_USERNAME", "GO2RTC_PASSWORD"),
     ("TLS_CERT", "TLS_KEY"),

@@ -217,6 +217,23 @@ pub(super) fn redis_url(text: &str) -> Option<SecretString> {
     (schemes.contains(&plain) && !rest.is_empty()).then(|| text.to_owned().into())
 }
 
+/// Parses the address of a web service, without a path's slash at the end.
+pub(super) fn web_url(text: &str) -> Option<String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
+    let plain = |c: char| !c.is_whitespace() && !"@?#".contains(c);
+    let fits = !rest.trim_end_matches('/').is_empty() && rest.chars().all(plain);
+    fits.then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// Checks that the text is the URL of a mail server; it is parsed where it is used.
+pub(super) fn smtp_url(text: &str) -> Option<SecretString> {
+    let (scheme, rest) = text.split_once("://")?;
+    let fits = ["smtp", "smtps"].contains(&scheme) && !rest.is_empty();
+    fits.then(|| text.to_owned().into())
+}
+
 pub(super) fn database(text: &str) -> Option<i64> {
     any(text).filter(|number| (0..=100_000).contains(number))
 }

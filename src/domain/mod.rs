@@ -18,6 +18,7 @@ pub mod ids;
 pub mod installation;
 pub mod invitations;
 pub mod jobs;
+pub mod mail;
 pub mod messages;
 pub mod pictures;
 pub mod plans;

@@ -183,5 +183,6 @@ services! {
     pictures: service::pictures::Pictures,
     trail: service::audit::Trail,
     webhooks: service::messages::Webhooks,
+    letters: service::messages::Letters,
     health: service::health::Health,
 }

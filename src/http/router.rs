@@ -32,8 +32,8 @@ use super::{
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, entitlements, events, exports, health, identify, imports,
-        invitations, jobs, leave, notices, pairings, pictures, punch_credentials, punches, redis,
-        rules, second_factors, session, setup, sites, status, templates, timesheets, tokens,
+        invitations, jobs, leave, mail, notices, pairings, pictures, punch_credentials, punches,
+        redis, rules, second_factors, session, setup, sites, status, templates, timesheets, tokens,
         webhooks, workdays,
     },
 };
@@ -314,6 +314,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(events::follow_events))
         .routes(routes!(status::get_status))
         .routes(routes!(enroll::get_consent))
+        .routes(routes!(mail::get_mail, mail::put_mail))
         .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
         .routes(routes!(webhooks::update_webhook, webhooks::delete_webhook))
         .routes(routes!(webhooks::rotate_webhook))

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::{Collection, Versioned};
 use crate::{
     domain::{
-        ids::{DeliveryId, WebhookId},
+        ids::{AccountId, DeliveryId, WebhookId},
+        mail::MailPreferences,
         messages::{Channel, Delivery, DeliveryState, Webhook},
         record::{Index, Key},
     },
@@ -47,6 +48,27 @@ impl Webhooks {
     /// Deletes a webhook; returns false if it did not exist.
     pub async fn remove(&self, id: WebhookId) -> Result<bool, StoreError> {
         self.0.remove(&id).await
+    }
+}
+
+/// The repository of the letters that accounts do not want.
+#[derive(Clone)]
+pub struct MailPreferenceBook(Collection<MailPreferences>);
+
+impl MailPreferenceBook {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Returns those of an account.
+    pub async fn find(&self, account: AccountId) -> Result<Option<MailPreferences>, StoreError> {
+        Ok(self.0.get(&account).await?.map(Versioned::into_inner))
+    }
+
+    /// Adds or replaces those of an account.
+    pub async fn put(&self, preferences: &MailPreferences) -> Result<(), StoreError> {
+        self.0.put(preferences).await
     }
 }
 

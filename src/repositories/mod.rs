@@ -42,7 +42,7 @@ pub use faces::{FaceEnrollments, Photos};
 pub use installation::{Facts, Leases, Settings, StoredCache};
 pub use invitations::Invitations;
 pub use jobs::Jobs;
-pub use messages::{Deliveries, Webhooks};
+pub use messages::{Deliveries, MailPreferenceBook, Webhooks};
 pub use pictures::Pictures;
 pub use plans::{Assignments, EntitlementBook, LeaveBook, RulesOfSites, Team};
 pub use punch_credentials::PunchCredentials;
@@ -123,6 +123,8 @@ pub struct Repositories {
     pub jobs: Jobs,
     /// Webhooks.
     pub webhooks: Webhooks,
+    /// Letters that accounts do not want.
+    pub mail_preferences: MailPreferenceBook,
     /// Messages on their way to webhooks and people.
     pub deliveries: Deliveries,
     /// Leases.
@@ -174,6 +176,7 @@ impl Repositories {
             known_browsers: BrowsersOfAccounts::new(engine.clone()),
             jobs: Jobs::new(engine.clone()),
             webhooks: Webhooks::new(engine.clone()),
+            mail_preferences: MailPreferenceBook::new(engine.clone()),
             deliveries: Deliveries::new(engine.clone()),
             leases: Leases::new(engine.clone()),
             cache: StoredCache::new(engine.clone()),

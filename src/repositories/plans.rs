@@ -11,7 +11,7 @@ use crate::{
         employees::Employee,
         grants::Reach,
         ids::{AssignmentId, EmployeeId, EntitlementId, LeaveId, LeaveKindId, SiteId},
-        plans::{Assignment, Entitlement, Leave, SiteRules},
+        plans::{Assignment, Entitlement, Leave, LeaveState, SiteRules},
         record::{Index, Key},
     },
     ports::{LeaveFilter, Page, Parts, Range, RecordEngine, StoreError},
@@ -272,6 +272,12 @@ impl LeaveBook {
         let wanted =
             |one: &Leave| team.contains(one.employee) && overlap(one.dates(), filter.within);
         self.0.filter(index, range, page.limit, wanted).await
+    }
+
+    /// Returns all leave that waits for a decision, in the order in which it was made.
+    pub async fn requested(&self) -> Result<Vec<Leave>, StoreError> {
+        let range = Range::within(Key::new((LeaveState::Requested.as_str(),)));
+        self.0.all(Leave::BY_STATE, range, Parts::Body).await
     }
 
     /// Returns the leave of a team that covers one of the dates, in the order in which it was made.

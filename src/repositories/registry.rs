@@ -28,6 +28,7 @@ use crate::{
         installation::{CachedValue, Lease, Setting, StoreFact},
         invitations::Invitation,
         jobs::Job,
+        mail::MailPreferences,
         messages::{Delivery, Webhook},
         pictures::Picture,
         plans::{
@@ -69,7 +70,8 @@ registry! {
     StoreFact,
     Setting,
     Account,
-    SecondFactors,
+        MailPreferences,
+        SecondFactors,
     Site,
     SiteRules,
     Entry<ShiftKind>,

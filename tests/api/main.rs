@@ -19,13 +19,18 @@ mod imports;
 mod invitations;
 mod jobs;
 mod limits;
+mod mail;
 mod managed_accounts;
+#[path = "../support/node.rs"]
+mod node;
 mod openapi;
 mod origins;
 mod pages;
 mod pictures;
 mod places;
 mod plans;
+#[path = "../support/ports.rs"]
+mod ports;
 mod problems;
 mod punches;
 #[path = "../support/receiver.rs"]

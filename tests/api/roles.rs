@@ -200,6 +200,8 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/holidays/preview", Plain, [422, 422, 422, 403, 403, 403, 401]),
     // With the header that every request here has.
     ("GET", "/api/events", Plain, [422, 422, 422, 422, 422, 403, 401]),
+    ("GET", "/api/account/mail", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("PUT", "/api/account/mail", Empty, [422, 422, 422, 422, 422, 403, 401]),
     ("GET", "/api/webhooks", Plain, [200, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/webhooks", Empty, [422, 403, 403, 403, 403, 403, 401]),
     ("PATCH", "/api/webhooks/{id}", Change(Nothing), [404, 403, 403, 403, 403, 403, 401]),

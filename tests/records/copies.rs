@@ -19,6 +19,7 @@ use rollcall::{
         installation::Setting,
         invitations::Invitation,
         jobs::{Ability, JobKind},
+        mail::MailPreferences,
         messages::Webhook,
         pictures::{Picture, PictureKind},
         plans::{
@@ -288,6 +289,7 @@ async fn changes_are_copied(target: &Repositories) {
     let expected = [
         (Setting::KIND, (0, 0, 0)),
         (Account::KIND, (0, 1, 0)),
+        (MailPreferences::KIND, (0, 0, 0)),
         (sites::Site::KIND, (0, 0, 0)),
         (SiteRules::KIND, (0, 0, 1)),
         (Entry::<ShiftKind>::KIND, (0, 1, 0)),

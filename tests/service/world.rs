@@ -292,6 +292,7 @@ impl Instance {
             motion: setup.motion.clone(),
             cropping: Arc::new(WholeSample),
             posting: Arc::new(WebhookSender::new(Allowed::default()).unwrap()),
+            mail: None,
             limits: Arc::new(limits),
             feed: site.feed.clone(),
             pairings: site.cache("pairing", Duration::from_mins(10)),
@@ -316,6 +317,8 @@ impl Instance {
                 hash_cost: setup.hash_cost,
                 guesses: Some(GUESSES),
             },
+            public_url: Some("https://rollcall.example".to_owned()),
+            summary_at: civil::time(7, 0, 0, 0),
             folder: std::env::temp_dir(),
         };
         let composed = compose(parts, rules);

@@ -42,7 +42,7 @@ use rollcall::{
     gallery::MemoryGallery,
     http::{self, Settings},
     http_client,
-    ports::{Bus, FaceEngine, Quota, RateLimits, RecordEngine},
+    ports::{Bus, FaceEngine, MailSending, Quota, RateLimits, RecordEngine},
     repositories::{Devices, Repositories},
     senders::{Allowed, WebhookSender},
     service::{
@@ -143,6 +143,8 @@ pub struct Options {
     pub session_idle: Option<SignedDuration>,
     /// The wrong passwords that an account allows.
     pub guesses: Option<Quota>,
+    /// The mail server.
+    pub mail: Option<Arc<dyn MailSending>>,
     /// Where webhooks may lead.
     pub webhooks_allowed: Allowed,
 }
@@ -193,6 +195,7 @@ impl TestApp {
             keeps: Keeps::default(),
             session_idle: None,
             guesses: None,
+            mail: None,
             webhooks_allowed: Allowed {
                 networks: vec!["127.0.0.0/8".parse().unwrap()],
                 hosts: Vec::new(),
@@ -229,6 +232,7 @@ impl TestApp {
             motion: Arc::new(MotionSensor::default()),
             cropping: Arc::new(Cropper::default()),
             posting: Arc::new(WebhookSender::new(options.webhooks_allowed).unwrap()),
+            mail: options.mail,
             limits: limits.clone(),
             feed: feed.clone(),
             pairings: remembered("pairing", clock.clone(), PAIRING),
@@ -253,6 +257,8 @@ impl TestApp {
                 hash_cost: HashCost::LEAST,
                 guesses: options.guesses,
             },
+            public_url: Some("https://rollcall.example".to_owned()),
+            summary_at: civil::time(7, 0, 0, 0),
             folder: std::env::temp_dir(),
         };
         let Composed { app, outbox, .. } = boot::compose(parts, rules);

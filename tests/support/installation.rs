@@ -16,6 +16,7 @@ use rollcall::{
         grants::Role,
         ids::{ApiTokenId, AuditId},
         installation::Setting,
+        mail::{LetterKind, MailPreferences},
         pictures::Pictured,
         plans::Assigned,
         record::{Index, Record},
@@ -152,6 +153,10 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(vacation);
     all.add(payroll_layout("Payroll office"));
     all.add(webhook("Payroll"));
+    all.add(MailPreferences {
+        account: admin.id,
+        off: vec![LetterKind::Summary],
+    });
     all.add(calendar_address(ann.id, 77));
     all.add(punch_credential(ann.id, 78));
     all.add(invitation(ann.id, 79));

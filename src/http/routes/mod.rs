@@ -24,6 +24,7 @@ pub mod imports;
 pub mod invitations;
 pub mod jobs;
 pub mod leave;
+pub mod mail;
 pub mod notices;
 pub mod pairings;
 pub mod pictures;

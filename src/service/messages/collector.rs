@@ -40,7 +40,7 @@ pub const SWEEP_BACK: SignedDuration = SETTLES;
 const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(30);
 
 /// How often missing outs are looked for.
-const EXCEPTIONS_EVERY: SignedDuration = SignedDuration::from_secs(60);
+const EXCEPTIONS_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
 /// A missing out is told only within this time.
 const EXCEPTIONS_TOLD: SignedDuration = SignedDuration::from_hours(24);
@@ -168,8 +168,9 @@ impl Collector {
     /// Measures what waits for receivers that are on.
     async fn measure(&self, webhooks: &[Webhook], now: Timestamp) -> Result<(), StoreError> {
         let (mut waiting, mut oldest) = (0, now);
-        for webhook in webhooks.iter().filter(|webhook| webhook.is_on()) {
-            let channel = Channel::Webhook(webhook.id);
+        let on = webhooks.iter().filter(|webhook| webhook.is_on());
+        let on = on.map(|webhook| Channel::Webhook(webhook.id));
+        for channel in on.chain([Channel::Mail]) {
             let (count, first) = self.stores.deliveries.waiting(channel).await?;
             waiting += count;
             oldest = oldest.min(first.unwrap_or(now));

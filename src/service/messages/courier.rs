@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{outcome::Outcome, webhooks::Webhooks};
+use super::{letters::Letters, outcome::Outcome, webhooks::Webhooks};
 use crate::{
     clock::Clock,
-    domain::messages::{Channel, Delivery, DeliveryState, THREE_DAYS, Webhook},
-    ports::StoreError,
+    domain::messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS, Webhook},
+    ports::{MailSending, StoreError},
     repositories::Repositories,
 };
 
@@ -41,19 +41,36 @@ struct Rest {
     pause: SignedDuration,
 }
 
+/// The receiver of a delivery.
+#[derive(Clone)]
+enum Receiver {
+    Webhook(Box<Webhook>),
+    Mail(Arc<dyn MailSending>),
+}
+
 /// Sends deliveries.
 pub struct Courier {
     stores: Repositories,
     webhooks: Arc<Webhooks>,
+    letters: Arc<Letters>,
+    mail: Option<Arc<dyn MailSending>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Courier {
     /// Creates the courier.
-    pub fn new(stores: Repositories, webhooks: Arc<Webhooks>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        stores: Repositories,
+        webhooks: Arc<Webhooks>,
+        letters: Arc<Letters>,
+        mail: Option<Arc<dyn MailSending>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             stores,
             webhooks,
+            letters,
+            mail,
             clock,
         }
     }
@@ -72,9 +89,9 @@ impl Courier {
                 _ => {}
             }
             failing = found.is_err();
-            for (delivery, webhook) in found.unwrap_or_default() {
+            for (delivery, receiver) in found.unwrap_or_default() {
                 busy.insert((delivery.channel, delivery.lane.clone()));
-                under_way.push(self.attempt(delivery, webhook));
+                under_way.push(self.attempt(delivery, receiver));
             }
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
@@ -94,12 +111,18 @@ impl Courier {
         &self,
         busy: &HashSet<(Channel, String)>,
         rests: &HashMap<Channel, Rest>,
-    ) -> Result<Vec<(Delivery, Webhook)>, StoreError> {
+    ) -> Result<Vec<(Delivery, Receiver)>, StoreError> {
         let now = self.clock.now();
         let mut room = AT_ONCE.saturating_sub(busy.len());
         let mut chosen = Vec::new();
-        for webhook in self.stores.webhooks.all().await? {
+        let webhooks = self.stores.webhooks.all().await?.into_iter();
+        let webhooks = webhooks.filter(Webhook::is_on).map(|webhook| {
             let channel = Channel::Webhook(webhook.id);
+            (channel, Receiver::Webhook(Box::new(webhook)))
+        });
+        let mail = self.mail.iter().cloned();
+        let mail = mail.map(|mail| (Channel::Mail, Receiver::Mail(mail)));
+        for (channel, receiver) in webhooks.chain(mail) {
             let sending = busy.iter().filter(|(of, _)| *of == channel).count();
             let rest = rests.get(&channel);
             let mut own = match rest {
@@ -108,7 +131,7 @@ impl Courier {
                 Some(_) => 1_usize.saturating_sub(sending),
                 None => AT_ONCE_TO_ONE.saturating_sub(sending),
             };
-            if !webhook.is_on() || own.min(room) == 0 {
+            if own.min(room) == 0 {
                 continue;
             }
             let mut lanes = HashSet::new();
@@ -138,7 +161,7 @@ impl Courier {
                 }
                 lanes.insert(delivery.lane.clone());
                 (own, room) = (own - 1, room - 1);
-                chosen.push((head.unwrap_or(delivery), webhook.clone()));
+                chosen.push((head.unwrap_or(delivery), receiver.clone()));
             }
         }
         Ok(chosen)
@@ -146,11 +169,14 @@ impl Courier {
 
     /// Sends a message once, and writes down the outcome. Returns whether the receiver answered;
     /// `None` if that says nothing.
-    async fn attempt(&self, delivery: Delivery, webhook: Webhook) -> (Delivery, Option<bool>) {
-        let outcome = self.webhooks.post(&delivery, &webhook).await;
-        debug!(delivery = %delivery.id, webhook = %webhook.id, ?outcome, "sent a message");
+    async fn attempt(&self, delivery: Delivery, to: Receiver) -> (Delivery, Option<bool>) {
+        let outcome = match &to {
+            Receiver::Webhook(webhook) => self.webhooks.post(&delivery, webhook).await,
+            Receiver::Mail(mail) => self.mail(&delivery, &**mail).await,
+        };
+        debug!(delivery = %delivery.id, channel = ?delivery.channel, ?outcome, "sent a message");
         let answered = !matches!(outcome, Outcome::NoAnswer(_));
-        match self.settle(&delivery, &webhook, outcome).await {
+        match self.settle(&delivery, outcome).await {
             Ok(()) => (delivery, Some(answered)),
             Err(cause) => {
                 // It will be sent again.
@@ -160,25 +186,41 @@ impl Courier {
         }
     }
 
-    async fn settle(
-        &self,
-        sent: &Delivery,
-        webhook: &Webhook,
-        outcome: Outcome,
-    ) -> Result<(), StoreError> {
+    /// Gives a letter to the mail server.
+    async fn mail(&self, delivery: &Delivery, mail: &dyn MailSending) -> Outcome {
+        let letter = match &delivery.content {
+            Content::Sealed(sealed) => self.letters.open(delivery.id, sealed),
+            Content::Open(_) => None,
+        };
+        let outcome = match letter {
+            Some(letter) => {
+                let id = delivery.id.to_string();
+                Outcome::of_mail(mail.send(&id, &letter).await)
+            }
+            None => Outcome::Rejected("the letter cannot be decrypted".to_owned()),
+        };
+        outcome.counted(delivery.channel)
+    }
+
+    async fn settle(&self, sent: &Delivery, outcome: Outcome) -> Result<(), StoreError> {
         let (now, jitter) = (self.clock.now(), f64::from(self.clock.secret()[0]) / 255.0);
         let change = |one| Some(outcome.settle(one, now, jitter));
         let settled = self.stores.deliveries.change(sent.id, change);
         let Some(settled) = settled.await? else {
             return Ok(());
         };
+        if settled.state == DeliveryState::Failed {
+            warn!(delivery = %sent.id, topic = sent.topic, "gave a message up");
+        }
+        let Channel::Webhook(webhook) = settled.channel else {
+            return Ok(());
+        };
         if matches!(outcome, Outcome::Gone) {
             let reason = "the receiver answered 410: it is gone";
-            return self.webhooks.disable(webhook.id, reason).await;
+            return self.webhooks.disable(webhook, reason).await;
         }
         // A test that is sent again says nothing about the webhook.
         if settled.state == DeliveryState::Failed && settled.patience >= THREE_DAYS {
-            warn!(delivery = %sent.id, webhook = %webhook.id, "gave a message up");
             let since = settled.first_attempt_at.unwrap_or(now);
             let channel = settled.channel;
             if !self
@@ -188,7 +230,7 @@ impl Courier {
                 .await?
             {
                 let reason = "the receiver accepted nothing for three days";
-                return self.webhooks.disable(webhook.id, reason).await;
+                return self.webhooks.disable(webhook, reason).await;
             }
         }
         Ok(())

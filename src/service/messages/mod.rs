@@ -4,13 +4,17 @@
 mod collector;
 mod courier;
 mod events;
+mod letters;
 mod outbox;
 mod outcome;
+mod reminders;
 mod signing;
 mod webhooks;
 
 pub use collector::Collector;
 pub use courier::Courier;
+pub use letters::{LetterError, Letters};
 pub use outbox::Outbox;
+pub use reminders::Reminders;
 pub use signing::{Secret, sign};
 pub use webhooks::{WebhookError, Webhooks};

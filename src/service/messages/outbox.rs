@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::{
     collector::{Collector, measured},
     courier::Courier,
+    reminders::{Reminders, Written},
 };
 use crate::service::feed::{Following, News};
 
@@ -31,15 +32,17 @@ impl Drop for Ended {
 /// Collects and sends messages.
 pub struct Outbox {
     collector: Collector,
+    reminders: Reminders,
     courier: Courier,
     wake: Notify,
 }
 
 impl Outbox {
     /// Creates the outbox.
-    pub fn new(collector: Collector, courier: Courier) -> Self {
+    pub fn new(collector: Collector, reminders: Reminders, courier: Courier) -> Self {
         Self {
             collector,
+            reminders,
             courier,
             wake: Notify::new(),
         }
@@ -56,7 +59,7 @@ impl Outbox {
     }
 
     async fn collect(&self, news: &mut Following, stop: &CancellationToken) {
-        let (mut memory, mut failing) = (None, false);
+        let (mut memory, mut written, mut failing) = (None, Written::default(), false);
         while !stop.is_cancelled() {
             let collected = async {
                 let memory = match &mut memory {
@@ -76,6 +79,10 @@ impl Outbox {
                 info!("the store is back; collecting messages again");
             }
             failing = collected.is_err();
+            match self.reminders.remind(&mut written).await {
+                Err(cause) if !failing => warn!(%cause, "could not write letters"),
+                _ => {}
+            }
             let told = |news| {
                 matches!(
                     news,

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::{domain::messages::Delivery, ports::PostError};
+use crate::{
+    domain::messages::{Channel, Delivery},
+    ports::{MailError, PostError},
+};
 
 /// The outcome of an attempt.
 #[derive(Debug)]
@@ -11,6 +14,8 @@ pub(super) enum Outcome {
     Accepted(Option<u16>),
     /// The receiver does not want any more messages.
     Gone,
+    /// The receiver will never accept this message.
+    Rejected(String),
     /// The receiver answered with an error, or cannot be sent to.
     Refused(Option<u16>, String),
     /// There was no answer.
@@ -34,12 +39,28 @@ impl Outcome {
         }
     }
 
+    pub fn of_mail(sent: Result<(), MailError>) -> Self {
+        match sent {
+            Ok(()) => Self::Accepted(None),
+            Err(MailError::Rejected(why)) => Self::Rejected(why),
+            Err(MailError::Refused(why)) => Self::Refused(None, why),
+            Err(MailError::NoAnswer(why)) => Self::NoAnswer(why),
+        }
+    }
+
     pub fn word(&self) -> &'static str {
         match self {
             Self::Accepted(_) => "delivered",
-            Self::Gone | Self::Refused(..) => "refused",
+            Self::Gone | Self::Rejected(_) | Self::Refused(..) => "refused",
             Self::NoAnswer(_) => "no_answer",
         }
+    }
+
+    /// Counts the attempt.
+    pub fn counted(self, channel: Channel) -> Self {
+        let labels = [("channel", channel.as_str()), ("result", self.word())];
+        metrics::counter!("rollcall_deliveries_total", &labels).increment(1);
+        self
     }
 
     /// Returns the delivery after the attempt.
@@ -50,6 +71,10 @@ impl Outcome {
                 let gone = "the receiver answered 410: it is gone".to_owned();
                 one.failed(now, Some(410), gone.clone(), 0.0)
                     .given_up(now, gone)
+            }
+            Self::Rejected(why) => {
+                let failed = one.failed(now, None, why.clone(), jitter);
+                failed.given_up(now, why.clone())
             }
             Self::Refused(status, why) => one.failed(now, *status, why.clone(), jitter),
             Self::NoAnswer(why) => one.failed(now, None, why.clone(), jitter),

@@ -318,12 +318,7 @@ impl Webhooks {
             Ok(request) => Outcome::of(self.posting.post(request).await),
             Err(why) => Outcome::Refused(None, why),
         };
-        let labels = [
-            ("channel", delivery.channel.as_str()),
-            ("result", outcome.word()),
-        ];
-        metrics::counter!("rollcall_deliveries_total", &labels).increment(1);
-        outcome
+        outcome.counted(delivery.channel)
     }
 
     /// Returns the request of a message, signed now.

@@ -1,0 +1,44 @@
+// A mail server for tests: prints each letter as one line of JSON, parsed by mailparser. The first
+// line has the port. It knows one user, rejects nobody@…, and ends when its standard input closes.
+import { SMTPServer } from "smtp-server";
+import { simpleParser } from "mailparser";
+
+const [port = "0"] = process.argv.slice(2);
+
+const refused = (code) => Object.assign(new Error("refused"), { responseCode: code });
+
+const server = new SMTPServer({
+  authOptional: true,
+  allowInsecureAuth: true,
+  hideSTARTTLS: true,
+  disableReverseLookup: true,
+  onAuth({ username, password }, _session, done) {
+    const known = username === "rollcall" && password === "s3cret";
+    done(known ? null : refused(535), { user: username });
+  },
+  onRcptTo({ address }, _session, done) {
+    done(address.startsWith("nobody@") ? refused(550) : null);
+  },
+  onData(stream, session, done) {
+    simpleParser(stream).then((mail) => {
+      console.log(JSON.stringify({
+        user: session.user ?? null,
+        from: mail.from.value,
+        to: mail.to.value,
+        recipients: session.envelope.rcptTo.map((one) => one.address),
+        subject: mail.subject,
+        headers: mail.headerLines.map((line) => line.key),
+        id: mail.messageId,
+        text: mail.text,
+        html: mail.html,
+      }));
+      done();
+    }, done);
+  },
+});
+
+server.on("error", (error) => console.error(error.message));
+server.listen(Number(port), "127.0.0.1", () => {
+  console.log(JSON.stringify({ port: server.server.address().port }));
+});
+process.stdin.on("end", () => process.exit()).resume();
