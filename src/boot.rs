@@ -34,9 +34,9 @@ use crate::{
         sites::{Site, Zone},
     },
     gallery::MemoryGallery,
-    ports::{Cache, FaceEngine, Gallery, MailSending, StoreError, Streams},
+    ports::{Broker, Cache, FaceEngine, Gallery, MailSending, StoreError, Streams},
     repositories::{self, Repositories},
-    senders::{Allowed, MailSender, WebhookSender},
+    senders::{Allowed, MailSender, MqttBroker, WebhookSender},
     service::{
         accounts::{AccountError, AccountRules, Accounts, GUESSES},
         analysis_cache::CachedEngine,
@@ -65,6 +65,7 @@ use crate::{
         self, Cropper, Engine, EngineOptions, EngineStartError, MotionSensor, Pack, PackError,
         PrecisionChoice, Runtime, RuntimeError,
     },
+    workers::mqtt::MqttContext,
 };
 
 pub use compose::{Composed, Parts, Rules, compose};
@@ -152,7 +153,7 @@ pub enum BootError {
     /// The client that sends messages to webhooks cannot be created.
     #[error("could not create the client for webhooks: {0}")]
     Webhooks(String),
-    /// The settings of the mail server are invalid.
+    /// The settings of the mail server or of the broker are invalid.
     #[error("{0}")]
     Mail(String),
     /// The metrics recorder cannot be installed.
@@ -341,6 +342,8 @@ pub struct Core {
     pub pipeline: Arc<CameraPipeline>,
     /// Collects and sends messages.
     pub outbox: Arc<Outbox>,
+    /// Publishes signals, if there is a broker.
+    pub mqtt: Option<Arc<MqttContext>>,
     /// Loads the gallery.
     pub loader: Arc<GalleryLoader>,
     /// Loads the gallery of the previous model.
@@ -403,8 +406,18 @@ impl Core {
             previous_loader,
             pipeline,
             outbox,
+            signals,
             ..
         } = compose(parts, rules(settings));
+        let mqtt = broker(settings, &*records.clock)?.map(|broker| {
+            Arc::new(MqttContext {
+                broker,
+                signals,
+                leases: records.stores.leases.clone(),
+                feed: records.shared.feed(),
+                clock: records.clock.clone(),
+            })
+        });
         // The instance that issued the setup link.
         app.accounts = records.accounts.clone();
         app.invitations = records.invitations.clone();
@@ -422,6 +435,7 @@ impl Core {
             streams,
             pipeline,
             outbox,
+            mqtt,
             loader,
             previous_loader,
             key_id,
@@ -531,6 +545,19 @@ pub fn streams(settings: &Settings) -> Result<Arc<dyn Streams>, BootError> {
         user: cameras.user.clone().zip(cameras.password.clone()),
     };
     Ok(Arc::new(Go2rtc::new(access)?))
+}
+
+/// Creates the client of the broker of MQTT, without connecting; `None` without a broker.
+///
+/// # Errors
+/// When its URL is invalid.
+fn broker(settings: &Settings, clock: &dyn Clock) -> Result<Option<Arc<dyn Broker>>, BootError> {
+    let Some(url) = &settings.messages.mqtt_url else {
+        return Ok(None);
+    };
+    let id = format!("rollcall-{}", clock.id().simple());
+    let broker = MqttBroker::new(url.expose_secret(), &id).map_err(BootError::Mail)?;
+    Ok(Some(Arc::new(broker)))
 }
 
 /// Creates the client of the mail server, without connecting; `None` without a mail server.

@@ -27,6 +27,11 @@ pub fn blocking_unverified() -> reqwest::blocking::ClientBuilder {
     reqwest::blocking::Client::builder().tls_danger_accept_invalid_certs(true)
 }
 
+/// Returns the configuration of TLS for clients of other protocols.
+pub fn tls_config() -> ClientConfig {
+    tls(mozilla_roots())
+}
+
 fn mozilla_roots() -> RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }

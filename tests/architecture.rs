@@ -160,6 +160,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ),
     ("hmac", &["service"]),
     ("lettre", &["senders"]),
+    ("rumqttc", &["senders"]),
     ("clap", &["cli", "main"]),
     ("aes_gcm", &["vault"]),
     ("rustls", &["boot", "http_client"]),

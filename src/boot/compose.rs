@@ -39,7 +39,7 @@ use crate::{
         jobs::Jobs,
         leave::LeaveService,
         manual_punches::ManualPunches,
-        messages::{Collector, Courier, Letters, Outbox, Reminders, Webhooks},
+        messages::{Collector, Courier, Letters, Outbox, Reminders, Signals, Webhooks},
         mistaken_punches::MistakenPunches,
         notices::Notices,
         pairing::Pairing,
@@ -136,6 +136,8 @@ pub struct Composed {
     pub pipeline: Arc<CameraPipeline>,
     /// Collects and sends messages.
     pub outbox: Arc<Outbox>,
+    /// Signals for home automation.
+    pub signals: Signals,
     /// The audit trail.
     pub audit: Audit,
 }
@@ -391,6 +393,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
         ),
     );
+    let signals = Signals::new(stores.clone(), sites.clone(), workdays.clone());
     let app = App {
         invitations: Arc::new(Invitations::new(
             stores.clone(),
@@ -508,6 +511,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         previous_loader,
         pipeline: Arc::new(pipeline),
         outbox: Arc::new(outbox),
+        signals,
         audit,
     }
 }

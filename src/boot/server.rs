@@ -36,7 +36,7 @@ use crate::{
     workers::{
         Supervisor, cameras,
         gallery_sync::{self, GallerySync},
-        jobs, outbox,
+        jobs, mqtt, outbox,
         retention::{self, Ages},
         self_calibration,
     },
@@ -383,6 +383,9 @@ fn start_workers(
         let (outbox, leases, clock) = (outbox.clone(), leases.clone(), sending.clone());
         outbox::run(outbox, leases, clock, feed.clone(), stop)
     });
+    if let Some(context) = core.mqtt.clone() {
+        supervisor.keep("mqtt", move |stop| mqtt::run(context.clone(), stop));
+    }
     supervisor.keep("retention", move |stop| {
         retention::run(stores.clone(), clock.clone(), ages, stop)
     });

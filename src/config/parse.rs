@@ -227,6 +227,13 @@ pub(super) fn web_url(text: &str) -> Option<String> {
     fits.then(|| text.trim_end_matches('/').to_owned())
 }
 
+/// Checks that the text is the URL of a broker; it is parsed where it is used.
+pub(super) fn mqtt_url(text: &str) -> Option<SecretString> {
+    let (scheme, rest) = text.split_once("://")?;
+    let fits = ["mqtt", "mqtts"].contains(&scheme) && !rest.is_empty();
+    fits.then(|| text.to_owned().into())
+}
+
 /// Checks that the text is the URL of a mail server; it is parsed where it is used.
 pub(super) fn smtp_url(text: &str) -> Option<SecretString> {
     let (scheme, rest) = text.split_once("://")?;

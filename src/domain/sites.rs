@@ -38,6 +38,9 @@ pub struct Site {
     /// Whether a face alone is not enough to punch at the site, and the person also types a PIN.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub face_and_pin: bool,
+    /// Whether signals for home automation have the name of the person who punched last.
+    #[serde(default)]
+    pub mqtt_names: bool,
     /// When the record was created.
     pub created_at: Timestamp,
     /// When an admin last changed the settings; `None` for the default site before the first
@@ -59,6 +62,7 @@ impl Site {
             grow_templates: false,
             pin_digits: PinDigits::default(),
             face_and_pin: false,
+            mqtt_names: false,
             created_at: now,
             changed_at: None,
             removed_at: None,

@@ -1,4 +1,4 @@
-//! The ports to receivers outside: webhooks and the mail server.
+//! The ports to receivers outside: webhooks, the mail server and a broker of MQTT.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -78,4 +78,44 @@ pub trait MailSending: Send + Sync {
     /// # Errors
     /// When it does not.
     async fn check(&self) -> Result<(), MailError>;
+}
+
+/// A message of a broker, which keeps it for those who come later.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// The topic.
+    pub topic: String,
+    /// The payload; an empty one removes the message from the broker.
+    pub payload: String,
+}
+
+/// Why a broker cannot be used. The text contains no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BrokerError(pub String);
+
+/// Connects to a broker of MQTT.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Connects. If the connection is lost later, the broker publishes `will`.
+    ///
+    /// # Errors
+    /// When the broker does not answer or refuses the client.
+    async fn connect(&self, will: Note) -> Result<Box<dyn BrokerSession>, BrokerError>;
+}
+
+/// A connection to a broker.
+#[async_trait]
+pub trait BrokerSession: Send {
+    /// Publishes messages, and waits until the broker has them.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    async fn publish(&mut self, notes: Vec<Note>) -> Result<(), BrokerError>;
+
+    /// Keeps the connection alive until it is lost.
+    async fn lost(&mut self) -> BrokerError;
+
+    /// Ends the connection, so that the broker does not publish the will.
+    async fn close(self: Box<Self>);
 }

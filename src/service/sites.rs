@@ -68,6 +68,8 @@ pub struct SiteSettings {
     pub pin_digits: PinDigits,
     /// Whether a face alone is not enough to punch.
     pub face_and_pin: bool,
+    /// Whether signals for home automation have names.
+    pub mqtt_names: bool,
 }
 
 /// The settings of the default site when it is created.
@@ -258,6 +260,7 @@ impl Sites {
             grow_templates: new.grow_templates,
             pin_digits: new.pin_digits,
             face_and_pin: new.face_and_pin,
+            mqtt_names: new.mqtt_names,
             created_at: now,
             changed_at: Some(now),
             removed_at: None,
@@ -279,8 +282,9 @@ impl Sites {
             zone,
             workday_starts,
             grow_templates,
-            pin_digits,
             face_and_pin,
+            mqtt_names,
+            pin_digits,
             ..
         } = site;
         let starts = workday_starts.strftime("%H:%M");
@@ -293,8 +297,13 @@ impl Sites {
             true => ", punches with face and PIN",
             false => "",
         };
-        let detail =
-            format!("{name}, {zone}, workday from {starts}{grow}, PINs of {digits} digits{both}");
+        let names = match mqtt_names {
+            true => ", signals have names",
+            false => "",
+        };
+        let detail = format!(
+            "{name}, {zone}, workday from {starts}{grow}{names}, PINs of {digits} digits{both}"
+        );
         self.audit.record(actor, action, id, Some(detail)).await
     }
 
@@ -335,6 +344,7 @@ impl Sites {
                 grow_templates: new.grow_templates,
                 pin_digits: new.pin_digits,
                 face_and_pin: new.face_and_pin,
+                mqtt_names: new.mqtt_names,
                 ..site.clone()
             })
         };

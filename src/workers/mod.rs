@@ -3,6 +3,7 @@
 pub mod cameras;
 pub mod gallery_sync;
 pub mod jobs;
+pub mod mqtt;
 pub mod outbox;
 pub mod retention;
 pub mod self_calibration;

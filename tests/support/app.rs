@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
     time::Duration,
@@ -42,7 +42,7 @@ use rollcall::{
     gallery::MemoryGallery,
     http::{self, Settings},
     http_client,
-    ports::{Bus, FaceEngine, MailSending, Quota, RateLimits, RecordEngine},
+    ports::{Broker, Bus, FaceEngine, MailSending, Quota, RateLimits, RecordEngine},
     repositories::{Devices, Repositories},
     senders::{Allowed, WebhookSender},
     service::{
@@ -52,7 +52,7 @@ use rollcall::{
         devices::DeviceSettings,
         feed::Feed,
         jobs::{JobHandler, JobServices, Runner, handlers},
-        messages::Outbox,
+        messages::{Outbox, Signals},
         pairing::PAIRING,
         passwords::HashCost,
         pictures::Keeps,
@@ -65,7 +65,10 @@ use rollcall::{
     telemetry,
     vault::Vault,
     vision::{Cropper, MotionSensor},
-    workers::outbox,
+    workers::{
+        mqtt::{self, MqttContext},
+        outbox,
+    },
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -166,6 +169,7 @@ pub struct TestApp {
     pub overlays: Overlays,
     /// Collects and sends messages.
     pub outbox: Arc<Outbox>,
+    signals: Mutex<Option<Signals>>,
     /// Announcements of changes.
     pub feed: Feed,
     /// Canceled to end streams.
@@ -261,7 +265,13 @@ impl TestApp {
             summary_at: civil::time(7, 0, 0, 0),
             folder: std::env::temp_dir(),
         };
-        let Composed { app, outbox, .. } = boot::compose(parts, rules);
+        let Composed {
+            app,
+            outbox,
+            signals,
+            ..
+        } = boot::compose(parts, rules);
+        let signals = Mutex::new(Some(signals));
         let (pictures, stop) = (app.pictures.clone(), stopping.clone());
         tokio::spawn(async move { pictures.work(stop).await });
         let runner = Runner::new(&stores, clock.clone(), feed.clone());
@@ -298,6 +308,7 @@ impl TestApp {
             streams,
             overlays,
             outbox,
+            signals,
             feed,
             stopping,
             accounts: AtomicU32::new(0),
@@ -386,6 +397,20 @@ impl TestApp {
             stop.clone(),
         );
         tokio::spawn(worker);
+        stop
+    }
+
+    /// Publishes signals from now on, as an instance does, until the token is canceled.
+    pub fn publish_signals(&self, broker: Arc<dyn Broker>) -> CancellationToken {
+        let context = Arc::new(MqttContext {
+            broker,
+            signals: self.signals.lock().unwrap().take().unwrap(),
+            leases: self.stores.leases.clone(),
+            feed: self.feed.clone(),
+            clock: self.clock.clone(),
+        });
+        let stop = self.stopping.child_token();
+        tokio::spawn(mqtt::run(context, stop.clone()));
         stop
     }
 

@@ -56,6 +56,10 @@ pub struct EditableSite {
     /// without an enrolled face punch with their PIN alone.
     #[serde(default)]
     face_and_pin: bool,
+    /// Whether signals for home automation (`MQTT_URL`) have the name of the person who punched
+    /// last at the site.
+    #[serde(default)]
+    mqtt_names: bool,
 }
 
 fn default_digits() -> u8 {
@@ -75,6 +79,7 @@ impl From<&Site> for EditableSite {
             grow_templates: site.grow_templates,
             pin_digits: site.pin_digits.count(),
             face_and_pin: site.face_and_pin,
+            mqtt_names: site.mqtt_names,
         }
     }
 }
@@ -109,6 +114,7 @@ impl EditableSite {
             grow_templates: self.grow_templates,
             pin_digits,
             face_and_pin: self.face_and_pin,
+            mqtt_names: self.mqtt_names,
         })
     }
 }

@@ -8,6 +8,7 @@ mod letters;
 mod outbox;
 mod outcome;
 mod reminders;
+mod signals;
 mod signing;
 mod webhooks;
 
@@ -16,5 +17,6 @@ pub use courier::Courier;
 pub use letters::{LetterError, Letters};
 pub use outbox::Outbox;
 pub use reminders::Reminders;
+pub use signals::Signals;
 pub use signing::{Secret, sign};
 pub use webhooks::{WebhookError, Webhooks};
