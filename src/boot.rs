@@ -489,6 +489,7 @@ fn rules(settings: &Settings) -> Rules {
         accounts: account_rules(settings),
         public_url: settings.messages.public_url.clone(),
         summary_at: settings.messages.mail_summary,
+        device_token_age: settings.server.device_token_age,
         folder: settings.store.data_dir.clone(),
     }
 }

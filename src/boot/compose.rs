@@ -120,6 +120,8 @@ pub struct Rules {
     pub public_url: Option<String>,
     /// When summaries are written.
     pub summary_at: Time,
+    /// How long the token of a device lasts; `None` if it does not end.
+    pub device_token_age: Option<SignedDuration>,
     /// The folder of the data, for temporary files.
     pub folder: PathBuf,
 }
@@ -235,6 +237,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         audit.clone(),
         clock.clone(),
         feed.clone(),
+        rules.device_token_age,
     ));
     let workdays = Arc::new(Workdays::new(
         stores.clone(),

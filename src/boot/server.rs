@@ -34,7 +34,7 @@ use crate::{
     },
     telemetry,
     workers::{
-        Supervisor, cameras,
+        Supervisor, cameras, devices,
         gallery_sync::{self, GallerySync},
         jobs, mqtt, outbox,
         retention::{self, Ages},
@@ -331,6 +331,10 @@ fn start_workers(
     supervisor.keep("template growth", move |stop| {
         let growth = growth.clone();
         async move { growth.work(stop).await }
+    });
+    let (watched, feed) = (core.app.devices.clone(), core.records.shared.feed());
+    supervisor.keep("devices", move |stop| {
+        devices::run(watched.clone(), feed.clone(), stop)
     });
     let recognition = core.app.recognition.clone();
     supervisor.keep("self-calibration", move |stop| {

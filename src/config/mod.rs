@@ -269,6 +269,8 @@ sections! {
             accepts "a duration such as 12h or 30m, or a number of seconds", "How long a sign-in lasts";
         session_idle: Option<SignedDuration> = "SESSION_IDLE", parse::off_or_idle, default "1h",
             accepts "off, or a duration of at least 10m such as 1h", "How long a sign-in lasts without a request; `off`: until `SESSION_COOKIE_AGE`. A page that waits for events sends none";
+        device_token_age: Option<SignedDuration> = "DEVICE_TOKEN_AGE", parse::forever_or_retention, default "180d",
+            accepts "forever, or a duration with its unit, such as 180d", "How long the token of a device lasts. Kiosks renew theirs after a third of that; other devices need a new one by hand";
         rate_limit: u32 = "RATE_LIMIT", parse::any, default "50",
             accepts "a whole number of requests per second, 0 for no limit", "Requests per second for one client address; 0 turns the limit off";
         enroll_limit: u32 = "ENROLL_LIMIT", parse::any, default "5",

@@ -106,6 +106,8 @@ text! {
     Name => |text| clean(text, 120);
     /// The number or short code of an employee; 1 to 64 characters.
     Code => |text| clean(text, 64);
+    /// The version of a program; 1 to 64 characters.
+    Version => |text| clean(text, 64);
     /// The name of a site; 1 to 64 characters.
     SiteName => |text| clean(text, 64);
     /// An email address in lowercase: a local part, one `@`, a domain. Whether it exists is not

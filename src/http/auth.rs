@@ -126,9 +126,12 @@ async fn any_caller(parts: &mut Parts, state: &HttpState) -> Result<Caller, Prob
                 });
         }
         let device = state.app.devices.authenticate(token).await?;
-        return device
-            .map(Caller::Device)
-            .ok_or_else(|| unauthenticated("no device has this token, or it was revoked", true));
+        return device.map(Caller::Device).ok_or_else(|| {
+            unauthenticated(
+                "no device has this token, or it has ended or was revoked",
+                true,
+            )
+        });
     }
     let cookies = Cookies::from_parts(parts, state);
     let Some(token) = cookies.session() else {

@@ -293,7 +293,10 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(leave::cancel_leave))
         .routes(routes!(devices::list_devices, devices::create_device))
         .routes(routes!(devices::update_device, devices::delete_device))
+        .routes(routes!(devices::pair_device))
         .routes(routes!(devices::get_own_device))
+        .routes(routes!(devices::renew_device_token))
+        .routes(routes!(devices::report_device_status))
         .routes(routes!(cameras::list_cameras, cameras::create_camera))
         .routes(routes!(
             cameras::get_camera,
@@ -306,6 +309,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(cameras::list_streams))
         .routes(routes!(pairings::create_pairing))
         .routes(routes!(pairings::get_pairing))
+        .routes(routes!(pairings::look_at_pairing))
         .routes(routes!(punches::get_punch))
         .routes(routes!(pictures::get_punch_picture))
         .routes(routes!(pictures::list_unknown_faces))

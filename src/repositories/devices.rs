@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{Collection, Versioned};
 use crate::{
     domain::{
         accounts::TokenHash,
-        devices::Device,
+        devices::{Device, DeviceReport},
         grants::Reach,
         ids::{DeviceId, SiteId},
         record::Key,
@@ -16,12 +18,18 @@ use crate::{
 
 /// The repository of devices.
 #[derive(Clone)]
-pub struct Devices(Collection<Device>);
+pub struct Devices {
+    devices: Collection<Device>,
+    reports: Collection<DeviceReport>,
+}
 
 impl Devices {
     /// Creates the repository on a store.
     pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
+        Self {
+            devices: Collection::new(engine.clone()),
+            reports: Collection::new(engine),
+        }
     }
 
     /// Adds a device.
@@ -29,31 +37,65 @@ impl Devices {
     /// # Errors
     /// [`StoreError::Conflict`] if the hash of its token is taken.
     pub async fn insert(&self, device: &Device) -> Result<(), StoreError> {
-        self.0.insert(device).await
+        self.devices.insert(device).await
     }
 
     /// Replaces a device if it equals `old`; otherwise changes nothing and returns false.
     pub async fn exchange(&self, old: &Device, new: &Device) -> Result<bool, StoreError> {
-        self.0.exchange(old, new).await
+        self.devices.exchange(old, new).await
     }
 
     /// Returns a device, revoked or not.
     pub async fn find(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
+        Ok(self.devices.get(&id).await?.map(Versioned::into_inner))
     }
 
-    /// Returns the device with the hash of a token, revoked or not.
+    /// Returns the device with the hash of a token, or of the token before it, revoked or not.
     pub async fn find_by_token(&self, token: TokenHash) -> Result<Option<Device>, StoreError> {
-        let found = self
-            .0
-            .find(Device::BY_TOKEN, Key::new((token.to_hex(),)))
-            .await?;
+        let key = || Key::new((token.to_hex(),));
+        let found = match self.devices.find(Device::BY_TOKEN, key()).await? {
+            Some(found) => Some(found),
+            None => self.devices.find(Device::BY_OLD_TOKEN, key()).await?,
+        };
         Ok(found.map(Versioned::into_inner))
+    }
+
+    /// Returns what devices last told of themselves.
+    pub async fn reports(&self, ids: &[DeviceId]) -> Result<Vec<DeviceReport>, StoreError> {
+        self.reports.get_many(ids).await
+    }
+
+    /// Writes what a device tells of itself.
+    pub async fn report(&self, report: &DeviceReport) -> Result<(), StoreError> {
+        self.reports.put(report).await
+    }
+
+    /// Writes that a device was seen. The state that it reported stays.
+    pub async fn seen(&self, device: DeviceId, at: Timestamp) -> Result<(), StoreError> {
+        let later = |report: DeviceReport| {
+            Some(DeviceReport {
+                seen_at: at,
+                ..report
+            })
+        };
+        if self.reports.change(&device, later).await?.is_some() {
+            return Ok(());
+        }
+        let first = DeviceReport {
+            device,
+            seen_at: at,
+            status: None,
+        };
+        match self.reports.insert(&first).await {
+            // The device reported itself at the same moment.
+            Err(StoreError::Conflict) => Ok(()),
+            written => written,
+        }
     }
 
     /// Returns the devices that exist, revoked or not.
     pub async fn find_many(&self, ids: &[DeviceId]) -> Result<Vec<Device>, StoreError> {
-        self.0.get_many(ids).await
+        self.devices.get_many(ids).await
     }
 
     /// Returns a page of the covered devices that are not revoked, sorted by ID; only of
@@ -68,7 +110,7 @@ impl Devices {
         let range = Range::all().after(after);
         let wanted =
             |device: &Device| reach.covers(device) && site.is_none_or(|site| device.site == site);
-        self.0
+        self.devices
             .filter(Device::PRESENT, range, page.limit, wanted)
             .await
     }

@@ -21,7 +21,7 @@ use crate::{
         balances::BalanceEntry,
         calendars::CalendarAddress,
         cameras::{Camera, CameraReport},
-        devices::Device,
+        devices::{Device, DeviceReport},
         employees::Employee,
         faces::{FaceEnrollment, Photo},
         ids::EmployeeId,
@@ -104,6 +104,7 @@ registry! {
     Lease,
     CachedValue,
     CameraReport,
+    DeviceReport,
     ApiTokenUse,
     AuditEntry,
 }

@@ -1,6 +1,12 @@
 //! Devices: registers kiosks and cameras, and authenticates them by their tokens.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::debug;
 
 use super::{
     audit::Audit,
@@ -12,7 +18,7 @@ use crate::{
     clock::Clock,
     domain::{
         accounts::Actor,
-        devices::Device,
+        devices::{Device, DeviceReport, DeviceStatus},
         grants::Reach,
         ids::{DeviceId, SiteId},
         text::Name,
@@ -57,16 +63,21 @@ pub struct Devices {
     audit: Audit,
     clock: Arc<dyn Clock>,
     feed: Feed,
+    /// How long a token lasts; `None` if it does not end.
+    token_age: Option<SignedDuration>,
+    /// What this instance last wrote of each device.
+    written: Mutex<HashMap<DeviceId, Written>>,
 }
 
 impl Devices {
-    /// Creates the service.
+    /// Creates the service. New tokens last for `token_age`; `None` if they do not end.
     pub fn new(
         store: repositories::Devices,
         sites: Arc<Sites>,
         audit: Audit,
         clock: Arc<dyn Clock>,
         feed: Feed,
+        token_age: Option<SignedDuration>,
     ) -> Self {
         Self {
             store,
@@ -74,7 +85,15 @@ impl Devices {
             audit,
             clock,
             feed,
+            token_age,
+            written: Mutex::default(),
         }
+    }
+
+    /// Returns when a token that is made now ends.
+    fn token_end(&self) -> Option<Timestamp> {
+        let age = self.token_age?;
+        self.clock.now().checked_add(age).ok()
     }
 
     /// Registers a device. Returns its token, which cannot be read again.
@@ -90,6 +109,8 @@ impl Devices {
             name: new.name,
             site: new.site,
             token: token.hash(),
+            expires_at: self.token_end(),
+            old_token: None,
             created_at: self.clock.now(),
             revoked_at: None,
         };
@@ -191,9 +212,224 @@ impl Devices {
         self.store.find_many(ids).await
     }
 
-    /// Returns the device of a token; `None` if the token is unknown or was revoked.
+    /// Returns the device of a token; `None` if the token is unknown, has ended or was revoked. The
+    /// first use of a new token ends the one before it.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Device>, StoreError> {
-        let device = self.store.find_by_token(tokens::hash(token)).await?;
-        Ok(device.filter(|device| device.revoked_at.is_none()))
+        let hash = tokens::hash(token);
+        let device = self.store.find_by_token(hash).await?;
+        let accepted = device.filter(|device| device.accepts(hash, self.clock.now()));
+        let Some(device) = accepted else {
+            return Ok(None);
+        };
+        self.note_seen(device.id).await;
+        match device.old_token.is_some() && device.token == hash {
+            true => self.end_old_token(device).await.map(Some),
+            false => Ok(Some(device)),
+        }
     }
+
+    /// Ends the token before the one in use.
+    async fn end_old_token(&self, device: Device) -> Result<Device, StoreError> {
+        let (id, actor) = (device.id, Actor::Device(device.id));
+        let new = Device {
+            old_token: None,
+            ..device.clone()
+        };
+        self.audit
+            .record(actor, "device.end_old_token", id, None)
+            .await?;
+        // Another request of the device may have been faster.
+        self.store.exchange(&device, &new).await?;
+        Ok(new)
+    }
+
+    /// Gives a device a new token, for the one with which it asks. That one stays valid until the
+    /// new one is used: if the answer is lost, the device asks again.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotFound`] if the token in use is not valid anymore.
+    pub async fn renew_token(
+        &self,
+        id: DeviceId,
+        used: &str,
+    ) -> Result<(Device, Token), DeviceError> {
+        let (used, token) = (tokens::hash(used), Token::mint(&*self.clock));
+        let actor = Actor::Device(id);
+        self.audit
+            .record(actor, "device.renew_token", id, None)
+            .await?;
+        let renewed = |device: &Device| match device.accepts(used, self.clock.now()) {
+            true => Ok(device.clone().renewed(used, token.hash(), self.token_end())),
+            false => Err(DeviceError::NotFound),
+        };
+        Ok((self.exchange(id, renewed).await?, token))
+    }
+
+    /// Gives a device a new token, and ends the ones before. Its name, its site and its punches stay.
+    pub async fn replace_token(
+        &self,
+        actor: Actor,
+        id: DeviceId,
+    ) -> Result<(Device, Token), DeviceError> {
+        self.find(id).await?;
+        let token = Token::mint(&*self.clock);
+        self.audit.record(actor, "device.pair", id, None).await?;
+        let replaced = |device: &Device| {
+            Ok::<_, DeviceError>(Device {
+                token: token.hash(),
+                expires_at: self.token_end(),
+                old_token: None,
+                ..device.clone()
+            })
+        };
+        Ok((self.exchange(id, replaced).await?, token))
+    }
+
+    /// Checks whether a device should renew the token with which it asks.
+    pub fn should_renew(&self, device: &Device, used: &str) -> bool {
+        device.should_renew(tokens::hash(used), self.token_age, self.clock.now())
+    }
+
+    /// Takes the state that a kiosk reports. It is written at once when people should learn of it,
+    /// and otherwise every few minutes, so that hundreds of kiosks do not load the store.
+    pub async fn report(&self, id: DeviceId, status: DeviceStatus) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let news = {
+            let written = self.written();
+            match written.get(&id).and_then(|last| last.status.as_ref()) {
+                Some((last, at)) => {
+                    let news = status.is_news(last);
+                    // Written even if nothing changed: another instance may have written since.
+                    if !news && now.duration_since(*at).abs() < DeviceReport::EVERY {
+                        return Ok(());
+                    }
+                    news
+                }
+                None => true,
+            }
+        };
+        let report = DeviceReport {
+            device: id,
+            seen_at: now,
+            status: Some(status.clone()),
+        };
+        self.store.report(&report).await?;
+        let written = Written {
+            seen_at: now,
+            status: Some((status, now)),
+        };
+        self.written().insert(id, written);
+        if news {
+            self.feed.publish(News::Device(id)).await;
+        }
+        Ok(())
+    }
+
+    /// Notes that a device sent a request, and writes that every few minutes.
+    async fn note_seen(&self, id: DeviceId) {
+        let now = self.clock.now();
+        {
+            let mut written = self.written();
+            // The reports of a kiosk say as much.
+            let every =
+                |last: &Written| DeviceReport::EVERY * if last.status.is_some() { 2 } else { 1 };
+            let lately = |last: &Written| now.duration_since(last.seen_at).abs() < every(last);
+            if written.get(&id).is_some_and(lately) {
+                return;
+            }
+            // Noted before it is written, so that a store that fails is not asked by each request.
+            written.entry(id).or_default().seen_at = now;
+        }
+        if let Err(cause) = self.store.seen(id, now).await {
+            debug!(device = %id, %cause, "could not write that a device was seen");
+        }
+    }
+
+    fn written(&self) -> MutexGuard<'_, HashMap<DeviceId, Written>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what devices last told of themselves.
+    pub async fn reports(
+        &self,
+        devices: &[Device],
+    ) -> Result<HashMap<DeviceId, DeviceReport>, StoreError> {
+        let ids: Vec<_> = devices.iter().map(|device| device.id).collect();
+        let reports = self.store.reports(&ids).await?.into_iter();
+        Ok(reports.map(|report| (report.device, report)).collect())
+    }
+
+    /// Returns what is wrong with covered devices: kiosks that are silent, and tokens that end soon.
+    pub async fn notices(&self, reach: &Reach) -> Result<Vec<DeviceNotice>, StoreError> {
+        let (mut notices, mut after) = (Vec::new(), None);
+        let (now, limit) = (self.clock.now(), 500);
+        loop {
+            let devices = self.list(reach, None, &Page { after, limit }).await?;
+            after = devices.last().map(|last| last.id);
+            let more = devices.len() == limit;
+            let reports = self.reports(&devices).await?;
+            for device in devices {
+                let report = reports.get(&device.id);
+                if let Some(silent) = report.filter(|report| report.silent(now)) {
+                    notices.push(DeviceNotice {
+                        kind: DeviceNoticeKind::Silent,
+                        since: silent.seen_at,
+                        ends: None,
+                        device: device.clone(),
+                    });
+                }
+                let end = device.expires_at;
+                if let Some(end) = end.filter(|end| end.duration_since(now) < Device::WARNING) {
+                    notices.push(DeviceNotice {
+                        kind: DeviceNoticeKind::TokenEnds,
+                        since: end.checked_sub(Device::WARNING).unwrap_or(end),
+                        ends: Some(end),
+                        device,
+                    });
+                }
+            }
+            if !more {
+                return Ok(notices);
+            }
+        }
+    }
+}
+
+/// What an instance last wrote of a device.
+#[derive(Debug, Default)]
+struct Written {
+    seen_at: Timestamp,
+    status: Option<(DeviceStatus, Timestamp)>,
+}
+
+/// What a notice about a device says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceNoticeKind {
+    /// A kiosk has sent nothing for some time.
+    Silent,
+    /// Its token ends soon, or has ended. Kiosks renew theirs long before.
+    TokenEnds,
+}
+
+impl DeviceNoticeKind {
+    /// Returns the word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "device_silent",
+            Self::TokenEnds => "device_token_ends",
+        }
+    }
+}
+
+/// A notice about a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceNotice {
+    /// What it says.
+    pub kind: DeviceNoticeKind,
+    /// The device.
+    pub device: Device,
+    /// Since when: the last request of a silent kiosk, or when the warning about a token began.
+    pub since: Timestamp,
+    /// When the token ends.
+    pub ends: Option<Timestamp>,
 }

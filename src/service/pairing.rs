@@ -1,8 +1,9 @@
 //! Pairs a kiosk by a short code: the kiosk shows it, an admin types it, and the kiosk collects its
 //! token. A pairing is not a record, because it ends within minutes.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{accounts::Actor, devices::Device},
+    domain::{accounts::Actor, devices::Device, ids::DeviceId},
 };
 
 /// How long a code can be used.
@@ -56,9 +57,19 @@ pub enum Progress {
     Unknown,
 }
 
+/// The kiosk that asked for a code, so that an admin can tell it from one of a stranger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// Its address.
+    pub address: IpAddr,
+    /// When it asked.
+    pub at: Timestamp,
+}
+
 /// A pairing in the cache, under the hash of its secret.
 #[derive(Serialize, Deserialize)]
 struct Pending {
+    asker: Asker,
     token: Option<String>,
     collected: bool,
 }
@@ -80,12 +91,14 @@ impl Pairing {
         }
     }
 
-    /// Begins a pairing.
-    pub async fn offer(&self) -> Offer {
+    /// Begins a pairing for a kiosk at an address.
+    pub async fn offer(&self, address: IpAddr) -> Offer {
         let code = typed_codes::mint(&*self.clock, LENGTH);
         let secret = Token::mint(&*self.clock);
         let hash = secret.hash().to_hex();
+        let at = self.clock.now();
         let pairing = Pending {
+            asker: Asker { address, at },
             token: None,
             collected: false,
         };
@@ -101,11 +114,13 @@ impl Pairing {
         match self.cache.get::<Pending>(&key).await {
             None => Progress::Unknown,
             Some(Pending {
+                asker,
                 token: Some(token),
                 collected,
             }) => {
                 if !collected {
                     let pairing = Pending {
+                        asker,
                         token: Some(token.clone()),
                         collected: true,
                     };
@@ -115,6 +130,18 @@ impl Pairing {
             }
             Some(_) => Progress::Waiting,
         }
+    }
+
+    /// Returns the kiosk that shows a code. The code stays valid.
+    ///
+    /// # Errors
+    /// When no kiosk shows the code.
+    pub async fn look(&self, code: &str) -> Result<Asker, PairingError> {
+        let code = typed_codes::normalize(code);
+        let hash: Option<String> = self.cache.get(&format!("code:{code}")).await;
+        let hash = hash.ok_or(PairingError::NoSuchCode)?;
+        let pairing: Option<Pending> = self.cache.get(&format!("secret:{hash}")).await;
+        Ok(pairing.ok_or(PairingError::NoSuchCode)?.asker)
     }
 
     /// Registers the kiosk that shows a code.
@@ -127,16 +154,40 @@ impl Pairing {
         code: &str,
         new: DeviceSettings,
     ) -> Result<Device, PairingError> {
-        let code = typed_codes::normalize(code);
-        let code_key = format!("code:{code}");
+        self.pair(code, self.devices.register(actor, new)).await
+    }
+
+    /// Makes the kiosk that shows a code an existing device, in place of the one that was.
+    ///
+    /// # Errors
+    /// When no kiosk shows the code, there is no such device, or the store fails; then the device
+    /// keeps its token.
+    pub async fn replace(
+        &self,
+        actor: Actor,
+        code: &str,
+        device: DeviceId,
+    ) -> Result<Device, PairingError> {
+        self.pair(code, self.devices.replace_token(actor, device))
+            .await
+    }
+
+    /// Gives the kiosk that shows a code the token that `make` makes.
+    async fn pair(
+        &self,
+        code: &str,
+        make: impl Future<Output = Result<(Device, Token), DeviceError>>,
+    ) -> Result<Device, PairingError> {
+        let code_key = format!("code:{}", typed_codes::normalize(code));
+        let asker = self.look(code).await?;
         let hash: Option<String> = self.cache.get(&code_key).await;
         let hash = hash.ok_or(PairingError::NoSuchCode)?;
         // If two admins type the code at the same time, one of them pairs the kiosk.
         if !self.cache.delete(&code_key).await {
             return Err(PairingError::NoSuchCode);
         }
-        let (device, token) = match self.devices.register(actor, new).await {
-            Ok(registered) => registered,
+        let (device, token) = match make.await {
+            Ok(made) => made,
             Err(error) => {
                 // The code may be typed again.
                 self.cache.set(&code_key, &hash).await;
@@ -144,6 +195,7 @@ impl Pairing {
             }
         };
         let pairing = Pending {
+            asker,
             token: Some(token.reveal().to_owned()),
             collected: false,
         };

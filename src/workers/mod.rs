@@ -1,6 +1,7 @@
 //! Background tasks, and the supervisor that owns them.
 
 pub mod cameras;
+pub mod devices;
 pub mod gallery_sync;
 pub mod jobs;
 pub mod mqtt;

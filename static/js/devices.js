@@ -7,10 +7,15 @@ import { ask, closable } from './ui/dialog.js';
 import { byId, el, icon, notice } from './ui/dom.js';
 import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
 import { loadSites, offerSites, siteNote } from './ui/sites.js';
-import { dateName } from './ui/time.js';
+import { clockTime, dateName, dateTime } from './ui/time.js';
 import { toast } from './ui/toast.js';
 
 /** @typedef {ApiSchema<'DeviceView'>} Device */
+
+/** A clock that differs by more than this is worth a word, milliseconds. */
+const CLOCK_OFF_MS = 30_000;
+/** A token that ends within this time is worth a word; kiosks renew theirs long before. */
+const TOKEN_ENDS_MS = 30 * 24 * 3_600_000;
 
 const list = byId('devices');
 const addDialog = closable(byId('add-dialog'));
@@ -47,7 +52,8 @@ async function load() {
 
 /** @param {Device} device */
 function row(device) {
-  const note = [siteNote(device), `added ${dateName(device.created_at)}`].filter(Boolean).join(' · ');
+  const seen = device.seen_at && `seen ${dateTime(device.seen_at)}`;
+  const note = [siteNote(device), `added ${dateName(device.created_at)}`, seen, device.status && `version ${device.status.version}`].filter(Boolean).join(' · ');
   const changeButton = el('button', { class: 'button', type: 'button', text: 'Change', 'aria-label': `Change ${device.name}` });
   changeButton.addEventListener('click', () => openEdit(device));
   const revokeButton = el('button', { class: 'button danger', type: 'button', text: 'Revoke', 'aria-label': `Revoke ${device.name}` });
@@ -60,10 +66,37 @@ function row(device) {
       { class: 'row' },
       el('span', { class: 'avatar' }, icon('tablet')),
       el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: device.name }), el('span', { class: 'row-note', text: note })),
+      el('span', { class: 'row-side' }, ...troubles(device).map((text) => el('span', { class: 'badge warn', text }))),
       mayChange && changeButton,
       mayChange && revokeButton,
     ),
   );
+}
+
+/**
+ * Returns what an admin should know about a device.
+ * @param {Device} device
+ */
+function troubles({ silent, status, token_expires_at }) {
+  const words = [silent && 'Silent'];
+  if (status) {
+    const { unsent, refused, camera, clock_offset_ms: offset } = status;
+    words.push(
+      camera === 'off' && 'Camera off',
+      unsent > 0 && `${unsent} saved`,
+      refused > 0 && `${refused} refused`,
+      Math.abs(offset) > CLOCK_OFF_MS && `Clock ${clockWords(Math.abs(offset))} ${offset > 0 ? 'ahead' : 'behind'}`,
+    );
+  }
+  if (token_expires_at && Date.parse(token_expires_at) - Date.now() < TOKEN_ENDS_MS) words.push(`Token ends ${dateName(token_expires_at)}`);
+  return words.filter((word) => word !== false);
+}
+
+/** @param {number} offset milliseconds */
+function clockWords(offset) {
+  const minutes = Math.round(offset / 60_000);
+  if (minutes < 1) return `${Math.round(offset / 1000)} s`;
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
 }
 
 /** The device that the form changes. @type {Device | null} */
@@ -78,13 +111,30 @@ function openEdit(device) {
   editDialog.showModal();
 }
 
-onSubmit(byId('edit-form'), async ({ name, site }) => {
+onSubmit(byId('edit-form'), async ({ name, site, code }) => {
   const { id } = /** @type {Device} */ (changed);
+  if (code.trim() && !(await isTheKiosk(code))) return;
   await patch(`/api/devices/${encodeURIComponent(id)}`, { name: name.trim(), site });
+  if (code.trim()) await post(`/api/devices/${encodeURIComponent(id)}/pair`, { code: code.trim() });
   editDialog.close();
   await load();
-  toast('Saved');
+  toast(code.trim() ? `${name.trim()} is paired` : 'Saved');
 });
+
+editDialog.addEventListener('close', () => (byId('edit-code').value = ''));
+
+/**
+ * Asks whether the kiosk that shows a code is the one that the admin means: a stranger could tell them a code, too.
+ * @param {string} code
+ */
+async function isTheKiosk(code) {
+  const { address, at } = await post('/api/pairings/look', { code: code.trim() });
+  return ask({
+    title: 'Pair this kiosk?',
+    text: `A browser at ${address} asked for this code at ${clockTime(at)}. Pair it only if you see this code on the kiosk itself.`,
+    action: 'Pair',
+  });
+}
 
 /**
  * @param {Device} device
@@ -107,6 +157,7 @@ async function revoke(device, button) {
 }
 
 onSubmit(byId('add-form'), async ({ name, site, code }) => {
+  if (code.trim() && !(await isTheKiosk(code))) return;
   const device = await post('/api/devices', { name: name.trim(), site, ...(code.trim() && { code: code.trim() }) });
   addDialog.close();
   // A kiosk that shows a code fetches its token itself.

@@ -30,6 +30,8 @@ const SAVED_PAUSE_MS = 8000;
 /** Offline there is no second look either, so a new person gets this long to stand still. */
 const SETTLE_MS = 1500;
 const PROBE_MS = 3000;
+/** Time between two reports of this kiosk's state. */
+const REPORT_MS = 60_000;
 /** Time between two checks whether an admin entered the code. */
 const PAIRING_MS = 2000;
 /** People who work at a single place, the default site, do not see its name. */
@@ -61,6 +63,10 @@ const presence = new Presence();
 let lastBox = null;
 /** Whether the kiosk shows a code, or will as soon as it has one. */
 let offering = false;
+/** The version of this page: that of the service when the page was loaded. */
+let version = '';
+/** When the kiosk last reported its state; 0 to report it soon. */
+let reportedAt = 0;
 
 /* Pairing */
 
@@ -114,6 +120,12 @@ async function offerCode() {
 }
 
 function unpair() {
+  const kept = loadPairing();
+  if (pairing && kept && kept.token !== pairing.token) {
+    // Another tab of this browser has renewed the token.
+    pairing = kept;
+    return;
+  }
   forgetPairing();
   showUnpaired('It was disconnected: its token was revoked or is not valid. Saved punches are kept and sent when you pair it again.');
 }
@@ -125,6 +137,7 @@ function unpair() {
  */
 async function pair(token) {
   const device = await asDevice(token, 'GET', '/api/device');
+  version ||= device.service_version;
   pairing = { token, name: device.name, site: device.site === DEFAULT_SITE ? null : device.site_name };
   savePairing(pairing);
 }
@@ -180,6 +193,7 @@ async function startCamera() {
     stream = await openCamera(video);
     stream.getVideoTracks()[0].addEventListener('ended', () => showCameraHelp('The camera was disconnected', 'Reconnect it, then try again.'));
     view = new View();
+    reportedAt = 0;
     prompt(INVITATION);
     keepAwake();
   } catch (error) {
@@ -194,6 +208,7 @@ async function startCamera() {
  */
 function showCameraHelp(title, text) {
   stream = null;
+  reportedAt = 0;
   byId('camera-title').textContent = title;
   byId('camera-text').textContent = text;
   byId('camera-help').hidden = false;
@@ -247,12 +262,42 @@ async function catchUp() {
   }
 }
 
-/** While the server is unavailable, or bursts are saved, retries again and again. */
+/** Reports the state of this kiosk, and renews its token when the server asks for it. */
+async function report() {
+  if (!pairing) return;
+  const { token } = pairing;
+  reportedAt = Date.now();
+  const saved = await listSaved();
+  const refused = saved.filter((burst) => burst.refused).length;
+  const json = { version: version || 'unknown', unsent: saved.length - refused, refused, now: new Date().toISOString(), camera: stream ? 'on' : 'off' };
+  try {
+    const answer = await asDevice(token, 'POST', '/api/device/status', { json });
+    if (answer.renew_token) await renew(token);
+  } catch (error) {
+    if (error instanceof Unpaired) unpair();
+    else if (error instanceof Later && error.away) wentOffline(error.wait);
+    else if (!(error instanceof Later)) throw error;
+  }
+}
+
+/**
+ * Gets a new token. The server accepts the old one until the new one is used, so it is saved first.
+ * @param {string} token
+ */
+async function renew(token) {
+  const renewed = { ...pairing, token: (await asDevice(token, 'POST', '/api/device/token')).token };
+  savePairing(renewed);
+  pairing = renewed;
+}
+
+/** While the server is unavailable, or bursts are saved, retries again and again. Reports the state of this kiosk. */
 async function keepConnected() {
   for (;;) {
     await sleep(PROBE_MS);
     try {
       if (pairing && Date.now() >= notBefore && (!online || (await unsent()))) await inTurn(catchUp);
+      // In turn, so that no other request has the old token when the new one is used.
+      if (pairing && online && Date.now() - reportedAt >= REPORT_MS) await inTurn(report);
     } catch (error) {
       console.error(error);
     }

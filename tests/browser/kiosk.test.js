@@ -105,10 +105,64 @@ test('a kiosk can be paired by the code that it shows', async () => {
   await picture(office, 'device-code');
   await dialog.getByLabel('Code').fill((await code.innerText()).toLowerCase());
   await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+  const question = office.getByRole('dialog', { name: 'Pair this kiosk?' });
+  await question.getByText(/^A browser at \S+ asked for this code at \d/u).waitFor();
+  await picture(office, 'device-pair');
+  await question.getByRole('button', { name: 'Pair', exact: true }).click();
   await office.getByText('By code is paired').waitFor();
   await office.locator('#devices').getByText('By code').waitFor();
   await kiosk.locator('#device-name', { hasText: 'By code' }).waitFor();
   assertClean(kiosk, office);
+});
+
+test('a new tablet takes the place of a kiosk, which the page Devices describes', async () => {
+  const { kiosk, device } = await openKiosk('Reception');
+  const tablet = await browser.page({ server, ...TABLET });
+  await tablet.goto('/kiosk');
+  const code = tablet.locator('#pair-code');
+  await code.filter({ hasText: /^[0-9A-Z]{4}-[0-9A-Z]{4}$/u }).waitFor();
+  const office = await browser.page({ server, signedIn: true });
+  const reported = async () => {
+    const items = await server.list('/api/devices');
+    return items.find(({ id }) => id === device.id).status;
+  };
+  await until(async () => (await reported()) !== null, 'the kiosk reports its state');
+  const { camera, unsent, clock_offset_ms: offset } = await reported();
+  assert.deepEqual({ camera, unsent }, { camera: 'on', unsent: 0 });
+  assert.ok(Math.abs(offset) < 10_000, `${offset}`);
+  await office.goto('/devices');
+  await office.locator('#devices li', { hasText: 'Reception' }).getByText(/seen .* · version /u).waitFor();
+  await office.getByRole('button', { name: 'Change Reception' }).click();
+  const dialog = office.getByRole('dialog', { name: 'Change the device' });
+  await dialog.getByLabel(/^Code/u).fill(await code.innerText());
+  await picture(office, 'device-replace');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await office.getByRole('dialog', { name: 'Pair this kiosk?' }).getByRole('button', { name: 'Pair', exact: true }).click();
+  await office.getByText('Reception is paired').waitFor();
+  await tablet.locator('#device-name', { hasText: 'Reception' }).waitFor();
+  await kiosk.getByText('This kiosk is not paired').waitFor();
+  assertClean(tablet, office);
+});
+
+test('a kiosk renews its token by itself', async () => {
+  const own = await Server.startWithAdmin({ DEVICE_TOKEN_AGE: '30s' });
+  try {
+    const { token } = await own.addDevice('Gate');
+    await sleep(11_000);
+    const kiosk = await browser.page({ server: own, ...TABLET });
+    await kiosk.goto(`/kiosk#${token}`);
+    const kept = () => kiosk.evaluate(() => JSON.parse(localStorage.getItem('rollcall.kiosk') ?? '{}').token);
+    await until(async () => ![undefined, token].includes(await kept()), 'a new token');
+    await kiosk.getByText('Connected').waitFor();
+    await kiosk.reload();
+    await kiosk.getByText('Connected').waitFor();
+    // The first use of the new token ended the old one.
+    const answer = await fetch(`${own.origin}/api/device`, { headers: { Authorization: `Bearer ${token}` } });
+    assert.equal(answer.status, 401);
+    assertClean(kiosk);
+  } finally {
+    await own.end();
+  }
 });
 
 test('an invalid pairing link is refused and removed from the address at once', async () => {

@@ -319,6 +319,7 @@ impl Instance {
             },
             public_url: Some("https://rollcall.example".to_owned()),
             summary_at: civil::time(7, 0, 0, 0),
+            device_token_age: Some(SignedDuration::from_hours(180 * 24)),
             folder: std::env::temp_dir(),
         };
         let composed = compose(parts, rules);

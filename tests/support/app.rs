@@ -150,6 +150,8 @@ pub struct Options {
     pub mail: Option<Arc<dyn MailSending>>,
     /// Where webhooks may lead.
     pub webhooks_allowed: Allowed,
+    /// How long the token of a device lasts.
+    pub device_token_age: Option<SignedDuration>,
 }
 
 /// A running service.
@@ -204,6 +206,7 @@ impl TestApp {
                 networks: vec!["127.0.0.0/8".parse().unwrap()],
                 hosts: Vec::new(),
             },
+            device_token_age: None,
         };
         change(&mut options);
         let mut stores = Repositories::new(Arc::new(MemoryEngine::default()));
@@ -263,6 +266,7 @@ impl TestApp {
             },
             public_url: Some("https://rollcall.example".to_owned()),
             summary_at: civil::time(7, 0, 0, 0),
+            device_token_age: options.device_token_age,
             folder: std::env::temp_dir(),
         };
         let Composed {

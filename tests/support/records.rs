@@ -243,6 +243,8 @@ pub fn device(text: &str, seed: u8) -> Device {
         name: name(text),
         site: SiteId::DEFAULT,
         token: token(seed),
+        expires_at: Some(at(1_000_000)),
+        old_token: None,
         created_at: at(0),
         revoked_at: None,
     }

@@ -2,21 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{devices::Device, ids::DeviceId, text::Name},
+    domain::{
+        devices::{CameraUse, Device, DeviceReport, DeviceStatus},
+        ids::DeviceId,
+        text::{Name, Version},
+    },
     http::{
-        auth::{Administering, Allowed, Confirmed, PunchingDevice, Surveying},
+        HttpState,
+        auth::{Administering, Allowed, Confirmed, PunchingDevice, Surveying, bearer},
         extract::{Json, Path, Query},
         field_error::FieldError,
         merge_patch::MergePatch,
         page::{List, PageQuery},
         problem::{Fields, Problem},
         views::{
-            Created, created, read_id,
+            Created, created, read_id, read_time,
             sites::{SiteQuery, default_site},
             time,
         },
@@ -99,16 +108,75 @@ pub struct DeviceView {
     /// When it was registered.
     #[schema(format = "date-time")]
     created_at: String,
+    /// When its token ends; null if it does not. Kiosks renew theirs long before.
+    #[schema(format = "date-time")]
+    token_expires_at: Option<String>,
+    /// When it last sent a request, to within five minutes; null if it never did.
+    #[schema(format = "date-time")]
+    seen_at: Option<String>,
+    /// Whether it is a kiosk that has sent no request for 15 minutes.
+    silent: bool,
+    /// The state that a kiosk last reported; null for other devices.
+    status: Option<StatusView>,
+}
+
+/// The state that a kiosk reported.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "DeviceStatus")]
+pub struct StatusView {
+    /// The version of its page.
+    #[schema(example = "0.1.0")]
+    version: String,
+    /// Saved punches that it has not sent yet.
+    unsent: u32,
+    /// Saved punches that the service refused.
+    refused: u32,
+    /// How far its clock is ahead of the service's, milliseconds.
+    clock_offset_ms: i64,
+    /// `on`, or `off` if its camera shows no pictures.
+    #[schema(example = "on")]
+    camera: &'static str,
+}
+
+impl From<&DeviceStatus> for StatusView {
+    fn from(status: &DeviceStatus) -> Self {
+        Self {
+            version: status.version.to_string(),
+            unsent: status.unsent,
+            refused: status.refused,
+            clock_offset_ms: status.clock_offset,
+            camera: status.camera.as_str(),
+        }
+    }
 }
 
 impl DeviceView {
-    fn new(device: &Device, sites: &SiteMap) -> Self {
+    fn new(
+        device: &Device,
+        report: Option<&DeviceReport>,
+        sites: &SiteMap,
+        now: Timestamp,
+    ) -> Self {
+        let status = report.and_then(|report| report.status.as_ref());
         Self {
             id: device.id.to_string(),
             settings: device.into(),
             site_name: sites.name(device.site).to_owned(),
             created_at: time(device.created_at),
+            token_expires_at: device.expires_at.map(time),
+            seen_at: report.map(|report| time(report.seen_at)),
+            silent: report.is_some_and(|report| report.silent(now)),
+            status: status.map(StatusView::from),
         }
+    }
+
+    /// Returns the view of one device.
+    async fn read(device: &Device, state: &HttpState) -> Result<Self, StoreError> {
+        let sites = state.app.sites.all().await?;
+        let one = std::slice::from_ref(device);
+        let reports = state.app.devices.reports(one).await?;
+        let report = reports.get(&device.id);
+        Ok(Self::new(device, report, &sites, state.clock.now()))
     }
 }
 
@@ -136,6 +204,7 @@ pub async fn list_devices(
     allowed: Allowed<Surveying>,
     State(devices): State<Arc<Devices>>,
     State(sites): State<Arc<Sites>>,
+    State(state): State<HttpState>,
     Query(query): Query<SiteQuery>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<DeviceView>>, Problem> {
@@ -144,8 +213,9 @@ pub async fn list_devices(
         .list(allowed.reach(), query.read()?, &wanted.page)
         .await?;
     let (found, next) = wanted.cut(found, |last| last.id)?;
-    let sites = sites.all().await?;
-    let view = |device| DeviceView::new(device, &sites);
+    let (sites, reports) = (sites.all().await?, devices.reports(&found).await?);
+    let now = state.clock.now();
+    let view = |device: &Device| DeviceView::new(device, reports.get(&device.id), &sites, now);
     let items = found.iter().map(view).collect();
     Ok(axum::Json(List { items, next }))
 }
@@ -178,7 +248,7 @@ pub async fn create_device(
     _: Confirmed,
     State(devices): State<Arc<Devices>>,
     State(pairing): State<Arc<Pairing>>,
-    State(sites): State<Arc<Sites>>,
+    State(state): State<HttpState>,
     Json(new): Json<NewDevice>,
 ) -> Result<Created<RegisteredView>, Problem> {
     let NewDevice { name, site, code } = new;
@@ -192,7 +262,7 @@ pub async fn create_device(
     };
     let address = format!("/api/devices/{}", device.id);
     let view = RegisteredView {
-        device: DeviceView::new(&device, &*sites.all().await?),
+        device: DeviceView::read(&device, &state).await?,
         token,
     };
     Ok(created(address, view))
@@ -216,15 +286,14 @@ type DevicePatch = MergePatch<EditableDevice>;
 pub async fn update_device(
     allowed: Allowed<Administering>,
     State(devices): State<Arc<Devices>>,
-    State(sites): State<Arc<Sites>>,
+    State(state): State<HttpState>,
     Path(id): Path<DeviceId>,
     Json(patch): Json<DevicePatch>,
 ) -> Result<axum::Json<DeviceView>, Problem> {
     let changed = devices.change(allowed.actor(), id, |device| {
         patch.apply(&device.into())?.read()
     });
-    let (device, sites) = (changed.await?, sites.all().await?);
-    Ok(axum::Json(DeviceView::new(&device, &sites)))
+    Ok(axum::Json(DeviceView::read(&changed.await?, &state).await?))
 }
 
 /// Revokes a device's token permanently. The device's name stays in old punches.
@@ -247,16 +316,174 @@ pub async fn delete_device(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The device of the token.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "OwnDevice")]
+pub struct OwnDeviceView {
+    #[serde(flatten)]
+    device: DeviceView,
+    /// The version of the service, which is that of the pages that it serves now.
+    #[schema(example = "0.1.0")]
+    service_version: &'static str,
+}
+
 /// Returns the device of the token. A kiosk checks its pairing with this.
 #[utoipa::path(
     get, path = "/api/device", tag = "devices",
-    responses((status = 200, description = "The device", body = DeviceView)),
+    responses((status = 200, description = "The device", body = OwnDeviceView)),
     security(("device" = [])),
 )]
 pub async fn get_own_device(
     PunchingDevice(device): PunchingDevice,
-    State(sites): State<Arc<Sites>>,
+    State(state): State<HttpState>,
+) -> Result<axum::Json<OwnDeviceView>, Problem> {
+    Ok(axum::Json(OwnDeviceView {
+        device: DeviceView::read(&device, &state).await?,
+        service_version: env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+/// The code of a kiosk.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KioskCode {
+    /// The code that the kiosk shows.
+    #[schema(example = "K7PM-3XQ2")]
+    pub code: String,
+}
+
+/// Makes the kiosk that shows a code this device: after a new browser, a new tablet or a lost token.
+/// The name, the site and the punches of the device stay; its earlier token is not valid anymore.
+#[utoipa::path(
+    post, path = "/api/devices/{id}/pair", tag = "devices",
+    params(("id" = String, Path, description = "The device")),
+    request_body = KioskCode,
+    responses(
+        (status = 200, description = "Paired", body = DeviceView),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn pair_device(
+    allowed: Allowed<Administering>,
+    State(pairing): State<Arc<Pairing>>,
+    State(state): State<HttpState>,
+    Path(id): Path<DeviceId>,
+    Json(KioskCode { code }): Json<KioskCode>,
 ) -> Result<axum::Json<DeviceView>, Problem> {
-    let sites = sites.all().await?;
-    Ok(axum::Json(DeviceView::new(&device, &sites)))
+    let device = pairing.replace(allowed.actor(), &code, id).await?;
+    Ok(axum::Json(DeviceView::read(&device, &state).await?))
+}
+
+/// Returns the token of a request that a device sent.
+fn token_of(headers: &HeaderMap) -> &str {
+    let token = headers.get(header::AUTHORIZATION).and_then(bearer);
+    token.unwrap_or_default()
+}
+
+/// A new token of a device.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "RenewedToken")]
+pub struct RenewedView {
+    /// The token.
+    #[schema(example = "b64url-of-32-random-bytes")]
+    token: String,
+    /// When it ends; null if it does not.
+    #[schema(format = "date-time")]
+    expires_at: Option<String>,
+}
+
+/// Gives the device of the token a new one. The present token stays valid until the new one is used,
+/// so that a device that does not get the answer can ask again.
+#[utoipa::path(
+    post, path = "/api/device/token", tag = "devices",
+    responses(
+        (status = 200, description = "Renewed", body = RenewedView),
+        (status = 409, description = "`conflict` if other requests keep changing the device at the same time"),
+    ),
+    security(("device" = [])),
+)]
+pub async fn renew_device_token(
+    PunchingDevice(device): PunchingDevice,
+    State(devices): State<Arc<Devices>>,
+    headers: HeaderMap,
+) -> Result<axum::Json<RenewedView>, Problem> {
+    let (device, token) = devices.renew_token(device.id, token_of(&headers)).await?;
+    Ok(axum::Json(RenewedView {
+        token: token.reveal().to_owned(),
+        expires_at: device.expires_at.map(time),
+    }))
+}
+
+/// The state of a kiosk.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KioskStatus {
+    /// The version of its page, 1 to 64 characters.
+    #[schema(example = "0.1.0")]
+    version: String,
+    /// Saved punches that it has not sent yet.
+    unsent: u32,
+    /// Saved punches that the service refused.
+    #[serde(default)]
+    refused: u32,
+    /// The time by its clock.
+    #[schema(format = "date-time")]
+    now: String,
+    /// `on`, or `off` if its camera shows no pictures.
+    #[schema(example = "on")]
+    camera: String,
+}
+
+/// What a kiosk should do.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "StatusAnswer")]
+pub struct StatusAnswer {
+    /// Whether to renew the token now, with `POST /api/device/token`.
+    renew_token: bool,
+    /// The version of the service.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+}
+
+/// Takes the state of a kiosk, which reports it every minute. `GET /api/devices` shows it, and
+/// `GET /api/notices` has a notice when a kiosk is silent for 15 minutes.
+#[utoipa::path(
+    post, path = "/api/device/status", tag = "devices",
+    request_body = KioskStatus,
+    responses((status = 200, description = "Taken", body = StatusAnswer)),
+    security(("device" = [])),
+)]
+pub async fn report_device_status(
+    PunchingDevice(device): PunchingDevice,
+    State(devices): State<Arc<Devices>>,
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+    Json(status): Json<KioskStatus>,
+) -> Result<axum::Json<StatusAnswer>, Problem> {
+    let mut fields = Fields::default();
+    let version = fields.required("version", Version::parse(&status.version));
+    let now = fields.required("now", read_time(status.now));
+    let camera = CameraUse::ALL
+        .into_iter()
+        .find(|camera| camera.as_str() == status.camera);
+    let values = CameraUse::ALL.map(CameraUse::as_str).into();
+    let camera = fields.required("camera", camera.ok_or(FieldError::NotOneOf { values }));
+    let (Some(version), Some(now), Some(camera)) = (version, now, camera) else {
+        return Err(fields.problem());
+    };
+    let offset = now.duration_since(state.clock.now()).as_millis();
+    let status = DeviceStatus {
+        version,
+        unsent: status.unsent,
+        refused: status.refused,
+        clock_offset: i64::try_from(offset).unwrap_or(i64::MAX),
+        camera,
+    };
+    devices.report(device.id, status).await?;
+    Ok(axum::Json(StatusAnswer {
+        renew_token: devices.should_renew(&device, token_of(&headers)),
+        version: env!("CARGO_PKG_VERSION"),
+    }))
 }

@@ -13,10 +13,13 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         HttpState,
-        auth::{bearer, unauthenticated},
+        auth::{Administering, Allowed, bearer, unauthenticated},
         context::Client,
+        extract::Json,
         limits::with_headers,
         problem::Problem,
+        routes::devices::KioskCode,
+        views::time,
     },
     service::pairing::{PAIRING, Pairing, Progress},
 };
@@ -57,7 +60,7 @@ pub async fn create_pairing(
     axum::Extension(client): axum::Extension<Client>,
 ) -> Result<Response, Problem> {
     let limit = state.pairings.count(client.key()).await?;
-    let offer = pairing.offer().await;
+    let offer = pairing.offer(client.address).await;
     let (first, second) = offer.code.split_at(offer.code.len() / 2);
     let view = axum::Json(PairingView {
         code: format!("{first}-{second}"),
@@ -98,4 +101,36 @@ pub async fn get_pairing(
             token: Some(token),
         })),
     }
+}
+
+/// The kiosk that shows a code.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Asker")]
+pub struct AskerView {
+    /// The address from which it asked for the code.
+    #[schema(example = "192.168.1.20")]
+    address: String,
+    /// When it asked.
+    #[schema(format = "date-time")]
+    at: String,
+}
+
+/// Returns which kiosk shows a code, so that an admin pairs the one in front of them and not the
+/// browser of a stranger who told them a code. The code stays valid.
+#[utoipa::path(
+    post, path = "/api/pairings/look", tag = "devices",
+    request_body = KioskCode,
+    responses((status = 200, description = "The kiosk", body = AskerView)),
+    security(("session" = [])),
+)]
+pub async fn look_at_pairing(
+    _: Allowed<Administering>,
+    State(pairing): State<Arc<Pairing>>,
+    Json(KioskCode { code }): Json<KioskCode>,
+) -> Result<axum::Json<AskerView>, Problem> {
+    let asker = pairing.look(&code).await?;
+    Ok(axum::Json(AskerView {
+        address: asker.address.to_string(),
+        at: time(asker.at),
+    }))
 }
