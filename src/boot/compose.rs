@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use jiff::civil::Time;
+use jiff::{SignedDuration, civil::Time};
 
 use crate::{
     app::App,
