@@ -40,6 +40,7 @@ fn burst(texts: &[&str], look: Look) -> PunchRequest {
         capture: None,
         key: None,
         look,
+        instead_of: None,
     }
 }
 
