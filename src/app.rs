@@ -15,6 +15,7 @@ use crate::service::{
     devices::Devices,
     employees::Employees,
     enrollment::Enrollments,
+    enrollment_limit::EnrollmentLimit,
     entitlements::Entitlements,
     exports::Exports,
     face_punches::FacePunches,
@@ -86,6 +87,8 @@ pub struct App {
     pub pairing: Arc<Pairing>,
     /// Enrollment of faces.
     pub enrolling: Arc<Enrollments>,
+    /// The lift of the limit on enrollments.
+    pub enrollment_limit: Arc<EnrollmentLimit>,
     /// Identifying and verifying people.
     pub recognition: Arc<Recognition>,
     /// Recording, finding and listing punches.

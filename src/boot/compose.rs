@@ -28,6 +28,7 @@ use crate::{
         devices::Devices,
         employees::Employees,
         enrollment::Enrollments,
+        enrollment_limit::EnrollmentLimit,
         entitlements::Entitlements,
         exports::Exports,
         face_punches::FacePunches,
@@ -470,6 +471,11 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
         devices,
         enrolling: enrollments,
+        enrollment_limit: Arc::new(EnrollmentLimit::new(
+            stores.clone(),
+            audit.clone(),
+            clock.clone(),
+        )),
         manual_punches: Arc::new(ManualPunches::new(
             stores.clone(),
             ledger.clone(),

@@ -198,6 +198,8 @@ pub struct SharedLimit {
     refusal: Code,
     /// What is limited, after a number. It mentions the setting if only admins see it.
     what: &'static str,
+    /// What else helps than to wait.
+    remedy: &'static str,
     quota: Option<shared::Quota>,
     limits: Arc<dyn RateLimits>,
 }
@@ -209,6 +211,7 @@ impl SharedLimit {
             name: "enroll",
             refusal: Code::TooManyEnrollments,
             what: "enrollments an hour are allowed (ENROLL_LIMIT)",
+            remedy: ", or lift the limit for 24 hours as an admin, on the page People or with POST /api/enrollment-limit/lift",
             quota: (most > 0).then_some(shared::Quota {
                 most,
                 window: Duration::from_hours(1),
@@ -223,6 +226,7 @@ impl SharedLimit {
             name: "sign-in",
             refusal: Code::TooManyRequests,
             what: "attempts a minute are allowed from one address",
+            remedy: "",
             quota,
             limits,
         }
@@ -245,13 +249,20 @@ impl SharedLimit {
             name: "pair",
             refusal: Code::TooManyRequests,
             what: "codes a minute are allowed for one address",
+            remedy: "",
             quota,
             limits,
         }
     }
 
-    /// Takes back a use that turned out not to count.
-    async fn take_back(&self, who: impl fmt::Display) {
+    /// Returns the most uses within the window; `None` for no limit.
+    pub fn most(&self) -> Option<u32> {
+        self.quota.map(|quota| quota.most)
+    }
+
+    /// Takes back a use that was counted, because nothing came of it. Until then it counts, so that
+    /// requests at the same time cannot exceed the limit.
+    pub async fn take_back(&self, who: impl fmt::Display) {
         if self.quota.is_some() {
             self.limits.take_back(&format!("{}:{who}", self.name)).await;
         }
@@ -279,10 +290,11 @@ impl SharedLimit {
             return Ok(headers.into());
         }
         let detail = format!(
-            "{} {}: try again in {}",
+            "{} {}: try again in {}{}",
             quota.most,
             self.what,
-            format_wait(reset)
+            format_wait(reset),
+            self.remedy,
         );
         let problem = Problem::new(self.refusal, detail).retry_after(reset);
         Err(headers.into_iter().fold(problem, |problem, (name, value)| {

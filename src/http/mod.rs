@@ -165,6 +165,7 @@ services! {
     cameras: service::cameras::Cameras,
     devices: service::devices::Devices,
     enrolling: service::enrollment::Enrollments,
+    enrollment_limit: service::enrollment_limit::EnrollmentLimit,
     recognition: service::recognition::Recognition,
     ledger: service::punch_ledger::PunchLedger,
     manual_punches: service::manual_punches::ManualPunches,

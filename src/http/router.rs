@@ -31,10 +31,10 @@ use super::{
     request_timeout::request_timeout,
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
-        devices, employees, enroll, entitlements, events, exports, health, identify, imports,
-        invitations, jobs, leave, mail, notices, pairings, pictures, punch_credentials, punches,
-        redis, rules, second_factors, session, setup, sites, status, templates, timesheets, tokens,
-        webhooks, workdays,
+        devices, employees, enroll, enrollment_limit, entitlements, events, exports, health,
+        identify, imports, invitations, jobs, leave, mail, notices, pairings, pictures,
+        punch_credentials, punches, redis, rules, second_factors, session, setup, sites, status,
+        templates, timesheets, tokens, webhooks, workdays,
     },
 };
 use crate::{
@@ -325,6 +325,11 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(webhooks::test_webhook))
         .routes(routes!(webhooks::list_deliveries))
         .routes(routes!(webhooks::replay_delivery))
+        .routes(routes!(
+            enrollment_limit::get_lift,
+            enrollment_limit::create_lift,
+            enrollment_limit::delete_lift
+        ))
         .routes(routes!(redis::get_redis))
         .routes(routes!(audit::list_audit))
         .routes(routes!(jobs::list_jobs, jobs::create_job))

@@ -87,6 +87,37 @@ fn inserted(result: Result<(), StoreError>) -> Result<bool, StoreError> {
     }
 }
 
+/// The repository of facts about this store.
+#[derive(Clone)]
+pub struct StoreFacts(Collection<StoreFact>);
+
+impl StoreFacts {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self(Collection::new(engine))
+    }
+
+    /// Returns the value of a fact.
+    pub async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let found = self.0.get(&name.to_owned()).await?;
+        Ok(found.map(|fact| fact.into_inner().value))
+    }
+
+    /// Sets the value of a fact.
+    pub async fn set(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        let fact = StoreFact {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        self.0.put(&fact).await
+    }
+
+    /// Removes a fact.
+    pub async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.0.remove(&name.to_owned()).await.map(drop)
+    }
+}
+
 /// The repository of leases: a name has at most one holder at a time. Leases need nothing but the
 /// store.
 ///

@@ -19,6 +19,7 @@ pub mod credential_punches;
 pub mod devices;
 pub mod employees;
 pub mod enrollment;
+pub mod enrollment_limit;
 pub mod entitlements;
 pub mod evaluation;
 pub mod exports;

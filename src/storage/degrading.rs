@@ -122,7 +122,7 @@ impl RateLimits for DegradingLimits {
                 ..shared
             },
             Ok(refused) => {
-                self.memory.take_back(key);
+                self.memory.take_back(key).await;
                 refused
             }
             Err(_) => local,
@@ -130,7 +130,7 @@ impl RateLimits for DegradingLimits {
     }
 
     async fn take_back(&self, key: &str) {
-        self.memory.take_back(key);
+        self.memory.take_back(key).await;
         // If Redis is unavailable, the use counts there until it leaves the window.
         let _ = self.redis.take_back(key).await;
     }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use rollcall::{domain::grants::Role, ports::Quota};
+use serde_json::json;
 
-use crate::app::{Answer, PASSWORD, TestApp, at_once, count, enroll_form};
+use crate::app::{Answer, PASSWORD, TestApp, at_once, count, enroll_form, photo};
 
 /// Returns how many seconds have passed, rounded up: in each, one more request is allowed.
 fn seconds(begin: Instant) -> usize {
@@ -243,38 +244,38 @@ async fn at_most_five_enrollments_an_hour_are_allowed() {
     let app = TestApp::with(|options| options.settings.enroll_limit = 5).await;
     let admin = app.admin().await;
     let id = admin.add_employee("A", "1").await;
-    let none = [b"no image".to_vec()];
-    // Malformed requests and those without consent do not count.
-    admin
-        .post_form("/api/enroll", enroll_form(&id, &none))
-        .await
-        .problem(422, "consent_required");
-    admin
-        .enroll("nonsense", &none)
-        .await
-        .problem(422, "invalid");
+    let (none, face) = ([b"no image".to_vec()], [photo("obama")]);
     for left in (0..5).rev() {
-        let answer = admin.enroll(&id, &none).await;
-        answer.problem(422, "no_usable_photo");
+        // What is refused does not count: malformed, without consent, or without a usable photo.
+        admin
+            .post_form("/api/enroll", enroll_form(&id, &face))
+            .await
+            .problem(422, "consent_required");
+        admin
+            .enroll("nonsense", &face)
+            .await
+            .problem(422, "invalid");
+        for _ in 0..6 {
+            let refused = admin.enroll(&id, &none).await;
+            refused.problem(422, "no_usable_photo");
+        }
+        let answer = admin.enroll(&id, &face).await;
+        answer.expect(201);
         assert_eq!(parameter(&answer, "ratelimit", "r"), left);
         assert_eq!(answer.header("ratelimit-policy"), "\"enroll\";q=5;w=3600");
     }
-    let refused = admin.enroll(&id, &none).await;
-    refused.problem(429, "too_many_enrollments");
+    let refused = admin.enroll(&id, &face).await;
+    let problem = refused.problem(429, "too_many_enrollments");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("lift the limit for 24 hours"), "{detail}");
     let wait: i64 = refused.header("retry-after").parse().unwrap();
     assert!((3500..=3601).contains(&wait), "{wait}");
     assert_eq!(parameter(&refused, "ratelimit", "r"), 0);
 
     let other = app.role(Role::Admin).await;
-    other
-        .enroll(&id, &none)
-        .await
-        .problem(422, "no_usable_photo");
+    other.enroll(&id, &face).await.expect(201);
     app.clock.advance(SignedDuration::from_secs(wait));
-    admin
-        .enroll(&id, &none)
-        .await
-        .problem(422, "no_usable_photo");
+    admin.enroll(&id, &face).await.expect(201);
 }
 
 #[tokio::test]
@@ -282,8 +283,51 @@ async fn concurrent_enrollments_are_counted_exactly() {
     let app = TestApp::with(|options| options.settings.enroll_limit = 5).await;
     let admin = app.admin().await;
     let id = admin.add_employee("A", "1").await;
-    let none = [b"no image".to_vec()];
-    let answers = at_once(12, |_| admin.enroll(&id, &none)).await;
+    let face = [photo("obama")];
+    let answers = at_once(12, |_| admin.enroll(&id, &face)).await;
     let counts = count(&answers);
-    assert_eq!((counts[&422], counts[&429]), (5, 7));
+    assert_eq!((counts[&201], counts[&429]), (5, 7));
+}
+
+#[tokio::test]
+async fn an_admin_lifts_the_limit_of_enrollments_for_a_day() {
+    let app = TestApp::with(|options| options.settings.enroll_limit = 1).await;
+    let (admin, other) = (app.admin().await, app.admin().await);
+    let id = admin.add_employee("A", "1").await;
+    let face = [photo("obama")];
+    let path = "/api/enrollment-limit/lift";
+    let state = admin.get(path).await.expect(200);
+    assert_eq!(
+        state,
+        json!({ "limit": 1, "lifted_until": null, "lifted_by": null })
+    );
+    admin.enroll(&id, &face).await.expect(201);
+    let refused = admin.enroll(&id, &face).await;
+    refused.problem(429, "too_many_enrollments");
+
+    let lifted = other.post(path, json!({})).await.expect(200);
+    assert_eq!(lifted["lifted_by"], "admin1@example.com");
+    assert_eq!(admin.get(path).await.expect(200), lifted);
+    for _ in 0..3 {
+        let answer = admin.enroll(&id, &face).await;
+        answer.expect(201);
+        assert_eq!(answer.header("ratelimit-policy"), "");
+    }
+    other.delete(path).await.expect(204);
+    let refused = admin.enroll(&id, &face).await;
+    refused.problem(429, "too_many_enrollments");
+
+    // It ends by itself. Sessions end at the same time.
+    other.post(path, json!({})).await.expect(200);
+    app.clock.advance(SignedDuration::from_hours(24));
+    let admin = app.admin().await;
+    assert_eq!(admin.get(path).await.expect(200), state);
+    admin.enroll(&id, &face).await.expect(201);
+    let refused = admin.enroll(&id, &face).await;
+    refused.problem(429, "too_many_enrollments");
+
+    let trail = app.stores.audit.latest(50).await.unwrap();
+    let actions = |wanted: &str| trail.iter().filter(|one| one.action == wanted).count();
+    assert_eq!(actions("enrollment_limit.lift"), 2);
+    assert_eq!(actions("enrollment_limit.restore"), 1);
 }

@@ -337,6 +337,7 @@ pub async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {
     assert!(!refused.allowed && refused.remaining == 0);
     assert!(limits.check(&other, three).await.allowed);
     // One use that did not count makes room for one more.
+    // A use that is taken back makes room for one more.
     limits.take_back(&key).await;
     assert!(limits.check(&key, three).await.allowed);
     assert!(!limits.check(&key, three).await.allowed);

@@ -246,7 +246,7 @@ fn program(redis: &RedisServer, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn the_enrollment_limit_is_shared() {
+async fn the_enrollment_limit_and_its_lift_are_shared() {
     let Some(servers) = Servers::start("two instances and the enrollment limit") else {
         return;
     };
@@ -256,22 +256,26 @@ async fn the_enrollment_limit_is_shared() {
     let new = json!({"name": "Ada", "code": "1"});
     let employee = one.create(&admin, "/api/employees", new).await;
     let id = employee["id"].as_str().unwrap();
+    let photo = std::fs::read("tests/fixtures/faces/obama.jpg").unwrap();
     let enroll = async |number: usize| {
         let service = if number.is_multiple_of(2) { &one } else { &two };
         let form = reqwest::multipart::Form::new()
             .text("employee", id.to_owned())
             .text("consent", "true")
-            .part(
-                "photo",
-                reqwest::multipart::Part::bytes(b"no image".to_vec()),
-            );
+            .part("photo", reqwest::multipart::Part::bytes(photo.clone()));
         let request = admin.post(service.url("/api/enroll")).multipart(form);
         request.send().await.unwrap().status().as_u16()
     };
     let answers = join_all((0..50).map(enroll)).await;
-    let looked = answers.iter().filter(|status| **status == 422).count();
+    let enrolled = answers.iter().filter(|status| **status == 201).count();
     let refused = answers.iter().filter(|status| **status == 429).count();
-    assert_eq!((looked, refused), (5, 45));
+    assert_eq!((enrolled, refused), (5, 45));
+
+    // An admin lifts the limit on one instance, and the other one knows it.
+    let lifted = admin.post(one.url("/api/enrollment-limit/lift")).send();
+    assert_eq!(lifted.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(enroll(1).await, 201);
+    assert_eq!(enroll(0).await, 201);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::{
         HttpState,
         auth::{Allowed, Enrolling, Reading},
         field_error::FieldError,
-        limits::{problem_with_headers, with_headers},
+        limits::with_headers,
         problem::{Code, Problem},
         room::Room,
         upload::{Shape, Upload},
@@ -156,7 +156,7 @@ pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
 
 /// Enrolls photos of an employee who consented.
 ///
-/// Only requests that reach the face engine count towards `ENROLL_LIMIT`.
+/// Only faces that were enrolled count towards `ENROLL_LIMIT`, and none while an admin has lifted it.
 #[utoipa::path(
     post, path = "/api/enroll", tag = "enrollment",
     request_body(content = EnrollForm, content_type = "multipart/form-data"),
@@ -180,15 +180,22 @@ pub async fn create_enrollment(
     if request.override_duplicate && !allowed.permits(Permission::Administer) {
         return Err(Problem::new(Code::Forbidden, "only admins may override"));
     }
-    let limit = match request.consent {
-        // The request does not count, because it is refused before the photos are analyzed.
+    // A request without consent is refused before its photos are analyzed.
+    let counts = request.consent && state.app.enrollment_limit.lift().await?.is_none();
+    let limit = match counts {
         false => Vec::new(),
         true => state.enrollments.count(allowed.sender()).await?,
     };
-    let enrollment = enrolling
-        .enroll(allowed.reach(), allowed.actor(), request)
-        .await
-        .map_err(|error| problem_with_headers(&limit, error.into()))?;
+    let enrolled = enrolling.enroll(allowed.reach(), allowed.actor(), request);
+    let enrollment = match enrolled.await {
+        Ok(enrollment) => enrollment,
+        Err(error) => {
+            if counts {
+                state.enrollments.take_back(allowed.sender()).await;
+            }
+            return Err(error.into());
+        }
+    };
     let view = EnrollmentView {
         templates: enrollment.person.templates(),
         employee: EmployeeView::new(&enrollment.person, &*state.app.sites.all().await?),

@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod devices;
 pub mod employees;
 pub mod enroll;
+pub mod enrollment_limit;
 pub mod entitlements;
 pub mod events;
 pub mod exports;

@@ -87,14 +87,6 @@ impl MemoryLimits {
             reset: quota.window.saturating_sub(age),
         }
     }
-
-    /// Takes back the last use, because another limit refused it.
-    pub fn take_back(&self, key: &str) {
-        let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = all.0.get_mut(key) {
-            window.uses.pop_back();
-        }
-    }
 }
 
 #[async_trait]
@@ -107,8 +99,12 @@ impl RateLimits for MemoryLimits {
         self.check_at(key, quota, (self.now)(), false)
     }
 
+    /// Takes back the last use: uses are counted, so it does not matter which.
     async fn take_back(&self, key: &str) {
-        Self::take_back(self, key);
+        let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(window) = all.0.get_mut(key) {
+            window.uses.pop_back();
+        }
     }
 }
 
@@ -138,14 +134,14 @@ mod tests {
         assert!(check("a", 90).allowed);
     }
 
-    #[test]
-    fn uses_can_be_taken_back_and_unused_keys_are_removed() {
+    #[tokio::test]
+    async fn uses_can_be_taken_back_and_unused_keys_are_removed() {
         let limits = MemoryLimits::default();
         let begin = Duration::ZERO;
         for n in 0..SWEEP_AT {
             limits.check_at(&n.to_string(), TWO_AN_HOUR, begin, true);
         }
-        limits.take_back("0");
+        limits.take_back("0").await;
         assert_eq!(limits.check_at("0", TWO_AN_HOUR, begin, true).remaining, 1);
         limits.check_at("new", TWO_AN_HOUR, begin + Duration::from_hours(2), true);
         assert_eq!(limits.windows.lock().unwrap().0.len(), 1);

@@ -273,6 +273,7 @@ class RollcallEnroll extends HTMLElement {
   #refused(error, sent) {
     if (error instanceof Problem && Array.isArray(error.body.photos)) this.#judge(error.body.photos, sent);
     if (error instanceof Problem && error.code === 'duplicate_person' && error.body.other) return this.#duplicate(error.body.other);
+    if (error instanceof Problem && error.code === 'too_many_enrollments') return this.#tooMany(error);
     this.message.replaceChildren(notice('bad', sentence(explain(error))));
   }
 
@@ -287,6 +288,32 @@ class RollcallEnroll extends HTMLElement {
     );
     const anyway = el('button', { class: 'button danger', type: 'button', text: 'Enroll anyway', onclick: () => this.#override(other) });
     this.message.replaceChildren(notice('bad', words, this.mayOverride ? el('div', { class: 'actions' }, anyway) : null));
+  }
+
+  /** @param {Problem} error */
+  #tooMany(error) {
+    const lift = el('button', { class: 'button', type: 'button', text: 'Lift the limit for 24 hours', onclick: () => this.#lift(lift) });
+    this.message.replaceChildren(
+      notice(
+        'bad',
+        el('p', { text: `You enrolled many people within an hour, and there is a limit. Try again later${this.mayOverride ? ', or lift it' : ', or ask an admin to lift it'}.`, title: error.message }),
+        this.mayOverride ? el('div', { class: 'actions' }, lift) : null,
+      ),
+    );
+  }
+
+  /**
+   * Lifts the limit, and sends the photos again.
+   * @param {HTMLButtonElement} button
+   */
+  async #lift(button) {
+    try {
+      await busy(button, () => request('POST', '/api/enrollment-limit/lift'));
+    } catch (error) {
+      this.message.replaceChildren(notice('bad', sentence(explain(error))));
+      return;
+    }
+    await this.#send(false);
   }
 
   /** @param {{name: string}} other */
