@@ -238,6 +238,7 @@ impl SharedLimit {
             name: "join",
             refusal: Code::TooManyRequests,
             what: "links a minute that cannot be used are allowed from one address",
+            remedy: "",
             quota,
             limits,
         }

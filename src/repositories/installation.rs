@@ -55,43 +55,11 @@ impl Settings {
     }
 }
 
-/// The repository of facts about one store, by name.
+/// The repository of facts about this store.
 #[derive(Clone)]
 pub struct Facts(Collection<StoreFact>);
 
 impl Facts {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Returns the value of a fact.
-    pub async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let found = self.0.get(&name.to_owned()).await?;
-        Ok(found.map(|fact| fact.into_inner().value))
-    }
-
-    /// Sets the value of a fact.
-    pub async fn set(&self, name: &str, value: String) -> Result<(), StoreError> {
-        let name = name.to_owned();
-        self.0.put(&StoreFact { name, value }).await
-    }
-}
-
-/// Returns whether a record was inserted; false if it already existed.
-fn inserted(result: Result<(), StoreError>) -> Result<bool, StoreError> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(StoreError::Conflict) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// The repository of facts about this store.
-#[derive(Clone)]
-pub struct StoreFacts(Collection<StoreFact>);
-
-impl StoreFacts {
     /// Creates the repository on a store.
     pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
         Self(Collection::new(engine))
@@ -115,6 +83,15 @@ impl StoreFacts {
     /// Removes a fact.
     pub async fn remove(&self, name: &str) -> Result<(), StoreError> {
         self.0.remove(&name.to_owned()).await.map(drop)
+    }
+}
+
+/// Returns whether a record was inserted; false if it already existed.
+fn inserted(result: Result<(), StoreError>) -> Result<bool, StoreError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(StoreError::Conflict) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -39,7 +39,7 @@ pub use devices::Devices;
 pub use employees::Employees;
 pub use entries::{Entries, EntryCursor};
 pub use faces::{FaceEnrollments, Photos};
-pub use installation::{Facts, Leases, Settings, StoreFacts, StoredCache};
+pub use installation::{Facts, Leases, Settings, StoredCache};
 pub use invitations::Invitations;
 pub use jobs::Jobs;
 pub use messages::{Deliveries, MailPreferenceBook, Webhooks};
@@ -127,8 +127,6 @@ pub struct Repositories {
     pub mail_preferences: MailPreferenceBook,
     /// Messages on their way to webhooks and people.
     pub deliveries: Deliveries,
-    /// Facts about this store.
-    pub facts: StoreFacts,
     /// Leases.
     pub leases: Leases,
     /// The cache of instances that do not share a Redis.
@@ -180,7 +178,6 @@ impl Repositories {
             webhooks: Webhooks::new(engine.clone()),
             mail_preferences: MailPreferenceBook::new(engine.clone()),
             deliveries: Deliveries::new(engine.clone()),
-            facts: StoreFacts::new(engine.clone()),
             leases: Leases::new(engine.clone()),
             cache: StoredCache::new(engine.clone()),
             audit: AuditTrail::new(engine.clone()),

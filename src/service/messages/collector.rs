@@ -101,7 +101,7 @@ impl Collector {
             Some(swept) => swept,
             None => {
                 let now = self.clock.now();
-                self.stores.facts.set(FACT, now.to_string()).await?;
+                self.stores.facts.set(FACT, &now.to_string()).await?;
                 now
             }
         };
@@ -157,7 +157,7 @@ impl Collector {
             memory.handled.extend(handled);
             memory.looked = Some(now);
             if last.is_none() {
-                self.stores.facts.set(FACT, now.to_string()).await?;
+                self.stores.facts.set(FACT, &now.to_string()).await?;
                 memory.swept = now;
                 memory.handled.retain(|_, at| since(*at) < SWEEP_BACK * 2);
             }
