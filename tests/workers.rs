@@ -450,7 +450,12 @@ async fn only_expired_records_are_deleted() {
     };
     let purged = retention::purge(stores, clock, off).await.unwrap();
     assert_eq!((purged.punch_pictures, purged.unknown_faces), (0, 1));
-    assert_eq!(stores.audit.latest(9).await.unwrap().len(), 1);
+    let trail = stores.audit.latest(9).await.unwrap();
+    assert_eq!(trail.len(), 2);
+    // Written by the deletion itself, with the ID of the invitation.
+    let expired = (trail[0].action.as_str(), trail[0].subject.clone());
+    let id = InvitationId::new(Uuid::from_u128(2));
+    assert_eq!(expired, ("invitation.expire", id.to_string()));
     for (job, there) in jobs.iter().zip([false, true, true]) {
         assert_eq!(stores.jobs.find(job.id).await.unwrap().is_some(), there);
     }

@@ -15,7 +15,7 @@ use crate::{
     domain::accounts::{Account, Browser},
     service::{
         account_sessions::{NewSession, Visitor},
-        accounts::Accounts,
+        accounts::{Accounts, NewSession, Visitor},
         tokens::Token,
     },
 };

@@ -190,7 +190,14 @@ impl SessionStore for Sessions {
         at: Timestamp,
         confirmed: bool,
     ) -> Result<bool, StoreError> {
+        let mut fresh = false;
         let touched = |session: Session| {
+            // Of requests at the same moment, one writes.
+            let recent = Session::USE_PRECISION / 2;
+            if !confirmed && at.duration_since(session.last_used()) < recent {
+                fresh = true;
+                return None;
+            }
             Some(Session {
                 used_at: session.used_at.max(Some(at)),
                 confirmed_at: match confirmed {
@@ -200,7 +207,8 @@ impl SessionStore for Sessions {
                 ..session
             })
         };
-        Ok(self.0.change(&hash, touched).await?.is_some())
+        let written = self.0.change(&hash, touched).await?.is_some();
+        Ok(written || fresh)
     }
 
     async fn delete(&self, hash: TokenHash) -> Result<bool, StoreError> {

@@ -4,41 +4,19 @@ use secrecy::SecretString;
 
 use super::{
     account_changes::AccountSettings,
-    accounts::{AccountError, Accounts},
+    accounts::{AccountError, Accounts, NewSession, Visitor},
     guesses::Guesser,
     passwords,
     tokens::{self, Token},
 };
 use crate::{
     domain::{
-        accounts::{Account, Actor, Browser, Session},
+        accounts::{Account, Actor, Session},
         ids::AccountId,
         text::Name,
     },
     ports::StoreError,
 };
-
-/// The browser that sent a request.
-#[derive(Debug, Clone)]
-pub struct Visitor {
-    /// What is shown of it.
-    pub browser: Browser,
-    /// The token by which accounts know it, if it has one.
-    pub token: Option<Token>,
-}
-
-/// A session that has just begun, or has got a new token.
-#[derive(Debug)]
-pub struct NewSession {
-    /// The account.
-    pub account: Account,
-    /// The session.
-    pub session: Session,
-    /// The token for the cookie.
-    pub token: Token,
-    /// The token by which the account now knows the browser; `None` if that is as before.
-    pub browser: Option<Token>,
-}
 
 impl Accounts {
     /// Begins a session of an account whose person has just proved who they are. The account must

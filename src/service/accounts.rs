@@ -12,7 +12,6 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
-    account_sessions::{NewSession, Visitor},
     audit::Audit,
     guesses::{Guesser, Guesses},
     passwords::{self, HashCost, PasswordError},
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        accounts::{Account, Actor, TokenHash},
+        accounts::{Account, Actor, Browser, Session, TokenHash},
         grants::Access,
         ids::{AccountId, EmployeeId},
         text::{Email, Name},
@@ -134,6 +133,28 @@ pub struct AccountRules {
     pub hash_cost: HashCost,
     /// The wrong passwords that an account allows; `None` for no limit.
     pub guesses: Option<Quota>,
+}
+
+/// The browser that sent a request.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// What is shown of it.
+    pub browser: Browser,
+    /// The token by which accounts know it, if it has one.
+    pub token: Option<Token>,
+}
+
+/// A session that has just begun, or has got a new token.
+#[derive(Debug)]
+pub struct NewSession {
+    /// The account.
+    pub account: Account,
+    /// The session.
+    pub session: Session,
+    /// The token for the cookie.
+    pub token: Token,
+    /// The token by which the account now knows the browser; `None` if that is as before.
+    pub browser: Option<Token>,
 }
 
 /// The service for accounts and their sessions.

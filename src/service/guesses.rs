@@ -7,13 +7,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::tokens;
 use crate::{
     domain::{
         accounts::{Session, TokenHash},
         ids::AccountId,
     },
     ports::{Quota, RateLimits},
-    service::tokens,
 };
 
 /// Wrong passwords that count together.

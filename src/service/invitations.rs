@@ -7,8 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use super::{
-    account_sessions::{NewSession, Visitor},
-    accounts::{AccountError, Accounts, NewAccount},
+    accounts::{AccountError, Accounts, NewAccount, NewSession, Visitor},
     audit::Audit,
     enrollment::{EnrollError, EnrollRequest, Enrollment, Enrollments},
     tokens::{self, Token},

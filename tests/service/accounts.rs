@@ -12,8 +12,7 @@ use rollcall::{
     },
     ports::StoreError,
     service::{
-        account_sessions::NewSession,
-        accounts::{AccountError, NewAccount},
+        accounts::{AccountError, NewAccount, NewSession},
         devices::{DeviceError, DeviceSettings},
         passwords::HashCost,
         tokens::Token,

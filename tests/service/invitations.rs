@@ -17,8 +17,7 @@ use rollcall::{
     },
     ports::{Page, StoreError},
     service::{
-        account_sessions::NewSession,
-        accounts::AccountError,
+        accounts::{AccountError, NewSession},
         invitations::{InvitationError, Inviter, Sent},
     },
 };

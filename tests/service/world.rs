@@ -37,8 +37,7 @@ use rollcall::{
     repositories::Repositories,
     senders::{Allowed, WebhookSender},
     service::{
-        account_sessions::Visitor,
-        accounts::{AccountRules, GUESSES},
+        accounts::{AccountRules, GUESSES, Visitor},
         application_cache::AppCache,
         camera_pipeline::CameraPipeline,
         cameras::Overlays,
