@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use metrics::{Counter, counter};
 use secrecy::SecretString;
 use subtle::ConstantTimeEq;
@@ -50,8 +50,10 @@ pub enum AccountError {
     /// The session ended meanwhile.
     #[error("the session has ended: sign in again")]
     SessionEnded,
-    /// The set-up token is wrong.
-    #[error("the set-up token is wrong: use the link that the service printed when it started")]
+    /// The set-up token is wrong, or too old.
+    #[error(
+        "the set-up link is wrong or older than an hour: restart the service and use the link that it prints"
+    )]
     BadSetupToken,
     /// An account already exists.
     #[error("the service is already set up: sign in, or use `rollcall admin add`")]
@@ -98,6 +100,9 @@ pub enum AccountError {
 
 /// The name of the claim on the first account, see [`crate::repositories::Settings::claim`].
 const SETUP_CLAIM: &str = "setup";
+
+/// How long the set-up link is valid.
+const SETUP_VALID: SignedDuration = SignedDuration::from_hours(1);
 
 /// How long an instance that claimed the first account may take to create it.
 const CLAIM_TIMEOUT: SignedDuration = SignedDuration::from_mins(1);
@@ -164,7 +169,8 @@ pub struct Accounts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rules: AccountRules,
     pub(super) guesses: Guesses,
-    setup: OnceLock<TokenHash>,
+    /// The set-up token, and when it expires.
+    setup: OnceLock<(TokenHash, Timestamp)>,
     /// A hash to verify against if there is no account, so that the response time reveals nothing.
     decoy: OnceLock<String>,
 }
@@ -210,7 +216,8 @@ impl Accounts {
     /// `None`.
     pub fn offer_setup(&self) -> Option<Token> {
         let token = Token::mint(&*self.clock);
-        self.setup.set(token.hash()).ok().map(|()| token)
+        let until = self.clock.now() + SETUP_VALID;
+        self.setup.set((token.hash(), until)).ok().map(|()| token)
     }
 
     /// Creates the first account, an admin, for a caller with the set-up token, and signs in.
@@ -225,8 +232,9 @@ impl Accounts {
         if !self.needs_setup().await? {
             return Err(AccountError::AlreadySetUp);
         }
-        let offered = self.setup.get().ok_or(AccountError::BadSetupToken)?;
-        if !bool::from(offered.0.ct_eq(&tokens::hash(token).0)) {
+        let (offered, until) = self.setup.get().ok_or(AccountError::BadSetupToken)?;
+        let right = bool::from(offered.0.ct_eq(&tokens::hash(token).0));
+        if !right || self.clock.now() >= *until {
             return Err(AccountError::BadSetupToken);
         }
         let account = self

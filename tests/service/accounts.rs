@@ -99,6 +99,23 @@ async fn the_setup_link_creates_one_admin() {
 }
 
 #[tokio::test]
+async fn the_setup_link_is_valid_for_an_hour() {
+    let world = instance();
+    let token = world.accounts.offer_setup().unwrap();
+    let try_it = async || {
+        let (who, password) = (email("a@b.example"), secret(LONG));
+        let accounts = &world.accounts;
+        accounts
+            .set_up(token.reveal(), who, name(), password, visitor())
+            .await
+    };
+    world.clock.advance(SignedDuration::from_mins(60));
+    assert!(matches!(try_it().await, Err(AccountError::BadSetupToken)));
+    world.clock.advance(SignedDuration::from_secs(-1));
+    try_it().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_unfinished_setup_does_not_block_later_ones() {
     let world = instance();
     // A process that ended between the claim and the creation of the account.
