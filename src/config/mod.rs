@@ -414,7 +414,7 @@ sections! {
             accepts "https://host, or http://host:port", "Address at which people find the service, for links in letters";
         smtp_url: SecretString = "SMTP_URL", parse::smtp_url, secret true,
             accepts "smtps://user:password@host, smtp://host:port, or smtp://user:password@host:587?tls=required", "Mail server for letters to people; without it, none are sent";
-        mail_from: String = "MAIL_FROM", parse::text,
+        mail_from: String = "MAIL_FROM", parse::mailbox,
             accepts "an address such as Rollcall <rollcall@example.org>", "Sender of letters";
         mail_summary: Time = "MAIL_SUMMARY", parse::time_of_day, default "07:00",
             accepts "a time of day such as 07:00", "When managers get the daily letter about what waits for them, in the time zone of their site";

@@ -234,6 +234,15 @@ pub(super) fn mqtt_url(text: &str) -> Option<SecretString> {
     fits.then(|| text.to_owned().into())
 }
 
+/// Parses an address of e-mail, with or without a name before it: `Rollcall <a@example.org>`.
+pub(super) fn mailbox(text: &str) -> Option<String> {
+    let address = match text.split_once('<') {
+        Some((_, rest)) => rest.strip_suffix('>')?,
+        None => text,
+    };
+    Email::parse(address).ok().map(|_| text.to_owned())
+}
+
 /// Checks that the text is the URL of a mail server; it is parsed where it is used.
 pub(super) fn smtp_url(text: &str) -> Option<SecretString> {
     let (scheme, rest) = text.split_once("://")?;

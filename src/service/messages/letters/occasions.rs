@@ -3,7 +3,7 @@
 use crate::domain::mail::LetterKind;
 
 /// The words of a letter.
-pub(in super::super) struct Words {
+pub struct Words {
     pub subject: String,
     /// Paragraphs.
     pub lines: Vec<String>,
@@ -12,7 +12,7 @@ pub(in super::super) struct Words {
 }
 
 /// What a letter is about. Times are as people read them.
-pub(in super::super) enum Occasion<'a> {
+pub enum Occasion<'a> {
     Invitation {
         link: &'a str,
         until: String,
