@@ -117,13 +117,13 @@ pub struct DeviceView {
     /// Whether it is a kiosk that has sent no request for 15 minutes.
     silent: bool,
     /// The state that a kiosk last reported; null for other devices.
-    status: Option<StatusView>,
+    status: Option<DeviceStatusView>,
 }
 
 /// The state that a kiosk reported.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "DeviceStatus")]
-pub struct StatusView {
+pub struct DeviceStatusView {
     /// The version of its page.
     #[schema(example = "0.1.0")]
     version: String,
@@ -138,7 +138,7 @@ pub struct StatusView {
     camera: &'static str,
 }
 
-impl From<&DeviceStatus> for StatusView {
+impl From<&DeviceStatus> for DeviceStatusView {
     fn from(status: &DeviceStatus) -> Self {
         Self {
             version: status.version.to_string(),
@@ -166,7 +166,7 @@ impl DeviceView {
             token_expires_at: device.expires_at.map(time),
             seen_at: report.map(|report| time(report.seen_at)),
             silent: report.is_some_and(|report| report.silent(now)),
-            status: status.map(StatusView::from),
+            status: status.map(DeviceStatusView::from),
         }
     }
 
