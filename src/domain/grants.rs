@@ -84,6 +84,53 @@ words! {
 impl Permission {
     /// The permissions of a registered device.
     pub const OF_DEVICES: &[Self] = &[Self::Identify, Self::Punch];
+
+    /// Returns what the permission permits, for the documentation.
+    const fn summary(self) -> &'static str {
+        match self {
+            Self::Read => {
+                "read employees, punches, workdays, timesheets, balances, exports, assignments, leave, entitlements, holidays and descriptions of enrolled faces; follow events"
+            }
+            Self::Survey => {
+                "see sites with their rules, shifts and cycles, devices, cameras shared with the account, and the state of the service"
+            }
+            Self::Correct => {
+                "add and change employees, rules, shifts, cycles, assignments and holidays; decide on leave; set entitlements; correct punches, write them by hand, change balances, approve and lock timesheets"
+            }
+            Self::Request => {
+                "request leave and corrections for employees and withdraw them; submit timesheets; make and revoke the address of a calendar"
+            }
+            Self::Identify => "identify and verify without a punch",
+            Self::Look => "see pictures of punches and unknown faces, delete the latter",
+            Self::Enroll => "enroll faces, delete templates",
+            Self::Administer => {
+                "manage sites, devices, cameras, kinds of leave, payroll layouts and jobs, delete employees, override refusals, lift the limit on enrollments, see and revoke the API tokens of all accounts, read the audit trail"
+            }
+            Self::Punch => "punch with a face",
+        }
+    }
+}
+
+/// Formats the table of permissions in docs/SECURITY.md, in Markdown.
+pub fn permissions_table() -> String {
+    let cell = |has: bool| if has { " yes |" } else { " |" };
+    let mut table = "| permission |".to_owned();
+    let mut line = "|---|".to_owned();
+    let roles = Role::ALL.iter().map(|role| role.as_str());
+    for column in roles.chain(["device"]) {
+        table += &format!(" {column} |");
+        line += "---|";
+    }
+    table = format!("{table}\n{line}\n");
+    for permission in Permission::ALL {
+        table += &format!("| `{permission}`: {} |", permission.summary());
+        for role in Role::ALL {
+            table += cell(role.permits(*permission));
+        }
+        table += cell(Permission::OF_DEVICES.contains(permission));
+        table.push('\n');
+    }
+    table
 }
 
 impl Role {

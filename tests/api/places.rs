@@ -96,6 +96,20 @@ impl Places {
         }
     }
 
+    /// The same sites, with another employee of the second one.
+    pub async fn with_another_employee(&self, app: &TestApp) -> Self {
+        let mut own = employee("Other", "other");
+        own.settings.site = self.elsewhere;
+        app.stores.employees.insert(&own).await.unwrap();
+        Self {
+            home: self.home,
+            elsewhere: self.elsewhere,
+            own: own.id,
+            // Beyond the numbers of the first.
+            made: AtomicU64::new(1 << 20),
+        }
+    }
+
     /// Adds a record of a kind at a site; its ID. A record that an employee can own is of `own` if
     /// that is wanted, and then it is elsewhere.
     pub async fn add(&self, app: &TestApp, of: Of, at: SiteId, own: bool) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use rollcall::domain::{
     accounts::Account,
-    grants::{Permission, Role, Scope},
+    grants::{Access, Grant, Role, Scope, permissions_table},
     ids::SiteId,
 };
 use serde_json::{Value, json};
@@ -324,6 +324,161 @@ async fn callers(app: &TestApp, places: &Places) -> [Client; 7] {
     ]
 }
 
+/// What programs may not do, whatever their API token permits: it would give them more access, or
+/// access for longer. Methods, empty for all, with the beginning of addresses.
+const IN_PERSON: &[(&str, &str)] = &[
+    ("", "/api/session"),
+    ("", "/api/tokens"),
+    ("", "/api/accounts"),
+    ("", "/api/invitations"),
+    ("POST", "/api/enrollment-limit"),
+    ("DELETE", "/api/enrollment-limit"),
+];
+
+/// Returns whether only people may use a route.
+fn in_person((method, path): (&str, &str)) -> bool {
+    let mut rows = IN_PERSON.iter();
+    rows.any(|(of, begin)| (of.is_empty() || *of == method) && path.starts_with(begin))
+}
+
+/// Where the record of a request is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Where {
+    Elsewhere,
+    Home,
+    /// It belongs to the employee of the account, who works elsewhere.
+    Own,
+}
+
+/// The answers of a row to callers of the table: elsewhere, and at home.
+struct Row<'a> {
+    route: (&'a str, &'a str),
+    elsewhere: &'a Answers,
+    home: &'a Answers,
+}
+
+impl Row<'_> {
+    /// Returns the answer to a caller of the table.
+    fn answer(&self, caller: &str, place: Where) -> u16 {
+        let number = CALLERS.iter().position(|one| *one == caller).unwrap();
+        match place {
+            Where::Elsewhere => self.elsewhere[number],
+            Where::Home | Where::Own => self.home[number],
+        }
+    }
+
+    /// Returns the answer to a viewer of everything: what a viewer of a site may do at all, the
+    /// viewer may do as a manager of everything.
+    fn viewer(&self, place: Where) -> u16 {
+        match self.answer("viewer of a site", place) {
+            403 => 403,
+            _ => self.answer("manager", place),
+        }
+    }
+
+    /// Returns the answer to a manager of a site who is also an employee elsewhere: of the own
+    /// records, what an employee gets. The permissions of a manager do not cover them.
+    fn linked_manager(&self, place: Where) -> u16 {
+        // An employee without the permission is refused elsewhere, too.
+        let may = self.answer("employee", Where::Elsewhere) != 403;
+        match place {
+            Where::Own if may => self.answer("employee", place),
+            Where::Own => self.answer("manager of a site", Where::Elsewhere),
+            Where::Home | Where::Elsewhere => self.answer("manager of a site", place),
+        }
+    }
+
+    /// Returns the answer to a program whose API token has the permissions of a manager at a site.
+    fn program_of_site(&self, place: Where) -> u16 {
+        match in_person(self.route) {
+            true => 403,
+            false => self.answer("manager of a site", place),
+        }
+    }
+
+    /// Returns the answer to a program whose API token has every permission of an admin.
+    fn program_of_admin(&self, place: Where) -> u16 {
+        match (in_person(self.route), self.answer("admin", place)) {
+            (true, _) => 403,
+            // The admin has put it there before.
+            (false, 201) if self.route.0 == "PUT" => 200,
+            (false, answer) => answer,
+        }
+    }
+}
+
+/// A caller whose answers follow from those of the table.
+type Derived = (&'static str, fn(&Row<'_>, Where) -> u16);
+
+/// The callers that are not in the table.
+const DERIVED: [Derived; 4] = [
+    ("viewer", |row, place| row.viewer(place)),
+    ("linked manager", |row, place| row.linked_manager(place)),
+    ("program of a site", |row, place| row.program_of_site(place)),
+    ("program of an admin", |row, place| {
+        row.program_of_admin(place)
+    }),
+];
+
+async fn derived_callers(app: &TestApp, places: &Places) -> [Client; 4] {
+    let linked = [
+        (Role::Manager, Scope::Site(places.home)),
+        (Role::Employee, Scope::Own),
+    ];
+    let linked = linked.map(|(role, scope)| Grant::new(role, scope).unwrap());
+    let linked = Access::new(Some(places.own), linked).unwrap();
+    let admin = app.admin().await;
+    let token = |role: Role, sites: Value| {
+        let words: Vec<_> = role.permissions().iter().map(|one| one.as_str()).collect();
+        json!({ "name": "Program", "permissions": words, "sites": sites })
+    };
+    let home = json!([places.home.to_string()]);
+    [
+        app.role(Role::Viewer).await,
+        app.access(linked).await,
+        app.program(&admin, token(Role::Manager, home)).await,
+        app.program(&admin, token(Role::Admin, Value::Null)).await,
+    ]
+}
+
+/// Adds the record of a request; its ID.
+async fn target(app: &TestApp, places: &Places, target: Target, place: Where) -> String {
+    let site = if place == Where::Elsewhere {
+        places.elsewhere
+    } else {
+        places.home
+    };
+    let own = place == Where::Own;
+    match target {
+        One(of) | Change(of) => places.add(app, of, site, own).await,
+        NewRules => site.to_string(),
+        NewCorrection | NewBalanceEntry => places.add(app, Employee, site, own).await,
+        Plain | Empty | NewEmployee | Range => String::new(),
+    }
+}
+
+/// Returns whether a request can be about a record of an employee.
+fn can_be_own(target: Target) -> bool {
+    match target {
+        One(of) | Change(of) => matches!(
+            of,
+            Employee
+                | Punch
+                | PunchPicture
+                | Calendar
+                | Assignment
+                | Leave
+                | ApprovedLeave
+                | BalanceEntry
+                | Entitlement
+                | Timesheet
+                | Correction
+        ),
+        NewCorrection | NewBalanceEntry => true,
+        Plain | Empty | NewEmployee | NewRules | Range => false,
+    }
+}
+
 /// Sends the request of a row.
 async fn send(
     client: &Client,
@@ -388,6 +543,8 @@ async fn every_role_and_scope_gets_in_exactly_where_it_may() {
     let app = TestApp::start().await;
     let places = Places::in_app(&app).await;
     let callers = callers(&app, &places).await;
+    let others_places = places.with_another_employee(&app).await;
+    let others = derived_callers(&app, &others_places).await;
     let at_home: BTreeMap<_, _> = AT_HOME.iter().map(|(m, p, a)| ((*m, *p), a)).collect();
     for (method, path, target, elsewhere) in ELSEWHERE {
         let home = at_home.get(&(*method, *path)).copied().unwrap_or(elsewhere);
@@ -396,20 +553,34 @@ async fn every_role_and_scope_gets_in_exactly_where_it_may() {
                 (places.elsewhere, elsewhere[number]),
                 (places.home, home[number]),
             ] {
-                let id = match target {
-                    One(of) | Change(of) => {
-                        let own = caller == "employee" && site == places.home;
-                        places.add(&app, *of, site, own).await
-                    }
-                    NewRules => site.to_string(),
-                    NewCorrection | NewBalanceEntry => {
-                        let own = caller == "employee" && site == places.home;
-                        places.add(&app, Employee, site, own).await
-                    }
-                    Plain | Empty | NewEmployee | Range => String::new(),
+                let place = match (site == places.home, caller) {
+                    (true, "employee") => Where::Own,
+                    (true, _) => Where::Home,
+                    (false, _) => Where::Elsewhere,
                 };
+                let id = self::target(&app, &places, *target, place).await;
                 let answer = send(&callers[number], (method, path, *target), &id, site).await;
                 check((method, path), caller, &answer, expected);
+            }
+        }
+        let row = Row {
+            route: (method, path),
+            elsewhere,
+            home,
+        };
+        for (client, (caller, expected)) in others.iter().zip(DERIVED) {
+            let own = caller == "linked manager" && can_be_own(*target);
+            let places_of_record = [Where::Elsewhere, Where::Home, Where::Own];
+            for place in &places_of_record[..if own { 3 } else { 2 }] {
+                let id = self::target(&app, &others_places, *target, *place).await;
+                let site = if *place == Where::Elsewhere {
+                    places.elsewhere
+                } else {
+                    places.home
+                };
+                let answer = send(client, (method, path, *target), &id, site).await;
+                let caller = format!("{caller}, {place:?}");
+                check((method, path), &caller, &answer, expected(&row, *place));
             }
         }
     }
@@ -439,25 +610,15 @@ fn the_table_holds_every_documented_route() {
 #[test]
 fn the_documentation_has_the_table_of_permissions() {
     let text = std::fs::read_to_string(crate::app::project("docs/SECURITY.md")).unwrap();
-    let table = text.split("roles: held to the code").nth(1).unwrap();
-    let table = table.split("<!-- /roles -->").next().unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| `"));
-    let rows: Vec<(String, Vec<bool>)> = rows
-        .map(|row| {
-            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-            let name = cells[0].split('`').nth(1).unwrap().to_owned();
-            (name, cells[1..].iter().map(|cell| *cell == "yes").collect())
-        })
-        .collect();
-    let expected: Vec<(String, Vec<bool>)> = Permission::ALL
-        .iter()
-        .map(|permission| {
-            let roles = Role::ALL.iter().map(|role| role.permits(*permission));
-            let device = Permission::OF_DEVICES.contains(permission);
-            (permission.to_string(), roles.chain([device]).collect())
-        })
-        .collect();
-    assert_eq!(rows, expected);
+    let (_, table) = text
+        .split_once("<!-- permissions: generated -->\n")
+        .unwrap();
+    let (table, _) = table.split_once("<!-- /permissions -->").unwrap();
+    let expected = permissions_table();
+    assert_eq!(
+        table, expected,
+        "put this into docs/SECURITY.md:\n{expected}"
+    );
 }
 
 #[tokio::test]
