@@ -126,7 +126,7 @@ test('a new tablet takes the place of a kiosk, which the page Devices describes'
     const items = await server.list('/api/devices');
     return items.find(({ id }) => id === device.id).status;
   };
-  await until(async () => (await reported()) !== null, 'the kiosk reports its state');
+  await until('the kiosk reports its state', async () => (await reported()) !== null);
   const { camera, unsent, clock_offset_ms: offset } = await reported();
   assert.deepEqual({ camera, unsent }, { camera: 'on', unsent: 0 });
   assert.ok(Math.abs(offset) < 10_000, `${offset}`);
@@ -152,7 +152,7 @@ test('a kiosk renews its token by itself', async () => {
     const kiosk = await browser.page({ server: own, ...TABLET });
     await kiosk.goto(`/kiosk#${token}`);
     const kept = () => kiosk.evaluate(() => JSON.parse(localStorage.getItem('rollcall.kiosk') ?? '{}').token);
-    await until(async () => ![undefined, token].includes(await kept()), 'a new token');
+    await until('a new token', async () => ![undefined, token].includes(await kept()));
     await kiosk.getByText('Connected').waitFor();
     await kiosk.reload();
     await kiosk.getByText('Connected').waitFor();
