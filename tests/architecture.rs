@@ -170,6 +170,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("age", &["cli"]),
     ("x509_parser", &["boot"]),
     ("rust_xlsxwriter", &["service"]),
+    ("totp_rs", &["domain"]),
+    ("webauthn_rp", &["service"]),
 ];
 
 /// Returns the source without comments, strings and test modules, so that only code is checked.

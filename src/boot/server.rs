@@ -439,6 +439,7 @@ fn http_settings(settings: &Settings) -> http::Settings {
         },
         strict_cookies: server.cookie_same_site == config::SameSite::Strict,
         cookies_end_with_browser: server.cookie_ends_with_browser,
+        public_url: server.public_url.clone(),
         rate_limit: server.rate_limit,
         sign_in: per_minute(server.sign_in_limit),
         pairing: per_minute(server.pairing_limit),

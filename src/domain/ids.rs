@@ -87,6 +87,8 @@ id! {
     LeaveId,
     /// Names a kind of leave.
     LeaveKindId,
+    /// Names a passkey of an account.
+    PasskeyId,
     /// Names a payroll layout.
     PayrollLayoutId,
     /// Names a kept enrollment photo.

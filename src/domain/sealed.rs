@@ -75,7 +75,7 @@ pub struct SealedPart<'a> {
 }
 
 /// Serializes bytes as base64, of variable or fixed length.
-mod base64_text {
+pub(super) mod base64_text {
     use base64::{Engine, engine::general_purpose::STANDARD};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

@@ -1,4 +1,4 @@
-//! What an account signs in with besides its password: one-time codes and recovery codes.
+//! What an account signs in with besides its password: one-time codes, recovery codes and passkeys.
 
 use std::fmt;
 
@@ -8,9 +8,10 @@ use totp_rs::{Builder, Totp, TotpError};
 
 use super::{
     accounts::TokenHash,
-    ids::AccountId,
+    ids::{AccountId, PasskeyId},
     record::{About, Changes, Keys, Kind, Record},
-    sealed::{Binding, Sealed, SealedPart},
+    sealed::{Binding, Sealed, SealedPart, base64_text},
+    text::Name,
 };
 
 /// The second factors of an account.
@@ -22,6 +23,8 @@ pub struct SecondFactors {
     pub totp: Option<Authenticator>,
     /// The hashes of the recovery codes that are left.
     pub recovery_codes: Vec<TokenHash>,
+    /// The passkeys.
+    pub passkeys: Vec<Passkey>,
 }
 
 /// An app that shows one-time codes (TOTP, RFC 6238).
@@ -35,6 +38,51 @@ pub struct Authenticator {
     pub last_step: u64,
 }
 
+/// A passkey of an account.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Passkey {
+    /// The ID.
+    pub id: PasskeyId,
+    /// The name by which its owner knows it.
+    pub name: Name,
+    /// The public key, and what belongs to it.
+    pub credential: Credential,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// When it was used last.
+    pub used_at: Option<Timestamp>,
+}
+
+/// The public part of a passkey (W3C Web Authentication), in the encodings of the library.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    /// The host name for which it was made. Browsers offer it only there.
+    pub rp_id: String,
+    /// The ID that the authenticator gave it.
+    #[serde(with = "base64_text")]
+    pub id: Vec<u8>,
+    /// How browsers reach the authenticator.
+    pub transports: u8,
+    /// The public key.
+    #[serde(with = "base64_text")]
+    pub key: Vec<u8>,
+    /// What changes with use, such as the signature counter.
+    #[serde(with = "base64_text")]
+    pub state: Vec<u8>,
+}
+
+/// The service, as browsers and authenticators know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelyingParty {
+    /// The host name.
+    pub id: String,
+    /// The origin of the pages, such as `https://rollcall.example.com`.
+    pub origin: String,
+}
+
+/// The most passkeys of an account.
+pub const PASSKEYS_MOST: usize = 20;
+
 impl SecondFactors {
     /// Returns the record of an account that has none.
     pub fn none(account: AccountId) -> Self {
@@ -42,7 +90,20 @@ impl SecondFactors {
             account,
             totp: None,
             recovery_codes: Vec::new(),
+            passkeys: Vec::new(),
         }
+    }
+
+    /// Returns the passkeys that browsers offer at a host name.
+    pub fn credentials<'a>(&'a self, rp_id: &'a str) -> impl Iterator<Item = &'a Credential> {
+        let credentials = self.passkeys.iter().map(|passkey| &passkey.credential);
+        credentials.filter(move |credential| credential.rp_id == rp_id)
+    }
+
+    /// Returns the passkey with the ID that its authenticator gave it.
+    pub fn passkey(&self, credential: &[u8]) -> Option<&Passkey> {
+        let mut passkeys = self.passkeys.iter();
+        passkeys.find(|passkey| passkey.credential.id == credential)
     }
 
     /// Checks whether signing in with the password needs one of them. Recovery codes alone count,
@@ -53,7 +114,7 @@ impl SecondFactors {
 
     /// Checks whether there is a factor other than recovery codes.
     pub fn has_primary(&self) -> bool {
-        self.totp.is_some()
+        self.totp.is_some() || !self.passkeys.is_empty()
     }
 
     /// Returns the record after a factor was removed: recovery codes have no purpose alone.

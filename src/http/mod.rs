@@ -17,6 +17,7 @@ mod openapi;
 mod page;
 mod problem;
 mod problems;
+mod relying_party;
 mod request_timeout;
 mod room;
 mod router;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub strict_cookies: bool,
     /// Whether closing the browser signs out.
     pub cookies_end_with_browser: bool,
+    /// The address under which browsers reach the service, without a path; `None` if requests say.
+    pub public_url: Option<String>,
     /// Requests a second from one address, with a burst of ten seconds' worth; 0 for no limit.
     pub rate_limit: u32,
     /// Attempts to sign in or set up from one address; `None` for no limit.
@@ -89,6 +92,7 @@ impl Default for Settings {
             secure_cookies: None,
             strict_cookies: false,
             cookies_end_with_browser: false,
+            public_url: None,
             rate_limit: 50,
             sign_in: Some(Quota {
                 most: 10,

@@ -89,6 +89,8 @@ codes! {
     CodeTaken = "code_taken", CONFLICT, "The code is taken";
     /// Another site has the name.
     NameTaken = "name_taken", CONFLICT, "The name is taken";
+    /// Browsers offer no passkeys at the address of the service.
+    PasskeysUnavailable = "passkeys_unavailable", CONFLICT, "No passkeys at this address";
     /// The site cannot be removed.
     SiteInUse = "site_in_use", CONFLICT, "The site is in use";
     /// A cycle has the shift.

@@ -32,7 +32,7 @@ use super::{
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, enrollment_limit, entitlements, events, exports, health,
-        identify, imports, invitations, jobs, leave, mail, notices, pairings, pictures,
+        identify, imports, invitations, jobs, leave, mail, notices, pairings, passkeys, pictures,
         punch_credentials, punches, redis, rules, second_factors, session, setup, sites, status,
         templates, timesheets, tokens, webhooks, workdays,
     },
@@ -149,6 +149,11 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
         .routes(routes!(second_factors::create_second_step))
+        .routes(routes!(passkeys::begin_passkey_sign_in))
+        .routes(routes!(passkeys::create_passkey_session))
+        .routes(routes!(passkeys::begin_passkey))
+        .routes(routes!(passkeys::create_passkey))
+        .routes(routes!(passkeys::update_passkey, passkeys::delete_passkey))
         .routes(routes!(second_factors::get_second_factors))
         .routes(routes!(
             second_factors::create_totp,

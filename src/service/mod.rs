@@ -62,4 +62,5 @@ pub mod timesheets;
 pub mod tokens;
 pub mod typed_codes;
 pub mod unseal;
+pub mod webauthn;
 pub mod workdays;

@@ -1,4 +1,5 @@
-//! Second factors: one-time codes of an app, recovery codes, and the second step of signing in.
+//! Second factors: one-time codes of an app, recovery codes, passkeys, and the second step of signing
+//! in. A passkey also signs in alone.
 
 use std::{
     collections::HashMap,
@@ -8,7 +9,8 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use serde_json::Value;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{
@@ -16,15 +18,20 @@ use super::{
     audit::Audit,
     tokens::{self, Token},
     typed_codes,
+    webauthn::{self, CeremonyError},
 };
 use crate::{
     clock::Clock,
     domain::{
         accounts::{Account, Actor, TokenHash},
         grants::Role,
-        ids::AccountId,
+        ids::{AccountId, PasskeyId},
         sealed::Binding,
-        second_factors::{Authenticator, SECRET_LENGTH, SecondFactors, SharedSecret, check_code},
+        second_factors::{
+            Authenticator, PASSKEYS_MOST, Passkey, RelyingParty, SECRET_LENGTH, SecondFactors,
+            SharedSecret, check_code,
+        },
+        text::Name,
     },
     ports::{Quota, RateLimits, StoreError},
     repositories::Repositories,
@@ -77,9 +84,15 @@ pub enum SecondFactorError {
         /// The time until another one can be tried.
         wait: Duration,
     },
-    /// No secret waits for its first code.
-    #[error("there is no new secret to confirm: begin again")]
+    /// No secret waits for its first code, or no passkey was begun.
+    #[error("it was not begun, or took longer than five minutes: begin again")]
     NotBegun,
+    /// The passkey is not valid, or does not answer what was begun.
+    #[error("the passkey was not accepted: try again, or use another way to sign in")]
+    WrongPasskey,
+    /// The account has the most passkeys that it can have.
+    #[error("the account has {PASSKEYS_MOST} passkeys: remove one first")]
+    TooManyPasskeys,
     /// The account does not have this factor.
     #[error("the account does not have this second factor")]
     NotFound,
@@ -104,6 +117,8 @@ pub enum Method {
     Code,
     /// A recovery code.
     RecoveryCode,
+    /// A passkey.
+    Passkey,
 }
 
 /// A sign-in that waits for its second step.
@@ -112,6 +127,8 @@ pub struct Challenge {
     pub ticket: Token,
     /// The factors that the account has.
     pub methods: Vec<Method>,
+    /// The options for the browser, if a passkey can be used at this address.
+    pub passkey: Option<Value>,
 }
 
 /// A proof of a second factor.
@@ -120,15 +137,19 @@ pub enum Proof<'a> {
     Code(&'a str),
     /// A recovery code.
     RecoveryCode(&'a str),
+    /// The response of a passkey.
+    Passkey(&'a Value),
 }
 
 /// What an account knows of its second factors.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct State {
     /// Whether an app shows one-time codes, and since when.
     pub totp: Option<Timestamp>,
     /// Number of recovery codes that are left.
     pub recovery_codes: usize,
+    /// The passkeys.
+    pub passkeys: Vec<Passkey>,
     /// Whether a role of the account needs a second factor.
     pub required: bool,
 }
@@ -139,6 +160,15 @@ struct Pending {
     account: AccountId,
     /// The hash of the password's hash: a new password ends the sign-in.
     password: TokenHash,
+    /// What a passkey must answer.
+    passkey: Option<Ceremony>,
+}
+
+/// A passkey ceremony in the cache.
+#[derive(Serialize, Deserialize)]
+struct Ceremony {
+    party: RelyingParty,
+    state: Vec<u8>,
 }
 
 /// Which roles need a second factor.
@@ -222,6 +252,7 @@ impl SecondFactorService {
         Ok(State {
             totp: factors.totp.map(|totp| totp.added_at),
             recovery_codes: factors.recovery_codes.len(),
+            passkeys: factors.passkeys,
             required: self.policy().await?.requires(account),
         })
     }
@@ -287,6 +318,184 @@ impl SecondFactorService {
             })
         })
         .await
+    }
+
+    /// Begins to add a passkey. Returns the options for the browser.
+    ///
+    /// # Errors
+    /// If the account has the most passkeys, or the store fails.
+    pub async fn begin_passkey(
+        &self,
+        account: &Account,
+        party: RelyingParty,
+    ) -> Result<Value, SecondFactorError> {
+        let factors = self.stores.second_factors.of(account.id).await?;
+        if factors.passkeys.len() >= PASSKEYS_MOST {
+            return Err(SecondFactorError::TooManyPasskeys);
+        }
+        let present: Vec<_> = factors.credentials(&party.id).collect();
+        let begun = webauthn::begin_registration(&party, account, &present).map_err(refused)?;
+        let state = begun.state;
+        let ceremony = Ceremony { party, state };
+        self.cache.set(&passkey_key(account.id), &ceremony).await;
+        Ok(begun.options)
+    }
+
+    /// Adds the passkey that the browser made. Returns it, and a new set of recovery codes if the
+    /// account has none.
+    ///
+    /// # Errors
+    /// If it was not begun, or the response is not valid.
+    pub async fn add_passkey(
+        &self,
+        account: &Account,
+        name: Name,
+        response: &Value,
+    ) -> Result<(Passkey, Option<Vec<String>>), SecondFactorError> {
+        let key = passkey_key(account.id);
+        let ceremony: Option<Ceremony> = self.cache.get(&key).await;
+        let Ceremony { party, state } = ceremony.ok_or(SecondFactorError::NotBegun)?;
+        if !self.cache.delete(&key).await {
+            return Err(SecondFactorError::NotBegun);
+        }
+        let credential = webauthn::finish_registration(&party, &state, response);
+        let passkey = Passkey {
+            id: PasskeyId::new(self.clock.id()),
+            name,
+            credential: credential.map_err(refused)?,
+            added_at: self.clock.now(),
+            used_at: None,
+        };
+        let (codes, hashes) = self.recovery_codes();
+        let what = format!("passkey {}", passkey.id);
+        self.record(account.id, "add", &what).await?;
+        let mut first = false;
+        let add = |mut factors: SecondFactors| {
+            let full = factors.passkeys.len() >= PASSKEYS_MOST;
+            if full || factors.passkey(&passkey.credential.id).is_some() {
+                return None;
+            }
+            factors.passkeys.push(passkey.clone());
+            first = factors.recovery_codes.is_empty();
+            if first {
+                factors.recovery_codes.clone_from(&hashes);
+            }
+            Some(factors)
+        };
+        let added = self.stores.second_factors.change(account.id, add).await?;
+        added.ok_or(SecondFactorError::TooManyPasskeys)?;
+        Ok((passkey, first.then_some(codes)))
+    }
+
+    /// Renames a passkey. Returns it.
+    ///
+    /// # Errors
+    /// If there is no such passkey.
+    pub async fn rename_passkey(
+        &self,
+        account: &Account,
+        id: PasskeyId,
+        name: &Name,
+    ) -> Result<Passkey, SecondFactorError> {
+        self.record(account.id, "rename", &format!("passkey {id}"))
+            .await?;
+        let rename = |mut factors: SecondFactors| {
+            let passkey = factors.passkeys.iter_mut().find(|one| one.id == id)?;
+            passkey.name = name.clone();
+            Some(factors)
+        };
+        let renamed = self.stores.second_factors.change(account.id, rename);
+        let passkeys = renamed.await?.map_or_else(Vec::new, |all| all.passkeys);
+        let mut passkeys = passkeys.into_iter();
+        let renamed = passkeys.find(|one| one.id == id);
+        renamed.ok_or(SecondFactorError::NotFound)
+    }
+
+    /// Removes a passkey, and the recovery codes if nothing else is left.
+    ///
+    /// # Errors
+    /// If there is no such passkey, or it is the last factor of an account that needs one.
+    pub async fn remove_passkey(
+        &self,
+        account: &Account,
+        id: PasskeyId,
+    ) -> Result<(), SecondFactorError> {
+        self.remove(account, &format!("passkey {id}"), |mut factors| {
+            let at = factors.passkeys.iter().position(|one| one.id == id)?;
+            factors.passkeys.remove(at);
+            Some(factors)
+        })
+        .await
+    }
+
+    /// Begins to sign in with a passkey alone. Returns the options for the browser, and the secret
+    /// that belongs to them.
+    ///
+    /// # Errors
+    /// If the name of the service is not a host name.
+    pub async fn begin_passkey_sign_in(
+        &self,
+        party: RelyingParty,
+    ) -> Result<(Value, Token), SecondFactorError> {
+        let begun = webauthn::begin_sign_in(&party).map_err(refused)?;
+        let ticket = Token::mint(&*self.clock);
+        let state = begun.state;
+        let ceremony = Ceremony { party, state };
+        self.cache.set(&sign_in_key(ticket.hash()), &ceremony).await;
+        Ok((begun.options, ticket))
+    }
+
+    /// Signs in with a passkey alone: returns its account. The ticket is used then.
+    ///
+    /// # Errors
+    /// If the sign-in was not begun, or the passkey is not valid.
+    pub async fn passkey_sign_in(
+        &self,
+        ticket: &str,
+        response: &Value,
+    ) -> Result<Account, SecondFactorError> {
+        let key = sign_in_key(tokens::hash(ticket));
+        let ceremony: Option<Ceremony> = self.cache.get(&key).await;
+        let Ceremony { party, state } = ceremony.ok_or(SecondFactorError::SignInExpired)?;
+        if !self.cache.delete(&key).await {
+            return Err(SecondFactorError::SignInExpired);
+        }
+        let (id, credential) = webauthn::claimed(response).map_err(refused)?;
+        let account = self.stores.accounts.find(id).await?;
+        let account = account.filter(|account| account.active);
+        let account = account.ok_or(SecondFactorError::WrongPasskey)?;
+        let factors = self.stores.second_factors.of(id).await?;
+        let passkey = factors.passkey(&credential);
+        let passkey = passkey.ok_or(SecondFactorError::WrongPasskey)?;
+        let owner = (id, &passkey.credential);
+        let new = webauthn::finish_sign_in(&party, &state, owner, response);
+        self.use_passkey(id, passkey, new.map_err(refused)?).await?;
+        Ok(account)
+    }
+
+    /// Writes the new state of a passkey after a use. Fails if another request used it meanwhile,
+    /// and it counts its signatures.
+    async fn use_passkey(
+        &self,
+        id: AccountId,
+        passkey: &Passkey,
+        state: Vec<u8>,
+    ) -> Result<(), SecondFactorError> {
+        self.record(id, "use", &format!("passkey {}", passkey.id))
+            .await?;
+        let now = self.clock.now();
+        let used = |mut factors: SecondFactors| {
+            let mut passkeys = factors.passkeys.iter_mut();
+            let stored = passkeys.find(|one| one.id == passkey.id)?;
+            if stored.credential.state != passkey.credential.state {
+                return None;
+            }
+            stored.credential.state.clone_from(&state);
+            stored.used_at = Some(now);
+            Some(factors)
+        };
+        let used = self.stores.second_factors.change(id, used).await?;
+        used.map(drop).ok_or(SecondFactorError::WrongPasskey)
     }
 
     /// Removes a factor: `without` returns the rest, or `None` if there is nothing to remove.
@@ -362,26 +571,45 @@ impl SecondFactorService {
     }
 
     /// Begins the second step for an account whose password was right; `None` if the account needs
-    /// none.
+    /// none. `party` is the service at this address, if browsers accept passkeys there.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn challenge(&self, account: &Account) -> Result<Option<Challenge>, StoreError> {
+    pub async fn challenge(
+        &self,
+        account: &Account,
+        party: Option<RelyingParty>,
+    ) -> Result<Option<Challenge>, SecondFactorError> {
         let factors = self.stores.second_factors.of(account.id).await?;
         if !factors.required() {
             return Ok(None);
         }
         let ticket = Token::mint(&*self.clock);
+        let (mut passkey, mut options) = (None, None);
+        if let Some(party) = party {
+            let credentials: Vec<_> = factors.credentials(&party.id).collect();
+            if !credentials.is_empty() {
+                let begun = webauthn::begin_second_step(&party, &credentials).map_err(refused)?;
+                options = Some(begun.options);
+                let state = begun.state;
+                passkey = Some(Ceremony { party, state });
+            }
+        }
         let pending = Pending {
             account: account.id,
             password: tokens::hash(&account.password_hash),
+            passkey,
         };
         self.cache.set(&ticket_key(ticket.hash()), &pending).await;
         let code = factors.totp.map(|_| Method::Code);
         let recovery = (!factors.recovery_codes.is_empty()).then_some(Method::RecoveryCode);
         Ok(Some(Challenge {
             ticket,
-            methods: code.into_iter().chain(recovery).collect(),
+            methods: [options.as_ref().map(|_| Method::Passkey), code, recovery]
+                .into_iter()
+                .flatten()
+                .collect(),
+            passkey: options,
         }))
     }
 
@@ -411,6 +639,10 @@ impl SecondFactorService {
         match proof {
             Proof::Code(code) => self.use_code(account.id, code).await?,
             Proof::RecoveryCode(code) => self.use_recovery_code(account.id, code).await?,
+            Proof::Passkey(response) => {
+                let ceremony = pending.passkey.ok_or(SecondFactorError::WrongPasskey)?;
+                self.answer_passkey(account.id, &ceremony, response).await?;
+            }
         }
         // Of two requests at once, one has the ticket.
         if !self.cache.delete(&key).await {
@@ -444,6 +676,22 @@ impl SecondFactorService {
         };
         let used = self.stores.second_factors.change(id, used).await?;
         used.map(drop).ok_or(SecondFactorError::WrongCode)
+    }
+
+    /// Accepts the response of a passkey in the second step.
+    async fn answer_passkey(
+        &self,
+        id: AccountId,
+        Ceremony { party, state }: &Ceremony,
+        response: &Value,
+    ) -> Result<(), SecondFactorError> {
+        let credential = webauthn::used(response).map_err(refused)?;
+        let factors = self.stores.second_factors.of(id).await?;
+        let passkey = factors.passkey(&credential);
+        let passkey = passkey.ok_or(SecondFactorError::WrongPasskey)?;
+        let owner = (id, &passkey.credential);
+        let new = webauthn::finish_second_step(party, state, owner, response);
+        self.use_passkey(id, passkey, new.map_err(refused)?).await
     }
 
     /// Accepts a recovery code, once.
@@ -543,6 +791,20 @@ impl SecondFactorService {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Logs why a passkey was refused. The client does not get the reason.
+fn refused(cause: CeremonyError) -> SecondFactorError {
+    info!(%cause, "a passkey was refused");
+    SecondFactorError::WrongPasskey
+}
+
+fn passkey_key(account: AccountId) -> String {
+    format!("passkey:{account}")
+}
+
+fn sign_in_key(hash: TokenHash) -> String {
+    format!("passkey-sign-in:{hash}")
 }
 
 fn totp_key(account: AccountId) -> String {

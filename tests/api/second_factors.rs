@@ -86,7 +86,7 @@ const ADMIN: &str = "admin0@example.com";
 async fn an_app_is_added_by_its_first_code_and_signing_in_needs_a_code_then() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    let none = json!({ "required": false, "totp": null, "recovery_codes": 0 });
+    let none = json!({ "required": false, "totp": null, "recovery_codes": 0, "passkeys": [] });
     assert_eq!(state(&admin).await, none);
     let confirm = "/api/account/totp/confirm";
     let early = admin.post(confirm, json!({ "code": "123456" })).await;

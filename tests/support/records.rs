@@ -34,7 +34,7 @@ use rollcall::{
         punch_credentials::{PunchCredential, StoredBadge, StoredPin},
         quality::Quality,
         sealed::Sealed,
-        second_factors::{Authenticator, SecondFactors},
+        second_factors::{Authenticator, Credential, Passkey, SecondFactors},
         sites::{Site, Zone},
         text::{Code, Email, IdempotencyKey, Name, Reason, SiteName, StreamName},
     },
@@ -506,6 +506,19 @@ pub fn second_factors(account: AccountId, codes: u8) -> SecondFactors {
             last_step: 60_000_000,
         }),
         recovery_codes: (0..codes).map(token).collect(),
+        passkeys: vec![Passkey {
+            id: Uuid::now_v7().into(),
+            name: name("Phone"),
+            credential: Credential {
+                rp_id: "rollcall.example.org".to_owned(),
+                id: vec![codes; 16],
+                transports: 32,
+                key: vec![1, codes],
+                state: vec![1; 7],
+            },
+            added_at: at(0),
+            used_at: None,
+        }],
     }
 }
 

@@ -28,6 +28,7 @@ pub mod leave;
 pub mod mail;
 pub mod notices;
 pub mod pairings;
+pub mod passkeys;
 pub mod pictures;
 pub mod punch_credentials;
 pub mod punches;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
@@ -30,7 +31,10 @@ impl From<SecondFactorError> for Problem {
     fn from(error: SecondFactorError) -> Self {
         let text = error.to_string();
         match error {
-            SecondFactorError::WrongCode => Self::new(Code::WrongSecondFactor, text),
+            SecondFactorError::WrongCode | SecondFactorError::WrongPasskey => {
+                Self::new(Code::WrongSecondFactor, text)
+            }
+            SecondFactorError::TooManyPasskeys => Self::new(Code::Conflict, text),
             SecondFactorError::SignInExpired => Self::new(Code::SignInExpired, text),
             // Rounded up, so that a client that waits that long is not too early.
             SecondFactorError::TooManyCodes { wait } => {
@@ -184,18 +188,22 @@ pub struct SecondStep {
     /// A recovery code.
     #[schema(example = "K7PM-3XQ2-9F4T-0H8W")]
     recovery_code: Option<String>,
+    /// What `toJSON` of the browser's `PublicKeyCredential` returns.
+    #[schema(value_type = Option<Object>)]
+    credential: Option<Value>,
 }
 
 impl SecondStep {
     fn proof(&self) -> Result<Proof<'_>, Problem> {
-        match (&self.code, &self.recovery_code) {
-            (Some(code), None) => Ok(Proof::Code(code)),
-            (None, Some(code)) => Ok(Proof::RecoveryCode(code)),
-            (None, None) => Err(Problem::field("code", FieldError::Required)),
-            (Some(_), Some(_)) => {
-                let by = "code";
-                Err(Problem::field("recovery_code", FieldError::Excluded { by }))
-            }
+        let excluded = |field, by| Err(Problem::field(field, FieldError::Excluded { by }));
+        match (&self.code, &self.recovery_code, &self.credential) {
+            (Some(code), None, None) => Ok(Proof::Code(code)),
+            (None, Some(code), None) => Ok(Proof::RecoveryCode(code)),
+            (None, None, Some(response)) => Ok(Proof::Passkey(response)),
+            (None, None, None) => Err(Problem::field("code", FieldError::Required)),
+            (Some(_), Some(_), _) => excluded("recovery_code", "code"),
+            (Some(_), None, Some(_)) => excluded("credential", "code"),
+            (None, Some(_), Some(_)) => excluded("credential", "recovery_code"),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         limits::{MayGuess, problem_with_headers, with_headers},
         page::List,
         problem::{Code, Problem},
+        relying_party::PublicOrigin,
         session::{Cookies, SetCookies},
         views::{
             accounts::{AccountLookup, SessionView},
@@ -107,6 +108,7 @@ pub async fn create_session(
     State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
     State(lookup): State<AccountLookup>,
+    origin: PublicOrigin,
     cookies: Cookies,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
@@ -118,7 +120,7 @@ pub async fn create_session(
         )
         .await
         .map_err(|error| problem_with_headers(&limit, error.into()))?;
-    if let Some(challenge) = factors.challenge(&account).await? {
+    if let Some(challenge) = factors.challenge(&account, origin.relying_party()).await? {
         let view = axum::Json(ChallengeView::from(&challenge));
         return Ok(with_headers(limit, (StatusCode::ACCEPTED, view)));
     }
