@@ -35,6 +35,7 @@ use crate::service::{
     punch_ledger::PunchLedger,
     recognition::Recognition,
     second_factor::SecondFactorService,
+    single_sign_on::SingleSignOn,
     site_rules::RulesService,
     sites::Sites,
     template_growth::TemplateGrowth,
@@ -53,6 +54,8 @@ pub struct App {
     pub second_factors: Arc<SecondFactorService>,
     /// Links with which people create an account, enroll their face or set a password.
     pub invitations: Arc<Invitations>,
+    /// Signing in with an identity provider; `None` if none is configured.
+    pub single_sign_on: Option<Arc<SingleSignOn>>,
     /// Employees and their enrolled faces.
     pub employees: Arc<Employees>,
     /// Places where people work.

@@ -34,6 +34,7 @@ use crate::{
         sites::{Site, Zone},
     },
     gallery::MemoryGallery,
+    identity::{self, OpenIdProvider, ProviderSettings},
     ports::{Broker, Cache, FaceEngine, Gallery, MailSending, StoreError, Streams},
     repositories::{self, Repositories},
     senders::{Allowed, MailSender, MqttBroker, WebhookSender},
@@ -57,6 +58,7 @@ use crate::{
         sealed_faces::{self, Census},
         second_factor::PATIENCE,
         sessions::{CacheSessions, CachedSessions},
+        single_sign_on::SignOnProvider,
         sites::Seed,
     },
     storage::{mongo, sqlite},
@@ -147,6 +149,9 @@ pub enum BootError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The identity provider cannot be set up.
+    #[error(transparent)]
+    SignOn(#[from] identity::SetUpError),
     /// The URL of go2rtc is invalid.
     #[error(transparent)]
     Go2rtc(#[from] UrlError),
@@ -285,6 +290,25 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
     })
 }
 
+/// Returns the identity provider of the settings, without contacting it.
+fn sign_on(settings: &Settings) -> Result<Option<SignOnProvider>, identity::SetUpError> {
+    let settings = &settings.sign_on;
+    let (Some(issuer), Some(client_id)) = (&settings.issuer, &settings.client_id) else {
+        return Ok(None);
+    };
+    let provider = OpenIdProvider::new(ProviderSettings {
+        issuer: issuer.clone(),
+        client_id: client_id.clone(),
+        client_secret: settings.client_secret.clone(),
+        groups_claim: settings.groups_claim.clone(),
+    })?;
+    Ok(Some(SignOnProvider {
+        provider: Arc::new(provider),
+        name: settings.name.clone(),
+        roles: settings.roles.clone(),
+    }))
+}
+
 /// Writes records again if this program derives other keys from them. If several instances start at
 /// once, one does this while the others wait.
 async fn reindex_if_outdated(stores: &Repositories, clock: &dyn Clock) -> Result<(), BootError> {
@@ -398,6 +422,7 @@ impl Core {
             feed: records.shared.feed(),
             pairings: records.pairings.clone(),
             sign_ins: records.sign_ins.clone(),
+            sign_on: sign_on(settings)?,
             overlays: records.overlays.clone(),
         };
         let Composed {
@@ -487,7 +512,7 @@ fn rules(settings: &Settings) -> Rules {
         },
         seed: seed(settings),
         accounts: account_rules(settings),
-        public_url: settings.messages.public_url.clone(),
+        public_url: settings.server.public_url.clone(),
         summary_at: settings.messages.mail_summary,
         device_token_age: settings.server.device_token_age,
         folder: settings.store.data_dir.clone(),

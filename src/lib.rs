@@ -17,6 +17,7 @@ pub mod domain;
 pub mod gallery;
 pub mod http;
 pub mod http_client;
+pub mod identity;
 pub mod ports;
 pub mod repositories;
 pub mod senders;

@@ -52,6 +52,7 @@ use crate::{
         punch_ledger::{PunchLedger, PunchRules},
         recognition::Recognition,
         second_factor::SecondFactorService,
+        single_sign_on::{SignOnProvider, SingleSignOn},
         site_rules::RulesService,
         sites::{Seed, Sites},
         template_growth::TemplateGrowth,
@@ -96,6 +97,8 @@ pub struct Parts {
     pub pairings: AppCache,
     /// Sign-ins that wait for their second step.
     pub sign_ins: AppCache,
+    /// The identity provider; `None` if none is configured.
+    pub sign_on: Option<SignOnProvider>,
     /// Faces that cameras see.
     pub overlays: Overlays,
 }
@@ -164,9 +167,15 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         feed,
         pairings,
         sign_ins,
+        sign_on,
         overlays,
     } = parts;
     let audit = Audit::new(stores.audit.clone(), clock.clone());
+    let single_sign_on = sign_on.map(|provider| {
+        let (stores, cache) = (stores.clone(), sign_ins.clone());
+        let service = SingleSignOn::new(provider, stores, cache, audit.clone(), clock.clone());
+        Arc::new(service)
+    });
     let second_factors = Arc::new(SecondFactorService::new(
         stores.clone(),
         vault.clone(),
@@ -413,6 +422,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         )),
         second_factors,
         accounts,
+        single_sign_on,
         cameras: Arc::new(Cameras::new(
             (stores.cameras.clone(), stores.accounts.clone()),
             streams,

@@ -16,7 +16,7 @@ pub use keys::{KeyFileError, KeyFileProblem, TemplateKey, TemplateKeys};
 pub use parse::passphrase as parse_passphrase;
 pub use source::{Environment, NotUnicode, Source};
 
-use crate::domain::{biometrics::ErrorRate, sites::Zone, text::Email};
+use crate::domain::{biometrics::ErrorRate, single_sign_on::GroupRole, sites::Zone, text::Email};
 
 /// The declaration of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -412,8 +412,6 @@ sections! {
     }
     /// Messages to the outside.
     messages: Messages {
-        public_url: String = "PUBLIC_URL", parse::web_url,
-            accepts "https://host, or http://host:port", "Address at which people find the service, for links in letters";
         smtp_url: SecretString = "SMTP_URL", parse::smtp_url, secret true,
             accepts "smtps://user:password@host, smtp://host:port, or smtp://user:password@host:587?tls=required", "Mail server for letters to people; without it, none are sent";
         mail_from: String = "MAIL_FROM", parse::mailbox,
@@ -432,6 +430,21 @@ sections! {
         password: SecretString = "ADMIN_PASSWORD", parse::password, secret true,
             accepts "12 to 256 characters that are not easy to guess", "Password of that account";
     }
+    /// Single sign-on with an identity provider.
+    sign_on: SignOn {
+        issuer: String = "OIDC_ISSUER", parse::issuer,
+            accepts "an https:// address; http:// only on this machine", "Address of an OpenID Connect provider with which people sign in; see docs/DEPLOYMENT.md";
+        client_id: String = "OIDC_CLIENT_ID", parse::text,
+            accepts "a client ID", "ID of Rollcall at the provider";
+        client_secret: SecretString = "OIDC_CLIENT_SECRET", parse::secret, secret true,
+            accepts "a client secret", "Secret of Rollcall at the provider; none for a public client";
+        name: String = "OIDC_NAME", parse::text, default "Single sign-on",
+            accepts "a short text", "Name of the provider on the sign-in page";
+        groups_claim: String = "OIDC_GROUPS_CLAIM", parse::text, default "groups",
+            accepts "the name of a claim", "Claim with the groups of a person";
+        roles: Vec<GroupRole> = "OIDC_ROLES", parse::group_roles,
+            accepts "group=role or group=role@Site, separated by commas; the roles are admin, manager and viewer", "What the members of groups may do, such as `hr=manager,harbor=manager@Harbor,it=admin`. At each sign-in, the grants follow the groups. Without it, people can only sign in to accounts that exist";
+    }
     /// The log.
     log: Log {
         format: LogFormat = "LOG_FORMAT", parse::log_format, default "text",
@@ -444,12 +457,13 @@ sections! {
 }
 
 /// Variables that must be set together.
-const TOGETHER: [(&str, &str); 5] = [
+const TOGETHER: [(&str, &str); 6] = [
     ("SMTP_URL", "MAIL_FROM"),
     ("MONGODB_USER", "MONGODB_PASSWORD"),
     ("GO2RTC_USERNAME", "GO2RTC_PASSWORD"),
     ("TLS_CERT", "TLS_KEY"),
     ("ADMIN_EMAIL", "ADMIN_PASSWORD"),
+    ("OIDC_ISSUER", "OIDC_CLIENT_ID"),
 ];
 
 fn is_set(shown: &[Shown], name: &str) -> bool {

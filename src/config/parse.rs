@@ -10,7 +10,7 @@ use super::{
     CacheFallback, CookieSecure, Destinations, LogFormat, Precision, SameSite, SessionEngine,
     StoreKind, TemplateKeys,
 };
-use crate::domain::{biometrics::ErrorRate, sites::Zone, text::Email};
+use crate::domain::{biometrics::ErrorRate, single_sign_on::GroupRole, sites::Zone, text::Email};
 
 /// Parses any type with a standard parser.
 pub(super) fn any<T: FromStr>(text: &str) -> Option<T> {
@@ -217,16 +217,6 @@ pub(super) fn redis_url(text: &str) -> Option<SecretString> {
     (schemes.contains(&plain) && !rest.is_empty()).then(|| text.to_owned().into())
 }
 
-/// Parses the address of a web service, without a path's slash at the end.
-pub(super) fn web_url(text: &str) -> Option<String> {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))?;
-    let plain = |c: char| !c.is_whitespace() && !"@?#".contains(c);
-    let fits = !rest.trim_end_matches('/').is_empty() && rest.chars().all(plain);
-    fits.then(|| text.trim_end_matches('/').to_owned())
-}
-
 /// Checks that the text is the URL of a broker; it is parsed where it is used.
 pub(super) fn mqtt_url(text: &str) -> Option<SecretString> {
     let (scheme, rest) = text.split_once("://")?;
@@ -344,6 +334,20 @@ pub(super) fn origin(text: &str) -> Option<String> {
     let bare = bare && url.username().is_empty() && url.password().is_none();
     let web = ["http", "https"].contains(&url.scheme()) && url.has_host();
     (bare && web).then(|| url.origin().ascii_serialization())
+}
+
+/// Parses the address of an identity provider. It must be encrypted, unless it is on this machine.
+pub(super) fn issuer(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let local = ["localhost", "127.0.0.1", "[::1]"].contains(&url.host_str()?);
+    let secure = url.scheme() == "https" || (url.scheme() == "http" && local);
+    let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    // Not normalized, because tokens must have the same text.
+    (secure && bare).then(|| text.to_owned())
+}
+
+pub(super) fn group_roles(text: &str) -> Option<Vec<GroupRole>> {
+    GroupRole::parse_list(text)
 }
 
 pub(super) fn template_keys(text: &str) -> Option<TemplateKeys> {

@@ -25,7 +25,8 @@ pub struct Account {
     /// The permissions: grants and the linked employee.
     #[serde(flatten)]
     pub access: Access,
-    /// An argon2id hash in PHC string form.
+    /// An argon2id hash in PHC string form; empty if the account has no password, because its person
+    /// signs in with an identity provider.
     pub password_hash: String,
     /// A disabled account cannot sign in, and its sessions are not valid.
     pub active: bool,
@@ -44,6 +45,11 @@ impl Account {
     /// Checks whether the account is an admin that can sign in.
     pub fn is_active_admin(&self) -> bool {
         self.active && self.access.has_role(Role::Admin)
+    }
+
+    /// Checks whether the account can sign in with a password.
+    pub fn has_password(&self) -> bool {
+        !self.password_hash.is_empty()
     }
 
     /// Checks whether the account has a permission, whatever its reach.

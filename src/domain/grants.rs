@@ -103,10 +103,13 @@ impl Permission {
             Self::Identify => "identify and verify without a punch",
             Self::Look => "see pictures of punches and unknown faces, delete the latter",
             Self::Enroll => "enroll faces, delete templates",
-            Self::Administer => {
-                "manage sites, devices, cameras, kinds of leave, payroll layouts and jobs, delete employees, override refusals, lift the limit on enrollments, see and revoke the API tokens of all accounts, read the audit trail"
+            Self::Invite => {
+                "invite people to create an account or to enroll their own face; only an admin gives another role than employee"
             }
-            Self::Punch => "punch with a face",
+            Self::Administer => {
+                "manage accounts, webhooks, sites, devices, cameras, kinds of leave, payroll layouts and jobs, delete employees, override refusals, lift the limit on enrollments, see and revoke the API tokens of all accounts, read the audit trail"
+            }
+            Self::Punch => "punch with a face, a PIN or a badge; take back an own punch at once",
         }
     }
 }
@@ -404,6 +407,17 @@ impl Access {
     pub fn limited(self, limit: Limit) -> Self {
         Self {
             limit: Some(limit),
+            ..self
+        }
+    }
+
+    /// Returns the access with other grants, also with none. A grant of own records stays only with
+    /// a linked employee.
+    #[must_use]
+    pub fn with_grants(self, grants: impl IntoIterator<Item = Grant>) -> Self {
+        let fits = |grant: &Grant| self.employee.is_some() || grant.scope != Scope::Own;
+        Self {
+            grants: grants.into_iter().filter(fits).collect(),
             ..self
         }
     }

@@ -29,6 +29,7 @@ pub mod samples;
 pub mod sealed;
 pub mod second_factors;
 pub mod self_calibration;
+pub mod single_sign_on;
 pub mod sites;
 pub mod template_growth;
 pub mod text;

@@ -9,8 +9,9 @@ use totp_rs::{Builder, Totp, TotpError};
 use super::{
     accounts::TokenHash,
     ids::{AccountId, PasskeyId},
-    record::{About, Changes, Keys, Kind, Record},
+    record::{About, Changes, Index, Keys, Kind, Record},
     sealed::{Binding, Sealed, SealedPart, base64_text},
+    single_sign_on::ExternalIdentity,
     text::Name,
 };
 
@@ -25,6 +26,8 @@ pub struct SecondFactors {
     pub recovery_codes: Vec<TokenHash>,
     /// The passkeys.
     pub passkeys: Vec<Passkey>,
+    /// Who the person is at the identity provider; `None` if they never signed in with it.
+    pub identity: Option<ExternalIdentity>,
 }
 
 /// An app that shows one-time codes (TOTP, RFC 6238).
@@ -84,6 +87,9 @@ pub struct RelyingParty {
 pub const PASSKEYS_MOST: usize = 20;
 
 impl SecondFactors {
+    /// The person at the identity provider, who has no other account.
+    pub const BY_IDENTITY: Index = Index::unique("by_identity");
+
     /// Returns the record of an account that has none.
     pub fn none(account: AccountId) -> Self {
         Self {
@@ -91,6 +97,16 @@ impl SecondFactors {
             totp: None,
             recovery_codes: Vec::new(),
             passkeys: Vec::new(),
+            identity: None,
+        }
+    }
+
+    /// Returns the record without second factors.
+    #[must_use]
+    pub fn reset(self) -> Self {
+        Self {
+            identity: self.identity,
+            ..Self::none(self.account)
         }
     }
 
@@ -136,9 +152,10 @@ impl fmt::Debug for SecondFactors {
 }
 
 impl Record for SecondFactors {
-    const KIND: &'static Kind = &Kind::archived("second_factors", "second factor", &[])
-        .changing(Changes::Audited)
-        .sealing();
+    const KIND: &'static Kind =
+        &Kind::archived("second_factors", "second factor", &[Self::BY_IDENTITY])
+            .changing(Changes::Audited)
+            .sealing();
 
     type Id = AccountId;
 
@@ -146,7 +163,11 @@ impl Record for SecondFactors {
         self.account
     }
 
-    fn keys(&self, _keys: &mut Keys) {}
+    fn keys(&self, keys: &mut Keys) {
+        if let Some(ExternalIdentity { issuer, subject }) = &self.identity {
+            keys.add(Self::BY_IDENTITY, (issuer, subject));
+        }
+    }
 
     /// It is about an account. Erasing the account's employee deletes it with the account.
     fn about(&self) -> About {

@@ -249,7 +249,9 @@ pub(super) struct QueryNames(HashMap<(Method, String), Vec<String>>);
 impl QueryNames {
     /// Reads them from the document.
     pub(super) fn new(document: &OpenApi) -> Self {
-        let operations = document.paths.paths.iter().flat_map(|(path, item)| {
+        let paths = document.paths.paths.iter();
+        let paths = paths.filter(|(path, _)| *path != QUERY_OF_OTHERS);
+        let operations = paths.flat_map(|(path, item)| {
             methods(item).map(move |(method, operation)| {
                 let parameters = operation.parameters.iter().flatten();
                 let names = parameters.filter_map(|parameter| match parameter {
@@ -276,6 +278,9 @@ fn methods(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
     all.into_iter()
         .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
 }
+
+/// Where an identity provider adds parameters of its own.
+const QUERY_OF_OTHERS: &str = "/api/session/oidc/callback";
 
 /// Parameters that may be empty: for the first page of a list, and for a text that matches all.
 const MAY_BE_EMPTY: [&str; 2] = ["cursor", "q"];

@@ -33,8 +33,8 @@ use super::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, enrollment_limit, entitlements, events, exports, health,
         identify, imports, invitations, jobs, leave, mail, notices, pairings, passkeys, pictures,
-        punch_credentials, punches, redis, rules, second_factors, session, setup, sites, status,
-        templates, timesheets, tokens, webhooks, workdays,
+        punch_credentials, punches, redis, rules, second_factors, session, setup, single_sign_on,
+        sites, status, templates, timesheets, tokens, webhooks, workdays,
     },
 };
 use crate::{
@@ -166,6 +166,9 @@ fn api() -> OpenApiRouter<HttpState> {
             second_factors::get_security_policy,
             second_factors::put_security_policy
         ))
+        .routes(routes!(single_sign_on::get_methods))
+        .routes(routes!(single_sign_on::begin_sign_on))
+        .routes(routes!(single_sign_on::finish_sign_on))
         .routes(routes!(setup::get_setup, setup::create_setup))
         .routes(routes!(accounts::update_own_account))
         .routes(routes!(accounts::put_own_password))

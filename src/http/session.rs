@@ -14,7 +14,6 @@ use super::{HttpState, Settings, context::Client, problem::Problem};
 use crate::{
     domain::accounts::{Account, Browser},
     service::{
-        account_sessions::{NewSession, Visitor},
         accounts::{Accounts, NewSession, Visitor},
         tokens::Token,
     },

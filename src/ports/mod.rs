@@ -2,6 +2,7 @@
 //! backend.
 
 mod cameras;
+mod identity;
 mod messages;
 mod pictures;
 mod records;
@@ -10,6 +11,7 @@ mod stores;
 mod vision;
 
 pub use cameras::*;
+pub use identity::*;
 pub use messages::*;
 pub use pictures::*;
 pub use records::*;

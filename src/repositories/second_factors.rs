@@ -6,8 +6,9 @@ use super::{Collection, Versioned, contended};
 use crate::{
     domain::{
         ids::AccountId,
-        record::{Index, Record},
+        record::{Index, Key, Record},
         second_factors::SecondFactors,
+        single_sign_on::ExternalIdentity,
     },
     ports::{Parts, Range, RecordEngine, StoreError},
 };
@@ -29,6 +30,16 @@ impl SecondFactorsOfAccounts {
     pub async fn of(&self, account: AccountId) -> Result<SecondFactors, StoreError> {
         let found = self.0.get(&account).await?.map(Versioned::into_inner);
         Ok(found.unwrap_or_else(|| SecondFactors::none(account)))
+    }
+
+    /// Returns those of the account of a person at the identity provider.
+    pub async fn find_by_identity(
+        &self,
+        ExternalIdentity { issuer, subject }: &ExternalIdentity,
+    ) -> Result<Option<SecondFactors>, StoreError> {
+        let key = Key::new((issuer, subject));
+        let found = self.0.find(SecondFactors::BY_IDENTITY, key).await?;
+        Ok(found.map(Versioned::into_inner))
     }
 
     /// Returns all records.

@@ -417,11 +417,13 @@ impl Accounts {
             return Err(AccountError::TooManyGuesses { wait });
         }
         let hash = match &account {
-            Some(account) => account.password_hash.clone(),
-            None => self.decoy().await?,
+            Some(account) if account.has_password() => account.password_hash.clone(),
+            _ => self.decoy().await?,
         };
         let right = passwords::verify(password.clone(), hash).await;
-        let Some(account) = account.filter(|account| right && account.active) else {
+        let Some(account) =
+            account.filter(|account| right && account.active && account.has_password())
+        else {
             sign_ins("wrong").increment(1);
             tracing::info!("a sign-in was refused");
             return Err(AccountError::BadCredentials);

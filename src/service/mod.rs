@@ -53,6 +53,7 @@ pub mod sealed_cache;
 pub mod sealed_faces;
 pub mod second_factor;
 pub mod sessions;
+pub mod single_sign_on;
 pub mod site_rules;
 pub mod sites;
 pub mod store_cache;

@@ -184,7 +184,7 @@ impl SecurityPolicy {
     fn requires(&self, account: &Account) -> bool {
         let mut roles = account.access.grants().map(|grant| grant.role());
         let needs = roles.any(|role| self.second_factor_required.contains(&role));
-        needs && !account.password_hash.is_empty()
+        needs && account.has_password()
     }
 
     fn parse(text: &str) -> Self {
@@ -833,7 +833,7 @@ pub async fn reset(
     audit
         .record(actor, "second_factor.reset", account, None)
         .await?;
-    let none = |factors: SecondFactors| Some(SecondFactors::none(factors.account));
+    let none = |factors: SecondFactors| Some(factors.reset());
     stores.second_factors.change(account, none).await?;
     stores.sessions.delete_by_account(account).await?;
     Ok(())

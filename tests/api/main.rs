@@ -51,6 +51,7 @@ mod scripted;
 mod second_factors;
 mod secrets;
 mod service;
+mod single_sign_on;
 mod sites;
 #[path = "../support/skip.rs"]
 mod skip;

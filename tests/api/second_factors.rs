@@ -5,6 +5,7 @@ use rollcall::domain::{
     accounts::Actor,
     grants::{Access, Grant, Role, Scope},
     ids::AccountId,
+    text::Email,
 };
 use serde_json::{Value, json};
 use totp_rs::Builder;
@@ -18,7 +19,7 @@ pub struct Phone {
 
 impl Phone {
     /// Returns an app with a secret in base32.
-    fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         let secret = totp_rs::Secret::try_from_base32(text).unwrap();
         Self {
             secret: secret.as_bytes().to_vec(),
@@ -26,7 +27,7 @@ impl Phone {
     }
 
     /// Returns the code at this moment.
-    fn code(&self, app: &TestApp) -> String {
+    pub fn code(&self, app: &TestApp) -> String {
         use rollcall::clock::Clock;
         let now = app.clock.now().as_second() as u64;
         let totp = Builder::new().with_secret(self.secret.clone());
@@ -182,7 +183,7 @@ async fn a_ticket_ends_after_five_tries_five_minutes_or_a_new_password() {
     sixth.problem(403, "sign_in_expired");
 
     let third = ticket(&browser, ADMIN).await;
-    let email = ADMIN.parse_email();
+    let email = Email::parse(ADMIN).unwrap();
     let reset = app
         .app
         .accounts
@@ -202,16 +203,6 @@ async fn a_ticket_ends_after_five_tries_five_minutes_or_a_new_password() {
         let answer = browser.post("/api/session/second-factor", body).await;
         answer.problem(422, "invalid");
         assert_eq!(answer.fields(), [field]);
-    }
-}
-
-trait ParseEmail {
-    fn parse_email(&self) -> rollcall::domain::text::Email;
-}
-
-impl ParseEmail for str {
-    fn parse_email(&self) -> rollcall::domain::text::Email {
-        rollcall::domain::text::Email::parse(self).unwrap()
     }
 }
 
@@ -402,4 +393,57 @@ async fn a_role_that_needs_a_second_factor_can_only_set_one_up() {
     admin.put(policy, managers).await.expect(200);
     let refused = both.get("/api/employees").await;
     refused.problem(403, "second_factor_required");
+}
+
+#[tokio::test]
+async fn passkeys_are_bound_to_the_public_address() {
+    let app = TestApp::with(|options| {
+        options.settings.public_url = Some("https://rollcall.example.com".to_owned());
+    })
+    .await;
+    let admin = app.admin().await;
+    let begun = admin.post("/api/account/passkeys/begin", json!({})).await;
+    let options = begun.expect(200)["options"].clone();
+    assert_eq!(options["rp"]["id"], "rollcall.example.com");
+    assert_eq!(options["user"]["name"], ADMIN);
+    assert_eq!(
+        options["authenticatorSelection"]["userVerification"],
+        "required"
+    );
+    let methods = app.anybody().get("/api/session/methods").await;
+    assert_eq!(methods.expect(200)["passkey"], true);
+    let begun = app
+        .anybody()
+        .post("/api/session/passkey/begin", json!({}))
+        .await;
+    let begun = begun.expect(200);
+    assert_eq!(begun["options"]["rpId"], "rollcall.example.com");
+    let challenge = |begun: &Value| begun["options"]["challenge"].clone();
+    let again = app
+        .anybody()
+        .post("/api/session/passkey/begin", json!({}))
+        .await;
+    assert_ne!(challenge(&again.expect(200)), challenge(&begun));
+    let ticket = &begun["ticket"];
+    for (credential, status, code) in [
+        (json!({}), 403, "wrong_second_factor"),
+        (json!({ "id": "AAAA" }), 403, "sign_in_expired"),
+    ] {
+        let body = json!({ "ticket": ticket, "credential": credential });
+        let answer = app.anybody().post("/api/session/passkey", body).await;
+        answer.problem(status, code);
+    }
+
+    // At an IP address without TLS, browsers offer none.
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let begun = admin.post("/api/account/passkeys/begin", json!({})).await;
+    begun.problem(409, "passkeys_unavailable");
+    let begun = admin.post("/api/session/passkey/begin", json!({})).await;
+    begun.problem(409, "passkeys_unavailable");
+    // Behind a proxy, the origin of the browser counts if it has the host of the request.
+    let proxied = app.anybody().with("host", "rollcall.example.com");
+    let proxied = proxied.with("origin", "https://rollcall.example.com");
+    let begun = proxied.post("/api/session/passkey/begin", json!({})).await;
+    assert_eq!(begun.expect(200)["options"]["rpId"], "rollcall.example.com");
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{
     app::{PASSWORD, TestApp, photo},
     engine,
+    second_factors::Phone,
 };
 
 /// Logs everything of the service and its layers, except what `telemetry` always leaves out. The
@@ -81,6 +82,18 @@ async fn the_log_has_requests_but_no_secrets() {
     let calendar = calendar["path"].as_str().unwrap();
     assert_eq!(app.anybody().get(calendar).await.status, 200);
     let calendar = calendar.rsplit('/').next().unwrap();
+    let made = anybody.post("/api/account/totp", json!({})).await;
+    let secret = made.expect(201)["secret"].as_str().unwrap().to_owned();
+    let phone = Phone::new(&secret);
+    let code = json!({ "code": phone.code(&app) });
+    let answer = anybody.post("/api/account/totp/confirm", code).await;
+    let recovery = answer.expect(200)["recovery_codes"][0].clone();
+    let browser = app.anybody();
+    let challenge = browser.sign_in("secret.person@example.com", PASSWORD).await;
+    let ticket = challenge.expect(202)["ticket"].clone();
+    let step = json!({ "ticket": ticket, "recovery_code": recovery });
+    let second = browser.post("/api/session/second-factor", step).await;
+    second.expect(200);
     app.anybody()
         .bearer("a-guessed-token")
         .get("/api/device")
@@ -111,6 +124,9 @@ async fn the_log_has_requests_but_no_secrets() {
         &cookie,
         &token,
         &calendar[..20],
+        &secret,
+        recovery.as_str().unwrap(),
+        ticket.as_str().unwrap(),
         "a-guessed-token",
         "query-secret",
         "typed-by-a-stranger",

@@ -1,8 +1,10 @@
 //! `rollcall admin add`: accounts that may do some things, at some sites, for some employee.
 
 use super::*;
+use rollcall::domain::text::Email;
+
 use crate::{
-    records::{code, employee, site},
+    records::{code, employee, second_factors, site},
     store::on_sqlite,
 };
 
@@ -190,4 +192,43 @@ async fn accounts_are_changed_disabled_removed_and_invited() {
         out,
         "ben@example.org\tViewer\tadmin, manager of Harbor\tnever signed in\n"
     );
+}
+
+#[tokio::test]
+async fn lost_second_factors_are_removed() {
+    let data = tempfile::tempdir().unwrap();
+    let add = ["admin", "add", "ada@example.org", "--password-stdin"];
+    let (code, _, err) = with_input(rollcall(data.path(), &add), "a long pass phrase\n");
+    assert_eq!(code, 0, "{err}");
+    let reset = |email| {
+        let arguments = ["admin", "reset-second-factor", "--email", email];
+        run(&mut rollcall(data.path(), &arguments))
+    };
+    let (code, _, err) = reset("ben@example.org");
+    assert!(code == 1 && err.contains("no account has this"), "{err}");
+    let (code, _, err) = reset("ada@example.org");
+    assert!(code == 1 && err.contains("does not have"), "{err}");
+    on_sqlite(data.path(), async |stores| {
+        let email = Email::parse("ada@example.org").unwrap();
+        let account = stores
+            .accounts
+            .find_by_email(&email)
+            .await
+            .unwrap()
+            .unwrap();
+        let add = |_| Some(second_factors(account.id, 3));
+        stores.second_factors.change(account.id, add).await.unwrap();
+    })
+    .await;
+    let (code, out, err) = reset("ada@example.org");
+    let expected = "ada@example.org signs in with the password alone; all sessions have ended\n";
+    assert_eq!((code, &*out), (0, expected), "{err}");
+    on_sqlite(data.path(), async |stores| {
+        let factors = stores.second_factors.all().await.unwrap();
+        assert!(!factors[0].required());
+        assert!(factors[0].identity.is_some());
+        let last = stores.audit.latest(1).await.unwrap();
+        assert_eq!(last[0].action, "second_factor.reset");
+    })
+    .await;
 }

@@ -28,6 +28,7 @@ use rollcall::{
         },
         punch_credentials::PunchCredential,
         record::{Index, Kind, Record},
+        second_factors::SecondFactors,
         sites::{self, Zone},
     },
     ports::Range,
@@ -192,6 +193,14 @@ async fn changes_are_copied(target: &Repositories) {
     trail("account.reset_password", admin.id.to_string()).await;
     let changed = source.accounts.change(admin.id, |_| admin.clone()).await;
     assert_eq!(changed, Ok(Some(admin.clone())));
+    // The admin uses a recovery code.
+    trail("second_factor.use", admin.id.to_string()).await;
+    let used = |mut factors: SecondFactors| {
+        factors.recovery_codes.pop();
+        Some(factors)
+    };
+    let factors = source.second_factors.change(admin.id, used).await;
+    assert_eq!(factors.unwrap().unwrap().recovery_codes.len(), 9);
     let mut kiosk = installation.kiosk.clone();
     kiosk.revoked_at = Some(at(50));
     trail("device.revoke", kiosk.id.to_string()).await;
@@ -290,6 +299,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Setting::KIND, (0, 0, 0)),
         (Account::KIND, (0, 1, 0)),
         (MailPreferences::KIND, (0, 0, 0)),
+        (SecondFactors::KIND, (0, 1, 0)),
         (sites::Site::KIND, (0, 0, 0)),
         (SiteRules::KIND, (0, 0, 1)),
         (Entry::<ShiftKind>::KIND, (0, 1, 0)),
@@ -315,7 +325,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Picture::KIND, (0, 0, 5)),
         (KeptAnswer::KIND, (0, 0, 2)),
         (Webhook::KIND, (0, 0, 0)),
-        (AuditEntry::KIND, (10, 0, 1)),
+        (AuditEntry::KIND, (11, 0, 1)),
     ];
     assert_eq!(written, expected.map(|(kind, counts)| (kind.name, counts)));
     assert!(nothing(&copied(&source, target).await));

@@ -20,6 +20,7 @@ use rollcall::{
         plans::{Assignment, Entitlement, Leave},
         punch_credentials::PunchCredential,
         record::Record,
+        second_factors::SecondFactors,
     },
     repositories::Repositories,
     service::{
@@ -233,6 +234,8 @@ async fn the_account_of_an_erased_employee_is_deleted_or_loses_the_link() {
             ..account("ann@example.org", Role::Viewer)
         };
         source.accounts.insert(&before).await.unwrap();
+        let factors = second_factors(before.id, 3);
+        overwrite(&source, &factors).await;
         copy(&source, &target, |_| {}).await.unwrap();
         let about = records_of(&source, installation.ann.id).await.unwrap();
         let exported = about
@@ -262,6 +265,9 @@ async fn the_account_of_an_erased_employee_is_deleted_or_loses_the_link() {
         for stores in [&source, &target] {
             let found = stores.accounts.find(id).await;
             assert_eq!(found, Ok(after.clone()));
+            let left = stores.second_factors.of(id).await.unwrap();
+            assert_eq!(left == factors, after.is_some());
+            assert_eq!(left == SecondFactors::none(id), after.is_none());
             let linked = stores.accounts.find_by_employee(installation.ann.id).await;
             assert_eq!(linked, Ok(None));
         }

@@ -9,8 +9,9 @@ use rollcall::{
         accounts::Actor,
         biometrics::{Embedding, ModelId},
         faces::{EnrolledFace, FaceEnrollment},
-        ids::EmployeeId,
+        ids::{AccountId, EmployeeId},
         pictures::{Picture, Pictured},
+        sealed::Binding,
     },
     repositories::Repositories,
     service::{
@@ -218,4 +219,31 @@ async fn faces_that_no_key_opens_can_be_deleted() {
     assert_eq!(faces.len(), 4, "instances notice the deletion");
     assert!(faces.iter().all(|face| face.face.is_none()));
     assert_eq!(all::<Picture>(&stores).await, []);
+}
+
+#[tokio::test]
+async fn secrets_of_one_time_codes_are_sealed_again_and_only_they_need_the_key() {
+    let stores = memory();
+    let (before, both) = (Vault::new(&key(1), &[]), Vault::new(&key(2), &[key(1)]));
+    let id = AccountId::new(uuid::Uuid::now_v7());
+    let binding = Binding::OneTimeCodes(id);
+    let mut factors = second_factors(id, 3);
+    let totp = factors.totp.as_mut().unwrap();
+    totp.secret = before.seal([1; 12], b"secret", &binding).unwrap();
+    overwrite(&stores, &factors).await;
+    let pass = reseal(&stores, &both, &SystemClock, |_| ()).await.unwrap();
+    assert_eq!((pass.done, pass.unopened), (1, 0));
+    let found = stores.second_factors.of(id).await.unwrap();
+    let sealed = found.totp.unwrap().secret;
+    let after = Vault::new(&key(2), &[]);
+    assert_eq!(after.open(&sealed, &binding).unwrap().as_slice(), b"secret");
+    let other = Binding::OneTimeCodes(AccountId::new(uuid::Uuid::now_v7()));
+    assert!(after.open(&sealed, &other).is_err());
+
+    // The key is lost. Recovery codes and passkeys still protect the account.
+    let audit = Audit::new(stores.audit.clone(), Arc::new(SystemClock));
+    assert_eq!(delete_all(&stores, &audit, &SystemClock).await, Ok(0));
+    assert_eq!(any(&stores).await, Ok(false));
+    factors.totp = None;
+    assert_eq!(stores.second_factors.of(id).await, Ok(factors));
 }

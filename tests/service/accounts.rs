@@ -12,7 +12,7 @@ use rollcall::{
     },
     ports::StoreError,
     service::{
-        accounts::{AccountError, NewAccount, NewSession},
+        accounts::{AccountError, Accounts, NewAccount, NewSession},
         devices::{DeviceError, DeviceSettings},
         passwords::HashCost,
         tokens::Token,
@@ -44,6 +44,17 @@ fn viewer() -> Access {
 
 fn secret(text: &str) -> SecretString {
     text.into()
+}
+
+/// Signs in with a password alone.
+async fn sign_in_with(
+    accounts: &Accounts,
+    email: &str,
+    password: SecretString,
+) -> Result<(Account, Token), AccountError> {
+    let account = accounts.check_credentials(email, password).await?;
+    let token = accounts.sign_in(&account).await?;
+    Ok((account, token))
 }
 
 #[tokio::test]

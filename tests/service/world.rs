@@ -296,6 +296,7 @@ impl Instance {
             feed: site.feed.clone(),
             pairings: site.cache("pairing", Duration::from_mins(10)),
             sign_ins: site.cache("sign-in", Duration::from_mins(5)),
+            sign_on: None,
             overlays: overlays.clone(),
         };
         let rules = Rules {

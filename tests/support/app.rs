@@ -59,6 +59,7 @@ use rollcall::{
         punch_ledger::PunchRules,
         sealed_cache::SealedCache,
         second_factor::PATIENCE,
+        single_sign_on::SignOnProvider,
         sites::Seed,
     },
     storage::memory::{MemoryBus, MemoryCache, MemoryEngine, MemoryLimits},
@@ -139,6 +140,8 @@ pub struct Options {
     pub engine: Option<Arc<dyn FaceEngine>>,
     /// A separate store for devices, such as one that fails.
     pub devices: Option<Arc<dyn RecordEngine>>,
+    /// An identity provider.
+    pub sign_on: Option<SignOnProvider>,
     pub settings: Settings,
     pub cooldown: SignedDuration,
     pub keep_photos: bool,
@@ -189,6 +192,7 @@ impl TestApp {
         let mut options = Options {
             engine: None,
             devices: None,
+            sign_on: None,
             settings: Settings {
                 rate_limit: 0,
                 sign_in: None,
@@ -244,6 +248,7 @@ impl TestApp {
             feed: feed.clone(),
             pairings: remembered("pairing", clock.clone(), PAIRING),
             sign_ins: remembered("sign-in", clock.clone(), PATIENCE),
+            sign_on: options.sign_on,
             overlays: overlays.clone(),
         };
         let rules = boot::Rules {

@@ -35,6 +35,7 @@ use rollcall::{
         quality::Quality,
         sealed::Sealed,
         second_factors::{Authenticator, Credential, Passkey, SecondFactors},
+        single_sign_on::ExternalIdentity,
         sites::{Site, Zone},
         text::{Code, Email, IdempotencyKey, Name, Reason, SiteName, StreamName},
     },
@@ -519,6 +520,10 @@ pub fn second_factors(account: AccountId, codes: u8) -> SecondFactors {
             added_at: at(0),
             used_at: None,
         }],
+        identity: Some(ExternalIdentity {
+            issuer: "https://login.example.org".to_owned(),
+            subject: account.to_string(),
+        }),
     }
 }
 

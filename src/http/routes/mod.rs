@@ -37,6 +37,7 @@ pub mod rules;
 pub mod second_factors;
 pub mod session;
 pub mod setup;
+pub mod single_sign_on;
 pub mod sites;
 pub mod status;
 pub mod templates;
