@@ -29,6 +29,7 @@ use crate::service::{
     mistaken_punches::MistakenPunches,
     notices::Notices,
     pairing::Pairing,
+    personal_data::PersonalData,
     pictures::Pictures,
     plans::Plans,
     punch_credentials::PunchCredentials,
@@ -120,6 +121,8 @@ pub struct App {
     pub mistaken_punches: Arc<MistakenPunches>,
     /// PINs and badges.
     pub punch_credentials: Arc<PunchCredentials>,
+    /// Copies of people's own data.
+    pub personal_data: Arc<PersonalData>,
     /// Pictures of punches and of unknown faces.
     pub pictures: Arc<Pictures>,
     /// Templates from the faces of clear punches.

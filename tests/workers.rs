@@ -144,6 +144,7 @@ impl World {
             ),
             created_at: self.clock.now(),
             deleted_at: None,
+            erasure_requested_at: None,
         };
         self.stores.employees.insert(&employee).await.unwrap();
         employee
@@ -157,6 +158,7 @@ impl World {
                 at: now,
                 recorded_by: Actor::System,
                 text: "2026-11".to_owned(),
+                given: Default::default(),
             },
             templates: vec![self.template(id, number)],
             look_alikes: Vec::new(),

@@ -44,6 +44,7 @@ use crate::{
         mistaken_punches::MistakenPunches,
         notices::Notices,
         pairing::Pairing,
+        personal_data::PersonalData,
         pictures::{Keeps, Pictures},
         plans::Plans,
         probe_builder::ProbeBuilder,
@@ -382,6 +383,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         timesheets.clone(),
         punch_credentials.clone(),
         stores.webhooks.clone(),
+        employees.clone(),
     ));
     let outbox = Outbox::new(
         Collector::new(
@@ -432,7 +434,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
             feed.clone(),
         )),
-        employees,
+        employees: employees.clone(),
         rules: Arc::new(RulesService::new(
             stores.site_rules.clone(),
             sites.clone(),
@@ -501,6 +503,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         workdays,
         face_punches: face_punches.clone(),
         credential_punches,
+        personal_data: Arc::new(PersonalData::new(stores.clone(), audit.clone())),
         mistaken_punches,
         punch_credentials: punch_credentials.clone(),
         pictures,

@@ -476,17 +476,14 @@ async fn invite(records: &Records, arguments: InviteArguments) -> Result<ExitCod
         access,
         enroll: arguments.enroll,
     };
-    let sent = records
+    let made = records
         .invitations
         .invite(&Inviter::OPERATOR, purpose)
         .await?;
-    if sent.sent {
-        println!("the invitation was sent");
-    }
-    println!("/join#{}", sent.token.reveal());
+    println!("/join#{}", made.token.reveal());
     println!(
         "put the address of the service before it, and pass it on; it can be used once, until {}",
-        sent.invitation.expires_at.strftime("%F %H:%M UTC")
+        made.invitation.expires_at.strftime("%F %H:%M UTC")
     );
     Ok(ExitCode::SUCCESS)
 }

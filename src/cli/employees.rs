@@ -17,7 +17,9 @@ use super::{Failure, personal_data};
 use crate::{
     boot::{self, Core, Records},
     config::Settings,
-    domain::{accounts::Actor, grants::Reach, ids::SiteId, text::SiteName},
+    domain::{
+        accounts::Actor, employees::ConsentGiven, grants::Reach, ids::SiteId, text::SiteName,
+    },
     ports::Sample,
     service::{
         enrollment::{EnrollError, EnrollRequest, PHOTOS_MOST, PhotoVerdict},
@@ -244,7 +246,7 @@ async fn import_one(
     };
     let request = EnrollRequest {
         employee: employee.id,
-        consent,
+        consent: consent.then_some(ConsentGiven::Stated),
         photos,
         override_duplicate: false,
     };

@@ -1,7 +1,7 @@
 //! `rollcall people export` and `rollcall people erase`: the rights of access and erasure.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs::{DirBuilder, File, OpenOptions},
     io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -19,7 +19,7 @@ use crate::{
     config::Settings,
     domain::{
         accounts::Actor,
-        attendance::{Origin, Punch},
+        attendance::Punch,
         employees::{CONSENT_TEXT, CONSENT_VERSION},
         ids::EmployeeId,
         record::Kind,
@@ -29,7 +29,7 @@ use crate::{
     ports::Expect,
     repositories::Found,
     service::{
-        personal_data::{self, Erased, digest},
+        personal_data::{self, CopyNames, Erased, digest},
         sealed_faces::Counts,
         unseal::{Inside, unseal},
     },
@@ -91,7 +91,6 @@ pub(super) fn export(
             files: Vec::new(),
             unopened: 0,
             decrypted_kinds: BTreeSet::new(),
-            origin_names: HashMap::new(),
         };
         export.file("README.txt", guide().as_bytes())?;
         let counts = counts(&about);
@@ -253,10 +252,12 @@ photo-*        stored photos of the enrollment
 picture-*      stored small pictures of punches
 person.json    every record:
 
-  employees         name, code, site and the dates of employment
+  employees         name, code, site, the dates of employment, and when the person asked to be
+                    erased
   accounts          the account with which the person signs in: the email address, and what it may
                     do. The password is not stored, and its hash is left out
-  face_enrollments  the enrolled face: the consent, with its time, who recorded it and, in `text`,
+  face_enrollments  the enrolled face: the consent, with its time, who recorded it, how it was
+                    given (`given`; without it, the one who recorded it stated it) and, in `text`,
                     the version of its wording; and the templates, which are the numbers that
                     describe the face, with the recognition model (`model`) that computed them and
                     the measured quality of the photo. `look_alikes` are the IDs of people whose
@@ -268,8 +269,8 @@ person.json    every record:
                     what recorded the punch: a device, a camera, or an account (a person who was
                     signed in); `origin_name` is the name of the device or camera. `proof` is how
                     the person was established: `face` (the similarity of the face and the required
-                    threshold), `face_and_pin`, `pin`, `badge`, `manual` (entered by hand, with the reason) or
-                    `import` (from another system)
+                    threshold), `face_and_pin` (also with a PIN), `pin`, `badge`, `manual` (entered
+                    by hand, with the reason) or `import` (from another system)
   timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
                     their reasons, who made and who decided them, and in `progress` the approved
                     figures
@@ -316,8 +317,6 @@ struct Export {
     unopened: usize,
     /// The plural names of the kinds with sealed values.
     decrypted_kinds: BTreeSet<String>,
-    /// The names of devices and cameras.
-    origin_names: HashMap<Origin, String>,
 }
 
 impl Export {
@@ -351,13 +350,11 @@ impl Export {
             let json = self.opened(&mut found, &open)?;
             opened.push((found, json));
         }
-        let jsons = || opened.iter().map(|(_, json)| json);
-        let origins = jsons().filter_map(personal_data::origin_in).collect();
-        self.origin_names = personal_data::origin_names(&records.stores, origins).await?;
-        let sites = records.stores.sites.all().await?.into_iter();
-        let sites: BTreeMap<String, String> = sites
-            .map(|site| (site.id.to_string(), site.name.into()))
-            .collect();
+        let origins = opened
+            .iter()
+            .filter_map(|(_, json)| personal_data::origin_in(json));
+        let origins = origins.collect();
+        let names = CopyNames::of(&records.stores, origins).await?;
         let mut punches = csv::Writer::from_writer(Vec::new());
         punches.write_record([
             "at",
@@ -370,34 +367,18 @@ impl Export {
         ])?;
         let mut kinds: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
         for (found, mut json) in opened {
-            let origin = personal_data::origin_in(&json);
-            let name = origin.map(|origin| self.origin_names.get(&origin));
-            let site = json["site"].as_str().and_then(|id| sites.get(id));
             if let Some(punch) = found.record.downcast::<Punch>() {
                 punches.write_record([
                     punch.at.to_string(),
                     punch.kind.as_str().to_owned(),
                     punch.workday.to_string(),
-                    site.cloned().unwrap_or_default(),
+                    names.site(&json).unwrap_or_default().to_owned(),
                     punch.recorded_at.to_string(),
-                    name.flatten().cloned().unwrap_or_default(),
+                    names.origin(&json).unwrap_or_default().to_owned(),
                     punch.proof.as_str().to_owned(),
                 ])?;
             }
-            if let Some(fields) = json.as_object_mut() {
-                // Hashes are of no use to the person, but of some to a thief of the export.
-                fields.remove("password_hash");
-                for (part, hash) in [("pin", "pin_hash"), ("badge", "badge_hash")] {
-                    let part = fields.get_mut(part).and_then(Value::as_object_mut);
-                    part.and_then(|part| part.remove(hash));
-                }
-                if let Some(name) = name {
-                    fields.insert("origin_name".to_owned(), json!(name));
-                }
-                if let Some(site) = site {
-                    fields.insert("site_name".to_owned(), json!(site));
-                }
-            }
+            names.complete(&mut json);
             let kind = found.record.kind_of().name;
             kinds.entry(kind).or_default().push(json);
         }

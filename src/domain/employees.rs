@@ -66,6 +66,9 @@ pub struct Employee {
     /// When the employee was deleted. The record stays, because old punches
     /// show the name of their employee.
     pub deleted_at: Option<Timestamp>,
+    /// When the person asked that everything about them is erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure_requested_at: Option<Timestamp>,
 }
 
 impl Deref for Employee {
@@ -86,6 +89,8 @@ impl Employee {
     pub const BY_CODE: Index = Index::unique("by_code");
     /// Employees who are not deleted, by lowercase name.
     pub const BY_NAME: Index = Index::ordered("by_name");
+    /// Employees who are not deleted and asked to be erased, by the time of that.
+    pub const BY_ERASURE_REQUEST: Index = Index::ordered("by_erasure_request");
 }
 
 impl Placed for Employee {
@@ -98,9 +103,12 @@ impl Placed for Employee {
 }
 
 impl Record for Employee {
-    const KIND: &'static Kind =
-        &Kind::archived("employees", "employee", &[Self::BY_CODE, Self::BY_NAME])
-            .changing(Changes::Audited);
+    const KIND: &'static Kind = &Kind::archived(
+        "employees",
+        "employee",
+        &[Self::BY_CODE, Self::BY_NAME, Self::BY_ERASURE_REQUEST],
+    )
+    .changing(Changes::Audited);
 
     type Id = EmployeeId;
 
@@ -112,6 +120,9 @@ impl Record for Employee {
         if self.deleted_at.is_none() {
             keys.add(Self::BY_CODE, (self.code.key(),));
             keys.add(Self::BY_NAME, (self.name.key(),));
+            if let Some(at) = self.erasure_requested_at {
+                keys.add(Self::BY_ERASURE_REQUEST, (at,));
+            }
         }
     }
 
@@ -126,7 +137,9 @@ impl Record for Employee {
             settings,
             created_at: _,
             deleted_at: _,
+            erasure_requested_at,
         } = self;
+        *erasure_requested_at = None;
         *settings = EmployeeSettings {
             name: Name::erased(),
             code: Code::erased(*id),
@@ -147,6 +160,52 @@ pub struct Consent {
     pub recorded_by: Actor,
     /// The version of the consent text.
     pub text: String,
+    /// How the person gave it.
+    #[serde(default, skip_serializing_if = "ConsentGiven::is_stated")]
+    pub given: ConsentGiven,
+}
+
+/// How a person gave a consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum ConsentGiven {
+    /// The actor who recorded it states that the person agreed.
+    #[default]
+    Stated,
+    /// The person agreed on their own device, with an invitation.
+    Invitation,
+    /// The person agreed at a kiosk.
+    Kiosk,
+    /// The person signed a sheet.
+    Sheet {
+        /// The date on the sheet.
+        signed_on: Date,
+    },
+}
+
+impl ConsentGiven {
+    /// Returns the word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stated => "stated",
+            Self::Invitation => "invitation",
+            Self::Kiosk => "kiosk",
+            Self::Sheet { .. } => "sheet",
+        }
+    }
+
+    /// Returns the date on the sheet.
+    pub fn signed_on(self) -> Option<Date> {
+        match self {
+            Self::Sheet { signed_on } => Some(signed_on),
+            Self::Stated | Self::Invitation | Self::Kiosk => None,
+        }
+    }
+
+    /// Checks whether only the actor states it.
+    pub fn is_stated(&self) -> bool {
+        *self == Self::Stated
+    }
 }
 
 impl Consent {

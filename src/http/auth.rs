@@ -17,8 +17,8 @@ use crate::domain::{
     accounts::{Account, Actor, Session},
     attendance::Origin,
     devices::Device,
-    grants::{Permission, Reach},
-    ids::ApiTokenId,
+    grants::{Permission, Reach, Scope},
+    ids::{ApiTokenId, EmployeeId},
 };
 use crate::service::tokens;
 
@@ -357,11 +357,15 @@ impl FromRequestParts<HttpState> for OwnSession {
         parts: &mut Parts,
         state: &HttpState,
     ) -> Result<Self, Self::Rejection> {
-        if parts.extensions.get::<Session>().is_none() {
-            caller(parts, state).await?;
+        if let Some(session) = parts.extensions.get::<Session>() {
+            return Ok(Self(session.clone()));
         }
+        let refused = match caller(parts, state).await? {
+            Caller::Token(..) => forbidden_to_programs(),
+            Caller::Account(_) | Caller::Device(_) => forbidden_to_devices(),
+        };
         let session = parts.extensions.get::<Session>().cloned();
-        session.map(Self).ok_or_else(forbidden_to_devices)
+        session.map(Self).ok_or(refused)
     }
 }
 
@@ -406,5 +410,45 @@ impl FromRequestParts<HttpState> for PunchingDevice {
                 Err(Problem::new(Code::Forbidden, "only devices may punch"))
             }
         }
+    }
+}
+
+/// An account that is signed in and belongs to an employee, whatever its grants. It covers that
+/// employee only.
+pub struct Own {
+    /// The account.
+    pub account: Account,
+    /// The employee.
+    pub employee: EmployeeId,
+    /// The employee's own records.
+    pub reach: Reach,
+}
+
+impl Own {
+    /// Returns the caller for the audit trail.
+    pub fn actor(&self) -> Actor {
+        Actor::Account(self.account.id)
+    }
+}
+
+impl FromRequestParts<HttpState> for Own {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        let SignedIn(account) = SignedIn::from_request_parts(parts, state).await?;
+        let Some(employee) = account.access.employee() else {
+            return Err(Problem::new(
+                Code::NotFound,
+                "this account belongs to no employee",
+            ));
+        };
+        Ok(Self {
+            reach: Reach::of(Scope::Own, Some(employee)),
+            account,
+            employee,
+        })
     }
 }

@@ -101,6 +101,8 @@ field_errors! {
     NotAPin { digits: u8 } = "not_a_pin" ("must have {digits} digits");
     /// The PIN is among the first that a stranger would try.
     GuessablePin = "guessable_pin" ("is easy to guess: choose one that is not in sequence, repeated, or in the code of the employee");
+    /// The password is not that of the account.
+    WrongPassword = "wrong_password" ("is not the password of this account");
     /// No kiosk shows the code.
     UnknownPairingCode = "unknown_pairing_code" ("no kiosk shows this code now: read it again, or add the device without a code");
     /// There is no site with the ID within the reach of the caller.
@@ -146,7 +148,6 @@ field_errors! {
     /// The password is common, or follows a pattern that programs try early.
     EasilyGuessed { advice: String } = "easily_guessed" ("is easy to guess: {advice}");
     /// The password is not the present one.
-    WrongPassword = "wrong_password" ("is wrong");
     /// The role has another scope than a site.
     RoleWithoutSite { role: Role } = "role_without_site" ("must be left out: the role {role} is not limited to a site");
     /// The role employee needs a linked employee.

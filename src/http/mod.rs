@@ -183,6 +183,7 @@ services! {
     credential_punches: service::credential_punches::CredentialPunches,
     mistaken_punches: service::mistaken_punches::MistakenPunches,
     punch_credentials: service::punch_credentials::PunchCredentials,
+    personal_data: service::personal_data::PersonalData,
     jobs: service::jobs::Jobs,
     pairing: service::pairing::Pairing,
     pictures: service::pictures::Pictures,

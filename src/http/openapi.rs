@@ -40,6 +40,7 @@ use super::{
         (name = "tokens", description = "Tokens by which programs use the API"),
         (name = "employees", description = "The people whose presence is recorded"),
         (name = "enrollment", description = "Make templates from photos, with consent"),
+        (name = "me", description = "The caller's own employee record, as far as an account belongs to one"),
         (name = "credentials", description = "PINs and badges, to punch without a face"),
         (name = "recognition", description = "Identify and verify faces; nothing is recorded"),
         (name = "punches", description = "Clock events"),

@@ -32,9 +32,9 @@ use super::{
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, enrollment_limit, entitlements, events, exports, health,
-        identify, imports, invitations, jobs, leave, mail, notices, pairings, passkeys, pictures,
-        punch_credentials, punches, redis, rules, second_factors, session, setup, single_sign_on,
-        sites, status, templates, timesheets, tokens, webhooks, workdays,
+        identify, imports, invitations, jobs, leave, mail, me, notices, pairings, passkeys,
+        pictures, punch_credentials, punches, redis, rules, second_factors, session, setup,
+        single_sign_on, sites, status, templates, timesheets, tokens, webhooks, workdays,
     },
 };
 use crate::{
@@ -201,6 +201,15 @@ fn api() -> OpenApiRouter<HttpState> {
             templates::delete_templates
         ))
         .routes(routes!(templates::delete_grown_templates))
+        .routes(routes!(me::get_me))
+        .routes(routes!(me::get_own_days))
+        .routes(routes!(me::list_own_punches))
+        .routes(routes!(me::get_own_faces))
+        .routes(routes!(me::get_own_consent, me::withdraw_consent))
+        .routes(routes!(me::put_own_pin))
+        .routes(routes!(me::report_lost_badge))
+        .routes(routes!(me::get_own_export))
+        .routes(routes!(me::request_erasure, me::withdraw_erasure_request))
         .routes(routes!(punch_credentials::get_credentials))
         .routes(routes!(
             punch_credentials::put_pin,

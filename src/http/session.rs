@@ -9,12 +9,14 @@ use axum::{
 };
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
 
 use super::{HttpState, Settings, context::Client, problem::Problem};
 use crate::{
     domain::accounts::{Account, Browser},
     service::{
         accounts::{Accounts, NewSession, Visitor},
+        messages::Letters,
         tokens::Token,
     },
 };
@@ -40,6 +42,7 @@ pub struct Cookies {
     jar: CookieJar,
     secure: bool,
     settings: Arc<Settings>,
+    letters: Arc<Letters>,
     browser: Browser,
     now: Timestamp,
 }
@@ -52,6 +55,7 @@ impl Cookies {
             jar: CookieJar::from_headers(&parts.headers),
             secure: state.settings.secure_cookies.unwrap_or(client.tls),
             settings: state.settings.clone(),
+            letters: state.app.letters.clone(),
             browser: Browser {
                 address: client.address,
                 description: describe(&parts.headers),
@@ -90,6 +94,14 @@ impl Cookies {
         account: Account,
     ) -> Result<(SetCookies, NewSession), Problem> {
         let new = accounts.begin_session(account, self.visitor()).await?;
+        if !new.familiar {
+            let (address, browser) = (self.browser.address.to_string(), &self.browser.description);
+            let browser = browser.as_deref().unwrap_or("unknown");
+            let written = self.letters.sign_in(&new.account, &address, browser).await;
+            if let Err(error) = written {
+                warn!(%error, "could not write a letter about a sign-in");
+            }
+        }
         if let Some(old) = self.session() {
             accounts.sign_out(old).await?;
         }

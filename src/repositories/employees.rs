@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Collection;
 use crate::{
     domain::{employees::Employee, grants::Reach, ids::EmployeeId, record::Key, text::Code},
-    ports::{EmployeeFilter, Page, Range, RecordEngine, StoreError},
+    ports::{EmployeeFilter, Page, Parts, Range, RecordEngine, StoreError},
 };
 
 /// Checks whether an employee matches a filter. `text` is the filter's text in lowercase.
@@ -89,6 +89,14 @@ impl Employees {
         };
         self.0
             .filter(Employee::BY_NAME, range, page.limit, wanted)
+            .await
+    }
+
+    /// Returns the employees who asked to be erased and are not deleted, longest waiting first.
+    pub async fn asking_for_erasure(&self) -> Result<Vec<Employee>, StoreError> {
+        let all = Range::all();
+        self.0
+            .all(Employee::BY_ERASURE_REQUEST, all, Parts::Body)
             .await
     }
 

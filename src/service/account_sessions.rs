@@ -60,6 +60,11 @@ impl Accounts {
             confirmed_at: Some(now),
             browser: Some(browser),
         };
+        let familiar = match known.as_ref().map(Token::hash) {
+            Some(token) => self.stores.known_browsers.knows(id, token).await?,
+            // The first sign-in of an account surprises nobody.
+            None => account.signed_in_at.is_none(),
+        };
         let known = self.know_browser(id, known).await?;
         match self.insert_session(&changed, &session).await? {
             true => Ok(NewSession {
@@ -67,6 +72,7 @@ impl Accounts {
                 session,
                 token,
                 browser: Some(known),
+                familiar,
             }),
             false => Err(AccountError::BadCredentials),
         }
@@ -287,6 +293,7 @@ impl Accounts {
                 session,
                 token,
                 browser: None,
+                familiar: true,
             }),
             false => Err(AccountError::SessionEnded),
         }

@@ -160,6 +160,8 @@ pub struct NewSession {
     pub token: Token,
     /// The token by which the account now knows the browser; `None` if that is as before.
     pub browser: Option<Token>,
+    /// Whether the person signed in with this browser before.
+    pub familiar: bool,
 }
 
 /// The service for accounts and their sessions.

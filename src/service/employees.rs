@@ -240,6 +240,7 @@ impl Employees {
             settings,
             created_at: self.clock.now(),
             deleted_at: None,
+            erasure_requested_at: None,
         };
         // The audit entry comes first, so that no employee exists without one.
         self.audit
@@ -452,6 +453,40 @@ impl Employees {
         let credentials = &self.stores.punch_credentials;
         credentials.forget(id, self.clock.now()).await?;
         self.forget_face(id).await
+    }
+
+    /// Records that a covered employee asked to be erased, or no longer asks. An admin erases them
+    /// with a command on the server.
+    pub async fn request_erasure(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        id: EmployeeId,
+        wanted: bool,
+    ) -> Result<Employee, EmployeeError> {
+        self.record(reach, id).await?;
+        let action = match wanted {
+            true => "employee.request_erasure",
+            false => "employee.withdraw_erasure_request",
+        };
+        self.audit.record(actor, action, id, None).await?;
+        let now = self.clock.now();
+        let requested = |employee: &Employee| {
+            let at = employee.erasure_requested_at.unwrap_or(now);
+            Ok::<_, EmployeeError>(Employee {
+                erasure_requested_at: wanted.then_some(at),
+                ..employee.clone()
+            })
+        };
+        let (_, employee) = self.exchange(reach, id, requested).await?;
+        Ok(employee)
+    }
+
+    /// Returns the covered employees who asked to be erased, longest waiting first.
+    pub async fn asking_for_erasure(&self, reach: &Reach) -> Result<Vec<Employee>, StoreError> {
+        let mut employees = self.stores.employees.asking_for_erasure().await?;
+        employees.retain(|employee| reach.covers(employee));
+        Ok(employees)
     }
 
     /// Removes access to a deleted employee's own records from the linked account.

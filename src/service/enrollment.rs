@@ -23,7 +23,7 @@ use crate::{
             Calibration, Embedding, ErrorRate, Fused, ModelId, OperatingPoint, Probe, Reference,
             Resultant, Similarity, Views,
         },
-        employees::{CONSENT_VERSION, Consent, Employee},
+        employees::{CONSENT_VERSION, Consent, ConsentGiven, Employee},
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         grants::Reach,
         ids::{EmployeeId, PhotoId, TemplateId},
@@ -138,8 +138,8 @@ pub struct PhotoVerdict {
 pub struct EnrollRequest {
     /// The employee.
     pub employee: EmployeeId,
-    /// Whether the employee consented.
-    pub consent: bool,
+    /// How the employee consented; `None` if they did not.
+    pub consent: Option<ConsentGiven>,
     /// 1 to 10 photos.
     pub photos: Vec<Sample>,
     /// Whether to enroll the face even if it matches another employee; for admins, audited.
@@ -246,9 +246,9 @@ impl Enrollments {
         actor: Actor,
         request: EnrollRequest,
     ) -> Result<Enrollment, EnrollError> {
-        if !request.consent {
+        let Some(given) = request.consent else {
             return Err(EnrollError::NoConsent);
-        }
+        };
         if !(1..=PHOTOS_MOST).contains(&request.photos.len()) {
             return Err(EnrollError::PhotoCount);
         }
@@ -268,10 +268,16 @@ impl Enrollments {
             fused,
             views: self.engine.enrollment_views(),
         };
+        let consent = Consent {
+            at: self.clock.now(),
+            recorded_by: actor,
+            text: CONSENT_VERSION.to_owned(),
+            given,
+        };
         let lease = self.lease().await?;
         let photos = request.photos.as_slice();
         let enrolled = self
-            .enroll_checked(actor, &request, employee, probe, (photos, good))
+            .enroll_checked(&consent, &request, employee, probe, (photos, good))
             .await;
         // A lease that is not released ends by itself.
         if let Err(cause) = self.stores.leases.release(&lease).await {
@@ -310,12 +316,13 @@ impl Enrollments {
     /// that employee and writes nothing, unless the request overrides that.
     async fn enroll_checked(
         &self,
-        actor: Actor,
+        consent: &Consent,
         request: &EnrollRequest,
         employee: Employee,
         probe: Probe,
         (photos, good): (&[Sample], Vec<GoodPhoto>),
     ) -> Result<Result<Person, Employee>, EnrollError> {
+        let actor = consent.recorded_by;
         // This gallery may not have the latest enrollments of other instances yet.
         self.loader.catch_up().await?;
         let others = self.recognition.others_with_face(employee.id, &probe)?;
@@ -338,7 +345,7 @@ impl Enrollments {
                 Some(format!("{} photos", good.len())),
             )
             .await?;
-        self.store(actor, employee.id, &others, (photos, good))
+        self.store(consent, employee.id, &others, (photos, good))
             .await
             .map(Ok)
     }
@@ -501,7 +508,7 @@ impl Enrollments {
     /// Encrypts and stores the templates, and then updates the gallery.
     async fn store(
         &self,
-        actor: Actor,
+        consent: &Consent,
         id: EmployeeId,
         look_alikes: &[EmployeeId],
         (photos, good): (&[Sample], Vec<GoodPhoto>),
@@ -526,11 +533,6 @@ impl Enrollments {
             };
             self.stores.photos.insert(&photo).await?;
         }
-        let consent = Consent {
-            at: now,
-            recorded_by: actor,
-            text: CONSENT_VERSION.to_owned(),
-        };
         let change = |mut stored: FaceEnrollment| {
             if !room(&stored) {
                 return None;

@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     domain::{
         accounts::{Account, Actor},
-        employees::Employee,
+        employees::{ConsentGiven, Employee},
         grants::{Access, Permission, Reach, Role, Scope},
         ids::{AccountId, EmployeeId, InvitationId, SiteId},
         invitations::{Invitation, Purpose},
@@ -114,13 +114,11 @@ pub struct Offer {
 
 /// An invitation with the token of its link.
 #[derive(Debug)]
-pub struct Sent {
+pub struct Made {
     /// The invitation.
     pub invitation: Invitation,
     /// The token.
     pub token: Token,
-    /// Whether the link was sent to the person. If not, the caller must pass it on.
-    pub sent: bool,
 }
 
 /// How long a request that uses an invitation keeps others from doing so.
@@ -155,7 +153,7 @@ impl Invitations {
         &self,
         inviter: &Inviter,
         purpose: Purpose,
-    ) -> Result<Sent, InvitationError> {
+    ) -> Result<Made, InvitationError> {
         let employee = match purpose.employee() {
             Some(id) => Some(
                 self.employee(id)
@@ -183,7 +181,7 @@ impl Invitations {
         &self,
         inviter: &Inviter,
         account: AccountId,
-    ) -> Result<Sent, InvitationError> {
+    ) -> Result<Made, InvitationError> {
         let found = self.accounts.find(account).await?;
         if !found.active {
             return Err(InvitationError::Disabled);
@@ -192,7 +190,7 @@ impl Invitations {
         self.make(inviter, Purpose::Reset { account, email }).await
     }
 
-    async fn make(&self, inviter: &Inviter, purpose: Purpose) -> Result<Sent, InvitationError> {
+    async fn make(&self, inviter: &Inviter, purpose: Purpose) -> Result<Made, InvitationError> {
         let (token, now) = (Token::mint(&*self.clock), self.clock.now());
         let invitation = Invitation {
             id: InvitationId::new(self.clock.id()),
@@ -209,7 +207,7 @@ impl Invitations {
             .record(inviter.actor, "invitation.create", invitation.id, detail)
             .await?;
         self.stores.invitations.insert(&invitation).await?;
-        Ok(send(invitation, token))
+        Ok(Made { invitation, token })
     }
 
     /// Returns a page of the invitations that the caller may see. Those that expire last come
@@ -248,7 +246,7 @@ impl Invitations {
         &self,
         inviter: &Inviter,
         id: InvitationId,
-    ) -> Result<Sent, InvitationError> {
+    ) -> Result<Made, InvitationError> {
         let old = self.unclaimed(inviter, id).await?;
         let (token, now) = (Token::mint(&*self.clock), self.clock.now());
         self.audit
@@ -466,7 +464,7 @@ impl Invitations {
         let claimed = self.claim(&invitation, 1).await?;
         let request = EnrollRequest {
             employee,
-            consent: true,
+            consent: Some(ConsentGiven::Invitation),
             photos,
             override_duplicate: false,
         };
@@ -544,15 +542,5 @@ impl Invitations {
             None => drop(self.stores.invitations.remove(&claimed).await?),
         }
         Ok(())
-    }
-}
-
-/// Sends the link of an invitation to its address. The only place that does. There is no way to
-/// send it yet, so the caller shows it.
-fn send(invitation: Invitation, token: Token) -> Sent {
-    Sent {
-        invitation,
-        token,
-        sent: false,
     }
 }

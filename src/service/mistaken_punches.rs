@@ -1,4 +1,4 @@
-//! Punches that a person takes back at the kiosk because it recognized somebody else in them, and
+//! Punches that a person takes back at the kiosk because it recognized another person in them, and
 //! what Rollcall learns from that.
 
 use std::sync::Arc;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, civil::Date};
 
-use super::{punch_credentials::PunchCredentials, timesheets::Timesheets, workdays::Workdays};
+use super::{
+    employees::Employees, punch_credentials::PunchCredentials, timesheets::Timesheets,
+    workdays::Workdays,
+};
 use crate::{
     domain::{
         attendance::Progress, employees::Employee, grants::Reach, messages::WebhookState,
@@ -28,6 +31,8 @@ pub enum NoticeKind {
     PinLocked,
     /// The service disabled a webhook, because its receiver does not accept messages.
     WebhookDisabled,
+    /// An employee asked to be erased.
+    ErasureRequest,
 }
 
 impl NoticeKind {
@@ -39,6 +44,7 @@ impl NoticeKind {
             Self::Timesheet => "timesheet",
             Self::PinLocked => "pin_locked",
             Self::WebhookDisabled => "webhook_disabled",
+            Self::ErasureRequest => "erasure_request",
         }
     }
 }
@@ -66,6 +72,7 @@ pub struct Notices {
     timesheets: Arc<Timesheets>,
     credentials: Arc<PunchCredentials>,
     webhooks: Webhooks,
+    employees: Arc<Employees>,
 }
 
 impl Notices {
@@ -75,11 +82,13 @@ impl Notices {
         timesheets: Arc<Timesheets>,
         credentials: Arc<PunchCredentials>,
         webhooks: Webhooks,
+        employees: Arc<Employees>,
     ) -> Self {
         Self {
             workdays,
             timesheets,
             credentials,
+            employees,
             webhooks,
         }
     }
@@ -94,10 +103,11 @@ impl Notices {
         reach: &Reach,
         administers: &Reach,
     ) -> Result<Vec<Notice>, StoreError> {
-        let (overdue, waiting, locked) = tokio::try_join!(
+        let (overdue, waiting, locked, asking) = tokio::try_join!(
             self.workdays.overdue(reach),
             self.timesheets.waiting(reach),
             self.credentials.locked(reach),
+            self.employees.asking_for_erasure(reach),
         )?;
         let mut notices = Vec::new();
         notices.extend(overdue.into_iter().map(|one| Notice {
@@ -143,6 +153,16 @@ impl Notices {
             })
         });
         notices.extend(locked);
+        notices.extend(asking.into_iter().filter_map(|employee| {
+            Some(Notice {
+                kind: NoticeKind::ErasureRequest,
+                since: employee.erasure_requested_at?,
+                name: employee.name.to_string(),
+                employee: Some(employee),
+                day: None,
+                subject: None,
+            })
+        }));
         if administers.covers_everything() {
             let webhooks = self.webhooks.all().await?.into_iter();
             notices.extend(webhooks.filter_map(|webhook| {

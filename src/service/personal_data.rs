@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -80,10 +80,22 @@ fn pages(
 /// # Errors
 /// When the store cannot be read.
 pub async fn records_of(stores: &Repositories, id: EmployeeId) -> Result<Vec<Found>, StoreError> {
-    let mut found: Vec<Found> = pages(stores, id, Parts::Whole)
-        .map_ok(|(_, page)| page)
-        .try_concat()
-        .await?;
+    parts_of(stores, id, Parts::Whole).await
+}
+
+async fn parts_of(
+    stores: &Repositories,
+    id: EmployeeId,
+    parts: Parts,
+) -> Result<Vec<Found>, StoreError> {
+    let mut found = Vec::new();
+    for registered in stores.kinds {
+        let about = registered.about(&*stores.engine, id, parts);
+        let mut about = std::pin::pin!(about);
+        while let Some(page) = about.try_next().await? {
+            found.extend(page);
+        }
+    }
     for one in &mut found {
         let about = one.record.about();
         for other in about.employees().iter().filter(|other| **other != id) {
@@ -124,7 +136,7 @@ pub fn origin_in(json: &Value) -> Option<Origin> {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn origin_names(
+async fn origin_names(
     stores: &Repositories,
     origins: BTreeSet<Origin>,
 ) -> Result<HashMap<Origin, String>, StoreError> {
@@ -146,6 +158,125 @@ pub async fn origin_names(
         names.extend(found.map(|one| (Origin::Camera(one.id), one.name.into())));
     }
     Ok(names)
+}
+
+/// The names that a copy of a person's data has beside IDs.
+#[derive(Debug, Default)]
+pub struct CopyNames {
+    origins: HashMap<Origin, String>,
+    sites: HashMap<String, String>,
+}
+
+impl CopyNames {
+    /// Returns the names of these devices and cameras, and of all sites.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn of(stores: &Repositories, origins: BTreeSet<Origin>) -> Result<Self, StoreError> {
+        let origins = origin_names(stores, origins).await?;
+        let sites = stores.sites.all().await?.into_iter();
+        let sites = sites.map(|site| (site.id.to_string(), site.name.into()));
+        Ok(Self {
+            origins,
+            sites: sites.collect(),
+        })
+    }
+
+    /// Returns the name of the device or camera of a record.
+    pub fn origin(&self, record: &Value) -> Option<&str> {
+        let name = self.origins.get(&origin_in(record)?);
+        name.map(String::as_str)
+    }
+
+    /// Returns the name of the site of a record.
+    pub fn site(&self, record: &Value) -> Option<&str> {
+        let name = self.sites.get(record["site"].as_str()?);
+        name.map(String::as_str)
+    }
+
+    /// Adds the names to a record, and removes hashes of secrets from it. They are of no use to the
+    /// person, but of some to a thief of the copy.
+    pub fn complete(&self, record: &mut Value) {
+        let origin = origin_in(record).map(|_| self.origin(record).map(str::to_owned));
+        let site = self.site(record).map(str::to_owned);
+        let Some(fields) = record.as_object_mut() else {
+            return;
+        };
+        fields.remove("password_hash");
+        for (part, hash) in [("pin", "pin_hash"), ("badge", "badge_hash")] {
+            let part = fields.get_mut(part).and_then(Value::as_object_mut);
+            part.and_then(|part| part.remove(hash));
+        }
+        if let Some(name) = origin {
+            fields.insert("origin_name".to_owned(), json!(name));
+        }
+        if let Some(name) = site {
+            fields.insert("site_name".to_owned(), json!(name));
+        }
+    }
+}
+
+/// Replaces sealed values by `"left_out": true`.
+fn leave_out_sealed(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let sealed =
+                |value: &Value| value.get("nonce").is_some() && value.get("key_id").is_some();
+            let before = fields.len();
+            fields.retain(|_, value| !sealed(value));
+            if fields.len() < before {
+                fields.insert("left_out".to_owned(), Value::Bool(true));
+            }
+            fields.values_mut().for_each(leave_out_sealed);
+        }
+        Value::Array(values) => values.iter_mut().for_each(leave_out_sealed),
+        _ => {}
+    }
+}
+
+/// The service for people who ask for their own data.
+pub struct PersonalData {
+    stores: Repositories,
+    audit: Audit,
+}
+
+impl PersonalData {
+    /// Creates the service.
+    pub fn new(stores: Repositories, audit: Audit) -> Self {
+        Self { stores, audit }
+    }
+
+    /// Returns all records about an employee by the names of their kinds, without the numbers of
+    /// templates, photos and pictures, which only a command on the server copies.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn export(
+        &self,
+        actor: Actor,
+        id: EmployeeId,
+    ) -> Result<BTreeMap<&'static str, Vec<Value>>, StoreError> {
+        let mut records = Vec::new();
+        for found in parts_of(&self.stores, id, Parts::Body).await? {
+            let write = found.record.to_write(Expect::Absent)?;
+            let mut record: Value = serde_json::from_str(&write.body)
+                .map_err(|error| StoreError::Corrupt(format!("a {}: {error}", write.kind.one)))?;
+            leave_out_sealed(&mut record);
+            records.push((write.kind.name, record));
+        }
+        let origins = records.iter().filter_map(|(_, record)| origin_in(record));
+        let origins = origins.collect();
+        let names = CopyNames::of(&self.stores, origins).await?;
+        let mut kinds: BTreeMap<_, Vec<Value>> = BTreeMap::new();
+        for (kind, mut record) in records {
+            names.complete(&mut record);
+            kinds.entry(kind).or_default().push(record);
+        }
+        self.audit
+            .record(actor, "employee.export", id, None)
+            .await?;
+        Ok(kinds)
+    }
 }
 
 /// Permanently deletes the enrollment of an employee, all other records about them that need not stay

@@ -53,7 +53,7 @@ pub enum CredentialError {
     Store(#[from] StoreError),
 }
 
-/// What a device is told about a staff number with a PIN.
+/// The result of checking the PIN of a staff number.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PinCheck {
     /// The PIN is that of this employee.

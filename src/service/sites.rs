@@ -292,7 +292,10 @@ impl Sites {
             true => ", templates improve with punches",
             false => "",
         };
-        let digits = pin_digits.count();
+        let digits = match pin_digits.is_default() {
+            true => String::new(),
+            false => format!(", PINs of {} digits", pin_digits.count()),
+        };
         let both = match face_and_pin {
             true => ", punches with face and PIN",
             false => "",
@@ -301,9 +304,7 @@ impl Sites {
             true => ", signals have names",
             false => "",
         };
-        let detail = format!(
-            "{name}, {zone}, workday from {starts}{grow}{names}, PINs of {digits} digits{both}"
-        );
+        let detail = format!("{name}, {zone}, workday from {starts}{grow}{names}{digits}{both}");
         self.audit.record(actor, action, id, Some(detail)).await
     }
 

@@ -509,6 +509,8 @@ async fn where_a_face_is_not_enough_the_pin_and_the_face_are_one_person() {
         .expect(201);
     site(&admin, json!({ "face_and_pin": true })).await;
 
+    let device = kiosk.client.get("/api/device").await.expect(200);
+    assert_eq!(device["face_and_pin"], true);
     assert_eq!(
         kiosk.punch(&photo("obama3")).await.expect(200)["outcome"],
         "pin_needed"
@@ -544,7 +546,7 @@ async fn where_a_face_is_not_enough_the_pin_and_the_face_are_one_person() {
 }
 
 #[tokio::test]
-async fn a_person_takes_back_a_punch_that_shows_somebody_else() {
+async fn a_person_takes_back_a_punch_of_another_person() {
     let app = TestApp::start().await;
     let (admin, kiosk, other) = (app.admin().await, app.kiosk().await, app.kiosk().await);
     let obama = app.enrolled(&admin).await;

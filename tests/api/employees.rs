@@ -30,7 +30,7 @@ async fn an_employee_is_added_changed_listed_and_deleted() {
     let expected = json!({
         "id": employee["id"], "name": "Grace Hopper", "code": "E7", "site": harbor,
         "site_name": "Harbor", "active": true, "employed_from": null, "employed_until": null, "enrolled": false, "enroll_again": false, "templates": 0,
-        "consent": null,
+        "consent": null, "erasure_requested_at": null,
         "created_at": employee["created_at"],
     });
     assert_eq!(employee, expected);

@@ -21,6 +21,7 @@ mod jobs;
 mod limits;
 mod mail;
 mod managed_accounts;
+mod me;
 mod mqtt;
 #[path = "../support/node.rs"]
 mod node;

@@ -110,7 +110,7 @@ async fn nothing_is_enrolled_without_consent_photos_and_an_employee() {
     let world = instance();
     let ann = world.person("ann").await;
     let without = EnrollRequest {
-        consent: false,
+        consent: None,
         ..request(ann.id, &["ann"])
     };
     assert!(matches!(

@@ -775,6 +775,7 @@ async fn of_a_lock_and_a_correction_one_wins(engine: Arc<dyn RecordEngine>) {
             ),
             created_at: Timestamp::UNIX_EPOCH,
             deleted_at: None,
+            erasure_requested_at: None,
         };
         stores.employees.insert(&employee).await.unwrap();
         let id = december(employee.id);

@@ -21,7 +21,7 @@ use rollcall::{
         biometrics::{ErrorRate, ModelId, Policy},
         cameras::{Camera, Direction, Glance, LookEvery, StreamFault, VisitGap},
         devices::Device,
-        employees::{Employee, EmployeeSettings},
+        employees::{ConsentGiven, Employee, EmployeeSettings},
         faces::{EnrolledFace, FaceEnrollment},
         grants::Reach,
         ids::{CameraId, EmployeeId, SiteId},
@@ -512,7 +512,7 @@ pub async fn steps(count: usize) {
 pub fn request(employee: EmployeeId, photos: &[&str]) -> EnrollRequest {
     EnrollRequest {
         employee,
-        consent: true,
+        consent: Some(ConsentGiven::Stated),
         photos: samples(photos),
         override_duplicate: false,
     }

@@ -97,6 +97,7 @@ pub fn employee(text: &str, number: &str) -> Employee {
         settings: EmployeeSettings::new(name(text), code(number), SiteId::DEFAULT),
         created_at: at(0),
         deleted_at: None,
+        erasure_requested_at: None,
     }
 }
 
@@ -105,6 +106,7 @@ pub fn consent(recorded_by: Actor) -> Consent {
         at: at(-1),
         recorded_by,
         text: "2026-11".into(),
+        given: Default::default(),
     }
 }
 

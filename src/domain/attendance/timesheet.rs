@@ -117,7 +117,7 @@ pub struct RequestedCorrection {
     pub made_at: Timestamp,
     /// What was decided about it.
     pub decision: Decision,
-    /// Whether it counts until somebody decides about it, as for a punch of another person.
+    /// Whether it counts until a manager decides about it, as for a punch of another person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub provisional: bool,
 }

@@ -13,7 +13,7 @@ use crate::{
         text::{Name, normal},
     },
     http::{
-        auth::{Administering, Allowed, Confirmed, OwnSession, SignedIn},
+        auth::{Administering, Confirmed, InPerson, OwnSession, SignedIn},
         extract::{Json, Path, Query},
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
@@ -72,7 +72,7 @@ async fn view(
     security(("session" = [])),
 )]
 pub async fn list_accounts(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
     State(accounts): State<Arc<Accounts>>,
     State(lookup): State<AccountLookup>,
     Query(query): Query<AccountQuery>,
@@ -98,7 +98,7 @@ pub async fn list_accounts(
     security(("session" = [])),
 )]
 pub async fn get_account(
-    _: Allowed<Administering>,
+    _: InPerson<Administering>,
     State(accounts): State<Arc<Accounts>>,
     State(lookup): State<AccountLookup>,
     Path(id): Path<AccountId>,
@@ -123,7 +123,7 @@ type AccountPatch = MergePatch<EditableAccount>;
     security(("session" = [])),
 )]
 pub async fn update_account(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
     _: Confirmed,
     State(accounts): State<Arc<Accounts>>,
     State(lookup): State<AccountLookup>,
@@ -148,7 +148,7 @@ pub async fn update_account(
     security(("session" = [])),
 )]
 pub async fn delete_account(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
     _: Confirmed,
     State(accounts): State<Arc<Accounts>>,
     Path(id): Path<AccountId>,

@@ -317,6 +317,7 @@ pub async fn delete_device(
 }
 
 /// The device of the token.
+/// The device of the token, with what its site asks for.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "OwnDevice")]
 pub struct OwnDeviceView {
@@ -325,6 +326,8 @@ pub struct OwnDeviceView {
     /// The version of the service, which is that of the pages that it serves now.
     #[schema(example = "0.1.0")]
     service_version: &'static str,
+    /// Whether a face alone is not enough to punch: the person also types a PIN.
+    face_and_pin: bool,
 }
 
 /// Returns the device of the token. A kiosk checks its pairing with this.
@@ -337,7 +340,10 @@ pub async fn get_own_device(
     PunchingDevice(device): PunchingDevice,
     State(state): State<HttpState>,
 ) -> Result<axum::Json<OwnDeviceView>, Problem> {
+    let sites = state.app.sites.all().await?;
+    let site = sites.or_default(device.site);
     Ok(axum::Json(OwnDeviceView {
+        face_and_pin: site.is_some_and(|site| site.face_and_pin),
         device: DeviceView::read(&device, &state).await?,
         service_version: env!("CARGO_PKG_VERSION"),
     }))

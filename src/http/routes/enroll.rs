@@ -7,12 +7,13 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     domain::{
-        employees::{CONSENT_TEXT, CONSENT_VERSION},
+        employees::{CONSENT_TEXT, CONSENT_VERSION, ConsentGiven},
         grants::Permission,
     },
     http::{
@@ -26,6 +27,7 @@ use crate::{
         views::{
             employees::EmployeeView,
             faces::{PhotoView, photo_views},
+            read_date,
         },
     },
     service::enrollment::{EnrollError, EnrollRequest, Enrollments, PHOTOS_MOST, TEMPLATES_MOST},
@@ -74,7 +76,13 @@ impl From<EnrollError> for Problem {
 pub const SHAPE: Shape = Shape {
     images: "photo",
     most: PHOTOS_MOST,
-    texts: &["employee", "consent", "override"],
+    texts: &[
+        "employee",
+        "consent",
+        "consent_given",
+        "signed_on",
+        "override",
+    ],
     bare: false,
 };
 
@@ -99,6 +107,12 @@ pub struct EnrollForm {
     employee: String,
     /// `true`: the employee consents to the enrollment.
     consent: bool,
+    /// How: `stated` (the account states it), which is the default, or `sheet` (signed on paper).
+    #[schema(example = "sheet")]
+    consent_given: Option<String>,
+    /// The date on the sheet.
+    #[schema(format = "date", example = "2026-11-21")]
+    signed_on: Option<String>,
     /// 1 to 10 photos: JPEG, PNG or WebP, at most 12 MiB each.
     #[schema(value_type = Vec<String>, format = Binary)]
     photo: Vec<Vec<u8>>,
@@ -115,18 +129,48 @@ pub struct EnrollUpload {
 impl FromRequest<HttpState> for EnrollUpload {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &HttpState) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
         let upload = Upload::read(request, &SHAPE).await?;
         let employee = upload.text("employee").unwrap_or_default().parse();
+        let given = read_given(&upload, state.clock.now())?;
         Ok(Self {
             request: EnrollRequest {
                 employee: employee.map_err(|_| Problem::field("employee", FieldError::NotAnId))?,
                 override_duplicate: upload.flag("override")?,
-                consent: upload.flag("consent")?,
+                consent: upload.flag("consent")?.then_some(given),
                 photos: upload.images,
             },
             _room: upload.room,
         })
+    }
+}
+
+/// Reads how the employee consented.
+fn read_given(upload: &Upload, now: Timestamp) -> Result<ConsentGiven, Problem> {
+    let signed_on = upload.text("signed_on").filter(|text| !text.is_empty());
+    match (upload.text("consent_given"), signed_on) {
+        (None | Some("" | "stated"), None) => Ok(ConsentGiven::Stated),
+        (None | Some("" | "stated"), Some(_)) => {
+            let by = "consent_given";
+            Err(Problem::field("signed_on", FieldError::Excluded { by }))
+        }
+        (Some("sheet"), None) => Err(Problem::field("signed_on", FieldError::Required)),
+        (Some("sheet"), Some(date)) => {
+            let signed_on = read_date(date).map_err(|error| Problem::field("signed_on", error))?;
+            // Somewhere it is tomorrow already.
+            let today = now.to_zoned(TimeZone::UTC).date();
+            match signed_on > today.tomorrow().unwrap_or(today) {
+                true => Err(Problem::field("signed_on", FieldError::InTheFuture)),
+                false => Ok(ConsentGiven::Sheet { signed_on }),
+            }
+        }
+        (Some(_), _) => {
+            let values = vec!["stated", "sheet"];
+            Err(Problem::field(
+                "consent_given",
+                FieldError::NotOneOf { values },
+            ))
+        }
     }
 }
 
@@ -181,7 +225,7 @@ pub async fn create_enrollment(
         return Err(Problem::new(Code::Forbidden, "only admins may override"));
     }
     // A request without consent is refused before its photos are analyzed.
-    let counts = request.consent && state.app.enrollment_limit.lift().await?.is_none();
+    let counts = request.consent.is_some() && state.app.enrollment_limit.lift().await?.is_none();
     let limit = match counts {
         false => Vec::new(),
         true => state.enrollments.count(allowed.sender()).await?,

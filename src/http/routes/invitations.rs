@@ -21,12 +21,13 @@ use crate::{
     },
     http::{
         HttpState,
-        auth::{Administering, Allowed, Confirmed, Inviting},
+        auth::{Administering, Allowed, Confirmed, InPerson, Inviting},
         extract::{Json, Path, Query},
         field_error::FieldError,
         limits::MayJoin,
         page::{List, PageQuery},
         problem::{Code, Fields, Problem},
+        relying_party::PublicOrigin,
         room::Room,
         session::Cookies,
         upload::{INVITED, Shape, Upload},
@@ -43,7 +44,8 @@ use crate::{
     service::{
         employees::Employees,
         enrollment::{EnrollError, Enrollments, PHOTOS_MOST},
-        invitations::{InvitationError, Invitations, Inviter, Sent},
+        invitations::{InvitationError, Invitations, Inviter, Made},
+        messages::LetterError,
         sites::Sites,
     },
 };
@@ -181,10 +183,10 @@ pub struct InvitationView {
 pub struct SentView {
     #[serde(flatten)]
     invitation: InvitationView,
-    /// The link, relative to the address of the service; returned only once. Whoever has it can use
-    /// the invitation.
+    /// The link, relative to the address of the service; returned only once, and null if it was sent.
+    /// Its bearer can use the invitation.
     #[schema(example = "/join#b64url-of-32-random-bytes")]
-    link: String,
+    link: Option<String>,
     /// Whether the link was sent to the email address. If not, pass it on.
     sent: bool,
 }
@@ -233,14 +235,38 @@ async fn views(
     Ok(invitations.iter().map(view).collect())
 }
 
-async fn sent(state: &HttpState, sent: Sent) -> Result<SentView, Problem> {
+/// Sends the link of an invitation to its address, if there is one and a mail server. Otherwise the
+/// caller shows the link.
+async fn sent(state: &HttpState, origin: &PublicOrigin, made: Made) -> Result<SentView, Problem> {
+    let Made { invitation, token } = made;
     let parts = (&*state.app.employees, &*state.app.sites);
-    let one = std::slice::from_ref(&sent.invitation);
+    let one = std::slice::from_ref(&invitation);
     let view = views(one, parts, state.clock.now()).await?.pop();
+    let view = view.ok_or_else(|| Problem::not_found("invitation"))?;
+    let link = format!("/join#{}", token.reveal());
+    let (address, until) = (origin.address(&link), invitation.expires_at);
+    let letters = &state.app.letters;
+    let written = match (&invitation.purpose, invitation.purpose.email()) {
+        (Purpose::Reset { account, .. }, _) => {
+            let found = state.app.accounts.find_many(&[*account]).await?;
+            let account = found.first().ok_or_else(|| Problem::not_found("account"))?;
+            letters.reset(account, &address, until).await
+        }
+        (_, Some(email)) => {
+            let name = view.name.as_deref().unwrap_or_default();
+            letters.invitation(email, name, &address, until).await
+        }
+        (_, None) => Err(LetterError::Off),
+    };
+    let link = match written {
+        Ok(()) => None,
+        Err(LetterError::Off) => Some(link),
+        Err(error) => return Err(error.into()),
+    };
     Ok(SentView {
-        invitation: view.ok_or_else(|| Problem::not_found("invitation"))?,
-        link: format!("/join#{}", sent.token.reveal()),
-        sent: sent.sent,
+        sent: link.is_none(),
+        invitation: view,
+        link,
     })
 }
 
@@ -256,15 +282,16 @@ async fn sent(state: &HttpState, sent: Sent) -> Result<SentView, Problem> {
     security(("session" = [])),
 )]
 pub async fn create_invitation(
-    allowed: Allowed<Inviting>,
+    InPerson(allowed): InPerson<Inviting>,
     _: Confirmed,
+    origin: PublicOrigin,
     State(state): State<HttpState>,
     State(invitations): State<Arc<Invitations>>,
     Json(new): Json<NewInvitation>,
 ) -> Result<(StatusCode, axum::Json<SentView>), Problem> {
     let purpose = new.read(&state.app.employees).await?;
     let made = invitations.invite(&inviter(&allowed), purpose).await?;
-    let view = sent(&state, made).await?;
+    let view = sent(&state, &origin, made).await?;
     Ok((StatusCode::CREATED, axum::Json(view)))
 }
 
@@ -276,7 +303,7 @@ pub async fn create_invitation(
     security(("session" = [])),
 )]
 pub async fn list_invitations(
-    allowed: Allowed<Inviting>,
+    InPerson(allowed): InPerson<Inviting>,
     State(state): State<HttpState>,
     State(invitations): State<Arc<Invitations>>,
     Query(page): Query<PageQuery>,
@@ -294,21 +321,22 @@ pub async fn list_invitations(
     post, path = "/api/invitations/{id}/resend", tag = "accounts",
     params(("id" = String, Path, description = "The invitation")),
     responses(
-        (status = 200, description = "Sent again", body = SentView),
+        (status = 200, description = "Made again", body = SentView),
         (status = 403, description = "`confirmation_required`"),
         (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
 )]
 pub async fn resend_invitation(
-    allowed: Allowed<Inviting>,
+    InPerson(allowed): InPerson<Inviting>,
     _: Confirmed,
+    origin: PublicOrigin,
     State(state): State<HttpState>,
     State(invitations): State<Arc<Invitations>>,
     Path(id): Path<InvitationId>,
 ) -> Result<axum::Json<SentView>, Problem> {
     let again = invitations.resend(&inviter(&allowed), id).await?;
-    Ok(axum::Json(sent(&state, again).await?))
+    Ok(axum::Json(sent(&state, &origin, again).await?))
 }
 
 /// Revokes an invitation.
@@ -323,7 +351,7 @@ pub async fn resend_invitation(
     security(("session" = [])),
 )]
 pub async fn delete_invitation(
-    allowed: Allowed<Inviting>,
+    InPerson(allowed): InPerson<Inviting>,
     State(invitations): State<Arc<Invitations>>,
     Path(id): Path<InvitationId>,
 ) -> Result<StatusCode, Problem> {
@@ -344,8 +372,9 @@ pub async fn delete_invitation(
     security(("session" = [])),
 )]
 pub async fn create_password_reset(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
     _: Confirmed,
+    origin: PublicOrigin,
     State(state): State<HttpState>,
     State(invitations): State<Arc<Invitations>>,
     Path(id): Path<AccountId>,
@@ -356,7 +385,7 @@ pub async fn create_password_reset(
         admin: true,
     };
     let made = invitations.reset_password(&inviter, id).await?;
-    let view = sent(&state, made).await?;
+    let view = sent(&state, &origin, made).await?;
     Ok((StatusCode::CREATED, axum::Json(view)))
 }
 

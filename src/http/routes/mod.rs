@@ -26,6 +26,7 @@ pub mod invitations;
 pub mod jobs;
 pub mod leave;
 pub mod mail;
+pub mod me;
 pub mod notices;
 pub mod pairings;
 pub mod passkeys;

@@ -29,6 +29,7 @@ pub struct NoticeView {
     /// `device_silent`: a kiosk has sent no request for 15 minutes; `device_token_ends`: the token
     /// of a device ends within 30 days, or has ended; for admins, `webhook_disabled`: the service
     /// disabled it.
+    /// `erasure_request`: an employee asked to be erased.
     #[schema(example = "missing_out")]
     kind: &'static str,
     /// The ID of the employee; null for a device or a webhook.
@@ -83,6 +84,7 @@ impl From<DeviceNotice> for NoticeView {
 /// submitted timesheets and locked PINs; for accounts that may survey, silent kiosks and tokens
 /// that end soon; for admins, disabled webhooks.
 /// Nothing is stored for it, and a notice ends when its cause does.
+/// submitted timesheets, locked PINs, and people who asked to be erased. Nothing is stored for it, and a notice ends when its cause does.
 #[utoipa::path(
     get, path = "/api/notices", tag = "attendance",
     responses((status = 200, description = "All notices", body = List<NoticeView>)),

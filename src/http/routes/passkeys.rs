@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{ids::PasskeyId, text::Name},
     http::{
-        auth::SettingUp,
+        auth::{Confirmed, SettingUp},
         extract::{Json, Path},
         limits::{MayGuess, with_headers},
         problem::{Fields, Problem},
@@ -47,6 +47,7 @@ pub struct OptionsView {
 )]
 pub async fn begin_passkey(
     SettingUp(account): SettingUp,
+    _: Confirmed,
     State(factors): State<Arc<SecondFactorService>>,
     origin: PublicOrigin,
 ) -> Result<axum::Json<OptionsView>, Problem> {
@@ -153,6 +154,7 @@ pub async fn update_passkey(
 )]
 pub async fn delete_passkey(
     SettingUp(account): SettingUp,
+    _: Confirmed,
     State(factors): State<Arc<SecondFactorService>>,
     Path(id): Path<PasskeyId>,
 ) -> Result<StatusCode, Problem> {

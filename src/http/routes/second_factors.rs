@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{grants::Role, ids::AccountId},
     http::{
-        auth::{Administering, Allowed, SettingUp},
+        auth::{Administering, Confirmed, InPerson, SettingUp},
         extract::{Json, Path},
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
@@ -89,6 +89,7 @@ pub struct TotpSecretView {
 )]
 pub async fn create_totp(
     SettingUp(account): SettingUp,
+    _: Confirmed,
     State(factors): State<Arc<SecondFactorService>>,
 ) -> Result<(StatusCode, axum::Json<TotpSecretView>), Problem> {
     let secret = factors.begin_totp(&account).await?;
@@ -152,6 +153,7 @@ pub async fn confirm_totp(
 )]
 pub async fn delete_totp(
     SettingUp(account): SettingUp,
+    _: Confirmed,
     State(factors): State<Arc<SecondFactorService>>,
 ) -> Result<StatusCode, Problem> {
     factors.remove_totp(&account).await?;
@@ -169,6 +171,7 @@ pub async fn delete_totp(
 )]
 pub async fn create_recovery_codes(
     SettingUp(account): SettingUp,
+    _: Confirmed,
     State(factors): State<Arc<SecondFactorService>>,
 ) -> Result<(StatusCode, axum::Json<RecoveryCodesView>), Problem> {
     let recovery_codes = factors.renew_recovery_codes(&account).await?;
@@ -243,7 +246,8 @@ pub async fn create_second_step(
     security(("session" = [])),
 )]
 pub async fn reset_second_factors(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
     State(factors): State<Arc<SecondFactorService>>,
     Path(id): Path<AccountId>,
 ) -> Result<StatusCode, Problem> {
@@ -299,7 +303,7 @@ impl SecurityPolicyView {
     security(("session" = [])),
 )]
 pub async fn get_security_policy(
-    _: Allowed<Administering>,
+    _: InPerson<Administering>,
     State(factors): State<Arc<SecondFactorService>>,
 ) -> Result<axum::Json<SecurityPolicyView>, Problem> {
     let policy = factors.policy().await?;
@@ -315,7 +319,8 @@ pub async fn get_security_policy(
     security(("session" = [])),
 )]
 pub async fn put_security_policy(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
     State(factors): State<Arc<SecondFactorService>>,
     Json(view): Json<SecurityPolicyView>,
 ) -> Result<axum::Json<SecurityPolicyView>, Problem> {

@@ -165,7 +165,7 @@ pub struct Confirmation {
     security(("session" = [])),
 )]
 pub async fn confirm_session(
-    SignedIn(account): SignedIn,
+    SettingUp(account): SettingUp,
     OwnSession(session): OwnSession,
     MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,

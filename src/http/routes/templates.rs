@@ -3,49 +3,17 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::{
-    domain::{faces::Template, ids::EmployeeId},
+    domain::ids::EmployeeId,
     http::{
         auth::{Allowed, Enrolling, Reading},
         extract::Path,
         problem::Problem,
-        views::{employees::ConsentView, faces::QualityView, time},
+        views::faces::TemplatesView,
     },
     service::employees::Employees,
 };
-
-/// A template.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "Template")]
-pub struct TemplateView {
-    /// The ID.
-    #[schema(format = "uuid")]
-    id: String,
-    /// The embedding model that made it.
-    model: String,
-    /// Whether it was made from a punch, not from an enrollment photo.
-    grown: bool,
-    /// When it was made.
-    #[schema(format = "date-time")]
-    created_at: String,
-    /// The measurements of the photo.
-    quality: QualityView,
-}
-
-/// The enrolled face of an employee.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "Templates")]
-pub struct TemplatesView {
-    /// The templates, oldest first.
-    items: Vec<TemplateView>,
-    /// The number of stored photos.
-    photos: u64,
-    /// The consent.
-    consent: Option<ConsentView>,
-}
 
 /// Returns the enrolled face of an employee.
 #[utoipa::path(
@@ -63,20 +31,7 @@ pub async fn get_templates(
     Path(id): Path<EmployeeId>,
 ) -> Result<axum::Json<TemplatesView>, Problem> {
     let enrolled = employees.enrolled(allowed.reach(), id).await?;
-    let view = |template: &Template| TemplateView {
-        id: template.id.to_string(),
-        model: template.model.to_string(),
-        grown: template.grown,
-        created_at: time(template.created_at),
-        quality: template.quality.into(),
-    };
-    let enrollment = enrolled.person.enrollment.as_ref();
-    let templates = enrollment.map_or(&[][..], |enrollment| enrollment.templates());
-    Ok(axum::Json(TemplatesView {
-        items: templates.iter().map(view).collect(),
-        photos: enrolled.photos,
-        consent: enrolled.person.consent().map(Into::into),
-    }))
+    Ok(axum::Json((&enrolled).into()))
 }
 
 /// Deletes the templates from punches. Those from enrollment photos stay.

@@ -15,7 +15,7 @@ use crate::{
         text::Name,
     },
     http::{
-        auth::SignedIn,
+        auth::{Confirmed, SignedIn},
         extract::{Json, Path, Query},
         field_error::FieldError,
         page::{List, PageQuery},
@@ -260,6 +260,7 @@ pub async fn list_tokens(
 )]
 pub async fn create_token(
     SignedIn(account): SignedIn,
+    _: Confirmed,
     State(tokens): State<Arc<ApiTokens>>,
     State(sites): State<Arc<Sites>>,
     Json(new): Json<NewToken>,

@@ -12,7 +12,7 @@ use crate::{
         messages::DeliveryState,
     },
     http::{
-        auth::{Administering, Allowed},
+        auth::{Administering, Confirmed, InPerson},
         extract::{Json, Path, Query},
         field_error::FieldError,
         merge_patch::MergePatch,
@@ -50,7 +50,7 @@ impl From<WebhookError> for Problem {
     security(("session" = [])),
 )]
 pub async fn list_webhooks(
-    _allowed: Allowed<Administering>,
+    _: InPerson<Administering>,
     State(webhooks): State<Arc<Webhooks>>,
 ) -> Result<axum::Json<List<WebhookView>>, Problem> {
     let items = webhooks.all().await?.iter().map(Into::into).collect();
@@ -68,7 +68,8 @@ pub async fn list_webhooks(
     security(("session" = [])),
 )]
 pub async fn create_webhook(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
     State(webhooks): State<Arc<Webhooks>>,
     Json(new): Json<EditableWebhook>,
 ) -> Result<Created<SecretView>, Problem> {
@@ -94,7 +95,8 @@ type WebhookPatch = MergePatch<EditableWebhook>;
     security(("session" = [])),
 )]
 pub async fn update_webhook(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
     State(webhooks): State<Arc<Webhooks>>,
     Path(id): Path<WebhookId>,
     Json(patch): Json<WebhookPatch>,
@@ -116,7 +118,8 @@ pub async fn update_webhook(
     security(("session" = [])),
 )]
 pub async fn delete_webhook(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
     State(webhooks): State<Arc<Webhooks>>,
     Path(id): Path<WebhookId>,
 ) -> Result<StatusCode, Problem> {
@@ -137,7 +140,8 @@ pub async fn delete_webhook(
     security(("session" = [])),
 )]
 pub async fn rotate_webhook(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
     State(webhooks): State<Arc<Webhooks>>,
     Path(id): Path<WebhookId>,
 ) -> Result<axum::Json<SecretView>, Problem> {
@@ -157,7 +161,7 @@ pub async fn rotate_webhook(
     security(("session" = [])),
 )]
 pub async fn test_webhook(
-    _allowed: Allowed<Administering>,
+    _: InPerson<Administering>,
     State(webhooks): State<Arc<Webhooks>>,
     Path(id): Path<WebhookId>,
 ) -> Result<axum::Json<DeliveryView>, Problem> {
@@ -183,7 +187,7 @@ pub struct DeliveryQuery {
     security(("session" = [])),
 )]
 pub async fn list_deliveries(
-    _allowed: Allowed<Administering>,
+    _: InPerson<Administering>,
     State(webhooks): State<Arc<Webhooks>>,
     Path(id): Path<WebhookId>,
     Query(query): Query<DeliveryQuery>,
@@ -213,7 +217,8 @@ pub async fn list_deliveries(
     security(("session" = [])),
 )]
 pub async fn replay_delivery(
-    allowed: Allowed<Administering>,
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
     State(webhooks): State<Arc<Webhooks>>,
     Path(id): Path<DeliveryId>,
 ) -> Result<axum::Json<DeliveryView>, Problem> {

@@ -7,15 +7,14 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    domain::{attendance::DateRange, employees::Employee, ids::EmployeeId},
+    domain::ids::EmployeeId,
     http::{
         auth::{Allowed, Reading},
         extract::{Path, Query},
-        field_error::FieldError,
         problem::{Fields, Problem},
         views::{
             read_date, read_id,
-            workdays::{BoardView, DaysView},
+            workdays::{BoardView, DaysQuery, DaysView},
         },
     },
     service::{
@@ -62,43 +61,6 @@ pub async fn get_board(
     fields.check()?;
     let lines = workdays.board(allowed.reach(), site, date).await?;
     Ok(axum::Json(lines.into()))
-}
-
-/// The days to show.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct DaysQuery {
-    /// The first date; by default that of the timesheet with `to`.
-    #[param(example = "2026-03-01")]
-    from: Option<String>,
-    /// The last date, at most 366 days with the first; by default today.
-    #[param(example = "2026-03-31")]
-    to: Option<String>,
-}
-
-/// The most days in an answer.
-const DAYS_MOST: i32 = 366;
-
-impl DaysQuery {
-    async fn range(self, employee: &Employee, workdays: &Workdays) -> Result<DateRange, Problem> {
-        let mut fields = Fields::default();
-        let to = fields.optional("to", self.to, |text| read_date(&text));
-        let from = fields.optional("from", self.from, |text| read_date(&text));
-        fields.check()?;
-        let to = match to {
-            Some(to) => to,
-            None => workdays.today(employee).await?,
-        };
-        let from = match from {
-            Some(from) => from,
-            None => workdays.timesheet_of(employee, to).await?.from,
-        };
-        if !(0..DAYS_MOST).contains(&(to - from).get_days()) {
-            let most = DAYS_MOST;
-            return Err(Problem::field("to", FieldError::WrongDays { most }));
-        }
-        Ok(DateRange { from, to })
-    }
 }
 
 /// Returns the workdays of an employee, with explanations, the sums of weeks and of all days, and the

@@ -32,6 +32,12 @@ pub struct ConsentView {
     /// The version of the consent text.
     #[schema(example = "2026-11")]
     text: String,
+    /// `stated` (an account states it), `invitation`, `kiosk` or `sheet` (signed on paper).
+    #[schema(example = "sheet")]
+    given: &'static str,
+    /// The date on the sheet.
+    #[schema(format = "date")]
+    signed_on: Option<String>,
 }
 
 impl From<&Consent> for ConsentView {
@@ -39,6 +45,8 @@ impl From<&Consent> for ConsentView {
         Self {
             at: time(consent.at),
             text: consent.text.clone(),
+            given: consent.given.as_str(),
+            signed_on: consent.given.signed_on().map(|date| date.to_string()),
         }
     }
 }
@@ -158,6 +166,9 @@ pub struct EmployeeView {
     templates: usize,
     /// The consent under which the face is enrolled.
     consent: Option<ConsentView>,
+    /// When the employee asked to be erased.
+    #[schema(format = "date-time")]
+    erasure_requested_at: Option<String>,
     /// When the employee was added.
     #[schema(format = "date-time")]
     created_at: String,
@@ -174,6 +185,7 @@ impl EmployeeView {
             enroll_again: false,
             templates: person.templates(),
             consent: person.consent().map(Into::into),
+            erasure_requested_at: person.erasure_requested_at.map(time),
             created_at: time(person.created_at),
         }
     }

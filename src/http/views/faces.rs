@@ -3,12 +3,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::number;
+use super::{employees::ConsentView, number, time};
 use crate::{
-    domain::quality::Quality,
+    domain::{faces::Template, quality::Quality},
     ports::FaceBox,
     service::{
         cameras::OverlayFace,
+        employees::Enrolled,
         enrollment::{PhotoFlaw, PhotoVerdict},
     },
 };
@@ -132,4 +133,53 @@ pub fn photo_views(photos: &[PhotoVerdict]) -> Vec<PhotoView> {
         quality: photo.quality.map(Into::into),
     };
     photos.iter().map(view).collect()
+}
+
+/// A template.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Template")]
+pub struct TemplateView {
+    /// The ID.
+    #[schema(format = "uuid")]
+    id: String,
+    /// The embedding model that made it.
+    model: String,
+    /// Whether it was made from a punch, not from an enrollment photo.
+    grown: bool,
+    /// When it was made.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// The measurements of the photo.
+    quality: QualityView,
+}
+
+/// The enrolled face of an employee.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Templates")]
+pub struct TemplatesView {
+    /// The templates, oldest first.
+    items: Vec<TemplateView>,
+    /// The number of stored photos.
+    photos: u64,
+    /// The consent.
+    consent: Option<ConsentView>,
+}
+
+impl From<&Enrolled> for TemplatesView {
+    fn from(enrolled: &Enrolled) -> Self {
+        let view = |template: &Template| TemplateView {
+            id: template.id.to_string(),
+            model: template.model.to_string(),
+            grown: template.grown,
+            created_at: time(template.created_at),
+            quality: template.quality.into(),
+        };
+        let enrollment = enrolled.person.enrollment.as_ref();
+        let templates = enrollment.map_or(&[][..], |enrollment| enrollment.templates());
+        Self {
+            items: templates.iter().map(view).collect(),
+            photos: enrolled.photos,
+            consent: enrolled.person.consent().map(Into::into),
+        }
+    }
 }

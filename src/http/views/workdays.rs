@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::read_date;
 use crate::{
     domain::{
         attendance::{
-            Adjusted, Adjustment, Day, DaySpan, PresenceState, Step, Week,
+            Adjusted, Adjustment, DateRange, Day, DaySpan, PresenceState, Step, Week,
             time::{Seconds, WallTime},
         },
         balances::RunningBalance,
+        employees::Employee,
     },
-    service::workdays::{BoardLine, EmployeeDays, Totals},
+    http::{
+        field_error::FieldError,
+        problem::{Fields, Problem},
+    },
+    service::workdays::{BoardLine, EmployeeDays, Totals, Workdays},
 };
 
 /// The figures of a day, or their sums, in seconds.
@@ -296,6 +302,51 @@ pub struct RunningBalanceView {
     start: i64,
     /// At the end of the last day. Days that are not over do not count.
     end: i64,
+}
+
+/// The days to show.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DaysQuery {
+    /// The first date; by default that of the timesheet with `to`.
+    #[param(example = "2026-03-01")]
+    from: Option<String>,
+    /// The last date, at most 366 days with the first; by default today.
+    #[param(example = "2026-03-31")]
+    to: Option<String>,
+}
+
+/// The most days in an answer.
+const DAYS_MOST: i32 = 366;
+
+impl DaysQuery {
+    /// Returns the dates to show of an employee.
+    ///
+    /// # Errors
+    /// When a parameter is not valid.
+    pub async fn range(
+        self,
+        employee: &Employee,
+        workdays: &Workdays,
+    ) -> Result<DateRange, Problem> {
+        let mut fields = Fields::default();
+        let to = fields.optional("to", self.to, |text| read_date(&text));
+        let from = fields.optional("from", self.from, |text| read_date(&text));
+        fields.check()?;
+        let to = match to {
+            Some(to) => to,
+            None => workdays.today(employee).await?,
+        };
+        let from = match from {
+            Some(from) => from,
+            None => workdays.timesheet_of(employee, to).await?.from,
+        };
+        if !(0..DAYS_MOST).contains(&(to - from).get_days()) {
+            let most = DAYS_MOST;
+            return Err(Problem::field("to", FieldError::WrongDays { most }));
+        }
+        Ok(DateRange { from, to })
+    }
 }
 
 /// The workdays of an employee. Figures are whole seconds.

@@ -498,6 +498,7 @@ mod tests {
                 settings: EmployeeSettings::new(name, code, SiteId::DEFAULT),
                 created_at: Timestamp::UNIX_EPOCH,
                 deleted_at: None,
+                erasure_requested_at: None,
             },
             site: "Harbor".to_owned(),
             dates: DateRange { from, to },

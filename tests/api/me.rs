@@ -1,0 +1,267 @@
+//! What people do about their own employee record.
+
+use rollcall::domain::{
+    grants::{Access, Grant, Role, Scope},
+    ids::SiteId,
+};
+use serde_json::{Value, json};
+
+use crate::app::{Client, PASSWORD, TestApp, enroll_form, photo};
+
+/// The account of a manager of a site who is also an employee, without a grant of own records.
+async fn manager_of_elsewhere(app: &TestApp, admin: &Client, employee: &str) -> Client {
+    let site: SiteId = admin.add_site("Elsewhere", "UTC").await.parse().unwrap();
+    let grant = Grant::new(Role::Manager, Scope::Site(site)).unwrap();
+    let access = Access::new(Some(employee.parse().unwrap()), [grant]);
+    app.access(access.unwrap()).await
+}
+
+#[tokio::test]
+async fn everybody_reads_their_own_record_whatever_else_they_may_do() {
+    let app = TestApp::start().await;
+    let (admin, kiosk) = (app.admin().await, app.kiosk().await);
+    let id = app.enrolled(&admin).await;
+    kiosk.punch(&photo("obama3")).await.expect(201);
+    let manager = manager_of_elsewhere(&app, &admin, &id).await;
+    let grace = admin.add_employee("Grace Hopper", "E7").await;
+    let own = app.employee(&grace).await;
+    for (me, id, many) in [(&own, &grace, 0), (&manager, &id, 1)] {
+        let record = me.get("/api/me").await.expect(200);
+        let person = admin.get(&format!("/api/employees/{id}")).await.expect(200);
+        assert_eq!(record["employee"], person);
+        assert_eq!(record["credentials"], json!({ "pin": null, "badge": null }));
+        let days = me.get("/api/me/days").await.expect(200);
+        let same = admin
+            .get(&format!("/api/employees/{id}/days"))
+            .await
+            .expect(200);
+        assert_eq!(
+            days["days"].as_array().unwrap().len(),
+            same["days"].as_array().unwrap().len()
+        );
+        let punches = me.get("/api/me/punches").await.expect(200);
+        let punches = punches["items"].as_array().unwrap().clone();
+        assert_eq!(punches.len(), many);
+        assert!(punches.iter().all(|punch| punch["employee"] == *id));
+        let faces = me.get("/api/me/faces").await.expect(200);
+        assert_eq!(faces["items"].as_array().unwrap().len(), 2 * many);
+        assert!(!faces.to_string().contains("sealed"));
+    }
+    // An account without an employee has nothing of its own, and a device neither.
+    let paths = ["", "/days", "/punches", "/faces", "/consent", "/export"];
+    for path in paths {
+        let path = format!("/api/me{path}");
+        admin.get(&path).await.problem(404, "not_found");
+        kiosk.client.get(&path).await.problem(403, "forbidden");
+        app.anybody()
+            .get(&path)
+            .await
+            .problem(401, "unauthenticated");
+    }
+    // A deleted employee has no record.
+    admin
+        .delete(&format!("/api/employees/{id}"))
+        .await
+        .expect(204);
+    manager.get("/api/me").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_consent_says_how_it_was_given_and_is_withdrawn_at_once() {
+    let app = TestApp::start().await;
+    let (admin, kiosk) = (app.admin().await, app.kiosk().await);
+    let id = admin.add_employee("Barack Obama", "E1").await;
+    let enroll = async |given: &[(&'static str, &str)]| {
+        let photos = [photo("obama"), photo("obama2")];
+        let mut form = enroll_form(&id, &photos).text("consent", "true");
+        for (name, value) in given {
+            form = form.text(*name, (*value).to_owned());
+        }
+        admin.post_form("/api/enroll", form).await
+    };
+    for (given, field, code) in [
+        (&[("consent_given", "sheet")][..], "signed_on", "required"),
+        (&[("signed_on", "2026-03-01")], "signed_on", "excluded"),
+        (&[("consent_given", "kiosk")], "consent_given", "not_one_of"),
+        (
+            &[("consent_given", "sheet"), ("signed_on", "1.3.2026")],
+            "signed_on",
+            "not_a_date",
+        ),
+        (
+            &[("consent_given", "sheet"), ("signed_on", "2999-01-01")],
+            "signed_on",
+            "in_the_future",
+        ),
+    ] {
+        let refused = enroll(given).await.problem(422, "invalid");
+        assert_eq!(refused["errors"][0]["field"], field, "{refused}");
+        assert_eq!(refused["errors"][0]["code"], code, "{refused}");
+    }
+    let stated = enroll(&[]).await.expect(201)["employee"]["consent"].clone();
+    assert_eq!(
+        (&stated["given"], &stated["signed_on"]),
+        (&json!("stated"), &Value::Null)
+    );
+    let signed = [("consent_given", "sheet"), ("signed_on", "2026-03-01")];
+    let signed = enroll(&signed).await.expect(201)["employee"]["consent"].clone();
+    assert_eq!(
+        (&signed["given"], &signed["signed_on"]),
+        (&json!("sheet"), &json!("2026-03-01"))
+    );
+
+    let pin = format!("/api/employees/{id}/pin");
+    admin
+        .put(&pin, json!({ "pin": "402817" }))
+        .await
+        .expect(200);
+    let own = app.employee(&id).await;
+    let consent = own.get("/api/me/consent").await.expect(200);
+    assert_eq!(consent["consent"], signed);
+    let present = own.get("/api/consent").await.expect(200);
+    assert_eq!(
+        (&consent["text"], &consent["version"]),
+        (&present["text"], &present["version"])
+    );
+
+    own.delete("/api/me/consent").await.expect(204);
+    assert_eq!(
+        own.get("/api/me/consent").await.expect(200)["consent"],
+        Value::Null
+    );
+    assert_eq!(
+        own.get("/api/me/faces").await.expect(200)["items"],
+        json!([])
+    );
+    assert_eq!(
+        kiosk.punch(&photo("obama3")).await.expect(200)["outcome"],
+        "nobody"
+    );
+    // The PIN stays.
+    let body = json!({ "code": "E1", "pin": "402817" });
+    kiosk
+        .client
+        .post("/api/punches/pin", body)
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn a_person_sets_their_pin_with_their_password_and_reports_a_lost_badge() {
+    let app = TestApp::start().await;
+    let (admin, kiosk) = (app.admin().await, app.kiosk().await);
+    let id = admin.add_employee("Grace Hopper", "E7").await;
+    let own = app.employee(&id).await;
+    let set = async |pin: &str, password: &str| {
+        let body = json!({ "pin": pin, "password": password });
+        own.put("/api/me/pin", body).await
+    };
+    let wrong = set("402817", "incorrect horse")
+        .await
+        .problem(422, "invalid");
+    assert_eq!(wrong["errors"][0]["code"], "wrong_password");
+    let weak = set("123456", PASSWORD).await.problem(422, "invalid");
+    assert_eq!(weak["errors"][0]["code"], "guessable_pin");
+    set("402817", PASSWORD).await.expect(204);
+    let body = json!({ "code": "E7", "pin": "402817" });
+    let punched = kiosk
+        .client
+        .post("/api/punches/pin", body)
+        .await
+        .expect(201);
+    assert_eq!(punched["punch"]["employee"], id);
+
+    own.delete("/api/me/badge").await.problem(404, "not_found");
+    let badge = admin
+        .post(&format!("/api/employees/{id}/badge"), json!({}))
+        .await
+        .expect(201);
+    assert!(own.get("/api/me").await.expect(200)["credentials"]["badge"].is_object());
+    own.delete("/api/me/badge").await.expect(204);
+    let body = json!({ "badge": badge["code"] });
+    let lost = kiosk
+        .client
+        .post("/api/punches/badge", body)
+        .await
+        .expect(200);
+    assert_eq!(lost["outcome"], "unknown_badge");
+}
+
+#[tokio::test]
+async fn a_person_copies_their_data_without_secrets_and_asks_to_be_erased() {
+    let app = TestApp::start().await;
+    let (admin, kiosk) = (app.admin().await, app.kiosk().await);
+    let id = app.enrolled(&admin).await;
+    let grace = admin.add_employee("Grace Hopper", "E7").await;
+    let path = format!("/api/employees/{id}");
+    admin
+        .put(&(path.clone() + "/pin"), json!({}))
+        .await
+        .expect(200);
+    admin
+        .post(&(path.clone() + "/badge"), json!({}))
+        .await
+        .expect(201);
+    kiosk.punch(&photo("obama3")).await.expect(201);
+    let own = app.employee(&id).await;
+    let copy = own.get("/api/me/export").await.expect(200);
+    assert_eq!(copy["employee"], id);
+    let records = copy["records"].as_object().unwrap();
+    let kinds: Vec<_> = records.keys().map(String::as_str).collect();
+    let expected = [
+        "accounts",
+        "audit_entries",
+        "employees",
+        "face_enrollments",
+        "punch_credentials",
+        "punches",
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(records["punches"][0]["origin_name"], "Front door");
+    assert_eq!(records["punches"][0]["site_name"], "Main site");
+    let template = &records["face_enrollments"][0]["face"]["templates"][0];
+    assert_eq!(template["left_out"], true);
+    assert!(records["punch_credentials"][0]["pin"]["set_at"].is_string());
+    let text = copy.to_string();
+    for secret in ["argon2", "hash", "ciphertext", "sealed", "Grace"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    let trail = app.stores.audit.latest(5).await.unwrap();
+    assert_eq!(
+        (trail[0].action.as_str(), &trail[0].subject),
+        ("employee.export", &id)
+    );
+
+    let asked = own
+        .post("/api/me/erasure-request", json!({}))
+        .await
+        .expect(200);
+    let again = own
+        .post("/api/me/erasure-request", json!({}))
+        .await
+        .expect(200);
+    assert!(asked["requested_at"].is_string() && asked == again);
+    let manager = app.role(Role::Manager).await;
+    let notices = manager.get("/api/notices").await.expect(200);
+    let notice = &notices["items"][0];
+    assert_eq!(
+        (&notice["kind"], &notice["employee"], &notice["since"]),
+        (
+            &json!("erasure_request"),
+            &json!(id),
+            &asked["requested_at"]
+        )
+    );
+    let of_grace = app.employee(&grace).await;
+    assert_eq!(
+        of_grace.get("/api/notices").await.expect(200)["items"],
+        json!([])
+    );
+    let person = manager.get(&path).await.expect(200);
+    assert_eq!(person["erasure_requested_at"], asked["requested_at"]);
+    own.delete("/api/me/erasure-request").await.expect(204);
+    assert_eq!(
+        manager.get("/api/notices").await.expect(200)["items"],
+        json!([])
+    );
+}
