@@ -263,7 +263,10 @@ impl Invitations {
         };
         let swapped = self.stores.invitations.swap(&old, new).await?;
         let swapped = swapped.ok_or(InvitationError::Claimed)?;
-        Ok(send(swapped.into_inner(), token))
+        Ok(Made {
+            invitation: swapped.into_inner(),
+            token,
+        })
     }
 
     /// Revokes an invitation.
