@@ -1,4 +1,5 @@
-// The API client of the pages. Problems (RFC 9457) become errors; a lost session leads to the sign-in page and back.
+// The API client of the pages. Problems (RFC 9457) become errors; a lost session leads to the sign-in page and back. If
+// the service wants to know again who the person is, a dialog asks for the password, and the request is repeated.
 
 import { waitWords } from './ui/time.js';
 
@@ -30,8 +31,11 @@ export class Problem extends Error {
   }
 }
 
+/** An error whose message is for people. */
+export class Explained extends Error {}
+
 /** The server could not be reached, or did not answer in time. */
-export class Unreachable extends Error {
+export class Unreachable extends Explained {
   constructor() {
     super('the server cannot be reached: check the connection and try again');
     this.name = 'Unreachable';
@@ -49,6 +53,9 @@ export class Unreachable extends Error {
  * @property {number} [timeout] milliseconds
  */
 
+/** Where an account sets up the second factor that its role needs. */
+const SET_UP = '/account';
+
 /**
  * Sends a request and returns the parsed body, or `null` if there is none.
  * @template {ApiMethod} Method
@@ -64,20 +71,28 @@ export async function request(method, path, options = {}) {
     goToSignIn();
     await new Promise(() => {}); // the page is being left
   }
-  if (response.status === 403 && (await wantsConfirmation(response.clone()))) {
-    const { confirmIdentity } = await import('./ui/confirm.js');
-    if (await confirmIdentity()) return request(method, path, options);
+  try {
+    return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(response));
+  } catch (error) {
+    if (!(error instanceof Problem) || options.anonymous) throw error;
+    if (error.code === 'second_factor_required' && location.pathname !== SET_UP) {
+      location.replace(SET_UP);
+      await new Promise(() => {}); // the page is being left
+    }
+    if (error.code !== 'confirmation_required') throw error;
+    await confirmPerson(error);
+    return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(await send(method, path, options)));
   }
-  return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(response));
 }
 
 /**
- * Returns whether a request needs a proof of who the person is.
- * @param {Response} response
+ * Asks the person to prove again who they are.
+ * @param {Problem} problem
+ * @throws {Problem} if they do not
  */
-async function wantsConfirmation(response) {
-  const body = await response.json().catch(() => null);
-  return body?.code === 'confirmation_required';
+async function confirmPerson({ status, body }) {
+  const { confirmed } = await import('./ui/confirm.js');
+  if (!(await confirmed())) throw new Problem(status, { ...body, detail: 'nothing was changed, because you did not confirm that it is you' }, null);
 }
 
 /**
@@ -161,7 +176,7 @@ export function explain(error) {
     const wait = !stated && error.retryAfter && (error.status === 429 || error.status === 503) ? `, try again in ${waitWords(error.retryAfter)}` : '';
     return error.message + wait;
   }
-  if (error instanceof Unreachable) return error.message;
+  if (error instanceof Explained) return error.message;
   console.error(error);
   return 'something went wrong on this page: reload it and try again';
 }

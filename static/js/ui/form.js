@@ -6,6 +6,9 @@ import { el, notice } from './dom.js';
 /** Fields of problems that do not mention their field. @type {Record<string, string>} */
 const FIELD_OF_CODE = { code_taken: 'code', name_taken: 'name', bad_setup_token: 'token' };
 
+/** Details of fields that are not written for people. @type {Record<string, string>} */
+const WORDS_OF_CODE = { wrong_password: 'this is not the password of your account' };
+
 /**
  * Runs `send` when the form is submitted. The submit button is busy meanwhile, and the form shows a problem.
  * @param {HTMLFormElement} form
@@ -66,8 +69,9 @@ export function clearErrors(form) {
  */
 export function showProblem(form, error) {
   const field = error instanceof Problem && FIELD_OF_CODE[error.code];
+  /** @type {import('../api.js').FieldProblem[]} */
   const errors = field ? [{ field, detail: error.message }] : error instanceof Problem ? error.errors : [];
-  const unplaced = errors.filter(({ field, detail }) => !fieldError(form, field, detail));
+  const unplaced = errors.filter(({ field, code, detail }) => !fieldError(form, field, WORDS_OF_CODE[code ?? ''] ?? detail));
   if (errors.length === 0 || unplaced.length > 0) {
     const words = errors.length === 0 ? explain(error) : unplaced.map(({ detail }) => detail).join('; ');
     form.prepend(el('div', { class: 'form-error' }, notice('bad', sentence(words))));
