@@ -19,7 +19,7 @@ const sheet = closable(byId('person'));
 const addDialog = closable(byId('add-dialog'));
 
 /** @type {ReturnType<typeof abilities>} */
-let can = { survey: false, edit: false, request: false, look: false, enroll: false, administer: false };
+let can = { survey: false, edit: false, request: false, look: false, enroll: false, invite: false, administer: false };
 /** @type {string | null | undefined} */
 let next = null;
 /** @type {AbortController | undefined} */

@@ -30,6 +30,7 @@ export function abilities({ permissions }) {
     request: permissions.includes('request'),
     look: permissions.includes('look'),
     enroll: permissions.includes('enroll'),
+    invite: permissions.includes('invite'),
     administer: permissions.includes('administer'),
   };
 }

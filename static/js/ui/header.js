@@ -16,10 +16,14 @@ const ROOMS = [
   ['/punches', 'Punches'],
   ['/cameras', 'Cameras'],
   ['/devices', 'Devices'],
+  ['/accounts', 'Accounts'],
 ];
 
 /** Pages for accounts that may see more than their own records. */
 const SURVEYED = new Set(['/inbox', '/plans', '/exports', '/punches', '/people', '/cameras', '/devices', '/sites']);
+
+/** Pages for accounts that may invite people. */
+const INVITING = new Set(['/accounts']);
 
 /** How often an admin's page asks for missing dependencies. */
 const TROUBLES_MS = 15_000;
@@ -28,7 +32,7 @@ class RollcallHeader extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
     this.setAttribute('role', 'banner');
-    const who = el('span', { class: 'who-name' });
+    const who = el('a', { class: 'who-name', href: '/account', 'aria-current': location.pathname === '/account' && 'page' });
     const leave = el('button', { class: 'button plain', type: 'button', 'aria-label': 'Sign out', title: 'Sign out' }, icon('sign-out'));
     leave.addEventListener('click', async () => {
       try {
@@ -37,38 +41,57 @@ class RollcallHeader extends HTMLElement {
         toast(sentence(explain(error)));
       }
     });
+    const nav = el('nav', { class: 'nav', id: 'pages', 'aria-label': 'Pages' }, ...ROOMS.map(([href, name]) => link(href, name)));
     this.append(
       el('a', { class: 'skip', href: '#main', text: 'Skip to content' }),
-      el(
-        'div',
-        { class: 'header' },
-        brand(),
-        el('nav', { class: 'nav', 'aria-label': 'Pages' }, ...ROOMS.map(([href, name]) => link(href, name))),
-        el('div', { class: 'who' }, who, leave),
-      ),
+      el('div', { class: 'header' }, brand(), this.#menu(nav), nav, el('div', { class: 'who' }, who, leave)),
     );
     currentAccount().then(
       (account) => {
         who.textContent = account.name;
-        who.title = `${account.email}, ${describeGrants(account)}`;
+        who.title = `My account: ${account.email}, ${describeGrants(account)}`;
         const can = abilities(account);
         if (can.administer) this.#watchTroubles();
         if (can.edit) this.#watchWaiting(account);
         const rooms = /** @type {NodeListOf<HTMLAnchorElement>} */ (this.querySelectorAll('.nav a'));
-        for (const room of rooms) room.hidden = !can.survey && SURVEYED.has(room.pathname);
+        for (const room of rooms) {
+          room.hidden = (!can.survey && SURVEYED.has(room.pathname)) || (!can.administer && !can.invite && INVITING.has(room.pathname));
+        }
       },
       () => {}, // the page itself shows the error
     );
   }
 
-  /** Shows beside "Inbox" how much waits for a decision. @param {import('../waiting.js').Account} account */
+  /**
+   * Returns the button that opens the navigation on a small screen.
+   * @param {HTMLElement} nav
+   */
+  #menu(nav) {
+    const button = el('button', { class: 'button plain menu', type: 'button', 'aria-expanded': 'false', 'aria-controls': nav.id }, icon('menu'), 'Menu');
+    const turn = (/** @type {boolean} */ open) => button.setAttribute('aria-expanded', String(open));
+    const isOpen = () => button.getAttribute('aria-expanded') === 'true';
+    button.addEventListener('click', () => turn(!isOpen()));
+    document.addEventListener('click', ({ target }) => this.contains(/** @type {Node} */ (target)) || turn(false));
+    this.addEventListener('keydown', ({ key }) => {
+      if (key !== 'Escape' || !isOpen()) return;
+      turn(false);
+      button.focus();
+    });
+    return button;
+  }
+
+  /** Shows beside "Inbox", and on the button of the menu, how much waits for a decision. @param {import('../waiting.js').Account} account */
   #watchWaiting(account) {
-    const inbox = this.querySelector('.nav a[href="/inbox"]');
-    const place = el('span', { class: 'count', hidden: true });
-    inbox?.append(' ', place);
+    const places = [...this.querySelectorAll('.nav a[href="/inbox"], .menu')].map((host) => {
+      const place = el('span', { class: 'count', hidden: true });
+      host.append(' ', place);
+      return place;
+    });
     watchWaiting(account, (count) => {
-      place.hidden = count === 0;
-      place.replaceChildren(String(count), el('span', { class: 'visually-hidden', text: ' waiting' }));
+      for (const place of places) {
+        place.hidden = count === 0;
+        place.replaceChildren(String(count), el('span', { class: 'visually-hidden', text: ' waiting' }));
+      }
     });
   }
 
@@ -101,7 +124,7 @@ export function brand() {
  * @param {string} name
  */
 function link(href, name) {
-  return el('a', { href, text: name, 'aria-current': location.pathname === href && 'page' });
+  return el('a', { href, text: name, hidden: INVITING.has(href), 'aria-current': location.pathname === href && 'page' });
 }
 
 customElements.define('rollcall-header', RollcallHeader);
