@@ -48,8 +48,8 @@ export class Server {
 
   /** Starts the service again with the same port and data. */
   async resume() {
-    const { PATH, HOME, TMPDIR, ORT_DYLIB_PATH } = process.env;
-    const inherited = Object.fromEntries(Object.entries({ PATH, HOME, TMPDIR, ORT_DYLIB_PATH }).filter(([, value]) => value));
+    const { PATH, HOME, TMPDIR, ORT_DYLIB_PATH, STATIC_DIR } = process.env;
+    const inherited = Object.fromEntries(Object.entries({ PATH, HOME, TMPDIR, ORT_DYLIB_PATH, STATIC_DIR }).filter(([, value]) => value));
     this.#output = '';
     this.#process = spawn(BINARY, ['serve'], {
       cwd: ROOT,
