@@ -15,7 +15,7 @@ import { States } from './list.js';
 import { ResetLink } from './reset.js';
 import { lastSignIn } from './words.js';
 
-/** @typedef {ApiSchema<'ManagedAccountView'>} Managed */
+/** @typedef {import('./words.js').Managed} Managed */
 
 /** @param {{managed: Managed, own: boolean, sites: ApiSchema<'SiteView'>[], reload: () => Promise<void>, close: () => void}} props */
 export function AccountSheet({ managed, own, sites, reload, close }) {

@@ -9,7 +9,7 @@ import { AccountSheet } from './account.js';
 import { InviteDialog } from './invite.js';
 import { ROLES, grantWords, lastSignIn } from './words.js';
 
-/** @typedef {ApiSchema<'ManagedAccountView'>} Managed */
+/** @typedef {import('./words.js').Managed} Managed */
 
 /** The states to filter by, and what the API takes. @type {Record<string, [words: string, active: string]>} */
 const STATES = { active: ['Active', 'true'], disabled: ['Disabled', 'false'] };

@@ -2,7 +2,7 @@
 
 /**
  * Copies the text of an input. If the browser refuses, returns false and leaves the text selected.
- * @param {HTMLInputElement} input
+ * @param {HTMLInputElement | HTMLTextAreaElement} input
  * @returns {Promise<boolean>}
  */
 export async function copyFrom(input) {

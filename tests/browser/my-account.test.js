@@ -1,0 +1,214 @@
+// My account: a person changes their name and password, ends sessions, and adds a second step.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+
+import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
+import { ADMIN, Server } from './support/server.js';
+import { totp } from './support/totp.js';
+import { addAuthenticator } from './support/authenticator.js';
+
+const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const PASSWORD = 'seven green lanterns drift';
+
+let server;
+let browser;
+before(async () => {
+  server = await Server.startWithAdmin({ SIGN_IN_LIMIT: '0' });
+  browser = await Browser.start('hopper');
+});
+afterEach(() => browser.closePages());
+after(async () => {
+  await browser?.end();
+  await server?.end();
+});
+
+test('name, password and sessions', async () => {
+  const grace = { email: 'grace@example.org', name: 'Grace', role: 'viewer' };
+  const client = await server.addAccount(grace);
+  const other = await server.clientOf({ ...grace, password: ADMIN.password });
+  const page = await browser.page({ server: client, signedIn: true });
+  await page.goto('/');
+  await page.getByRole('link', { name: 'Grace' }).click();
+  await page.getByRole('heading', { name: 'My account', level: 1 }).waitFor();
+
+  await page.getByLabel('Your name').fill(' ');
+  await page.getByRole('button', { name: 'Save the name' }).click();
+  await page.locator('.field', { hasText: 'Your name' }).locator('.field-error').waitFor();
+  await page.getByLabel('Your name').fill('Grace Hopper');
+  await page.getByRole('button', { name: 'Save the name' }).click();
+  await page.getByText('Your name was saved').waitFor();
+  await page.getByRole('link', { name: 'Grace Hopper' }).waitFor();
+
+  // Sessions: this browser, and others that can be ended one by one.
+  const rows = page.locator('[data-session]');
+  await rows.first().waitFor();
+  assert.equal(await rows.count(), 2);
+  assert.equal(await rows.filter({ hasText: 'This browser' }).count(), 1);
+  await assertAccessible(page);
+  await picture(page, 'account');
+  await rows.filter({ hasNotText: 'This browser' }).getByRole('button').click();
+  await page.getByText('The browser is signed out').waitFor();
+  await until('it is gone', async () => (await rows.count()) === 1);
+  await assert.rejects(other.ask('GET', '/api/session'), /401/u);
+
+  // The password: the present one is checked, weak ones are refused with advice.
+  await page.getByLabel('Present password').fill('not this one at all');
+  await page.getByLabel('New password').fill('short');
+  await page.getByRole('button', { name: 'Change the password' }).click();
+  await page.getByText('Use at least 12 characters').waitFor();
+  await page.getByLabel('New password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Change the password' }).click();
+  await page.locator('.field', { hasText: 'Present password' }).getByText('This is not the password of your account').waitFor();
+  await page.getByLabel('Present password').fill(ADMIN.password);
+  await page.getByLabel('New password').fill('passwordpassword');
+  await page.getByRole('button', { name: 'Change the password' }).click();
+  await page.locator('.field', { hasText: 'New password' }).locator('.field-error').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-weak-password');
+  await page.getByLabel('New password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Change the password' }).click();
+  await page.getByText('Your password was changed').waitFor();
+  assert.equal(await page.getByLabel('New password').inputValue(), '');
+  await server.clientOf({ email: grace.email, password: PASSWORD });
+  await assert.rejects(server.clientOf({ email: grace.email, password: ADMIN.password }), /401/u);
+
+  // All others at once.
+  await page.reload();
+  await page.getByRole('button', { name: 'Sign out all other browsers' }).click();
+  await page.getByText('All other browsers are signed out').waitFor();
+  await until('they are gone', async () => (await rows.count()) === 1);
+  assertClean(page);
+
+  for (const colorScheme of ['light', 'dark']) {
+    const phone = await browser.page({ server, signedIn: true, colorScheme, ...PHONE });
+    await phone.goto('/account');
+    await phone.getByText('This browser').waitFor();
+    await assertAccessible(phone);
+    await picture(phone, `account-phone-${colorScheme}`);
+    assertClean(phone);
+  }
+});
+
+test('an app that shows codes, and recovery codes', async () => {
+  const client = await server.addAccount({ email: 'tom@example.org', name: 'Tom', role: 'viewer' });
+  const page = await browser.page({ server: client, signedIn: true });
+  await page.goto('/account');
+  await page.getByRole('button', { name: 'Add an app' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Add an app' });
+  const code = dialog.getByRole('img', { name: /QR code/u });
+  await code.waitFor();
+  await until('the picture is drawn', () => code.evaluate((image) => image.complete && image.naturalWidth > 0));
+  await dialog.getByText('The app cannot scan it').click();
+  const secret = (await dialog.locator('.secret-text').innerText()).replaceAll(' ', '');
+  await dialog.getByLabel('Six digits').fill('12');
+  await dialog.getByRole('button', { name: 'Turn it on' }).click();
+  await dialog.getByText('Type the six digits').first().waitFor();
+  await dialog.getByLabel('Six digits').fill(totp(secret, -20));
+  await dialog.getByRole('button', { name: 'Turn it on' }).click();
+  await dialog.locator('.field-error').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-app-wrong');
+  await dialog.getByLabel('Six digits').fill(totp(secret));
+  await dialog.getByRole('button', { name: 'Turn it on' }).click();
+
+  const recovery = page.getByRole('dialog', { name: 'Your recovery codes' });
+  const codes = (await recovery.getByLabel('Recovery codes').inputValue()).split('\n');
+  assert.equal(codes.length, 10);
+  await assertAccessible(page);
+  await picture(page, 'account-recovery-codes');
+  // Printing shows the codes alone.
+  await page.evaluate(() => (window.print = () => {}));
+  await recovery.getByRole('button', { name: 'Print' }).click();
+  await page.emulateMedia({ media: 'print' });
+  assert.ok(await page.locator('.print-alone').getByText(codes[0]).isVisible());
+  assert.ok(await page.getByText('My account').first().isHidden());
+  await page.emulateMedia({ media: 'screen' });
+  await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+  await recovery.getByRole('button', { name: 'I have kept them' }).click();
+  await page.getByText('10 codes left').waitFor();
+  const second = page.locator('section', { has: page.getByRole('heading', { name: 'Second step' }) });
+  await second.getByText('On', { exact: true }).waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-second-step');
+
+  await page.getByRole('button', { name: 'Make new codes' }).click();
+  await page.getByRole('dialog', { name: 'Make new recovery codes?' }).getByRole('button', { name: 'Make new codes' }).click();
+  const fresh = (await recovery.getByLabel('Recovery codes').inputValue()).split('\n');
+  assert.ok(!fresh.includes(codes[0]));
+  await page.keyboard.press('Escape');
+
+  await page.getByRole('button', { name: 'Remove the app' }).click();
+  const question = page.getByRole('dialog', { name: 'Remove the app?' });
+  await question.getByText('your password alone then signs you in').waitFor();
+  await question.getByRole('button', { name: 'Remove the app' }).click();
+  await second.getByText('Off', { exact: true }).waitFor();
+  assertClean(page);
+});
+
+test('passkeys', async () => {
+  const client = await server.addAccount({ email: 'pat@example.org', name: 'Pat', role: 'viewer' });
+  const page = await browser.page({ server: client, signedIn: true });
+  await page.goto('/account');
+  await addAuthenticator(page);
+  const add = async (name) => {
+    await page.getByRole('button', { name: 'Add a passkey' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Add a passkey' });
+    await dialog.getByRole('textbox', { name: 'Name' }).fill(name);
+    await dialog.getByRole('button', { name: 'Go on' }).click();
+    return dialog;
+  };
+  await add('Laptop');
+  await page.getByRole('dialog', { name: 'Your recovery codes' }).getByRole('button', { name: 'I have kept them' }).click();
+  const row = page.locator('[data-passkey]');
+  await row.getByText('Laptop').waitFor();
+
+  // The device has one already.
+  const again = await add('Again');
+  await again.getByText('This device already has a passkey for your account').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-passkey-again');
+  await again.getByRole('button', { name: 'Cancel' }).click();
+
+  await page.getByRole('button', { name: 'Rename Laptop' }).click();
+  const rename = page.getByRole('dialog', { name: 'Rename the passkey' });
+  await rename.getByRole('textbox', { name: 'Name' }).fill('Old laptop');
+  await rename.getByRole('button', { name: 'Save' }).click();
+  await row.getByText('Old laptop').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-passkeys');
+  await page.getByRole('button', { name: 'Remove Old laptop' }).click();
+  await page.getByRole('dialog', { name: 'Remove the passkey Old laptop?' }).getByRole('button', { name: 'Remove' }).click();
+  await row.waitFor({ state: 'detached' });
+  assertClean(page);
+});
+
+test('an account whose role needs a second step adds one first', async () => {
+  const client = await server.addAccount({ email: 'max@example.org', name: 'Max', role: 'manager' });
+  await server.ask('PUT', '/api/security-policy', { second_factor_required: ['manager'] });
+  try {
+    const page = await browser.page({ server: client, signedIn: true });
+    await until('the policy holds', async () => client.ask('GET', '/api/employees').then(() => false, () => true));
+    await page.goto('/people');
+    await page.waitForURL('**/account');
+    await page.getByText('Add a second step first.').waitFor();
+    assert.equal(await page.getByLabel('Present password').count(), 0);
+    await assertAccessible(page);
+    await picture(page, 'account-must-set-up');
+    await page.getByRole('button', { name: 'Add an app' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Add an app' });
+    await dialog.getByText('The app cannot scan it').click();
+    const secret = (await dialog.locator('.secret-text').innerText()).replaceAll(' ', '');
+    await dialog.getByLabel('Six digits').fill(totp(secret));
+    await dialog.getByRole('button', { name: 'Turn it on' }).click();
+    await page.getByRole('button', { name: 'I have kept them' }).click();
+    await page.getByLabel('Present password').waitFor();
+    // The last one stays.
+    assert.equal(await page.getByRole('button', { name: 'Remove the app' }).count(), 0);
+    await page.goto('/people');
+    await page.getByRole('heading', { name: 'People', level: 1 }).waitFor();
+    assertClean(page);
+  } finally {
+    await server.ask('PUT', '/api/security-policy', { second_factor_required: [] });
+  }
+});
