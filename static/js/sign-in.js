@@ -1,8 +1,32 @@
-// The sign-in page: signs in with email and password, then returns to the page that was requested.
+// The sign-in page: signs in with email and password and a second step, with a passkey, or with an identity provider, then
+// returns to the page that was requested.
 
-import { get, request } from './api.js';
-import { byId } from './ui/dom.js';
-import { onSubmit } from './ui/form.js';
+import { Problem, explain, get, request } from './api.js';
+import { byId, notice } from './ui/dom.js';
+import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
+import { hasPasskeys, usePasskey } from './ui/passkeys.js';
+
+/** @typedef {ApiSchema<'ChallengeView'>} Challenge */
+/** @typedef {'passkey' | 'code' | 'recovery_code'} Method */
+
+/** Why the identity provider signed nobody in, by the code in the address. @type {Record<string, (provider: string) => string>} */
+const TROUBLES = {
+  oidc_unavailable: (provider) => `${provider} does not answer now. Try again in a few minutes, or sign in with your password.`,
+  oidc_refused: (provider) => `${provider} did not sign you in, or you canceled it. Try again.`,
+  oidc_expired: () => 'The sign-in took too long, or was begun in another browser. Try again here.',
+  oidc_email_not_verified: (provider) => `${provider} has not confirmed your email address. Confirm it there, then try again.`,
+  oidc_no_access: (provider) => `Your account at ${provider} may not use Rollcall. Ask an administrator for access.`,
+  oidc_other_person: (provider) => `The Rollcall account with your email address belongs to another person at ${provider}. Ask an administrator.`,
+  oidc_disabled: () => 'Your account is disabled. Ask an administrator.',
+  store_unavailable: () => 'Rollcall cannot reach its database now. Try again in a minute.',
+};
+
+/** What signs in after the password, with the words above it. @type {Record<Method, string>} */
+const LEADS = {
+  passkey: 'Your password is right. Now use your passkey: your browser asks for your fingerprint, face or PIN.',
+  code: 'Your password is right. Now type the code that the app on your phone shows.',
+  recovery_code: 'Your password is right. Now type one of your recovery codes.',
+};
 
 /** Returns the address to go to, which is always on this site. */
 function next() {
@@ -16,11 +40,145 @@ function next() {
   return '/';
 }
 
+/** @param {string} words */
+const showTrouble = (words) => byId('trouble').replaceChildren(...(words ? [notice('bad', sentence(words))] : []));
+
+/* The first step */
+
 onSubmit(byId('form'), async ({ email, password }) => {
-  await request('POST', '/api/session', { json: { email, password }, anonymous: true });
+  showTrouble('');
+  const answer = await request('POST', '/api/session', { json: { email, password }, anonymous: true });
+  if ('ticket' in answer) return askForSecondStep(answer);
   location.replace(next());
 });
 
+byId('passkey').addEventListener('click', () =>
+  attempt(byId('passkey'), async () => {
+    const { ticket, options } = await request('POST', '/api/session/passkey/begin', { anonymous: true });
+    const credential = await usePasskey(options);
+    await request('POST', '/api/session/passkey', { json: { ticket, credential }, anonymous: true });
+    location.replace(next());
+  }),
+);
+
+/**
+ * Runs `work` for a button, and shows its error above.
+ * @param {HTMLButtonElement} button
+ * @param {() => Promise<void>} work
+ */
+async function attempt(button, work) {
+  showTrouble('');
+  try {
+    await busy(button, work);
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'sign_in_expired') begin();
+    showTrouble(explain(error));
+  }
+}
+
+/* The second step */
+
+/** The sign-in that waits for its second step. @type {Challenge | undefined} */
+let challenge;
+
+/** @param {Challenge} asked */
+function askForSecondStep(asked) {
+  challenge = asked;
+  byId('password').value = '';
+  byId('first').hidden = true;
+  byId('second').hidden = false;
+  byId('title').textContent = 'Second step';
+  const [first] = possible();
+  choose(first ?? 'recovery_code');
+}
+
+/** The methods that this browser can use. @returns {Method[]} */
+const possible = () => /** @type {Method[]} */ (challenge?.methods ?? []).filter((method) => method !== 'passkey' || (hasPasskeys() && challenge?.passkey));
+
+/** @param {Method} method */
+function choose(method) {
+  const has = (/** @type {Method} */ one) => possible().includes(one);
+  clearErrors(byId('second-form'));
+  showTrouble('');
+  byId('second-lead').textContent = LEADS[method];
+  byId('second-form').hidden = method === 'passkey';
+  for (const [one, field, input] of /** @type {const} */ ([['code', 'code-field', 'code'], ['recovery_code', 'recovery-field', 'recovery-code']])) {
+    byId(field).hidden = method !== one;
+    byId(input).disabled = method !== one;
+    byId(input).value = '';
+  }
+  byId('use-passkey').hidden = !has('passkey');
+  byId('use-passkey').classList.toggle('primary', method === 'passkey');
+  byId('use-code').hidden = !has('code') || method === 'code';
+  byId('use-recovery').hidden = !has('recovery_code') || method === 'recovery_code';
+  byId({ passkey: /** @type {const} */ ('use-passkey'), code: /** @type {const} */ ('code'), recovery_code: /** @type {const} */ ('recovery-code') }[method]).focus();
+}
+
+/** Shows the first step again. */
+function begin() {
+  challenge = undefined;
+  byId('second').hidden = true;
+  byId('first').hidden = false;
+  byId('title').textContent = 'Sign in';
+  byId('password').focus();
+}
+
+/** @param {{code?: string, recovery_code?: string, credential?: any}} proof */
+async function finish(proof) {
+  await request('POST', '/api/session/second-factor', { json: { ticket: challenge?.ticket, ...proof }, anonymous: true });
+  location.replace(next());
+}
+
+onSubmit(byId('second-form'), async (typed) => {
+  showTrouble('');
+  const [[field, value = ''] = ['code']] = Object.entries(typed);
+  try {
+    await finish({ [field]: value.replaceAll(/\s/gu, '') });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === 'sign_in_expired') {
+      begin();
+      return showTrouble(error.message);
+    }
+    if (error.code !== 'wrong_second_factor') throw error;
+    throw new Problem(error.status, { ...error.body, errors: [{ field, detail: error.message }] }, null);
+  }
+});
+
+byId('use-passkey').addEventListener('click', () => attempt(byId('use-passkey'), async () => finish({ credential: await usePasskey(challenge?.passkey) })));
+byId('use-code').addEventListener('click', () => choose('code'));
+byId('use-recovery').addEventListener('click', () => choose('recovery_code'));
+byId('again').addEventListener('click', () => {
+  showTrouble('');
+  begin();
+});
+
+/* What the service offers */
+
+/** Removes the code of an error from the address, so that a reload does not show it again. */
+function takeError() {
+  const url = new URL(location.href);
+  const code = url.searchParams.get('error') ?? '';
+  url.searchParams.delete('error');
+  if (code) history.replaceState(null, '', url.pathname + url.search);
+  return code;
+}
+
+/** @param {string} code @param {string} [provider] */
+function explainError(code, provider = 'the identity provider') {
+  if (code) showTrouble(TROUBLES[code]?.(provider) ?? 'The sign-in failed. Try again.');
+}
+
+const failed = takeError();
+get('/api/session/methods').then(
+  ({ passkey, oidc }) => {
+    byId('passkey').hidden = !passkey || !hasPasskeys();
+    byId('oidc').hidden = !oidc;
+    byId('oidc').textContent = oidc ? `Sign in with ${oidc.name}` : '';
+    explainError(failed, oidc?.name);
+  },
+  () => explainError(failed), // the sign-in form shows the error
+);
 get('/api/setup').then(
   ({ needed }) => (byId('needs-setup').hidden = !needed),
   () => {}, // the sign-in form shows the error
