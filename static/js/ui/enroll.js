@@ -1,5 +1,5 @@
 // `<rollcall-enroll>`: takes photos of one person from the camera or from files, sends them with the consent, and
-// shows a verdict beside each photo. Fires `enrolled` when templates were created.
+// shows a verdict beside each photo. Fires `enrolled` when templates were created, and `refused` with the error.
 
 import { Problem, explain, get, request } from '../api.js';
 import { CameraError, closeCamera, grabFrame, openCamera, toJpeg } from './camera.js';
@@ -41,6 +41,12 @@ const IN_A_PHOTO = { no_face: 'no face found: choose a photo with the face from 
 class RollcallEnroll extends HTMLElement {
   /** The person to enroll. */
   person = { id: '', name: '' };
+  /**
+   * How people enroll their own face without an account: what they agree to, where the photos are sent, and with which
+   * fields. Without it, an account enrolls another person.
+   * @type {{consent: string, path: '/api/invitations/enroll', fields: Record<string, string>} | undefined}
+   */
+  own;
   /** Whether this account can enroll a face that another person already has. */
   mayOverride = false;
   /** @type {Shot[]} */
@@ -86,7 +92,7 @@ class RollcallEnroll extends HTMLElement {
   }
 
   connectedCallback() {
-    this.agreement.textContent = `${this.person.name} agrees`;
+    this.agreement.textContent = this.own ? 'I agree' : `${this.person.name} agrees`;
     this.replaceChildren(this.sources, this.studio, this.message, this.tray, this.finish);
     this.#update();
     this.#askConsentText();
@@ -99,6 +105,11 @@ class RollcallEnroll extends HTMLElement {
 
   /** Loads the consent text from the server; until then the checkbox is disabled. */
   async #askConsentText() {
+    if (this.own) {
+      this.consentText.textContent = this.own.consent;
+      this.consent.disabled = false;
+      return this.#update();
+    }
     try {
       const { text, version } = await get('/api/consent');
       this.consentText.textContent = text;
@@ -121,7 +132,8 @@ class RollcallEnroll extends HTMLElement {
     this.tray.classList.toggle('judged', this.#judged);
     const usable = this.#usable.length;
     this.button.disabled = !this.consent.checked || usable === 0;
-    this.button.textContent = usable === 0 ? 'Enroll' : `Enroll with ${plural(usable, 'photo')}`;
+    const verb = this.own ? 'Send' : 'Enroll with';
+    this.button.textContent = usable === 0 ? 'Enroll' : `${verb} ${plural(usable, 'photo')}`;
     this.hint.hidden = usable >= GOOD_COUNT;
     this.sources.hidden = this.#stream !== null;
     if (this.#stream) this.coach.textContent = POSES[this.#captured] ?? EXTRA_POSE;
@@ -235,13 +247,13 @@ class RollcallEnroll extends HTMLElement {
   async #send(override) {
     this.message.replaceChildren();
     const body = new FormData();
-    body.append('employee', this.person.id);
-    body.append('consent', 'true');
-    if (override) body.append('override', 'true');
+    const fields = this.own?.fields ?? { employee: this.person.id, consent: 'true', ...(override && { override: 'true' }) };
+    for (const [name, value] of Object.entries(fields)) body.append(name, value);
     const sent = this.#usable;
     for (const { blob, name } of sent) body.append('photo', blob, fileName(name));
     try {
-      const answer = await busy(this.button, () => request('POST', '/api/enroll', { body, timeout: 120_000 }));
+      const options = { body, anonymous: Boolean(this.own), timeout: 120_000 };
+      const answer = await busy(this.button, () => request('POST', this.own?.path ?? '/api/enroll', options));
       this.#enrolled(answer, sent);
     } catch (error) {
       this.#refused(error, sent);
@@ -251,10 +263,10 @@ class RollcallEnroll extends HTMLElement {
   }
 
   /**
-   * @param {ApiSchema<'EnrollmentView'>} answer
+   * @param {{photos: ApiSchema<'PhotoView'>[], templates?: number}} answer
    * @param {Shot[]} sent
    */
-  #enrolled({ photos, templates }, sent) {
+  #enrolled({ photos, templates = 0 }, sent) {
     this.#judge(photos, sent);
     this.#judged = true;
     this.consent.checked = false;
@@ -271,6 +283,7 @@ class RollcallEnroll extends HTMLElement {
    * @param {Shot[]} sent
    */
   #refused(error, sent) {
+    this.dispatchEvent(new CustomEvent('refused', { bubbles: true, detail: error }));
     if (error instanceof Problem && Array.isArray(error.body.photos)) this.#judge(error.body.photos, sent);
     if (error instanceof Problem && error.code === 'duplicate_person' && error.body.other) return this.#duplicate(error.body.other);
     if (error instanceof Problem && error.code === 'too_many_enrollments') return this.#tooMany(error);
