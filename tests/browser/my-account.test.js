@@ -1,6 +1,7 @@
 // My account: a person changes their name and password, ends sessions, and adds a second step.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, test } from 'node:test';
 
 import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
@@ -211,4 +212,96 @@ test('an account whose role needs a second step adds one first', async () => {
   } finally {
     await server.ask('PUT', '/api/security-policy', { second_factor_required: [] });
   }
+});
+
+test('mail that is not wanted', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/account?part=mail');
+  await page.getByLabel('What waits, once a day').uncheck();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved', { exact: true }).waitFor();
+  assert.deepEqual((await server.ask('GET', '/api/account/mail')).off, ['summary']);
+  // An admin who is no employee gets nothing about their own hours.
+  assert.equal(await page.getByLabel('A forgotten punch out').count(), 0);
+  await assertAccessible(page);
+  await picture(page, 'account-mail');
+  await page.reload();
+  assert.ok(await page.getByLabel('Something new waits').isChecked());
+  assert.ok(!(await page.getByLabel('What waits, once a day').isChecked()));
+  assertClean(page);
+});
+
+test('tokens for programs', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/account');
+  await page.getByRole('link', { name: 'Programs' }).click();
+  await page.getByText('You have no token').waitFor();
+  await page.getByRole('button', { name: 'Make a token' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Make a token' });
+  await dialog.getByRole('button', { name: 'Make the token' }).click();
+  await dialog.getByText('Type a name').waitFor();
+  await dialog.getByRole('textbox', { name: 'Name' }).fill('Payroll');
+  await dialog.getByLabel('Read people, punches').uncheck();
+  await dialog.getByRole('button', { name: 'Make the token' }).click();
+  await dialog.locator('fieldset', { hasText: 'The program may' }).locator('.field-error').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-token');
+  await dialog.getByLabel('Read people, punches').check();
+  await dialog.getByRole('button', { name: 'Make the token' }).click();
+  const made = page.getByRole('dialog', { name: 'Your token' });
+  const token = await made.getByLabel('Token', { exact: true }).inputValue();
+  const use = () => fetch(`${server.origin}/api/employees`, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal((await use()).status, 200);
+  await made.getByRole('button', { name: 'Done' }).click();
+  await page.locator('[data-token]').getByText(/read · until .+ · last used/u).or(page.locator('[data-token]').getByText('never used')).waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-tokens');
+  await page.getByRole('button', { name: 'Revoke Payroll' }).click();
+  await page.getByRole('dialog', { name: 'Revoke Payroll?' }).getByRole('button', { name: 'Revoke' }).click();
+  await page.getByText('You have no token').waitFor();
+  assert.equal((await use()).status, 401);
+  assertClean(page);
+});
+
+test('what Rollcall has of a person', async () => {
+  const person = await server.addFace('Hedy Lamarr', 'H1', 'obama');
+  const client = await server.addAccount({ email: 'hedy@example.org', name: 'Hedy', role: 'employee', code: 'H1' });
+  const page = await browser.page({ server: client, signedIn: true, acceptDownloads: true });
+  await page.goto('/account?part=data');
+  const part = (name) => page.getByRole('region', { name });
+
+  // The PIN needs the password of the account.
+  const pin = part('PIN and badge');
+  await pin.getByLabel('New PIN').fill('4028');
+  await pin.getByLabel('Password of your account').fill('not this one at all');
+  await pin.getByRole('button', { name: 'Set the PIN' }).click();
+  await pin.getByText('This is not the password of your account').waitFor();
+  await pin.getByLabel('Password of your account').fill(ADMIN.password);
+  const { pin_digits: digits } = await server.site(person.site);
+  await pin.getByLabel('New PIN').fill('402817359062'.slice(0, digits));
+  await pin.getByRole('button', { name: 'Set the PIN' }).click();
+  await pin.getByRole('button', { name: 'Change the PIN' }).waitFor();
+  await assertAccessible(page);
+  await picture(page, 'account-data');
+
+  const saved = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Save a copy' }).click();
+  const { employee } = JSON.parse(await readFile(await (await saved).path(), 'utf8'));
+  assert.equal(employee, person.id);
+
+  await page.getByRole('button', { name: 'Ask to be erased' }).click();
+  await page.getByRole('dialog', { name: 'Ask to be erased?' }).getByRole('button', { name: 'Ask to be erased' }).click();
+  await page.getByRole('button', { name: 'Take the request back' }).click();
+  await page.getByRole('button', { name: 'Ask to be erased' }).waitFor();
+
+  const face = part('Face');
+  await face.getByText('What you agreed to').click();
+  await face.getByText('I agree that photos of my face').waitFor();
+  await face.getByRole('button', { name: 'Withdraw and delete my face' }).click();
+  const question = page.getByRole('dialog', { name: 'Withdraw your consent?' });
+  await picture(page, 'account-withdraw');
+  await question.getByRole('button', { name: 'Withdraw' }).click();
+  await face.getByText('No face').waitFor();
+  assert.equal((await server.ask('GET', `/api/employees/${person.id}`)).enrolled, false);
+  assertClean(page);
 });

@@ -1,0 +1,50 @@
+// Which mail the account gets.
+
+import { get, put } from '../api.js';
+import { Notice } from '../kit/basics.js';
+import { Check, Form } from '../kit/form.js';
+import { html } from '../kit/html.js';
+import { Show, useLoad } from '../kit/load.js';
+import { abilities } from '../session.js';
+import { toast } from '../ui/toast.js';
+
+/** @typedef {ApiSchema<'MailView'>} Preferences */
+
+/** The kinds of letters: their words, and who gets them. @type {Record<string, [words: string, hint: string, who: 'all' | 'person' | 'decides' | 'admin']>} */
+const KINDS = {
+  sign_in: ['A sign-in from a new browser', 'If it was not you, change your password.', 'all'],
+  missing_out: ['A forgotten punch out', 'On the next day, with a link to correct it.', 'person'],
+  waiting: ['Something new waits for my decision', 'Corrections, leave and timesheets.', 'decides'],
+  summary: ['What waits, once a day', 'In one letter in the morning.', 'decides'],
+  webhook_disabled: ['A webhook was turned off', 'Because its receiver did not answer for a long time.', 'admin'],
+};
+
+/** @param {import('../pages/account.js').PartProps} props */
+export function Mail({ account }) {
+  const mail = useLoad(() => get('/api/account/mail'), []);
+  const can = abilities(account);
+  const gets = { all: true, person: Boolean(account.employee), decides: can.edit, admin: can.administer };
+  return html`
+    <section class="card pad" aria-labelledby="mail">
+      <h2 id="mail">Mail to ${account.email}</h2>
+      <${Show} of=${mail}>
+        ${(/** @type {Preferences} */ { available, kinds, off }) => {
+          const shown = kinds.filter((kind) => gets[KINDS[kind]?.[2] ?? 'all']);
+          const send = async (/** @type {Record<string, string>} */ data) => {
+            // What is not shown stays as it is.
+            await put('/api/account/mail', { off: kinds.filter((kind) => (shown.includes(kind) ? data[kind] !== 'on' : off.includes(kind))) });
+            await mail.reload();
+            toast('Saved');
+          };
+          return html`
+            ${!available && html`<${Notice} kind="info">Rollcall sends no mail yet: no mail server is set up. What you choose here holds as soon as it does.<//>`}
+            <${Form} send=${send} action="Save">
+              ${shown.map((kind) => html`<${Check} key=${kind} name=${kind} label=${KINDS[kind]?.[0] ?? kind} hint=${KINDS[kind]?.[1]} checked=${!off.includes(kind)} />`)}
+              <p class="hint">Invitations and links for a new password are always sent.</p>
+            <//>
+          `;
+        }}
+      <//>
+    </section>
+  `;
+}

@@ -1,0 +1,134 @@
+// What Rollcall has of the person: their face with the consent, PIN and badge, a copy of everything, and the wish to be erased.
+
+import { get, remove, request } from '../api.js';
+import { useActions } from '../kit/actions.js';
+import { Badge, Button } from '../kit/basics.js';
+import { Field, Form } from '../kit/form.js';
+import { html, useState } from '../kit/html.js';
+import { Show, useLoad } from '../kit/load.js';
+import { ask } from '../ui/dialog.js';
+import { plural } from '../ui/dom.js';
+import { dateName } from '../ui/time.js';
+import { toast } from '../ui/toast.js';
+
+/** @typedef {ApiSchema<'MeView'>} Me */
+/** @typedef {ApiSchema<'OwnConsentView'>} OwnConsent */
+/** @typedef {ApiSchema<'TemplatesView'>} Faces */
+/** @typedef {{me: Me, consent: OwnConsent, faces: Faces}} Known */
+
+const read = async () => {
+  const [me, consent, faces] = await Promise.all([get('/api/me'), get('/api/me/consent'), get('/api/me/faces')]);
+  return { me, consent, faces };
+};
+
+export function MyData() {
+  const known = useLoad(read, []);
+  return html`
+    <${Show} of=${known}>
+      ${(/** @type {Known} */ { me, consent, faces }) => html`
+        <${Face} consent=${consent} faces=${faces} reload=${known.reload} />
+        <${Credentials} me=${me} reload=${known.reload} />
+        <${Copy} />
+        <${Erasure} requested=${me.employee.erasure_requested_at} reload=${known.reload} />
+      `}
+    <//>
+  `;
+}
+
+/** How the consent was given. @type {Record<string, string>} */
+const GIVEN = { stated: 'stated by the person who enrolled you', invitation: 'given by you with a link', kiosk: 'given by you at a kiosk', sheet: 'signed on paper' };
+
+/** @param {{consent: OwnConsent, faces: Faces, reload: () => Promise<void>}} props */
+function Face({ consent: { consent, text }, faces, reload }) {
+  const { act, trouble } = useActions(reload);
+  const withdraw = act(async () => {
+    const question = { title: 'Withdraw your consent?', text: 'Your face, the photos and the pictures of your punches are deleted at once and for good. Kiosks no longer recognize you: punch with your PIN or badge, or ask your manager. Your hours stay.', action: 'Withdraw' };
+    if (!(await ask(question))) return false;
+    await remove('/api/me/consent');
+  }, 'Your consent is withdrawn, and your face is deleted');
+  const enrolled = faces.items.length > 0;
+  return html`
+    <section class="card pad" aria-labelledby="my-face">
+      <div class="section-head"><h2 id="my-face">Face</h2>${enrolled ? html`<${Badge} tone="in">Enrolled<//>` : html`<${Badge}>No face<//>`}</div>
+      ${trouble}
+      ${
+        enrolled || consent
+          ? html`
+              <p class="soft">${consent ? `You agreed on ${dateName(consent.signed_on ?? consent.at)}${GIVEN[consent.given] ? ` (${GIVEN[consent.given]})` : ''}.` : 'Kiosks recognize you.'} Rollcall keeps ${plural(faces.items.length, 'template')}${faces.photos ? ` and ${plural(faces.photos, 'photo')}` : ''}.</p>
+              <details class="small"><summary>What you agreed to</summary><p>${text}</p></details>
+              <div class="actions"><${Button} tone="danger" onClick=${withdraw}>Withdraw and delete my face<//></div>
+            `
+          : html`<p class="soft">Kiosks do not recognize you. Ask your manager for a link, with which you enroll your face on your own phone.</p>`
+      }
+    </section>
+  `;
+}
+
+/** @param {{me: Me, reload: () => Promise<void>}} props */
+function Credentials({ me: { credentials }, reload }) {
+  const { pin, badge } = credentials;
+  // A new form is empty.
+  const [changes, setChanges] = useState(0);
+  const { act, trouble } = useActions(reload);
+  const send = async (/** @type {Record<string, string>} */ data) => {
+    await request('PUT', '/api/me/pin', { json: { pin: data.pin, password: data.password } });
+    setChanges(changes + 1);
+    await reload();
+    toast('Your PIN was set');
+  };
+  const lost = act(async () => {
+    if (!(await ask({ title: 'Revoke your badge?', text: 'It stops working at once. Your manager gives you a new one.', action: 'Revoke the badge' }))) return false;
+    await remove('/api/me/badge');
+  }, 'Your badge was revoked');
+  return html`
+    <section class="card pad" aria-labelledby="my-pin">
+      <div class="section-head"><h2 id="my-pin">PIN and badge</h2>${pin?.locked_at && html`<${Badge} tone="bad">PIN locked<//>`}</div>
+      <p class="soft">With them you punch at a kiosk without your face. ${pin ? (pin.locked_at ? 'Your PIN is locked after five wrong tries: set a new one.' : `Your PIN is of ${dateName(pin.set_at)}.`) : 'You have no PIN.'}</p>
+      <${Form} key=${changes} send=${send} action=${pin ? 'Change the PIN' : 'Set the PIN'}>
+        <div class="two">
+          <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="Digits that are not easy to guess, such as no birthday." />
+          <${Field} name="password" label="Password of your account" type="password" autocomplete="current-password" invalid="Type your password" />
+        </div>
+      <//>
+      ${trouble}
+      ${badge && html`<div class="section"><p class="soft">Your badge was issued on ${dateName(badge.issued_at)}.</p><div class="actions"><${Button} tone="danger" onClick=${lost}>I lost my badge<//></div></div>`}
+    </section>
+  `;
+}
+
+function Copy() {
+  const { act, trouble } = useActions(async () => {});
+  const save = act(async () => {
+    const copy = await get('/api/me/export', { timeout: 120_000 });
+    const address = URL.createObjectURL(new Blob([JSON.stringify(copy, null, 2)], { type: 'application/json' }));
+    Object.assign(document.createElement('a'), { href: address, download: `rollcall-${copy.at.slice(0, 10)}.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(address));
+  }, 'The copy was saved');
+  return html`
+    <section class="card pad" aria-labelledby="my-copy">
+      <h2 id="my-copy">A copy of my data</h2>
+      <p class="soft">Everything that Rollcall has about you, as a file. The numbers of your face and the photos are not in it; your administrator can give you those.</p>
+      ${trouble}
+      <div class="actions"><${Button} onClick=${save}>Save a copy<//></div>
+    </section>
+  `;
+}
+
+/** @param {{requested?: string | null, reload: () => Promise<void>}} props */
+function Erasure({ requested, reload }) {
+  const { act, trouble } = useActions(reload);
+  const demand = act(async () => {
+    const question = { title: 'Ask to be erased?', text: 'Your managers see the request, and an administrator decides when everything about you is erased: hours that must be kept by law may stay until then. You can take it back.', action: 'Ask to be erased' };
+    if (!(await ask(question))) return false;
+    await request('POST', '/api/me/erasure-request');
+  }, 'Your request was recorded');
+  const takeBack = act(() => remove('/api/me/erasure-request'), 'Your request was taken back');
+  return html`
+    <section class="card pad" aria-labelledby="my-erasure">
+      <h2 id="my-erasure">Erase my data</h2>
+      <p class="soft">${requested ? `You asked on ${dateName(requested)} that everything about you is erased. Your administrator decides about it.` : 'You can ask that everything about you is erased, for example after you left.'}</p>
+      ${trouble}
+      <div class="actions">${requested ? html`<${Button} onClick=${takeBack}>Take the request back<//>` : html`<${Button} tone="danger" onClick=${demand}>Ask to be erased<//>`}</div>
+    </section>
+  `;
+}
