@@ -115,7 +115,8 @@ export class Server {
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${url} answered ${response.status}: ${text}`);
-    const cookie = response.headers.getSetCookie()[0];
+    // There are others, such as the one by which an account knows a browser.
+    const cookie = response.headers.getSetCookie().find((one) => /^(?:__Host-)?rollcall_session=/u.test(one));
     if (cookie) this.#cookie = cookie.split(';')[0];
     return text === '' ? null : JSON.parse(text);
   }
