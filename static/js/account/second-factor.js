@@ -30,9 +30,13 @@ export function SecondFactor({ account, factors, reload }) {
 
   const added = async (/** @type {string[] | null | undefined} */ fresh) => {
     setAdding(false);
-    // Shown first: they are not shown again.
+    // They are not shown again, so the page changes only after they were closed.
     if (fresh) setCodes(fresh);
-    await reload();
+    else await reload();
+  };
+  const kept = () => {
+    setCodes(undefined);
+    reload();
   };
   const removeApp = act(async () => {
     const sure = await ask({
@@ -76,7 +80,7 @@ export function SecondFactor({ account, factors, reload }) {
         </div>`
       }
       ${adding && html`<${AppDialog} added=${added} close=${() => setAdding(false)} />`}
-      ${codes && html`<${RecoveryCodesDialog} email=${account.email} codes=${codes} close=${() => setCodes(undefined)} />`}
+      ${codes && html`<${RecoveryCodesDialog} email=${account.email} codes=${codes} close=${kept} />`}
     </section>
   `;
 }
