@@ -67,7 +67,7 @@ function showFace({ name, site, consent }, signedIn) {
   byId('face').replaceChildren(element);
   show(
     signedIn ? 'Add your face' : `Hello, ${name}`,
-    `With your face, you punch in and out at a kiosk${site ? ` of ${site}` : ''}. Read what happens with it, agree, and take three photos with this device. Nothing is sent before you agree.`,
+    `With your face, you punch in and out at a kiosk${site ? ` of ${site}` : ''}. Read what happens with it. If you agree, take three photos with this device.`,
     signedIn ? ['face', 'skip'] : ['face'],
   );
 }

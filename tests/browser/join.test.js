@@ -120,9 +120,12 @@ test('a person enrolls their own face on their phone, light and dark', async () 
     await picture(phone, `join-face-${colorScheme}`);
 
     // Photos that cannot be used say why, and do not use the link up.
+    assert.ok(await phone.getByRole('button', { name: /Use the camera/u }).isHidden(), 'first the consent');
+    await phone.getByLabel('I agree').check();
     const buffer = await changed('obama', 'split[a][b];[a][b]hstack');
     await phone.locator('input[type="file"]').setInputFiles([{ name: 'two.jpg', mimeType: 'image/jpeg', buffer }]);
     const send = phone.getByRole('button', { name: /^Send \d photo/u });
+    await phone.getByLabel('I agree').uncheck();
     assert.ok(await send.isDisabled(), 'nothing is sent without consent');
     await phone.getByLabel('I agree').check();
     await send.click();
@@ -160,10 +163,10 @@ test('an account and the own face with one link, and a face of another person', 
 
   // The face belongs to another person: whose is not said.
   const other = await server.addFace('Secret Name', 'S1', 'obama');
+  await phone.getByLabel('I agree').check();
   await phone.getByRole('button', { name: /Use the camera/u }).click();
   await phone.getByRole('button', { name: 'Take the photo' }).click();
   await phone.locator('.shot').waitFor();
-  await phone.getByLabel('I agree').check();
   await phone.getByRole('button', { name: 'Send 1 photo' }).click();
   await phone.getByRole('alert').getByText('is enrolled for another person').waitFor();
   assert.equal(await phone.getByText('Secret Name').count(), 0);

@@ -88,12 +88,15 @@ class RollcallEnroll extends HTMLElement {
     this.consent.addEventListener('change', () => this.#update());
     this.button = el('button', { class: 'button primary', type: 'button', onclick: () => this.#send(false) }, 'Enroll');
     this.hint = el('p', { class: 'hint', text: 'Three to five different photos work best.' });
-    this.finish = el('div', { class: 'section' }, this.hint, el('label', { class: 'check consent' }, this.consent, el('span', {}, this.agreement, this.consentText)), el('div', { class: 'actions' }, this.button));
+    this.consentLabel = el('label', { class: 'check consent' }, this.consent, el('span', {}, this.agreement, this.consentText));
+    this.finish = el('div', { class: 'section' }, this.hint, el('div', { class: 'actions' }, this.button));
   }
 
   connectedCallback() {
     this.agreement.textContent = this.own ? 'I agree' : `${this.person.name} agrees`;
-    this.replaceChildren(this.sources, this.studio, this.message, this.tray, this.finish);
+    // People read and agree before they take photos of themselves; others state the consent at the end.
+    if (!this.own) this.hint.after(this.consentLabel);
+    this.replaceChildren(...(this.own ? [this.consentLabel] : []), this.sources, this.studio, this.message, this.tray, this.finish);
     this.#update();
     this.#askConsentText();
   }
@@ -135,7 +138,8 @@ class RollcallEnroll extends HTMLElement {
     const verb = this.own ? 'Send' : 'Enroll with';
     this.button.textContent = usable === 0 ? 'Enroll' : `${verb} ${plural(usable, 'photo')}`;
     this.hint.hidden = usable >= GOOD_COUNT;
-    this.sources.hidden = this.#stream !== null;
+    this.sources.hidden = this.#stream !== null || (this.own !== undefined && !this.consent.checked);
+    this.shutter.disabled = this.#stream === null;
     if (this.#stream) this.coach.textContent = POSES[this.#captured] ?? EXTRA_POSE;
   }
 
