@@ -60,9 +60,9 @@ function showFace({ name, site, consent }, signedIn) {
   element.addEventListener('refused', (event) => isEnded(/** @type {CustomEvent<unknown>} */ (event).detail) && ended());
   element.addEventListener('enrolled', () => {
     element.remove();
-    const words = `Kiosks${site ? ` at ${site}` : ''} recognize you from now on. You can withdraw your consent at any time: ask your manager, and your face is deleted.`;
-    if (signedIn) show('Your face is enrolled', words, ['go-on']);
-    else show('Your face is enrolled', `${words} You can close this page.`);
+    const words = `Kiosks${site ? ` at ${site}` : ''} recognize you from now on. You can withdraw your consent at any time`;
+    if (signedIn) show('Your face is enrolled', `${words} on the page My account: your face is then deleted.`, ['go-on']);
+    else show('Your face is enrolled', `${words}: ask your manager, and your face is deleted. You can close this page.`);
   });
   byId('face').replaceChildren(element);
   show(

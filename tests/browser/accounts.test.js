@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 
 import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
 import { ADMIN, Server } from './support/server.js';
+import { totp } from './support/totp.js';
 
 const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
@@ -161,4 +162,32 @@ test('accounts and the menu on a phone, light and dark', async () => {
     await picture(phone, `accounts-phone-sheet-${colorScheme}`);
     assertClean(phone);
   }
+});
+
+test('roles that need a second step, and a person who lost theirs', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/accounts?part=policy');
+  await page.getByRole('checkbox', { name: 'Viewer' }).check();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved', { exact: true }).waitFor();
+  assert.deepEqual((await server.ask('GET', '/api/security-policy')).second_factor_required, ['viewer']);
+  await assertAccessible(page);
+  await picture(page, 'accounts-policy');
+  await page.getByRole('checkbox', { name: 'Viewer' }).uncheck();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await until('it is off', async () => (await server.ask('GET', '/api/security-policy')).second_factor_required.length === 0);
+
+  const client = await server.addAccount({ email: 'lost@example.org', name: 'Lotte Lost', role: 'viewer' });
+  const { secret } = await client.ask('POST', '/api/account/totp');
+  await client.ask('POST', '/api/account/totp/confirm', { code: totp(secret) });
+  await page.goto('/accounts');
+  await page.getByRole('button', { name: 'Manage Lotte Lost' }).click();
+  await page.getByRole('button', { name: 'Remove the second step' }).click();
+  const question = page.getByRole('dialog', { name: 'Remove the second step of Lotte Lost?' });
+  await question.getByText('Make sure that it is really Lotte Lost who asks').waitFor();
+  await question.getByRole('button', { name: 'Remove the second step' }).click();
+  await page.getByText('The second step of Lotte Lost was removed').waitFor();
+  const again = await server.clientOf({ email: 'lost@example.org', password: ADMIN.password });
+  assert.equal((await again.ask('GET', '/api/account/second-factor')).totp, null);
+  assertClean(page);
 });

@@ -86,7 +86,7 @@ function Credentials({ me: { credentials }, reload }) {
       <p class="soft">With them you punch at a kiosk without your face. ${pin ? (pin.locked_at ? 'Your PIN is locked after five wrong tries: set a new one.' : `Your PIN is of ${dateName(pin.set_at)}.`) : 'You have no PIN.'}</p>
       <${Form} key=${changes} send=${send} action=${pin ? 'Change the PIN' : 'Set the PIN'}>
         <div class="two">
-          <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="Digits that are not easy to guess, such as no birthday." />
+          <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="No birthday, and no row such as 1234." />
           <${Field} name="password" label="Password of your account" type="password" autocomplete="current-password" invalid="Type your password" />
         </div>
       <//>
