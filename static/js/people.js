@@ -137,7 +137,10 @@ function mountEnroll(person) {
 async function showFace(person) {
   const place = byId('face-facts');
   if (!person.enrolled) {
-    place.replaceChildren(el('p', { class: 'soft', text: `No face is enrolled. Kiosks cannot recognize ${person.name} yet.` }));
+    place.replaceChildren(
+      el('p', { class: 'soft', text: `No face is enrolled. Kiosks cannot recognize ${person.name} yet.` }),
+      ...(can.invite ? [el('p', {}, el('a', { href: `/accounts?part=invitations&employee=${encodeURIComponent(person.id)}`, text: 'Make a link with which they enroll their own face' }))] : []),
+    );
     return;
   }
   const face = await get(`/api/employees/${encodeURIComponent(person.id)}/templates`);

@@ -206,7 +206,14 @@ test('a manager invites only employees, to their own hours', async () => {
   const client = await server.addAccount({ email: 'mona@example.org', name: 'Mona', role: 'manager' });
   await server.addEmployee('Nora New', 'N1');
   const page = await browser.page({ server: client, signedIn: true });
-  await page.goto('/');
+  await page.goto('/people');
+  await page.getByRole('link', { name: /Nora New/u }).click();
+  await page.getByRole('link', { name: 'Make a link with which they enroll their own face' }).click();
+  const face = page.getByRole('dialog', { name: 'Invite' });
+  await face.getByRole('button', { name: 'Unlink Nora New' }).waitFor();
+  await face.getByRole('button', { name: 'Invite', exact: true }).click();
+  await page.getByRole('dialog', { name: 'Nora New is invited' }).getByRole('button', { name: 'Done' }).click();
+  await page.getByText('Own face · employee N1').waitFor();
   await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Accounts' }).click();
   await page.getByRole('button', { name: 'Invite' }).click();
   const dialog = page.getByRole('dialog', { name: 'Invite' });

@@ -1,10 +1,12 @@
 // The invitations that were not used yet: make new links, and revoke them.
 
-import { remove, request } from '../api.js';
+import { get, remove, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
-import { Badge, Button, Empty, Icon } from '../kit/basics.js';
+import { parameter, setParameters } from '../kit/address.js';
+import { Badge, Button, Empty, Icon, Notice } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
 import { html, useState } from '../kit/html.js';
+import { useLoad } from '../kit/load.js';
 import { More, usePages } from '../kit/pages.js';
 import { ask } from '../ui/dialog.js';
 import { dateTime } from '../ui/time.js';
@@ -20,7 +22,14 @@ const PURPOSES = { account: 'Account', account_and_face: 'Account and own face',
 /** @param {import('../pages/accounts.js').PartProps} props */
 export function Invitations({ can, sites }) {
   const list = usePages('/api/invitations', { limit: '100' });
+  // The page of people leads here for a person who enrolls their own face.
+  const wanted = parameter('employee');
+  const person = useLoad(async () => (wanted ? get(`/api/employees/${encodeURIComponent(wanted)}`) : undefined), [wanted]);
   const [inviting, setInviting] = useState(false);
+  const close = () => {
+    setInviting(false);
+    setParameters({ employee: '' }, { stay: true });
+  };
   const [sent, setSent] = useState(/** @type {import('./link.js').Sent | undefined} */ (undefined));
   const { act, trouble } = useActions(list.reload);
   const resend = (/** @type {Invitation} */ { id }) => act(async () => setSent(await request('POST', `/api/invitations/${id}/resend`)));
@@ -35,6 +44,7 @@ export function Invitations({ can, sites }) {
       <button class="button primary" type="button" onClick=${() => setInviting(true)}><${Icon} name="plus" />Invite</button>
     </div>
     ${trouble}
+    ${person.error && html`<${Notice} kind="bad">${person.error}<//>`}
     <section class="card" aria-label="Invitations">
       ${!list.items && !list.error && html`<div class="skeleton" aria-busy="true"><span class="visually-hidden">Loading</span></div>`}
       ${list.items?.length === 0 && html`<${Empty}><p>No invitation is open.</p><//>`}
@@ -54,7 +64,7 @@ export function Invitations({ can, sites }) {
       </ul>
     </section>
     <${More} of=${list} />
-    ${inviting && html`<${InviteDialog} sites=${sites} admin=${can.administer} invited=${list.reload} close=${() => setInviting(false)} />`}
+    ${(inviting || person.data) && html`<${InviteDialog} key=${person.data?.id} sites=${sites} admin=${can.administer} of=${person.data} invited=${list.reload} close=${close} />`}
     ${
       sent &&
       html`<${Dialog} title="New link" onClose=${() => setSent(undefined)}>

@@ -16,11 +16,11 @@ const WHAT = [
   ['face', 'Only their own face', 'The person takes photos with their own phone, and agrees to it there. No account is made.'],
 ];
 
-/** @param {{sites: ApiSchema<'SiteView'>[], admin: boolean, invited: () => unknown, close: () => void}} props */
-export function InviteDialog({ sites, admin, invited, close }) {
-  const { draft, change, bind, tick } = useDraft({ what: 'account', email: '', name: '', enroll: false });
+/** @param {{sites: ApiSchema<'SiteView'>[], admin: boolean, of?: import('./employee.js').Employee, invited: () => unknown, close: () => void}} props `of` is the employee who is invited to enroll their face */
+export function InviteDialog({ sites, admin, of, invited, close }) {
+  const { draft, change, bind, tick } = useDraft({ what: of ? 'face' : 'account', email: '', name: '', enroll: false });
   const [grants, setGrants] = useState([{ role: 'employee', site: '' }]);
-  const [employee, setEmployee] = useState(/** @type {import('./employee.js').Employee | null} */ (null));
+  const [employee, setEmployee] = useState(/** @type {import('./employee.js').Employee | null} */ (of ?? null));
   const [sent, setSent] = useState(/** @type {Sent | undefined} */ (undefined));
   const account = draft.what === 'account';
   const send = async () => {
