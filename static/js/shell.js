@@ -2,6 +2,14 @@
 
 import { notice } from './ui/dom.js';
 
+// After a sign-in with an identity provider: to the page that was requested before.
+const wanted = location.pathname === '/' && sessionStorage.getItem('rollcall:next');
+sessionStorage.removeItem('rollcall:next');
+if (wanted && wanted !== '/') {
+  location.replace(wanted);
+  await new Promise(() => {}); // the page is being left
+}
+
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const name = location.pathname.replaceAll('/', '') || 'index';
 try {

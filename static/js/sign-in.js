@@ -28,9 +28,16 @@ const LEADS = {
   recovery_code: 'Your password is right. Now type one of your recovery codes.',
 };
 
+/** Where the page that was requested is kept while the provider signs in. */
+const NEXT = 'rollcall:next';
+const kept = sessionStorage.getItem(NEXT);
+sessionStorage.removeItem(NEXT);
+/** The code of what failed at the provider. */
+const failed = takeError();
+
 /** Returns the address to go to, which is always on this site. */
 function next() {
-  const wanted = new URLSearchParams(location.search).get('next') ?? '/';
+  const wanted = new URLSearchParams(location.search).get('next') || (failed && kept) || '/';
   try {
     const url = new URL(wanted, location.origin);
     if (url.origin === location.origin && !url.pathname.startsWith('/sign-in')) return url.pathname + url.search + url.hash;
@@ -155,6 +162,9 @@ byId('again').addEventListener('click', () => {
 
 /* What the service offers */
 
+// The provider leads back to the start page, which leads on to the requested one.
+byId('oidc').addEventListener('click', () => sessionStorage.setItem(NEXT, next()));
+
 /** Removes the code of an error from the address, so that a reload does not show it again. */
 function takeError() {
   const url = new URL(location.href);
@@ -169,7 +179,6 @@ function explainError(code, provider = 'the identity provider') {
   if (code) showTrouble(TROUBLES[code]?.(provider) ?? 'The sign-in failed. Try again.');
 }
 
-const failed = takeError();
 get('/api/session/methods').then(
   ({ passkey, oidc }) => {
     byId('passkey').hidden = !passkey || !hasPasskeys();

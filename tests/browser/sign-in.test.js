@@ -178,9 +178,10 @@ test('signing in with an identity provider', async () => {
 
     provider.person({ sub: 'h1', email: 'hanna@example.org', email_verified: true, name: 'Hanna', groups: ['hr'] });
     const hr = await browser.page({ server: other });
-    await hr.goto('/sign-in');
+    await hr.goto('/people');
     await hr.getByRole('link', { name: 'Sign in with Example Login' }).click();
     await hr.getByRole('link', { name: 'Hanna' }).waitFor();
+    await arrived(hr);
     assertClean(page, hr);
   } finally {
     await other.end();

@@ -38,7 +38,7 @@ export function Page() {
         const [, Part] = PARTS[part] ?? [];
         return html`
           <nav class="tabs" aria-label="Parts of the accounts">
-            ${Object.entries(PARTS).map(([name, [words]]) => html`<${Link} key=${name} to=${{ part: name === 'accounts' ? '' : name, q: '', role: '', state: '' }} aria-current=${name === part ? 'page' : undefined}>${words}<//>`)}
+            ${Object.entries(PARTS).map(([name, [words]]) => html`<${Link} key=${name} to=${{ part: name === 'accounts' ? '' : name, q: '', role: '', state: '', employee: '' }} aria-current=${name === part ? 'page' : undefined}>${words}<//>`)}
           </nav>
           <${Part} key=${part} ...${props} />
         `;
