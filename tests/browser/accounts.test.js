@@ -164,6 +164,23 @@ test('accounts and the menu on a phone, light and dark', async () => {
   }
 });
 
+test('an admin revokes the token of another account', async () => {
+  const client = await server.addAccount({ email: 'pia@example.org', name: 'Pia Payroll', role: 'viewer' });
+  const { token } = await client.ask('POST', '/api/tokens', { name: 'Payroll', permissions: ['read'] });
+  const use = () => fetch(`${server.origin}/api/employees`, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal((await use()).status, 200);
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/accounts?part=tokens');
+  await page.locator('[data-token]', { hasText: 'pia@example.org' }).getByText('read', { exact: false }).first().waitFor();
+  await assertAccessible(page);
+  await picture(page, 'accounts-tokens');
+  await page.getByRole('button', { name: 'Revoke Payroll' }).click();
+  await page.getByRole('dialog', { name: 'Revoke Payroll?' }).getByRole('button', { name: 'Revoke' }).click();
+  await page.getByText('No account has a token').waitFor();
+  assert.equal((await use()).status, 401);
+  assertClean(page);
+});
+
 test('roles that need a second step, and a person who lost theirs', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/accounts?part=policy');

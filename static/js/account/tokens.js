@@ -35,11 +35,7 @@ export function Tokens({ account }) {
   const tokens = useLoad(async () => (await get('/api/tokens')).items, []);
   const [adding, setAdding] = useState(false);
   const { act, trouble } = useActions(tokens.reload);
-  const revoke = (/** @type {Token} */ { id, name }) =>
-    act(async () => {
-      if (!(await ask({ title: `Revoke ${name}?`, text: 'The program that uses this token is refused at once.', action: 'Revoke' }))) return false;
-      await remove(`/api/tokens/${id}`);
-    }, `${name} was revoked`);
+  const revoke = (/** @type {Token} */ token) => act(() => revokeToken(token), `${token.name} was revoked`);
   return html`
     <div class="part-head">
       <p class="soft">A program that uses Rollcall, such as payroll, gets a token of its own: it may do only what you choose, and you can revoke it alone. <a href="/api/docs">The API</a></p>
@@ -50,17 +46,7 @@ export function Tokens({ account }) {
       ${(/** @type {Token[]} */ all) => html`
         <section class="card" aria-label="Tokens">
           ${all.length === 0 && html`<${Empty}><p>You have no token.</p><//>`}
-          <ul class="rows">
-            ${all.map(
-              (one) => html`<li key=${one.id} data-token=${one.id}>
-                <div class="row">
-                  <div class="row-main"><span class="row-title">${one.name}</span><span class="row-note wrap">${noteOf(one)}</span></div>
-                  ${Date.parse(one.expires_at) < Date.now() && html`<${Badge} tone="warn">Expired<//>`}
-                  <${Button} tone="danger" label=${`Revoke ${one.name}`} onClick=${revoke(one)}>Revoke<//>
-                </div>
-              </li>`,
-            )}
-          </ul>
+          <${TokenRows} tokens=${all} revoke=${revoke} />
         </section>
       `}
     <//>
@@ -68,7 +54,30 @@ export function Tokens({ account }) {
   `;
 }
 
-/** @param {Token} token */
+/** Revokes a token after a question. Returns `false` if the answer is no. @param {Token} token */
+export async function revokeToken({ id, name }) {
+  if (!(await ask({ title: `Revoke ${name}?`, text: 'The program that uses this token is refused at once.', action: 'Revoke' }))) return false;
+  await remove(`/api/tokens/${id}`);
+}
+
+/**
+ * @param {{tokens: Token[], revoke: (token: Token) => () => unknown, whose?: boolean}} props `whose`: whether to say to whom they belong
+ */
+export const TokenRows = ({ tokens, revoke, whose = false }) => html`
+  <ul class="rows">
+    ${tokens.map(
+      (one) => html`<li key=${one.id} data-token=${one.id}>
+        <div class="row">
+          <div class="row-main"><span class="row-title">${one.name}</span><span class="row-note wrap">${whose && `${one.account_email ?? 'removed account'} · `}${noteOf(one)}</span></div>
+          ${Date.parse(one.expires_at) < Date.now() && html`<${Badge} tone="warn">Expired<//>`}
+          <${Button} tone="danger" label=${`Revoke ${one.name}`} onClick=${revoke(one)}>Revoke<//>
+        </div>
+      </li>`,
+    )}
+  </ul>
+`;
+
+/** What a token may do, where, and until when. @param {Token} token */
 const noteOf = ({ permissions, site_names: sites, expires_at: until, used_at: used }) => [permissions.join(', '), sites ? sites.join(', ') : null, `until ${dateName(until)}`, used ? `last used ${dateName(used)}` : 'never used'].filter(Boolean).join(' · ');
 
 /** @param {{permissions: string[], made: () => Promise<void>, close: () => void}} props */

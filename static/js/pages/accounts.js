@@ -1,8 +1,10 @@
-// Accounts: who can sign in and what they may do, who is invited, and which roles need a second step.
+// Accounts: who can sign in and what they may do, who is invited, and which roles need a second step, and the tokens of
+// programs.
 
 import { AccountList } from '../accounts/list.js';
 import { Invitations } from '../accounts/invitations.js';
 import { Policy } from '../accounts/policy.js';
+import { AllTokens } from '../accounts/tokens.js';
 import { parameter } from '../kit/address.js';
 import { Link, Notice, PageHead } from '../kit/basics.js';
 import { html } from '../kit/html.js';
@@ -17,6 +19,7 @@ const PARTS = {
   accounts: ['Accounts', AccountList],
   invitations: ['Invitations', Invitations],
   policy: ['Second step', Policy],
+  tokens: ['Programs', AllTokens],
 };
 
 const read = async () => {
