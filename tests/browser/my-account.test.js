@@ -231,6 +231,17 @@ test('mail that is not wanted', async () => {
   assertClean(page);
 });
 
+test('mail and programs on a phone', async () => {
+  for (const part of ['mail', 'tokens']) {
+    const phone = await browser.page({ server, signedIn: true, colorScheme: 'dark', ...PHONE });
+    await phone.goto(`/account?part=${part}`);
+    await phone.getByRole('button', { name: part === 'mail' ? 'Save' : 'Make a token' }).waitFor();
+    await assertAccessible(phone);
+    await picture(phone, `account-${part}-phone`);
+    assertClean(phone);
+  }
+});
+
 test('tokens for programs', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/account');
@@ -283,6 +294,13 @@ test('what Rollcall has of a person', async () => {
   await pin.getByRole('button', { name: 'Change the PIN' }).waitFor();
   await assertAccessible(page);
   await picture(page, 'account-data');
+
+  const phone = await browser.page({ server: client, signedIn: true, colorScheme: 'dark', ...PHONE });
+  await phone.goto('/account?part=data');
+  await phone.getByRole('button', { name: 'Change the PIN' }).waitFor();
+  await assertAccessible(phone);
+  await picture(phone, 'account-data-phone');
+  assertClean(phone);
 
   const saved = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Save a copy' }).click();
