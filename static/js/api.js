@@ -72,7 +72,9 @@ export async function request(method, path, options = {}) {
     await new Promise(() => {}); // the page is being left
   }
   try {
-    return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(response));
+    const answer = await readAnswer(response);
+    signedIn ||= !options.anonymous;
+    return /** @type {ApiAnswer<Method, Target>} */ (answer);
   } catch (error) {
     if (!(error instanceof Problem) || options.anonymous) throw error;
     if (error.code === 'second_factor_required' && location.pathname !== SET_UP) {
@@ -158,11 +160,14 @@ function anySignal(signals) {
   return controller.signal;
 }
 
-/** Goes to the sign-in page, which returns here afterwards. */
+/** Whether this page was signed in before. */
+let signedIn = false;
+
+/** Goes to the sign-in page, which says that the session ended, and returns here afterwards. */
 export function goToSignIn() {
   const here = location.pathname + location.search + location.hash;
-  const next = here === '/' ? '' : `?next=${encodeURIComponent(here)}`;
-  location.replace(`/sign-in${next}`);
+  const query = new URLSearchParams({ ...(here !== '/' && { next: here }), ...(signedIn && { ended: 'true' }) }).toString();
+  location.replace(`/sign-in${query && `?${query}`}`);
 }
 
 /**

@@ -33,7 +33,8 @@ const NEXT = 'rollcall:next';
 const kept = sessionStorage.getItem(NEXT);
 sessionStorage.removeItem(NEXT);
 /** The code of what failed at the provider. */
-const failed = takeError();
+const failed = take('error');
+if (take('ended')) byId('trouble').replaceChildren(notice('info', 'Your session has ended, because it was not used for a while or was ended elsewhere. Sign in to go on.'));
 
 /** Returns the address to go to, which is always on this site. */
 function next() {
@@ -165,13 +166,13 @@ byId('again').addEventListener('click', () => {
 // The provider leads back to the start page, which leads on to the requested one.
 byId('oidc').addEventListener('click', () => sessionStorage.setItem(NEXT, next()));
 
-/** Removes the code of an error from the address, so that a reload does not show it again. */
-function takeError() {
+/** Removes a parameter from the address, so that a reload does not show it again. @param {string} name */
+function take(name) {
   const url = new URL(location.href);
-  const code = url.searchParams.get('error') ?? '';
-  url.searchParams.delete('error');
-  if (code) history.replaceState(null, '', url.pathname + url.search);
-  return code;
+  const value = url.searchParams.get(name) ?? '';
+  url.searchParams.delete(name);
+  if (value) history.replaceState(null, '', url.pathname + url.search);
+  return value;
 }
 
 /** @param {string} code @param {string} [provider] */

@@ -131,6 +131,28 @@ test('a passkey is the second step, and signs in alone', async () => {
   assertClean(page);
 });
 
+test('a session that ended says so, and the page comes back', async () => {
+  const client = await server.addAccount({ email: 'ended@example.org', role: 'viewer' });
+  const page = await browser.page({ server: client, signedIn: true });
+  await page.goto('/people');
+  await arrived(page);
+  await page.getByText('No people yet').waitFor();
+  await client.ask('DELETE', '/api/session');
+  await page.getByLabel('Search people').fill('someone');
+  await page.getByText('Your session has ended').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'sign-in-ended');
+  await typePassword(page, 'ended@example.org');
+  await arrived(page);
+
+  // Who was not signed in reads nothing of that.
+  const fresh = await browser.page({ server });
+  await fresh.goto('/people');
+  await fresh.getByLabel('Email').waitFor();
+  assert.equal(await fresh.getByText('Your session has ended').count(), 0);
+  assertClean(page, fresh);
+});
+
 test('the errors of an identity provider are explained once', async () => {
   const page = await browser.page({ server });
   for (const [code, words] of [
