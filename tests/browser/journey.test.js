@@ -29,7 +29,7 @@ test('an enrolled person walks up to the kiosk, and the desk shows the punch', a
   await office.getByLabel('Email').fill(ADMIN.email);
   await office.getByLabel('Password').fill('short');
   await office.getByRole('button', { name: 'Create account' }).click();
-  await office.getByText('Use at least 10 characters').waitFor();
+  await office.getByText('Use at least 12 characters').waitFor();
   await office.getByLabel('Password').fill(ADMIN.password);
   await office.getByRole('button', { name: 'Create account' }).click();
 
@@ -130,11 +130,11 @@ test('a wrong password is refused, the right one returns to the requested page',
   await page.waitForURL(/\/sign-in\?next=/u);
   await page.getByLabel('Email').fill(ADMIN.email);
   await page.getByLabel('Password').fill('not the password');
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await page.getByRole('alert').waitFor();
   await picture(page, 'sign-in-refused');
   await page.getByLabel('Password').fill(ADMIN.password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
 
   // The requested page, including the fragment.
   await page.getByRole('dialog', { name: 'Add a person' }).waitFor();

@@ -94,7 +94,7 @@ test('a kiosk can be paired by the code that it shows', async () => {
   await office.goto('/sign-in');
   await office.getByLabel('Email').fill(ADMIN.email);
   await office.getByLabel('Password').fill(ADMIN.password);
-  await office.getByRole('button', { name: 'Sign in' }).click();
+  await office.getByRole('button', { name: 'Sign in', exact: true }).click();
   await office.getByRole('link', { name: 'Devices' }).click();
   await office.getByRole('button', { name: 'Add a device' }).click();
   const dialog = office.getByRole('dialog', { name: 'Add a device' });

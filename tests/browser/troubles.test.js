@@ -38,7 +38,7 @@ test('an admin sees that the service runs without Redis, and nothing fails', asy
   await page.goto('/sign-in');
   await page.getByLabel('Email').fill(ADMIN.email);
   await page.getByLabel('Password').fill(ADMIN.password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await page.getByText(/Redis: running without Redis caching/u).waitFor();
   await page.getByText('Three steps to the first punch').waitFor();
   await picture(page, 'troubles');
