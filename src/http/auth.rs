@@ -370,7 +370,7 @@ impl FromRequestParts<HttpState> for OwnSession {
 }
 
 /// Proof that the person of the session proved who they are in the last minutes, for changes that
-/// nobody else at an unattended browser must make.
+/// another person at an unattended browser must not make.
 pub struct Confirmed;
 
 impl FromRequestParts<HttpState> for Confirmed {

@@ -43,7 +43,7 @@ impl Accounts {
             .record(Actor::Account(id), "session.begin", id, detail)
             .await?;
         let signed_in = |stored: Account| {
-            proves(&account, &stored).then(|| Account {
+            proves(&account, &stored).then_some(Account {
                 signed_in_at: Some(now),
                 ..stored
             })

@@ -80,7 +80,7 @@ impl Inviter {
         admin: true,
     };
 
-    /// Returns an account as a sender; `None` if it may not invite anybody.
+    /// Returns an account as a sender; `None` if it may not invite.
     fn of(account: &Account) -> Option<Self> {
         Some(Self {
             actor: Actor::Account(account.id),

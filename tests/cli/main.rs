@@ -511,7 +511,7 @@ fn the_first_start_prints_a_link_and_accounts_created_by_command_can_sign_in() {
 
     let create = ["admin", "add", "A@example.org", "--password-stdin"];
     let (code, _, err) = with_input(rollcall(data.path(), &create), "short\n");
-    assert!(code == 1 && err.contains("10 to 256"), "{err}");
+    assert!(code == 1 && err.contains("12 to 256"), "{err}");
     let (code, out, err) = with_input(rollcall(data.path(), &create), "the first password\n");
     assert!(
         code == 0 && out.contains("a@example.org can sign in as admin"),
@@ -523,7 +523,7 @@ fn the_first_start_prints_a_link_and_accounts_created_by_command_can_sign_in() {
     let (code, out, err) = list();
     assert_eq!(
         (code, &*out),
-        (0, "a@example.org\tAdmin\tadmin\tnot signed in\n"),
+        (0, "a@example.org\tAdmin\tadmin\tnever signed in\n"),
         "{err}"
     );
     let (status, cookie) = service.sign_in("a@example.org", "the first password");

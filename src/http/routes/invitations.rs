@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{
         employees::{CONSENT_TEXT, CONSENT_VERSION},
-        grants::Permission,
+        grants::{Access, Permission},
         ids::{AccountId, InvitationId},
         invitations::{Invitation, Purpose},
         text::{Email, Name},
@@ -121,7 +121,7 @@ impl NewInvitation {
         if email.is_none() {
             fields.add("email", FieldError::Required);
         }
-        let linked = access.as_ref().and_then(|access| access.employee());
+        let linked = access.as_ref().and_then(Access::employee);
         if self.enroll && access.is_some() && linked.is_none() {
             fields.add("employee", FieldError::Required);
         }
@@ -185,6 +185,8 @@ pub struct SentView {
     invitation: InvitationView,
     /// The link, relative to the address of the service; returned only once, and null if it was sent.
     /// Its bearer can use the invitation.
+    /// The link, relative to the address of the service; returned only once. Its bearer can use
+    /// the invitation.
     #[schema(example = "/join#b64url-of-32-random-bytes")]
     link: Option<String>,
     /// Whether the link was sent to the email address. If not, pass it on.
