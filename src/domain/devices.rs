@@ -111,7 +111,7 @@ impl Device {
     }
 }
 
-/// What a device last told of itself. It is a record of its own, because it changes often.
+/// What a device last reported. It is a record of its own, because it changes often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceReport {
     /// The device.

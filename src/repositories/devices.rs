@@ -60,7 +60,7 @@ impl Devices {
         Ok(found.map(Versioned::into_inner))
     }
 
-    /// Returns what devices last told of themselves.
+    /// Returns what devices last reported.
     pub async fn reports(&self, ids: &[DeviceId]) -> Result<Vec<DeviceReport>, StoreError> {
         self.reports.get_many(ids).await
     }

@@ -32,6 +32,11 @@ impl SecondFactorsOfAccounts {
         Ok(found.unwrap_or_else(|| SecondFactors::none(account)))
     }
 
+    /// Returns the stored records of accounts.
+    pub async fn of_many(&self, accounts: &[AccountId]) -> Result<Vec<SecondFactors>, StoreError> {
+        self.0.get_many(accounts).await
+    }
+
     /// Returns those of the account of a person at the identity provider.
     pub async fn find_by_identity(
         &self,

@@ -349,7 +349,7 @@ impl Devices {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what devices last told of themselves.
+    /// Returns what devices last reported.
     pub async fn reports(
         &self,
         devices: &[Device],

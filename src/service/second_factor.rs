@@ -2,7 +2,7 @@
 //! in. A passkey also signs in alone.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -255,6 +255,16 @@ impl SecondFactorService {
             passkeys: factors.passkeys,
             required: self.policy().await?.requires(account),
         })
+    }
+
+    /// Returns which of these accounts need a second factor after the password.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn protected(&self, ids: &[AccountId]) -> Result<HashSet<AccountId>, StoreError> {
+        let found = self.stores.second_factors.of_many(ids).await?.into_iter();
+        let required = found.filter(SecondFactors::required);
+        Ok(required.map(|factors| factors.account).collect())
     }
 
     /// Makes a new secret for an app that shows one-time codes. It is used after

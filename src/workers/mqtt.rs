@@ -160,7 +160,7 @@ async fn publish(
 
 /// Waits until there may be something new.
 async fn next(news: &mut Following, gather: Duration) {
-    let told = |news| {
+    let matters = |news| {
         matches!(
             news,
             News::Punch(_)
@@ -173,6 +173,6 @@ async fn next(news: &mut Following, gather: Duration) {
     };
     tokio::select! {
         () = tokio::time::sleep(EVERY) => {}
-        () = news.until(told) => tokio::time::sleep(gather).await,
+        () = news.until(matters) => tokio::time::sleep(gather).await,
     }
 }

@@ -58,8 +58,8 @@ async fn home_assistant_learns_who_is_there_and_of_the_end() {
     admin.post("/api/punches/manual", punch).await.expect(201);
     server.until(|lines| has(lines, &present, "1")).await;
     let details = format!("rollcall/site/{SITE}/last_punch_details");
-    let told = |lines: &[Value]| has(lines, &details, r#"{"kind":"in"}"#);
-    let lines = server.until(told).await;
+    let arrived = |lines: &[Value]| has(lines, &details, r#"{"kind":"in"}"#);
+    let lines = server.until(arrived).await;
     assert!(!lines.iter().any(|line| line.to_string().contains("Ann")));
     // Only what changed is published again.
     let configs = lines.iter().filter(|line| line["topic"] == config.as_str());

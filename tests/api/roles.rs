@@ -347,12 +347,19 @@ async fn callers(app: &TestApp, places: &Places) -> [Client; 7] {
 }
 
 /// What programs may not do, whatever their API token permits: it would give them more access, or
-/// access for longer. Methods, empty for all, with the beginning of addresses.
+/// access for longer, or the person must have confirmed who they are. Methods, empty for all, with
+/// the beginning of addresses; whole addresses, if they end with an ID.
 const IN_PERSON: &[(&str, &str)] = &[
     ("", "/api/session"),
     ("", "/api/tokens"),
-    ("", "/api/accounts"),
+    ("", "/api/account"),
     ("", "/api/invitations"),
+    ("", "/api/me"),
+    ("", "/api/security-policy"),
+    ("", "/api/webhooks"),
+    ("", "/api/deliveries"),
+    ("POST", "/api/devices"),
+    ("DELETE", "/api/employees/{id}"),
     ("POST", "/api/enrollment-limit"),
     ("DELETE", "/api/enrollment-limit"),
 ];
@@ -360,7 +367,13 @@ const IN_PERSON: &[(&str, &str)] = &[
 /// Returns whether only people may use a route.
 fn in_person((method, path): (&str, &str)) -> bool {
     let mut rows = IN_PERSON.iter();
-    rows.any(|(of, begin)| (of.is_empty() || *of == method) && path.starts_with(begin))
+    rows.any(|(of, begin)| {
+        let fits = match begin.ends_with('}') {
+            true => path == *begin,
+            false => path.starts_with(begin),
+        };
+        fits && (of.is_empty() || *of == method)
+    })
 }
 
 /// Where the record of a request is.
@@ -401,6 +414,9 @@ impl Row<'_> {
     /// Returns the answer to a manager of a site who is also an employee elsewhere: of the own
     /// records, what an employee gets. The permissions of a manager do not cover them.
     fn linked_manager(&self, place: Where) -> u16 {
+        if self.route.1.starts_with("/api/me") {
+            return self.answer("employee", place);
+        }
         // An employee without the permission is refused elsewhere, too.
         let may = self.answer("employee", Where::Elsewhere) != 403;
         match place {

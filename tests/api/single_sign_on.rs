@@ -265,7 +265,9 @@ async fn people_sign_in_and_their_grants_follow_their_groups() {
         own,
         [
             "account.grant",
+            "session.begin",
             "account.grant",
+            "session.begin",
             "account.link",
             "account.create"
         ]

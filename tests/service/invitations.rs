@@ -18,7 +18,7 @@ use rollcall::{
     ports::{Page, StoreError},
     service::{
         accounts::{AccountError, NewSession},
-        invitations::{InvitationError, Inviter, Sent},
+        invitations::{InvitationError, Inviter, Made},
     },
 };
 
@@ -37,14 +37,14 @@ fn purpose(email: &str) -> Purpose {
     }
 }
 
-async fn invite(world: &Instance) -> Sent {
+async fn invite(world: &Instance) -> Made {
     let invited = world
         .invitations
         .invite(&Inviter::OPERATOR, purpose("a@b.example"));
     invited.await.unwrap()
 }
 
-async fn accept(world: &Instance, sent: &Sent) -> Result<NewSession, InvitationError> {
+async fn accept(world: &Instance, sent: &Made) -> Result<NewSession, InvitationError> {
     let password = "a long pass phrase".into();
     let token = sent.token.reveal();
     world

@@ -373,6 +373,7 @@ pub struct KioskCode {
 )]
 pub async fn pair_device(
     allowed: Allowed<Administering>,
+    _: Confirmed,
     State(pairing): State<Arc<Pairing>>,
     State(state): State<HttpState>,
     Path(id): Path<DeviceId>,

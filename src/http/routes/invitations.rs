@@ -185,8 +185,6 @@ pub struct SentView {
     invitation: InvitationView,
     /// The link, relative to the address of the service; returned only once, and null if it was sent.
     /// Its bearer can use the invitation.
-    /// The link, relative to the address of the service; returned only once. Its bearer can use
-    /// the invitation.
     #[schema(example = "/join#b64url-of-32-random-bytes")]
     link: Option<String>,
     /// Whether the link was sent to the email address. If not, pass it on.

@@ -116,7 +116,7 @@ pub struct AskerView {
 }
 
 /// Returns which kiosk shows a code, so that an admin pairs the one in front of them and not the
-/// browser of a stranger who told them a code. The code stays valid.
+/// browser of a stranger who gave them a code. The code stays valid.
 #[utoipa::path(
     post, path = "/api/pairings/look", tag = "devices",
     request_body = KioskCode,

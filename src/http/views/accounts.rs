@@ -23,6 +23,7 @@ use crate::{
     service::{
         account_changes::AccountSettings,
         employees::Employees,
+        second_factor::SecondFactorService,
         sites::{SiteMap, Sites},
     },
 };
@@ -87,6 +88,9 @@ pub struct AccountView {
     /// The name of the linked employee.
     #[schema(example = "Ada Lovelace")]
     employee_name: Option<String>,
+    /// Whether the account has a password. Without one, the person signs in with the identity
+    /// provider or a passkey.
+    has_password: bool,
     /// The grants.
     grants: Vec<GrantView>,
     /// The permissions of all grants, so that a client can offer only what is permitted: `read`,
@@ -288,6 +292,8 @@ pub struct ManagedAccountView {
     grants: Vec<GrantView>,
     /// Whether the person can sign in.
     active: bool,
+    /// Whether signing in with the password needs a second factor.
+    second_factor: bool,
     /// When the account was created.
     #[schema(format = "date-time")]
     created_at: String,
@@ -301,6 +307,7 @@ pub struct ManagedAccountView {
 pub struct AccountLookup {
     sites: Arc<Sites>,
     employees: Arc<Employees>,
+    second_factors: Arc<SecondFactorService>,
 }
 
 impl FromRef<HttpState> for AccountLookup {
@@ -308,6 +315,7 @@ impl FromRef<HttpState> for AccountLookup {
         Self {
             sites: state.app.sites.clone(),
             employees: state.app.employees.clone(),
+            second_factors: state.app.second_factors.clone(),
         }
     }
 }
@@ -324,6 +332,8 @@ impl AccountLookup {
             .filter_map(|one| one.access.employee())
             .collect();
         let employees = self.employees.find_many(&ids).await?;
+        let ids: Vec<_> = accounts.iter().map(|one| one.id).collect();
+        let protected = self.second_factors.protected(&ids).await?;
         let linked = |account: &Account| {
             let mut employees = employees.iter();
             employees.find(|one| Some(one.id) == account.access.employee())
@@ -335,6 +345,7 @@ impl AccountLookup {
             employee: linked(account).map(Into::into),
             grants: grants(&account.access, &sites),
             active: account.active,
+            second_factor: protected.contains(&account.id),
             created_at: time(account.created_at),
             signed_in_at: account.signed_in_at.map(time),
         };
@@ -361,6 +372,7 @@ impl AccountLookup {
                 name: account.name.to_string(),
                 employee: account.access.employee().map(|id| id.to_string()),
                 employee_name: employee.map(|employee| employee.settings.name.into()),
+                has_password: account.has_password(),
                 grants: grants(&account.access, &sites),
                 permissions: permitted.map(Permission::as_str).collect(),
             },

@@ -42,7 +42,7 @@ const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(30);
 /// How often missing outs are looked for.
 const EXCEPTIONS_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// A missing out is told only within this time.
+/// A missing out becomes a message only within this time.
 const EXCEPTIONS_TOLD: SignedDuration = SignedDuration::from_hours(24);
 
 /// Number of records in a page.

@@ -83,7 +83,7 @@ impl Outbox {
                 Err(cause) if !failing => warn!(%cause, "could not write letters"),
                 _ => {}
             }
-            let told = |news| {
+            let matters = |news| {
                 matches!(
                     news,
                     News::Punch(_) | News::Employee(_) | News::Plan(_) | News::Timesheet(_)
@@ -92,7 +92,7 @@ impl Outbox {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
-                () = news.until(told) => tokio::time::sleep(GATHER).await,
+                () = news.until(matters) => tokio::time::sleep(GATHER).await,
             }
         }
     }

@@ -29,9 +29,9 @@ use crate::{
 /// How often is looked for what to write about.
 const EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long after its time a summary may be written, and after its end a shift told about.
+/// How long after its time a summary may be written, and a letter about a shift after its end.
 const LATE: SignedDuration = SignedDuration::from_hours(2);
-const TOLD: SignedDuration = SignedDuration::from_hours(24);
+const LATEST: SignedDuration = SignedDuration::from_hours(24);
 
 /// The most names in a letter.
 const NAMES: usize = 30;
@@ -173,7 +173,7 @@ impl Reminders {
             else {
                 continue;
             };
-            if now.duration_since(notice.since) > TOLD {
+            if now.duration_since(notice.since) > LATEST {
                 continue;
             }
             let site = sites.or_default(employee.site);
@@ -203,7 +203,7 @@ impl Reminders {
             let WebhookState::Disabled { at, reason } = &webhook.state else {
                 continue;
             };
-            if now.duration_since(*at) > TOLD {
+            if now.duration_since(*at) > LATEST {
                 continue;
             }
             let link = self.letters.page("/");
@@ -292,7 +292,7 @@ impl Reminders {
     }
 }
 
-/// Returns what waits for somebody with a reach.
+/// Returns what waits for an account with a reach.
 fn items<'a>(
     notices: &'a [Notice],
     leave: &'a [(Leave, Employee)],

@@ -68,7 +68,7 @@ export function AccountSheet({ managed, own, sites, reload, close }) {
       <section class="section" aria-labelledby="account-help">
         <h3 id="account-help">Signing in</h3>
         <${ResetLink} account=${managed} />
-        ${managed.second_factor !== false && html`<div><p class="small soft">Lost phone and recovery codes: remove the second step, and ${name} sets up a new one.</p><div class="actions"><${Button} onClick=${resetFactor}>Remove the second step<//></div></div>`}
+        ${managed.second_factor && html`<div><p class="small soft">Lost phone and recovery codes: remove the second step, and ${name} sets up a new one.</p><div class="actions"><${Button} onClick=${resetFactor}>Remove the second step<//></div></div>`}
         <div>
           <p class="small soft">${active ? 'A disabled account keeps everything but cannot sign in.' : 'The account is disabled: its person cannot sign in.'}</p>
           <div class="actions">${active ? html`<${Button} tone="danger" onClick=${disable}>Disable the account<//>` : html`<${Button} onClick=${enable}>Enable the account<//>`}</div>

@@ -3,7 +3,7 @@
 import { dateTime } from '../ui/time.js';
 
 /** @typedef {ApiSchema<'GrantView'>} Grant */
-/** @typedef {ApiSchema<'ManagedAccountView'> & {second_factor?: boolean}} Managed an account, with whether it has a second step if the service says so */
+/** @typedef {ApiSchema<'ManagedAccountView'>} Managed an account */
 
 /** The roles: their names, and what they may do. @type {Record<string, [name: string, meaning: string]>} */
 export const ROLES = {

@@ -66,7 +66,7 @@ function Parts({ account, factors }) {
 function SigningIn({ account, factors }) {
   return html`
     <${Profile} account=${account} />
-    <${Password} account=${account} />
+    ${account.has_password && html`<${Password} account=${account} />`}
     <${Show} of=${factors}>${(/** @type {Factors} */ all) => html`<${SecondFactor} account=${account} factors=${all} reload=${factors.reload} />`}<//>
     <${Sessions} />
   `;

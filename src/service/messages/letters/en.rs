@@ -18,7 +18,7 @@ pub(super) fn words(occasion: &Occasion<'_>) -> Words {
         Occasion::Reset { link, until } => Words {
             subject: "Set a new password".to_owned(),
             lines: vec![
-                "Somebody, probably you, asked for a new password for your account.".to_owned(),
+                "A new password for your account was requested, probably for you.".to_owned(),
                 format!("The link can be used once, until {until}."),
                 "If it was not you, ignore the letter: your password stays as it is.".to_owned(),
             ],
