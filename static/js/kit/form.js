@@ -1,5 +1,6 @@
 // Forms that show what the service refused beside its field.
 
+import { Problem } from '../api.js';
 import { onSubmit } from '../ui/form.js';
 import { html, useEffect, useId, useRef, useState } from './html.js';
 
@@ -60,6 +61,9 @@ export function Check({ name, label, hint, checked, ...rest }) {
     </div>
   `;
 }
+
+/** What is wrong with a field, for `send` of a form to throw. @param {string} field @param {string} detail */
+export const fieldProblem = (field, detail) => new Problem(422, { errors: [{ field, detail }] }, null);
 
 /**
  * One of several choices, which are all shown. Its name is that of the field in the API.

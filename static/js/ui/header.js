@@ -14,6 +14,7 @@ const ROOMS = [
   ['/plans', 'Plans'],
   ['/exports', 'Exports'],
   ['/punches', 'Punches'],
+  ['/messages', 'Messages'],
   ['/cameras', 'Cameras'],
   ['/devices', 'Devices'],
   ['/accounts', 'Accounts'],
@@ -52,6 +53,7 @@ class RollcallHeader extends HTMLElement {
         who.title = `My account: ${account.email}, ${describeGrants(account)}`;
         const can = abilities(account);
         if (can.administer) this.#watchTroubles();
+        else this.querySelector('.nav a[href="/messages"]')?.remove();
         if (can.edit) this.#watchWaiting(account);
         const rooms = /** @type {NodeListOf<HTMLAnchorElement>} */ (this.querySelectorAll('.nav a'));
         for (const room of rooms) {

@@ -1,0 +1,36 @@
+// Whether letters are sent by e-mail, and which.
+
+import { get } from '../api.js';
+import { Notice } from '../kit/basics.js';
+import { html } from '../kit/html.js';
+import { Show, useLoad } from '../kit/load.js';
+
+/** The letters: what they are about, and who gets them. @type {[about: string, to: string][]} */
+const LETTERS = [
+  ['Their account was used from a new browser', 'The person'],
+  ['A punch out is missing an hour after the shift ended', 'The employee, if they have an account'],
+  ['Corrections, timesheets or leave wait for a decision, at most once an hour', 'Managers and administrators who may decide'],
+  ['What waits, once a day (MAIL_SUMMARY)', 'Managers and administrators who may decide'],
+  ['A webhook was disabled', 'Administrators'],
+  ['Invitations and links for a new password', 'The person'],
+];
+
+export function Letters() {
+  const mail = useLoad(() => get('/api/account/mail'), []);
+  return html`
+    <${Show} of=${mail}>
+      ${(/** @type {ApiSchema<'MailView'>} */ { available }) => html`
+        <section class="card pad" aria-labelledby="letters">
+          <h2 id="letters">Letters</h2>
+          ${
+            available
+              ? html`<${Notice} kind="good">A mail server is set up. Letters that it does not accept are tried again for three days.<//>`
+              : html`<${Notice} kind="info">No letters are sent, because no mail server is set up. An operator of the service sets <code>SMTP_URL</code> and <code>MAIL_FROM</code>, and <code>PUBLIC_URL</code> for the links in letters, and starts it again. <code>rollcall doctor</code> checks them.<//>`
+          }
+          <dl class="facts wide">${LETTERS.map(([about, to]) => html`<div key=${about}><dt>${to}</dt><dd>${about}</dd></div>`)}</dl>
+          <p class="soft">Each person chooses under <a href="/account?part=mail">My account</a> which of them to get.</p>
+        </section>
+      `}
+    <//>
+  `;
+}
