@@ -2,6 +2,7 @@
 
 import { explain, get, patch, post, remove } from './api.js';
 import { mountImport } from './people/import.js';
+import { showLimit } from './people/limit.js';
 import { abilities, currentAccount } from './session.js';
 import { ask, closable } from './ui/dialog.js';
 import { avatar, byId, el, icon, notice, plural } from './ui/dom.js';
@@ -254,6 +255,7 @@ byId('delete').addEventListener('click', async () => {
   });
 });
 
+byId('enroll-place').addEventListener('lifted', () => showLimit(can.administer));
 byId('enroll-place').addEventListener('enrolled', () => shown && reload(shown.id).catch((error) => toast(sentence(explain(error)))));
 
 sheet.addEventListener('close', () => {
@@ -318,6 +320,7 @@ try {
   can = abilities(await currentAccount());
   byId('add').hidden = !can.edit;
   byId('import').hidden = !can.administer;
+  if (can.enroll) showLimit(can.administer);
   await sites;
   followHash();
 } catch (error) {

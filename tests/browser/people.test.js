@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
-import { Browser, assertClean, changed, picture } from './support/browser.js';
+import { Browser, assertAccessible, assertClean, changed, picture } from './support/browser.js';
 import { Server, portrait } from './support/server.js';
 
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true };
@@ -196,4 +196,36 @@ test('an import continues without its page, and can be stopped', async () => {
   await dialog.getByText(/The import was stopped: \d+ added/u).waitFor();
   assert.equal(await dialog.getByRole('button', { name: 'Stop the import' }).count(), 0);
   assertClean(page);
+});
+
+test('an admin lifts the limit on enrollments where it was reached, and ends that on the page', async () => {
+  const own = await Server.startWithAdmin({ ENROLL_LIMIT: '1' });
+  try {
+    await own.addFace('Joe Biden', 'P46', 'biden');
+    const person = await own.addEmployee('Barack Obama', 'P44');
+    const page = await browser.page({ server: own, signedIn: true });
+    await page.goto(`/people#${person.id}`);
+    const sheet = page.getByRole('dialog', { name: 'Barack Obama' });
+    await sheet.locator('input[type="file"]').setInputFiles([portrait('obama')]);
+    await sheet.getByLabel('Barack Obama agrees').check();
+    await sheet.getByRole('button', { name: 'Enroll with 1 photo' }).click();
+    await sheet.getByText(/Try again later, or lift it/u).waitFor();
+    await picture(page, 'limit-reached');
+
+    // The photo is sent again as soon as the limit is lifted.
+    await sheet.getByRole('button', { name: 'Lift the limit for 24 hours' }).click();
+    await sheet.getByText('Barack Obama is enrolled').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByText(/^The limit of 1 enrollment an hour is lifted until .*, by ada@example\.org\.$/u).waitFor();
+    await assertAccessible(page);
+    await picture(page, 'limit-lifted');
+
+    await page.getByRole('button', { name: 'End that now' }).click();
+    await page.getByText('The limit counts again').waitFor();
+    assert.equal(await page.getByText(/an hour is lifted until/u).count(), 0);
+    assert.equal((await own.ask('GET', '/api/enrollment-limit/lift')).lifted_until, null);
+    assertClean(page);
+  } finally {
+    await own.end();
+  }
 });

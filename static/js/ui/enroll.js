@@ -326,6 +326,8 @@ class RollcallEnroll extends HTMLElement {
   async #lift(button) {
     try {
       await busy(button, () => request('POST', '/api/enrollment-limit/lift'));
+      // The page says so.
+      this.dispatchEvent(new CustomEvent('lifted', { bubbles: true }));
     } catch (error) {
       this.message.replaceChildren(notice('bad', sentence(explain(error))));
       return;
