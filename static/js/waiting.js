@@ -1,6 +1,6 @@
-// What waits for a decision: the inbox lists it, and the header counts it.
+// What waits for a decision or needs attention: the inbox lists it, and the header counts it.
 
-import { getAll } from './api.js';
+import { get, getAll } from './api.js';
 
 /** An event of the window: timesheets, leave or plans have changed. */
 export const NEWS = 'rollcall:news';
@@ -15,7 +15,11 @@ const SOON_MS = 5_000;
 /** @typedef {ApiSchema<'ListedCorrectionView'>} Correction */
 /** @typedef {ApiSchema<'LeaveView'>} Leave */
 /** @typedef {ApiSchema<'NamedTimesheetView'>} Sheet */
-/** @typedef {{corrections: Correction[], leave: Leave[], sheets: Sheet[]}} Waiting */
+/** @typedef {ApiSchema<'NoticeView'>} Notice */
+/** @typedef {{corrections: Correction[], leave: Leave[], sheets: Sheet[], notices: Notice[]}} Waiting */
+
+/** Notices of requests, which are listed and counted as such. */
+const REQUESTS = new Set(['correction', 'timesheet']);
 
 /**
  * Reads what waits for a decision of an account: not their own hours and leave, on which another person decides.
@@ -24,12 +28,18 @@ const SOON_MS = 5_000;
  */
 export async function readWaiting({ employee: own, permissions }) {
   const other = (/** @type {{employee: string}} */ { employee }) => permissions.includes('administer') || employee !== own;
-  const [corrections, leave, sheets] = await Promise.all([
+  const [corrections, leave, sheets, notices] = await Promise.all([
     getAll('/api/corrections', { state: 'requested' }),
     getAll('/api/leave', { state: 'requested' }),
     getAll('/api/timesheets', { state: 'submitted' }), // of all periods
+    get('/api/notices'),
   ]);
-  return { corrections: corrections.filter(other), leave: leave.filter(other), sheets: sheets.filter(other).sort((a, b) => a.from.localeCompare(b.from)) };
+  return {
+    corrections: corrections.filter(other),
+    leave: leave.filter(other),
+    sheets: sheets.filter(other).sort((a, b) => a.from.localeCompare(b.from)),
+    notices: notices.items.filter(({ kind }) => !REQUESTS.has(kind)),
+  };
 }
 
 /**
@@ -37,8 +47,8 @@ export async function readWaiting({ employee: own, permissions }) {
  * @param {Account} account
  * @param {Waiting} waiting
  */
-export function announce({ id }, { corrections, leave, sheets }) {
-  const count = corrections.length + leave.length + sheets.length;
+export function announce({ id }, { corrections, leave, sheets, notices }) {
+  const count = corrections.length + leave.length + sheets.length + notices.length;
   localStorage.setItem(keyOf(id), JSON.stringify({ at: Date.now(), count }));
   dispatchEvent(new CustomEvent(COUNTED, { detail: count }));
 }

@@ -1,9 +1,12 @@
-// The inbox: corrections, leave and timesheets are decided in place, one by one and several at once.
+// The inbox: corrections, leave and timesheets are decided in place, one by one and several at once; notices lead to what
+// ends them.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 
-import { Browser, assertAccessible, assertClean, picture } from './support/browser.js';
+import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
 import { Server } from './support/server.js';
 
 const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
@@ -193,4 +196,66 @@ test('the inbox works on a phone, in the dark, and shows a viewer no buttons', a
   await assertAccessible(phone);
   await picture(phone, 'inbox-phone-dark');
   assertClean(phone);
+});
+
+test('notices lead to what ends them, and a PIN is unlocked in place', async () => {
+  const own = await Server.startWithAdmin({ DEVICE_TOKEN_AGE: '20d', WEBHOOK_ALLOW: '127.0.0.1' });
+  const gone = createServer((request, response) => request.resume() && response.writeHead(410).end()).listen(0, '127.0.0.1');
+  await once(gone, 'listening');
+  try {
+    // A PIN that is locked, a token that ends, a request to be erased, a webhook that is disabled.
+    const grace = await own.addEmployee('Grace Hopper', 'P01');
+    const device = await own.addDevice('Front door');
+    await own.ask('PUT', `/api/employees/${grace.id}/pin`, { pin: '402817' });
+    for (let tries = 0; tries < 5; tries++) {
+      await fetch(`${own.origin}/api/punches/pin`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${device.token}`, 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
+        body: JSON.stringify({ code: 'P01', pin: '999111' }),
+      });
+    }
+    const employee = await own.addAccount(GRACE);
+    await employee.ask('POST', '/api/me/erasure-request');
+    const webhook = await own.ask('POST', '/api/webhooks', { name: 'Payroll', url: `http://127.0.0.1:${gone.address().port}/`, topics: ['punch.created'] });
+    await own.punchByHand(grace, 'in', 'Forgot to punch');
+    const kinds = async () => (await own.ask('GET', '/api/notices')).items.map(({ kind }) => kind).sort();
+    await until('there are four notices', async () => (await kinds()).join() === 'device_token_ends,erasure_request,pin_locked,webhook_disabled');
+
+    const page = await browser.page({ server: own, signedIn: true });
+    // A kiosk is silent after 15 minutes only, so this notice comes from the test.
+    const silent = { kind: 'device_silent', employee: null, name: 'Back door', since: '2026-11-29T08:00:00Z', id: device.id };
+    await page.route('**/api/notices', async (route) => {
+      const answer = await route.fetch();
+      const { items } = await answer.json();
+      await route.fulfill({ response: answer, json: { items: [silent, ...items], next: null } });
+    });
+    await page.goto('/inbox');
+    const notice = (kind) => page.locator(`[data-notice="${kind}"]`);
+    await notice('device_silent').getByText('This kiosk sends nothing: check its power and network').waitFor();
+    await notice('device_token_ends').getByText(/^Its token ends on /u).waitFor();
+    assert.equal(await notice('device_token_ends').getByRole('link', { name: 'Show the device: Front door' }).getAttribute('href'), `/devices?device=${device.id}`);
+    assert.match(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: /^Inbox/u }).textContent(), /^Inbox 5 waiting$/u);
+    await notice('erasure_request').getByText(/^Asks to be erased\./u).waitFor();
+    assert.equal(await notice('erasure_request').getByRole('link', { name: 'Show the person: Grace Hopper' }).getAttribute('href'), `/people#${grace.id}`);
+    await assertAccessible(page);
+    await picture(page, 'inbox-notices');
+    await notice('pin_locked').getByRole('button', { name: 'Unlock the PIN of Grace Hopper' }).click();
+    await page.getByText('The PIN of Grace Hopper is unlocked').waitFor();
+    await notice('pin_locked').waitFor({ state: 'detached' });
+    assert.deepEqual(await kinds(), ['device_token_ends', 'erasure_request', 'webhook_disabled']);
+
+    // Only notices, on a phone; the webhook is one step away.
+    await page.getByRole('button', { name: /4\s+Notices/u }).click();
+    assert.match(page.url(), /kind=notices/u);
+    await page.setViewportSize(PHONE.viewport);
+    await picture(page, 'inbox-notices-phone');
+    await notice('webhook_disabled').getByRole('link', { name: 'Open the webhook: Payroll' }).click();
+    await page.getByText(/^Rollcall disabled it on/u).waitFor();
+    assert.match(page.url(), new RegExp(`/messages\\?webhook=${webhook.id}$`, 'u'));
+    assertClean(page);
+  } finally {
+    gone.closeAllConnections();
+    gone.close();
+    await own.end();
+  }
 });

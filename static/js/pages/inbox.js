@@ -1,6 +1,7 @@
-// The inbox: corrections, leave and timesheets that wait for a decision.
+// The inbox: corrections, leave and timesheets that wait for a decision, and notices.
 
 import { request } from '../api.js';
+import { Notices } from '../inbox/notices.js';
 import { parameter, setParameters } from '../kit/address.js';
 import { ReviewDialog } from '../kit/approval.js';
 import { Avatar, Badge, Button, Empty, Notice, PageHead } from '../kit/basics.js';
@@ -38,6 +39,8 @@ import { announce, readWaiting } from '../waiting.js';
 
 const NEWS = ['timesheet', 'plan', 'punch'];
 const KINDS = /** @type {const} */ ({ corrections: 'Corrections', leave: 'Leave', timesheets: 'Timesheets' });
+/** What is shown; notices have no decision. */
+const CHIPS = { '': 'All', ...KINDS, notices: 'Notices' };
 /** Another account was faster, so the entry is gone. */
 const GONE = ['correction_decided', 'already_decided', 'timesheet_state', 'not_found'];
 
@@ -102,18 +105,18 @@ function Inbox({ account }) {
   const read = async () => {
     const waiting = await readWaiting(account);
     announce(account, waiting);
-    return entriesOf(waiting);
+    return { entries: entriesOf(waiting), notices: waiting.notices };
   };
   const waiting = useLoad(read, []);
   const feed = useFeed(NEWS, waiting.reload);
   return html`
     <${PageHead} title="Inbox" lead=${edit ? 'What waits for your decision' : 'What waits for a decision of a manager'} actions=${html`<a class="button" href="/timesheets">Timesheets</a><${LiveState} state=${feed} />`} />
-    <${Show} of=${waiting}>${(/** @type {Entry[]} */ entries) => html`<${Lists} entries=${entries} decides=${edit} reload=${waiting.reload} />`}<//>
+    <${Show} of=${waiting}>${(/** @type {Awaited<ReturnType<typeof read>>} */ { entries, notices }) => html`<${Lists} entries=${entries} notices=${notices} decides=${edit} reload=${waiting.reload} />`}<//>
   `;
 }
 
-/** @param {{entries: Entry[], decides: boolean, reload: () => Promise<void>}} props */
-function Lists({ entries, decides, reload }) {
+/** @param {{entries: Entry[], notices: import('../waiting.js').Notice[], decides: boolean, reload: () => Promise<void>}} props */
+function Lists({ entries, notices, decides, reload }) {
   const only = parameter('kind');
   const { chosen, choose, chooseOnly } = useChoice();
   const [refused, setRefused] = useState(/** @type {Map<string, Refusal>} */ (new Map()));
@@ -122,6 +125,7 @@ function Lists({ entries, decides, reload }) {
   const [review, setReview] = useState(/** @type {Sheet[]} */ ([]));
   const next = useRef(/** @type {string | undefined} */ (undefined));
   const shown = entries.filter(({ kind }) => !only || kind === only);
+  const noticed = !only || only === 'notices' ? notices : [];
   const selected = shown.filter(({ id, lasts }) => chosen.has(id) && !lasts);
   const choosable = shown.filter(({ lasts }) => !lasts);
 
@@ -170,10 +174,10 @@ function Lists({ entries, decides, reload }) {
 
   return html`
     <div class="chips" role="group" aria-label="What to show">
-      ${Object.entries({ '': 'All', ...KINDS }).map(
+      ${Object.entries(CHIPS).map(
         ([code, text]) => html`
           <button key=${code} type="button" class="chip" aria-pressed=${String(only === code)} onClick=${() => setParameters({ kind: code })}>
-            <span class="chip-count">${entries.filter(({ kind }) => !code || kind === code).length}</span> <span>${text}</span>
+            <span class="chip-count">${(code === 'notices' ? 0 : entries.filter(({ kind }) => !code || kind === code).length) + (!code || code === 'notices' ? notices.length : 0)}</span> <span>${text}</span>
           </button>
         `,
       )}
@@ -187,7 +191,8 @@ function Lists({ entries, decides, reload }) {
       </div>`
     }
     <div class="outcome" aria-live="polite">${progress ? html`<${Progress} of=${progress} doing="Approving" />` : outcome}</div>
-    ${shown.length === 0 && html`<section class="card"><${Empty}><p>Nothing waits for a decision.</p><//></section>`}
+    ${noticed.length > 0 && html`<${Notices} notices=${noticed} edits=${decides} reload=${reload} />`}
+    ${shown.length + noticed.length === 0 && html`<section class="card"><${Empty}><p>${only === 'notices' ? 'There is no notice.' : 'Nothing waits for a decision.'}</p><//></section>`}
     ${Object.entries(KINDS).map(([kind, title]) => {
       const some = shown.filter((entry) => entry.kind === kind);
       return (

@@ -1,0 +1,58 @@
+// Notices: what needs attention without a decision. Each ends when its cause does.
+
+import { request } from '../api.js';
+import { useActions } from '../kit/actions.js';
+import { Avatar, Button, Icon } from '../kit/basics.js';
+import { monthAddress } from '../kit/decisions.js';
+import { shortDay } from '../kit/format.js';
+import { html } from '../kit/html.js';
+import { sentence } from '../ui/form.js';
+import { dateTime } from '../ui/time.js';
+
+/** @typedef {import('../waiting.js').Notice} Notice */
+/** @typedef {{what: string, icon?: string, href?: string, action?: string}} Words `action` is the text of the link that leads to where the notice can be ended */
+
+/** The words of the kinds. @type {Record<string, (notice: Notice) => Words>} */
+const WORDS = {
+  missing_out: ({ employee, day }) => ({ what: `No punch out on ${shortDay(day ?? '')}`, href: monthAddress(employee ?? '', day ?? ''), action: 'Correct the day' }),
+  pin_locked: ({ employee }) => ({ what: 'The PIN is locked, because it was wrong five times in a row', href: `/people#${employee}`, action: 'Show the person' }),
+  erasure_request: ({ employee }) => ({ what: 'Asks to be erased. An administrator deletes the person, or erases the name and code, too, with the command “rollcall people erase”', href: `/people#${employee}`, action: 'Show the person' }),
+  device_silent: ({ id }) => ({ what: 'This kiosk sends nothing: check its power and network', icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
+  device_token_ends: ({ id, ends }) => ({ what: `Its token ${ends && Date.parse(ends) < Date.now() ? 'has ended: pair it again' : `ends on ${dateTime(ends ?? '')}`}`, icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
+  webhook_disabled: ({ id }) => ({ what: 'Rollcall disabled this webhook, because its receiver accepts nothing', icon: 'link', href: `/messages?webhook=${id}`, action: 'Open the webhook' }),
+};
+
+/** What tells a notice from others. @param {Notice} notice */
+const noticeId = ({ kind, id, employee, day }) => [kind, id ?? employee, day].filter(Boolean).join(':');
+
+/** @param {{notices: Notice[], edits: boolean, reload: () => Promise<void>}} props */
+export const Notices = ({ notices, edits, reload }) => html`
+  <section class="card" aria-labelledby="list-notices">
+    <h2 class="card-title" id="list-notices">Notices <span class="soft">${notices.length}</span></h2>
+    <ul class="rows">${notices.map((notice) => html`<${Row} key=${noticeId(notice)} notice=${notice} edits=${edits} reload=${reload} />`)}</ul>
+  </section>
+`;
+
+/** @param {{notice: Notice, edits: boolean, reload: () => Promise<void>}} props */
+function Row({ notice, edits, reload }) {
+  const { kind, name, since, employee } = notice;
+  const { act, trouble } = useActions(reload);
+  const { what, icon, href, action } = WORDS[kind]?.(notice) ?? { what: sentence(kind.replaceAll('_', ' ')) };
+  return html`
+    <li data-notice=${kind}>
+      <div class="row">
+        ${icon ? html`<span class="avatar"><${Icon} name=${icon} /></span>` : html`<${Avatar} name=${name} />`}
+        <div class="row-main">
+          <span class="row-title">${name}</span>
+          <span class="row-what">${what}</span>
+          <span class="row-note">Since ${dateTime(since)}</span>
+        </div>
+        <div class="row-side">
+          ${kind === 'pin_locked' && edits && html`<${Button} tone="primary" label=${`Unlock the PIN of ${name}`} onClick=${act(() => request('POST', `/api/employees/${employee}/pin/unlock`), `The PIN of ${name} is unlocked`)}>Unlock the PIN<//>`}
+          ${href && html`<a class="button" href=${href} aria-label=${`${action}: ${name}`}>${action}</a>`}
+        </div>
+      </div>
+      ${trouble && html`<div class="row-refusal">${trouble}</div>`}
+    </li>
+  `;
+}
