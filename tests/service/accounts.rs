@@ -12,7 +12,7 @@ use rollcall::{
     },
     ports::StoreError,
     service::{
-        accounts::{AccountError, Accounts, NewAccount, NewSession},
+        accounts::{AccountError, Accounts, NewAccount, NewSession, Visitor},
         devices::{DeviceError, DeviceSettings},
         passwords::HashCost,
         tokens::Token,
