@@ -1,17 +1,20 @@
 // The kiosk: watches the camera, punches the person in front of it, and loses nothing while the server is unavailable.
 
-import { Problem } from './api.js';
+import { Problem, explain } from './api.js';
+import { loadReader, watchCamera, watchScanners } from './kiosk/badge.js';
 import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved, isOne } from './kiosk/delivery.js';
-import { glance, sleep, takeBurst, takeFrame } from './kiosk/eyes.js';
+import { glance, sleep, takeBurst, takeFrame, withoutFrames } from './kiosk/eyes.js';
+import { closePad, openPad, padIsOpen } from './kiosk/pad.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
 import { Presence } from './kiosk/presence.js';
 import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save } from './kiosk/saved.js';
-import { becameOf, cardFor, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
+import { becameOf, cardFor, endCard, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
+import { seal } from './kiosk/seal.js';
 import { View, alike } from './kiosk/view.js';
 import { CameraError, closeCamera, openCamera } from './ui/camera.js';
 import { byId } from './ui/dom.js';
-import { onSubmit } from './ui/form.js';
-import { clockTime } from './ui/time.js';
+import { onSubmit, sentence } from './ui/form.js';
+import { clockTime, waitWords } from './ui/time.js';
 
 /** Time between two checks for motion. */
 const WATCH_MS = 200;
@@ -36,7 +39,14 @@ const REPORT_MS = 60_000;
 const PAIRING_MS = 2000;
 /** People who work at a single place, the default site, do not see its name. */
 const DEFAULT_SITE = '00000000-0000-7000-8000-000000000001';
-const INVITATION = 'Look into the camera';
+const INVITATION = 'Look into the camera, show your badge, or use a PIN';
+const INVITATION_TO_BOTH = 'Look into the camera, then type your PIN';
+/** A person can take back a punch of their face for this long. */
+const NOT_ME_MS = 15_000;
+/** The next punch takes the place of one that was taken back for this long. */
+const INSTEAD_MS = 90_000;
+/** Without motion for this long, nobody shows a badge to the camera. */
+const CALM_MS = 10_000;
 /** The result of saved pictures is shown for this long. */
 const TOLD_MS = 10_000;
 
@@ -63,6 +73,14 @@ const presence = new Presence();
 let lastBox = null;
 /** Whether the kiosk shows a code, or will as soon as it has one. */
 let offering = false;
+/** The visit in which a person left the pad at a site that asks for the face and the PIN. */
+let leftPad = -1;
+/** The punch that the person in front of the kiosk can take back. @type {import('./kiosk/delivery.js').Punch | null} */
+let deniable = null;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let denying;
+/** The punch that was taken back. @type {{id: string, until: number} | null} */
+let mistaken = null;
 /** The version of this page: that of the service when the page was loaded. */
 let version = '';
 /** When the kiosk last reported its state; 0 to report it soon. */
@@ -79,8 +97,10 @@ function showUnpaired(why) {
   byId('unpaired').hidden = false;
   offerCode();
   byId('camera-help').hidden = true;
-  byId('now').hidden = true;
+  byId('ways').hidden = true;
   byId('line').hidden = true;
+  offerNotMe(null);
+  closePad();
 }
 
 /** Shows a code for an admin to enter, and pairs with the resulting token. */
@@ -138,7 +158,8 @@ function unpair() {
 async function pair(token) {
   const device = await asDevice(token, 'GET', '/api/device');
   version ||= device.service_version;
-  pairing = { token, name: device.name, site: device.site === DEFAULT_SITE ? null : device.site_name };
+  const { both } = loadPairing() ?? {};
+  pairing = { token, name: device.name, site: device.site === DEFAULT_SITE ? null : device.site_name, both };
   savePairing(pairing);
 }
 
@@ -166,9 +187,10 @@ async function start() {
 async function open() {
   byId('unpaired').hidden = true;
   byId('device-name').textContent = [pairing?.name, pairing?.site].filter(Boolean).join(' · ') || 'Rollcall';
-  byId('now').hidden = false;
+  byId('ways').hidden = false;
   await showState();
   await startCamera();
+  await loadReader();
 }
 
 onSubmit(byId('pair-form'), async ({ token }) => {
@@ -194,12 +216,25 @@ async function startCamera() {
     stream.getVideoTracks()[0].addEventListener('ended', () => showCameraHelp('The camera was disconnected', 'Reconnect it, then try again.'));
     view = new View();
     reportedAt = 0;
-    prompt(INVITATION);
+    invite();
     keepAwake();
   } catch (error) {
     if (!(error instanceof CameraError)) throw error;
     showCameraHelp(error.title, error.message);
   }
+}
+
+const invite = () => prompt(pairing?.both ? INVITATION_TO_BOTH : INVITATION);
+
+/**
+ * Learns whether the site asks for the face and the PIN.
+ * @param {boolean} both
+ */
+function learnBoth(both) {
+  if (!pairing || Boolean(pairing.both) === both) return;
+  pairing = { ...pairing, both };
+  savePairing(pairing);
+  invite();
 }
 
 /**
@@ -233,6 +268,7 @@ async function showState() {
 
 /** @param {number} wait milliseconds */
 function wentOffline(wait) {
+  offerNotMe(null);
   online = false;
   notBefore = Date.now() + wait;
 }
@@ -327,9 +363,14 @@ function inTurn(work) {
 
 /** @param {boolean} byHand whether the person pressed the button */
 async function tryPunch(byHand) {
+  if (pairing?.both && !byHand && leftPad === view.visit) return pause('long');
   looking(true);
   try {
     if (online && !byHand && (await onlyLingering())) return pause('empty');
+    if (!online && pairing?.both) {
+      if (byHand) askForPin('Type your PIN, too');
+      return pause('empty');
+    }
     if (!online) {
       if (byHand || view.somebodyNew) await keep(await takeBurst(video, SAVED_FRAMES, APART_MS / 2), byHand);
       return;
@@ -355,20 +396,23 @@ async function punch(byHand) {
       if (await unsent()) {
         if (!(await catchUp())) throw new Later(null);
       }
-      answer = await deliver(token, burst, look);
+      answer = await deliver(token, burst, { look, insteadOf: insteadOf() });
     } catch (error) {
       if (!(error instanceof Later)) throw error;
       wentOffline(error.wait);
       // Saves only for a new person, not for an empty scene or a person who has an answer.
-      if (byHand || view.somebodyNew) await keep(burst, byHand, look);
+      if (byHand || view.somebodyNew) await keep(burst, byHand, { look });
       return;
     }
+    learnBoth(answer.outcome === 'pin_needed');
+    if (answer.outcome === 'pin_needed') return askForPinToo(burst, byHand);
     if (answer.outcome === 'nobody' && answer.more && look < MOST_LOOKS) {
       prompt('One moment, keep looking at the camera');
       continue;
     }
-    if (inviteAt === 0) prompt(INVITATION);
+    if (inviteAt === 0) invite();
     if (answer.outcome === 'no_face' && before && alike(before, after)) view.learn(after, Date.now());
+    if (answer.outcome === 'punched') offerNotMe(answer.punch ?? null);
     return show(answer, byHand, after);
   }
 }
@@ -379,7 +423,9 @@ async function punch(byHand) {
  * @param {import('./kiosk/view.js').Picture} picture the view at that time
  */
 async function show(answer, byHand, picture) {
+  if (answer.outcome === 'punched') mistaken = null;
   if (answer.punch) {
+    if (deniable?.id !== answer.punch.id) offerNotMe(null);
     presence.saw(answer.punch.employee, Date.now(), view.visit, answer.punch);
     lastBox = null;
     view.dealtWith(picture);
@@ -461,20 +507,189 @@ function near(one, other) {
  * Saves a burst, to send it when the server is back.
  * @param {import('./kiosk/eyes.js').Burst} burst
  * @param {boolean} byHand
- * @param {number} [look] the look that it was sent as, if it was sent
+ * @param {{look?: number, secret?: import('./kiosk/seal.js').Secret}} [sent] `look`: the look that it was sent as, if it
+ * was sent; `secret`: the PIN or badge
  */
-async function keep(burst, byHand, look) {
-  const room = (await countSaved()) < (byHand ? MOST_SAVED : MOST_BY_MOTION);
-  if (room) await save({ ...burst, byHand, look, visit: view.visit });
+async function keep(burst, byHand, { look, secret } = {}) {
+  // Only secure pages can seal.
+  const room = (await countSaved()) < (byHand ? MOST_SAVED : MOST_BY_MOTION) && (!secret || window.isSecureContext);
+  if (room) await save({ ...burst, byHand, look, visit: view.visit, insteadOf: insteadOf(), ...(secret && { sealed: await seal(secret) }) });
   view.dealtWith(glance(video));
   await showState();
   nextTry = Date.now() + SAVED_PAUSE_MS;
   await showCard(
     room
-      ? { tone: 'warn', icon: 'offline', name: `Picture saved at ${clockTime(burst.capturedAt)}`, text: 'It will be checked when the service is back', hold: 3000 }
-      : { tone: 'bad', icon: 'alert', name: 'Not saved', text: 'This kiosk has no connection and no space left. Tell an admin when you came or left.', hold: 4000 },
+      ? { tone: 'warn', icon: 'offline', name: `${secret ? 'Punch' : 'Picture'} saved at ${clockTime(burst.capturedAt)}`, text: 'It will be checked when the service is back', hold: 3000 }
+      : { tone: 'bad', icon: 'alert', name: 'Not saved', text: 'This kiosk has no connection and cannot save this. Tell an admin when you came or left.', hold: 4000 },
   );
 }
+
+/* PIN and badge */
+
+/**
+ * Opens the pad.
+ * @param {string} title
+ * @param {import('./kiosk/eyes.js').Burst} [burst] frames of the person, if the site asks for the face, too
+ */
+function askForPin(title, burst) {
+  openPad({
+    title,
+    send: async (code, pin) => {
+      const wrong = await inTurn(() => punchWith({ code, pin }, burst));
+      if (!wrong || padIsOpen()) return wrong;
+      await notPunched('keypad', wrong);
+      return null;
+    },
+    left: () => (leftPad = view.visit),
+  });
+}
+
+/**
+ * At a site that asks for the face and the PIN: opens the pad if there is a face.
+ * @param {import('./kiosk/eyes.js').Burst} burst
+ * @param {boolean} byHand
+ */
+async function askForPinToo(burst, byHand) {
+  const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
+  const picture = glance(video);
+  const [frame] = burst.frames;
+  const { faces } = byHand ? { faces: [null] } : await asDevice(token, 'POST', '/api/identify', { body: frame, headers: { 'Content-Type': frame.type } });
+  if (faces.length > 0) return askForPin('Now type your PIN', burst);
+  if (alike(picture, glance(video))) view.learn(picture, Date.now());
+  pause('empty');
+}
+
+/**
+ * Punches with a PIN or a badge. Returns words for the pad if the person should try again, or `null` if the person has
+ * an answer.
+ * @param {import('./kiosk/seal.js').Secret} secret
+ * @param {import('./kiosk/eyes.js').Burst} [given] frames of the person
+ * @param {boolean} [seen] whether the camera saw a badge, which the person may not have shown to it
+ * @returns {Promise<string | null>}
+ */
+async function punchWith(secret, given, seen = false) {
+  if (!pairing) return null;
+  const { token } = pairing;
+  const wanted = !given && pairing.both && 'pin' in secret;
+  let burst = given ?? (wanted ? await alsoFace() : null) ?? withoutFrames();
+  for (let look = 1; ; look += 1) {
+    try {
+      if (!online || ((await unsent()) && !(await catchUp()))) {
+        await answerFromHere(() => keep(burst, true, { secret }));
+        return null;
+      }
+      const answer = await deliver(token, burst, { look, secret, insteadOf: insteadOf() });
+      if (answer.outcome === 'wrong_pin') return answer.detail ?? 'the number or the PIN is wrong';
+      if (answer.outcome === 'face_needed' || answer.outcome === 'pin_needed') learnBoth(true);
+      if (answer.outcome === 'pin_needed') {
+        askForPin('Now type your PIN');
+        return null;
+      }
+      const more = answer.outcome === 'nobody' && answer.more && look < MOST_LOOKS;
+      const face = answer.outcome === 'face_needed' || more ? await alsoFace() : null;
+      if (face) {
+        burst = face;
+        if (!more) look = 0;
+        continue;
+      }
+      const known = answer.punch && presence.at(Date.now(), view.visit).includes(answer.punch.employee);
+      if (seen && known && answer.outcome === 'cooldown') return null;
+      await answerFromHere(() => show(answer, true, glance(video)));
+      return null;
+    } catch (error) {
+      if (error instanceof Unpaired) {
+        unpair();
+        return null;
+      }
+      if (error instanceof Problem) return explain(error);
+      if (!(error instanceof Later)) throw error;
+      if (error.limited) return `Too many PINs were typed at this kiosk. Try again in ${waitWords(Math.ceil(error.wait / 1000))}, or use your face or badge.`;
+      wentOffline(error.wait);
+      await answerFromHere(() => keep(burst, true, { look, secret }));
+      return null;
+    }
+  }
+}
+
+/**
+ * Shows an answer in place of the pad.
+ * @param {() => Promise<void>} answer
+ */
+async function answerFromHere(answer) {
+  closePad();
+  await answer();
+}
+
+/**
+ * @param {string} icon
+ * @param {string} why
+ */
+const notPunched = (icon, why) => showCard({ tone: 'warn', icon, name: 'Not punched', text: sentence(why), hold: 4000 });
+
+/** Takes frames of a person who has typed a PIN; `null` without a camera. */
+async function alsoFace() {
+  if (!stream) return null;
+  closePad();
+  prompt('Now look into the camera');
+  looking(true);
+  try {
+    return await takeBurst(video, FRAMES, APART_MS);
+  } finally {
+    looking(false);
+    invite();
+  }
+}
+
+/**
+ * Punches with a badge.
+ * @param {string} badge
+ * @param {boolean} seen whether the camera saw it
+ */
+async function punchWithBadge(badge, seen) {
+  if (!pairing) return;
+  closePad();
+  await attempt(async () => {
+    const wrong = await punchWith({ badge }, undefined, seen);
+    if (wrong) await notPunched('badge', wrong);
+  });
+}
+
+/* Not me */
+
+/**
+ * Offers the person to take back a punch of their face; `null` ends the offer.
+ * @param {import('./kiosk/delivery.js').Punch | null} punch
+ */
+function offerNotMe(punch) {
+  clearTimeout(denying);
+  deniable = punch;
+  byId('not-me').hidden = !punch;
+  byId('not-me').textContent = punch?.name ? `I am not ${punch.name}` : 'This is not me';
+  if (punch) denying = setTimeout(() => offerNotMe(null), NOT_ME_MS);
+}
+
+async function takeBack() {
+  const punch = deniable;
+  offerNotMe(null);
+  if (!punch?.id || !pairing) return;
+  try {
+    await asDevice(pairing.token, 'POST', `/api/punches/${punch.id}/not-me`);
+  } catch (error) {
+    if (error instanceof Unpaired) return unpair();
+    if (!(error instanceof Problem || error instanceof Later)) throw error;
+    const text = error instanceof Later ? 'The server cannot be reached. Tell your manager that this punch is not yours.' : sentence(explain(error));
+    return showCard({ tone: 'bad', icon: 'alert', name: 'Not taken back', text, hold: 5000 });
+  }
+  mistaken = { id: punch.id, until: Date.now() + INSTEAD_MS };
+  presence.mistook(punch.employee);
+  await showCard({ tone: 'warn', icon: 'info', name: 'Taken back', text: 'A manager will look at it. Now punch again: look into the camera, show your badge, or use a PIN.', hold: 5000 });
+  view.broken(Date.now());
+  view.curious = true;
+  nextTry = 0;
+}
+
+/** Returns the punch whose place the next one takes. */
+const insteadOf = () => (mistaken && Date.now() < mistaken.until ? mistaken.id : undefined);
 
 /** @param {'empty' | 'short' | 'long'} length */
 function pause(length) {
@@ -502,25 +717,42 @@ async function watch() {
     if (view.occupied === false) emptyTries = 0;
     if (inviteAt > 0 && now > inviteAt) {
       inviteAt = 0;
-      prompt(INVITATION);
+      invite();
     }
+    if (padIsOpen()) continue;
     const byHand = asked;
     if (!byHand && (now < nextTry || !(online ? view.curious || now - lastTry > STILL_MS : worthSaving(now)))) continue;
     view.curious = false;
     asked = false;
     lastTry = now;
-    try {
-      await inTurn(() => tryPunch(byHand));
-    } catch (error) {
-      console.error(error);
-      await showCard({ tone: 'bad', icon: 'alert', text: 'Something went wrong: try again', hold: 2500 });
-      pause('long');
-    }
+    await attempt(() => tryPunch(byHand));
     lastTry = Date.now();
   }
 }
 
+/**
+ * Runs `work` in turn, and says so if it fails.
+ * @param {() => Promise<void>} work
+ */
+async function attempt(work) {
+  try {
+    await inTurn(work);
+  } catch (error) {
+    console.error(error);
+    await showCard({ tone: 'bad', icon: 'alert', text: 'Something went wrong: try again', hold: 2500 });
+    pause('long');
+  }
+}
+
+/** Whether the camera may see a badge. */
+const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && !padIsOpen() && view.occupied !== false && Date.now() - view.movedAt < CALM_MS;
+
 byId('now').addEventListener('click', () => (asked = true));
+for (const id of /** @type {const} */ (['use-pin', 'camera-pin'])) byId(id).addEventListener('click', () => askForPin('Punch with your PIN'));
+byId('not-me').addEventListener('click', () => {
+  endCard();
+  attempt(takeBack);
+});
 byId('camera-retry').addEventListener('click', startCamera);
 navigator.mediaDevices?.addEventListener('devicechange', () => pairing && !stream && startCamera());
 window.addEventListener('hashchange', () => location.hash && location.reload());
@@ -530,5 +762,7 @@ navigator.storage?.persist?.();
 
 runClock();
 watch();
+watchScanners((badge) => punchWithBadge(badge, false));
+watchCamera(video, mayShowBadge, (badge) => punchWithBadge(badge, true));
 keepConnected();
 await start();

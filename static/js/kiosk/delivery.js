@@ -1,8 +1,9 @@
-// Sends bursts to the server: at once, again with the same key, or later from the saved ones.
+// Sends bursts, PINs and badges to the server: at once, again with the same key, or later from the saved ones.
 
 import { Problem, Unreachable, readAnswer, send } from '../api.js';
 import { newKey, sleep } from './eyes.js';
 import { change, forget, listSaved, markRefused } from './saved.js';
+import { unseal } from './seal.js';
 
 const TIMEOUT_MS = 10_000;
 const PAUSE_MS = 1000;
@@ -14,16 +15,17 @@ const DEFAULT_RETRY_MS = 5000;
  * The answer of the API, or of the kiosk with the outcome `stayed`: a saved burst shows a person who had punched and
  * not left.
  * @typedef {Pick<ApiSchema<'AnswerView'>, 'outcome' | 'name' | 'more' | 'detail'> & {punch?: Punch | null}} Answer
- * @typedef {Pick<ApiSchema<'PunchView'>, 'employee' | 'name' | 'kind' | 'at'>} Punch
+ * @typedef {Pick<ApiSchema<'PunchView'>, 'employee' | 'name' | 'kind' | 'at'> & {id?: string}} Punch
+ * @typedef {import('./seal.js').Secret} Secret
  */
 
 /** The server cannot accept the request now; retry after `wait` milliseconds. */
 export class Later extends Error {
   /**
    * @param {number | null} retryAfter the `Retry-After` of the server, seconds; `null` if there was none
-   * @param {{away?: boolean, failed?: boolean}} [why]
+   * @param {{away?: boolean, failed?: boolean, limited?: boolean}} [why]
    */
-  constructor(retryAfter, { away = false, failed = false } = {}) {
+  constructor(retryAfter, { away = false, failed = false, limited = false } = {}) {
     super('the server cannot accept the request now');
     this.wait = retryAfter === null ? DEFAULT_RETRY_MS : retryAfter * 1000;
     this.beforeRetry = retryAfter === null ? PAUSE_MS : this.wait;
@@ -31,6 +33,8 @@ export class Later extends Error {
     this.away = away;
     /** The server answers, but fails at this request. */
     this.failed = failed;
+    /** The server answers, but accepts no more of these requests from this device for a while. */
+    this.limited = limited;
   }
 }
 
@@ -72,7 +76,7 @@ async function ask(method, path, options = {}) {
     if (error instanceof Unreachable) throw new Later(null, { away: true });
     if (!(error instanceof Problem)) throw error;
     if (error.status === 401) throw new Unpaired();
-    if (error.status === 429 || error.status >= 500) throw new Later(error.retryAfter, { failed: error.status === 500 });
+    if (error.status === 429 || error.status >= 500) throw new Later(error.retryAfter, { failed: error.status === 500, limited: error.status === 429 });
     throw error;
   }
 }
@@ -85,18 +89,28 @@ function framesOf({ frames }) {
 }
 
 /**
+ * How to send a burst. `captured`: send the capture time, for a late burst; `secret`: the PIN or badge; `insteadOf`: the
+ * punch of another person that was taken back.
+ * @typedef {{look?: number, captured?: boolean, secret?: Secret | null, insteadOf?: string}} Manner
+ */
+
+/**
  * Posts a burst once.
  * @param {string} token
  * @param {import('./eyes.js').Burst} burst
- * @param {{look?: number, captured?: boolean}} [options] `captured`: send the capture time, for a late burst
+ * @param {Manner} [manner]
  * @returns {Promise<Answer>}
  */
-function post(token, burst, { look = 1, captured = false } = {}) {
-  return asDevice(token, 'POST', '/api/punches', {
-    body: framesOf(burst),
-    query: captured ? { captured_at: new Date(burst.capturedAt).toISOString(), sent_at: new Date().toISOString() } : {},
-    headers: { 'Idempotency-Key': burst.key, 'Rollcall-Look': String(look) },
-  });
+function post(token, burst, { look = 1, captured = false, secret, insteadOf } = {}) {
+  const times = captured ? { captured_at: new Date(burst.capturedAt).toISOString(), sent_at: new Date().toISOString() } : {};
+  const query = { ...times, ...(insteadOf && { instead_of: insteadOf }) };
+  const headers = { 'Idempotency-Key': burst.key, 'Rollcall-Look': String(look) };
+  if (secret && 'badge' in secret) return asDevice(token, 'POST', '/api/punches/badge', { json: { ...secret, ...query }, headers });
+  if (secret && burst.frames.length === 0) return asDevice(token, 'POST', '/api/punches/pin', { json: { ...secret, ...query }, headers });
+  const body = framesOf(burst);
+  // Never in the address.
+  for (const [name, value] of Object.entries(secret ?? {})) body.append(name, value);
+  return asDevice(token, 'POST', '/api/punches', { body, query, headers });
 }
 
 /**
@@ -104,24 +118,28 @@ function post(token, burst, { look = 1, captured = false } = {}) {
  * answer that was lost on the way.
  * @param {string} token
  * @param {import('./eyes.js').Burst} burst
- * @param {number} look
+ * @param {Manner} [manner]
  * @returns {Promise<Answer>}
  */
-export async function deliver(token, burst, look) {
+export async function deliver(token, burst, manner) {
   try {
-    return await post(token, burst, { look });
+    return await post(token, burst, manner);
   } catch (error) {
     if (!(error instanceof Later) || error.beforeRetry > PATIENCE_MS) throw error;
     await sleep(error.beforeRetry);
-    return post(token, burst, { look });
+    return post(token, burst, manner);
   }
 }
 
 /** After this many failures of the service at one saved burst, the kiosk skips it. */
 const MOST_FAILURES = 3;
 
+/** The service accepts no PIN from this device before this time, because too many were wrong. */
+let noPinsBefore = 0;
+
 /**
- * Sends saved bursts, oldest first, and stops at the first that cannot be sent now.
+ * Sends saved bursts, oldest first, and stops at the first that cannot be sent now. PINs that the service does not
+ * accept now do not keep others waiting.
  * @param {string} token
  * @param {import('./presence.js').Presence} presence learns who was there
  * @param {(answer: Answer | null) => void} done called for each finished burst; `null` if it was refused
@@ -129,22 +147,35 @@ const MOST_FAILURES = 3;
  */
 export async function deliverSaved(token, presence, done) {
   for (const burst of await listSaved()) {
-    if (burst.refused) continue;
+    if (burst.refused || (burst.sealed && Date.now() < noPinsBefore)) continue;
+    const secret = burst.sealed && (await unseal(burst.sealed));
+    const code = secret && 'code' in secret ? secret.code : undefined;
     try {
+      if (secret === null) {
+        await markRefused(burst, 'the PIN or badge cannot be read anymore');
+        done(null);
+        continue;
+      }
       const sentBefore = burst.look !== undefined;
       const stays = burst.byHand || sentBefore ? null : await whoStays(token, burst, presence);
-      const answer = stays ?? (await postSaved(token, burst));
+      const answer = stays ?? (await postSaved(token, burst, secret));
       if (answer.punch) presence.saw(answer.punch.employee, burst.capturedAt, burst.visit, stays ? undefined : answer.punch);
-      await forget(burst);
+      // The person left before the answer, so a manager has to find out who it was.
+      if (secret && !answer.punch) await markRefused(burst, answer.detail ?? answer.outcome, code);
+      else await forget(burst);
       done(answer);
     } catch (error) {
+      if (secret && error instanceof Later && error.limited) {
+        noPinsBefore = Date.now() + error.wait;
+        continue;
+      }
       if (error instanceof Later && error.failed) {
         const failures = (burst.failures ?? 0) + 1;
         await change({ ...burst, failures });
         if (failures < MOST_FAILURES) throw error;
-        await markRefused(burst, 'the service failed at it: see the log of the service');
+        await markRefused(burst, 'the service failed at it: see the log of the service', code);
       } else if (error instanceof Problem) {
-        await markRefused(burst, error.message);
+        await markRefused(burst, error.message, code);
       } else throw error;
       done(null);
     }
@@ -190,18 +221,20 @@ export async function isOne(token, employee, frames) {
  * Sends a saved burst with its capture time.
  * @param {string} token
  * @param {import('./saved.js').Saved} burst
+ * @param {Secret} [secret]
  */
-async function postSaved(token, burst) {
+async function postSaved(token, burst, secret) {
+  const { look, insteadOf } = burst;
   try {
-    return await post(token, burst, { captured: true });
+    return await post(token, burst, { captured: true, secret, insteadOf });
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'idempotency_key_reused') throw error;
   }
   // The burst had arrived and its answer was lost: the same request gets that answer again.
-  const first = await post(token, burst, { look: burst.look });
+  const first = await post(token, burst, { look, secret, insteadOf });
   if (first.punch) return first;
   // It had caused no punch, and no second look was possible: sends it again under a new key.
   Object.assign(burst, { key: newKey(), look: undefined });
   await change(burst);
-  return post(token, burst, { captured: true });
+  return post(token, burst, { captured: true, secret, insteadOf });
 }

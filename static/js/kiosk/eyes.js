@@ -55,8 +55,11 @@ export async function takeBurst(video, count, apart) {
 /** @param {HTMLVideoElement} video */
 export const takeFrame = (video) => grabFrame(video, FRAME_SIDE, FRAME_QUALITY);
 
-/** 128 random bits; `crypto.randomUUID` exists on secure pages only, but so does the camera. */
-export const newKey = () => crypto.randomUUID();
+/** Returns 128 random bits. `crypto.randomUUID` exists on secure pages only, as the camera does, but PINs work anywhere. */
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+/** Returns a burst without frames, for a PIN or a badge. @returns {Burst} */
+export const withoutFrames = () => ({ key: newKey(), capturedAt: Date.now(), frames: [] });
 
 /** @param {number} milliseconds */
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -2,7 +2,10 @@
 
 const KEY = 'rollcall.kiosk';
 
-/** @typedef {{token: string, name?: string, site?: string | null}} Pairing */
+/**
+ * `both`: whether the site asks for the face and the PIN, as far as this kiosk has learned.
+ * @typedef {{token: string, name?: string, site?: string | null, both?: boolean}} Pairing
+ */
 
 /**
  * Returns the token in the address, or `null`, and removes it from the address.

@@ -30,6 +30,14 @@ export class Presence {
   }
 
   /**
+   * Forgets a person who was not the one in front of the camera.
+   * @param {string} employee
+   */
+  mistook(employee) {
+    this.#people.delete(employee);
+  }
+
+  /**
    * Keeps the people present: there is a face in the same place, but it cannot be identified.
    * @param {number} at
    * @param {number} visit

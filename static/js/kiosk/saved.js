@@ -1,7 +1,6 @@
-// Keeps bursts that could not be sent in this browser's database until the server has accepted them.
+// Keeps punches that could not be sent in this browser's database until the server has accepted them.
 
-const DATABASE = 'rollcall-kiosk';
-const STORE = 'bursts';
+import { openStore } from './database.js';
 
 /** Most bursts that are kept (about 300 KB each); the last ones are for people who press the button. */
 export const MOST_SAVED = 2000;
@@ -9,40 +8,13 @@ export const MOST_BY_MOTION = 1800;
 
 /**
  * `byHand`: the person pressed the button; `visit`: the view's visit at the capture; `look`: the look that it was sent
- * as, without an answer; `failures`: how often the service failed at it.
- * @typedef {import('./eyes.js').Burst & {byHand: boolean, visit?: number, look?: number, failures?: number}} Kept
- * @typedef {Kept & {id: number, refused?: string}} Saved
+ * as, without an answer; `failures`: how often the service failed at it; `sealed`: the PIN or badge;
+ * `insteadOf`: the punch of another person that was taken back.
+ * @typedef {import('./eyes.js').Burst & {byHand: boolean, visit?: number, look?: number, failures?: number, sealed?: import('./seal.js').Sealed, insteadOf?: string}} Kept
+ * @typedef {Kept & {id: number, refused?: string, code?: string}} Saved
  */
 
-/** @type {Promise<IDBDatabase> | undefined} */
-let opened;
-
-function database() {
-  opened ??= new Promise((resolve, reject) => {
-    const request = indexedDB.open(DATABASE, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: 'id', autoIncrement: true });
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-  opened.catch(() => (opened = undefined));
-  return opened;
-}
-
-/**
- * Runs one transaction; resolves once it is on the disk.
- * @template T
- * @param {IDBTransactionMode} mode
- * @param {(store: IDBObjectStore) => IDBRequest<T>} work
- * @returns {Promise<T>}
- */
-async function within(mode, work) {
-  const transaction = (await database()).transaction(STORE, mode, { durability: 'strict' });
-  const request = work(transaction.objectStore(STORE));
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve(request.result);
-    transaction.onabort = () => reject(transaction.error);
-  });
-}
+const within = openStore('rollcall-kiosk', 'bursts', { keyPath: 'id', autoIncrement: true });
 
 /** @returns {Promise<number>} */
 export const countSaved = () => within('readonly', (store) => store.count());
@@ -60,8 +32,10 @@ export const forget = (burst) => within('readwrite', (store) => store.delete(bur
 export const change = (burst) => within('readwrite', (store) => store.put(burst));
 
 /**
- * Marks a burst that the server will never accept; it stays saved, so that an admin can find out why.
+ * Marks a burst that the server will never accept; it stays saved, so that an admin can find out why. The PIN or badge
+ * does not stay, only the staff number.
  * @param {Saved} burst
  * @param {string} why
+ * @param {string} [code]
  */
-export const markRefused = (burst, why) => change({ ...burst, refused: why });
+export const markRefused = ({ sealed: _, ...burst }, why, code) => change({ ...burst, refused: why, ...(code && { code }) });

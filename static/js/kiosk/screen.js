@@ -40,6 +40,12 @@ export function cardFor(answer, asked) {
         : { tone: 'plain', icon: 'face', name: 'Not recognized', text: 'Come closer and look into the camera. Not enrolled yet? Ask an admin.', hold: 2500 };
     case 'poor_quality':
       return { tone: 'warn', icon: 'face', text: sentence(answer.detail ?? 'look into the camera from the front'), hold: 2500 };
+    case 'wrong_pin':
+      return { tone: 'warn', icon: 'keypad', name: 'Not punched', text: sentence(answer.detail ?? 'the number or the PIN is wrong'), hold: 4000 };
+    case 'pin_locked':
+      return { tone: 'warn', icon: 'keypad', name: 'This PIN is locked', text: 'It was wrong too often. See your manager, who can unlock it.', hold: 6000 };
+    case 'unknown_badge':
+      return { tone: 'warn', icon: 'badge', name: 'Badge not valid', text: 'Use your PIN or your face, or ask your manager for a new badge.', hold: 4000 };
     case 'attack':
       return { tone: 'bad', icon: 'alert', text: sentence(answer.detail ?? 'a live person is needed'), hold: 3000 };
     default:
@@ -70,6 +76,10 @@ function whyNotNeeded({ punch }) {
   return `not needed: ${since}`;
 }
 
+/** Ends the card that is shown. */
+let end = () => {};
+export const endCard = () => end();
+
 /**
  * Shows a card for its `hold` time.
  * @param {Card} card
@@ -83,7 +93,7 @@ export async function showCard(card) {
   byId('answer-text').textContent = card.text;
   byId('spoken').textContent = [card.name, card.text].filter(Boolean).join(': ');
   answer.hidden = false;
-  await sleep(card.hold);
+  await Promise.race([sleep(card.hold), new Promise((resolve) => (end = () => resolve(undefined)))]);
   answer.hidden = true;
   byId('spoken').textContent = '';
 }

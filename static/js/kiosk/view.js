@@ -43,9 +43,10 @@ export class View {
   curious = false;
   /** When a person last can have come or left: a person recognized since then is still present. */
   visit = 0;
+  /** When something last moved. */
+  movedAt = 0;
   /** The empty scene. @type {Picture | null} */
   #empty = null;
-  #movedAt = 0;
   /** Since when the empty scene is in view again. @type {number | null} */
   #emptySince = null;
   /** The view when a person last got an answer or was saved. @type {{picture: Picture, visit: number} | null} */
@@ -59,10 +60,10 @@ export class View {
   look(picture, now) {
     this.moved = this.picture !== null && !alike(picture, this.picture);
     if (!this.picture) this.visit = now;
-    if (!this.picture || this.moved) this.#movedAt = now;
+    if (!this.picture || this.moved) this.movedAt = now;
     this.picture = picture;
     // An unmoving picture is the scene, or a person who does not move: so the visit does not end.
-    if (now - this.#movedAt >= REST_MS) this.#take(picture);
+    if (now - this.movedAt >= REST_MS) this.#take(picture);
     if (!this.#empty) {
       if (this.moved) this.broken(now);
     } else if (!alike(picture, this.#empty)) {

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,14 +28,14 @@ const REFUSED_REQUEST = /^Failed to load resource/u;
 
 export class Browser {
   /**
-   * Starts Chromium with additional arguments. The camera shows this portrait; with `away`, it alternates with that
-   * many seconds of an empty wall.
+   * Starts Chromium with additional arguments. The camera shows this portrait or picture file; with `away`, it
+   * alternates with that many seconds of an empty wall.
    */
   static async start(shown, { away = 0, more = [] } = {}) {
     const browser = new Browser();
     browser.folder = await mkdtemp(path.join(tmpdir(), 'rollcall-film-'));
     const film = path.join(browser.folder, 'camera.mjpeg');
-    await makeFilm(portrait(shown), film, away);
+    await makeFilm(path.isAbsolute(shown) ? shown : portrait(shown), film, away);
     const wanted = process.env.ROLLCALL_TEST_CHROMIUM ?? DEFAULT_CHROMIUM;
     browser.chromium = await chromium.launch({
       executablePath: wanted,
@@ -122,6 +122,30 @@ export async function changed(name, filter) {
   const options = { encoding: 'buffer', maxBuffer: 1 << 24 };
   const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', portrait(name), '-vf', filter, '-q:v', '2', '-f', 'mjpeg', '-'], options);
   return stdout;
+}
+
+/** The gray of the wall. */
+const WALL = 128;
+
+/**
+ * Writes a picture of a wall, as a file for `Browser.start`. With the SVG of a QR code as the API draws it, the code is
+ * in the middle.
+ */
+export async function wall(file, svg = '') {
+  const [width, height, module] = [640, 480, 6];
+  const pixels = Buffer.alloc(width * height, WALL);
+  const side = Number(/viewBox="0 0 (\d+)/u.exec(svg)?.[1] ?? 0);
+  const [left, top] = [width, height].map((length) => Math.round((length - side * module) / 2));
+  const paint = (x, y, length, rows, value) => {
+    for (let row = 0; row < rows * module; row += 1) {
+      const from = (top + y * module + row) * width + left + x * module;
+      pixels.fill(value, from, from + length * module);
+    }
+  };
+  paint(0, 0, side, side, 255);
+  for (const [, x, y, length] of svg.matchAll(/M(\d+) (\d+)h(\d+)v1/gu)) paint(Number(x), Number(y), Number(length), 1, 0);
+  await writeFile(file, Buffer.concat([Buffer.from(`P5 ${width} ${height} 255\n`), pixels]));
+  return file;
 }
 
 async function makeFilm(photo, film, away) {

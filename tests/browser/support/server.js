@@ -172,6 +172,12 @@ export class Server {
     return employee;
   }
 
+  /** Sets the PIN of an employee. */
+  setPin = ({ id }, pin) => this.#ask('PUT', `/api/employees/${id}/pin`, { pin });
+
+  /** Issues a badge to an employee; returns its code and pictures. */
+  issueBadge = ({ id }) => this.#ask('POST', `/api/employees/${id}/badge`);
+
   addSite = (name, zone) => this.#ask('POST', '/api/sites', { name, zone });
 
   sites = async () => (await this.#ask('GET', '/api/sites')).items;

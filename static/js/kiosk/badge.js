@@ -1,0 +1,158 @@
+// Reads badges: from scanners that act as a keyboard, and QR codes from the kiosk's camera.
+
+import { sleep } from './eyes.js';
+import { LINGER_MS } from './presence.js';
+
+/** What a badge contains. */
+const DIGITS = 30;
+const BADGE = /^\d{30}$/u;
+/** A scanner types a badge within this time; nobody types 30 digits so fast. */
+const SCAN_MS = 4000;
+/** A scanner never pauses this long. */
+const PAUSE_MS = 500;
+/** A scanner may read a badge twice in a row. */
+const BOUNCE_MS = 5000;
+/** Time between two looks for a QR code. */
+const LOOK_MS = 250;
+/** The longer side of a picture in which to look for a QR code, pixels. */
+const SIDE = 640;
+/** Time until the reader of QR codes is loaded again after that failed. */
+const AGAIN_MS = 30_000;
+
+/** When badges were last shown. @type {Map<string, number>} */
+const shown = new Map();
+
+/**
+ * Returns whether a badge was not shown just before, so that showing it once punches once. A badge that hangs where the
+ * camera sees it is shown as long as its holder stays.
+ * @param {string} code
+ * @param {number} apart milliseconds
+ */
+function isNew(code, apart) {
+  const now = Date.now();
+  for (const [other, at] of shown) if (now - at > LINGER_MS) shown.delete(other);
+  const again = now - (shown.get(code) ?? 0) < apart;
+  shown.set(code, now);
+  return !again;
+}
+
+/* Scanners */
+
+/**
+ * Calls `found` for each badge that a scanner types, wherever the focus is.
+ * @param {(code: string) => void} found
+ */
+export function watchScanners(found) {
+  let text = '';
+  let since = 0;
+  let before = 0;
+  /** Until when the key that a scanner types after a badge is ignored. */
+  let ends = 0;
+  /** @param {KeyboardEvent} event */
+  const read = (event) => {
+    const now = event.timeStamp;
+    if ((event.key === 'Enter' || event.key === 'Tab') && now < ends) {
+      // It must not press a button.
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      ends = 0;
+      return;
+    }
+    // By the place of the key, because scanners type as if the layout were American.
+    const digit = /^(?:Digit|Numpad)(\d)$/u.exec(event.code)?.[1];
+    if (digit === undefined) {
+      if (event.key !== 'Shift') text = '';
+      return;
+    }
+    if (text === '' || now - before > PAUSE_MS) {
+      text = '';
+      since = now;
+    }
+    before = now;
+    text = (text + digit).slice(-DIGITS);
+    if (text.length < DIGITS) return;
+    if (now - since > SCAN_MS) return;
+    const code = text;
+    text = '';
+    ends = now + PAUSE_MS;
+    if (isNew(code, BOUNCE_MS)) found(code);
+  };
+  document.addEventListener('keydown', read, { capture: true });
+}
+
+/* The camera */
+
+const canvas = document.createElement('canvas');
+
+/** @param {HTMLVideoElement} video */
+function picture(video) {
+  const scale = Math.min(1, SIDE / Math.max(video.videoWidth, video.videoHeight));
+  canvas.width = Math.round(video.videoWidth * scale);
+  canvas.height = Math.round(video.videoHeight * scale);
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
+  context.drawImage(video, 0, 0, canvas.width, canvas.height);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** @typedef {(video: HTMLVideoElement) => Promise<string[]>} Reader returns the texts of QR codes */
+
+/** Returns the reader of this browser, if it has one. @returns {Promise<Reader | null>} */
+async function ownReader() {
+  const Detector = /** @type {any} */ (globalThis).BarcodeDetector;
+  const formats = /** @type {string[]} */ ((await Detector?.getSupportedFormats()) ?? []);
+  if (!formats.includes('qr_code')) return null;
+  const detector = new Detector({ formats: ['qr_code'] });
+  return async (video) => (await detector.detect(video)).map((/** @type {{rawValue: string}} */ { rawValue }) => rawValue);
+}
+
+/** Returns a reader in another thread, so that the page stays smooth. @returns {Promise<Reader>} */
+function workingReader() {
+  const worker = new Worker('/static/js/kiosk/qr-reader.js', { type: 'module' });
+  /** @returns {Promise<string[]>} */
+  const answer = () =>
+    new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        reject(new Error('the reader of QR codes does not start'));
+      };
+    });
+  const read = (/** @type {HTMLVideoElement} */ video) => {
+    const { data, width, height } = picture(video);
+    worker.postMessage({ data, width, height }, [data.buffer]);
+    return answer();
+  };
+  // The first message says that it has started.
+  return answer().then(() => read);
+}
+
+/** @type {Reader | null} */
+let reader = null;
+
+/** Loads the reader of QR codes, so that it is there if the service goes away. */
+export async function loadReader() {
+  try {
+    reader ??= (await ownReader()) ?? (await workingReader());
+  } catch {
+    // The service was away: tried again later.
+  }
+  return reader;
+}
+
+/**
+ * Calls `found` for each badge that the camera sees.
+ * @param {HTMLVideoElement} video
+ * @param {() => boolean} worthIt whether something is in view
+ * @param {(code: string) => void} found
+ */
+export async function watchCamera(video, worthIt, found) {
+  for (;;) {
+    await sleep(LOOK_MS);
+    if (!worthIt()) continue;
+    const read = await loadReader();
+    if (!read) await sleep(AGAIN_MS);
+    const texts = await read?.(video).catch(() => []);
+    const code = texts?.find((text) => BADGE.test(text));
+    if (code && isNew(code, LINGER_MS)) found(code);
+  }
+}

@@ -1,0 +1,152 @@
+// Punches with a staff number and a PIN at the kiosk, online and offline.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+
+import { Browser, assertAccessible, assertClean, picture, until, wall } from './support/browser.js';
+import { openKiosk, recordsIn, typePin } from './support/kiosk.js';
+import { Server } from './support/server.js';
+
+const PIN = '402817';
+
+let server;
+let browser;
+let folder;
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'rollcall-wall-'));
+  server = await Server.startWithAdmin({ COOLDOWN: '1s' });
+  browser = await Browser.start(await wall(path.join(folder, 'wall.pgm')));
+});
+after(async () => {
+  await browser?.end();
+  await server?.end();
+  await rm(folder, { recursive: true, force: true });
+});
+afterEach(() => browser.closePages());
+
+async function addPerson(name, code) {
+  const person = await server.addEmployee(name, code);
+  await server.setPin(person, PIN);
+  return person;
+}
+
+const punchesOf = async ({ id }) => (await server.punches()).filter(({ employee }) => employee === id);
+
+test('a person without a face punches with a staff number and a PIN', async () => {
+  const grace = await addPerson('Grace Hopper', 'P7');
+  const { kiosk } = await openKiosk(server, browser, 'Front door');
+  await assertAccessible(kiosk);
+  await picture(kiosk, 'kiosk-start');
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  const pad = kiosk.getByRole('dialog', { name: 'Punch with your PIN' });
+
+  // With the keys of the pad.
+  const press = async (...names) => {
+    for (const name of names) await pad.getByRole('button', { name, exact: true }).click();
+  };
+  await press('Letters', 'P', 'Q', 'Delete the last character', 'Digits', '7');
+  await assertAccessible(kiosk);
+  assert.equal(await pad.getByLabel('Staff number').inputValue(), 'P7');
+  await press('Punch', ...'402818');
+  await picture(kiosk, 'kiosk-pad');
+  assert.equal(await pad.getByLabel('PIN').getAttribute('type'), 'password');
+  await press('Punch');
+  await pad.getByText('The number or the PIN is wrong: type both again').waitFor();
+  assert.equal(await pad.getByLabel('PIN').inputValue(), '');
+  await picture(kiosk, 'kiosk-pad-wrong');
+  await assertAccessible(kiosk);
+
+  // With a keyboard.
+  await kiosk.keyboard.type(PIN);
+  await kiosk.keyboard.press('Enter');
+  await kiosk.locator('#answer', { hasText: /Grace Hopper\s*In \d/u }).waitFor();
+  await picture(kiosk, 'kiosk-pin-in');
+  await pad.waitFor({ state: 'hidden' });
+  const [punch] = await punchesOf(grace);
+  assert.equal(punch.proof.kind, 'pin');
+  // Only a face can be another person's.
+  assert.equal(await kiosk.getByRole('button', { name: /not (?:me|Grace)/u }).count(), 0);
+  assertClean(kiosk);
+});
+
+test('the pad closes and forgets, and says when a PIN is locked', async () => {
+  const alan = await addPerson('Alan Turing', '1912');
+  const { kiosk } = await openKiosk(server, browser, 'Back door', { viewport: { width: 390, height: 844 } });
+  const open = () => kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  await open();
+  const pad = kiosk.getByRole('dialog');
+  await pad.getByLabel('Staff number').fill('1912');
+  await pad.getByLabel('PIN').fill('40');
+  await picture(kiosk, 'kiosk-pad-phone');
+  await pad.getByText('This closes in a few seconds').waitFor();
+  await pad.waitFor({ state: 'hidden' });
+  await open();
+  assert.equal(await pad.getByLabel('Staff number').inputValue(), '');
+  assert.equal(await pad.getByLabel('PIN').inputValue(), '');
+  for (let tries = 1; tries < 5; tries += 1) {
+    await typePin(kiosk, '1912', '111222');
+    await pad.getByText('The number or the PIN is wrong').waitFor();
+  }
+  await typePin(kiosk, '1912', '111222');
+  await kiosk.locator('#answer-name', { hasText: 'This PIN is locked' }).waitFor();
+  await kiosk.locator('#answer-text', { hasText: 'See your manager' }).waitFor();
+  await picture(kiosk, 'kiosk-pin-locked');
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  await open();
+  await typePin(kiosk, '1912', PIN);
+  await kiosk.locator('#answer-name', { hasText: 'This PIN is locked' }).waitFor();
+  assert.deepEqual(await punchesOf(alan), []);
+  assertClean(kiosk);
+});
+
+test('a PIN works when the camera does not, on a wide and low screen', async () => {
+  const ada = await addPerson('Ada Lovelace', '1815');
+  const device = await server.addDevice('No camera');
+  const kiosk = await browser.page({ server, viewport: { width: 1024, height: 600 } });
+  await kiosk.addInitScript(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('refused', 'NotAllowedError'));
+  });
+  await kiosk.goto(`/kiosk#${device.token}`);
+  await kiosk.getByText('The camera is not allowed').waitFor();
+  await kiosk.locator('#camera-help').getByRole('button', { name: 'Use a PIN' }).click();
+  await picture(kiosk, 'kiosk-pad-wide');
+  await typePin(kiosk, '1815', PIN);
+  await until('a punch', async () => (await punchesOf(ada)).length === 1);
+  await kiosk.locator('#answer', { hasText: 'Ada Lovelace' }).waitFor();
+  await picture(kiosk, 'kiosk-no-camera-in');
+  assertClean(kiosk);
+});
+
+test('offline, a PIN waits sealed for the service; a wrong one stays for a manager', async () => {
+  const person = await addPerson('Edsger Dijkstra', '1930');
+  const { kiosk } = await openKiosk(server, browser, 'Gate');
+  await server.stop();
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  await typePin(kiosk, '1930', PIN);
+  await kiosk.getByText(/^Punch saved at \d\d:\d\d$/u).waitFor();
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  await typePin(kiosk, '1930', '999111');
+  // The kiosk may have saved pictures of the wall as well.
+  const sealed = async () => (await recordsIn(kiosk, 'rollcall-kiosk', 'bursts')).filter((one) => one.sealed);
+  await until('both are saved', async () => (await sealed()).length === 2);
+  const [saved, wrong] = await sealed();
+  const readable = JSON.stringify(saved);
+  assert.ok(!readable.includes(PIN) && !readable.includes('1930'), readable);
+  assert.deepEqual(await recordsIn(kiosk, 'rollcall-kiosk-key', 'keys'), [{ extractable: false }]);
+
+  await server.resume();
+  await kiosk.getByText('1 saved earlier, refused by the server').waitFor();
+  const punches = await punchesOf(person);
+  assert.deepEqual(
+    punches.map(({ proof, clock, captured_at: at }) => [proof.kind, clock, new Date(at).getTime()]),
+    [['pin', 'device', saved.capturedAt]],
+  );
+  const [kept, ...others] = await recordsIn(kiosk, 'rollcall-kiosk', 'bursts');
+  assert.deepEqual(others, []);
+  assert.deepEqual([kept.key, kept.code, kept.sealed], [wrong.key, '1930', undefined]);
+  assertClean(kiosk);
+});
