@@ -3,7 +3,7 @@
 import { Problem, explain } from './api.js';
 import { loadReader, watchCamera, watchScanners } from './kiosk/badge.js';
 import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved, isOne } from './kiosk/delivery.js';
-import { glance, sleep, takeBurst, takeFrame, withoutFrames } from './kiosk/eyes.js';
+import { glance, newKey, sleep, takeBurst, takeFrame, withoutFrames } from './kiosk/eyes.js';
 import { closePad, openPad, padIsOpen } from './kiosk/pad.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
 import { Presence } from './kiosk/presence.js';
@@ -571,7 +571,8 @@ async function punchWith(secret, given, seen = false) {
   if (!pairing) return null;
   const { token } = pairing;
   const wanted = !given && pairing.both && 'pin' in secret;
-  let burst = given ?? (wanted ? await alsoFace() : null) ?? withoutFrames();
+  // Whatever is typed is another request, so it has another key.
+  let burst = given ? { ...given, key: newKey() } : ((wanted ? await alsoFace() : null) ?? withoutFrames());
   for (let look = 1; ; look += 1) {
     try {
       if (!online || ((await unsent()) && !(await catchUp()))) {

@@ -1,6 +1,8 @@
 // People: shows the list with search and pages, adds people, and shows the sheet of one person.
 
 import { explain, get, patch, post, remove } from './api.js';
+import { mountBadges } from './people/badges.js';
+import { showCredentials } from './people/credentials.js';
 import { mountImport } from './people/import.js';
 import { showLimit } from './people/limit.js';
 import { abilities, currentAccount } from './session.js';
@@ -102,6 +104,7 @@ async function open(id) {
     clearErrors(byId('edit-form'));
     if (!sheet.open) sheet.showModal();
     byId('person-name').focus();
+    if (can.edit) showCredentials(person);
     await showFace(person);
   } catch (error) {
     history.replaceState(null, '', location.pathname);
@@ -121,6 +124,7 @@ function show(person) {
   byId('edit-until').value = person.employed_until ?? '';
   byId('edit-active').checked = person.active;
   byId('edit-fields').disabled = !can.edit;
+  byId('credentials-section').hidden = !can.edit;
   byId('delete-section').hidden = !can.administer;
   byId('face-state').replaceChildren(faceBadge(person));
 }
@@ -262,6 +266,7 @@ sheet.addEventListener('close', () => {
   shown = null;
   byId('enroll-place').replaceChildren();
   byId('face-facts').replaceChildren();
+  byId('credentials').replaceChildren();
   history.replaceState(null, '', location.pathname);
 });
 
@@ -310,6 +315,7 @@ byId('search').addEventListener('input', () => {
 for (const filter of [byId('active'), byId('at-site')]) filter.addEventListener('change', () => load());
 byId('more').addEventListener('click', () => busy(byId('more'), () => load({ more: true })));
 mountImport(() => load());
+mountBadges(() => ({ q: byId('search').value.trim(), site: byId('at-site').value }));
 byId('add').addEventListener('click', openAdd);
 window.addEventListener('hashchange', followHash);
 
@@ -321,6 +327,7 @@ try {
   byId('add').hidden = !can.edit;
   byId('import').hidden = !can.administer;
   if (can.enroll) showLimit(can.administer);
+  byId('print-badges').hidden = !can.edit;
   await sites;
   followHash();
 } catch (error) {

@@ -11,6 +11,7 @@ import { toast } from './ui/toast.js';
 /** @typedef {ApiSchema<'SiteView'>} Site */
 
 const USUAL_START = '04:00';
+const USUAL_DIGITS = 6;
 const list = byId('sites');
 const dialog = closable(byId('site-dialog'));
 const form = byId('site-form');
@@ -90,11 +91,22 @@ function openForm(site) {
   byId('site-zone').value = site?.zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
   byId('site-starts').value = site?.workday_starts ?? USUAL_START;
   byId('site-grow').checked = site?.grow_templates ?? false;
+  byId('site-both').checked = site?.face_and_pin ?? false;
+  byId('site-digits').value = String(site?.pin_digits ?? USUAL_DIGITS);
+  byId('site-names').checked = site?.mqtt_names ?? false;
   dialog.showModal();
 }
 
-onSubmit(form, async ({ name, zone, workday_starts }) => {
-  const body = { name: name.trim(), zone: zone.trim(), workday_starts, grow_templates: byId('site-grow').checked };
+onSubmit(form, async ({ name, zone, workday_starts, pin_digits }) => {
+  const body = {
+    name: name.trim(),
+    zone: zone.trim(),
+    workday_starts,
+    grow_templates: byId('site-grow').checked,
+    face_and_pin: byId('site-both').checked,
+    pin_digits: Number(pin_digits),
+    mqtt_names: byId('site-names').checked,
+  };
   await (changed ? patch(address(changed.id), body) : post('/api/sites', body));
   dialog.close();
   await load();
