@@ -190,7 +190,8 @@ async function open() {
   byId('ways').hidden = false;
   await showState();
   await startCamera();
-  await loadReader();
+  // After what people wait for.
+  (window.requestIdleCallback ?? setTimeout)(loadReader);
 }
 
 onSubmit(byId('pair-form'), async ({ token }) => {
@@ -553,8 +554,14 @@ async function askForPinToo(burst, byHand) {
   const { token } = /** @type {import('./kiosk/pairing.js').Pairing} */ (pairing);
   const picture = glance(video);
   const [frame] = burst.frames;
-  const { faces } = byHand ? { faces: [null] } : await asDevice(token, 'POST', '/api/identify', { body: frame, headers: { 'Content-Type': frame.type } });
-  if (faces.length > 0) return askForPin('Now type your PIN', burst);
+  try {
+    const { faces } = byHand ? { faces: [null] } : await asDevice(token, 'POST', '/api/identify', { body: frame, headers: { 'Content-Type': frame.type } });
+    if (faces.length > 0) return askForPin('Now type your PIN', burst);
+  } catch (error) {
+    if (!(error instanceof Later)) throw error;
+    if (error.away) wentOffline(error.wait);
+    return pause('long');
+  }
   if (alike(picture, glance(video))) view.learn(picture, Date.now());
   pause('empty');
 }
@@ -580,7 +587,7 @@ async function punchWith(secret, given, seen = false) {
         return null;
       }
       const answer = await deliver(token, burst, { look, secret, insteadOf: insteadOf() });
-      if (answer.outcome === 'wrong_pin') return answer.detail ?? 'the number or the PIN is wrong';
+      if (answer.outcome === 'wrong_pin') return 'the number or the PIN is wrong: check the number, and type the PIN again';
       if (answer.outcome === 'face_needed' || answer.outcome === 'pin_needed') learnBoth(true);
       if (answer.outcome === 'pin_needed') {
         askForPin('Now type your PIN');
@@ -716,6 +723,8 @@ async function watch() {
     // A new person ends earlier pauses.
     if (view.visit > lastTry && view.occupied) nextTry = Math.min(nextTry, lastTry + PAUSES_MS[0]);
     if (view.occupied === false) emptyTries = 0;
+    // The next punch would not be theirs.
+    if (view.occupied === false && !padIsOpen()) mistaken = null;
     if (inviteAt > 0 && now > inviteAt) {
       inviteAt = 0;
       invite();

@@ -54,10 +54,11 @@ test('a person takes back a punch that is not theirs, and punches with a PIN ins
 });
 
 test('"Not me" is offered for a short time, and not without a connection', async () => {
-  const { kiosk } = await openKiosk(server, browser, 'Back door');
+  const { kiosk } = await openKiosk(server, browser, 'Back door', { viewport: { width: 1280, height: 800 } });
   const notMe = kiosk.locator('#not-me');
   await notMe.waitFor();
   await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  await picture(kiosk, 'kiosk-not-me-wide');
   await assertAccessible(kiosk);
   await notMe.waitFor({ state: 'hidden' });
   assertClean(kiosk);

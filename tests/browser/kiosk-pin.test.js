@@ -54,7 +54,7 @@ test('a person without a face punches with a staff number and a PIN', async () =
   await picture(kiosk, 'kiosk-pad');
   assert.equal(await pad.getByLabel('PIN').getAttribute('type'), 'password');
   await press('Punch');
-  await pad.getByText('The number or the PIN is wrong: type both again').waitFor();
+  await pad.getByText('The number or the PIN is wrong: check the number, and type the PIN again').waitFor();
   assert.equal(await pad.getByLabel('PIN').inputValue(), '');
   await picture(kiosk, 'kiosk-pad-wrong');
   await assertAccessible(kiosk);

@@ -16,6 +16,8 @@ const BOUNCE_MS = 5000;
 const LOOK_MS = 250;
 /** The longer side of a picture in which to look for a QR code, pixels. */
 const SIDE = 640;
+/** A code that is far away has enough pixels only in the picture's middle at full size; looks take turns. */
+let middle = false;
 /** Time until the reader of QR codes is loaded again after that failed. */
 const AGAIN_MS = 30_000;
 
@@ -86,11 +88,14 @@ const canvas = document.createElement('canvas');
 
 /** @param {HTMLVideoElement} video */
 function picture(video) {
-  const scale = Math.min(1, SIDE / Math.max(video.videoWidth, video.videoHeight));
-  canvas.width = Math.round(video.videoWidth * scale);
-  canvas.height = Math.round(video.videoHeight * scale);
+  const { videoWidth: width, videoHeight: height } = video;
+  middle = !middle;
+  const scale = middle ? 1 : Math.min(1, SIDE / Math.max(width, height));
+  const [wide, high] = [Math.min(SIDE / scale, width), Math.min(SIDE / scale, height)];
+  canvas.width = Math.round(wide * scale);
+  canvas.height = Math.round(high * scale);
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
-  context.drawImage(video, 0, 0, canvas.width, canvas.height);
+  context.drawImage(video, (width - wide) / 2, (height - high) / 2, wide, high, 0, 0, canvas.width, canvas.height);
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
@@ -126,17 +131,19 @@ function workingReader() {
   return answer().then(() => read);
 }
 
-/** @type {Reader | null} */
-let reader = null;
+/** @type {Promise<Reader | null> | null} */
+let loading = null;
 
 /** Loads the reader of QR codes, so that it is there if the service goes away. */
-export async function loadReader() {
-  try {
-    reader ??= (await ownReader()) ?? (await workingReader());
-  } catch {
-    // The service was away: tried again later.
-  }
-  return reader;
+export function loadReader() {
+  loading ??= ownReader()
+    .then((own) => own ?? workingReader())
+    .catch(() => {
+      // The service is away: tried again later.
+      loading = null;
+      return null;
+    });
+  return loading;
 }
 
 /**

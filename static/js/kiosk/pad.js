@@ -140,7 +140,10 @@ byId('pad-form').addEventListener('submit', async (event) => {
   if (pin.value === '') return pin.focus();
   const typed = pin.value;
   complain('');
-  const wrong = await busy(byId('pad-send'), () => asked.send(code.value.trim(), typed));
+  const wrong = await busy(byId('pad-send'), () => asked.send(code.value.trim(), typed)).catch((error) => {
+    console.error(error);
+    return 'something went wrong: try again';
+  });
   if (use !== asked) return;
   if (wrong === null) return closePad();
   pin.value = '';
