@@ -421,7 +421,7 @@ sections! {
         mqtt_url: SecretString = "MQTT_URL", parse::mqtt_url, secret true,
             accepts "mqtt://user:password@host:port, or mqtts:// for TLS", "Broker of MQTT for signals to Home Assistant: who is there, by site, and the states of cameras";
         webhook_allow: Destinations = "WEBHOOK_ALLOW", parse::destinations, default "none",
-            accepts "none, or addresses, networks such as 10.0.0.0/8 or names of hosts, separated by commas", "Receivers of webhooks that are not in the internet; others are refused, because a webhook must not reach what only the server can";
+            accepts "none, or addresses, networks such as 10.0.0.0/8 or names of hosts, separated by commas", "Receivers of webhooks that are not on the internet; others are refused, because a webhook must not reach what only the server can";
     }
     /// The first account, for unattended installations.
     admin: Admin {
@@ -604,7 +604,7 @@ pub enum StoreKind {
     Redis,
 }
 
-/// Receivers of webhooks that are allowed besides those in the internet.
+/// Receivers of webhooks that are allowed besides those on the internet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Destinations {
     /// Networks.

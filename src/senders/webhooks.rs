@@ -121,7 +121,7 @@ fn unanswered(error: reqwest::Error) -> PostError {
 /// The error for an address to which the service may not connect.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the address {0} is not in the internet: if the receiver is in your own network, add it to WEBHOOK_ALLOW"
+    "the address {0} is not on the internet: if the receiver is in your own network, add it to WEBHOOK_ALLOW"
 )]
 struct NotAllowed(IpAddr);
 

@@ -198,7 +198,7 @@ test('an address that Rollcall does not connect to is explained', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto(`/messages?webhook=${webhook.id}`);
   await page.getByRole('button', { name: 'Send a test' }).click();
-  await page.getByText(/^The test failed\. The address 10\.1\.2\.3 is not in the internet/u).waitFor();
+  await page.getByText(/^The test failed\. The address 10\.1\.2\.3 is not on the internet/u).waitFor();
   await page.getByText('The receiver is not on the internet.').waitFor();
   await page.getByText('WEBHOOK_ALLOW=10.1.2.3').waitFor();
   await assertAccessible(page);
