@@ -233,7 +233,7 @@ impl<'a> Finder<'a> {
             |topic, state: &str, at| correction_event(&sheet, &employee, one, topic, state, at);
         let corrected = |at| event(Topic::PunchCorrected, "approved", at);
         Ok(match (verb, decided) {
-            ("request", _) => Some(vec![event(
+            ("request" | "not_me", _) => Some(vec![event(
                 Topic::CorrectionFiled,
                 "requested",
                 one.made_at,
