@@ -25,7 +25,9 @@ use crate::{
         page::{List, PageQuery},
         problem::{Fields, Problem},
         views::{
-            Created, created, read_id, read_time,
+            Created, created,
+            devices::KioskCode,
+            read_id, read_time,
             sites::{SiteQuery, default_site},
             time,
         },
@@ -347,15 +349,6 @@ pub async fn get_own_device(
         device: DeviceView::read(&device, &state).await?,
         service_version: env!("CARGO_PKG_VERSION"),
     }))
-}
-
-/// The code of a kiosk.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KioskCode {
-    /// The code that the kiosk shows.
-    #[schema(example = "K7PM-3XQ2")]
-    pub code: String,
 }
 
 /// Makes the kiosk that shows a code this device: after a new browser, a new tablet or a lost token.

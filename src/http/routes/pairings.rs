@@ -18,8 +18,7 @@ use crate::{
         extract::Json,
         limits::with_headers,
         problem::Problem,
-        routes::devices::KioskCode,
-        views::time,
+        views::{devices::KioskCode, time},
     },
     service::pairing::{PAIRING, Pairing, Progress},
 };

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod balances;
 pub mod cameras;
 pub mod credentials;
+pub mod devices;
 pub mod employees;
 pub mod entitlements;
 pub mod entries;
