@@ -126,8 +126,8 @@ async fn tour(mail: &NodeServer) {
     let (refused, refused_secret) = refused.await;
     secrets.add("secret of the webhook", &hook_secret);
     secrets.add("secret of the refused webhook", &refused_secret);
-    let tested = admin.post(&format!("/api/webhooks/{refused}/test"), json!({}));
-    let tested = tested.await.expect(200);
+    let test = format!("/api/webhooks/{refused}/test");
+    let tested = admin.post(&test, json!({})).await.expect(200);
     assert_eq!(tested["state"], "failed");
     assert_refused(&tested);
 
@@ -180,8 +180,9 @@ async fn tour(mail: &NodeServer) {
     // The employee punches with face, PIN and badge, and with a face that is "not me".
     let kiosk = kiosk(&service, (&admin, &manager), &harbor, &mut secrets).await;
     let path = format!("/api/employees/{barack}");
-    let set = manager.put(&format!("{path}/pin"), json!({ "pin": PIN }));
-    set.await.expect(200);
+    let pin = json!({ "pin": PIN });
+    let set = manager.put(&format!("{path}/pin"), pin).await;
+    set.expect(200);
     let badge = manager.post(&format!("{path}/badge"), json!({})).await;
     let badge = text(&badge.expect(201), "code");
     secrets.add("badge", &badge);
@@ -314,8 +315,9 @@ async fn set_up(service: &Service, secrets: &mut Secrets) -> Caller {
         .post("/api/setup", body(token.trim()))
         .await
         .expect(201);
-    let again = service.caller().post("/api/setup", body(token.trim()));
-    again.await.problem(409, "already_set_up");
+    let again = service.caller();
+    let again = again.post("/api/setup", body(token.trim())).await;
+    again.problem(409, "already_set_up");
     admin
 }
 
@@ -392,10 +394,13 @@ async fn join(service: &Service, employee: &Caller, token: &str) {
     look().await.problem(410, "invitation_ended");
     enroll(&version).await.problem(410, "invitation_ended");
     let body = json!({ "token": token, "password": EMPLOYEE.1 });
-    let again = service.caller().post("/api/invitations/accept", body);
-    again.await.problem(410, "invitation_ended");
+    let again = service.caller();
+    let again = again.post("/api/invitations/accept", body).await;
+    again.problem(410, "invitation_ended");
     let consent = employee.get("/api/me/consent").await.expect(200);
-    assert_eq!(consent["consent"]["version"], version);
+    let given = &consent["consent"];
+    assert_eq!(given["given"], "invitation", "{given}");
+    assert_eq!(given["text"], version, "{given}");
 }
 
 /// Pairs a kiosk, which only an admin may do; returns it.
