@@ -64,5 +64,5 @@ const columns = (own, open) => [
 /** The state of an account as badges. @param {{account: Managed}} props */
 export const States = ({ account: { active, second_factor: second } }) => html`<span class="badges">
   ${active ? html`<${Badge} tone="in">Active<//>` : html`<${Badge} tone="bad">Disabled<//>`}
-  ${second !== undefined && (second ? html`<${Badge} title="A second step is asked for after the password">Two steps<//>` : html`<${Badge} tone="warn" title="The password alone signs in">Password only<//>`)}
+  ${second && html`<${Badge} title="A second step is asked for after the password">Two steps<//>`}
 </span>`;
