@@ -117,6 +117,7 @@ test('a passkey is the second step, and signs in alone', async () => {
   await picture(page, 'sign-in-passkey');
   await page.getByRole('button', { name: 'Use a passkey' }).click();
   await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await page.getByRole('button', { name: 'Sign in with a passkey' }).waitFor();
 
   await page.goto('/sign-in?next=%2Fpeople');
   await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
