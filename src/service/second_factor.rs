@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     domain::{
         accounts::{Account, Actor, TokenHash},
-        grants::Role,
+        grants::{Grant, Role},
         ids::{AccountId, PasskeyId},
         sealed::Binding,
         second_factors::{
@@ -182,7 +182,7 @@ impl SecurityPolicy {
     /// Checks whether an account needs a second factor. An account without a password does not:
     /// its identity provider asks for one.
     fn requires(&self, account: &Account) -> bool {
-        let mut roles = account.access.grants().map(|grant| grant.role());
+        let mut roles = account.access.grants().map(Grant::role);
         let needs = roles.any(|role| self.second_factor_required.contains(&role));
         needs && account.has_password()
     }
@@ -322,7 +322,7 @@ impl SecondFactorService {
     /// If there is none, or if it is the last factor of an account that needs one.
     pub async fn remove_totp(&self, account: &Account) -> Result<(), SecondFactorError> {
         self.remove(account, "one-time codes", |factors| {
-            factors.totp.is_some().then(|| SecondFactors {
+            factors.totp.is_some().then_some(SecondFactors {
                 totp: None,
                 ..factors
             })

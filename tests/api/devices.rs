@@ -361,7 +361,7 @@ async fn hundreds_of_reports_write_little() {
     let app = TestApp::start().await;
     let kiosk = app.kiosk().await;
     let revision = async || {
-        let ids = [kiosk.id.clone()];
+        let ids = vec![kiosk.id.clone()];
         let found = app
             .stores
             .engine
@@ -429,12 +429,12 @@ async fn a_silent_kiosk_is_noticed() {
     app.clock.advance(SignedDuration::from_mins(14));
     assert_eq!(silent(&admin).await, [] as [&str; 0]);
     app.clock.advance(SignedDuration::from_mins(2));
-    assert_eq!(silent(&admin).await, [kiosk.id.clone()]);
+    assert_eq!(silent(&admin).await, vec![kiosk.id.clone()]);
     assert_eq!(seen(&admin, &kiosk).await["silent"], true);
     assert_eq!(seen(&admin, &camera).await["silent"], false);
     assert_eq!(
         silent(&app.role(Role::Viewer).await).await,
-        [kiosk.id.clone()]
+        vec![kiosk.id.clone()]
     );
     // Not for others: a viewer of another site, an employee.
     let elsewhere = Scope::Site(harbor.parse().unwrap());

@@ -333,7 +333,7 @@ async fn verification_checks_a_claim_against_the_store() {
 async fn a_deletion_in_the_middle_of_an_enrollment_leaves_nothing() {
     let world = instance();
     // More rounds than an enrollment has steps.
-    const ROUNDS: usize = 80;
+    const ROUNDS: usize = 160;
     let (mut enrolled, mut refused) = (0, 0);
     for round in 0..ROUNDS {
         let ann = world.person(&format!("ann{round}")).await;

@@ -20,7 +20,6 @@ use tokio::task::JoinHandle;
 pub struct Received {
     pub headers: HeaderMap,
     pub body: String,
-    pub at: Instant,
 }
 
 impl Received {
@@ -82,7 +81,6 @@ impl Receiver {
                 let message = Received {
                     headers,
                     body: String::from_utf8(body.to_vec()).unwrap(),
-                    at: Instant::now(),
                 };
                 let script = plan.lock().unwrap().clone();
                 let answer = script(&message);
