@@ -332,8 +332,9 @@ async fn verification_checks_a_claim_against_the_store() {
 #[tokio::test]
 async fn a_deletion_in_the_middle_of_an_enrollment_leaves_nothing() {
     let world = instance();
-    // More rounds than an enrollment has steps.
+    // More rounds than both have steps. The first deletions end before the enrollment begins.
     const ROUNDS: usize = 160;
+    const HEAD_START: usize = 40;
     let (mut enrolled, mut refused) = (0, 0);
     for round in 0..ROUNDS {
         let ann = world.person(&format!("ann{round}")).await;
@@ -348,7 +349,11 @@ async fn a_deletion_in_the_middle_of_an_enrollment_leaves_nothing() {
                 .await
                 .unwrap();
         };
-        let (result, ()) = futures::join!(world.enroll(ann.id, &photos), delete);
+        let enroll = async {
+            steps(HEAD_START).await;
+            world.enroll(ann.id, &photos).await
+        };
+        let (result, ()) = futures::join!(enroll, delete);
         match result {
             Ok(_) => enrolled += 1,
             Err(EnrollError::NotFound) => refused += 1,
@@ -359,5 +364,8 @@ async fn a_deletion_in_the_middle_of_an_enrollment_leaves_nothing() {
         assert_eq!(photos, Ok(0), "round {round}");
         assert_eq!(world.gallery.find(ann.id), None, "round {round}");
     }
-    assert!(enrolled > 0 && refused > 0 && enrolled + refused == ROUNDS);
+    assert!(
+        enrolled > 0 && refused > 0,
+        "{enrolled} enrolled, {refused} refused"
+    );
 }
