@@ -221,7 +221,7 @@ async fn tour(mail: &NodeServer) {
     let listed = waiting(&manager, &text(&filed, "punch")).await;
     assert_eq!(listed, text(&filed, "id"));
     decide(&manager, &listed).await;
-    // Somebody of the other site punches, too; the webhook is only for this one.
+    // An employee of the other site punches, too; the webhook is only for this one.
     let by_hand = json!({ "employee": elsewhere_employed, "reason": "The kiosk is broken" });
     admin.post("/api/punches/manual", by_hand).await.expect(201);
 
@@ -494,7 +494,7 @@ fn attempts(received: &[Received], punch: &str) -> usize {
 /// Returns what arrived, in its order, without repetitions. What happened at the same moment is
 /// sorted by name.
 fn order(received: &[Received]) -> Vec<String> {
-    let told = |message: &Received| {
+    let summary = |message: &Received| {
         let message = message.json();
         let (topic, data) = (text(&message, "type"), &message["data"]);
         let what = match topic.as_str() {
@@ -504,7 +504,7 @@ fn order(received: &[Received]) -> Vec<String> {
         };
         (text(&message, "timestamp"), format!("{topic} {what}"))
     };
-    let mut all: Vec<_> = received.iter().map(told).collect();
+    let mut all: Vec<_> = received.iter().map(summary).collect();
     // A message that was not accepted comes again before the next one.
     all.dedup();
     let by_time = |(one, _): &(String, String), (other, _): &(String, String)| one <= other;
