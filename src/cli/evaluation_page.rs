@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::evaluate::{HEADINGS, Report, cells, confusion, heading};
-use crate::service::evaluation::{Row, Share, Tally};
+use crate::{
+    domain::text::html,
+    service::evaluation::{Row, Share, Tally},
+};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --single: light-dark(#0b57d0, #8ab4f8); --burst: light-dark(#b3261e, #f2b8b5); }
@@ -25,7 +28,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>Evaluation of {0}</title>\n<style>{STYLE}</style>\n<h1>Evaluation of {0}</h1>\n",
-        escape(report.pack)
+        html(report.pack)
     );
     list(&mut page, &report.summary());
     page += &curves(&report.evaluation.tallies);
@@ -50,7 +53,7 @@ fn list(page: &mut String, lines: &[String]) {
     }
     page.push_str("<ul>\n");
     for line in lines {
-        let _ = writeln!(page, "<li>{}", escape(line));
+        let _ = writeln!(page, "<li>{}", html(line));
     }
     page.push_str("</ul>\n");
 }
@@ -185,19 +188,4 @@ fn curves(tallies: &[Tally]) -> String {
 /// Returns a decade in percent.
 fn mark(rate: f64) -> String {
     format!("{} %", (rate * 1e8).round() / 1e6)
-}
-
-/// Escapes a text for HTML.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -34,6 +34,21 @@ pub enum TextError {
     NotAnIdempotencyKey,
 }
 
+/// Returns a text with the special characters of HTML and XML replaced.
+pub fn html(text: &str) -> String {
+    text.chars().fold(String::new(), |mut html, c| {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            c => html.push(c),
+        }
+        html
+    })
+}
+
 /// Normalizes a text, so that texts that look the same are the same: Unicode NFC, with single
 /// spaces as whitespace.
 pub fn normal(text: &str) -> String {

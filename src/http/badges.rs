@@ -1,12 +1,12 @@
-//! Badges as SVG and as a page to print. They have presentation attributes only, because the
-//! Content-Security-Policy allows no inline style.
+//! QR codes, and badges as SVG and as a page to print. They have presentation attributes only, because
+//! the Content-Security-Policy allows no inline style.
 
 use std::fmt::Write;
 
 use barcoders::sym::code128::Code128;
 use qrcode::{EcLevel, QrCode};
 
-use crate::domain::{employees::Employee, punch_credentials::BadgeCode};
+use crate::domain::{employees::Employee, punch_credentials::BadgeCode, text::html};
 
 /// Light modules around a QR code (ISO/IEC 18004).
 const QR_QUIET: usize = 4;
@@ -62,9 +62,9 @@ impl Grid {
     }
 }
 
-/// Draws the QR code of a badge; `None` if it does not fit into one, which digits always do.
-fn qr(code: &BadgeCode) -> Option<Grid> {
-    let qr = QrCode::with_error_correction_level(code.reveal(), EcLevel::Q).ok()?;
+/// Draws a QR code; `None` if the text does not fit into one, which that of a badge always does.
+fn qr(text: &str) -> Option<Grid> {
+    let qr = QrCode::with_error_correction_level(text, EcLevel::Q).ok()?;
     let dark: Vec<bool> = qr
         .to_colors()
         .iter()
@@ -82,9 +82,9 @@ fn bars(code: &BadgeCode) -> Option<Grid> {
     Some(Grid::new(&[&dark], BARS_QUIET))
 }
 
-/// Returns the QR code of a badge as SVG.
-pub fn qr_svg(code: &BadgeCode) -> Option<String> {
-    Some(qr(code)?.svg(" width=\"240\" height=\"240\""))
+/// Returns a QR code as SVG.
+pub fn qr_svg(text: &str) -> Option<String> {
+    Some(qr(text)?.svg(" width=\"240\" height=\"240\""))
 }
 
 /// Returns the Code 128 of a badge as SVG.
@@ -131,18 +131,18 @@ fn card(employee: &Employee, code: &BadgeCode, left: usize, top: usize) -> Optio
          <rect x=\"0.2\" y=\"0.2\" width=\"85.6\" height=\"53.6\" rx=\"3\" fill=\"#fff\" stroke=\"#999\" stroke-width=\"0.2\"/>"
     );
     for (line, text) in lines(employee.name.as_str()).iter().enumerate() {
-        let (y, text) = (11 + 6 * line, escaped(text));
+        let (y, text) = (11 + 6 * line, html(text));
         let _ = write!(
             card,
             "<text x=\"5\" y=\"{y}\" font-size=\"5\" font-weight=\"bold\">{text}</text>"
         );
     }
-    let number = escaped(&shortened(employee.code.as_str()));
+    let number = html(&shortened(employee.code.as_str()));
     let _ = write!(
         card,
         "<text x=\"5\" y=\"24\" font-size=\"4\">{number}</text>"
     );
-    card.push_str(&qr(code)?.svg(" x=\"57\" y=\"3\" width=\"26\" height=\"26\""));
+    card.push_str(&qr(code.reveal())?.svg(" x=\"57\" y=\"3\" width=\"26\" height=\"26\""));
     card.push_str(&bars(code)?.svg(" x=\"5\" y=\"32\" width=\"76\" height=\"13\""));
     let digits: Vec<&str> = (0..BadgeCode::DIGITS / 5)
         .map(|part| &code.reveal()[part * 5..][..5])
@@ -181,13 +181,6 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// Escapes a text for HTML.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +198,6 @@ mod tests {
             long.iter().all(|line| line.chars().count() <= LINE),
             "{long:?}"
         );
-        assert_eq!(escaped("<b>&"), "&lt;b&gt;&amp;");
+        assert_eq!(html("<b>&"), "&lt;b&gt;&amp;");
     }
 }

@@ -80,7 +80,7 @@ pub trait MailSending: Send + Sync {
     async fn check(&self) -> Result<(), MailError>;
 }
 
-/// A message of a broker, which keeps it for those who come later.
+/// A message that the broker keeps for later subscribers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
     /// The topic.

@@ -244,17 +244,9 @@ impl BrowsersOfAccounts {
     /// Adds a browser of an account.
     pub async fn add(&self, account: AccountId, token: TokenHash) -> Result<(), StoreError> {
         let tokens = Vec::new();
-        let none = KnownBrowsers { account, tokens };
-        loop {
-            let with = |known: KnownBrowsers| Some(known.with(token));
-            if self.0.change(&account, with).await?.is_some() {
-                return Ok(());
-            }
-            match self.0.insert(&none.clone().with(token)).await {
-                Err(StoreError::Conflict) => {}
-                inserted => return inserted,
-            }
-        }
+        let absent = KnownBrowsers { account, tokens };
+        let with = |known: KnownBrowsers| Some(known.with(token));
+        self.0.change_or_insert(&absent, with).await.map(drop)
     }
 
     /// Forgets all browsers of an account.

@@ -302,6 +302,37 @@ impl<R: Record> Collection<R> {
         Err(contended(R::KIND))
     }
 
+    /// Changes a record, as [`change`](Self::change), or inserts what `change` makes of `absent` if
+    /// there is none with its ID.
+    ///
+    /// # Errors
+    /// As for [`change`](Self::change).
+    pub async fn change_or_insert(
+        &self,
+        absent: &R,
+        mut change: impl FnMut(R) -> Option<R>,
+    ) -> Result<Option<R>, StoreError> {
+        let id = absent.id();
+        for _ in 0..TRIES {
+            let stored = self.get(&id).await?;
+            let old = stored.as_ref().map_or(absent, |stored| &stored.record);
+            let Some(new) = change(old.clone()) else {
+                return Ok(None);
+            };
+            let written = match &stored {
+                Some(stored) => self.swap(stored, new.clone()).await?.is_some(),
+                None => match self.insert(&new).await {
+                    Err(StoreError::Conflict) => false,
+                    inserted => inserted.map(|()| true)?,
+                },
+            };
+            if written {
+                return Ok(Some(new));
+            }
+        }
+        Err(contended(R::KIND))
+    }
+
     /// Deletes a record; returns false if it did not exist.
     pub async fn remove(&self, id: &R::Id) -> Result<bool, StoreError> {
         let deleted = self

@@ -5,18 +5,15 @@ use std::sync::Arc;
 use futures::{Stream, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Collection, Versioned, contended};
+use super::{Collection, Versioned};
 use crate::{
     domain::{
         faces::{FaceEnrollment, Photo},
         ids::EmployeeId,
-        record::{Index, Key, Record},
+        record::{Index, Key},
     },
     ports::{Parts, Range, RecordEngine, StoreError},
 };
-
-/// Maximum number of attempts at a change if others change the same face at the same time.
-const TRIES: usize = 32;
 
 /// The repository of enrolled faces.
 #[derive(Clone)]
@@ -59,32 +56,16 @@ impl FaceEnrollments {
         now: Timestamp,
         mut change: impl FnMut(FaceEnrollment) -> Option<FaceEnrollment>,
     ) -> Result<Option<FaceEnrollment>, StoreError> {
-        for _ in 0..TRIES {
-            let stored = self.0.get(&id).await?;
-            let old = match &stored {
-                Some(stored) => (**stored).clone(),
-                None => FaceEnrollment::none(id, Timestamp::MIN),
-            };
-            let next = old
+        let absent = FaceEnrollment::none(id, Timestamp::MIN);
+        let stamped = |old: FaceEnrollment| {
+            let later = old
                 .changed_at
                 .saturating_add(SignedDuration::from_millis(1));
-            let Some(mut new) = change(old) else {
-                return Ok(None);
-            };
-            new.changed_at = next.map_or(now, |next| now.max(next));
-            let written = match &stored {
-                Some(stored) => self.0.swap(stored, new.clone()).await?.is_some(),
-                None => match self.0.insert(&new).await {
-                    Ok(()) => true,
-                    Err(StoreError::Conflict) => false,
-                    Err(error) => return Err(error),
-                },
-            };
-            if written {
-                return Ok(Some(new));
-            }
-        }
-        Err(contended(FaceEnrollment::KIND))
+            let mut new = change(old)?;
+            new.changed_at = later.map_or(now, |later| now.max(later));
+            Some(new)
+        };
+        self.0.change_or_insert(&absent, stamped).await
     }
 
     /// Updates `changed_at`, so that every instance loads the employee again, because something

@@ -4,19 +4,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Collection, Versioned, contended};
+use super::{Collection, Versioned};
 use crate::{
     domain::{
-        accounts::TokenHash,
-        ids::EmployeeId,
-        punch_credentials::PunchCredential,
-        record::{Key, Record},
+        accounts::TokenHash, ids::EmployeeId, punch_credentials::PunchCredential, record::Key,
     },
     ports::{Parts, Range, RecordEngine, StoreError},
 };
-
-/// Maximum number of attempts at a change if others change the same record at the same time.
-const TRIES: usize = 32;
 
 /// The repository of PINs and badges.
 #[derive(Clone)]
@@ -61,32 +55,16 @@ impl PunchCredentials {
         now: Timestamp,
         mut change: impl FnMut(PunchCredential) -> Option<PunchCredential>,
     ) -> Result<Option<PunchCredential>, StoreError> {
-        for _ in 0..TRIES {
-            let stored = self.0.get(&id).await?;
-            let old = match &stored {
-                Some(stored) => (**stored).clone(),
-                None => PunchCredential::none(id, Timestamp::MIN),
-            };
-            let next = old
+        let absent = PunchCredential::none(id, Timestamp::MIN);
+        let stamped = |old: PunchCredential| {
+            let later = old
                 .changed_at
                 .saturating_add(SignedDuration::from_millis(1));
-            let Some(mut new) = change(old) else {
-                return Ok(None);
-            };
-            new.changed_at = next.map_or(now, |next| now.max(next));
-            let written = match &stored {
-                Some(stored) => self.0.swap(stored, new.clone()).await?.is_some(),
-                None => match self.0.insert(&new).await {
-                    Ok(()) => true,
-                    Err(StoreError::Conflict) => false,
-                    Err(error) => return Err(error),
-                },
-            };
-            if written {
-                return Ok(Some(new));
-            }
-        }
-        Err(contended(PunchCredential::KIND))
+            let mut new = change(old)?;
+            new.changed_at = later.map_or(now, |later| now.max(later));
+            Some(new)
+        };
+        self.0.change_or_insert(&absent, stamped).await
     }
 
     /// Removes the PIN and the badge of an employee.

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Collection, Versioned, contended};
+use super::{Collection, Versioned};
 use crate::{
     domain::{
         ids::AccountId,
-        record::{Index, Key, Record},
+        record::{Index, Key},
         second_factors::SecondFactors,
         single_sign_on::ExternalIdentity,
     },
     ports::{Parts, Range, RecordEngine, StoreError},
 };
-
-/// Maximum number of attempts at a change if others change the same record at the same time.
-const TRIES: usize = 32;
 
 /// The repository of second factors.
 #[derive(Clone)]
@@ -57,26 +54,10 @@ impl SecondFactorsOfAccounts {
     pub async fn change(
         &self,
         account: AccountId,
-        mut change: impl FnMut(SecondFactors) -> Option<SecondFactors>,
+        change: impl FnMut(SecondFactors) -> Option<SecondFactors>,
     ) -> Result<Option<SecondFactors>, StoreError> {
-        for _ in 0..TRIES {
-            let stored = self.0.get(&account).await?;
-            let old = stored.as_deref().cloned();
-            let Some(new) = change(old.unwrap_or_else(|| SecondFactors::none(account))) else {
-                return Ok(None);
-            };
-            let written = match &stored {
-                Some(stored) => self.0.swap(stored, new.clone()).await?.is_some(),
-                None => match self.0.insert(&new).await {
-                    Err(StoreError::Conflict) => false,
-                    inserted => inserted.map(|()| true)?,
-                },
-            };
-            if written {
-                return Ok(Some(new));
-            }
-        }
-        Err(contended(SecondFactors::KIND))
+        let absent = SecondFactors::none(account);
+        self.0.change_or_insert(&absent, change).await
     }
 
     /// Deletes the second factors of an account; returns false if there are none.

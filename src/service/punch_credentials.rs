@@ -195,12 +195,7 @@ impl PunchCredentials {
             stored.pin.take()?;
             Some(stored)
         };
-        let now = self.clock.now();
-        self.stores
-            .punch_credentials
-            .change(id, now, remove)
-            .await?;
-        Ok(())
+        self.change(id, remove).await
     }
 
     /// Unlocks the PIN of a covered employee.
@@ -216,11 +211,16 @@ impl PunchCredentials {
             stored.pin = Some(stored.pin?.unlocked());
             Some(stored)
         };
-        let now = self.clock.now();
-        self.stores
-            .punch_credentials
-            .change(id, now, unlock)
-            .await?;
+        self.change(id, unlock).await
+    }
+
+    async fn change(
+        &self,
+        id: EmployeeId,
+        change: impl FnMut(PunchCredential) -> Option<PunchCredential>,
+    ) -> Result<(), CredentialError> {
+        let (credentials, now) = (&self.stores.punch_credentials, self.clock.now());
+        credentials.change(id, now, change).await?;
         Ok(())
     }
 
@@ -296,12 +296,7 @@ impl PunchCredentials {
             stored.badge.take()?;
             Some(stored)
         };
-        let now = self.clock.now();
-        self.stores
-            .punch_credentials
-            .change(id, now, revoke)
-            .await?;
-        Ok(())
+        self.change(id, revoke).await
     }
 
     /// Removes what was just written if the employee was deleted meanwhile.

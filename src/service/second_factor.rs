@@ -848,10 +848,3 @@ pub async fn reset(
     stores.sessions.delete_by_account(account).await?;
     Ok(())
 }
-
-/// Returns a QR code as an SVG image; `None` if the text is too long.
-pub fn qr_svg(text: &str) -> Option<String> {
-    let code = qrcode::QrCode::new(text).ok()?;
-    let mut image = code.render::<qrcode::render::svg::Color<'_>>();
-    Some(image.min_dimensions(240, 240).build())
-}

@@ -318,7 +318,6 @@ pub async fn delete_device(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The device of the token.
 /// The device of the token, with what its site asks for.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "OwnDevice")]

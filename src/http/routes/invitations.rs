@@ -1,4 +1,4 @@
-//! Invitations: for those who send them, and, without a session, for those who have a link.
+//! Invitations: routes for the senders, and routes without a session for the bearers of links.
 
 use std::sync::Arc;
 

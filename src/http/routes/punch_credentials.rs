@@ -169,7 +169,7 @@ pub struct IssuedBadgeView {
 fn issued(code: &BadgeCode) -> Option<IssuedBadgeView> {
     Some(IssuedBadgeView {
         code: code.reveal().to_owned(),
-        qr: badges::qr_svg(code)?,
+        qr: badges::qr_svg(code.reveal())?,
         code128: badges::bars_svg(code)?,
     })
 }

@@ -11,6 +11,7 @@ use crate::{
     domain::{grants::Role, ids::AccountId},
     http::{
         auth::{Administering, Confirmed, InPerson, SettingUp},
+        badges,
         extract::{Json, Path},
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
@@ -23,7 +24,7 @@ use crate::{
     },
     service::{
         accounts::Accounts,
-        second_factor::{Proof, SecondFactorError, SecondFactorService, SecurityPolicy, qr_svg},
+        second_factor::{Proof, SecondFactorError, SecondFactorService, SecurityPolicy},
     },
 };
 
@@ -93,7 +94,8 @@ pub async fn create_totp(
     State(factors): State<Arc<SecondFactorService>>,
 ) -> Result<(StatusCode, axum::Json<TotpSecretView>), Problem> {
     let secret = factors.begin_totp(&account).await?;
-    let qr = qr_svg(&secret.uri).ok_or_else(|| Problem::internal("a text too long for a QR code"));
+    let qr = badges::qr_svg(&secret.uri)
+        .ok_or_else(|| Problem::internal("a text too long for a QR code"));
     let view = TotpSecretView {
         qr: qr?,
         secret: secret.text,

@@ -1,4 +1,4 @@
-//! Letters that nobody asks for: to people who have not punched out, and to those who decide.
+//! Reminders: letters to people who have not punched out, and to the managers who decide.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -53,7 +53,7 @@ struct Item<'a> {
     since: Timestamp,
 }
 
-/// Writes letters that nobody asks for.
+/// Writes reminders.
 pub struct Reminders {
     stores: Repositories,
     sites: Arc<Sites>,

@@ -18,7 +18,7 @@ use crate::{
         mail::{LetterKind, MailPreferences},
         messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS},
         sealed::{Binding, Sealed},
-        text::Email,
+        text::{self, Email},
     },
     ports::{Letter, StoreError},
     repositories::Repositories,
@@ -52,21 +52,6 @@ pub(super) fn counts(numbers: &[(&str, usize)]) -> String {
     words.join(", ")
 }
 
-/// Returns a text with the special characters of HTML replaced.
-fn escaped(text: &str) -> String {
-    text.chars().fold(String::new(), |mut html, c| {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-        html
-    })
-}
-
 /// Writes a letter.
 fn write(to: &Email, name: &str, occasion: &Occasion<'_>) -> Letter {
     let words = en::words(occasion);
@@ -74,15 +59,15 @@ fn write(to: &Email, name: &str, occasion: &Occasion<'_>) -> Letter {
     let mut text = words.lines.join("\n\n");
     let mut html = String::from("<!doctype html><html><body>");
     for line in &words.lines {
-        html += &format!("<p>{}</p>", escaped(line));
+        html += &format!("<p>{}</p>", text::html(line));
     }
     if let Some((label, link)) = &words.link {
         text += &format!("\n\n{label}:\n{link}");
-        let (label, link) = (escaped(label), escaped(link));
+        let (label, link) = (text::html(label), text::html(link));
         html += &format!("<p><a href=\"{link}\">{label}</a></p>");
     }
     text += &format!("\n\n-- \n{footer}\n");
-    html += &format!("<p><small>{}</small></p></body></html>", escaped(footer));
+    html += &format!("<p><small>{}</small></p></body></html>", text::html(footer));
     Letter {
         to: to.to_string(),
         name: name.to_owned(),
