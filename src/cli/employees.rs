@@ -368,7 +368,7 @@ fn from_folder(folder: &Path) -> Result<Vec<NewPerson>, Failure> {
             continue;
         }
         let mut fields = described.remove(name).unwrap_or_default();
-        let (code, person) = code_and_name(name);
+        let (code, person) = list::code_and_name(name);
         fields.fill("code", code);
         fields.fill("name", person);
         let listed = fields.person().map_err(|cause| refused(&path, cause))?;
@@ -382,14 +382,6 @@ fn from_folder(folder: &Path) -> Result<Vec<NewPerson>, Failure> {
         )));
     }
     Ok(people)
-}
-
-/// Splits a folder's name: `E12 Ada Lovelace` is a code and a name, `Ada Lovelace` is both.
-fn code_and_name(folder: &str) -> (&str, &str) {
-    match folder.split_once(' ') {
-        Some((code, name)) if code.contains(|c: char| c.is_ascii_digit()) => (code, name),
-        _ => (folder, folder),
-    }
 }
 
 fn photos_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -369,6 +369,11 @@ fn api() -> OpenApiRouter<HttpState> {
         )
         .merge(
             OpenApiRouter::new()
+                .routes(routes!(enroll::create_enrollments))
+                .layer(uploads(enroll::MANY.body_limit())),
+        )
+        .merge(
+            OpenApiRouter::new()
                 .routes(routes!(invitations::enroll_by_invitation))
                 .layer(uploads(invitations::SHAPE.body_limit())),
         )

@@ -27,6 +27,8 @@ use crate::{
 
 /// Most bytes of one image file.
 pub const FILE_MOST: usize = 12 << 20;
+/// Most characters of the name of a file; the rest is cut off.
+const FILE_NAME_MOST: usize = 256;
 /// Most bytes of one text field.
 const TEXT_MOST: usize = 1 << 10;
 /// Room for the text fields and the boundaries of a form.
@@ -42,6 +44,8 @@ pub struct Shape {
     pub images: &'static str,
     /// Most images.
     pub most: usize,
+    /// Most bytes of all images together.
+    pub bytes: usize,
     /// The names of the text parts.
     pub texts: &'static [&'static str],
     /// Whether the body may also be one image.
@@ -51,7 +55,13 @@ pub struct Shape {
 impl Shape {
     /// Returns the most bytes of a body of this shape.
     pub const fn body_limit(&self) -> usize {
-        self.most * FILE_MOST + FORM_SLACK
+        let images = self.most * FILE_MOST;
+        let least = if images < self.bytes {
+            images
+        } else {
+            self.bytes
+        };
+        least + FORM_SLACK
     }
 
     fn count(&self) -> FieldError {
@@ -73,6 +83,8 @@ impl Shape {
 pub struct Upload {
     /// The images, in their order.
     pub images: Vec<Sample>,
+    /// The names of the images' files, in the same order; empty where none was sent.
+    pub names: Vec<String>,
     texts: HashMap<&'static str, String>,
     /// The images' memory, to be held while they are.
     pub room: Room,
@@ -118,6 +130,7 @@ impl Upload {
                 let bytes = read_body(request.into_body(), &mut room).await?;
                 Ok(Self {
                     images: vec![Sample::new(bytes)],
+                    names: vec![String::new()],
                     texts: HashMap::new(),
                     room,
                 })
@@ -144,6 +157,7 @@ impl Upload {
     ) -> Result<Self, Problem> {
         let mut upload = Self {
             images: Vec::new(),
+            names: Vec::new(),
             texts: HashMap::new(),
             room,
         };
@@ -156,8 +170,11 @@ impl Upload {
                 if upload.images.len() == shape.most {
                     return Err(Problem::field(shape.images, shape.count()));
                 }
+                let file = field.file_name().unwrap_or_default();
+                let file = file.chars().take(FILE_NAME_MOST).collect();
                 let bytes = read_part(field, FILE_MOST, shape, &mut upload.room).await?;
                 upload.images.push(Sample::new(bytes));
+                upload.names.push(file);
             } else if let Some(&known) = text {
                 if upload.texts.contains_key(known) {
                     return Err(Problem::field(known, FieldError::SentTwice));

@@ -29,6 +29,7 @@ use crate::{
         ids::{EmployeeId, PhotoId, TemplateId},
         installation::Lease,
         quality::{Flaw, Quality, QualityLimits},
+        sealed::Sealed,
     },
     ports::{Analysis, EngineError, FaceEngine, Sample, SampleError, StoreError, Work},
     repositories::Repositories,
@@ -246,6 +247,43 @@ impl Enrollments {
         actor: Actor,
         request: EnrollRequest,
     ) -> Result<Enrollment, EnrollError> {
+        self.enroll_paced(reach, actor, request, None).await
+    }
+
+    /// Like [`enroll`](Self::enroll) for an admin, while no kiosk uses the engine.
+    ///
+    /// # Errors
+    /// Also [`EngineError::Stopped`] when `stop` is canceled before anything is written.
+    pub async fn enroll_when_idle(
+        &self,
+        actor: Actor,
+        request: EnrollRequest,
+        stop: &CancellationToken,
+    ) -> Result<Enrollment, EnrollError> {
+        self.enroll_paced(&Reach::Everything, actor, request, Some(stop))
+            .await
+    }
+
+    /// Seals a photo that waits for the enrollment of an employee.
+    pub fn seal_photo(&self, employee: EmployeeId, photo: &Sample) -> Result<Sealed, VaultError> {
+        self.vault
+            .seal_photo(self.clock.nonce(), employee, photo.bytes())
+    }
+
+    /// Opens what [`seal_photo`](Self::seal_photo) sealed for the same employee.
+    pub fn open_photo(&self, employee: EmployeeId, sealed: &Sealed) -> Result<Sample, VaultError> {
+        let photo = self.vault.open_photo(sealed, employee)?;
+        Ok(Sample::new(photo.to_vec()))
+    }
+
+    /// Enrolls; only while the engine is idle, if there is a token that ends the wait.
+    async fn enroll_paced(
+        &self,
+        reach: &Reach,
+        actor: Actor,
+        request: EnrollRequest,
+        stop: Option<&CancellationToken>,
+    ) -> Result<Enrollment, EnrollError> {
         let Some(given) = request.consent else {
             return Err(EnrollError::NoConsent);
         };
@@ -257,7 +295,10 @@ impl Enrollments {
             .calibration()
             .ok_or(EnrollError::Recognition(RecognitionError::NoCalibration))?;
         let employee = self.employee(reach, request.employee).await?;
-        let (mut verdicts, mut good) = self.check(&request.photos, actor).await?;
+        let (mut verdicts, mut good) = match stop {
+            None => self.check(&request.photos, actor).await?,
+            Some(stop) => self.check_when_idle(&request.photos, stop).await?,
+        };
         let enrolled = self.loader.reference_of(employee.id).await?;
         let same = same_person(self.engine.enrollment_views(), calibration);
         refuse_other_people(&mut good, &mut verdicts, enrolled.as_ref(), same);
@@ -379,8 +420,7 @@ impl Enrollments {
         }
         let mut photos = Vec::new();
         for kept in self.stores.photos.list_by_employee(id).await? {
-            let bytes = self.vault.open_photo(&kept.sealed, id)?;
-            photos.push(Sample::new(bytes.to_vec()));
+            photos.push(self.open_photo(id, &kept.sealed)?);
         }
         if photos.is_empty() {
             return Ok(Reembedded::NoPhotos);
@@ -524,11 +564,11 @@ impl Enrollments {
         // The photos first, because retention deletes photos without a face. Withdrawing the consent
         // deletes the face before the photos.
         for photo in good.iter().filter(|_| self.keep_photos) {
-            let bytes = photos[photo.index].bytes();
+            let sealed = self.seal_photo(id, &photos[photo.index])?;
             let photo = Photo {
                 id: PhotoId::new(self.clock.id()),
                 employee: id,
-                sealed: self.vault.seal_photo(self.clock.nonce(), id, bytes)?,
+                sealed,
                 created_at: now,
             };
             self.stores.photos.insert(&photo).await?;

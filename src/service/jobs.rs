@@ -4,6 +4,7 @@
 //! another one continues after the last stored progress. Every kind of job can therefore repeat
 //! its last steps without harm.
 
+mod enroll;
 mod handler;
 mod import;
 pub mod list;
@@ -12,6 +13,9 @@ mod reembed;
 mod registry;
 mod runner;
 
+pub use enroll::{
+    ENROLL, EnrollResult, PHOTO_BYTES_MOST, PhotoFile, QueueError, RefusedPhoto, new_enrollment,
+};
 pub use handler::{Interruption, JobHandler, JobRun, JobServices, JobType, NewJob};
 pub use import::{BYTES_MOST, IMPORT, ImportResult, Refusal, new_import};
 pub use list::ListError;

@@ -5,6 +5,7 @@ import { mountBadges } from './people/badges.js';
 import { showCredentials } from './people/credentials.js';
 import { mountImport } from './people/import.js';
 import { showLimit } from './people/limit.js';
+import { mountPhotos } from './people/photos.js';
 import { abilities, currentAccount } from './session.js';
 import { ask, closable } from './ui/dialog.js';
 import { avatar, byId, el, icon, notice, plural } from './ui/dom.js';
@@ -315,6 +316,7 @@ byId('search').addEventListener('input', () => {
 for (const filter of [byId('active'), byId('at-site')]) filter.addEventListener('change', () => load());
 byId('more').addEventListener('click', () => busy(byId('more'), () => load({ more: true })));
 mountImport(() => load());
+mountPhotos(() => load());
 mountBadges(() => ({ q: byId('search').value.trim(), site: byId('at-site').value }));
 byId('add').addEventListener('click', openAdd);
 window.addEventListener('hashchange', followHash);
@@ -326,6 +328,7 @@ try {
   can = abilities(await currentAccount());
   byId('add').hidden = !can.edit;
   byId('import').hidden = !can.administer;
+  byId('enroll-many').hidden = !can.enroll;
   if (can.enroll) showLimit(can.administer);
   byId('print-badges').hidden = !can.edit;
   await sites;

@@ -1,10 +1,11 @@
 //! Jobs and imports over HTTP: queued, followed, and reported row by row.
 
 use jiff::SignedDuration;
+use reqwest::multipart::{Form, Part};
 use rollcall::{
     clock::Clock,
     domain::{biometrics::ModelId, faces::FaceEnrollment, grants::Role, jobs::Ability},
-    service::jobs::IMPORT,
+    service::jobs::{IMPORT, PHOTO_BYTES_MOST},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -422,4 +423,105 @@ async fn a_job_can_be_cancelled_until_it_has_ended() {
     assert_eq!(people["items"], json!([]));
     let trail = app.stores.audit.latest(1).await.unwrap();
     assert_eq!(trail[0].action, "job.cancel");
+}
+
+/// Returns a form with photos and the names of their files.
+fn named(photos: &[(&str, Vec<u8>)]) -> Form {
+    photos.iter().fold(Form::new(), |form, (file, photo)| {
+        let part = Part::bytes(photo.clone()).file_name((*file).to_owned());
+        form.part("photo", part)
+    })
+}
+
+#[tokio::test]
+async fn photos_of_many_people_are_enrolled_outside_the_limit() {
+    let app = TestApp::with(|options| {
+        options.settings.enroll_limit = 2;
+        options.keep_photos = true;
+    })
+    .await;
+    let admin = app.admin().await;
+    let mut photos = Vec::new();
+    for number in 1..=6 {
+        let code = format!("E{number}");
+        admin.add_employee(&format!("Person {number}"), &code).await;
+        let picture = format!("picture {number}").into_bytes();
+        app.scripted
+            .shows(&picture, &format!("stranger{number} width=200"));
+        photos.push((format!("{code}.jpg"), picture));
+    }
+    let enrolled = admin.add_employee("Barack Obama", "E7").await;
+    admin.enroll(&enrolled, &[photo("obama")]).await.expect(201);
+    let mut photos: Vec<(&str, Vec<u8>)> = photos
+        .iter()
+        .map(|(file, photo)| (file.as_str(), photo.clone()))
+        .collect();
+    photos.push(("staff/E1 Person 1/blank.jpg", b"no image".to_vec()));
+    photos.push(("E7-2.jpg", photo("obama2")));
+    photos.push(("E9.jpg", photo("biden")));
+
+    let path = "/api/enrollments";
+    let refused = admin.post_form(path, named(&photos)).await;
+    refused.problem(422, "consent_required");
+    let form = named(&photos).text("consent", "true");
+    let answer = admin.post_form(path, form).await;
+    let job = answer.expect(202);
+    assert_eq!((&job["kind"], &job["total"]), (&json!("enroll"), &json!(7)));
+    let id: rollcall::domain::ids::JobId = job["id"].as_str().unwrap().parse().unwrap();
+    let ability = Ability {
+        kind: rollcall::service::jobs::ENROLL,
+        payload: None,
+    };
+    let now = app.clock.now();
+    let waiting = app.stores.jobs.claim(&ability, now).await.unwrap().unwrap();
+    let picture = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, b"picture 1");
+    assert!(!waiting.payload.contains("picture 1") && !waiting.payload.contains(&picture));
+    let given_back = waiting.given_back(now);
+    assert!(app.stores.jobs.update(&given_back).await.unwrap());
+    app.do_jobs().await;
+
+    let done = followed(&admin, &job).await;
+    assert_eq!(done["state"], "done", "{done}");
+    let result = &done["result"];
+    let counts = ["enrolled", "existing", "photos", "refused"].map(|name| result[name].as_u64());
+    assert_eq!(counts, [6, 1, 6, 2].map(Some), "{result}");
+    let files: Vec<_> = result["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["file"].as_str().unwrap())
+        .collect();
+    assert_eq!(files, ["E9.jpg", "staff/E1 Person 1/blank.jpg"]);
+    let kept = app.stores.jobs.find(id).await.unwrap().unwrap();
+    assert_eq!(kept.payload, "");
+    let employee = admin.get("/api/employees?limit=50").await.expect(200);
+    let employees = employee["items"].as_array().unwrap();
+    assert!(employees.iter().all(|one| one["enrolled"] == true));
+    assert_eq!(employees[0]["consent"]["given"], "stated");
+
+    // The job left the limit alone: one of two is used.
+    let other = admin.add_employee("Joe Biden", "E10").await;
+    let answer = admin.enroll(&other, &[photo("biden")]).await;
+    answer.expect(201);
+    assert!(answer.header("ratelimit").contains("r=0"));
+
+    // The same photos again change nothing.
+    let form = named(&photos[..6]).text("consent", "true");
+    let again = admin.post_form(path, form).await.expect(202);
+    app.do_jobs().await;
+    let again = followed(&admin, &again).await;
+    assert_eq!(
+        (&again["result"]["enrolled"], &again["result"]["existing"]),
+        (&json!(0), &json!(6))
+    );
+}
+
+#[tokio::test]
+async fn photos_of_many_people_have_a_limit_of_size() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let half = vec![0; PHOTO_BYTES_MOST / 2 + 100_000];
+    let photos = [("E1.jpg", half.clone()), ("E2.jpg", half)];
+    let answer = admin.post_form("/api/enrollments", named(&photos)).await;
+    answer.problem(413, "too_large");
 }

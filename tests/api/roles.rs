@@ -241,6 +241,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("GET", "/api/jobs/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("DELETE", "/api/jobs/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/imports/{what}", Plain, [415, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/enrollments", Plain, [415, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/imports", Plain, [415, 403, 403, 403, 403, 403, 401]),
 ];
 

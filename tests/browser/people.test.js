@@ -1,7 +1,9 @@
 // People and photos: each refusal has its reason beside it, and no page is wider than a phone.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { Browser, assertAccessible, assertClean, changed, picture } from './support/browser.js';
@@ -228,4 +230,39 @@ test('an admin lifts the limit on enrollments where it was reached, and ends tha
   } finally {
     await own.end();
   }
+});
+
+test('photos of many people are enrolled at once, and refused photos have reasons', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'rollcall-photos-'));
+  await Promise.all([server.addEmployee('Eileen Collins', 'Q1'), server.addEmployee('Grace Hopper', 'Q2')]);
+  await mkdir(join(folder, 'Q2 Grace Hopper'));
+  await copyFile(portrait('collins'), join(folder, 'Q1.jpg'));
+  await copyFile(portrait('hopper'), join(folder, 'Q2 Grace Hopper', 'front.jpg'));
+  await copyFile(portrait('biden'), join(folder, 'Q3.jpg'));
+  await writeFile(join(folder, 'notes.txt'), 'no photo');
+  const page = await browser.page({ server, signedIn: true });
+  await page.goto('/people');
+  await page.getByRole('button', { name: 'Enroll photos' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Enroll photos of many people' });
+  await dialog.getByText('I agree that photos of my face').waitFor();
+  await assertAccessible(page);
+
+  await dialog.getByLabel('Folder').setInputFiles(folder);
+  await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
+  await dialog.getByText('Ask the people first').waitFor();
+  await dialog.getByLabel('All of them agree').check();
+  await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
+  await dialog.getByText('2 people enrolled with 2 photos, 1 photo was refused').waitFor();
+  await dialog.getByText(/Q3\.jpg: there is no employee with this code/u).waitFor();
+  await picture(page, 'many-enrolled');
+
+  // The same folder again changes nothing.
+  await dialog.getByLabel('Folder').setInputFiles(folder);
+  await dialog.getByLabel('All of them agree').check();
+  await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
+  await dialog.getByText('0 people enrolled with 0 photos, 2 people were enrolled already').waitFor();
+  await page.setViewportSize(PHONE.viewport);
+  await picture(page, 'many-enrolled-phone');
+  assertClean(page);
+  await rm(folder, { recursive: true });
 });

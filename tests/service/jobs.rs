@@ -16,7 +16,7 @@ use rollcall::{
     clock::Clock,
     domain::{
         biometrics::ModelId,
-        employees::{Employee, EmployeeSettings},
+        employees::{ConsentGiven, Employee, EmployeeSettings},
         faces::FaceEnrollment,
         grants::Reach,
         ids::EmployeeId,
@@ -28,8 +28,9 @@ use rollcall::{
     service::{
         employees::{EmployeeError, Person},
         jobs::{
-            IMPORT, ImportResult, Interruption, JobHandler, JobRun, JobServices, NewJob, REEMBED,
-            ReembedResult, Runner, handlers, new_import,
+            ENROLL, EnrollResult, IMPORT, ImportResult, Interruption, JobHandler, JobRun,
+            JobServices, NewJob, PhotoFile, REEMBED, ReembedResult, Runner, handlers,
+            new_enrollment, new_import,
         },
     },
     vault::Vault,
@@ -40,7 +41,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     failing_engine::Call,
-    world::{ADMIN, Instance, instance},
+    world::{ADMIN, Instance, instance, samples},
 };
 
 /// Returns a person whose templates are of another model, as after a change of the model.
@@ -654,4 +655,60 @@ async fn a_kind_of_jobs_is_one_handler() {
         world.jobs.list(&Reach::Everything, &page).await.unwrap(),
         [done]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_are_enrolled_while_no_kiosk_needs_the_engine_and_nobody_twice() {
+    let world = instance();
+    let mut files = Vec::new();
+    for name in ["ann", "bob", "cid"] {
+        world.person(name).await;
+        let [photo] = samples(&[name]).try_into().unwrap();
+        let name = format!("{name}.jpg");
+        files.push(PhotoFile { name, photo });
+    }
+    let given = ConsentGiven::Stated;
+    let new = new_enrollment(&world.employees, &world.enrolling, given, files);
+    let job = world.jobs.queue(ADMIN, new.await.unwrap()).await.unwrap();
+    // A worker enrolled the first person, and died before it could say so.
+    let code = Code::parse("ann").unwrap();
+    let ann = world.employees.find_by_code(&code).await;
+    let ann = ann.unwrap().unwrap();
+    world.enroll(ann.id, &["ann"]).await.unwrap();
+
+    world.engine.busy.store(1, Ordering::SeqCst);
+    let begin = Instant::now();
+    assert!(step_of(&world, ENROLL, &CancellationToken::new()).await);
+    assert!(begin.elapsed().as_millis() >= 1000, "kiosks go first");
+    let done = world.jobs.find(job.id).await.unwrap();
+    assert_eq!((done.state, done.attempts), (JobState::Done, 1));
+    let result: EnrollResult = serde_json::from_str(&done.result.unwrap()).unwrap();
+    let wanted = EnrollResult {
+        enrolled: 2,
+        existing: 1,
+        photos: 2,
+        ..EnrollResult::default()
+    };
+    assert_eq!(result, wanted);
+    assert_eq!(world.face(ann.id).await.unwrap().templates.len(), 1);
+}
+
+#[tokio::test]
+async fn a_person_deleted_while_their_photos_wait_is_not_enrolled() {
+    let world = instance();
+    let ann = world.person("ann").await;
+    let [photo] = samples(&["ann"]).try_into().unwrap();
+    let name = "ann/1.jpg".to_owned();
+    let files = vec![PhotoFile { name, photo }];
+    let given = ConsentGiven::Stated;
+    let new = new_enrollment(&world.employees, &world.enrolling, given, files);
+    let job = world.jobs.queue(ADMIN, new.await.unwrap()).await.unwrap();
+    let deleted = world.employees.delete(&Reach::Everything, ADMIN, ann.id);
+    deleted.await.unwrap();
+    assert!(step_of(&world, ENROLL, &CancellationToken::new()).await);
+    let done = world.jobs.find(job.id).await.unwrap();
+    let result: EnrollResult = serde_json::from_str(&done.result.unwrap()).unwrap();
+    assert_eq!((result.enrolled, result.refused), (0, 1));
+    assert_eq!(result.refusals[0].reason, "no such employee");
+    assert_eq!(world.face(ann.id).await, None);
 }

@@ -25,12 +25,18 @@ use crate::{
         room::Room,
         upload::{Shape, Upload},
         views::{
+            Created,
             employees::EmployeeView,
             faces::{PhotoView, photo_views},
+            jobs::{JobView, queued},
             read_date,
         },
     },
-    service::enrollment::{EnrollError, EnrollRequest, Enrollments, PHOTOS_MOST, TEMPLATES_MOST},
+    service::{
+        employees::Employees,
+        enrollment::{EnrollError, EnrollRequest, Enrollments, PHOTOS_MOST, TEMPLATES_MOST},
+        jobs::{Jobs, PHOTO_BYTES_MOST, PhotoFile, QueueError, new_enrollment},
+    },
 };
 
 impl From<EnrollError> for Problem {
@@ -76,6 +82,7 @@ impl From<EnrollError> for Problem {
 pub const SHAPE: Shape = Shape {
     images: "photo",
     most: PHOTOS_MOST,
+    bytes: usize::MAX,
     texts: &[
         "employee",
         "consent",
@@ -83,6 +90,15 @@ pub const SHAPE: Shape = Shape {
         "signed_on",
         "override",
     ],
+    bare: false,
+};
+
+/// The upload of `POST /api/enrollments`.
+pub const MANY: Shape = Shape {
+    images: "photo",
+    most: 60,
+    bytes: PHOTO_BYTES_MOST,
+    texts: &["consent", "consent_given", "signed_on"],
     bare: false,
 };
 
@@ -140,6 +156,49 @@ impl FromRequest<HttpState> for EnrollUpload {
                 consent: upload.flag("consent")?.then_some(given),
                 photos: upload.images,
             },
+            _room: upload.room,
+        })
+    }
+}
+
+/// The form of an enrollment of many people, for the description of the API.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form that Upload reads")]
+pub struct ManyForm {
+    /// `true`: all the employees consent to the enrollment.
+    consent: bool,
+    /// How: `stated` (the account states it), which is the default, or `sheet` (signed on paper).
+    #[schema(example = "sheet")]
+    consent_given: Option<String>,
+    /// The date on the sheets.
+    #[schema(format = "date", example = "2026-11-21")]
+    signed_on: Option<String>,
+    /// 1 to 60 photos, 10 MiB together: JPEG, PNG or WebP. The name of the file, or of its folder, is
+    /// the code of the employee: `E7.jpg`, `E7-2.jpg`, `E7 Ada Lovelace/front.jpg`.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    photo: Vec<Vec<u8>>,
+}
+
+/// Photos of many people to enroll.
+pub struct ManyUpload {
+    consent: Option<ConsentGiven>,
+    photos: Vec<PhotoFile>,
+    _room: Room,
+}
+
+impl FromRequest<HttpState> for ManyUpload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let upload = Upload::read(request, &MANY).await?;
+        let given = read_given(&upload, state.clock.now())?;
+        let consent = upload.flag("consent")?.then_some(given);
+        let photos = upload.names.into_iter().zip(upload.images);
+        Ok(Self {
+            consent,
+            photos: photos
+                .map(|(name, photo)| PhotoFile { name, photo })
+                .collect(),
             _room: upload.room,
         })
     }
@@ -246,4 +305,45 @@ pub async fn create_enrollment(
         photos: photo_views(&enrollment.photos),
     };
     Ok(with_headers(limit, (StatusCode::CREATED, axum::Json(view))))
+}
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Store(error) => error.into(),
+            QueueError::Vault(error) => error.into(),
+        }
+    }
+}
+
+/// Queues the enrollment of photos of many people, all of whom consented.
+///
+/// The people must be in the list of employees; the names of the files say which photo shows whom. A
+/// person with an enrolled face is left as they are. The job enrolls one person after the other while
+/// no kiosk needs the face engine, and its result lists the photos that were refused. `ENROLL_LIMIT`
+/// does not count it. The photos are stored encrypted until the job ends.
+#[utoipa::path(
+    post, path = "/api/enrollments", tag = "enrollment",
+    request_body(content = ManyForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "Queued", body = JobView,
+         headers(("Location" = String, description = "The address of the job"))),
+        (status = 413, description = "`too_large`: send fewer photos at a time"),
+        (status = 415, description = "`unsupported_type`"),
+        (status = 422, description = "`consent_required`, or `invalid`"),
+        (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn create_enrollments(
+    allowed: Allowed<Enrolling>,
+    State(employees): State<Arc<Employees>>,
+    State(enrolling): State<Arc<Enrollments>>,
+    State(jobs): State<Arc<Jobs>>,
+    upload: ManyUpload,
+) -> Result<Created<JobView>, Problem> {
+    let given = upload.consent.ok_or(EnrollError::NoConsent)?;
+    let new = new_enrollment(&employees, &enrolling, given, upload.photos).await?;
+    let job = jobs.queue(allowed.actor(), new).await?;
+    Ok(queued(&job))
 }

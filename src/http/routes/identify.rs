@@ -46,6 +46,7 @@ impl From<RecognitionError> for Problem {
 pub const ONE: Shape = Shape {
     images: "image",
     most: 1,
+    bytes: usize::MAX,
     texts: &[],
     bare: true,
 };
@@ -54,6 +55,7 @@ pub const ONE: Shape = Shape {
 pub const CLAIM: Shape = Shape {
     images: "image",
     most: BURST_MOST,
+    bytes: usize::MAX,
     texts: &["employee"],
     bare: false,
 };

@@ -506,6 +506,7 @@ pub async fn accept_invitation(
 pub const SHAPE: Shape = Shape {
     images: "photo",
     most: PHOTOS_MOST,
+    bytes: usize::MAX,
     texts: &["token", "consent"],
     bare: false,
 };

@@ -102,6 +102,7 @@ impl From<ManualPunchError> for Problem {
 pub const SHAPE: Shape = Shape {
     images: "image",
     most: BURST_MOST,
+    bytes: usize::MAX,
     texts: &[
         "kind",
         "captured_at",

@@ -9,6 +9,7 @@ pub mod employees;
 pub mod entitlements;
 pub mod entries;
 pub mod faces;
+pub mod jobs;
 pub mod payroll;
 pub mod plans;
 pub mod punches;

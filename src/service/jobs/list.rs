@@ -295,6 +295,15 @@ fn lines(text: &str) -> u64 {
     text.bytes().filter(|byte| *byte == b'\n').count() as u64
 }
 
+/// Splits the name of a person's folder: `E12 Ada Lovelace` is a code and a name, `Ada Lovelace` is
+/// both.
+pub fn code_and_name(folder: &str) -> (&str, &str) {
+    match folder.split_once(' ') {
+        Some((code, name)) if code.contains(|c: char| c.is_ascii_digit()) => (code, name),
+        _ => (folder, folder),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

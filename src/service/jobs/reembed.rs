@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::warn;
 
-use super::handler::{Interruption, JobHandler, JobRun, JobType, NewJob};
+use super::{
+    enroll::concerns_one,
+    handler::{Interruption, JobHandler, JobRun, JobType, NewJob},
+};
 use crate::{
     domain::{
         accounts::Actor,
@@ -18,13 +21,9 @@ use crate::{
         ids::EmployeeId,
         jobs::{Ability, JobKind},
     },
-    ports::{EngineError, StoreError},
+    ports::StoreError,
     repositories::{Repositories, Versioned},
-    service::{
-        enrollment::{EnrollError, Enrollments, Reembedded},
-        gallery_loader::ReferenceError,
-        recognition::RecognitionError,
-    },
+    service::enrollment::{EnrollError, Enrollments, Reembedded},
 };
 
 /// The kind of these jobs.
@@ -149,51 +148,15 @@ impl Reembed {
         actor: Actor,
         id: EmployeeId,
     ) -> Result<Reembedded, Interruption> {
-        let sealed = |cause: &dyn std::fmt::Display| {
-            Interruption::Permanent(format!(
-                "could not decrypt the stored faces of employee {id}: {cause}"
-            ))
-        };
         let cause = match self.enrollments.reembed(actor, id, run.stop()).await {
             Ok(outcome) => return Ok(outcome),
-            Err(cause) => cause,
+            Err(cause) => concerns_one(id, cause)?,
         };
         match cause {
-            EnrollError::Store(error)
-            | EnrollError::Recognition(
-                RecognitionError::Store(error)
-                | RecognitionError::Reference(ReferenceError::Store(error)),
-            ) => Err(error.into()),
-            EnrollError::Recognition(RecognitionError::Engine(EngineError::Stopped)) => {
-                Err(Interruption::Stopping)
-            }
-            EnrollError::Recognition(RecognitionError::Engine(
-                error @ (EngineError::Overloaded | EngineError::Failed(_)),
-            )) => {
-                warn!(employee = %id, cause = %error, "the face engine failed in a job");
-                Err(Interruption::Retry(format!(
-                    "the face engine failed on a photo of employee {id}: see the log"
-                )))
-            }
-            EnrollError::Vault(cause) => Err(sealed(&cause)),
-            EnrollError::Recognition(RecognitionError::Reference(ReferenceError::Sealed {
-                cause,
-                ..
-            })) => Err(sealed(&cause)),
-            // A problem of one employee does not concern the others.
             EnrollError::NotFound | EnrollError::Inactive | EnrollError::NoConsent => {
                 Ok(Reembedded::Unneeded)
             }
-            EnrollError::PhotoCount
-            | EnrollError::Full
-            | EnrollError::NoUsablePhoto(_)
-            | EnrollError::Busy
-            | EnrollError::Duplicate { .. }
-            | EnrollError::Recognition(
-                RecognitionError::Engine(EngineError::Sample(_))
-                | RecognitionError::NoCalibration
-                | RecognitionError::NotEnrolled,
-            ) => {
+            cause => {
                 warn!(employee = %id, %cause, "could not make a template from the stored photos");
                 Ok(Reembedded::Unusable)
             }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
+    enroll,
     handler::{JobHandler, JobServices, JobType},
     import, reembed,
 };
 
 /// Every kind of jobs that this program runs.
-pub static KINDS: &[JobType] = &[import::TYPE, reembed::TYPE];
+pub static KINDS: &[JobType] = &[import::TYPE, enroll::TYPE, reembed::TYPE];
 
 /// Returns a handler of every kind.
 pub fn handlers(services: &JobServices) -> Vec<Arc<dyn JobHandler>> {

@@ -1,18 +1,18 @@
 // Imports people from a list: sends it, follows the job, and shows which rows were refused. The job runs on the
 // server: closing the dialog or the page loses nothing, and the next visitor sees the newest import.
 
-import { Problem, explain, get, remove, request } from '../api.js';
+import { Problem, get, remove, request } from '../api.js';
 import { closable } from '../ui/dialog.js';
 import { byId, el, notice, plural } from '../ui/dom.js';
 import { busy, clearErrors, onSubmit, sentence, showProblem } from '../ui/form.js';
 import { toast } from '../ui/toast.js';
+import { awaited, ended, jobPath, progress, refusedList } from './job.js';
 
 /**
  * @typedef {ApiSchema<'JobView'>} Job
  * @typedef {{added?: number, existing?: number, inactive?: number, refused?: number, refusals?: {line: number, reason: string}[]}} Result
  */
 
-const ASKED_EVERY_MS = 400;
 /** An import that ended is shown again for this long. */
 const TOLD_FOR_MS = 3_600_000;
 
@@ -69,25 +69,12 @@ export function mountImport(imported) {
   });
 }
 
-/**
- * @param {string} id
- * @returns {`/api/jobs/${string}`}
- */
-function jobPath(id) {
-  return `/api/jobs/${encodeURIComponent(id)}`;
-}
-
 /** Returns the newest import that runs or ended recently. */
 async function newest() {
   const { items } = await get('/api/jobs', { query: { limit: '50' } });
   const [job] = items.filter(({ kind }) => kind === 'import');
   const old = job?.finished_at && Date.now() - Date.parse(job.finished_at) > TOLD_FOR_MS;
   return job && !old ? job : null;
-}
-
-/** @param {Job} job */
-function ended({ state }) {
-  return state === 'done' || state === 'failed' || state === 'cancelled';
 }
 
 /**
@@ -103,7 +90,9 @@ async function follow(job, imported) {
   followed = job.id;
   stop.hidden = false;
   try {
-    job = await busy(send, () => awaited(job));
+    const bar = progress('People imported');
+    place.replaceChildren(bar.node);
+    job = await busy(send, () => awaited(job, ({ done, total }, waits) => bar.show(done, total, `${done} of ${plural(total, 'row')}`, waits)));
   } finally {
     followed = null;
     stop.hidden = true;
@@ -114,33 +103,6 @@ async function follow(job, imported) {
     place.replaceChildren();
     toast(job.state === 'done' ? `Import finished: ${counts(job)}` : `Import not finished: ${counts(job)}`);
   }
-}
-
-/**
- * @param {Job} job
- * @returns {Promise<Job>}
- */
-async function awaited(job) {
-  const bar = el('progress', { class: 'progress', max: Math.max(job.total, 1), value: 0, 'aria-label': 'People imported' });
-  const words = el('p', { class: 'hint' });
-  place.replaceChildren(el('div', { class: 'field' }, bar, words));
-  let away = '';
-  while (!ended(job)) {
-    bar.setAttribute('value', String(job.done));
-    // The error of an earlier attempt does not matter while another attempt runs.
-    const waits = away || (job.state === 'queued' && job.error ? `${job.error}; Rollcall retries automatically` : '');
-    words.textContent = [`${job.done} of ${plural(job.total, 'row')}`, waits && sentence(waits)].filter(Boolean).join('. ');
-    await new Promise((resolve) => setTimeout(resolve, ASKED_EVERY_MS));
-    try {
-      job = await get(jobPath(job.id));
-      away = '';
-    } catch (error) {
-      // A server that is briefly unavailable or restarts keeps the job; one that refuses has lost it.
-      if (error instanceof Problem && error.status < 500 && error.status !== 429) throw error;
-      away = explain(error);
-    }
-  }
-  return job;
 }
 
 /**
@@ -168,9 +130,6 @@ function counts(job) {
 /** @param {Job} job */
 function tell(job) {
   const { refused = 0, refusals = [] } = resultOf(job);
-  const rows = refusals.map(({ line, reason }) => el('li', { text: `Line ${line}: ${reason}` }));
-  const more = refused - refusals.length;
-  if (more > 0) rows.push(el('li', { text: `and ${plural(more, 'row')} more` }));
   let [kind, words] = [refused > 0 ? 'warn' : 'good', counts(job)];
   if (job.state === 'failed') [kind, words] = ['bad', `${job.error}. ${words} before that; send the list again`];
   if (job.state === 'cancelled') [kind, words] = ['warn', `The import was stopped: ${words} before that`];
@@ -178,7 +137,7 @@ function tell(job) {
     notice(
       kind,
       el('p', { text: sentence(words) }),
-      refused > 0 && el('ul', { class: 'refused', tabindex: 0, 'aria-label': 'Refused rows' }, ...rows),
+      refusedList('Refused rows', refusals.map(({ line, reason }) => `Line ${line}: ${reason}`), refused, 'row'),
     ),
   );
 }

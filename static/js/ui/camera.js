@@ -98,3 +98,29 @@ export function toJpeg(source, width, height, maxSide, quality) {
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('could not encode the frame'))), 'image/jpeg', quality);
   });
 }
+
+/** The longer side of a reduced file, pixels: a face fills enough of it. */
+const FILE_SIDE = 2048;
+/** Larger images are reduced, pixels. */
+const LARGE_IMAGE = 16_000_000;
+const FILE_QUALITY = 0.92;
+
+/**
+ * Reduces a photo with more bytes than `large`, or very many pixels. If the browser cannot read a file, the server gets
+ * it unchanged and says what is wrong.
+ * @param {File} file
+ * @param {number} large bytes
+ * @returns {Promise<Blob>}
+ */
+export async function smaller(file, large) {
+  try {
+    const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
+    if (file.size <= large && bitmap.width * bitmap.height <= LARGE_IMAGE) {
+      bitmap.close();
+      return file;
+    }
+    return await toJpeg(bitmap, bitmap.width, bitmap.height, FILE_SIDE, FILE_QUALITY);
+  } catch {
+    return file;
+  }
+}

@@ -2,19 +2,17 @@
 // shows a verdict beside each photo. Fires `enrolled` when templates were created, and `refused` with the error.
 
 import { Problem, explain, get, request } from '../api.js';
-import { CameraError, closeCamera, grabFrame, openCamera, toJpeg } from './camera.js';
+import { CameraError, closeCamera, grabFrame, openCamera, smaller } from './camera.js';
 import { ask } from './dialog.js';
 import { el, icon, notice, plural } from './dom.js';
 import { busy, sentence } from './form.js';
 
 /** The server accepts this many photos in one enrollment. */
 const MOST_PHOTOS = 10;
-/** Longer sides of a captured photo and of a reduced file, pixels; a face fills enough of either. */
+/** The longer side of a captured photo, pixels. */
 const CAPTURE_SIDE = 1280;
-const FILE_SIDE = 2048;
-/** Larger files, in bytes, and larger images, in pixels, are reduced before they are sent. */
+/** Larger files are reduced before they are sent, bytes. */
 const LARGE_FILE = 3_000_000;
-const LARGE_IMAGE = 16_000_000;
 const JPEG_QUALITY = 0.92;
 
 /** Different photos make a better template than equal ones, hence the poses. */
@@ -164,7 +162,7 @@ class RollcallEnroll extends HTMLElement {
   async #addFiles(files) {
     this.message.replaceChildren();
     for (const file of files) {
-      if (!this.#add(await smaller(file), file.name)) break;
+      if (!this.#add(await smaller(file, LARGE_FILE), file.name)) break;
     }
   }
 
@@ -379,24 +377,6 @@ function discard({ node }) {
   const image = node.querySelector('img');
   if (image) URL.revokeObjectURL(image.src);
   node.remove();
-}
-
-/**
- * Reduces a large photo. If the browser cannot read a file, the server gets it unchanged and says what is wrong.
- * @param {File} file
- * @returns {Promise<Blob>}
- */
-async function smaller(file) {
-  try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
-    if (file.size <= LARGE_FILE && bitmap.width * bitmap.height <= LARGE_IMAGE) {
-      bitmap.close();
-      return file;
-    }
-    return await toJpeg(bitmap, bitmap.width, bitmap.height, FILE_SIDE, JPEG_QUALITY);
-  } catch {
-    return file;
-  }
 }
 
 /**
