@@ -390,6 +390,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             stores.clone(),
             sites.clone(),
             notices.clone(),
+            devices.clone(),
             clock.clone(),
         ),
         Reminders::new(
@@ -408,7 +409,13 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
         ),
     );
-    let signals = Signals::new(stores.clone(), sites.clone(), workdays.clone());
+    let signals = Signals::new(
+        stores.clone(),
+        sites.clone(),
+        workdays.clone(),
+        devices.clone(),
+        clock.clone(),
+    );
     let app = App {
         invitations: Arc::new(Invitations::new(
             stores.clone(),

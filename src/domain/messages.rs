@@ -40,11 +40,15 @@ pub enum Topic {
     LeaveRequested,
     #[serde(rename = "leave.decided")]
     LeaveDecided,
+    #[serde(rename = "device.silent")]
+    DeviceSilent,
+    #[serde(rename = "device.back")]
+    DeviceBack,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::PunchCreated,
         Self::PunchCorrected,
         Self::EnrollmentChanged,
@@ -56,10 +60,12 @@ impl Topic {
         Self::TimesheetLocked,
         Self::LeaveRequested,
         Self::LeaveDecided,
+        Self::DeviceSilent,
+        Self::DeviceBack,
     ];
 
     /// The words in the API, in the same order.
-    pub const WORDS: [&str; 11] = [
+    pub const WORDS: [&str; 13] = [
         "punch.created",
         "punch.corrected",
         "enrollment.changed",
@@ -71,6 +77,8 @@ impl Topic {
         "timesheet.locked",
         "leave.requested",
         "leave.decided",
+        "device.silent",
+        "device.back",
     ];
 
     /// Returns the word in the API.

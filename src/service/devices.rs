@@ -359,39 +359,50 @@ impl Devices {
         Ok(reports.map(|report| (report.device, report)).collect())
     }
 
-    /// Returns what is wrong with covered devices: kiosks that are silent, and tokens that end soon.
-    pub async fn notices(&self, reach: &Reach) -> Result<Vec<DeviceNotice>, StoreError> {
-        let (mut notices, mut after) = (Vec::new(), None);
-        let (now, limit) = (self.clock.now(), 500);
+    /// Returns the covered devices with a valid token, each with its last report.
+    pub async fn with_reports(
+        &self,
+        reach: &Reach,
+    ) -> Result<Vec<(Device, Option<DeviceReport>)>, StoreError> {
+        let (mut all, mut after, limit) = (Vec::new(), None, 500);
         loop {
             let devices = self.list(reach, None, &Page { after, limit }).await?;
             after = devices.last().map(|last| last.id);
             let more = devices.len() == limit;
-            let reports = self.reports(&devices).await?;
-            for device in devices {
-                let report = reports.get(&device.id);
-                if let Some(silent) = report.filter(|report| report.silent(now)) {
-                    notices.push(DeviceNotice {
-                        kind: DeviceNoticeKind::Silent,
-                        since: silent.seen_at,
-                        ends: None,
-                        device: device.clone(),
-                    });
-                }
-                let end = device.expires_at;
-                if let Some(end) = end.filter(|end| end.duration_since(now) < Device::WARNING) {
-                    notices.push(DeviceNotice {
-                        kind: DeviceNoticeKind::TokenEnds,
-                        since: end.checked_sub(Device::WARNING).unwrap_or(end),
-                        ends: Some(end),
-                        device,
-                    });
-                }
-            }
+            let mut reports = self.reports(&devices).await?;
+            all.extend(devices.into_iter().map(|device| {
+                let report = reports.remove(&device.id);
+                (device, report)
+            }));
             if !more {
-                return Ok(notices);
+                return Ok(all);
             }
         }
+    }
+
+    /// Returns what is wrong with covered devices: kiosks that are silent, and tokens that end soon.
+    pub async fn notices(&self, reach: &Reach) -> Result<Vec<DeviceNotice>, StoreError> {
+        let (mut notices, now) = (Vec::new(), self.clock.now());
+        for (device, report) in self.with_reports(reach).await? {
+            if let Some(silent) = report.filter(|report| report.silent(now)) {
+                notices.push(DeviceNotice {
+                    kind: DeviceNoticeKind::Silent,
+                    since: silent.seen_at,
+                    ends: None,
+                    device: device.clone(),
+                });
+            }
+            let end = device.expires_at;
+            if let Some(end) = end.filter(|end| end.duration_since(now) < Device::WARNING) {
+                notices.push(DeviceNotice {
+                    kind: DeviceNoticeKind::TokenEnds,
+                    since: end.checked_sub(Device::WARNING).unwrap_or(end),
+                    ends: Some(end),
+                    device,
+                });
+            }
+        }
+        Ok(notices)
     }
 }
 

@@ -167,6 +167,7 @@ async fn next(news: &mut Following, gather: Duration) {
                 | News::Employee(_)
                 | News::Site(_)
                 | News::Camera(_)
+                | News::Device(_)
                 | News::Plan(_)
                 | News::Timesheet(_)
         )

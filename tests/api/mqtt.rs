@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use rollcall::{ports::Broker, senders::MqttBroker};
+use jiff::SignedDuration;
+use rollcall::{
+    clock::Clock,
+    domain::cameras::{CameraState, CameraStatus},
+    ports::Broker,
+    senders::MqttBroker,
+    service::feed::News,
+};
 use serde_json::{Value, json};
 
 use crate::{app::TestApp, node::NodeServer, skip::skip};
@@ -87,6 +94,75 @@ async fn home_assistant_learns_who_is_there_and_of_the_end() {
     server
         .until(|lines| has(lines, "rollcall/status", "offline"))
         .await;
+}
+
+#[tokio::test]
+async fn home_assistant_learns_the_states_of_cameras_and_kiosks() {
+    let server = match NodeServer::start("mqtt.mjs", 0) {
+        Ok(server) => server,
+        Err(why) => return skip("signals", &why),
+    };
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let new = json!({ "name": "Gate", "stream": "gate", "viewers": null });
+    let camera = admin.post("/api/cameras", new).await.expect(201)["id"].clone();
+    let camera = camera.as_str().unwrap();
+    let (kiosk, pushing) = (app.kiosk().await, app.kiosk().await);
+    let report = async || {
+        let now = app.clock.now().to_string();
+        let body = json!({ "version": "0.1.0", "unsent": 0, "camera": "on", "now": now });
+        let answer = kiosk.client.post("/api/device/status", body).await;
+        answer.expect(200);
+    };
+    report().await;
+    pushing.client.get("/api/device").await.expect(200);
+    app.publish_signals(broker(server.port, "s3cret"));
+    let until = async |topic: &str, payload: &str| {
+        let has = |lines: &[Value]| kept(lines).get(topic) == Some(&payload);
+        server.until(has).await
+    };
+    let state = format!("rollcall/camera/{camera}/state");
+    let connected = format!("rollcall/device/{}/connected", kiosk.id);
+    until(&state, "unknown").await;
+    let lines = until(&connected, "ON").await;
+    let described = |kind: &str, id: &str, name: &str| -> Value {
+        let node = format!("rollcall_{}", id.replace('-', ""));
+        let config = format!("homeassistant/{kind}/{node}/{name}/config");
+        serde_json::from_str(kept(&lines)[config.as_str()]).unwrap()
+    };
+    let of_camera = described("sensor", camera, "state");
+    assert_eq!(of_camera["state_topic"], state.as_str());
+    assert_eq!(of_camera["device"]["name"], "Rollcall Gate");
+    let of_kiosk = described("binary_sensor", &kiosk.id, "connected");
+    assert_eq!(of_kiosk["state_topic"], connected.as_str());
+    assert_eq!(of_kiosk["device_class"], "connectivity");
+    assert_eq!(of_kiosk["device"]["name"], "Rollcall Front door");
+    // A device that reports no state sends requests only when there is something to send.
+    assert!(!lines.iter().any(|line| line.to_string().contains(&pushing.id)));
+
+    let now = app.clock.now();
+    let status = CameraStatus {
+        state: CameraState::Dark,
+        cause: None,
+        since: now,
+        reported_at: now,
+        present: Vec::new(),
+    };
+    let id = camera.parse().unwrap();
+    app.stores.cameras.report(id, &status).await.unwrap();
+    app.clock.advance(SignedDuration::from_mins(16));
+    app.feed.publish(News::Camera(id)).await;
+    until(&state, "dark").await;
+    until(&connected, "OFF").await;
+    report().await;
+    app.feed.publish(News::Device(kiosk.id.parse().unwrap())).await;
+    until(&connected, "ON").await;
+    let admin = app.admin().await;
+    admin
+        .delete(&format!("/api/devices/{}", kiosk.id))
+        .await
+        .expect(204);
+    until(&connected, "").await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::{
-    app::{Client, Options, TestApp},
+    app::{Client, Kiosk, Options, TestApp},
     receiver::{Answering, Received, Receiver},
 };
 
@@ -223,6 +223,61 @@ async fn what_changes_is_told_by_topic() {
         (&json!(filed), &json!("approved"))
     );
     assert_eq!(data["change"]["action"], "add");
+}
+
+/// Reports the state of a kiosk, as its page does every minute.
+async fn report(app: &TestApp, kiosk: &Kiosk) {
+    let now = rollcall::clock::Clock::now(&*app.clock).to_string();
+    let body = json!({ "version": "0.1.0", "unsent": 0, "camera": "on", "now": now });
+    let answer = kiosk.client.post("/api/device/status", body).await;
+    answer.expect(200);
+}
+
+#[tokio::test]
+async fn a_kiosk_that_falls_silent_and_comes_back_is_reported_once_each() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let topics = ["device.silent", "device.back"];
+    add(&admin, &receiver.url(), &topics).await;
+    let (kiosk, other) = (app.kiosk().await, app.kiosk().await);
+    report(&app, &kiosk).await;
+    report(&app, &other).await;
+    let stop = app.send_messages();
+    let minutes = async |minutes| {
+        app.clock.advance(SignedDuration::from_mins(minutes));
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+    };
+    minutes(14).await;
+    report(&app, &other).await;
+    minutes(2).await;
+    // The other instances of the service may have been off as well: a moment to report.
+    assert_eq!(receiver.received().len(), 0);
+    minutes(3).await;
+    let silent = receiver.count(1).await.remove(0);
+    assert_eq!(silent.topic(), "device.silent");
+    let data = &silent.json()["data"];
+    let device = json!({ "id": kiosk.id, "name": "Front door" });
+    assert_eq!((&data["device"], &data["employee"]), (&device, &Value::Null));
+    assert_eq!(data["site"]["name"], "Main site");
+    // Another holder of the lease reports it no second time, but knows of it.
+    stop.cancel();
+    app.send_messages();
+    report(&app, &other).await;
+    minutes(1).await;
+    minutes(3).await;
+    assert_eq!(receiver.received().len(), 1);
+    report(&app, &kiosk).await;
+    report(&app, &other).await;
+    minutes(1).await;
+    minutes(1).await;
+    let received = receiver.count(2).await;
+    assert_eq!(received.len(), 2, "{received:?}");
+    assert_eq!(received[1].topic(), "device.back");
+    let back = &received[1].json()["data"];
+    assert_eq!(
+        (&back["device"], &back["silent_since"]),
+        (&device, &data["seen_at"])
+    );
 }
 
 #[tokio::test]

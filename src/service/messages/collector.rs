@@ -1,7 +1,7 @@
 //! The collector: writes deliveries for what happened, each once, whatever crashes in between.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -14,12 +14,13 @@ use crate::{
     domain::{
         audit::AuditEntry,
         grants::Reach,
-        ids::DeliveryId,
+        ids::{DeliveryId, DeviceId},
         messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS, Topic, Webhook},
     },
     ports::{Page, StoreError},
     repositories::Repositories,
     service::{
+        devices::Devices,
         notices::{NoticeKind, Notices},
         sites::{SiteMap, Sites},
     },
@@ -27,6 +28,9 @@ use crate::{
 
 /// The name of the fact with the moment until which everything has been collected.
 const FACT: &str = "outbox.collected";
+
+/// The name of the fact with the kiosks that were reported as silent, and when each was last seen.
+const SILENT_FACT: &str = "outbox.silent_devices";
 
 /// How far back a look goes that follows another one: records become visible in another order than
 /// that of their times.
@@ -45,6 +49,13 @@ const EXCEPTIONS_EVERY: SignedDuration = SignedDuration::from_mins(5);
 /// A missing out becomes a message only within this time.
 const EXCEPTIONS_TOLD: SignedDuration = SignedDuration::from_hours(24);
 
+/// How often kiosks are looked at.
+const DEVICES_EVERY: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long a kiosk is found silent before it becomes a message: after an outage of the service or
+/// its store, kiosks need a moment to report.
+const SILENT_FOR: SignedDuration = SignedDuration::from_mins(2);
+
 /// Number of records in a page.
 const PAGE: usize = 500;
 
@@ -55,6 +66,9 @@ pub struct Memory {
     swept: Timestamp,
     looked: Option<Timestamp>,
     exceptions: Option<Timestamp>,
+    devices: Option<Timestamp>,
+    /// Kiosks that are silent, and when that was found first.
+    silent: BTreeMap<DeviceId, Timestamp>,
     /// What was handled, and when.
     handled: HashMap<String, Timestamp>,
 }
@@ -64,6 +78,7 @@ pub struct Collector {
     stores: Repositories,
     sites: Arc<Sites>,
     notices: Arc<Notices>,
+    devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
 }
 
@@ -84,12 +99,14 @@ impl Collector {
         stores: Repositories,
         sites: Arc<Sites>,
         notices: Arc<Notices>,
+        devices: Arc<Devices>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             stores,
             sites,
             notices,
+            devices,
             clock,
         }
     }
@@ -109,6 +126,8 @@ impl Collector {
             swept,
             looked: None,
             exceptions: None,
+            devices: None,
+            silent: BTreeMap::new(),
             handled: HashMap::new(),
         })
     }
@@ -147,6 +166,13 @@ impl Collector {
         if due && look.wanted(&[Topic::ExceptionFound]) {
             self.collect_exceptions(&mut look).await?;
             memory.exceptions = Some(now);
+        }
+        if memory
+            .devices
+            .is_none_or(|at| since(at) >= DEVICES_EVERY)
+        {
+            self.collect_devices(&mut look, memory).await?;
+            memory.devices = Some(now);
         }
         if last.is_none() {
             self.measure(&webhooks, now).await?;
@@ -266,6 +292,44 @@ impl Collector {
         Ok(())
     }
 
+    /// Collects kiosks that fell silent and those that report again. A fact remembers which were
+    /// reported, because what a kiosk reports says nothing about the time before.
+    async fn collect_devices(
+        &self,
+        look: &mut Look<'_>,
+        memory: &mut Memory,
+    ) -> Result<(), StoreError> {
+        let stored = self.stores.facts.get(SILENT_FACT).await?;
+        let stored = stored.and_then(|text| serde_json::from_str(&text).ok());
+        let before: BTreeMap<DeviceId, Timestamp> = stored.unwrap_or_default();
+        let (mut reported, mut silent) = (BTreeMap::new(), BTreeMap::new());
+        for (device, report) in self.devices.with_reports(&Reach::Everything).await? {
+            let Some(report) = report else { continue };
+            let (id, known) = (device.id, before.get(&device.id).copied());
+            if report.silent(look.now) {
+                let found = memory.silent.get(&id).copied().unwrap_or(look.now);
+                silent.insert(id, found);
+                if let Some(seen_at) = known {
+                    reported.insert(id, seen_at);
+                } else if look.now.duration_since(found) >= SILENT_FOR {
+                    reported.insert(id, report.seen_at);
+                    let event = events::of_silent_device(device, &report);
+                    self.deliver(look, event).await?;
+                }
+            } else if let Some(seen_at) = known {
+                let event = events::of_device_back(device, &report, seen_at);
+                self.deliver(look, event).await?;
+            }
+        }
+        memory.silent = silent;
+        if reported != before {
+            let text = serde_json::to_string(&reported)
+                .map_err(|_| StoreError::Corrupt("a fact cannot be encoded".to_owned()))?;
+            self.stores.facts.set(SILENT_FACT, &text).await?;
+        }
+        Ok(())
+    }
+
     /// Writes the deliveries of an event, unless they exist.
     async fn deliver(&self, look: &mut Look<'_>, event: Event) -> Result<(), StoreError> {
         for webhook in look.webhooks {
@@ -306,11 +370,11 @@ fn delivery(webhook: &Webhook, event: &Event, sites: &SiteMap, now: Timestamp) -
     Delivery {
         id: id_of(&webhook.id.to_string(), &event.key),
         channel: Channel::Webhook(webhook.id),
-        lane: event.employee.id.to_string(),
+        lane: event.subject.lane(),
         topic: event.topic.as_str().to_owned(),
         at: event.at,
         sequence: event.sequence,
-        employee: Some(event.employee.id),
+        employee: event.subject.employee(),
         content: Content::Open(event.body(webhook, sites)),
         patience: THREE_DAYS,
         state: DeliveryState::Waiting,

@@ -11,6 +11,7 @@ use crate::{
             Correction, Decision, Progress, Punch, RequestedCorrection, Timesheet, TimesheetId,
         },
         audit::AuditEntry,
+        devices::{Device, DeviceReport},
         employees::Employee,
         ids::{CorrectionId, EmployeeId, LeaveId, SiteId},
         messages::{Topic, Webhook},
@@ -29,23 +30,62 @@ pub(super) struct Event {
     pub key: String,
     pub topic: Topic,
     pub at: Timestamp,
-    /// The order among what happened to the employee at the same moment.
+    /// The order among what happened to the subject at the same moment.
     pub sequence: u64,
-    pub employee: Employee,
+    pub subject: Subject,
     pub site: SiteId,
     /// What else a message says.
     pub data: Map<String, Value>,
 }
 
+/// The person or thing to which something happened. Messages about one arrive in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Subject {
+    Employee(Box<Employee>),
+    Device(Box<Device>),
+}
+
+impl Subject {
+    /// Returns the lane of the messages about it.
+    pub fn lane(&self) -> String {
+        match self {
+            Self::Employee(employee) => employee.id.to_string(),
+            Self::Device(device) => format!("device:{}", device.id),
+        }
+    }
+
+    /// Returns the ID of the employee; `None` for a device.
+    pub fn employee(&self) -> Option<EmployeeId> {
+        match self {
+            Self::Employee(employee) => Some(employee.id),
+            Self::Device(_) => None,
+        }
+    }
+}
+
+impl From<Employee> for Subject {
+    fn from(employee: Employee) -> Self {
+        Self::Employee(Box::new(employee))
+    }
+}
+
 impl Event {
     /// Returns the body of the message to a webhook.
     pub fn body(&self, webhook: &Webhook, sites: &SiteMap) -> String {
-        let mut employee = json!({ "id": self.employee.id, "code": self.employee.code });
-        if webhook.settings.with_names {
-            employee["name"] = self.employee.name.as_str().into();
-        }
         let mut data = Map::new();
-        data.insert("employee".to_owned(), employee);
+        match &self.subject {
+            Subject::Employee(employee) => {
+                let mut shown = json!({ "id": employee.id, "code": employee.code });
+                if webhook.settings.with_names {
+                    shown["name"] = employee.name.as_str().into();
+                }
+                data.insert("employee".to_owned(), shown);
+            }
+            Subject::Device(device) => {
+                let shown = json!({ "id": device.id, "name": device.name });
+                data.insert("device".to_owned(), shown);
+            }
+        }
         let site = json!({ "id": self.site, "name": sites.name(self.site) });
         data.insert("site".to_owned(), site);
         data.extend(self.data.clone());
@@ -89,7 +129,7 @@ pub(super) fn of_punch(punch: &Punch, employee: Employee) -> Event {
         topic: Topic::PunchCreated,
         at: punch.recorded_at,
         sequence: punch.sequence,
-        employee,
+        subject: employee.into(),
         site: punch.site,
         data,
     }
@@ -108,12 +148,39 @@ pub(super) fn of_missing_out(
         at: found,
         sequence: 0,
         site: employee.site,
-        employee,
+        subject: employee.into(),
         data: object(json!({
             "exception": "missing_out",
             "workday": day,
             "shift_ended": time(ended),
         })),
+    }
+}
+
+/// Returns the event of a kiosk that fell silent after its last report.
+pub(super) fn of_silent_device(device: Device, report: &DeviceReport) -> Event {
+    let silent_at = report.seen_at.saturating_add(DeviceReport::SILENT);
+    Event {
+        key: format!("device.silent:{}:{}", device.id, report.seen_at),
+        topic: Topic::DeviceSilent,
+        at: silent_at.unwrap_or(report.seen_at),
+        sequence: 0,
+        site: device.site,
+        subject: Subject::Device(Box::new(device)),
+        data: object(json!({ "seen_at": time(report.seen_at) })),
+    }
+}
+
+/// Returns the event of a kiosk that reports again after it was silent since a moment.
+pub(super) fn of_device_back(device: Device, report: &DeviceReport, silent: Timestamp) -> Event {
+    Event {
+        key: format!("device.back:{}:{silent}", device.id),
+        topic: Topic::DeviceBack,
+        at: report.seen_at,
+        sequence: 0,
+        site: device.site,
+        subject: Subject::Device(Box::new(device)),
+        data: object(json!({ "seen_at": time(report.seen_at), "silent_since": time(silent) })),
     }
 }
 
@@ -198,7 +265,7 @@ impl<'a> Finder<'a> {
             at: entry.at,
             sequence: 0,
             site: employee.site,
-            employee,
+            subject: employee.into(),
             data: object(json!({ "enrolled": found.face.is_some() })),
         }]))
     }
@@ -291,7 +358,7 @@ impl<'a> Finder<'a> {
                 "to": sheet.to,
                 "state": state,
             })),
-            employee,
+            subject: employee.into(),
         }]))
     }
 
@@ -349,7 +416,7 @@ fn correction_event(
         topic,
         at,
         sequence: 0,
-        employee: employee.clone(),
+        subject: employee.clone().into(),
         site: employee.site,
         data: object(json!({
             "correction": format!("{}:{}", sheet.id(), one.id),
@@ -370,7 +437,7 @@ fn leave_event(leave: &Leave, employee: Employee, state: LeaveState, at: Timesta
         at,
         sequence: 0,
         site: employee.site,
-        employee,
+        subject: employee.into(),
         data: object(json!({
             "leave": leave.id,
             "leave_kind": leave.kind,

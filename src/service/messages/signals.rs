@@ -6,16 +6,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Value, json};
 
 use crate::{
+    clock::Clock,
     domain::{
         attendance::PresenceState,
         cameras::{Camera, CameraState},
+        devices::Device,
         grants::Reach,
         ids::SiteId,
         sites::Site,
     },
     ports::{Note, Page, PunchFilter, StoreError},
     repositories::Repositories,
-    service::{cameras::every_camera, sites::Sites, workdays::Workdays},
+    service::{cameras::every_camera, devices::Devices, sites::Sites, workdays::Workdays},
 };
 
 /// The topic that says whether the other ones are up to date.
@@ -26,15 +28,25 @@ pub struct Signals {
     stores: Repositories,
     sites: Arc<Sites>,
     workdays: Arc<Workdays>,
+    devices: Arc<Devices>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Signals {
     /// Creates the service.
-    pub fn new(stores: Repositories, sites: Arc<Sites>, workdays: Arc<Workdays>) -> Self {
+    pub fn new(
+        stores: Repositories,
+        sites: Arc<Sites>,
+        workdays: Arc<Workdays>,
+        devices: Arc<Devices>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             stores,
             sites,
             workdays,
+            devices,
+            clock,
         }
     }
 
@@ -74,6 +86,13 @@ impl Signals {
         for camera in &cameras {
             let state = states.get(&camera.id).map(|report| report.state);
             notes.extend(of_camera(camera, state));
+        }
+        let now = self.clock.now();
+        for (device, report) in self.devices.with_reports(&Reach::Everything).await? {
+            // Only kiosks report a state; other devices send requests only when they have something.
+            if let Some(report) = report.filter(|report| report.status.is_some()) {
+                notes.extend(of_kiosk(&device, !report.silent(now)));
+            }
         }
         Ok(notes)
     }
@@ -190,5 +209,27 @@ fn of_camera(camera: &Camera, state: Option<CameraState>) -> [Note; 2] {
         true => state.map_or("unknown", CameraState::as_str),
         false => "off",
     };
+    [note(config, text), note(topic, state)]
+}
+
+/// Returns the description of a kiosk, and whether it is connected.
+fn of_kiosk(device: &Device, connected: bool) -> [Note; 2] {
+    let node = format!("rollcall_{}", device.id.uuid().simple());
+    let about = json!({
+        "identifiers": [node],
+        "name": format!("Rollcall {}", device.name),
+        "manufacturer": "Rollcall",
+        "model": "Kiosk",
+        "via_device": format!("rollcall_{}", device.site.uuid().simple()),
+    });
+    let topic = format!("rollcall/device/{}/connected", device.id);
+    let config = format!("homeassistant/binary_sensor/{node}/connected/config");
+    let more = json!({
+        "name": "Connected",
+        "device_class": "connectivity",
+        "state_topic": topic,
+    });
+    let text = description(&format!("{node}_connected"), about, more);
+    let state = if connected { "ON" } else { "OFF" };
     [note(config, text), note(topic, state)]
 }

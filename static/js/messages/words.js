@@ -13,6 +13,8 @@ export const TOPICS = {
   'leave.decided': 'Leave was decided',
   'enrollment.changed': 'A face was enrolled or deleted',
   'exception.found': 'A punch out is missing',
+  'device.silent': 'A kiosk fell silent',
+  'device.back': 'A silent kiosk reports again',
 };
 
 /** The states of a webhook: the words, and their color. @type {Record<string, [words: string, tone: string]>} */
