@@ -281,6 +281,76 @@ async fn a_kiosk_that_falls_silent_and_comes_back_is_reported_once_each() {
 }
 
 #[tokio::test]
+async fn an_earlier_change_is_sent_before_later_punches() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let topics = ["punch.created", "correction.filed", "correction.decided"];
+    // The place of the collector is written while nothing happens.
+    let stop = app.send_messages();
+    add(&admin, &receiver.url(), &topics).await;
+    punch(&app, &ann).await;
+    receiver.count(1).await;
+    stop.cancel();
+    let own = app.employee(&ann).await;
+    let correction = json!({
+        "action": "add", "kind": "in", "at": "2026-03-02T08:00:00Z", "reason": "Forgot",
+    });
+    let path = format!("/api/employees/{ann}/corrections");
+    let filed = own.post(&path, correction).await.expect(201)["id"].clone();
+    let approve = format!("/api/corrections/{}/approve", filed.as_str().unwrap());
+    admin.post(&approve, json!({})).await.expect(200);
+    // More than a page of punches, so that the courier has time to send the first ones.
+    for _ in 0..600 {
+        punch(&app, &ann).await;
+    }
+    app.send_messages();
+    let received = receiver.count(1 + 2 + 1).await;
+    let topics: Vec<_> = received[1..3].iter().map(Received::topic).collect();
+    assert_eq!(topics, ["correction.filed", "correction.decided"]);
+}
+
+#[tokio::test]
+async fn what_happens_at_the_same_moment_keeps_its_order() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let topics = ["correction.filed", "correction.decided", "punch.corrected"];
+    add(&admin, &receiver.url(), &topics).await;
+    let own = app.employee(&ann).await;
+    let path = format!("/api/employees/{ann}/corrections");
+    // Whether the IDs of messages happen to be in the right order differs from one to the next.
+    const CORRECTIONS: usize = 8;
+    for hour in 0..CORRECTIONS {
+        let correction = json!({
+            "action": "add", "kind": "in", "at": format!("2026-03-02T0{hour}:00:00Z"),
+            "reason": "Forgot",
+        });
+        if hour % 2 == 0 {
+            // Made by a manager: filed and corrected at once.
+            admin.post(&path, correction).await.expect(201);
+            continue;
+        }
+        let filed = own.post(&path, correction).await.expect(201)["id"].clone();
+        let approve = format!("/api/corrections/{}/approve", filed.as_str().unwrap());
+        admin.post(&approve, json!({})).await.expect(200);
+    }
+    app.send_messages();
+    let received = receiver.count(CORRECTIONS / 2 * 5).await;
+    let mut by_correction = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for message in &received {
+        let id = message.json()["data"]["correction"].to_string();
+        by_correction.entry(id).or_default().push(message.topic());
+    }
+    let mut all: Vec<_> = by_correction.into_values().collect();
+    all.sort();
+    let made = ["correction.filed", "punch.corrected"].as_slice();
+    let approved = ["correction.filed", "correction.decided", "punch.corrected"].as_slice();
+    let expected = [[approved; CORRECTIONS / 2], [made; CORRECTIONS / 2]].concat();
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
 async fn messages_of_an_employee_keep_their_order_and_hold_up_nobody_else() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;

@@ -89,8 +89,9 @@ struct Look<'a> {
     finder: Finder<'a>,
     from: Timestamp,
     now: Timestamp,
+    /// What happened, in the order in which it was found.
+    events: Vec<Event>,
     handled: Vec<String>,
-    added: u64,
 }
 
 impl Collector {
@@ -151,8 +152,8 @@ impl Collector {
             finder: Finder::new(&self.stores),
             from,
             now,
+            events: Vec::new(),
             handled: Vec::new(),
-            added: 0,
         };
         if look.wanted(&[Topic::PunchCreated]) {
             self.collect_punches(&mut look, memory).await?;
@@ -167,11 +168,16 @@ impl Collector {
             self.collect_exceptions(&mut look).await?;
             memory.exceptions = Some(now);
         }
+        let mut devices = None;
         if memory
             .devices
             .is_none_or(|at| since(at) >= DEVICES_EVERY)
         {
-            self.collect_devices(&mut look, memory).await?;
+            devices = Some(self.collect_devices(&mut look, memory).await?);
+        }
+        let added = self.deliver(&mut look).await?;
+        if let Some(silent) = devices {
+            self.remember_silent(&silent).await?;
             memory.devices = Some(now);
         }
         if last.is_none() {
@@ -188,7 +194,7 @@ impl Collector {
                 memory.handled.retain(|_, at| since(*at) < SWEEP_BACK * 2);
             }
         }
-        Ok(look.added)
+        Ok(added)
     }
 
     /// Measures what waits for receivers that are on.
@@ -224,8 +230,7 @@ impl Collector {
             for punch in &punches {
                 // Without the record of the employee, they were erased.
                 if let Some(employee) = look.finder.employee(punch.employee).await? {
-                    let event = events::of_punch(punch, employee);
-                    self.deliver(look, event).await?;
+                    look.events.push(events::of_punch(punch, employee));
                 }
             }
             if !full {
@@ -266,9 +271,7 @@ impl Collector {
             let later = followed.contains(&entry.id);
             // If nothing happened yet, the next look asks again, until the entry is too old.
             if let Some(events) = look.finder.find(entry, later).await? {
-                for event in events {
-                    self.deliver(look, event).await?;
-                }
+                look.events.extend(events);
                 look.handled.push(key);
             }
         }
@@ -286,19 +289,19 @@ impl Collector {
                 (notice.kind, notice.day, notice.employee, recent)
             {
                 let event = events::of_missing_out(employee, day, notice.since, look.now);
-                self.deliver(look, event).await?;
+                look.events.push(event);
             }
         }
         Ok(())
     }
 
-    /// Collects kiosks that fell silent and those that report again. A fact remembers which were
-    /// reported, because what a kiosk reports says nothing about the time before.
+    /// Collects kiosks that fell silent and those that report again. Returns those that are silent
+    /// and reported, for [`remember_silent`](Self::remember_silent).
     async fn collect_devices(
         &self,
         look: &mut Look<'_>,
         memory: &mut Memory,
-    ) -> Result<(), StoreError> {
+    ) -> Result<BTreeMap<DeviceId, Timestamp>, StoreError> {
         let stored = self.stores.facts.get(SILENT_FACT).await?;
         let stored = stored.and_then(|text| serde_json::from_str(&text).ok());
         let before: BTreeMap<DeviceId, Timestamp> = stored.unwrap_or_default();
@@ -313,33 +316,46 @@ impl Collector {
                     reported.insert(id, seen_at);
                 } else if look.now.duration_since(found) >= SILENT_FOR {
                     reported.insert(id, report.seen_at);
-                    let event = events::of_silent_device(device, &report);
-                    self.deliver(look, event).await?;
+                    look.events.push(events::of_silent_device(device, &report));
                 }
             } else if let Some(seen_at) = known {
-                let event = events::of_device_back(device, &report, seen_at);
-                self.deliver(look, event).await?;
+                look.events
+                    .push(events::of_device_back(device, &report, seen_at));
             }
         }
         memory.silent = silent;
-        if reported != before {
-            let text = serde_json::to_string(&reported)
-                .map_err(|_| StoreError::Corrupt("a fact cannot be encoded".to_owned()))?;
-            self.stores.facts.set(SILENT_FACT, &text).await?;
-        }
-        Ok(())
+        Ok(reported)
     }
 
-    /// Writes the deliveries of an event, unless they exist.
-    async fn deliver(&self, look: &mut Look<'_>, event: Event) -> Result<(), StoreError> {
-        for webhook in look.webhooks {
-            if webhook.wants(event.topic, event.site, event.at) {
-                let delivery = delivery(webhook, &event, &look.sites, look.now);
-                look.added += u64::from(self.stores.deliveries.add(&delivery).await?);
-            }
+    /// Writes which kiosks were reported as silent, because what a kiosk reports says nothing about
+    /// the time before.
+    async fn remember_silent(
+        &self,
+        silent: &BTreeMap<DeviceId, Timestamp>,
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_string(silent)
+            .map_err(|_| StoreError::Corrupt("a fact cannot be encoded".to_owned()))?;
+        if self.stores.facts.get(SILENT_FACT).await?.as_ref() == Some(&text) {
+            return Ok(());
         }
-        look.handled.push(event.key);
-        Ok(())
+        self.stores.facts.set(SILENT_FACT, &text).await
+    }
+
+    /// Writes the deliveries of what was found, unless they exist; returns how many. The courier
+    /// works meanwhile, so the earliest event is first.
+    async fn deliver(&self, look: &mut Look<'_>) -> Result<u64, StoreError> {
+        let mut added = 0;
+        look.events.sort_by_key(|event| (event.at, event.sequence));
+        for event in look.events.drain(..) {
+            for webhook in look.webhooks {
+                if webhook.wants(event.topic, event.site, event.at) {
+                    let delivery = delivery(webhook, &event, &look.sites, look.now);
+                    added += u64::from(self.stores.deliveries.add(&delivery).await?);
+                }
+            }
+            look.handled.push(event.key);
+        }
+        Ok(added)
     }
 }
 

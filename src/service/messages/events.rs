@@ -415,7 +415,12 @@ fn correction_event(
         key: format!("correction:{}:{}:{state}", one.id, topic.as_str()),
         topic,
         at,
-        sequence: 0,
+        // What is decided and what is corrected at once happens at the same moment.
+        sequence: match topic {
+            Topic::CorrectionFiled => 0,
+            Topic::CorrectionDecided => 1,
+            _ => 2,
+        },
         subject: employee.clone().into(),
         site: employee.site,
         data: object(json!({
