@@ -434,7 +434,7 @@ impl Core {
             signals,
             ..
         } = compose(parts, rules(settings));
-        let mqtt = broker(settings, &*records.clock)?.map(|broker| {
+        let mqtt = broker(settings, &records).await?.map(|broker| {
             Arc::new(MqttContext {
                 broker,
                 signals,
@@ -573,15 +573,31 @@ pub fn streams(settings: &Settings) -> Result<Arc<dyn Streams>, BootError> {
     Ok(Arc::new(Go2rtc::new(access)?))
 }
 
+/// The name of the fact with the name under which instances connect to the broker of MQTT.
+const MQTT_CLIENT: &str = "mqtt.client";
+
 /// Creates the client of the broker of MQTT, without connecting; `None` without a broker.
 ///
 /// # Errors
-/// When its URL is invalid.
-fn broker(settings: &Settings, clock: &dyn Clock) -> Result<Option<Arc<dyn Broker>>, BootError> {
+/// When its URL is invalid, or the store fails.
+async fn broker(
+    settings: &Settings,
+    records: &Records,
+) -> Result<Option<Arc<dyn Broker>>, BootError> {
     let Some(url) = &settings.messages.mqtt_url else {
         return Ok(None);
     };
-    let id = format!("rollcall-{}", clock.id().simple());
+    // All instances have one name, so that the broker ends the connection of the last one, with its
+    // will, before it accepts the next.
+    let facts = &records.stores.facts;
+    let id = match facts.get(MQTT_CLIENT).await? {
+        Some(id) => id,
+        None => {
+            let id = format!("rollcall-{}", records.clock.id().simple());
+            facts.set(MQTT_CLIENT, &id).await?;
+            id
+        }
+    };
     let broker = MqttBroker::new(url.expose_secret(), &id).map_err(BootError::Mail)?;
     Ok(Some(Arc::new(broker)))
 }

@@ -111,7 +111,6 @@ async fn publish(
         let begin = Instant::now();
         match context.signals.all().await {
             Ok(notes) => {
-                let online = Signals::available(true);
                 let mut changed = Vec::new();
                 let present: BTreeSet<_> = notes.iter().map(|note| note.topic.clone()).collect();
                 for note in notes {
@@ -123,7 +122,7 @@ async fn publish(
                 // What is not there anymore is removed from the broker.
                 let gone: Vec<_> = published
                     .keys()
-                    .filter(|topic| !present.contains(*topic) && **topic != online.topic)
+                    .filter(|topic| !present.contains(*topic))
                     .cloned()
                     .collect();
                 for topic in gone {
@@ -131,12 +130,9 @@ async fn publish(
                     let payload = String::new();
                     changed.push(Note { topic, payload });
                 }
-                if published
-                    .insert(online.topic.clone(), online.payload.clone())
-                    .is_none()
-                {
-                    changed.push(online);
-                }
+                // Each time, because the broker may publish the will of an instance that is gone
+                // only after this one has connected.
+                changed.push(Signals::available(true));
                 session.publish(changed).await?;
             }
             // The signals stay as they are; the next look is soon.

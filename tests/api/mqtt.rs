@@ -8,7 +8,7 @@ use rollcall::{
     domain::cameras::{CameraState, CameraStatus},
     ports::Broker,
     senders::MqttBroker,
-    service::feed::News,
+    service::{feed::News, messages::Signals},
 };
 use serde_json::{Value, json};
 
@@ -163,6 +163,30 @@ async fn home_assistant_learns_the_states_of_cameras_and_kiosks() {
         .await
         .expect(204);
     until(&connected, "").await;
+}
+
+#[tokio::test]
+async fn the_late_will_of_another_instance_does_not_last() {
+    let server = match NodeServer::start("mqtt.mjs", 0) {
+        Ok(server) => server,
+        Err(why) => return skip("signals", &why),
+    };
+    let url = format!("mqtt://rollcall:s3cret@127.0.0.1:{}", server.port);
+    let other = MqttBroker::new(&url, "rollcall-other").unwrap();
+    let will = Signals::available(false);
+    let other = other.connect(will).await.unwrap();
+    let app = TestApp::start().await;
+    let site = SITE.parse().unwrap();
+    app.publish_signals(broker(server.port, "s3cret"));
+    let status = |lines: &[Value], payload: &str| {
+        kept(lines).get("rollcall/status") == Some(&payload)
+    };
+    server.until(|lines| status(lines, "online")).await;
+    // Its connection breaks without a word.
+    drop(other);
+    server.until(|lines| status(lines, "offline")).await;
+    app.feed.publish(News::Site(site)).await;
+    server.until(|lines| status(lines, "online")).await;
 }
 
 #[tokio::test]
