@@ -354,6 +354,17 @@ impl DeliveryState {
     }
 }
 
+/// An attempt to send a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// When it ended.
+    pub now: Timestamp,
+    /// Since when messages are sent to the receiver.
+    pub since: Timestamp,
+    /// A random number from 0 to 1, so that attempts of several messages come apart.
+    pub jitter: f64,
+}
+
 /// A message on its way to one receiver.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -455,16 +466,21 @@ impl Delivery {
     }
 
     /// Returns the delivery after a failed attempt: it waits for the next one, or is given up.
-    /// `jitter` is from 0 to 1, and shortens the pause by up to a fifth.
+    /// Full jitter shortens the pause by a fifth.
     #[must_use]
-    pub fn failed(self, now: Timestamp, status: Option<u16>, error: String, jitter: f64) -> Self {
+    pub fn failed(
+        self,
+        Attempt { now, since, jitter }: Attempt,
+        status: Option<u16>,
+        error: String,
+    ) -> Self {
         let tried = Self {
             status,
             error: Some(error),
             ..self.tried(now)
         };
         let until = tried
-            .first_attempt_at
+            .patient_since(since)
             .unwrap_or(now)
             .saturating_add(SignedDuration::from_secs(tried.patience.into()))
             .unwrap_or(now);
@@ -500,6 +516,12 @@ impl Delivery {
             ended_at: None,
             ..self
         }
+    }
+
+    /// Returns since when it is tried: from its first attempt on, but not while its receiver, which
+    /// is on `since` a moment, was off. `None` before the first attempt.
+    pub fn patient_since(&self, since: Timestamp) -> Option<Timestamp> {
+        self.first_attempt_at.map(|first| first.max(since))
     }
 
     fn tried(self, now: Timestamp) -> Self {
@@ -610,7 +632,12 @@ mod tests {
             ..delivery()
         };
         while let Some(due) = one.due {
-            one = one.failed(due, Some(500), "500".to_owned(), jitter);
+            let attempt = Attempt {
+                now: due,
+                since: Timestamp::MIN,
+                jitter,
+            };
+            one = one.failed(attempt, Some(500), "500".to_owned());
         }
         assert_eq!(one.state, DeliveryState::Failed);
         (one.attempts, one.ended_at.unwrap().duration_since(begin))
@@ -625,6 +652,24 @@ mod tests {
         let (tried, took) = exhausted(3600, 0.0);
         assert_eq!((tried, took.as_mins()), (8, 60));
         assert!(PAUSES.is_sorted());
+    }
+
+    #[test]
+    fn the_time_in_which_the_receiver_was_off_does_not_count() {
+        let at = |hours| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
+        let fail = |one: Delivery, hours, since| {
+            let attempt = Attempt {
+                now: at(hours),
+                since: at(since),
+                jitter: 0.0,
+            };
+            one.failed(attempt, Some(500), "500".to_owned())
+        };
+        let tried = fail(delivery(), 0, 0);
+        assert_eq!(fail(tried.clone(), 96, 0).state, DeliveryState::Failed);
+        let waiting = fail(tried, 96, 95);
+        assert_eq!(waiting.state, DeliveryState::Waiting);
+        assert_eq!(fail(waiting, 95 + 72, 95).state, DeliveryState::Failed);
     }
 
     #[test]

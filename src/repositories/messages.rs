@@ -141,7 +141,7 @@ impl Deliveries {
             .await
     }
 
-    /// Checks whether a channel accepted something after a moment.
+    /// Checks whether a channel accepted something other than a test after a moment.
     pub async fn accepted_since(
         &self,
         channel: Channel,
@@ -149,7 +149,9 @@ impl Deliveries {
     ) -> Result<bool, StoreError> {
         let range = Range::within(Key::new((channel,))).backwards();
         let wanted = |one: &Delivery| {
-            one.state == DeliveryState::Delivered && one.ended_at.is_some_and(|at| at >= since)
+            one.state == DeliveryState::Delivered
+                && one.patience > 0
+                && one.ended_at.is_some_and(|at| at >= since)
         };
         let found = self
             .0

@@ -536,6 +536,45 @@ async fn a_receiver_that_is_gone_or_accepts_nothing_is_disabled() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_turned_on_again_is_patient_again() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    receiver.answers_with(500);
+    let (id, _) = add(&admin, &receiver.url(), &["punch.created"]).await;
+    let path = format!("/api/webhooks/{id}");
+    app.send_messages();
+    punch(&app, &ann).await;
+    receiver.count(1).await;
+    app.clock.advance(SignedDuration::from_secs(10));
+    receiver.count(2).await;
+    let turn = async |active: bool| {
+        let body = json!({ "active": active });
+        app.admin().await.patch(&path, body).await.expect(200);
+    };
+    turn(false).await;
+    app.clock.advance(SignedDuration::from_hours(4 * 24));
+    // That a test is accepted says nothing about messages.
+    receiver.answers_with(204);
+    let test = format!("{path}/test");
+    app.admin().await.post(&test, json!({})).await.expect(200);
+    receiver.answers_with(500);
+    turn(true).await;
+    receiver.count(4).await;
+    let admin = app.admin().await;
+    let attempts = async || {
+        let all = deliveries(&admin, &id).await;
+        all.iter().find(|one| one["topic"] == "punch.created").unwrap().clone()
+    };
+    while attempts().await["attempts"] != 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(attempts().await["state"], "waiting");
+    let webhook = app.stores.webhooks.find(id.parse().unwrap()).await.unwrap();
+    assert_eq!(webhook.unwrap().state, WebhookState::On);
+}
+
+#[tokio::test]
 async fn both_secrets_sign_for_a_day_after_a_rotation() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;

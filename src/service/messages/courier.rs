@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::{letters::Letters, outcome::Outcome, webhooks::Webhooks};
 use crate::{
     clock::Clock,
-    domain::messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS, Webhook},
+    domain::messages::{Attempt, Channel, Content, Delivery, DeliveryState, THREE_DAYS, Webhook},
     ports::{MailSending, StoreError},
     repositories::Repositories,
 };
@@ -176,7 +176,11 @@ impl Courier {
         };
         debug!(delivery = %delivery.id, channel = ?delivery.channel, ?outcome, "sent a message");
         let answered = !matches!(outcome, Outcome::NoAnswer(_));
-        match self.settle(&delivery, outcome).await {
+        let since = match &to {
+            Receiver::Webhook(webhook) => webhook.since,
+            Receiver::Mail(_) => Timestamp::MIN,
+        };
+        match self.settle(&delivery, outcome, since).await {
             Ok(()) => (delivery, Some(answered)),
             Err(cause) => {
                 // It will be sent again.
@@ -202,9 +206,24 @@ impl Courier {
         outcome.counted(delivery.channel)
     }
 
-    async fn settle(&self, sent: &Delivery, outcome: Outcome) -> Result<(), StoreError> {
-        let (now, jitter) = (self.clock.now(), f64::from(self.clock.secret()[0]) / 255.0);
-        let change = |one| Some(outcome.settle(one, now, jitter));
+    /// Writes the outcome down, and disables a webhook that does not accept messages. The receiver
+    /// is on since a moment.
+    async fn settle(
+        &self,
+        sent: &Delivery,
+        outcome: Outcome,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let attempt = Attempt {
+            now: self.clock.now(),
+            since,
+            jitter: f64::from(self.clock.secret()[0]) / 255.0,
+        };
+        // Another instance may have settled it, while this one still waited for the answer.
+        let change = |one: Delivery| {
+            let waits = one.state == DeliveryState::Waiting;
+            waits.then(|| outcome.settle(one, attempt))
+        };
         let settled = self.stores.deliveries.change(sent.id, change);
         let Some(settled) = settled.await? else {
             return Ok(());
@@ -221,7 +240,7 @@ impl Courier {
         }
         // A test that is sent again says nothing about the webhook.
         if settled.state == DeliveryState::Failed && settled.patience >= THREE_DAYS {
-            let since = settled.first_attempt_at.unwrap_or(now);
+            let since = settled.patient_since(since).unwrap_or(attempt.now);
             let channel = settled.channel;
             if !self
                 .stores

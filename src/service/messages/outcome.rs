@@ -1,9 +1,7 @@
 //! What becomes of an attempt to send a message.
 
-use jiff::Timestamp;
-
 use crate::{
-    domain::messages::{Channel, Delivery},
+    domain::messages::{Attempt, Channel, Delivery},
     ports::{MailError, PostError},
 };
 
@@ -64,20 +62,21 @@ impl Outcome {
     }
 
     /// Returns the delivery after the attempt.
-    pub fn settle(&self, one: Delivery, now: Timestamp, jitter: f64) -> Delivery {
+    pub fn settle(&self, one: Delivery, attempt: Attempt) -> Delivery {
+        let now = attempt.now;
         match self {
             Self::Accepted(status) => one.delivered(now, *status),
             Self::Gone => {
                 let gone = "the receiver answered 410: it is gone".to_owned();
-                one.failed(now, Some(410), gone.clone(), 0.0)
+                one.failed(attempt, Some(410), gone.clone())
                     .given_up(now, gone)
             }
             Self::Rejected(why) => {
-                let failed = one.failed(now, None, why.clone(), jitter);
+                let failed = one.failed(attempt, None, why.clone());
                 failed.given_up(now, why.clone())
             }
-            Self::Refused(status, why) => one.failed(now, *status, why.clone(), jitter),
-            Self::NoAnswer(why) => one.failed(now, None, why.clone(), jitter),
+            Self::Refused(status, why) => one.failed(attempt, *status, why.clone()),
+            Self::NoAnswer(why) => one.failed(attempt, None, why.clone()),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         accounts::Actor,
         ids::{DeliveryId, WebhookId},
         messages::{
-            Channel, Content, Delivery, DeliveryState, OldSecret, Webhook, WebhookSettings,
+            Attempt, Channel, Content, Delivery, DeliveryState, OldSecret, Webhook, WebhookSettings,
             WebhookState,
         },
         sealed::{Binding, Sealed},
@@ -307,7 +307,12 @@ impl Webhooks {
             ended_at: None,
         };
         let outcome = self.post(&delivery, &webhook).await;
-        let ended = outcome.settle(delivery, self.clock.now(), 0.0);
+        let attempt = Attempt {
+            now: self.clock.now(),
+            since: now,
+            jitter: 0.0,
+        };
+        let ended = outcome.settle(delivery, attempt);
         self.stores.deliveries.add(&ended).await?;
         Ok(ended)
     }
