@@ -96,16 +96,22 @@ impl Deliveries {
         Ok(self.0.get(&id).await?.map(Versioned::into_inner))
     }
 
-    /// Returns the deliveries of a channel that are due, longest due first.
+    /// Returns a page of the deliveries of a channel that are due, longest due first. The cursor is
+    /// the due time and ID of the last one.
     pub async fn due(
         &self,
         channel: Channel,
         now: Timestamp,
-        limit: usize,
+        page: &Page<(Timestamp, DeliveryId)>,
     ) -> Result<Vec<Delivery>, StoreError> {
         let end = Key::new((channel, now)).end();
-        let range = Range::within(Key::new((channel,))).before(end);
-        self.0.list(Delivery::QUEUE, &range, limit).await
+        let after = page
+            .after
+            .map(|(due, id)| (Key::new((channel, due)), id.to_string()));
+        let range = Range::within(Key::new((channel,)))
+            .before(end)
+            .after(after);
+        self.0.list(Delivery::QUEUE, &range, page.limit).await
     }
 
     /// Returns the first delivery of a lane that waits.

@@ -449,6 +449,67 @@ async fn a_receiver_that_was_down_gets_everything_and_a_slow_one_holds_up_nobody
 }
 
 #[tokio::test]
+async fn many_slow_receivers_hold_up_no_other_webhook() {
+    let (app, fast) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let mut employees = Vec::new();
+    for number in 0..20 {
+        let name = format!("Person {number}");
+        employees.push(admin.add_employee(&name, &format!("E{number}")).await);
+    }
+    let mut slow = Vec::new();
+    for _ in 0..12 {
+        let receiver = Receiver::start().await;
+        receiver.answers(|_| Answering {
+            after: Duration::from_secs(14),
+            ..Answering::default()
+        });
+        add(&admin, &receiver.url(), &["punch.created"]).await;
+        slow.push(receiver);
+    }
+    for employee in &employees {
+        punch(&app, employee).await;
+    }
+    app.send_messages();
+    let enough = |all: &[Received]| all.len() >= 2;
+    for receiver in &slow {
+        receiver.until(|all| !all.is_empty()).await;
+    }
+    slow[0].until(enough).await;
+    // Each has a slot, and the others are taken, too.
+    add(&admin, &fast.url(), &["punch.created"]).await;
+    punch(&app, &employees[0]).await;
+    let begin = std::time::Instant::now();
+    fast.count(1).await;
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_long_lane_that_fails_holds_up_nobody_else() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let bob = admin.add_employee("Bob", "E8").await;
+    add(&admin, &receiver.url(), &["punch.created"]).await;
+    let poison = ann.clone();
+    receiver.answers(move |message| Answering {
+        status: message.body.contains(&poison).then_some(500),
+        ..Answering::default()
+    });
+    for _ in 0..350 {
+        punch(&app, &ann).await;
+    }
+    let last = punch(&app, &bob).await;
+    app.send_messages();
+    let of_bob = |all: &[Received]| all.iter().any(|one| punch_of(one) == last);
+    receiver.count(1).await;
+    let begin = std::time::Instant::now();
+    let received = receiver.until(of_bob).await;
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_eq!(received.len(), 2, "only the first of the lane was tried");
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_or_accepts_nothing_is_disabled() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;

@@ -15,14 +15,18 @@ use tracing::{debug, info, warn};
 use super::{letters::Letters, outcome::Outcome, webhooks::Webhooks};
 use crate::{
     clock::Clock,
-    domain::messages::{Attempt, Channel, Content, Delivery, DeliveryState, THREE_DAYS, Webhook},
-    ports::{MailSending, StoreError},
+    domain::{
+        ids::DeliveryId,
+        messages::{Attempt, Channel, Content, Delivery, DeliveryState, THREE_DAYS, Webhook},
+    },
+    ports::{MailSending, Page, StoreError},
     repositories::Repositories,
 };
 
-/// The most messages that are sent at a time, and to one receiver.
-const AT_ONCE: usize = 32;
-const AT_ONCE_TO_ONE: usize = 4;
+/// The most messages that are sent to one receiver at a time. The first is always possible, so that
+/// slow receivers hold up no other one; the further ones of all receivers share these slots.
+const AT_ONCE: usize = 4;
+const SHARED: usize = 24;
 
 /// Number of deliveries that are read at a time for one receiver.
 const BATCH: usize = 100;
@@ -46,6 +50,17 @@ struct Rest {
 enum Receiver {
     Webhook(Box<Webhook>),
     Mail(Arc<dyn MailSending>),
+}
+
+/// Returns how many more messages may be sent to a receiver, to which some are under way, if the
+/// receivers have room for further ones.
+fn free_slots(sending: usize, rest: Option<&Rest>, now: Timestamp, room: usize) -> usize {
+    match rest {
+        Some(rest) if rest.until > now => 0,
+        // One message shows whether it answers again.
+        Some(_) => 1_usize.saturating_sub(sending),
+        None => (AT_ONCE.saturating_sub(sending)).min(room + usize::from(sending == 0)),
+    }
 }
 
 /// Sends deliveries.
@@ -113,58 +128,93 @@ impl Courier {
         rests: &HashMap<Channel, Rest>,
     ) -> Result<Vec<(Delivery, Receiver)>, StoreError> {
         let now = self.clock.now();
-        let mut room = AT_ONCE.saturating_sub(busy.len());
-        let mut chosen = Vec::new();
+        let mut sending = HashMap::<Channel, usize>::new();
+        for (channel, _) in busy {
+            *sending.entry(*channel).or_default() += 1;
+        }
+        let mut room = SHARED.saturating_sub(busy.len() - sending.len());
+        // People wait for letters.
+        let mail = self.mail.iter().cloned();
+        let mail = mail.map(|mail| (Channel::Mail, Receiver::Mail(mail)));
         let webhooks = self.stores.webhooks.all().await?.into_iter();
         let webhooks = webhooks.filter(Webhook::is_on).map(|webhook| {
             let channel = Channel::Webhook(webhook.id);
             (channel, Receiver::Webhook(Box::new(webhook)))
         });
-        let mail = self.mail.iter().cloned();
-        let mail = mail.map(|mail| (Channel::Mail, Receiver::Mail(mail)));
-        for (channel, receiver) in webhooks.chain(mail) {
-            let sending = busy.iter().filter(|(of, _)| *of == channel).count();
-            let rest = rests.get(&channel);
-            let mut own = match rest {
-                Some(rest) if rest.until > now => 0,
-                // One message tells whether it answers again.
-                Some(_) => 1_usize.saturating_sub(sending),
-                None => AT_ONCE_TO_ONE.saturating_sub(sending),
+        let mut chosen = Vec::new();
+        for (channel, receiver) in mail.chain(webhooks) {
+            let sending = sending.get(&channel).copied().unwrap_or_default();
+            let slots = free_slots(sending, rests.get(&channel), now, room);
+            let found = self.choose(channel, slots, busy, now).await?;
+            room -= (sending + found.len()).saturating_sub(sending.max(1));
+            let found = found.into_iter().map(|one| (one, receiver.clone()));
+            chosen.extend(found);
+        }
+        Ok(chosen)
+    }
+
+    /// Returns deliveries of a channel that are due, each the first of a lane that is not busy.
+    async fn choose(
+        &self,
+        channel: Channel,
+        slots: usize,
+        busy: &HashSet<(Channel, String)>,
+        now: Timestamp,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let (mut chosen, mut held, mut after) = (Vec::new(), 0, None);
+        // The lanes that were looked at, with the time until which an earlier message that failed
+        // holds back the later ones.
+        let mut lanes = HashMap::<String, Option<Timestamp>>::new();
+        while chosen.len() < slots {
+            let page = Page {
+                after,
+                limit: BATCH,
             };
-            if own.min(room) == 0 {
-                continue;
-            }
-            let mut lanes = HashSet::new();
-            for delivery in self.stores.deliveries.due(channel, now, BATCH).await? {
-                if own.min(room) == 0 {
-                    break;
-                }
-                let lane = (channel, delivery.lane.clone());
-                if busy.contains(&lane) || lanes.contains(&delivery.lane) {
+            let due = self.stores.deliveries.due(channel, now, &page).await?;
+            let full = due.len() == BATCH;
+            after = due.last().and_then(|last| Some((last.due?, last.id)));
+            for delivery in due {
+                let lane = (channel, delivery.lane);
+                if chosen.len() == slots || busy.contains(&lane) {
                     continue;
                 }
-                let head = self.stores.deliveries.head(channel, &delivery.lane).await?;
-                let head = head.filter(|head| head.id != delivery.id);
-                if let Some(due) = head.as_ref().and_then(|head| head.due) {
-                    // An earlier message of the lane failed, and is first.
-                    if due > now {
-                        let held = |one: Delivery| {
-                            let waits = one.state == DeliveryState::Waiting;
-                            waits.then_some(Delivery {
-                                due: Some(due),
-                                ..one
-                            })
-                        };
-                        self.stores.deliveries.change(delivery.id, held).await?;
-                        continue;
+                let lane = lane.1;
+                let until = match lanes.get(&lane) {
+                    Some(until) => *until,
+                    None => {
+                        let head = self.stores.deliveries.head(channel, &lane).await?;
+                        let until = head.as_ref().and_then(|head| head.due);
+                        let until = until.filter(|due| *due > now);
+                        if until.is_none() {
+                            chosen.extend(head);
+                        }
+                        lanes.insert(lane, until);
+                        until
                     }
+                };
+                // Not all at once: a lane may be long.
+                if let Some(due) = until.filter(|_| held < BATCH) {
+                    self.hold_back(delivery.id, due).await?;
+                    held += 1;
                 }
-                lanes.insert(delivery.lane.clone());
-                (own, room) = (own - 1, room - 1);
-                chosen.push((head.unwrap_or(delivery), receiver.clone()));
+            }
+            if !full {
+                break;
             }
         }
         Ok(chosen)
+    }
+
+    /// Lets a message wait as long as an earlier one of its lane.
+    async fn hold_back(&self, id: DeliveryId, due: Timestamp) -> Result<(), StoreError> {
+        let held = |one: Delivery| {
+            let waits = one.state == DeliveryState::Waiting;
+            waits.then_some(Delivery {
+                due: Some(due),
+                ..one
+            })
+        };
+        self.stores.deliveries.change(id, held).await.map(drop)
     }
 
     /// Sends a message once, and writes down the outcome. Returns whether the receiver answered;
