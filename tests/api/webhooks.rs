@@ -496,7 +496,7 @@ async fn a_long_lane_that_fails_holds_up_nobody_else() {
         status: message.body.contains(&poison).then_some(500),
         ..Answering::default()
     });
-    for _ in 0..350 {
+    for _ in 0..500 {
         punch(&app, &ann).await;
     }
     let last = punch(&app, &bob).await;
