@@ -221,9 +221,9 @@ pub struct Webhook {
     pub state: WebhookState,
     /// The secret that signs messages.
     pub secret: Sealed,
-    /// The secret before it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_secret: Option<OldSecret>,
+    /// The secrets before it, the newest first.
+    #[serde(default)]
+    pub old_secrets: Vec<OldSecret>,
     /// Who added it.
     pub made_by: Actor,
     /// When it was added.
@@ -239,6 +239,28 @@ impl Webhook {
     pub const SECRET_BYTES: usize = 32;
     /// How long a secret still signs after it was replaced.
     pub const ROTATION: SignedDuration = SignedDuration::from_hours(24);
+    /// The most replaced secrets that still sign. If a secret is replaced more often, the receiver
+    /// has one of the earlier ones, because it was slow to change it or never got the new one.
+    pub const OLD_SECRETS: usize = 3;
+
+    /// Returns the webhook with a new secret. Those before it still sign for a while.
+    #[must_use]
+    pub fn rotated(self, secret: Sealed, now: Timestamp) -> Self {
+        let until = now.saturating_add(Self::ROTATION).unwrap_or(now);
+        let mut old_secrets = self.old_secrets;
+        old_secrets.retain(|old| old.until > now);
+        let sealed = self.secret;
+        old_secrets.insert(0, OldSecret { sealed, until });
+        if old_secrets.len() > Self::OLD_SECRETS {
+            // The oldest is the one that the receiver had before all of them.
+            old_secrets.remove(Self::OLD_SECRETS - 1);
+        }
+        Self {
+            secret,
+            old_secrets,
+            ..self
+        }
+    }
 
     /// Checks whether messages are sent.
     pub fn is_on(&self) -> bool {
@@ -275,8 +297,8 @@ impl Record for Webhook {
 
     fn sealed(&mut self) -> Vec<SealedPart<'_>> {
         let id = self.id;
-        let old = self.old_secret.as_mut().map(|old| &mut old.sealed);
-        let secrets = [Some(&mut self.secret), old].into_iter().flatten();
+        let old = self.old_secrets.iter_mut().map(|old| &mut old.sealed);
+        let secrets = [&mut self.secret].into_iter().chain(old);
         let part = |sealed| SealedPart {
             binding: Binding::Webhook(id),
             sealed,

@@ -664,6 +664,16 @@ async fn both_secrets_sign_for_a_day_after_a_rotation() {
     };
     let message = test(&admin).await;
     assert!(signed_with(&message, new) && signed_with(&message, &old));
+    // The new one was not copied, and another one is made, and so on: the receiver has the first.
+    let mut new = new.to_owned();
+    for _ in 0..4 {
+        let again = format!("{path}/rotate");
+        let rotated = admin.post(&again, json!({})).await.expect(200);
+        new = rotated["secret"].as_str().unwrap().to_owned();
+        let message = test(&admin).await;
+        assert!(signed_with(&message, &new) && signed_with(&message, &old));
+    }
+    let new = new.as_str();
     app.clock.advance(SignedDuration::from_hours(25));
     let again = app.admin().await;
     let message = test(&again).await;

@@ -434,10 +434,10 @@ pub fn webhook(text: &str) -> Webhook {
         },
         state: WebhookState::On,
         secret: sealed(1, 48),
-        old_secret: Some(OldSecret {
+        old_secrets: vec![OldSecret {
             sealed: sealed(2, 48),
             until: at(24 * 3_600_000),
-        }),
+        }],
         made_by: Actor::Operator,
         created_at: at(0),
         since: at(0),

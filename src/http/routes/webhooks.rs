@@ -128,7 +128,8 @@ pub async fn delete_webhook(
 }
 
 /// Gives a webhook a new secret, which is returned only once. For 24 hours messages are signed with
-/// both, so that the receiver can change it without losing one.
+/// the one before, too, so that the receiver can change it without losing one. Up to three secrets
+/// that were replaced still sign.
 #[utoipa::path(
     post, path = "/api/webhooks/{id}/rotate", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),

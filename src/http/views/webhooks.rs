@@ -138,7 +138,7 @@ pub struct WebhookView {
     /// When the service disabled it.
     #[schema(format = "date-time")]
     disabled_at: Option<String>,
-    /// Until when the secret before the present one signs, too.
+    /// Until when secrets before the present one sign, too.
     #[schema(format = "date-time")]
     old_secret_until: Option<String>,
     /// When it was added.
@@ -158,7 +158,7 @@ impl From<&Webhook> for WebhookView {
             state: webhook.state.as_str(),
             disabled_reason: reason,
             disabled_at: at,
-            old_secret_until: webhook.old_secret.as_ref().map(|old| time(old.until)),
+            old_secret_until: webhook.old_secrets.first().map(|old| time(old.until)),
             created_at: time(webhook.created_at),
         }
     }

@@ -17,7 +17,7 @@ use crate::{
         accounts::Actor,
         ids::{DeliveryId, WebhookId},
         messages::{
-            Attempt, Channel, Content, Delivery, DeliveryState, OldSecret, Webhook, WebhookSettings,
+            Attempt, Channel, Content, Delivery, DeliveryState, Webhook, WebhookSettings,
             WebhookState,
         },
         sealed::{Binding, Sealed},
@@ -122,7 +122,7 @@ impl Webhooks {
                 false => WebhookState::Off,
             },
             secret: self.seal(id, &secret)?,
-            old_secret: None,
+            old_secrets: Vec::new(),
             made_by: actor,
             created_at: now,
             since: now,
@@ -141,11 +141,12 @@ impl Webhooks {
 
     /// Returns the secrets that sign at a moment, the newest first.
     fn open_secrets(&self, webhook: &Webhook, now: Timestamp) -> Result<Vec<Secret>, VaultError> {
-        let old = webhook.old_secret.as_ref().filter(|old| old.until > now);
-        let sealed = [Some(&webhook.secret), old.map(|old| &old.sealed)];
+        let old = webhook.old_secrets.iter().filter(|old| old.until > now);
+        let sealed = [&webhook.secret]
+            .into_iter()
+            .chain(old.map(|old| &old.sealed));
         let open = |sealed: &Sealed| self.vault.open(sealed, &Binding::Webhook(webhook.id));
-        let opened = sealed.into_iter().flatten();
-        opened
+        sealed
             .map(|one| open(one).map(Secret::from_bytes))
             .collect()
     }
@@ -207,7 +208,7 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Gives a webhook a new secret, which cannot be read again. The one before it signs, too, for
+    /// Gives a webhook a new secret, which cannot be read again. Those before it sign, too, for
     /// [`Webhook::ROTATION`].
     pub async fn rotate(
         &self,
@@ -218,19 +219,9 @@ impl Webhooks {
         let secret = Secret::mint(&*self.clock);
         let sealed = self.seal(id, &secret)?;
         self.audit.record(actor, "webhook.rotate", id, None).await?;
-        let until = self.clock.now().saturating_add(Webhook::ROTATION);
-        let until = until.unwrap_or(Timestamp::MAX);
-        let rotated = |old: &Webhook| {
-            let old_secret = Some(OldSecret {
-                sealed: old.secret.clone(),
-                until,
-            });
-            Ok::<_, WebhookError>(Webhook {
-                secret: sealed.clone(),
-                old_secret,
-                ..old.clone()
-            })
-        };
+        let now = self.clock.now();
+        let rotated =
+            |old: &Webhook| Ok::<_, WebhookError>(old.clone().rotated(sealed.clone(), now));
         Ok((self.exchange(id, rotated).await?, secret))
     }
 
