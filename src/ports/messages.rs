@@ -25,14 +25,23 @@ pub enum PostError {
     NoAnswer(String),
 }
 
+/// The answer of a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// For how many seconds the receiver wants no other message (`Retry-After`).
+    pub retry_after: Option<u32>,
+}
+
 /// Sends messages to webhooks.
 #[async_trait]
 pub trait WebhookPosting: Send + Sync {
-    /// Sends a message, and returns the HTTP status of the answer. Follows no redirect.
+    /// Sends a message, and returns the answer. Follows no redirect.
     ///
     /// # Errors
     /// When there is no answer in time, or the address is not allowed.
-    async fn post(&self, request: WebhookRequest) -> Result<u16, PostError>;
+    async fn post(&self, request: WebhookRequest) -> Result<PostAnswer, PostError>;
 }
 
 /// A letter to one person.
@@ -56,9 +65,12 @@ pub enum MailError {
     /// The mail server does not accept this letter, and will not.
     #[error("{0}")]
     Rejected(String),
-    /// The mail server refused it for now, or cannot be used as configured.
+    /// The mail server refused this letter for now.
     #[error("{0}")]
     Refused(String),
+    /// The mail server accepts no letter now, or cannot be used as configured.
+    #[error("{0}")]
+    Unusable(String),
     /// The mail server did not answer.
     #[error("{0}")]
     NoAnswer(String),

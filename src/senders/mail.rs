@@ -1,6 +1,6 @@
 //! Gives letters to a mail server with SMTP.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use async_trait::async_trait;
 use lettre::{
@@ -83,22 +83,76 @@ impl MailSending for MailSender {
 
 /// Says why a letter was not sent, without the answer of the server, which may repeat an address.
 fn unsent(error: &Error) -> MailError {
-    let code = error.status().map(|code| code.to_string());
-    match code {
-        // The mailbox does not exist, or the letter is refused for good.
-        Some(code) if error.is_permanent() && code.starts_with("55") => {
-            MailError::Rejected(format!("the mail server answered {code}"))
-        }
-        Some(code) => MailError::Refused(format!("the mail server answered {code}")),
-        None if error.is_timeout() => {
+    if let Some(code) = error.status() {
+        let text = error.source().map(ToString::to_string);
+        return answered(&code.to_string(), &text.unwrap_or_default());
+    }
+    match () {
+        () if error.is_timeout() => {
             MailError::NoAnswer("the mail server did not answer in time".to_owned())
         }
-        None if error.is_tls() => {
-            MailError::Refused("the certificate of the mail server is not accepted".to_owned())
+        () if error.is_tls() => {
+            MailError::Unusable("the certificate of the mail server is not accepted".to_owned())
         }
-        None if error.is_client() => {
-            MailError::Refused("the mail server does not offer what SMTP_URL needs".to_owned())
+        () if error.is_client() => {
+            MailError::Unusable("the mail server does not offer what SMTP_URL needs".to_owned())
         }
-        None => MailError::NoAnswer("could not connect to the mail server".to_owned()),
+        () => MailError::NoAnswer("could not connect to the mail server".to_owned()),
+    }
+}
+
+/// Returns what an answer with an error says. A mail server that refuses this service as a whole uses
+/// the same codes as for one address, so only the status of RFC 3463 tells them apart.
+fn answered(code: &str, text: &str) -> MailError {
+    let why = format!("the mail server answered {code}");
+    let mut words = text.split_whitespace();
+    let status = words.find(|word| {
+        let numbers = word.split('.').map(|part| part.parse::<u16>().is_ok());
+        numbers.eq([true; 3])
+    });
+    match (code, status) {
+        // 5.1.7 and 5.1.8 are about the sender.
+        (_, Some("5.1.7" | "5.1.8")) => MailError::Refused(why),
+        ("550" | "551" | "553", Some(status)) if status.starts_with("5.1.") => {
+            MailError::Rejected(why)
+        }
+        ("550", None) => MailError::Rejected(why),
+        // Overloaded or stopping, no encryption, wrong credentials.
+        ("421" | "454" | "530" | "534" | "535" | "538", _) => MailError::Unusable(why),
+        _ => MailError::Refused(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_that_does_not_exist_rejects_a_letter_for_good() {
+        let rejected = |code, text| matches!(answered(code, text), MailError::Rejected(_));
+        for (code, text) in [
+            ("550", "5.1.1 no such user"),
+            ("553", "5.1.3 <a@b>: bad address"),
+            ("551", "5.1.6 moved"),
+            ("550", "mailbox unavailable"),
+        ] {
+            assert!(rejected(code, text), "{code} {text}");
+        }
+        for (code, text) in [
+            ("554", "no service here"),
+            ("554", "5.7.1 sender not allowed"),
+            ("550", "5.7.1 relaying denied"),
+            ("550", "5.1.8 bad sender"),
+            ("552", "5.2.2 mailbox full"),
+            ("450", "4.1.1 try again"),
+        ] {
+            let refused = answered(code, text);
+            assert!(matches!(refused, MailError::Refused(_)), "{code} {text}");
+            assert!(!refused.to_string().contains(text));
+        }
+        for code in ["421", "454", "530", "535"] {
+            let refused = answered(code, "5.7.8 no");
+            assert!(matches!(refused, MailError::Unusable(_)), "{code}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use reqwest::{
     Client,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::RETRY_AFTER,
     redirect::Policy,
 };
 use url::{Host, Url};
@@ -18,7 +19,7 @@ use url::{Host, Url};
 use super::Allowed;
 use crate::{
     http_client,
-    ports::{PostError, WebhookPosting, WebhookRequest},
+    ports::{PostAnswer, PostError, WebhookPosting, WebhookRequest},
 };
 
 /// How long the whole exchange may take, and connecting.
@@ -79,7 +80,7 @@ impl WebhookSender {
 
 #[async_trait]
 impl WebhookPosting for WebhookSender {
-    async fn post(&self, request: WebhookRequest) -> Result<u16, PostError> {
+    async fn post(&self, request: WebhookRequest) -> Result<PostAnswer, PostError> {
         let url = self.check(&request.url)?;
         let mut sent = self.client.post(url).body(request.body);
         for (name, value) in request.headers {
@@ -87,6 +88,8 @@ impl WebhookPosting for WebhookSender {
         }
         let mut answer = sent.send().await.map_err(unanswered)?;
         let status = answer.status().as_u16();
+        let retry_after = answer.headers().get(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
         let mut read = 0;
         while read < ANSWER_MOST {
             match answer.chunk().await {
@@ -95,7 +98,10 @@ impl WebhookPosting for WebhookSender {
                 Ok(None) | Err(_) => break,
             }
         }
-        Ok(status)
+        Ok(PostAnswer {
+            status,
+            retry_after,
+        })
     }
 }
 

@@ -188,7 +188,7 @@ async fn a_mailbox_that_does_not_exist_is_not_tried_again() {
     let refused = wrong.check().await.unwrap_err();
     assert_eq!(
         refused,
-        MailError::Refused("the mail server answered 535".to_owned())
+        MailError::Unusable("the mail server answered 535".to_owned())
     );
     let app = start(server.port).await;
     app.send_messages();
@@ -208,6 +208,31 @@ async fn a_mailbox_that_does_not_exist_is_not_tried_again() {
     let one = &outbox(&app).await[0];
     assert_eq!((one.state, one.attempts), (DeliveryState::Failed, 1));
     assert_eq!(one.error.as_deref(), Some("the mail server answered 550"));
+}
+
+#[tokio::test]
+async fn a_mail_server_that_refuses_the_service_loses_no_letter() {
+    for (mode, error) in [("greets with 554", "554"), ("550 5.7.1", "550")] {
+        let server = match NodeServer::with("smtp.mjs", 0, &[mode]) {
+            Ok(server) => server,
+            Err(why) => return skip("letters", &why),
+        };
+        let app = start(server.port).await;
+        app.send_messages();
+        let to = Email::parse("ann@example.org").unwrap();
+        let letters = &app.app.letters;
+        let link = "https://rollcall.example/x";
+        letters
+            .invitation(&to, "Ann", link, until(&app))
+            .await
+            .unwrap();
+        while outbox(&app).await[0].attempts == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let one = &outbox(&app).await[0];
+        assert_eq!(one.state, DeliveryState::Waiting, "{mode}");
+        assert!(one.error.as_ref().unwrap().contains(error), "{one:?}");
+    }
 }
 
 #[tokio::test]

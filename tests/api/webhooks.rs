@@ -510,6 +510,41 @@ async fn a_long_lane_that_fails_holds_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_overloaded_receiver_is_asked_by_one_message_at_a_time() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    const PEOPLE: usize = 100;
+    let mut employees = Vec::new();
+    for number in 0..PEOPLE {
+        let name = format!("Person {number}");
+        employees.push(admin.add_employee(&name, &format!("E{number}")).await);
+    }
+    let begin = std::time::Instant::now();
+    receiver.answers(move |_| Answering {
+        status: Some(503),
+        // The second pause would be four seconds.
+        retry_after: (begin.elapsed() > Duration::from_secs(3)).then_some(60),
+        ..Answering::default()
+    });
+    add(&admin, &receiver.url(), &["punch.created"]).await;
+    for employee in &employees {
+        punch(&app, employee).await;
+    }
+    app.send_messages();
+    // Those that were under way together, and one after each pause.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let asked = receiver.received().len();
+    assert!((5..=7).contains(&asked), "{asked}");
+    receiver.answers_with(204);
+    app.clock.advance(SignedDuration::from_mins(6));
+    let all = |received: &[Received]| {
+        let ids: BTreeSet<_> = received.iter().map(|one| one.id().to_owned()).collect();
+        ids.len() == PEOPLE && received.len() == asked + PEOPLE
+    };
+    receiver.until(all).await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_or_accepts_nothing_is_disabled() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;

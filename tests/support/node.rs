@@ -25,12 +25,18 @@ pub struct NodeServer {
 impl NodeServer {
     /// Starts a script at a port, 0 for any; the error is the reason for skipping the test.
     pub fn start(script: &str, port: u16) -> Result<Self, String> {
+        Self::with(script, port, &[])
+    }
+
+    /// Starts a script with more arguments.
+    pub fn with(script: &str, port: u16, more: &[&str]) -> Result<Self, String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/node");
         if !folder.join("node_modules").is_dir() {
             return Err("run npm ci in tests/servers/node".to_owned());
         }
         let mut child = Command::new("node")
             .args([script, &port.to_string()])
+            .args(more)
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

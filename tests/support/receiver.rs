@@ -47,6 +47,8 @@ pub struct Answering {
     pub status: Option<u16>,
     /// Where a redirect leads.
     pub location: Option<String>,
+    /// For how many seconds it wants no other message.
+    pub retry_after: Option<u32>,
     /// How long an answer takes.
     pub after: Duration,
 }
@@ -90,6 +92,9 @@ impl Receiver {
                 let mut headers = HeaderMap::new();
                 if let Some(location) = answer.location {
                     headers.insert(header::LOCATION, location.parse().unwrap());
+                }
+                if let Some(seconds) = answer.retry_after {
+                    headers.insert(header::RETRY_AFTER, seconds.into());
                 }
                 (status, headers).into_response()
             }

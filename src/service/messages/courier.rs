@@ -34,12 +34,12 @@ const BATCH: usize = 100;
 /// How often the store is asked for deliveries that are due.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The first and the longest pause of a receiver that does not answer at all; it doubles in
-/// between. Meanwhile nothing is sent to it.
+/// The first and the longest pause of a receiver that does not answer at all, or that says that it is
+/// busy; it doubles in between. Meanwhile nothing is sent to it.
 const FIRST_REST: SignedDuration = SignedDuration::from_secs(2);
 const LONGEST_REST: SignedDuration = SignedDuration::from_mins(5);
 
-/// The pause of a receiver that does not answer.
+/// The pause of a receiver.
 struct Rest {
     until: Timestamp,
     pause: SignedDuration,
@@ -114,8 +114,8 @@ impl Courier {
                 () = tokio::time::sleep(POLL) => None,
                 Some(ended) = under_way.next() => Some(ended),
             };
-            if let Some((delivery, answered)) = ended {
-                self.note(&mut rests, delivery.channel, answered);
+            if let Some((delivery, rest)) = ended {
+                self.rest(&mut rests, delivery.channel, rest);
                 busy.remove(&(delivery.channel, delivery.lane));
             }
         }
@@ -217,25 +217,29 @@ impl Courier {
         self.stores.deliveries.change(id, held).await.map(drop)
     }
 
-    /// Sends a message once, and writes down the outcome. Returns whether the receiver answered;
-    /// `None` if that says nothing.
-    async fn attempt(&self, delivery: Delivery, to: Receiver) -> (Delivery, Option<bool>) {
+    /// Sends a message once, and writes down the outcome. Returns how long the receiver must rest at
+    /// least, if it must.
+    async fn attempt(
+        &self,
+        delivery: Delivery,
+        to: Receiver,
+    ) -> (Delivery, Option<SignedDuration>) {
         let outcome = match &to {
             Receiver::Webhook(webhook) => self.webhooks.post(&delivery, webhook).await,
             Receiver::Mail(mail) => self.mail(&delivery, &**mail).await,
         };
         debug!(delivery = %delivery.id, channel = ?delivery.channel, ?outcome, "sent a message");
-        let answered = !matches!(outcome, Outcome::NoAnswer(_));
+        let rest = outcome.rest();
         let since = match &to {
             Receiver::Webhook(webhook) => webhook.since,
             Receiver::Mail(_) => Timestamp::MIN,
         };
         match self.settle(&delivery, outcome, since).await {
-            Ok(()) => (delivery, Some(answered)),
+            Ok(()) => (delivery, rest),
             Err(cause) => {
                 // It will be sent again.
                 warn!(%cause, delivery = %delivery.id, "could not write the outcome of a message");
-                (delivery, Some(false))
+                (delivery, Some(SignedDuration::ZERO))
             }
         }
     }
@@ -305,22 +309,26 @@ impl Courier {
         Ok(())
     }
 
-    /// Lets a receiver rest that does not answer.
-    fn note(&self, rests: &mut HashMap<Channel, Rest>, channel: Channel, answered: Option<bool>) {
-        match answered {
-            None => {}
-            Some(true) => drop(rests.remove(&channel)),
-            Some(false) => {
-                let now = self.clock.now();
-                let rest = rests.get(&channel);
-                // Messages that were under way together count once.
-                if rest.is_some_and(|rest| rest.until > now) {
-                    return;
-                }
-                let pause = rest.map_or(FIRST_REST, |rest| (rest.pause * 2).min(LONGEST_REST));
-                let until = now.saturating_add(pause).unwrap_or(now);
-                rests.insert(channel, Rest { until, pause });
-            }
+    /// Lets a receiver rest that takes no messages, for at least some time; `None` ends its rest.
+    fn rest(
+        &self,
+        rests: &mut HashMap<Channel, Rest>,
+        channel: Channel,
+        least: Option<SignedDuration>,
+    ) {
+        let Some(least) = least else {
+            rests.remove(&channel);
+            return;
+        };
+        let now = self.clock.now();
+        let rest = rests.get(&channel);
+        // Messages that were under way together count once.
+        if rest.is_some_and(|rest| rest.until > now) {
+            return;
         }
+        let pause = rest.map_or(FIRST_REST, |rest| rest.pause * 2);
+        let pause = pause.max(least).min(LONGEST_REST);
+        let until = now.saturating_add(pause).unwrap_or(now);
+        rests.insert(channel, Rest { until, pause });
     }
 }

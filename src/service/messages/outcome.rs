@@ -1,8 +1,10 @@
 //! What becomes of an attempt to send a message.
 
+use jiff::SignedDuration;
+
 use crate::{
     domain::messages::{Attempt, Channel, Delivery},
-    ports::{MailError, PostError},
+    ports::{MailError, PostAnswer, PostError},
 };
 
 /// The outcome of an attempt.
@@ -16,24 +18,35 @@ pub(super) enum Outcome {
     Rejected(String),
     /// The receiver answered with an error, or cannot be sent to.
     Refused(Option<u16>, String),
+    /// The receiver takes no message now; perhaps it says for how many seconds.
+    Busy(Option<u16>, String, Option<u32>),
     /// There was no answer.
     NoAnswer(String),
 }
 
 impl Outcome {
-    pub fn of(answer: Result<u16, PostError>) -> Self {
-        match answer {
-            Ok(status @ 200..300) => Self::Accepted(Some(status)),
-            Ok(410) => Self::Gone,
-            Ok(status @ 300..400) => Self::Refused(
+    pub fn of(answer: Result<PostAnswer, PostError>) -> Self {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(PostError::Refused(why)) => return Self::Refused(None, why),
+            Err(PostError::NoAnswer(why)) => return Self::NoAnswer(why),
+        };
+        match answer.status {
+            status @ 200..300 => Self::Accepted(Some(status)),
+            410 => Self::Gone,
+            status @ 300..400 => Self::Refused(
                 Some(status),
                 format!(
                     "the receiver answered with a redirect ({status}), which is not followed: set its final address"
                 ),
             ),
-            Ok(status) => Self::Refused(Some(status), format!("the receiver answered {status}")),
-            Err(PostError::Refused(why)) => Self::Refused(None, why),
-            Err(PostError::NoAnswer(why)) => Self::NoAnswer(why),
+            status => {
+                let why = format!("the receiver answered {status}");
+                match status {
+                    429 | 502..=504 => Self::Busy(Some(status), why, answer.retry_after),
+                    _ => Self::Refused(Some(status), why),
+                }
+            }
         }
     }
 
@@ -42,6 +55,7 @@ impl Outcome {
             Ok(()) => Self::Accepted(None),
             Err(MailError::Rejected(why)) => Self::Rejected(why),
             Err(MailError::Refused(why)) => Self::Refused(None, why),
+            Err(MailError::Unusable(why)) => Self::Busy(None, why, None),
             Err(MailError::NoAnswer(why)) => Self::NoAnswer(why),
         }
     }
@@ -49,8 +63,18 @@ impl Outcome {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Accepted(_) => "delivered",
-            Self::Gone | Self::Rejected(_) | Self::Refused(..) => "refused",
+            Self::Gone | Self::Rejected(_) | Self::Refused(..) | Self::Busy(..) => "refused",
             Self::NoAnswer(_) => "no_answer",
+        }
+    }
+
+    /// Returns how long the receiver must rest at least before another message; `None` if it need
+    /// not.
+    pub fn rest(&self) -> Option<SignedDuration> {
+        match self {
+            Self::NoAnswer(_) => Some(SignedDuration::ZERO),
+            Self::Busy(_, _, after) => Some(SignedDuration::from_secs(after.unwrap_or(0).into())),
+            Self::Accepted(_) | Self::Gone | Self::Rejected(_) | Self::Refused(..) => None,
         }
     }
 
@@ -75,7 +99,7 @@ impl Outcome {
                 let failed = one.failed(attempt, None, why.clone());
                 failed.given_up(now, why.clone())
             }
-            Self::Refused(status, why) => one.failed(attempt, *status, why.clone()),
+            Self::Refused(status, why) | Self::Busy(status, why, _) => one.failed(attempt, *status, why.clone()),
             Self::NoAnswer(why) => one.failed(attempt, None, why.clone()),
         }
     }

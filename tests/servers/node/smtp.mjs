@@ -1,23 +1,28 @@
 // A mail server for tests: prints each letter as one line of JSON, parsed by mailparser. The first
-// line has the port. It knows one user, rejects nobody@…, and ends when its standard input closes.
+// line has the port. It knows one user, rejects nobody@…, and ends when its standard input closes. The
+// second argument may say how it refuses everything: "greets with 554", or "550 5.7.1".
 import { SMTPServer } from "smtp-server";
 import { simpleParser } from "mailparser";
 
-const [port = "0"] = process.argv.slice(2);
+const [port = "0", mode] = process.argv.slice(2);
 
-const refused = (code) => Object.assign(new Error("refused"), { responseCode: code });
+const refused = (code, text = "refused") => Object.assign(new Error(text), { responseCode: code });
 
 const server = new SMTPServer({
   authOptional: true,
   allowInsecureAuth: true,
   hideSTARTTLS: true,
   disableReverseLookup: true,
+  onConnect(_session, done) {
+    done(mode === "greets with 554" ? refused(554, "no service here") : null);
+  },
   onAuth({ username, password }, _session, done) {
     const known = username === "rollcall" && password === "s3cret";
     done(known ? null : refused(535), { user: username });
   },
   onRcptTo({ address }, _session, done) {
-    done(address.startsWith("nobody@") ? refused(550) : null);
+    if (mode === "550 5.7.1") return done(refused(550, "5.7.1 relaying denied"));
+    done(address.startsWith("nobody@") ? refused(550, "5.1.1 no such user") : null);
   },
   onData(stream, session, done) {
     simpleParser(stream).then((mail) => {
