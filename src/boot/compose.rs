@@ -382,8 +382,10 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         workdays.clone(),
         timesheets.clone(),
         punch_credentials.clone(),
-        stores.webhooks.clone(),
+        (stores.webhooks.clone(), stores.deliveries.clone()),
+        mail.is_some(),
         employees.clone(),
+        clock.clone(),
     ));
     let outbox = Outbox::new(
         Collector::new(

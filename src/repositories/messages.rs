@@ -178,6 +178,12 @@ impl Deliveries {
         Ok((count, first.map(|first| first.at)))
     }
 
+    /// Returns the deliveries of a channel that wait for the longest time; not all of them.
+    pub async fn longest_waiting(&self, channel: Channel) -> Result<Vec<Delivery>, StoreError> {
+        let range = Range::within(Key::new((channel,)));
+        self.0.list(Delivery::BY_WAIT, &range, 20).await
+    }
+
     /// Deletes the deliveries of a channel; returns how many there were.
     pub async fn remove_channel(&self, channel: Channel) -> Result<u64, StoreError> {
         let range = Range::within(Key::new((channel,)));

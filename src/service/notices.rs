@@ -3,20 +3,27 @@
 
 use std::sync::Arc;
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use super::{
     employees::Employees, punch_credentials::PunchCredentials, timesheets::Timesheets,
     workdays::Workdays,
 };
 use crate::{
+    clock::Clock,
     domain::{
-        attendance::Progress, employees::Employee, grants::Reach, messages::WebhookState,
+        attendance::Progress,
+        employees::Employee,
+        grants::Reach,
+        messages::{Channel, WebhookState},
         record::Record,
     },
     ports::StoreError,
-    repositories::Webhooks,
+    repositories::{Deliveries, Webhooks},
 };
+
+/// A letter that was tried and waits for longer than this becomes a notice.
+const LETTER_WAITS: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,8 @@ pub enum NoticeKind {
     PinLocked,
     /// The service disabled a webhook, because its receiver does not accept messages.
     WebhookDisabled,
+    /// The mail server accepts no letters.
+    MailFailing,
     /// An employee asked to be erased.
     ErasureRequest,
 }
@@ -44,6 +53,7 @@ impl NoticeKind {
             Self::Timesheet => "timesheet",
             Self::PinLocked => "pin_locked",
             Self::WebhookDisabled => "webhook_disabled",
+            Self::MailFailing => "mail_failing",
             Self::ErasureRequest => "erasure_request",
         }
     }
@@ -64,6 +74,8 @@ pub struct Notice {
     pub day: Option<Date>,
     /// The ID of the correction, the timesheet or the webhook.
     pub subject: Option<String>,
+    /// Why the webhook was disabled, or the mail server accepts nothing.
+    pub reason: Option<String>,
 }
 
 /// The service for notices.
@@ -72,24 +84,33 @@ pub struct Notices {
     timesheets: Arc<Timesheets>,
     credentials: Arc<PunchCredentials>,
     webhooks: Webhooks,
+    deliveries: Deliveries,
+    /// Whether there is a mail server.
+    mail: bool,
     employees: Arc<Employees>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Notices {
-    /// Creates the service.
+    /// Creates the service. `mail` says whether there is a mail server.
     pub fn new(
         workdays: Arc<Workdays>,
         timesheets: Arc<Timesheets>,
         credentials: Arc<PunchCredentials>,
-        webhooks: Webhooks,
+        (webhooks, deliveries): (Webhooks, Deliveries),
+        mail: bool,
         employees: Arc<Employees>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             workdays,
             timesheets,
             credentials,
-            employees,
             webhooks,
+            deliveries,
+            mail,
+            employees,
+            clock,
         }
     }
 
@@ -117,6 +138,7 @@ impl Notices {
             since: one.ended,
             day: Some(one.day),
             subject: None,
+            reason: None,
         }));
         let corrections = waiting.corrections.into_iter();
         notices.extend(corrections.map(|(employee, filed)| Notice {
@@ -126,6 +148,7 @@ impl Notices {
             since: filed.correction.made_at,
             day: None,
             subject: Some(filed.path.to_string()),
+            reason: None,
         }));
         let timesheets = waiting.timesheets.into_iter();
         notices.extend(timesheets.filter_map(|(employee, sheet)| {
@@ -139,6 +162,7 @@ impl Notices {
                 since: at,
                 day: None,
                 subject: Some(sheet.id().to_string()),
+                reason: None,
             })
         }));
         let locked = locked.into_iter().filter_map(|(employee, stored)| {
@@ -150,6 +174,7 @@ impl Notices {
                 since,
                 day: None,
                 subject: None,
+                reason: None,
             })
         });
         notices.extend(locked);
@@ -161,12 +186,13 @@ impl Notices {
                 employee: Some(employee),
                 day: None,
                 subject: None,
+                reason: None,
             })
         }));
         if administers.covers_everything() {
             let webhooks = self.webhooks.all().await?.into_iter();
             notices.extend(webhooks.filter_map(|webhook| {
-                let WebhookState::Disabled { at, .. } = webhook.state else {
+                let WebhookState::Disabled { at, reason } = webhook.state else {
                     return None;
                 };
                 Some(Notice {
@@ -176,11 +202,33 @@ impl Notices {
                     since: at,
                     day: None,
                     subject: Some(webhook.id.to_string()),
+                    reason: Some(reason),
                 })
             }));
+            notices.extend(self.failing_mail().await?);
         }
         let id = |notice: &Notice| notice.employee.as_ref().map(|one| one.id);
         notices.sort_by_key(|notice| (notice.since, id(notice)));
         Ok(notices)
+    }
+
+    /// Returns a notice if letters have waited for a long time although they were tried.
+    async fn failing_mail(&self) -> Result<Option<Notice>, StoreError> {
+        if !self.mail {
+            return Ok(None);
+        }
+        let waiting = self.deliveries.longest_waiting(Channel::Mail).await?;
+        let tried = waiting.into_iter().find(|letter| letter.attempts > 0);
+        let now = self.clock.now();
+        let late = tried.filter(|letter| now.duration_since(letter.at) > LETTER_WAITS);
+        Ok(late.map(|letter| Notice {
+            kind: NoticeKind::MailFailing,
+            name: "Mail server".to_owned(),
+            employee: None,
+            since: letter.at,
+            day: None,
+            subject: None,
+            reason: letter.error,
+        }))
     }
 }

@@ -16,7 +16,7 @@ use rollcall::{
 };
 use serde_json::{Value, json};
 
-use crate::{app::TestApp, node::NodeServer, receiver::Receiver, skip::skip};
+use crate::{app::{Client, TestApp}, node::NodeServer, receiver::Receiver, skip::skip};
 
 const FROM: &str = "Rollcall <rollcall@example.org>";
 
@@ -233,6 +233,42 @@ async fn a_mail_server_that_refuses_the_service_loses_no_letter() {
         assert_eq!(one.state, DeliveryState::Waiting, "{mode}");
         assert!(one.error.as_ref().unwrap().contains(error), "{one:?}");
     }
+}
+
+#[tokio::test]
+async fn admins_learn_that_no_letters_leave() {
+    let server = match NodeServer::start("smtp.mjs", 0) {
+        Ok(server) => server,
+        Err(why) => return skip("letters", &why),
+    };
+    let wrong = format!("smtp://rollcall:wrong@127.0.0.1:{}", server.port);
+    let wrong = Arc::new(MailSender::new(&wrong, FROM).unwrap());
+    let app = TestApp::with(|options| options.mail = Some(wrong)).await;
+    let admin = app.admin().await;
+    app.send_messages();
+    let to = Email::parse("ann@example.org").unwrap();
+    let letters = &app.app.letters;
+    let link = "https://rollcall.example/x";
+    letters
+        .invitation(&to, "Ann", link, until(&app))
+        .await
+        .unwrap();
+    let failing = async |client: &Client| {
+        let notices = client.get("/api/notices").await.expect(200);
+        let items = notices["items"].as_array().unwrap().clone();
+        items.into_iter().find(|one| one["kind"] == "mail_failing")
+    };
+    while outbox(&app).await[0].attempts == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(failing(&admin).await, None);
+    app.clock.advance(SignedDuration::from_mins(61));
+    let notice = failing(&admin).await.unwrap();
+    assert_eq!(
+        (&notice["name"], &notice["reason"]),
+        (&json!("Mail server"), &json!("the mail server answered 535"))
+    );
+    assert_eq!(failing(&app.role(Role::Manager).await).await, None);
 }
 
 #[tokio::test]

@@ -27,15 +27,15 @@ pub struct NoticeView {
     /// `missing_out`: no out an hour after the shift ended; `correction`: it was requested;
     /// `timesheet`: it was submitted; `pin_locked`: a PIN was missed 5 times in a row;
     /// `device_silent`: a kiosk has sent no request for 15 minutes; `device_token_ends`: the token
-    /// of a device ends within 30 days, or has ended; for admins, `webhook_disabled`: the service
-    /// disabled it.
-    /// `erasure_request`: an employee asked to be erased.
+    /// of a device ends within 30 days, or has ended; `erasure_request`: an employee asked to be
+    /// erased; for admins, `webhook_disabled`: the service disabled it; `mail_failing`: the mail
+    /// server has accepted no letter for an hour.
     #[schema(example = "missing_out")]
     kind: &'static str,
-    /// The ID of the employee; null for a device or a webhook.
+    /// The ID of the employee; null for a device, a webhook or the mail server.
     #[schema(format = "uuid")]
     employee: Option<String>,
-    /// The name of the employee, device or webhook.
+    /// The name of the employee, device or webhook; `Mail server`.
     #[schema(example = "Grace Hopper")]
     name: String,
     /// Since when it waits; for a missing out, when the shift ended; for a silent kiosk, when it was
@@ -50,6 +50,9 @@ pub struct NoticeView {
     ends: Option<String>,
     /// The ID of the correction, the timesheet, the device or the webhook.
     id: Option<String>,
+    /// Why the service disabled the webhook, or letters are not sent.
+    #[schema(example = "the mail server answered 535")]
+    reason: Option<String>,
 }
 
 impl From<Notice> for NoticeView {
@@ -62,6 +65,7 @@ impl From<Notice> for NoticeView {
             day: notice.day.map(|day| day.to_string()),
             ends: None,
             id: notice.subject,
+            reason: notice.reason,
         }
     }
 }
@@ -76,15 +80,15 @@ impl From<DeviceNotice> for NoticeView {
             day: None,
             ends: notice.ends.map(time),
             id: Some(notice.device.id.to_string()),
+            reason: None,
         }
     }
 }
 
 /// Lists what waits for a person, longest waiting first: missing outs, requested corrections,
-/// submitted timesheets and locked PINs; for accounts that may survey, silent kiosks and tokens
-/// that end soon; for admins, disabled webhooks.
-/// Nothing is stored for it, and a notice ends when its cause does.
-/// submitted timesheets, locked PINs, and people who asked to be erased. Nothing is stored for it, and a notice ends when its cause does.
+/// submitted timesheets, locked PINs, and people who asked to be erased; for accounts that may
+/// survey, silent kiosks and tokens that end soon; for admins, disabled webhooks and a mail server
+/// that accepts no letters. Nothing is stored for it, and a notice ends when its cause does.
 #[utoipa::path(
     get, path = "/api/notices", tag = "attendance",
     responses((status = 200, description = "All notices", body = List<NoticeView>)),

@@ -4,6 +4,7 @@ import { get } from '../api.js';
 import { Notice } from '../kit/basics.js';
 import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
+import { dateTime } from '../ui/time.js';
 
 /** The letters: what they are about, and who gets them. @type {[about: string, to: string][]} */
 const LETTERS = [
@@ -16,14 +17,19 @@ const LETTERS = [
 ];
 
 export function Letters() {
-  const mail = useLoad(() => get('/api/account/mail'), []);
+  const mail = useLoad(async () => {
+    const [{ available }, notices] = await Promise.all([get('/api/account/mail'), get('/api/notices')]);
+    return { available, failing: notices.items.find(({ kind }) => kind === 'mail_failing') };
+  }, []);
   return html`
     <${Show} of=${mail}>
-      ${(/** @type {ApiSchema<'MailView'>} */ { available }) => html`
+      ${(/** @type {{available: boolean, failing?: ApiSchema<'NoticeView'>}} */ { available, failing }) => html`
         <section class="card pad" aria-labelledby="letters">
           <h2 id="letters">Letters</h2>
           ${
-            available
+            failing
+              ? html`<${Notice} kind="bad"><strong>Letters have waited since ${dateTime(failing.since)}: ${failing.reason}.</strong> An operator of the service checks <code>SMTP_URL</code> with <code>rollcall doctor</code>. Letters are given up after three days, links for a new password after an hour.<//>`
+              : available
               ? html`<${Notice} kind="good">A mail server is set up. Letters that it does not accept are tried again for three days.<//>`
               : html`<${Notice} kind="info">No letters are sent, because no mail server is set up. An operator of the service sets <code>SMTP_URL</code> and <code>MAIL_FROM</code>, and <code>PUBLIC_URL</code> for the links in letters, and starts it again. <code>rollcall doctor</code> checks them.<//>`
           }
