@@ -212,12 +212,16 @@ impl PunchLedger {
                     (kind, Some(reason))
                 }
             };
+            // Never before the last one, although the clock of another instance may have been ahead:
+            // messages about punches are in the order of these times.
+            let now = self.clock.now();
+            let after = last_written.as_ref().map(|last| last.recorded_at);
             let punch = Punch {
                 id: PunchId::new(self.clock.id()),
                 employee,
                 kind,
                 at: moment.at,
-                recorded_at: self.clock.now(),
+                recorded_at: after.map_or(now, |after| now.max(after)),
                 clock: moment.clock,
                 captured_at: moment.captured_at,
                 doubt: moment.doubt,

@@ -351,6 +351,29 @@ async fn what_happens_at_the_same_moment_keeps_its_order() {
 }
 
 #[tokio::test]
+async fn punches_keep_their_order_although_the_clock_of_another_instance_is_ahead() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    add(&admin, &receiver.url(), &["punch.created"]).await;
+    let mut made = Vec::new();
+    for _ in 0..4 {
+        app.clock.advance(SignedDuration::from_secs(2));
+        made.push(punch(&app, &ann).await);
+        app.clock.advance(SignedDuration::from_secs(-2));
+        made.push(punch(&app, &ann).await);
+    }
+    app.send_messages();
+    let received = receiver.count(made.len()).await;
+    assert_eq!(received.iter().map(punch_of).collect::<Vec<_>>(), made);
+    let sequences: Vec<_> = received
+        .iter()
+        .map(|one| one.json()["data"]["sequence"].as_u64().unwrap())
+        .collect();
+    assert!(sequences.is_sorted(), "{sequences:?}");
+}
+
+#[tokio::test]
 async fn messages_of_an_employee_keep_their_order_and_hold_up_nobody_else() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;
