@@ -374,6 +374,43 @@ async fn punches_keep_their_order_although_the_clock_of_another_instance_is_ahea
 }
 
 #[tokio::test]
+async fn leave_that_is_imported_again_is_announced_as_new() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let topics = ["leave.decided", "punch.corrected", "correction.filed"];
+    add(&admin, &receiver.url(), &topics).await;
+    let kind = json!({ "name": "Vacation", "paid": true });
+    admin.post("/api/leave-kinds", kind).await.expect(201);
+    app.send_messages();
+    let import = async |kind: &str, list: &str| {
+        let path = format!("/api/imports/{kind}?dry_run=false");
+        let answer = admin.post_bytes(&path, "text/csv", list.to_owned()).await;
+        answer.expect(200);
+    };
+    let list = "code,kind,from,to\nE7,Vacation,2027-03-01,2027-03-02\n";
+    import("leave", list).await;
+    let first = receiver.count(1).await[0].json()["data"]["leave"].clone();
+    let cancel = format!("/api/leave/{}/cancel", first.as_str().unwrap());
+    admin.post(&cancel, json!({})).await.expect(200);
+    receiver.count(2).await;
+    import("leave", list).await;
+    let received = receiver.count(3).await;
+    let states: Vec<_> = received
+        .iter()
+        .map(|one| one.json()["data"]["state"].clone())
+        .collect();
+    assert_eq!(states, ["approved", "cancelled", "approved"]);
+    let again = &received[2].json()["data"]["leave"];
+    assert!(*again != first, "the leave that was taken back is not approved again");
+    // Punches of a list are not announced.
+    import("punches", "code,date,time,kind\nE7,2026-03-02,08:00,in\n").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(receiver.received().len(), 3);
+    drop(ann);
+}
+
+#[tokio::test]
 async fn messages_of_an_employee_keep_their_order_and_hold_up_nobody_else() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;

@@ -165,8 +165,6 @@ impl Imports {
                 written(stores.assignments.insert(&one).await)
             }
             Change::Leave(mut one) => {
-                let detail = format!("leave {}, {} to {}, from a list", one.id, one.from, one.to);
-                audited("leave.enter", one.employee.to_string(), detail).await?;
                 // The same leave may have been taken back.
                 if let Some(old) = stores.leave.find(one.id).await? {
                     if old.state == one.state {
@@ -174,6 +172,8 @@ impl Imports {
                     }
                     one.id = self.checks.clock.id().into();
                 }
+                let detail = format!("leave {}, {} to {}, from a list", one.id, one.from, one.to);
+                audited("leave.enter", one.employee.to_string(), detail).await?;
                 written(stores.leave.insert(&one).await)
             }
             Change::Opening(one) => {

@@ -187,14 +187,16 @@ pub(super) fn of_device_back(device: Device, report: &DeviceReport, silent: Time
 /// How long after its entry in the audit trail a change may be made.
 pub(super) const SETTLES: SignedDuration = SignedDuration::from_mins(5);
 
-/// The actions in the audit trail of which messages tell.
-pub(super) fn is_told(action: &str) -> bool {
-    matches!(
-        action,
-        "templates.enroll" | "templates.delete" | "employee.delete"
-    ) || ["correction.", "timesheet.", "leave."]
-        .iter()
-        .any(|subject| action.starts_with(subject))
+/// Checks whether an action in the audit trail may become messages. The punches of an imported list
+/// do not: it may have years of them.
+pub(super) fn is_reported(action: &str) -> bool {
+    match action.split_once('.') {
+        Some(("templates", verb)) => matches!(verb, "enroll" | "delete"),
+        Some(("employee", verb)) => verb == "delete",
+        Some(("correction", verb)) => verb != "import",
+        Some(("timesheet" | "leave", _)) => true,
+        _ => false,
+    }
 }
 
 /// Finds what happened from entries of the audit trail. An entry is written before its change, so
