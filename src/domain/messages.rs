@@ -36,6 +36,8 @@ pub enum Topic {
     TimesheetApproved,
     #[serde(rename = "timesheet.locked")]
     TimesheetLocked,
+    #[serde(rename = "timesheet.reopened")]
+    TimesheetReopened,
     #[serde(rename = "leave.requested")]
     LeaveRequested,
     #[serde(rename = "leave.decided")]
@@ -48,7 +50,7 @@ pub enum Topic {
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PunchCreated,
         Self::PunchCorrected,
         Self::EnrollmentChanged,
@@ -58,6 +60,7 @@ impl Topic {
         Self::TimesheetSubmitted,
         Self::TimesheetApproved,
         Self::TimesheetLocked,
+        Self::TimesheetReopened,
         Self::LeaveRequested,
         Self::LeaveDecided,
         Self::DeviceSilent,
@@ -65,7 +68,7 @@ impl Topic {
     ];
 
     /// The words in the API, in the same order.
-    pub const WORDS: [&str; 13] = [
+    pub const WORDS: [&str; 14] = [
         "punch.created",
         "punch.corrected",
         "enrollment.changed",
@@ -75,6 +78,7 @@ impl Topic {
         "timesheet.submitted",
         "timesheet.approved",
         "timesheet.locked",
+        "timesheet.reopened",
         "leave.requested",
         "leave.decided",
         "device.silent",

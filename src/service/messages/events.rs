@@ -333,16 +333,19 @@ impl<'a> Finder<'a> {
             "submit" => (Topic::TimesheetSubmitted, "submitted"),
             "approve" => (Topic::TimesheetApproved, "approved"),
             "lock" => (Topic::TimesheetLocked, "locked"),
+            "unlock" => (Topic::TimesheetReopened, "open"),
             _ => return Ok(Some(Vec::new())),
         };
         let Some((sheet, employee)) = self.sheet(&entry.subject).await? else {
             return Ok(None);
         };
         let reached = match (&sheet.progress, topic) {
-            (Progress::Open, _) => false,
+            (Progress::Open, topic) => topic == Topic::TimesheetReopened,
             (Progress::Submitted { .. }, topic) => topic == Topic::TimesheetSubmitted,
-            (Progress::Approved { .. }, topic) => topic != Topic::TimesheetLocked,
-            (Progress::Locked { .. }, _) => true,
+            (Progress::Approved { .. }, topic) => {
+                matches!(topic, Topic::TimesheetSubmitted | Topic::TimesheetApproved)
+            }
+            (Progress::Locked { .. }, topic) => topic != Topic::TimesheetReopened,
         };
         // What came later may have opened it again.
         if !reached && !later {

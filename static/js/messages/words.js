@@ -9,6 +9,7 @@ export const TOPICS = {
   'timesheet.submitted': 'A timesheet was submitted',
   'timesheet.approved': 'A timesheet was approved',
   'timesheet.locked': 'A timesheet was locked',
+  'timesheet.reopened': 'A timesheet was unlocked',
   'leave.requested': 'Leave was requested',
   'leave.decided': 'Leave was decided',
   'enrollment.changed': 'A face was enrolled or deleted',
