@@ -1,14 +1,14 @@
 //! The collector: writes deliveries for what happened, each once, whatever crashes in between.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::events::{self, Event, Finder, SETTLES};
+use super::events::{self, Event, Finder, Near, SETTLES};
 use crate::{
     clock::Clock,
     domain::{
@@ -255,22 +255,23 @@ impl Collector {
                 break;
             }
         }
-        // Entries with a later one about the same subject.
-        let mut subjects = HashSet::new();
-        let mut followed = HashSet::new();
-        for entry in entries.iter().rev() {
-            if !subjects.insert(entry.subject.as_str()) {
-                followed.insert(entry.id);
-            }
-        }
-        for entry in &entries {
+        let mut followers = HashMap::new();
+        let next = entries.iter().rev().map(|entry| {
+            let about = (entry.subject.as_str(), events::is_about_face(&entry.action));
+            followers.insert(about, entry.at)
+        });
+        let next: Vec<_> = next.collect();
+        let mut done = HashMap::new();
+        for (entry, next) in entries.iter().zip(next.into_iter().rev()) {
+            let same = (entry.subject.as_str(), entry.action.as_str(), entry.actor);
+            let before = done.insert(same, entry.at);
             let key = format!("entry:{}", entry.id);
             if memory.handled.contains_key(&key) {
                 continue;
             }
-            let later = followed.contains(&entry.id);
             // If nothing happened yet, the next look asks again, until the entry is too old.
-            if let Some(events) = look.finder.find(entry, later).await? {
+            let near = Near { before, next };
+            if let Some(events) = look.finder.find(entry, near).await? {
                 look.events.extend(events);
                 look.handled.push(key);
             }

@@ -199,6 +199,21 @@ pub(super) fn is_reported(action: &str) -> bool {
     }
 }
 
+/// The entries about the same subject before and after an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Near {
+    /// When the same actor did the same before.
+    pub before: Option<Timestamp>,
+    /// When the next entry followed.
+    pub next: Option<Timestamp>,
+}
+
+/// Checks whether an action is about the face of an employee. Its subject is the employee, as that
+/// of actions about leave.
+pub(super) fn is_about_face(action: &str) -> bool {
+    action.starts_with("templates.") || action == "employee.delete"
+}
+
 /// Finds what happened from entries of the audit trail. An entry is written before its change, so
 /// it only says where to look; the record says what happened.
 pub(super) struct Finder<'a> {
@@ -235,24 +250,27 @@ impl<'a> Finder<'a> {
         Ok(())
     }
 
-    /// Returns what happened; `None` if nothing did yet. `later` says whether the trail has a later
-    /// entry with the same subject.
+    /// Returns what happened; `None` if nothing did yet.
     pub async fn find(
         &mut self,
         entry: &AuditEntry,
-        later: bool,
+        near: Near,
     ) -> Result<Option<Vec<Event>>, StoreError> {
         let (subject, verb) = entry.action.split_once('.').unwrap_or_default();
         match subject {
-            "templates" | "employee" => self.enrollment(entry).await,
+            "templates" | "employee" => self.enrollment(entry, near).await,
             "correction" => self.correction(entry, verb).await,
-            "timesheet" => self.timesheet(entry, verb, later).await,
+            "timesheet" => self.timesheet(entry, verb, near).await,
             "leave" => self.leave(entry, verb).await,
             _ => Ok(Some(Vec::new())),
         }
     }
 
-    async fn enrollment(&mut self, entry: &AuditEntry) -> Result<Option<Vec<Event>>, StoreError> {
+    async fn enrollment(
+        &mut self,
+        entry: &AuditEntry,
+        near: Near,
+    ) -> Result<Option<Vec<Event>>, StoreError> {
         let Ok(id) = entry.subject.parse::<EmployeeId>() else {
             return Ok(Some(Vec::new()));
         };
@@ -261,6 +279,10 @@ impl<'a> Finder<'a> {
         let (Some(found), Some(employee)) = (changed, self.employee(id).await?) else {
             return Ok(None);
         };
+        // What followed has changed it again, and becomes the message.
+        if near.next.is_some_and(|next| found.changed_at >= next) {
+            return Ok(Some(Vec::new()));
+        }
         Ok(Some(vec![Event {
             key: format!("audit:{}", entry.id),
             topic: Topic::EnrollmentChanged,
@@ -327,7 +349,7 @@ impl<'a> Finder<'a> {
         &mut self,
         entry: &AuditEntry,
         verb: &str,
-        later: bool,
+        near: Near,
     ) -> Result<Option<Vec<Event>>, StoreError> {
         let (topic, state) = match verb {
             "submit" => (Topic::TimesheetSubmitted, "submitted"),
@@ -347,8 +369,24 @@ impl<'a> Finder<'a> {
             }
             (Progress::Locked { .. }, topic) => topic != Topic::TimesheetReopened,
         };
-        // What came later may have opened it again.
-        if !reached && !later {
+        // The record says who brought it into its state, and when: of two requests at once, one did.
+        let made = match (&sheet.progress, topic) {
+            (Progress::Submitted { by, at }, Topic::TimesheetSubmitted) => Some((by, at)),
+            (
+                Progress::Approved { approval } | Progress::Locked { approval, .. },
+                Topic::TimesheetApproved,
+            ) => Some((&approval.by, &approval.at)),
+            (Progress::Locked { by, at, .. }, Topic::TimesheetLocked) => Some((by, at)),
+            _ => None,
+        };
+        let happened = match made {
+            Some((by, at)) => {
+                entry.actor == *by && entry.at >= *at && near.before.is_none_or(|one| one < *at)
+            }
+            // What came later may have opened it again.
+            None => reached || near.next.is_some(),
+        };
+        if !happened {
             return Ok(None);
         }
         Ok(Some(vec![Event {
