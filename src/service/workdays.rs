@@ -40,7 +40,7 @@ const BOARD_MARGIN: (i64, i64) = (2, 2);
 const STAY_MARGIN: (i64, i64) = (4, 2);
 
 /// Time after the end of a shift in which an out is not missed.
-const OVERDUE: SignedDuration = SignedDuration::from_hours(1);
+pub const OVERDUE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Employees that are read at a time.
 const PAGE: usize = 1000;

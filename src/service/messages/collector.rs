@@ -289,7 +289,7 @@ impl Collector {
             if let (NoticeKind::MissingOut, Some(day), Some(employee), true) =
                 (notice.kind, notice.day, notice.employee, recent)
             {
-                let event = events::of_missing_out(employee, day, notice.since, look.now);
+                let event = events::of_missing_out(employee, day, notice.since);
                 look.events.push(event);
             }
         }

@@ -20,7 +20,7 @@ use crate::{
     },
     ports::StoreError,
     repositories::Repositories,
-    service::sites::SiteMap,
+    service::{sites::SiteMap, workdays::OVERDUE},
 };
 
 /// Something that happened.
@@ -140,12 +140,11 @@ pub(super) fn of_missing_out(
     employee: Employee,
     day: jiff::civil::Date,
     ended: Timestamp,
-    found: Timestamp,
 ) -> Event {
     Event {
         key: format!("missing_out:{}:{day}", employee.id),
         topic: Topic::ExceptionFound,
-        at: found,
+        at: ended.saturating_add(OVERDUE).unwrap_or(ended),
         sequence: 0,
         site: employee.site,
         subject: employee.into(),
