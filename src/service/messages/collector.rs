@@ -161,18 +161,16 @@ impl Collector {
         if look.wanted(&Topic::ALL[1..]) {
             self.collect_changes(&mut look, memory).await?;
         }
-        let due = memory
-            .exceptions
-            .is_none_or(|at| since(at) >= EXCEPTIONS_EVERY);
-        if due && look.wanted(&[Topic::ExceptionFound]) {
+        // Also if the clock was set back.
+        let due = |at: Option<Timestamp>, every| {
+            at.is_none_or(|at| !(SignedDuration::ZERO..every).contains(&since(at)))
+        };
+        if due(memory.exceptions, EXCEPTIONS_EVERY) && look.wanted(&[Topic::ExceptionFound]) {
             self.collect_exceptions(&mut look).await?;
             memory.exceptions = Some(now);
         }
         let mut devices = None;
-        if memory
-            .devices
-            .is_none_or(|at| since(at) >= DEVICES_EVERY)
-        {
+        if due(memory.devices, DEVICES_EVERY) {
             devices = Some(self.collect_devices(&mut look, memory).await?);
         }
         let added = self.deliver(&mut look).await?;

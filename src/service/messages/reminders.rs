@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp, Zoned,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
 
 use super::letters::{LetterError, Letters, Occasion, counts};
 use crate::{
@@ -90,9 +94,11 @@ impl Reminders {
     /// When a letter could not be written.
     pub async fn remind(&self, written: &mut Written) -> Result<(), LetterError> {
         let now = self.clock.now();
-        let recent = written
-            .looked
-            .is_some_and(|at| now.duration_since(at) < EVERY);
+        // A look in the future was before the clock was set back.
+        let recent = written.looked.is_some_and(|at| {
+            let since = now.duration_since(at);
+            (SignedDuration::ZERO..EVERY).contains(&since)
+        });
         if recent || !self.letters.is_on() {
             return Ok(());
         }
@@ -245,20 +251,13 @@ impl Reminders {
         &self,
         account: &Account,
         items: &[Item<'_>],
-        now: jiff::Zoned,
+        now: Zoned,
         written: &mut Written,
     ) -> Result<(), LetterError> {
-        let date = now.date();
-        let due = date
-            .to_datetime(self.summary_at)
-            .to_zoned(now.time_zone().clone());
-        let since = due.map(|due| now.timestamp().duration_since(due.timestamp()));
         let counts = counted(items.iter());
-        if counts.is_empty()
-            || !since.is_ok_and(|since| (SignedDuration::ZERO..LATE).contains(&since))
-        {
+        let (Some(date), false) = (summary_of(&now, self.summary_at), counts.is_empty()) else {
             return Ok(());
-        }
+        };
         let mut names: Vec<_> = items
             .iter()
             .map(|item| item.employee.name.to_string())
@@ -290,6 +289,18 @@ impl Reminders {
         }
         Ok(())
     }
+}
+
+/// Returns the date whose summary may be written now: of today or, shortly after midnight, of
+/// yesterday.
+fn summary_of(now: &Zoned, at: Time) -> Option<Date> {
+    let today = now.date();
+    let dates = [Some(today), today.yesterday().ok()];
+    dates.into_iter().flatten().find(|date| {
+        let due = date.to_datetime(at).to_zoned(now.time_zone().clone());
+        let since = due.map(|due| now.timestamp().duration_since(due.timestamp()));
+        since.is_ok_and(|since| (SignedDuration::ZERO..LATE).contains(&since))
+    })
 }
 
 /// Returns what waits for an account with a reach.
@@ -331,4 +342,27 @@ fn zone(reach: &Reach, sites: &SiteMap) -> TimeZone {
     };
     let site = sites.or_default(site);
     site.map_or(TimeZone::UTC, |site| site.zone.time_zone().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::{date, time};
+
+    use super::*;
+
+    #[test]
+    fn a_summary_shortly_before_midnight_is_written_after_it_too() {
+        let at = |day: i8, hour, minute| {
+            let moment = date(2027, 3, day).at(hour, minute, 0, 0);
+            moment.in_tz("Europe/Berlin").unwrap()
+        };
+        let late = time(23, 58, 0, 0);
+        assert_eq!(summary_of(&at(1, 23, 57), late), None);
+        assert_eq!(summary_of(&at(1, 23, 59), late), Some(date(2027, 3, 1)));
+        assert_eq!(summary_of(&at(2, 0, 1), late), Some(date(2027, 3, 1)));
+        assert_eq!(summary_of(&at(2, 1, 59), late), None);
+        let early = time(7, 0, 0, 0);
+        assert_eq!(summary_of(&at(2, 6, 59), early), None);
+        assert_eq!(summary_of(&at(2, 8, 59), early), Some(date(2027, 3, 2)));
+    }
 }
