@@ -1,7 +1,7 @@
 //! The collector: writes deliveries for what happened, each once, whatever crashes in between.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -14,7 +14,7 @@ use crate::{
     domain::{
         audit::AuditEntry,
         grants::Reach,
-        ids::{DeliveryId, DeviceId},
+        ids::{DeliveryId, DeviceId, WebhookId},
         messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS, Topic, Webhook},
     },
     ports::{Page, StoreError},
@@ -69,6 +69,8 @@ pub struct Memory {
     devices: Option<Timestamp>,
     /// Kiosks that are silent, and when that was found first.
     silent: BTreeMap<DeviceId, Timestamp>,
+    /// The webhooks of the last look.
+    webhooks: HashSet<WebhookId>,
     /// What was handled, and when.
     handled: HashMap<String, Timestamp>,
 }
@@ -129,6 +131,7 @@ impl Collector {
             exceptions: None,
             devices: None,
             silent: BTreeMap::new(),
+            webhooks: HashSet::new(),
             handled: HashMap::new(),
         })
     }
@@ -146,6 +149,7 @@ impl Collector {
             None => back(memory.swept.min(now), SWEEP_BACK),
         };
         let webhooks = self.stores.webhooks.all().await?;
+        self.remove_orphans(&webhooks, memory).await?;
         let mut look = Look {
             webhooks: &webhooks,
             sites: self.sites.all().await?,
@@ -193,6 +197,22 @@ impl Collector {
             }
         }
         Ok(added)
+    }
+
+    /// Deletes the deliveries to webhooks that were removed during the last look, which may have
+    /// written more of them.
+    async fn remove_orphans(
+        &self,
+        webhooks: &[Webhook],
+        memory: &mut Memory,
+    ) -> Result<(), StoreError> {
+        let present: HashSet<_> = webhooks.iter().map(|webhook| webhook.id).collect();
+        for gone in memory.webhooks.difference(&present) {
+            let channel = Channel::Webhook(*gone);
+            self.stores.deliveries.remove_channel(channel).await?;
+        }
+        memory.webhooks = present;
+        Ok(())
     }
 
     /// Measures what waits for receivers that are on.

@@ -212,7 +212,8 @@ impl Reminders {
             if now.duration_since(*at) > LATEST {
                 continue;
             }
-            let link = self.letters.page("/");
+            let page = format!("/messages?webhook={}", webhook.id);
+            let link = self.letters.page(&page);
             let occasion = Occasion::WebhookDisabled {
                 name: webhook.settings.name.as_str(),
                 reason,
