@@ -413,13 +413,13 @@ sections! {
     /// Messages to the outside.
     messages: Messages {
         smtp_url: SecretString = "SMTP_URL", parse::smtp_url, secret true,
-            accepts "smtps://user:password@host, smtp://host:port, or smtp://user:password@host:587?tls=required", "Mail server for letters to people; without it, none are sent";
+            accepts "smtps://user:password@host, smtp://user:password@host:587?tls=required, or smtp://host:port without a password, which may have one only on this machine", "Mail server for letters to people; without it, none are sent";
         mail_from: String = "MAIL_FROM", parse::mailbox,
             accepts "an address such as Rollcall <rollcall@example.org>", "Sender of letters";
         mail_summary: Time = "MAIL_SUMMARY", parse::time_of_day, default "07:00",
             accepts "a time of day such as 07:00", "When managers get the daily letter about what waits for them, in the time zone of their site";
         mqtt_url: SecretString = "MQTT_URL", parse::mqtt_url, secret true,
-            accepts "mqtt://user:password@host:port, or mqtts:// for TLS", "Broker of MQTT for signals to Home Assistant: who is there, by site, and the states of cameras and kiosks";
+            accepts "mqtts://user:password@host:port, or mqtt:// for no TLS, with a password only on this machine", "Broker of MQTT for signals to Home Assistant: who is there, by site, and the states of cameras and kiosks";
         webhook_allow: Destinations = "WEBHOOK_ALLOW", parse::destinations, default "none",
             accepts "none, or addresses, networks such as 10.0.0.0/8 or names of hosts, separated by commas", "Receivers of webhooks that are not on the internet; others are refused, because a webhook must not reach what only the server can";
     }

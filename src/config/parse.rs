@@ -217,11 +217,27 @@ pub(super) fn redis_url(text: &str) -> Option<SecretString> {
     (schemes.contains(&plain) && !rest.is_empty()).then(|| text.to_owned().into())
 }
 
-/// Checks that the text is the URL of a broker; it is parsed where it is used.
+/// Checks that the text is the URL of a broker, to which no password is sent in clear; it is parsed
+/// where it is used.
 pub(super) fn mqtt_url(text: &str) -> Option<SecretString> {
-    let (scheme, rest) = text.split_once("://")?;
-    let fits = ["mqtt", "mqtts"].contains(&scheme) && !rest.is_empty();
-    fits.then(|| text.to_owned().into())
+    let url = Url::parse(text).ok()?;
+    let encrypted = match url.scheme() {
+        "mqtt" => false,
+        "mqtts" => true,
+        _ => return None,
+    };
+    keeps_password(&url, encrypted).then(|| text.to_owned().into())
+}
+
+/// Checks whether the host of a URL is this machine.
+fn is_local(url: &Url) -> bool {
+    let local = |host| ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+    url.host_str().is_some_and(local)
+}
+
+/// Checks that a URL has a host, to which its password is not sent in clear over a network.
+fn keeps_password(url: &Url, encrypted: bool) -> bool {
+    url.host_str().is_some() && (encrypted || url.password().is_none() || is_local(url))
 }
 
 /// Parses an address of e-mail, with or without a name before it: `Rollcall <a@example.org>`.
@@ -233,11 +249,19 @@ pub(super) fn mailbox(text: &str) -> Option<String> {
     Email::parse(address).ok().map(|_| text.to_owned())
 }
 
-/// Checks that the text is the URL of a mail server; it is parsed where it is used.
+/// Checks that the text is the URL of a mail server, to which no password is sent in clear; it is
+/// parsed where it is used.
 pub(super) fn smtp_url(text: &str) -> Option<SecretString> {
-    let (scheme, rest) = text.split_once("://")?;
-    let fits = ["smtp", "smtps"].contains(&scheme) && !rest.is_empty();
-    fits.then(|| text.to_owned().into())
+    let url = Url::parse(text).ok()?;
+    let encrypted = match url.scheme() {
+        "smtp" => {
+            let tls = url.query_pairs().find(|(name, _)| name == "tls");
+            tls.is_some_and(|(_, value)| value == "required")
+        }
+        "smtps" => true,
+        _ => return None,
+    };
+    keeps_password(&url, encrypted).then(|| text.to_owned().into())
 }
 
 pub(super) fn database(text: &str) -> Option<i64> {
@@ -338,9 +362,8 @@ pub(super) fn origin(text: &str) -> Option<String> {
 
 /// Parses the address of an identity provider. It must be encrypted, unless it is on this machine.
 pub(super) fn issuer(text: &str) -> Option<String> {
-    let url = url::Url::parse(text).ok()?;
-    let local = ["localhost", "127.0.0.1", "[::1]"].contains(&url.host_str()?);
-    let secure = url.scheme() == "https" || (url.scheme() == "http" && local);
+    let url = Url::parse(text).ok()?;
+    let secure = url.scheme() == "https" || (url.scheme() == "http" && is_local(&url));
     let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     // Not normalized, because tokens must have the same text.
     (secure && bare).then(|| text.to_owned())

@@ -375,3 +375,56 @@ fn the_go2rtc_url_must_be_plain_http_without_a_password() {
         assert!(url(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn no_password_is_sent_in_clear_over_a_network() {
+    for (name, good, bad) in [
+        (
+            "SMTP_URL",
+            [
+                "smtps://me:secret@mail.example.org",
+                "smtp://me:secret@mail.example.org:587?tls=required",
+                "smtp://mail.example.org:25",
+                "smtp://me:secret@localhost:2525",
+                "smtp://me:secret@[::1]",
+            ],
+            [
+                "smtp://me:secret@mail.example.org:587",
+                "smtp://me:secret@mail.example.org?tls=opportunistic",
+                "smtp://me:secret@mail.example.org?tls=opportunistic&tls=required",
+                "smtp://me:secret@localhost.example.org",
+                "http://mail.example.org",
+            ],
+        ),
+        (
+            "MQTT_URL",
+            [
+                "mqtts://me:secret@broker:8883",
+                "mqtts://me:secret@[2001:db8::1]",
+                "mqtt://broker:1883",
+                "mqtt://me:secret@127.0.0.1:1883",
+                "mqtt://me:secret@localhost",
+            ],
+            [
+                "mqtt://me:secret@broker:1883",
+                "mqtt://me:secret@192.168.1.5",
+                "mqtt://",
+                "mqttss://broker",
+                "broker:1883",
+            ],
+        ),
+    ] {
+        let read = |url| Settings::read(&[(name, url), ("MAIL_FROM", "a@example.org")]);
+        for url in good {
+            // Without SMTP_URL, MAIL_FROM alone is refused.
+            let problems = read(url).err().map(|error| error.problems).unwrap_or_default();
+            assert!(problems.iter().all(|one| one.name != name), "{url}: {problems:?}");
+        }
+        for url in bad {
+            let problems = read(url).unwrap_err().problems;
+            let problem = problems.iter().find(|one| one.name == name);
+            let message = &problem.unwrap_or_else(|| panic!("{url}")).message;
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+}
