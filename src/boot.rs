@@ -34,6 +34,7 @@ use crate::{
         sites::{Site, Zone},
     },
     gallery::MemoryGallery,
+    http_client::Trust,
     identity::{self, OpenIdProvider, ProviderSettings},
     ports::{Broker, Cache, FaceEngine, Gallery, MailSending, StoreError, Streams},
     repositories::{self, Repositories},
@@ -158,6 +159,14 @@ pub enum BootError {
     /// The client that sends messages to webhooks cannot be created.
     #[error("could not create the client for webhooks: {0}")]
     Webhooks(String),
+    /// The file with other authorities cannot be used.
+    #[error("EXTRA_CA {path}: {cause}; it must be a PEM file with the certificates of authorities", path = .path.display())]
+    ExtraCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
     /// The settings of the mail server or of the broker are invalid.
     #[error("{0}")]
     Mail(String),
@@ -291,17 +300,19 @@ pub async fn records(settings: &Settings) -> Result<Records, BootError> {
 }
 
 /// Returns the identity provider of the settings, without contacting it.
-fn sign_on(settings: &Settings) -> Result<Option<SignOnProvider>, identity::SetUpError> {
+fn sign_on(settings: &Settings) -> Result<Option<SignOnProvider>, BootError> {
+    let trust = trust(settings)?;
     let settings = &settings.sign_on;
     let (Some(issuer), Some(client_id)) = (&settings.issuer, &settings.client_id) else {
         return Ok(None);
     };
-    let provider = OpenIdProvider::new(ProviderSettings {
+    let provider = ProviderSettings {
         issuer: issuer.clone(),
         client_id: client_id.clone(),
         client_secret: settings.client_secret.clone(),
         groups_claim: settings.groups_claim.clone(),
-    })?;
+    };
+    let provider = OpenIdProvider::new(provider, &trust)?;
     Ok(Some(SignOnProvider {
         provider: Arc::new(provider),
         name: settings.name.clone(),
@@ -598,7 +609,8 @@ async fn broker(
             id
         }
     };
-    let broker = MqttBroker::new(url.expose_secret(), &id).map_err(BootError::Mail)?;
+    let broker = MqttBroker::new(url.expose_secret(), &id, &trust(settings)?);
+    let broker = broker.map_err(BootError::Mail)?;
     Ok(Some(Arc::new(broker)))
 }
 
@@ -611,7 +623,8 @@ pub fn mail_sender(settings: &Settings) -> Result<Option<Arc<dyn MailSending>>, 
     let Some((url, from)) = messages.smtp_url.as_ref().zip(messages.mail_from.as_ref()) else {
         return Ok(None);
     };
-    let sender = MailSender::new(url.expose_secret(), from).map_err(BootError::Mail)?;
+    let sender = MailSender::new(url.expose_secret(), from, &trust(settings)?);
+    let sender = sender.map_err(BootError::Mail)?;
     Ok(Some(Arc::new(sender)))
 }
 
@@ -622,7 +635,18 @@ fn webhook_sender(settings: &Settings) -> Result<WebhookSender, BootError> {
         networks: allow.networks,
         hosts: allow.hosts,
     };
-    WebhookSender::new(allowed).map_err(BootError::Webhooks)
+    WebhookSender::new(allowed, &trust(settings)?).map_err(BootError::Webhooks)
+}
+
+/// Returns the authorities whose certificates clients accept.
+fn trust(settings: &Settings) -> Result<Trust, BootError> {
+    let Some(path) = &settings.server.extra_ca else {
+        return Ok(Trust::default());
+    };
+    Trust::with_file(path).map_err(|cause| BootError::ExtraCa {
+        path: path.clone(),
+        cause,
+    })
 }
 
 /// Returns the vault. Creates a key if there is none and nothing is sealed yet.

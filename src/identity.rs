@@ -26,7 +26,7 @@ use serde_json::Value;
 use tracing::debug;
 
 use crate::{
-    http_client,
+    http_client::Trust,
     ports::{IdentityProvider, PendingSignIn, ProvidedIdentity, ProviderError},
 };
 
@@ -139,9 +139,10 @@ impl OpenIdProvider {
     ///
     /// # Errors
     /// When the issuer is not a URL.
-    pub fn new(settings: ProviderSettings) -> Result<Self, SetUpError> {
+    pub fn new(settings: ProviderSettings, trust: &Trust) -> Result<Self, SetUpError> {
         let issuer = IssuerUrl::new(settings.issuer.clone());
-        let http = http_client::builder()
+        let http = trust
+            .http()
             // The provider's answers must not lead elsewhere.
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)

@@ -257,6 +257,8 @@ sections! {
             accepts "the path of a PEM file", "Private key of the certificate";
         hsts: Option<SignedDuration> = "HSTS", parse::off_or_age, default "off",
             accepts "off, or a duration such as 720h", "`Strict-Transport-Security` max-age, sent over TLS only. Browsers remember it, so start small";
+        extra_ca: PathBuf = "EXTRA_CA", parse::path,
+            accepts "the path of a PEM file", "Certificates of authorities that are trusted besides the public ones, for the TLS of mail server, broker of MQTT, webhooks and identity provider in your own network; read at start";
         public_url: String = "PUBLIC_URL", parse::origin,
             accepts "https://host or http://host, with a port if it is not the usual one", "Address under which people open the service; passkeys and single sign-on are bound to it. Without it, the address of the request counts";
         trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", parse::networks, default "none",

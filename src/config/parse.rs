@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, str::FromStr};
 use ipnet::IpNet;
 use jiff::{SignedDuration, civil::Time};
 use secrecy::SecretString;
+use url::Url;
 
 use super::{
     CacheFallback, CookieSecure, Destinations, LogFormat, Precision, SameSite, SessionEngine,

@@ -6,10 +6,18 @@ use async_trait::async_trait;
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, MultiPart},
-    transport::smtp::{Error, PoolConfig},
+    transport::smtp::{
+        Error, PoolConfig,
+        client::{Certificate, Tls, TlsParameters},
+    },
 };
 
-use crate::ports::{Letter, MailError, MailSending};
+use url::Url;
+
+use crate::{
+    http_client::Trust,
+    ports::{Letter, MailError, MailSending},
+};
 
 /// How long a command of SMTP may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,12 +36,17 @@ impl MailSender {
     ///
     /// # Errors
     /// When the URL or the address of the sender is invalid. The text does not contain the URL.
-    pub fn new(url: &str, from: &str) -> Result<Self, String> {
+    pub fn new(url: &str, from: &str, trust: &Trust) -> Result<Self, String> {
         let from: Mailbox = from
             .parse()
             .map_err(|_| "MAIL_FROM must be an address such as Rollcall <rollcall@example.org>")?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-            .map_err(|_| "SMTP_URL must be smtps://user:password@host, or smtp://host:port")?
+        let invalid = "SMTP_URL must be smtps://user:password@host, or smtp://host:port";
+        let mut transport =
+            AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|_| invalid)?;
+        if let Some(tls) = tls(url, trust).ok_or(invalid)? {
+            transport = transport.tls(tls);
+        }
+        let transport = transport
             .timeout(Some(TIMEOUT))
             .pool_config(PoolConfig::new().max_size(CONNECTIONS))
             .build();
@@ -54,6 +67,25 @@ impl MailSender {
             .multipart(body)
             .map_err(|_| rejected("the letter"))
     }
+}
+
+/// Returns how a URL wants to be encrypted, as the transport reads it, with the trusted authorities;
+/// `Some(None)` for not at all.
+fn tls(url: &str, trust: &Trust) -> Option<Option<Tls>> {
+    let url = Url::parse(url).ok()?;
+    let tls = url.query_pairs().find(|(name, _)| name == "tls");
+    let kind = match (url.scheme(), tls.as_ref().map(|(_, value)| &**value)) {
+        ("smtps", _) => Tls::Wrapper,
+        (_, Some("required")) => Tls::Required,
+        (_, Some("opportunistic")) => Tls::Opportunistic,
+        _ => return Some(None),
+    };
+    let mut parameters = TlsParameters::builder(url.host_str()?.to_owned());
+    for certificate in trust.extra() {
+        let certificate = Certificate::from_der(certificate.to_vec()).ok()?;
+        parameters = parameters.add_root_certificate(certificate);
+    }
+    Some(Some(kind(parameters.build().ok()?)))
 }
 
 /// Returns a text of one line: a line break would begin another header.

@@ -10,7 +10,7 @@ use rumqttc::{
 use url::Url;
 
 use crate::{
-    http_client,
+    http_client::Trust,
     ports::{Broker, BrokerError, BrokerSession, Note},
 };
 
@@ -38,8 +38,8 @@ impl MqttBroker {
     ///
     /// # Errors
     /// When the URL is invalid. The text does not contain it.
-    pub fn new(url: &str, id: &str) -> Result<Self, String> {
-        let invalid = || "MQTT_URL must be mqtt://user:password@host:port, or mqtts://".to_owned();
+    pub fn new(url: &str, id: &str, trust: &Trust) -> Result<Self, String> {
+        let invalid = || "MQTT_URL must be mqtts://user:password@host:port, or mqtt://".to_owned();
         let url = Url::parse(url).map_err(|_| invalid())?;
         let tls = match url.scheme() {
             "mqtt" => false,
@@ -65,7 +65,7 @@ impl MqttBroker {
             options.set_credentials(plain(url.username()), plain(password));
         }
         if tls {
-            let config = Arc::new(http_client::tls_config());
+            let config = Arc::new(trust.tls());
             options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
         }
         Ok(Self { options })

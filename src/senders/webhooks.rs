@@ -18,7 +18,7 @@ use url::{Host, Url};
 
 use super::Allowed;
 use crate::{
-    http_client,
+    http_client::Trust,
     ports::{PostAnswer, PostError, WebhookPosting, WebhookRequest},
 };
 
@@ -43,9 +43,10 @@ impl WebhookSender {
     ///
     /// # Errors
     /// When the client cannot be created.
-    pub fn new(allowed: Allowed) -> Result<Self, String> {
+    pub fn new(allowed: Allowed, trust: &Trust) -> Result<Self, String> {
         let allowed = Arc::new(allowed);
-        let client = http_client::builder()
+        let client = trust
+            .http()
             .dns_resolver(Resolver(allowed.clone()))
             .redirect(Policy::none())
             .no_proxy()
