@@ -337,7 +337,11 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(enroll::get_consent))
         .routes(routes!(mail::get_mail, mail::put_mail))
         .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
-        .routes(routes!(webhooks::update_webhook, webhooks::delete_webhook))
+        .routes(routes!(
+            webhooks::get_webhook,
+            webhooks::update_webhook,
+            webhooks::delete_webhook
+        ))
         .routes(routes!(webhooks::rotate_webhook))
         .routes(routes!(webhooks::test_webhook))
         .routes(routes!(webhooks::list_deliveries))

@@ -228,6 +228,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("PUT", "/api/account/mail", Empty, [422, 422, 422, 422, 422, 403, 401]),
     ("GET", "/api/webhooks", Plain, [200, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/webhooks", Empty, [422, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/webhooks/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("PATCH", "/api/webhooks/{id}", Change(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("DELETE", "/api/webhooks/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/webhooks/{id}/rotate", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),

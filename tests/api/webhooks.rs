@@ -40,7 +40,10 @@ async fn start() -> TestApp {
 /// Adds a webhook; returns its ID and its secret.
 async fn add(admin: &Client, url: &str, topics: &[&str]) -> (String, String) {
     let new = json!({ "name": "Payroll", "url": url, "topics": topics });
-    let added = admin.post("/api/webhooks", new).await.expect(201);
+    let answer = admin.post("/api/webhooks", new).await;
+    let added = answer.expect(201);
+    let found = admin.get(answer.header("location")).await.expect(200);
+    assert_eq!((&found["id"], &found["secret"]), (&added["id"], &Value::Null));
     let text = |name: &str| added[name].as_str().unwrap().to_owned();
     (text("id"), text("secret"))
 }

@@ -79,6 +79,24 @@ pub async fn create_webhook(
     Ok(created(address, SecretView::new(&webhook, secret.reveal())))
 }
 
+/// Returns a webhook.
+#[utoipa::path(
+    get, path = "/api/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook")),
+    responses(
+        (status = 200, description = "The webhook", body = WebhookView),
+        (status = 404, description = "`not_found`"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn get_webhook(
+    _: InPerson<Administering>,
+    State(webhooks): State<Arc<Webhooks>>,
+    Path(id): Path<WebhookId>,
+) -> Result<axum::Json<WebhookView>, Problem> {
+    Ok(axum::Json((&webhooks.find(id).await?).into()))
+}
+
 /// A change of a webhook.
 type WebhookPatch = MergePatch<EditableWebhook>;
 
