@@ -346,6 +346,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(webhooks::test_webhook))
         .routes(routes!(webhooks::list_deliveries))
         .routes(routes!(webhooks::replay_delivery))
+        .routes(routes!(webhooks::replay_failed))
         .routes(routes!(
             enrollment_limit::get_lift,
             enrollment_limit::create_lift,

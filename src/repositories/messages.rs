@@ -147,6 +147,21 @@ impl Deliveries {
             .await
     }
 
+    /// Returns the deliveries of a channel that were given up, of what happened since a moment,
+    /// oldest first.
+    pub async fn failed_since(
+        &self,
+        channel: Channel,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let range = Range::within(Key::new((channel,))).from(Key::new((channel, since)));
+        let wanted = |one: &Delivery| one.state == DeliveryState::Failed;
+        self.0
+            .filter(Delivery::BY_CHANNEL, range, limit, wanted)
+            .await
+    }
+
     /// Checks whether a channel accepted something other than a test after a moment.
     pub async fn accepted_since(
         &self,

@@ -233,6 +233,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("DELETE", "/api/webhooks/{id}", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/webhooks/{id}/rotate", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/webhooks/{id}/test", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
+    ("POST", "/api/webhooks/{id}/replay", Change(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/webhooks/{id}/deliveries", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/deliveries/{id}/replay", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/redis", Plain, [200, 403, 403, 403, 403, 403, 401]),

@@ -734,6 +734,43 @@ async fn a_webhook_that_is_turned_on_again_is_patient_again() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_sent_again_in_order_by_one_request() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let (id, _) = add(&admin, &receiver.url(), &["punch.created"]).await;
+    let (path, mut made) = (format!("/api/webhooks/{id}"), Vec::new());
+    let stop = app.send_messages();
+    for _ in 0..4 {
+        made.push(punch(&app, &ann).await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    receiver.count(4).await;
+    until_all(&admin, &id, "delivered").await;
+    stop.cancel();
+    let mut all = deliveries(&admin, &id).await;
+    all.reverse();
+    let now = rollcall::clock::Clock::now(&*app.clock);
+    for one in &all {
+        let id = one["id"].as_str().unwrap().parse().unwrap();
+        let failed = |one: rollcall::domain::messages::Delivery| {
+            Some(one.given_up(now, "the receiver answered 500".to_owned()))
+        };
+        app.stores.deliveries.change(id, failed).await.unwrap();
+    }
+    let since = json!({ "since": all[1]["at"] });
+    let replay = format!("{path}/replay");
+    let answer = admin.post(&replay, since).await.expect(200);
+    assert_eq!(answer, json!({ "replayed": 3 }));
+    app.send_messages();
+    let received = receiver.count(7).await;
+    let again: Vec<_> = received[4..].iter().map(punch_of).collect();
+    assert_eq!(again, made[1..]);
+    let wrong = admin.post(&replay, json!({ "since": "today" })).await;
+    wrong.problem(422, "invalid");
+}
+
+#[tokio::test]
 async fn both_secrets_sign_for_a_day_after_a_rotation() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;

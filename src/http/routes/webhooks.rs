@@ -20,7 +20,9 @@ use crate::{
         problem::{Code, Problem},
         views::{
             Created, created,
-            webhooks::{DeliveryView, EditableWebhook, SecretView, WebhookView},
+            webhooks::{
+                DeliveryView, EditableWebhook, ReplayRequest, ReplayedView, SecretView, WebhookView,
+            },
         },
     },
     ports::StoreError,
@@ -222,6 +224,30 @@ pub async fn list_deliveries(
     let (found, next) = wanted.cut(found, |last| (last.at, last.id))?;
     let items = found.iter().map(Into::into).collect();
     Ok(axum::Json(List { items, next }))
+}
+
+/// Sends the messages that were given up again, oldest first, each with the same `webhook-id`: up to
+/// 1000 at once.
+#[utoipa::path(
+    post, path = "/api/webhooks/{id}/replay", tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook")),
+    request_body = ReplayRequest,
+    responses(
+        (status = 200, description = "They wait to be sent", body = ReplayedView),
+        (status = 404, description = "`not_found`"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn replay_failed(
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
+    State(webhooks): State<Arc<Webhooks>>,
+    Path(id): Path<WebhookId>,
+    Json(request): Json<ReplayRequest>,
+) -> Result<axum::Json<ReplayedView>, Problem> {
+    let since = request.read()?;
+    let replayed = webhooks.replay_failed(allowed.actor(), id, since).await?;
+    Ok(axum::Json(ReplayedView { replayed }))
 }
 
 /// Sends an ended delivery again, with the same `webhook-id`.

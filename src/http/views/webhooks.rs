@@ -1,5 +1,6 @@
 //! Webhooks and their deliveries.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,7 +13,7 @@ use crate::{
     http::{
         field_error::FieldError,
         problem::{Fields, Problem},
-        views::{read_id, time},
+        views::{read_id, read_time, time},
     },
 };
 
@@ -183,6 +184,37 @@ impl SecretView {
             secret,
         }
     }
+}
+
+/// What to send again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(title = "Replay")]
+pub struct ReplayRequest {
+    /// Only what happened since then; null for all that is kept.
+    #[serde(default)]
+    #[schema(format = "date-time")]
+    since: Option<String>,
+}
+
+impl ReplayRequest {
+    /// Returns since when.
+    ///
+    /// # Errors
+    /// When it is not a moment.
+    pub fn read(self) -> Result<Timestamp, Problem> {
+        let since = self.since.map(read_time).transpose();
+        let since = since.map_err(|error| Problem::field("since", error))?;
+        Ok(since.unwrap_or(Timestamp::MIN))
+    }
+}
+
+/// How many messages are sent again.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Replayed")]
+pub struct ReplayedView {
+    /// How many wait to be sent. If it is 1000, ask again for further ones.
+    pub replayed: usize,
 }
 
 /// A message to a webhook.

@@ -71,6 +71,9 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
+    /// The most deliveries that are sent again by one request.
+    pub const REPLAYED_MOST: usize = 1000;
+
     /// Creates the service.
     pub fn new(
         stores: Repositories,
@@ -370,6 +373,31 @@ impl Webhooks {
             (one.state != DeliveryState::Waiting).then(|| one.replayed(now))
         });
         again.await?.ok_or(WebhookError::Waiting)
+    }
+
+    /// Sends what was given up of what happened since a moment again, oldest first, up to
+    /// [`REPLAYED_MOST`](Self::REPLAYED_MOST). Returns how many wait now.
+    pub async fn replay_failed(
+        &self,
+        actor: Actor,
+        id: WebhookId,
+        since: Timestamp,
+    ) -> Result<usize, WebhookError> {
+        self.find(id).await?;
+        let detail = Some(format!("failed since {since}"));
+        self.audit
+            .record(actor, "webhook.replay", id, detail)
+            .await?;
+        let (channel, deliveries) = (Channel::Webhook(id), &self.stores.deliveries);
+        let failed = deliveries.failed_since(channel, since, Self::REPLAYED_MOST);
+        let (now, mut replayed) = (self.clock.now(), 0);
+        for one in failed.await? {
+            let again = |one: Delivery| {
+                (one.state == DeliveryState::Failed).then(|| one.replayed(now))
+            };
+            replayed += usize::from(deliveries.change(one.id, again).await?.is_some());
+        }
+        Ok(replayed)
     }
 }
 

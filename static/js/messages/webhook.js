@@ -88,6 +88,7 @@ export function OneWebhook({ webhook, sites, reload, show }) {
         wanted.current += SOME;
         await deliveries.reload();
       }}
+      replayFailed=${act(() => request('POST', `/api/webhooks/${id}/replay`, {}), 'They are sent again, oldest first')}
       replay=${(/** @type {Delivery} */ { id: delivery }) => act(() => request('POST', `/api/deliveries/${delivery}/replay`), 'It is sent again')}
     />
     ${
@@ -143,8 +144,8 @@ const PrivateNotice = ({ url }) => html`
 const TestNotice = ({ delivery: { state, status, error } }) =>
   state === 'delivered' ? html`<${Notice} kind="good">The receiver accepted the test: it answered ${status}.<//>` : html`<${Notice} kind="bad">The test failed. ${sentence(error ?? '')}.<//>`;
 
-/** @param {{list: import('../kit/load.js').Loaded<Page>, only: string, on: boolean, more: () => Promise<void>, replay: (delivery: Delivery) => () => Promise<void>}} props */
-function Deliveries({ list, only, on, more, replay }) {
+/** @param {{list: import('../kit/load.js').Loaded<Page>, only: string, on: boolean, more: () => Promise<void>, replayFailed: () => Promise<void>, replay: (delivery: Delivery) => () => Promise<void>}} props */
+function Deliveries({ list, only, on, more, replayFailed, replay }) {
   const choices = Object.entries({ '': 'All', ...Object.fromEntries(Object.entries(DELIVERIES).map(([code, [words]]) => [code, words])) });
   return html`
     <section class="card" aria-labelledby="deliveries">
@@ -155,6 +156,7 @@ function Deliveries({ list, only, on, more, replay }) {
       <${Show} of=${list}>
         ${(/** @type {Page} */ { items, more: isMore }) => html`
           ${items.length === 0 && html`<${Empty}><p>${only ? 'There is no such delivery.' : 'Nothing was sent yet. Deliveries are listed for seven days.'}</p><//>`}
+          ${only === 'failed' && items.length > 1 && html`<div class="card-foot"><${Button} onClick=${replayFailed}>Send all failed again<//></div>`}
           <ul class="rows">${items.map((delivery) => html`<${Row} key=${delivery.id} delivery=${delivery} on=${on} replay=${replay(delivery)} />`)}</ul>
           ${isMore && html`<div class="card-foot"><${Button} onClick=${more}>Show more<//></div>`}
         `}
