@@ -205,7 +205,7 @@ impl ReplayRequest {
     pub fn read(self) -> Result<Timestamp, Problem> {
         let since = self.since.map(read_time).transpose();
         let since = since.map_err(|error| Problem::field("since", error))?;
-        Ok(since.unwrap_or(Timestamp::MIN))
+        Ok(since.unwrap_or_default().max(Timestamp::UNIX_EPOCH))
     }
 }
 

@@ -1,6 +1,6 @@
 // One webhook: its state, what can be done with it, and its deliveries.
 
-import { get, patch, remove, request } from '../api.js';
+import { get, patch, post, remove, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
 import { parameter, setParameters } from '../kit/address.js';
 import { Badge, Button, Empty, Notice } from '../kit/basics.js';
@@ -88,7 +88,7 @@ export function OneWebhook({ webhook, sites, reload, show }) {
         wanted.current += SOME;
         await deliveries.reload();
       }}
-      replayFailed=${act(() => request('POST', `/api/webhooks/${id}/replay`, {}), 'They are sent again, oldest first')}
+      replayFailed=${act(() => post(`/api/webhooks/${id}/replay`, {}), 'They are sent again, oldest first')}
       replay=${(/** @type {Delivery} */ { id: delivery }) => act(() => request('POST', `/api/deliveries/${delivery}/replay`), 'It is sent again')}
     />
     ${
