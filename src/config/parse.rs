@@ -354,7 +354,7 @@ pub(super) fn log_level(text: &str) -> Option<String> {
 /// Parses the address of a service, without user, path and query. Returns it as browsers write an
 /// origin.
 pub(super) fn origin(text: &str) -> Option<String> {
-    let url = url::Url::parse(text).ok()?;
+    let url = Url::parse(text).ok()?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     let bare = bare && url.username().is_empty() && url.password().is_none();
     let web = ["http", "https"].contains(&url.scheme()) && url.has_host();

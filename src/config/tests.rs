@@ -417,8 +417,14 @@ fn no_password_is_sent_in_clear_over_a_network() {
         let read = |url| Settings::read(&[(name, url), ("MAIL_FROM", "a@example.org")]);
         for url in good {
             // Without SMTP_URL, MAIL_FROM alone is refused.
-            let problems = read(url).err().map(|error| error.problems).unwrap_or_default();
-            assert!(problems.iter().all(|one| one.name != name), "{url}: {problems:?}");
+            let problems = read(url)
+                .err()
+                .map(|error| error.problems)
+                .unwrap_or_default();
+            assert!(
+                problems.iter().all(|one| one.name != name),
+                "{url}: {problems:?}"
+            );
         }
         for url in bad {
             let problems = read(url).unwrap_err().problems;

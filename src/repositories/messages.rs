@@ -108,9 +108,7 @@ impl Deliveries {
         let after = page
             .after
             .map(|(due, id)| (Key::new((channel, due)), id.to_string()));
-        let range = Range::within(Key::new((channel,)))
-            .before(end)
-            .after(after);
+        let range = Range::within(Key::new((channel,))).before(end).after(after);
         self.0.list(Delivery::QUEUE, &range, page.limit).await
     }
 

@@ -11,18 +11,24 @@ use rollcall::{
         messages::{Channel, Delivery, DeliveryState},
         text::Email,
     },
+    http_client::Trust,
     ports::{MailError, MailSending, Page},
     senders::MailSender,
 };
 use serde_json::{Value, json};
 
-use crate::{app::{Client, TestApp}, node::NodeServer, receiver::Receiver, skip::skip};
+use crate::{
+    app::{Client, TestApp},
+    node::NodeServer,
+    receiver::Receiver,
+    skip::skip,
+};
 
 const FROM: &str = "Rollcall <rollcall@example.org>";
 
 fn sender(port: u16) -> Arc<dyn MailSending> {
     let url = format!("smtp://rollcall:s3cret@127.0.0.1:{port}");
-    Arc::new(MailSender::new(&url, FROM).unwrap())
+    Arc::new(MailSender::new(&url, FROM, &Trust::default()).unwrap())
 }
 
 async fn start(port: u16) -> TestApp {
@@ -83,17 +89,6 @@ async fn letters_arrive_as_text_and_html_and_their_links_are_not_in_the_store() 
     for secret in ["s3cret-token", "zoe@example.org", "Zo\u{eb}"] {
         assert!(!json.contains(secret), "{secret}");
     }
-    // A subject beyond ASCII arrives as it was.
-    let account = app
-        .stores
-        .accounts
-        .list(&Page {
-            after: None,
-            limit: 1,
-        })
-        .await
-        .unwrap();
-    assert!(account.is_empty());
 }
 
 #[tokio::test]
@@ -184,7 +179,7 @@ async fn a_mailbox_that_does_not_exist_is_not_tried_again() {
     };
     assert_eq!(sender(server.port).check().await, Ok(()));
     let wrong = format!("smtp://rollcall:wrong@127.0.0.1:{}", server.port);
-    let wrong = MailSender::new(&wrong, FROM).unwrap();
+    let wrong = MailSender::new(&wrong, FROM, &Trust::default()).unwrap();
     let refused = wrong.check().await.unwrap_err();
     assert_eq!(
         refused,
@@ -242,7 +237,7 @@ async fn admins_learn_that_no_letters_leave() {
         Err(why) => return skip("letters", &why),
     };
     let wrong = format!("smtp://rollcall:wrong@127.0.0.1:{}", server.port);
-    let wrong = Arc::new(MailSender::new(&wrong, FROM).unwrap());
+    let wrong = Arc::new(MailSender::new(&wrong, FROM, &Trust::default()).unwrap());
     let app = TestApp::with(|options| options.mail = Some(wrong)).await;
     let admin = app.admin().await;
     app.send_messages();
@@ -266,7 +261,10 @@ async fn admins_learn_that_no_letters_leave() {
     let notice = failing(&admin).await.unwrap();
     assert_eq!(
         (&notice["name"], &notice["reason"]),
-        (&json!("Mail server"), &json!("the mail server answered 535"))
+        (
+            &json!("Mail server"),
+            &json!("the mail server answered 535")
+        )
     );
     assert_eq!(failing(&app.role(Role::Manager).await).await, None);
 }
@@ -395,6 +393,17 @@ async fn a_person_who_has_not_punched_out_gets_a_letter_and_a_webhook_a_message(
     app.clock.advance(SignedDuration::from_mins(20));
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!((receiver.received().len(), server.lines().len()), (1, 1));
+    // A webhook that is added afterwards does not get it.
+    let late = Receiver::start().await;
+    let new = json!({ "name": "Late", "url": late.url(), "topics": ["exception.found"] });
+    app.admin()
+        .await
+        .post("/api/webhooks", new)
+        .await
+        .expect(201);
+    app.clock.advance(SignedDuration::from_mins(6));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(late.received().len(), 0);
 
     // Another person forgets it, and the receiver is gone: admins hear of it.
     receiver.answers_with(410);

@@ -6,11 +6,14 @@ mod app;
 mod accounts;
 mod attendance;
 mod audit;
+#[path = "../support/authority.rs"]
+mod authority;
 mod calendars;
 mod cameras;
 mod credentials;
 mod devices;
 mod employees;
+mod encryption;
 mod engine;
 mod enrollment;
 mod entitlements;

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use rollcall::{
     clock::Clock,
     domain::cameras::{CameraState, CameraStatus},
+    http_client::Trust,
     ports::Broker,
     senders::MqttBroker,
     service::{feed::News, messages::Signals},
@@ -16,7 +17,7 @@ use crate::{app::TestApp, node::NodeServer, skip::skip};
 
 fn broker(port: u16, password: &str) -> Arc<dyn Broker> {
     let url = format!("mqtt://rollcall:{password}@127.0.0.1:{port}");
-    Arc::new(MqttBroker::new(&url, "rollcall-test").unwrap())
+    Arc::new(MqttBroker::new(&url, "rollcall-test", &Trust::default()).unwrap())
 }
 
 /// Returns the last message of each topic.
@@ -138,7 +139,11 @@ async fn home_assistant_learns_the_states_of_cameras_and_kiosks() {
     assert_eq!(of_kiosk["device_class"], "connectivity");
     assert_eq!(of_kiosk["device"]["name"], "Rollcall Front door");
     // A device that reports no state sends requests only when there is something to send.
-    assert!(!lines.iter().any(|line| line.to_string().contains(&pushing.id)));
+    assert!(
+        !lines
+            .iter()
+            .any(|line| line.to_string().contains(&pushing.id))
+    );
 
     let now = app.clock.now();
     let status = CameraStatus {
@@ -155,7 +160,9 @@ async fn home_assistant_learns_the_states_of_cameras_and_kiosks() {
     until(&state, "dark").await;
     until(&connected, "OFF").await;
     report().await;
-    app.feed.publish(News::Device(kiosk.id.parse().unwrap())).await;
+    app.feed
+        .publish(News::Device(kiosk.id.parse().unwrap()))
+        .await;
     until(&connected, "ON").await;
     let admin = app.admin().await;
     admin
@@ -172,15 +179,14 @@ async fn the_late_will_of_another_instance_does_not_last() {
         Err(why) => return skip("signals", &why),
     };
     let url = format!("mqtt://rollcall:s3cret@127.0.0.1:{}", server.port);
-    let other = MqttBroker::new(&url, "rollcall-other").unwrap();
+    let other = MqttBroker::new(&url, "rollcall-other", &Trust::default()).unwrap();
     let will = Signals::available(false);
     let other = other.connect(will).await.unwrap();
     let app = TestApp::start().await;
     let site = SITE.parse().unwrap();
     app.publish_signals(broker(server.port, "s3cret"));
-    let status = |lines: &[Value], payload: &str| {
-        kept(lines).get("rollcall/status") == Some(&payload)
-    };
+    let status =
+        |lines: &[Value], payload: &str| kept(lines).get("rollcall/status") == Some(&payload);
     server.until(|lines| status(lines, "online")).await;
     // Its connection breaks without a word.
     drop(other);

@@ -14,7 +14,7 @@ use rollcall::{
         single_sign_on::GroupRole,
         text::{Email, Name},
     },
-    http_client,
+    http_client::{self, Trust},
     identity::{OpenIdProvider, ProviderSettings},
     service::{accounts::NewAccount, single_sign_on::SignOnProvider},
 };
@@ -88,12 +88,13 @@ fn issuer(port: u16) -> String {
 
 /// Returns a service with the provider at a port.
 async fn service(port: u16, roles: Option<&str>) -> TestApp {
-    let provider = OpenIdProvider::new(ProviderSettings {
+    let provider = ProviderSettings {
         issuer: issuer(port),
         client_id: "rollcall".to_owned(),
         client_secret: Some(SECRET.into()),
         groups_claim: "groups".to_owned(),
-    });
+    };
+    let provider = OpenIdProvider::new(provider, &Trust::default());
     let sign_on = SignOnProvider {
         provider: Arc::new(provider.unwrap()),
         name: "Example SSO".to_owned(),

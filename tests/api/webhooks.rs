@@ -16,6 +16,7 @@ use rollcall::{
 };
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     app::{Client, Kiosk, Options, TestApp},
@@ -43,7 +44,10 @@ async fn add(admin: &Client, url: &str, topics: &[&str]) -> (String, String) {
     let answer = admin.post("/api/webhooks", new).await;
     let added = answer.expect(201);
     let found = admin.get(answer.header("location")).await.expect(200);
-    assert_eq!((&found["id"], &found["secret"]), (&added["id"], &Value::Null));
+    assert_eq!(
+        (&found["id"], &found["secret"]),
+        (&added["id"], &Value::Null)
+    );
     let text = |name: &str| added[name].as_str().unwrap().to_owned();
     (text("id"), text("secret"))
 }
@@ -160,72 +164,262 @@ async fn a_punch_arrives_signed_once_and_says_nothing_about_the_face() {
     assert_eq!(left, Ok(0));
 }
 
+/// Returns the topic of a message and the state that it reports.
+fn change_of(message: &Received) -> (String, String) {
+    let data = &message.json()["data"];
+    let state = data["state"].as_str().map(str::to_owned);
+    (
+        message.topic(),
+        state.unwrap_or_else(|| data["enrolled"].to_string()),
+    )
+}
+
 #[tokio::test]
-async fn what_changes_is_told_by_topic() {
+async fn every_change_becomes_its_messages_once() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;
-    let ann = admin.add_employee("Ann", "E7").await;
     let words: Vec<_> = Topic::ALL.iter().map(|topic| topic.as_str()).collect();
     add(&admin, &receiver.url(), &words).await;
     app.send_messages();
+    let seen = std::cell::Cell::new(0);
+    let expect = async |changes: &[(&str, &str)]| {
+        let begin = seen.get();
+        seen.set(begin + changes.len());
+        let received = receiver.count(seen.get()).await;
+        let found: Vec<_> = received[begin..].iter().map(change_of).collect();
+        let found: Vec<_> = found.iter().map(|one| (&*one.0, &*one.1)).collect();
+        assert_eq!(found, changes);
+        received[begin].json()["data"].clone()
+    };
+    let call = async |client: &Client, path: &str, body: Value| {
+        let answer = client.post(path, body).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.text);
+        answer.json()
+    };
+    let ann = app.enrolled(&admin).await;
+    expect(&[("enrollment.changed", "true")]).await;
     let own = app.employee(&ann).await;
-    let correction = json!({
-        "action": "add", "kind": "in", "at": "2026-03-02T08:00:00Z", "reason": "Forgot",
-    });
+
     let path = format!("/api/employees/{ann}/corrections");
-    let filed = own.post(&path, correction.clone()).await.expect(201);
-    let filed = filed["id"].as_str().unwrap().to_owned();
-    let approve = format!("/api/corrections/{filed}/approve");
-    admin.post(&approve, json!({})).await.expect(200);
+    let filed = async |client: &Client, hour: u8| {
+        let at = format!("2026-03-02T{hour:02}:00:00Z");
+        let new = json!({ "action": "add", "kind": "in", "at": at, "reason": "Forgot" });
+        call(client, &path, new).await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    for (hour, client, verb, state) in [
+        (8, &admin, "approve", "approved"),
+        (9, &admin, "reject", "rejected"),
+        (10, &own, "withdraw", "withdrawn"),
+    ] {
+        let id = filed(&own, hour).await;
+        let data = expect(&[("correction.filed", "requested")]).await;
+        assert_eq!(
+            (&data["correction"], &data["change"]["action"]),
+            (&json!(id), &json!("add"))
+        );
+        call(client, &format!("/api/corrections/{id}/{verb}"), json!({})).await;
+        let decided = ("correction.decided", state);
+        match verb {
+            "approve" => expect(&[decided, ("punch.corrected", state)]).await,
+            _ => expect(&[decided]).await,
+        };
+    }
+    filed(&admin, 12).await;
+    expect(&[
+        ("correction.filed", "approved"),
+        ("punch.corrected", "approved"),
+    ])
+    .await;
+
+    let sheet = format!("/api/timesheets/{ann}:2026-01-01");
+    call(&own, &format!("{sheet}/submit"), json!({})).await;
+    expect(&[("timesheet.submitted", "submitted")]).await;
+    let digest = admin.get(&sheet).await.expect(200)["digest"].clone();
+    call(
+        &admin,
+        &format!("{sheet}/approve"),
+        json!({ "digest": digest }),
+    )
+    .await;
+    expect(&[("timesheet.approved", "approved")]).await;
+    call(&admin, &format!("{sheet}/lock"), json!({})).await;
+    expect(&[("timesheet.locked", "locked")]).await;
+    call(&admin, &format!("{sheet}/unlock"), json!({})).await;
+    expect(&[("timesheet.reopened", "open")]).await;
+    // If two approve at the same moment, one of them does it.
+    let manager = app.role(rollcall::domain::grants::Role::Manager).await;
+    for month in 2..=9 {
+        if month == 3 {
+            continue;
+        }
+        let sheet = format!("/api/timesheets/{ann}:2026-{month:02}-01");
+        let digest = admin.get(&sheet).await.expect(200)["digest"].clone();
+        let approve = async |client: &Client| {
+            let body = json!({ "digest": digest });
+            client
+                .post(&format!("{sheet}/approve"), body)
+                .await
+                .status
+                .as_u16()
+        };
+        let answers = futures::join!(approve(&admin), approve(&manager));
+        assert!([answers.0, answers.1].contains(&200), "{answers:?}");
+        expect(&[("timesheet.approved", "approved")]).await;
+    }
+
     let kind = json!({ "name": "Vacation", "paid": true });
-    let kind = admin.post("/api/leave-kinds", kind).await.expect(201);
-    let leave = json!({
-        "employee": ann, "kind": kind["id"], "from": "2027-03-01", "to": "2027-03-02",
+    let kind = call(&admin, "/api/leave-kinds", kind).await["id"].clone();
+    let asked = async |client: &Client, month: u8| {
+        let (from, to) = (format!("2027-{month:02}-01"), format!("2027-{month:02}-02"));
+        let new = json!({ "employee": ann, "kind": kind, "from": from, "to": to });
+        call(client, "/api/leave", new).await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    for (month, client, verbs) in [
+        (
+            3,
+            &admin,
+            [("approve", "approved"), ("cancel", "cancelled")].as_slice(),
+        ),
+        (4, &admin, &[("reject", "rejected")]),
+        (5, &own, &[("withdraw", "withdrawn")]),
+    ] {
+        let id = asked(&own, month).await;
+        expect(&[("leave.requested", "requested")]).await;
+        for (verb, state) in verbs {
+            call(client, &format!("/api/leave/{id}/{verb}"), json!({})).await;
+            let data = expect(&[("leave.decided", state)]).await;
+            assert_eq!(data["leave"], id.as_str());
+        }
+    }
+    asked(&admin, 6).await;
+    expect(&[("leave.decided", "approved")]).await;
+
+    let templates = format!("/api/employees/{ann}/templates");
+    admin.delete(&templates).await.expect(204);
+    expect(&[("enrollment.changed", "false")]).await;
+    // The others have tests of their own: punches, missing outs and kiosks.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let received = receiver.received();
+    assert_eq!(received.len(), seen.get(), "each once");
+    let reported: BTreeSet<_> = received.iter().map(Received::topic).collect();
+    let others = [
+        "punch.created",
+        "exception.found",
+        "device.silent",
+        "device.back",
+    ];
+    let missing: Vec<_> = words
+        .iter()
+        .filter(|word| !reported.contains(**word))
+        .collect();
+    assert!(
+        missing.iter().all(|word| others.contains(word)),
+        "{missing:?}"
+    );
+}
+
+/// Starts a server that answers with a beginning, and then with pieces without end.
+async fn endless(begin: &'static str, piece: &'static [u8], pause: Duration) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let mut open = stream.write_all(begin.as_bytes()).await.is_ok();
+                while open {
+                    open = stream.write_all(piece).await.is_ok();
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
     });
-    let leave = own.post("/api/leave", leave).await.expect(201);
-    let leave = leave["id"].as_str().unwrap();
-    let approve = format!("/api/leave/{leave}/approve");
-    admin.post(&approve, json!({})).await.expect(200);
-    let sheet = format!("/api/timesheets/{}", filed.rsplit_once(':').unwrap().0);
-    own.post(&format!("{sheet}/submit"), json!({}))
-        .await
-        .expect(200);
-    app.stores
-        .faces
-        .forget(
-            ann.parse().unwrap(),
-            rollcall::clock::Clock::now(&*app.clock),
-        )
+    format!("http://{address}/")
+}
+
+#[tokio::test]
+async fn a_receiver_cannot_keep_the_service_busy_with_its_answer() {
+    let app = start().await;
+    let admin = app.admin().await;
+    let slow = Duration::from_millis(200);
+    let slow_head = endless("HTTP/1.1 200 OK\r\nx-endless: ", b"a", slow).await;
+    let slow_body = endless(
+        "HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n",
+        b"a",
+        slow,
+    )
+    .await;
+    const PIECE: &[u8] = &[b'a'; 64 << 10];
+    let large = "HTTP/1.1 200 OK\r\ncontent-length: 999999999999\r\n\r\n";
+    let large = endless(large, PIECE, Duration::ZERO).await;
+    let outcome = async |url: &str| {
+        let (id, _) = add(&admin, url, &["punch.created"]).await;
+        let begin = std::time::Instant::now();
+        let test = format!("/api/webhooks/{id}/test");
+        let sent = admin.post(&test, json!({})).await.expect(200);
+        let error = sent["error"].as_str().unwrap_or_default().to_owned();
+        (sent["state"].clone(), error, begin.elapsed())
+    };
+    let (head, body) = futures::join!(outcome(&slow_head), outcome(&slow_body));
+    assert_eq!(
+        (&head.0, &*head.1),
+        (&json!("failed"), "the receiver did not answer in time")
+    );
+    // The status was enough.
+    assert_eq!(body.0, "delivered");
+    for took in [head.2, body.2] {
+        assert!(took < Duration::from_secs(25), "{took:?}");
+    }
+    let (state, _, took) = outcome(&large).await;
+    assert_eq!(state, "delivered");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn nothing_stays_of_what_is_written_while_a_webhook_is_removed() {
+    let (app, receiver) = (start().await, Receiver::start().await);
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "E7").await;
+    let (id, _) = add(&admin, &receiver.url(), &["punch.created"]).await;
+    app.send_messages();
+    punch(&app, &ann).await;
+    receiver.count(1).await;
+    until_all(&admin, &id, "delivered").await;
+    let channel = Channel::Webhook(id.parse().unwrap());
+    let page = rollcall::ports::Page {
+        after: None,
+        limit: 1,
+    };
+    let stored = app
+        .stores
+        .deliveries
+        .list(channel, None, &page)
         .await
         .unwrap();
-
-    let expected = BTreeSet::from([
-        "correction.filed",
-        "correction.decided",
-        "punch.corrected",
-        "leave.requested",
-        "leave.decided",
-        "timesheet.submitted",
-    ]);
-    let topics = |all: &[Received]| all.iter().map(Received::topic).collect::<BTreeSet<_>>();
-    let enough = |all: &[Received]| expected.iter().all(|one| topics(all).contains(*one));
-    let received = receiver.until(enough).await;
-    assert_eq!(received.len(), expected.len(), "each once: {received:?}");
-    // In the order in which it happened, because it is about one employee.
-    let times: Vec<_> = received
-        .iter()
-        .map(|one| one.json()["timestamp"].to_string())
-        .collect();
-    assert!(times.is_sorted(), "{times:?}");
-    let decided = received
-        .iter()
-        .find(|one| one.topic() == "correction.decided");
-    let data = &decided.unwrap().json()["data"];
-    assert_eq!(
-        (&data["correction"], &data["state"]),
-        (&json!(filed), &json!("approved"))
-    );
-    assert_eq!(data["change"]["action"], "add");
+    let remove = format!("/api/webhooks/{id}");
+    admin.delete(&remove).await.expect(204);
+    // A look that was under way writes it after that.
+    assert_eq!(app.stores.deliveries.add(&stored[0]).await, Ok(true));
+    for _ in 0..500 {
+        let left = app
+            .stores
+            .deliveries
+            .list(channel, None, &page)
+            .await
+            .unwrap();
+        if left.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it stays");
 }
 
 /// Reports the state of a kiosk, as its page does every minute.
@@ -260,7 +454,10 @@ async fn a_kiosk_that_falls_silent_and_comes_back_is_reported_once_each() {
     assert_eq!(silent.topic(), "device.silent");
     let data = &silent.json()["data"];
     let device = json!({ "id": kiosk.id, "name": "Front door" });
-    assert_eq!((&data["device"], &data["employee"]), (&device, &Value::Null));
+    assert_eq!(
+        (&data["device"], &data["employee"]),
+        (&device, &Value::Null)
+    );
     assert_eq!(data["site"]["name"], "Main site");
     // Another holder of the lease reports it no second time, but knows of it.
     stop.cancel();
@@ -380,7 +577,7 @@ async fn punches_keep_their_order_although_the_clock_of_another_instance_is_ahea
 async fn leave_that_is_imported_again_is_announced_as_new() {
     let (app, receiver) = (start().await, Receiver::start().await);
     let admin = app.admin().await;
-    let ann = admin.add_employee("Ann", "E7").await;
+    admin.add_employee("Ann", "E7").await;
     let topics = ["leave.decided", "punch.corrected", "correction.filed"];
     add(&admin, &receiver.url(), &topics).await;
     let kind = json!({ "name": "Vacation", "paid": true });
@@ -405,12 +602,14 @@ async fn leave_that_is_imported_again_is_announced_as_new() {
         .collect();
     assert_eq!(states, ["approved", "cancelled", "approved"]);
     let again = &received[2].json()["data"]["leave"];
-    assert!(*again != first, "the leave that was taken back is not approved again");
+    assert!(
+        *again != first,
+        "the leave that was taken back is not approved again"
+    );
     // Punches of a list are not announced.
     import("punches", "code,date,time,kind\nE7,2026-03-02,08:00,in\n").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(receiver.received().len(), 3);
-    drop(ann);
 }
 
 #[tokio::test]
@@ -544,7 +743,11 @@ async fn many_slow_receivers_hold_up_no_other_webhook() {
     punch(&app, &employees[0]).await;
     let begin = std::time::Instant::now();
     fast.count(1).await;
-    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -568,7 +771,11 @@ async fn a_long_lane_that_fails_holds_up_nobody_else() {
     receiver.count(1).await;
     let begin = std::time::Instant::now();
     let received = receiver.until(of_bob).await;
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
     assert_eq!(received.len(), 2, "only the first of the lane was tried");
 }
 
@@ -723,7 +930,10 @@ async fn a_webhook_that_is_turned_on_again_is_patient_again() {
     let admin = app.admin().await;
     let attempts = async || {
         let all = deliveries(&admin, &id).await;
-        all.iter().find(|one| one["topic"] == "punch.created").unwrap().clone()
+        all.iter()
+            .find(|one| one["topic"] == "punch.created")
+            .unwrap()
+            .clone()
     };
     while attempts().await["attempts"] != 3 {
         tokio::time::sleep(Duration::from_millis(20)).await;

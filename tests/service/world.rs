@@ -30,6 +30,7 @@ use rollcall::{
         text::{Code, Name, StreamName},
     },
     gallery::MemoryGallery,
+    http_client::Trust,
     ports::{
         Cropping, FaceEngine, Gallery, MotionSensing, PictureStream, RecordEngine, Sample,
         SampleError, StreamError, Streams,
@@ -290,7 +291,7 @@ impl Instance {
             streams: setup.streams.clone(),
             motion: setup.motion.clone(),
             cropping: Arc::new(WholeSample),
-            posting: Arc::new(WebhookSender::new(Allowed::default()).unwrap()),
+            posting: Arc::new(WebhookSender::new(Allowed::default(), &Trust::default()).unwrap()),
             mail: None,
             limits: Arc::new(limits),
             feed: site.feed.clone(),

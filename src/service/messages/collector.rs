@@ -268,7 +268,11 @@ impl Collector {
             let found = self.stores.audit.since(look.from, &page).await?;
             after = found.last().map(|last| (last.at, last.id));
             let full = found.len() == PAGE;
-            entries.extend(found.into_iter().filter(|one| events::is_reported(&one.action)));
+            entries.extend(
+                found
+                    .into_iter()
+                    .filter(|one| events::is_reported(&one.action)),
+            );
             if !full {
                 break;
             }

@@ -99,7 +99,9 @@ impl Outcome {
                 let failed = one.failed(attempt, None, why.clone());
                 failed.given_up(now, why.clone())
             }
-            Self::Refused(status, why) | Self::Busy(status, why, _) => one.failed(attempt, *status, why.clone()),
+            Self::Refused(status, why) | Self::Busy(status, why, _) => {
+                one.failed(attempt, *status, why.clone())
+            }
             Self::NoAnswer(why) => one.failed(attempt, None, why.clone()),
         }
     }

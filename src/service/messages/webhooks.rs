@@ -392,9 +392,8 @@ impl Webhooks {
         let failed = deliveries.failed_since(channel, since, Self::REPLAYED_MOST);
         let (now, mut replayed) = (self.clock.now(), 0);
         for one in failed.await? {
-            let again = |one: Delivery| {
-                (one.state == DeliveryState::Failed).then(|| one.replayed(now))
-            };
+            let again =
+                |one: Delivery| (one.state == DeliveryState::Failed).then(|| one.replayed(now));
             replayed += usize::from(deliveries.change(one.id, again).await?.is_some());
         }
         Ok(replayed)
