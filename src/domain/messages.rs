@@ -14,7 +14,7 @@ use super::{
     text::Name,
 };
 
-/// What a message tells.
+/// What a message reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each is explained by its word")]
 pub enum Topic {

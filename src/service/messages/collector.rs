@@ -47,7 +47,7 @@ const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(30);
 const EXCEPTIONS_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
 /// A missing out becomes a message only within this time.
-const EXCEPTIONS_TOLD: SignedDuration = SignedDuration::from_hours(24);
+const EXCEPTIONS_REPORTED: SignedDuration = SignedDuration::from_hours(24);
 
 /// How often kiosks are looked at.
 const DEVICES_EVERY: SignedDuration = SignedDuration::from_secs(30);
@@ -307,7 +307,7 @@ impl Collector {
             .list(&Reach::Everything, &Reach::nothing())
             .await?
         {
-            let recent = look.now.duration_since(notice.since) < EXCEPTIONS_TOLD;
+            let recent = look.now.duration_since(notice.since) < EXCEPTIONS_REPORTED;
             if let (NoticeKind::MissingOut, Some(day), Some(employee), true) =
                 (notice.kind, notice.day, notice.employee, recent)
             {

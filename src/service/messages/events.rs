@@ -1,4 +1,4 @@
-//! What happened, as messages tell it: from punches, and from what the audit trail points at.
+//! What happened, as messages report it: from punches, and from what the audit trail points at.
 
 use std::collections::HashMap;
 
@@ -109,7 +109,7 @@ fn time(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// Returns what a punch tells.
+/// Returns the event of a punch.
 pub(super) fn of_punch(punch: &Punch, employee: Employee) -> Event {
     let mut data = object(json!({
         "punch": punch.id,
@@ -135,7 +135,7 @@ pub(super) fn of_punch(punch: &Punch, employee: Employee) -> Event {
     }
 }
 
-/// Returns what an employee without an out tells.
+/// Returns the event of an employee who has not punched out.
 pub(super) fn of_missing_out(
     employee: Employee,
     day: jiff::civil::Date,

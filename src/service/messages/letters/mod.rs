@@ -172,7 +172,7 @@ impl Letters {
         self.to(account, self.new_id(), &occasion).await
     }
 
-    /// Tells an account that it was used in a browser that it had not used before.
+    /// Reports to an account that it was used in a browser that it had not used before.
     ///
     /// # Errors
     /// When the letter could not be written. Without a mail server nothing is done.
