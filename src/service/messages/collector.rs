@@ -358,7 +358,8 @@ impl Collector {
     ) -> Result<(), StoreError> {
         let text = serde_json::to_string(silent)
             .map_err(|_| StoreError::Corrupt("a fact cannot be encoded".to_owned()))?;
-        if self.stores.facts.get(SILENT_FACT).await?.as_ref() == Some(&text) {
+        let stored = self.stores.facts.get(SILENT_FACT).await?;
+        if stored.as_deref().unwrap_or("{}") == text {
             return Ok(());
         }
         self.stores.facts.set(SILENT_FACT, &text).await

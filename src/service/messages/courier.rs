@@ -41,6 +41,7 @@ const LONGEST_REST: SignedDuration = SignedDuration::from_mins(5);
 
 /// The pause of a receiver.
 struct Rest {
+    began: Timestamp,
     until: Timestamp,
     pause: SignedDuration,
 }
@@ -50,6 +51,16 @@ struct Rest {
 enum Receiver {
     Webhook(Box<Webhook>),
     Mail(Arc<dyn MailSending>),
+}
+
+impl Receiver {
+    /// Returns since when messages are sent to it.
+    fn since(&self) -> Timestamp {
+        match self {
+            Self::Webhook(webhook) => webhook.since,
+            Self::Mail(_) => Timestamp::MIN,
+        }
+    }
 }
 
 /// Returns how many more messages may be sent to a receiver, to which some are under way, if the
@@ -144,7 +155,10 @@ impl Courier {
         let mut chosen = Vec::new();
         for (channel, receiver) in mail.chain(webhooks) {
             let sending = sending.get(&channel).copied().unwrap_or_default();
-            let slots = free_slots(sending, rests.get(&channel), now, room);
+            // A webhook that was turned on again does not rest.
+            let rest = rests.get(&channel);
+            let rest = rest.filter(|rest| rest.began >= receiver.since());
+            let slots = free_slots(sending, rest, now, room);
             let found = self.choose(channel, slots, busy, now).await?;
             room -= (sending + found.len()).saturating_sub(sending.max(1));
             let found = found.into_iter().map(|one| (one, receiver.clone()));
@@ -230,11 +244,7 @@ impl Courier {
         };
         debug!(delivery = %delivery.id, channel = ?delivery.channel, ?outcome, "sent a message");
         let rest = outcome.rest();
-        let since = match &to {
-            Receiver::Webhook(webhook) => webhook.since,
-            Receiver::Mail(_) => Timestamp::MIN,
-        };
-        match self.settle(&delivery, outcome, since).await {
+        match self.settle(&delivery, outcome, to.since()).await {
             Ok(()) => (delivery, rest),
             Err(cause) => {
                 // It will be sent again.
@@ -329,6 +339,14 @@ impl Courier {
         let pause = rest.map_or(FIRST_REST, |rest| rest.pause * 2);
         let pause = pause.max(least).min(LONGEST_REST);
         let until = now.saturating_add(pause).unwrap_or(now);
-        rests.insert(channel, Rest { until, pause });
+        let began = now;
+        rests.insert(
+            channel,
+            Rest {
+                began,
+                until,
+                pause,
+            },
+        );
     }
 }
