@@ -13,7 +13,11 @@ use rollcall::{
 };
 use serde_json::{Value, json};
 
-use crate::{app::TestApp, node::NodeServer, skip::skip};
+use crate::{
+    app::{TestApp, streams::Does},
+    node::NodeServer,
+    skip::skip,
+};
 
 fn broker(port: u16, password: &str) -> Arc<dyn Broker> {
     let url = format!("mqtt://rollcall:{password}@127.0.0.1:{port}");
@@ -104,6 +108,7 @@ async fn home_assistant_learns_the_states_of_cameras_and_kiosks() {
         Err(why) => return skip("signals", &why),
     };
     let app = TestApp::start().await;
+    app.streams.has("gate", Does::Nothing);
     let admin = app.admin().await;
     let new = json!({ "name": "Gate", "stream": "gate", "viewers": null });
     let camera = admin.post("/api/cameras", new).await.expect(201)["id"].clone();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::events::{self, Event, Finder, Near, SETTLES};
@@ -29,7 +30,7 @@ use crate::{
 /// The name of the fact with the moment until which everything has been collected.
 const FACT: &str = "outbox.collected";
 
-/// The name of the fact with the kiosks that were reported as silent, and when each was last seen.
+/// The name of the fact with the kiosks that are silent.
 const SILENT_FACT: &str = "outbox.silent_devices";
 
 /// How far back a look goes that follows another one: records become visible in another order than
@@ -67,12 +68,21 @@ pub struct Memory {
     looked: Option<Timestamp>,
     exceptions: Option<Timestamp>,
     devices: Option<Timestamp>,
-    /// Kiosks that are silent, and when that was found first.
-    silent: BTreeMap<DeviceId, Timestamp>,
     /// The webhooks of the last look.
     webhooks: HashSet<WebhookId>,
     /// What was handled, and when.
     handled: HashMap<String, Timestamp>,
+}
+
+/// The silence of a kiosk.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Silence {
+    /// When it was last seen.
+    seen_at: Timestamp,
+    /// When a look found it silent.
+    found_at: Timestamp,
+    /// Whether that has become a message.
+    reported: bool,
 }
 
 /// Writes deliveries.
@@ -130,7 +140,6 @@ impl Collector {
             looked: None,
             exceptions: None,
             devices: None,
-            silent: BTreeMap::new(),
             webhooks: HashSet::new(),
             handled: HashMap::new(),
         })
@@ -175,7 +184,7 @@ impl Collector {
         }
         let mut devices = None;
         if due(memory.devices, DEVICES_EVERY) {
-            devices = Some(self.collect_devices(&mut look, memory).await?);
+            devices = Some(self.collect_devices(&mut look).await?);
         }
         let added = self.deliver(&mut look).await?;
         if let Some(silent) = devices {
@@ -318,43 +327,45 @@ impl Collector {
         Ok(())
     }
 
-    /// Collects kiosks that fell silent and those that report again. Returns those that are silent
-    /// and reported, for [`remember_silent`](Self::remember_silent).
+    /// Collects kiosks that fell silent and those that report again. Returns those that are silent,
+    /// for [`remember_silent`](Self::remember_silent).
     async fn collect_devices(
         &self,
         look: &mut Look<'_>,
-        memory: &mut Memory,
-    ) -> Result<BTreeMap<DeviceId, Timestamp>, StoreError> {
+    ) -> Result<BTreeMap<DeviceId, Silence>, StoreError> {
         let stored = self.stores.facts.get(SILENT_FACT).await?;
         let stored = stored.and_then(|text| serde_json::from_str(&text).ok());
-        let before: BTreeMap<DeviceId, Timestamp> = stored.unwrap_or_default();
-        let (mut reported, mut silent) = (BTreeMap::new(), BTreeMap::new());
+        let before: BTreeMap<DeviceId, Silence> = stored.unwrap_or_default();
+        let mut silent = BTreeMap::new();
         for (device, report) in self.devices.with_reports(&Reach::Everything).await? {
             let Some(report) = report else { continue };
-            let (id, known) = (device.id, before.get(&device.id).copied());
+            let known = before.get(&device.id).copied();
             if report.silent(look.now) {
-                let found = memory.silent.get(&id).copied().unwrap_or(look.now);
-                silent.insert(id, found);
-                if let Some(seen_at) = known {
-                    reported.insert(id, seen_at);
-                } else if look.now.duration_since(found) >= SILENT_FOR {
-                    reported.insert(id, report.seen_at);
+                let mut silence = known.unwrap_or(Silence {
+                    seen_at: report.seen_at,
+                    found_at: look.now,
+                    reported: false,
+                });
+                let lasts = look.now.duration_since(silence.found_at) >= SILENT_FOR;
+                let id = device.id;
+                if lasts && !silence.reported {
+                    silence.reported = true;
                     look.events.push(events::of_silent_device(device, &report));
                 }
-            } else if let Some(seen_at) = known {
-                look.events
-                    .push(events::of_device_back(device, &report, seen_at));
+                silent.insert(id, silence);
+            } else if let Some(silence) = known.filter(|silence| silence.reported) {
+                let back = events::of_device_back(device, &report, silence.seen_at);
+                look.events.push(back);
             }
         }
-        memory.silent = silent;
-        Ok(reported)
+        Ok(silent)
     }
 
-    /// Writes which kiosks were reported as silent, because what a kiosk reports says nothing about
-    /// the time before.
+    /// Writes which kiosks are silent and which of them were reported, because what a kiosk reports
+    /// says nothing about the time before.
     async fn remember_silent(
         &self,
-        silent: &BTreeMap<DeviceId, Timestamp>,
+        silent: &BTreeMap<DeviceId, Silence>,
     ) -> Result<(), StoreError> {
         let text = serde_json::to_string(silent)
             .map_err(|_| StoreError::Corrupt("a fact cannot be encoded".to_owned()))?;
