@@ -34,6 +34,10 @@ pub struct Account {
     pub created_at: Timestamp,
     /// When its person last signed in; `None` before the first time.
     pub signed_in_at: Option<Timestamp>,
+    /// The account that invited its person, if an account did. It chose the address of the link, so
+    /// that it may have used the link itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invited_by: Option<AccountId>,
 }
 
 impl Account {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Collection, Versioned};
 use crate::{
     domain::{
-        accounts::{Account, KnownBrowsers, Session, TokenHash},
+        accounts::{Account, Actor, KnownBrowsers, Session, TokenHash},
         audit::AuditEntry,
         grants::Reach,
         ids::{AccountId, AuditId, EmployeeId},
@@ -62,6 +62,19 @@ impl Accounts {
             .find(Account::BY_EMPLOYEE, Key::new((id.uuid(),)))
             .await?;
         Ok(found.map(Versioned::into_inner))
+    }
+
+    /// Checks whether an actor may be the same person as the one who asked for something: both act
+    /// for one account, or the actor invited the person of the account that asked.
+    pub async fn may_be_author(&self, actor: Actor, author: Actor) -> Result<bool, StoreError> {
+        if author.is_same(actor) {
+            return Ok(true);
+        }
+        let (Some(deciding), Some(asking)) = (actor.account(), author.account()) else {
+            return Ok(false);
+        };
+        let asking = self.find(asking).await?;
+        Ok(asking.is_some_and(|account| account.invited_by == Some(deciding)))
     }
 
     /// Changes an account, retrying while others change it at the same time; `None` if it does

@@ -471,13 +471,17 @@ impl Accounts {
             active: true,
             created_at: self.clock.now(),
             signed_in_at: None,
+            invited_by: None,
         })
     }
 
     async fn insert(&self, actor: Actor, account: Account) -> Result<Account, AccountError> {
-        let detail = Some(account.access.to_string());
+        let mut detail = account.access.to_string();
+        if let Some(inviter) = account.invited_by {
+            detail = format!("{detail}; invited by account:{inviter}");
+        }
         self.audit
-            .record(actor, "account.create", account.id, detail)
+            .record(actor, "account.create", account.id, Some(detail))
             .await?;
         match self.stores.accounts.insert(&account).await {
             Ok(()) => Ok(account),

@@ -202,9 +202,18 @@ impl Invitations {
             tries: 0,
             purpose,
         };
-        let detail = Some(invitation.purpose.to_string());
+        let address = invitation.purpose.email().map(|email| {
+            let digest = tokens::hash(email.as_str()).to_hex();
+            format!("; address {}", &digest[..16])
+        });
+        let detail = format!("{}{}", invitation.purpose, address.unwrap_or_default());
         self.audit
-            .record(inviter.actor, "invitation.create", invitation.id, detail)
+            .record(
+                inviter.actor,
+                "invitation.create",
+                invitation.id,
+                Some(detail),
+            )
             .await?;
         self.stores.invitations.insert(&invitation).await?;
         Ok(Made { invitation, token })
@@ -396,7 +405,10 @@ impl Invitations {
         visitor: Visitor,
     ) -> Result<NewSession, InvitationError> {
         // A password that is refused does not use the invitation up.
-        let account = self.accounts.prepare(new).await?;
+        let account = Account {
+            invited_by: invitation.made_by.account(),
+            ..self.accounts.prepare(new).await?
+        };
         let actor = Actor::Account(account.id);
         self.audit
             .record(actor, "invitation.accept", invitation.id, None)
@@ -486,14 +498,16 @@ impl Invitations {
         }
     }
 
-    /// Returns who is recorded as the giver of the consent: the person's own account, or, if they
-    /// have none, the account that invited them to give it.
+    /// Returns who is recorded with the consent: the person's own account, or the sender of the
+    /// invitation if they have none. An account that was itself made by an invitation does not prove
+    /// who used it, so the sender answers for the address.
     async fn consenting(
         &self,
         invitation: &Invitation,
         employee: EmployeeId,
     ) -> Result<Actor, StoreError> {
         let own = self.stores.accounts.find_by_employee(employee).await?;
+        let own = own.filter(|account| account.invited_by.is_none());
         Ok(own.map_or(invitation.made_by, |own| Actor::Account(own.id)))
     }
 

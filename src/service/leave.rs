@@ -41,7 +41,9 @@ pub enum LeaveError {
     #[error("the leave is {}: it cannot become {}", .0.as_str(), .1.as_str())]
     Decided(LeaveState, LeaveState),
     /// At the site, another person must decide.
-    #[error("at this site another person must decide on it")]
+    #[error(
+        "at this site another person must decide: not the one who asked, nor the one who invited that person"
+    )]
     FourEyes,
     /// The caller may not decide about their own leave.
     #[error("another manager or an admin must decide about your own leave")]
@@ -204,8 +206,14 @@ impl LeaveService {
             if own == Some(person.id) && state != LeaveState::Withdrawn {
                 return Err(LeaveError::OwnHours);
             }
-            let author = old.made_by.is_same(actor) && state == LeaveState::Approved;
-            if author && self.plans.needs_four_eyes(person.site).await? {
+            if state == LeaveState::Approved
+                && self.plans.needs_four_eyes(person.site).await?
+                && self
+                    .stores
+                    .accounts
+                    .may_be_author(actor, old.made_by)
+                    .await?
+            {
                 return Err(LeaveError::FourEyes);
             }
             let new = Leave {

@@ -230,6 +230,7 @@ impl SingleSignOn {
             active: true,
             created_at: self.clock.now(),
             signed_in_at: None,
+            invited_by: None,
         };
         let detail = Some(account.access.to_string());
         let audit = &self.audit;

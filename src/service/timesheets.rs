@@ -66,7 +66,9 @@ pub enum TimesheetError {
     #[error("another manager or an admin must decide about your own hours")]
     OwnHours,
     /// The site wants another person to decide.
-    #[error("the site wants another person to decide than the one who asked")]
+    #[error(
+        "at this site another person must decide: not the one who asked, nor the one who invited that person"
+    )]
     FourEyes,
     /// The timesheet is not in a state for this.
     #[error("the timesheet is {is}, and must be {must}")]
@@ -401,8 +403,11 @@ impl Timesheets {
         if !by.decides_for(&employee) {
             return Err(TimesheetError::OwnHours);
         }
-        let author = approve && correction.made_by.is_same(by.actor);
-        if author && self.workdays.needs_four_eyes(&employee).await? {
+        let author = correction.made_by;
+        if approve
+            && self.workdays.needs_four_eyes(&employee).await?
+            && self.stores.accounts.may_be_author(by.actor, author).await?
+        {
             return Err(TimesheetError::FourEyes);
         }
         let change = correction.change;

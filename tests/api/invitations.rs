@@ -6,11 +6,13 @@ use jiff::SignedDuration;
 use rollcall::{
     domain::{
         grants::{Role, Scope},
+        ids::SiteId,
         invitations::Invitation,
     },
     ports::Quota,
 };
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::app::{Answer, Client, PASSWORD, TestApp, at_once, count, images, photo};
 
@@ -261,6 +263,68 @@ async fn managers_invite_only_employees_whom_they_cover() {
             refused.text
         );
     }
+}
+
+#[tokio::test]
+async fn a_manager_cannot_approve_as_themselves_what_they_ask_for_as_an_invited_employee() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let manager = app.role(Role::Manager).await;
+    let ann = admin.add_employee("Ann", "A1").await;
+    let rules = format!("/api/sites/{}/rules/2020-01-01", SiteId::DEFAULT);
+    let four_eyes = json!({ "rules": {}, "four_eyes": true });
+    admin.put(&rules, four_eyes).await.expect(201);
+    let body = json!({
+        "email": "manager+ann@example.com", "employee": ann,
+        "grants": [{ "role": "employee" }], "enroll": true,
+    });
+    let link = token(&invite(&manager, body).await);
+    let puppet = app.anybody();
+    accept(&puppet, &link, NEW).await.expect(200);
+
+    let path = format!("/api/employees/{ann}/corrections");
+    let at = "2026-03-02T08:00:00Z";
+    let body = json!({ "action": "add", "kind": "in", "at": at, "reason": "Forgot" });
+    let made = puppet.post(&path, body).await.expect(201);
+    let correction = format!("/api/corrections/{}", made["id"].as_str().unwrap());
+    let kind = json!({ "name": "Vacation", "paid": true });
+    let kind = admin.post("/api/leave-kinds", kind).await.expect(201);
+    let body =
+        json!({ "employee": ann, "kind": kind["id"], "from": "2027-01-04", "to": "2027-01-04" });
+    let leave = puppet.post("/api/leave", body).await.expect(201);
+    let leave = format!("/api/leave/{}", leave["id"].as_str().unwrap());
+    for path in [&correction, &leave] {
+        let approve = format!("{path}/approve");
+        let refused = manager.post(&approve, json!({})).await;
+        refused.problem(403, "four_eyes");
+        admin.post(&approve, json!({})).await.expect(200);
+    }
+
+    // The sender of the link answers for the address, also for the consent.
+    let version = look(&app, &link).await.expect(200)["consent"]["version"].clone();
+    let photos = [photo("obama")];
+    enroll(&app, &link, version.as_str().unwrap(), &photos)
+        .await
+        .expect(201);
+    let entries = app.stores.audit.latest(100).await.unwrap();
+    let find = |action: &str| entries.iter().find(|entry| entry.action == action).unwrap();
+    let (invited, created) = (find("invitation.create"), find("account.create"));
+    let by = format!("invited by {}", invited.actor);
+    assert!(
+        created.detail.as_ref().unwrap().contains(&by),
+        "{created:?}"
+    );
+    let face = app.stores.faces.find(ann.parse().unwrap()).await.unwrap();
+    let consent = face.unwrap().face.unwrap().consent;
+    assert_eq!(consent.recorded_by, invited.actor);
+    // The address can be compared with one that is known, and is not readable.
+    let detail = invited.detail.as_ref().unwrap();
+    let digest = hex::encode(Sha256::digest("manager+ann@example.com"));
+    assert!(
+        detail.contains(&format!("address {}", &digest[..16])),
+        "{detail}"
+    );
+    assert!(!detail.contains('@'), "{detail}");
 }
 
 #[tokio::test]

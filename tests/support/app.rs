@@ -363,6 +363,7 @@ impl TestApp {
             active: true,
             created_at: self.clock.now(),
             signed_in_at: None,
+            invited_by: None,
         };
         self.stores.accounts.insert(&account).await.unwrap();
         let client = self.anybody();

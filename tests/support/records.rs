@@ -297,6 +297,7 @@ pub fn account(email: &str, role: Role) -> Account {
         active: true,
         created_at: at(0),
         signed_in_at: Some(at(1)),
+        invited_by: Some(AccountId::new(Uuid::now_v7())),
     }
 }
 
