@@ -299,6 +299,7 @@ fn api() -> OpenApiRouter<HttpState> {
         ))
         .routes(routes!(exports::get_payroll))
         .routes(routes!(
+            calendars::get_calendar_address,
             calendars::create_calendar,
             calendars::delete_calendar
         ))

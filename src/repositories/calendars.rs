@@ -23,6 +23,11 @@ impl CalendarAddresses {
         self.0.put(address).await
     }
 
+    /// Returns the address of an employee.
+    pub async fn find(&self, employee: EmployeeId) -> Result<Option<CalendarAddress>, StoreError> {
+        Ok(self.0.get(&employee).await?.map(Versioned::into_inner))
+    }
+
     /// Deletes the address of an employee; returns false if there is none.
     pub async fn remove(&self, employee: EmployeeId) -> Result<bool, StoreError> {
         self.0.remove(&employee).await

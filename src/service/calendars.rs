@@ -17,7 +17,7 @@ use crate::{
         attendance::{DateRange, HolidayPart, LeavePart},
         calendars::CalendarAddress,
         employees::Employee,
-        grants::Reach,
+        grants::{Permission, Reach},
         ical::{self, BadLine, Event, EventTime},
         ids::{EmployeeId, HolidayCalendarId},
         plans::{HolidayCalendar, Leave, LeaveState, NamedHoliday, planned_shifts},
@@ -144,17 +144,53 @@ impl Calendars {
         employee.ok_or(CalendarError::NoEmployee)
     }
 
+    /// Returns the address of an employee, and whether it can be read.
+    ///
+    /// # Errors
+    /// [`CalendarError::NotFound`] if there is none.
+    pub async fn find(
+        &self,
+        reach: &Reach,
+        employee: EmployeeId,
+    ) -> Result<(CalendarAddress, bool), CalendarError> {
+        let employee = self.covered(reach, employee).await?;
+        let address = self.stores.calendars.find(employee.id).await?;
+        let address = address.ok_or(CalendarError::NotFound)?;
+        let open = employee.present() && self.is_permitted(&address, &employee).await?;
+        Ok((address, open))
+    }
+
+    /// Checks whether the account that made an address may still make one for the employee.
+    /// Otherwise an account that lost its permissions would keep what it had.
+    async fn is_permitted(
+        &self,
+        address: &CalendarAddress,
+        employee: &Employee,
+    ) -> Result<bool, StoreError> {
+        let Some(maker) = address.made_by.account() else {
+            return Ok(true);
+        };
+        let maker = self.stores.accounts.find(maker).await?;
+        let maker = maker.filter(|account| account.active);
+        let reach = maker.and_then(|account| account.access.reach(Permission::Request));
+        Ok(reach.is_some_and(|reach| reach.covers(employee)))
+    }
+
     /// Returns the calendar at an address, as an iCalendar file: the shifts and the approved leave
     /// of an active employee.
     ///
     /// # Errors
-    /// [`CalendarError::NotFound`] if there is no such address.
+    /// [`CalendarError::NotFound`] if there is no such address, or the account that made it could
+    /// not make it anymore.
     pub async fn read(&self, token: &str) -> Result<String, CalendarError> {
         let address = self.stores.calendars.find_by_token(tokens::hash(token));
         let address = address.await?.ok_or(CalendarError::NotFound)?;
         let employee = self.stores.employees.find(address.employee).await?;
         let employee = employee.filter(Employee::present);
         let employee = employee.ok_or(CalendarError::NotFound)?;
+        if !self.is_permitted(&address, &employee).await? {
+            return Err(CalendarError::NotFound);
+        }
         let now = self.clock.now();
         let today = now.to_zoned(TimeZone::UTC).date();
         let (before, after) = DAYS;

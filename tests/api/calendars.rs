@@ -1,6 +1,7 @@
 //! Calendars for calendar programs, and holidays from a file.
 
 use jiff::{SignedDuration, Timestamp};
+use rollcall::domain::grants::{Role, Scope};
 use serde_json::{Value, json};
 
 use crate::app::{Client, TestApp};
@@ -118,6 +119,50 @@ async fn a_calendar_has_shifts_and_approved_leave_until_it_is_revoked() {
         "employee.change",
     ];
     assert_eq!(actions, expected);
+}
+
+#[tokio::test]
+async fn an_address_ends_with_the_permissions_of_its_maker() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let (harbor, yard) = (
+        admin.add_site("Harbor", "UTC").await,
+        admin.add_site("Yard", "UTC").await,
+    );
+    let new = json!({ "name": "Ann Lee", "code": "A1", "site": harbor });
+    let ann = id(&admin.post("/api/employees", new).await.expect(201));
+    let calendar = format!("/api/employees/{ann}/calendar");
+    admin.get(&calendar).await.problem(404, "not_found");
+    let scope = Scope::Site(harbor.parse().unwrap());
+    let manager = app.grant(Role::Manager, scope).await;
+    let path = open(&manager, &ann).await;
+    let anybody = app.anybody();
+    let status = async || anybody.get(&path).await.status.as_u16();
+    assert_eq!(status().await, 200);
+    let shown = admin.get(&calendar).await.expect(200);
+    assert_eq!(
+        (&shown["made_by"]["kind"], &shown["open"]),
+        (&json!("account"), &json!(true))
+    );
+
+    let maker = format!("/api/accounts/{}", shown["made_by"]["id"].as_str().unwrap());
+    let change = async |change: Value| drop(admin.patch(&maker, change).await.expect(200));
+    change(json!({ "active": false })).await;
+    assert_eq!(status().await, 404);
+    let shown = admin.get(&calendar).await.expect(200);
+    assert_eq!(shown["open"], false);
+    change(json!({ "active": true })).await;
+    assert_eq!(status().await, 200);
+    change(json!({ "grants": [{ "role": "manager", "site": yard }] })).await;
+    assert_eq!(status().await, 404);
+    change(json!({ "grants": [{ "role": "viewer", "site": harbor }] })).await;
+    assert_eq!(status().await, 404, "viewers cannot make an address");
+    admin.delete(&maker).await.expect(204);
+    assert_eq!(status().await, 404);
+
+    // Another one does not depend on the first maker.
+    let own = open(&app.employee(&ann).await, &ann).await;
+    assert_eq!(anybody.get(&own).await.status, 200);
 }
 
 const FILE: &str = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART;VALUE=DATE:20270101\r\n\

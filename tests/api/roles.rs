@@ -219,6 +219,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/payroll-layouts", Empty, [422, 403, 403, 403, 403, 403, 401]),
     ("PATCH", "/api/payroll-layouts/{id}", Change(PayrollLayout), [200, 403, 403, 403, 403, 403, 401]),
     ("DELETE", "/api/payroll-layouts/{id}", One(PayrollLayout), [204, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/employees/{id}/calendar", One(Calendar), [200, 200, 404, 404, 404, 403, 401]),
     ("POST", "/api/employees/{id}/calendar", One(Employee), [201, 201, 404, 403, 404, 403, 401]),
     ("DELETE", "/api/employees/{id}/calendar", One(Calendar), [204, 204, 404, 403, 404, 403, 401]),
     ("POST", "/api/holidays/preview", Plain, [422, 422, 422, 403, 403, 403, 401]),
@@ -295,6 +296,7 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("PATCH", "/api/entitlements/{id}", [200, 200, 200, 403, 403, 403, 401]),
     ("DELETE", "/api/entitlements/{id}", [204, 204, 204, 403, 403, 403, 401]),
     ("GET", "/api/employees/{id}/leave-balance", [200, 200, 200, 200, 200, 403, 401]),
+    ("GET", "/api/employees/{id}/calendar", [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/employees/{id}/calendar", [201, 201, 201, 403, 201, 403, 401]),
     ("DELETE", "/api/employees/{id}/calendar", [204, 204, 204, 403, 204, 403, 401]),
     ("POST", "/api/leave/{id}/approve", [200, 200, 200, 403, 403, 403, 401]),
@@ -363,6 +365,7 @@ const IN_PERSON: &[(&str, &str)] = &[
     ("", "/api/deliveries"),
     ("POST", "/api/devices"),
     ("DELETE", "/api/employees/{id}"),
+    ("POST", "/api/employees/{id}/calendar"),
     ("POST", "/api/enrollment-limit"),
     ("DELETE", "/api/enrollment-limit"),
 ];

@@ -13,11 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     domain::{ids::EmployeeId, plans::NamedHoliday},
     http::{
-        auth::{Allowed, Correcting, Requesting},
+        auth::{Allowed, Correcting, InPerson, Reading, Requesting},
         extract::{Path, Query},
         field_error::FieldError,
         problem::{Code, Problem, too_large},
-        views::{entries::HolidayView, read_id},
+        views::{entries::HolidayView, read_id, time, timesheets::ByView},
     },
     service::calendars::{CalendarError, Calendars, HolidayPreview},
 };
@@ -59,12 +59,13 @@ pub struct CalendarAddressView {
     params(("id" = String, Path, description = "The employee")),
     responses(
         (status = 201, description = "Made", body = CalendarAddressView),
+        (status = 403, description = "`forbidden`: only a person may make one, not a program"),
         (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
 )]
 pub async fn create_calendar(
-    allowed: Allowed<Requesting>,
+    InPerson(allowed): InPerson<Requesting>,
     State(calendars): State<Arc<Calendars>>,
     Path(id): Path<EmployeeId>,
 ) -> Result<(StatusCode, axum::Json<CalendarAddressView>), Problem> {
@@ -74,6 +75,43 @@ pub async fn create_calendar(
         StatusCode::CREATED,
         axum::Json(CalendarAddressView { path }),
     ))
+}
+
+/// The address of a calendar, which itself is never shown again.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "OpenCalendar")]
+pub struct OpenCalendarView {
+    /// When it was made.
+    #[schema(format = "date-time")]
+    made_at: String,
+    /// Who made it.
+    made_by: ByView,
+    /// Whether it can be read: not while the employee is inactive, or if its maker could not make it
+    /// anymore.
+    open: bool,
+}
+
+/// Returns whether an employee's calendar has an address, and who made it.
+#[utoipa::path(
+    get, path = "/api/employees/{id}/calendar", tag = "plans",
+    params(("id" = String, Path, description = "The employee")),
+    responses(
+        (status = 200, description = "The address", body = OpenCalendarView),
+        (status = 404, description = "`not_found`: there is no such employee or no address"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn get_calendar_address(
+    allowed: Allowed<Reading>,
+    State(calendars): State<Arc<Calendars>>,
+    Path(id): Path<EmployeeId>,
+) -> Result<axum::Json<OpenCalendarView>, Problem> {
+    let (address, open) = calendars.find(allowed.reach(), id).await?;
+    Ok(axum::Json(OpenCalendarView {
+        made_at: time(address.made_at),
+        made_by: address.made_by.into(),
+        open,
+    }))
 }
 
 /// Revokes the address of an employee's calendar.
@@ -103,7 +141,7 @@ pub async fn delete_calendar(
     params(("file" = String, Path, description = "The token of the address, and `.ics`")),
     responses(
         (status = 200, description = "The calendar", body = String, content_type = "text/calendar"),
-        (status = 404, description = "`not_found`: there is no such address, or it was revoked"),
+        (status = 404, description = "`not_found`: there is no such address, it was revoked, or its maker could not make it anymore"),
     ),
 )]
 pub async fn get_calendar(
