@@ -209,6 +209,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         gallery.clone(),
         loader.clone(),
         rules.policy,
+        audit.clone(),
     );
     let mut previous_loader = None;
     if let Some((engine, gallery)) = previous {
@@ -227,6 +228,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             gallery,
             loader.clone(),
             rules.policy,
+            audit.clone(),
         ));
         previous_loader = Some(loader);
     }

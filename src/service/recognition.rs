@@ -1,15 +1,17 @@
 //! Recognition: identifies and verifies people in samples. Records nothing.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt::Display, sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    audit::Audit,
     gallery_loader::{GalleryLoader, ReferenceError},
     probe_builder::{ProbeBuilder, ReadyProbe},
 };
 use crate::{
     domain::{
+        accounts::Actor,
         attendance::{Evidence, Origin},
         biometrics::{
             self, Calibration, Embedding, Fused, Identification, Look, Match, ModelId,
@@ -147,6 +149,7 @@ pub struct Recognition {
     gallery: Arc<dyn Gallery>,
     loader: Arc<GalleryLoader>,
     policy: Policy,
+    audit: Audit,
     /// The gallery of the other model during a change of the model; see
     /// [`Recognition::with_previous`].
     other: Option<Arc<dyn Gallery>>,
@@ -160,12 +163,14 @@ impl Recognition {
         gallery: Arc<dyn Gallery>,
         loader: Arc<GalleryLoader>,
         policy: Policy,
+        audit: Audit,
     ) -> Self {
         Self {
             probes,
             gallery,
             loader,
             policy,
+            audit,
             other: None,
             previous: None,
         }
@@ -353,6 +358,23 @@ impl Recognition {
             frames: ready.frames,
             look: look.number(),
         }
+    }
+
+    /// Writes into the audit trail that an account searched for a face, before it gets the result.
+    /// Searches of devices are too many, and they learn less.
+    pub async fn record_search(
+        &self,
+        actor: Actor,
+        action: &str,
+        subject: impl Display,
+        result: String,
+    ) -> Result<(), StoreError> {
+        if actor.account().is_none() {
+            return Ok(());
+        }
+        self.audit
+            .record(actor, action, subject, Some(result))
+            .await
     }
 
     /// Identifies all faces of an image, the largest first.

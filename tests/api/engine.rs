@@ -75,7 +75,6 @@ async fn people_are_enrolled_recognized_and_shown_by_the_real_engine() {
     assert!(came["similarity"].as_f64() >= came["threshold"].as_f64());
     let nobody = kiosk.punch(&photo("hopper")).await.expect(200);
     assert_eq!(nobody["outcome"], "nobody");
-    assert!(nobody["similarity"].as_f64() < nobody["threshold"].as_f64());
     app.clock.advance(SignedDuration::from_mins(10));
     // The first frame has no face, so a quick look does not suffice.
     let mut empty = std::io::Cursor::new(Vec::new());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{TestApp, images, photo};
+use crate::app::{Client, TestApp, images, photo};
 
 #[tokio::test]
 async fn everybody_in_an_image_is_found_and_only_enrolled_people_are_named() {
@@ -39,6 +39,66 @@ async fn everybody_in_an_image_is_found_and_only_enrolled_people_are_named() {
         admin.get("/api/punches").await.expect(200)["items"],
         json!([])
     );
+}
+
+#[tokio::test]
+async fn a_device_learns_only_who_was_identified() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = app.enrolled(&admin).await;
+    let biden = admin.add_employee("Joe Biden", "E2").await;
+    admin.enroll(&biden, &[photo("biden")]).await.expect(201);
+    let kiosk = app.kiosk().await.client;
+    let identify = async |client: &Client, name: &str| {
+        let answer = client
+            .post_bytes("/api/identify", "image/jpeg", photo(name))
+            .await;
+        answer.expect(200)["faces"][0].clone()
+    };
+    let verify = async |client: &Client, name: &str| {
+        let form = images("image", &[photo(name)]).text("employee", ann.clone());
+        client.post_form("/api/verify", form).await.expect(200)
+    };
+    let (known, stranger) = (
+        identify(&kiosk, "obama3").await,
+        identify(&kiosk, "hopper").await,
+    );
+    let candidates = known["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 1);
+    assert_eq!(candidates[0]["employee"], ann);
+    assert!(known["similarity"].is_number() && known["margin"].is_null());
+    assert_eq!(stranger["decision"], "nobody");
+    assert_eq!(stranger["candidates"], json!([]));
+    for number in ["similarity", "threshold", "margin"] {
+        assert!(stranger[number].is_null(), "{number}");
+    }
+    assert!(verify(&kiosk, "obama3").await["similarity"].is_number());
+    assert!(verify(&kiosk, "hopper").await["similarity"].is_null());
+    let searches = async || {
+        let entries = app.stores.audit.latest(100).await.unwrap();
+        let mut actions: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| entry.action.starts_with("face."))
+            .map(|entry| (entry.action, entry.detail.unwrap()))
+            .collect();
+        actions.sort();
+        actions
+    };
+    assert_eq!(searches().await, []);
+
+    // An account gets the numbers, and its searches are on record.
+    let stranger = identify(&admin, "hopper").await;
+    assert_eq!(stranger["candidates"].as_array().unwrap().len(), 2);
+    assert!(stranger["similarity"].as_f64() < stranger["threshold"].as_f64());
+    assert_eq!(identify(&admin, "obama3").await["employee"], ann);
+    assert!(verify(&admin, "hopper").await["similarity"].is_number());
+    let expected = [
+        ("face.identify", "faces: 1; ".to_owned()),
+        ("face.identify", format!("faces: 1; {ann}")),
+        ("face.verify", "no match".to_owned()),
+    ];
+    let expected = expected.map(|(action, detail)| (action.to_owned(), detail));
+    assert_eq!(searches().await, expected);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::{
+        attendance::Origin,
         biometrics::{Candidate, NobodyReason},
         employees::Employee,
         ids::EmployeeId,
@@ -91,13 +92,14 @@ pub struct FaceView {
     /// The ID of the identified employee.
     #[serde(skip_serializing_if = "Option::is_none")]
     employee: Option<String>,
-    /// The similarity of the best candidate; null without one.
+    /// The similarity of the best candidate; null without one, and for a device that identifies
+    /// nobody.
     similarity: Option<f64>,
-    /// The similarity that was needed; null without a candidate.
+    /// The similarity that was needed; null as `similarity`.
     threshold: Option<f64>,
-    /// The lead over the second candidate; null without one.
+    /// The lead over the second candidate; null without one, and for devices.
     margin: Option<f64>,
-    /// The candidates, best first.
+    /// The candidates, best first; for devices only the identified employee.
     candidates: Vec<CandidateView>,
     /// Why the decision is `nobody`: `unknown`, `margin` or `look_alike`; or why the face is not
     /// good enough to be identified.
@@ -107,6 +109,19 @@ pub struct FaceView {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+}
+
+impl FaceView {
+    /// Leaves out what devices do not need.
+    fn for_device(mut self) -> Self {
+        self.margin = None;
+        self.candidates
+            .retain(|candidate| Some(&candidate.employee) == self.employee.as_ref());
+        if self.employee.is_none() {
+            (self.similarity, self.threshold) = (None, None);
+        }
+        self
+    }
 }
 
 /// The faces in an image.
@@ -131,7 +146,8 @@ pub struct ImageForm {
 /// Identifies the faces in an image. No punch is recorded.
 ///
 /// If an account may identify only the people of some sites, only these people are candidates. The
-/// faces of all others get the decision `nobody`.
+/// faces of all others get the decision `nobody`. A device learns only who was identified, so that a
+/// thief of its token can neither list people nor improve a picture by its similarity.
 #[utoipa::path(
     post, path = "/api/identify", tag = "recognition",
     request_body(content(
@@ -163,9 +179,25 @@ pub async fn create_identification(
     let found = employees.find_many(&ids).await?.into_iter();
     let covered = found.filter(|employee| allowed.reach().covers(employee));
     let names = names(covered.collect());
-    let faces = faces.into_iter().map(|face| face_view(face, &names));
+    let view = |face| {
+        let view = face_view(face, &names);
+        match allowed.sender() {
+            Origin::Device(_) => view.for_device(),
+            Origin::Account(_) | Origin::Camera(_) => view,
+        }
+    };
+    let faces: Vec<_> = faces.into_iter().map(view).collect();
+    let found = faces.iter().filter_map(|face| face.employee.as_deref());
+    let found = format!(
+        "faces: {}; {}",
+        faces.len(),
+        found.collect::<Vec<_>>().join(" ")
+    );
+    recognition
+        .record_search(allowed.actor(), "face.identify", "faces", found)
+        .await?;
     Ok(axum::Json(IdentificationView {
-        faces: faces.collect(),
+        faces,
         model: recognition.model().to_string(),
     }))
 }
@@ -221,8 +253,8 @@ fn face_view(mut face: IdentifiedFace, names: &HashMap<EmployeeId, String>) -> F
 pub struct VerificationView {
     /// Whether the images show the claimed employee.
     r#match: bool,
-    /// The similarity, −1 to 1.
-    similarity: f64,
+    /// The similarity, −1 to 1; null for a device if it is no match.
+    similarity: Option<f64>,
     /// The similarity that was needed.
     threshold: f64,
 }
@@ -270,11 +302,18 @@ pub async fn create_verification(
             same,
             similarity,
             threshold,
-        } => Ok(axum::Json(VerificationView {
-            r#match: same,
-            similarity: number(similarity.value()),
-            threshold: number(threshold.value()),
-        })),
+        } => {
+            let result = if same { "match" } else { "no match" };
+            recognition
+                .record_search(allowed.actor(), "face.verify", employee, result.to_owned())
+                .await?;
+            let shown = same || !matches!(sender, Origin::Device(_));
+            Ok(axum::Json(VerificationView {
+                r#match: same,
+                similarity: shown.then(|| number(similarity.value())),
+                threshold: number(threshold.value()),
+            }))
+        }
         Verification::Unusable(flaw) => {
             Err(Problem::new(Code::NoUsableFace, flaw.detail()).with("reason", flaw.reason()))
         }

@@ -129,7 +129,7 @@ pub struct AnswerView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Grace Hopper")]
     name: Option<String>,
-    /// The similarity of the best candidate.
+    /// The similarity of the recognized face.
     #[serde(skip_serializing_if = "Option::is_none")]
     similarity: Option<f64>,
     /// The similarity that was needed.
@@ -173,13 +173,15 @@ impl AnswerView {
             Outcome::Nobody { reason, more } => (Some(reason), more),
             _ => (None, false),
         };
+        // A thief of the device's token must not be able to improve a picture by its similarity.
+        let numbers = answer.numbers.filter(|_| nobody.is_none());
         Self {
             outcome: answer.outcome.name(),
             name: punch.as_ref().and_then(|punch| punch.name.clone()),
             punch,
-            similarity: answer.numbers.map(|of| number(of.similarity.value())),
-            threshold: answer.numbers.map(|of| number(of.threshold.value())),
-            margin: answer.numbers.and_then(|of| of.margin).map(number),
+            similarity: numbers.map(|of| number(of.similarity.value())),
+            threshold: numbers.map(|of| number(of.threshold.value())),
+            margin: numbers.and_then(|of| of.margin).map(number),
             more: more.then_some(true),
             reason: flaw.map(Flaw::reason).or(nobody.map(NobodyReason::as_str)),
             detail: flaw
