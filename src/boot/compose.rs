@@ -319,6 +319,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         mistaken_punches.clone(),
         pictures.clone(),
         growth.clone(),
+        limits.clone(),
         clock.clone(),
     ));
     let face_punches = Arc::new(FacePunches::new(

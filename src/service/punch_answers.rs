@@ -27,7 +27,7 @@ use crate::{
         quality::Flaw,
         samples::Still,
     },
-    ports::{EngineError, StoreError},
+    ports::{EngineError, Quota, RateLimits, StoreError},
     telemetry,
 };
 
@@ -227,12 +227,20 @@ pub(super) struct Established {
     pub numbers: Option<Numbers>,
 }
 
+/// The most answers of a device that are kept in an hour, so that it cannot fill the store. Answers
+/// are kept for a day.
+pub const KEPT: Quota = Quota {
+    most: 1000,
+    window: Duration::from_secs(3600),
+};
+
 /// Writes punches of people who were established, and answers each request once.
 pub struct PunchAnswers {
     ledger: Arc<PunchLedger>,
     mistakes: Arc<MistakenPunches>,
     pictures: Arc<Pictures>,
     growth: Arc<TemplateGrowth>,
+    limits: Arc<dyn RateLimits>,
     clock: Arc<dyn Clock>,
 }
 
@@ -243,6 +251,7 @@ impl PunchAnswers {
         mistakes: Arc<MistakenPunches>,
         pictures: Arc<Pictures>,
         growth: Arc<TemplateGrowth>,
+        limits: Arc<dyn RateLimits>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -250,6 +259,7 @@ impl PunchAnswers {
             mistakes,
             pictures,
             growth,
+            limits,
             clock,
         }
     }
@@ -343,7 +353,9 @@ impl PunchAnswers {
         Ok(PunchAnswer::recorded(recorded, numbers)?)
     }
 
-    /// Keeps an answer that wrote no punch. Of two at once, the first one counts.
+    /// Keeps an answer that wrote no punch. Of two at once, the first one counts. An answer that
+    /// follows from the picture alone is not kept, because a retry gets it anyway; nor are those of
+    /// a device beyond [`KEPT`], whose retries are decided again.
     async fn keep(
         &self,
         origin: Origin,
@@ -351,6 +363,16 @@ impl PunchAnswers {
         answer: PunchAnswer,
         at: Timestamp,
     ) -> Result<PunchAnswer, PunchError> {
+        if matches!(
+            answer.outcome,
+            Outcome::NoFace | Outcome::PoorQuality { .. }
+        ) {
+            return Ok(answer);
+        }
+        let limit = format!("kept-answers:{origin}");
+        if !self.limits.check(&limit, KEPT).await.allowed {
+            return Ok(answer);
+        }
         let text = serde_json::to_string(&answer)
             .map_err(|error| StoreError::Corrupt(format!("an answer to keep: {error}")))?;
         match self.ledger.keep(origin, request, text, at).await? {

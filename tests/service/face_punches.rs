@@ -13,6 +13,7 @@ use rollcall::{
     ports::{Page, PunchFilter},
     service::{
         face_punches::{Outcome, PunchAnswer, PunchError, PunchRequest},
+        punch_answers::KEPT,
         punch_ledger::LedgerError,
     },
 };
@@ -103,6 +104,33 @@ async fn a_person_comes_in_and_leaves() {
 }
 
 #[tokio::test]
+async fn a_device_cannot_fill_the_store_with_answers() {
+    let world = instance();
+    world.enrolled("ann").await;
+    let kiosk = world.kiosk().await;
+    let origin = Origin::Device(kiosk.id);
+    let send = async |number: u64| {
+        let key = format!("k{number}");
+        let answer = world.punch(&kiosk, keyed(&["eve"], &key)).await.unwrap();
+        assert_eq!(answer.outcome, unknown(false));
+        let key = IdempotencyKey::parse(&key).unwrap();
+        let kept = world.stores.punches.kept_answer(origin, &key).await;
+        kept.unwrap().is_some()
+    };
+    let most = u64::from(KEPT.most);
+    for number in 0..most {
+        assert!(send(number).await, "{number}");
+    }
+    assert!(!send(most).await);
+    // Its punches are still answered once.
+    let first = world.punch(&kiosk, keyed(&["ann"], "ann")).await.unwrap();
+    let again = world.punch(&kiosk, keyed(&["ann"], "ann")).await.unwrap();
+    assert_eq!((first.replayed, again.replayed), (false, true));
+    world.clock.advance(minutes(60));
+    assert!(send(most + 1).await);
+}
+
+#[tokio::test]
 async fn a_key_gets_its_first_response_again() {
     let world = instance();
     world.enrolled("ann").await;
@@ -111,6 +139,14 @@ async fn a_key_gets_its_first_response_again() {
     let cooldown = world.punch(&kiosk, keyed(&["ann"], "k2")).await.unwrap();
     let nobody = world.punch(&kiosk, keyed(&["eve"], "k3")).await.unwrap();
     let nothing = world.punch(&kiosk, keyed(&[""], "k4")).await.unwrap();
+    // Another look at the same picture finds the same, so this answer takes no room in the store.
+    let origin = Origin::Device(kiosk.id);
+    let kept = async |key: &str| {
+        let key = IdempotencyKey::parse(key).unwrap();
+        let kept = world.stores.punches.kept_answer(origin, &key).await;
+        kept.unwrap().is_some()
+    };
+    assert!(kept("k3").await && !kept("k4").await);
     assert!(matches!(cooldown.outcome, Outcome::Cooldown { .. }));
     assert_eq!(nobody.outcome, unknown(false));
     assert_eq!(nothing.outcome, Outcome::NoFace);
@@ -131,7 +167,7 @@ async fn a_key_gets_its_first_response_again() {
             .punch(&kiosk, keyed(&texts, key))
             .await
             .unwrap();
-        assert!(replay.replayed, "{key}");
+        assert_eq!(replay.replayed, key != "k4", "{key}");
         assert_eq!(
             &PunchAnswer {
                 replayed: false,
