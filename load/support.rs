@@ -62,6 +62,7 @@ impl Service {
             .env("RATE_LIMIT", "0")
             .env("ENROLL_LIMIT", "0")
             .env("COOLDOWN", "0s")
+            .env("REPLAY_WINDOW", "off")
             .env("LOG_LEVEL", "warn")
             .envs(variables.iter().copied())
             .stdout(Stdio::null())

@@ -520,6 +520,7 @@ fn rules(settings: &Settings) -> Rules {
         keep_photos: settings.privacy.keep_photos,
         punches: PunchRules {
             cooldown: settings.attendance.cooldown,
+            replay_window: settings.attendance.replay_window,
         },
         seed: seed(settings),
         accounts: account_rules(settings),

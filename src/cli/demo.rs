@@ -68,6 +68,8 @@ impl DemoSource {
             ("DATA_DIR", folder.display().to_string()),
             ("PORT", "0".to_owned()),
             ("COOLDOWN", format!("{}s", COOLDOWN.as_secs())),
+            // The demo has one portrait to punch with.
+            ("REPLAY_WINDOW", "off".to_owned()),
             ("WORKDAY_STARTS", format!("{:02}:00", (hour + 12) % 24)),
             ("LOG_LEVEL", "warn".to_owned()),
         ]))

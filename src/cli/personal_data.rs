@@ -270,7 +270,8 @@ person.json    every record:
                     signed in); `origin_name` is the name of the device or camera. `proof` is how
                     the person was established: `face` (the similarity of the face and the required
                     threshold), `face_and_pin` (also with a PIN), `pin`, `badge`, `manual` (entered
-                    by hand, with the reason) or `import` (from another system)
+                    by hand, with the reason) or `import` (from another system). `pictures` are
+                    digests of the pictures that a device sent
   timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
                     their reasons, who made and who decided them, and in `progress` the approved
                     figures

@@ -398,6 +398,8 @@ sections! {
     attendance: Attendance {
         cooldown: SignedDuration = "COOLDOWN", parse::duration, default "60s",
             accepts "a duration such as 60s, 5m or 500ms", "Time after a punch in which another punch of the same person is a duplicate";
+        replay_window: Option<SignedDuration> = "REPLAY_WINDOW", parse::off_or_retention, default "30d",
+            accepts "off, or a duration with its unit, such as 30d or 12h", "Time after a punch in which the same picture, byte for byte, does not punch again: the answer is `cooldown`. `off` allows it, for tests with photos";
         time_zone: Zone = "TIME_ZONE", parse::zone,
             accepts "an IANA time zone such as Europe/Berlin", "Time zone with which the default site is made at the first start, by default the zone of the machine; later change it on the page Sites";
         workday_starts: Time = "WORKDAY_STARTS", parse::time_of_day, default "04:00",

@@ -131,6 +131,19 @@ impl Punches {
         self.punches.all(index, range, Parts::Body).await
     }
 
+    /// Returns the employee's latest punches since a moment, the latest first, at most `most`.
+    pub async fn latest_since(
+        &self,
+        employee: EmployeeId,
+        from: Timestamp,
+        most: usize,
+    ) -> Result<Vec<Punch>, StoreError> {
+        let owner = Key::new((employee.uuid(),));
+        let range = Range::within(owner).from(Key::new((employee.uuid(), from)));
+        let range = range.backwards();
+        self.punches.list(Punch::BY_EMPLOYEE, &range, most).await
+    }
+
     /// Returns the time of the origin's latest punch that has the server's time.
     pub async fn last_synchronized(&self, origin: Origin) -> Result<Option<Timestamp>, StoreError> {
         let range = Range::within(Key::new((origin,))).backwards();

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     employees::{Person, find_person},
+    face_punches::digests,
     punch_answers::{Asked, Established, Outcome, PunchAnswer, PunchAnswers, PunchError},
     punch_credentials::{CheckError, PinCheck, PunchCredentials},
     punch_ledger::PunchPoint,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
-        attendance::{Capture, Proof, PunchKind, RequestKey},
+        attendance::{Capture, Evidence, Proof, PunchKind, RequestKey},
         biometrics::Look,
         devices::Device,
         ids::PunchId,
@@ -105,8 +106,8 @@ impl CredentialRequest {
     }
 }
 
-/// The least time until a refused PIN is answered. It covers what differs between a number that
-/// nobody has and a wrong PIN: one write of the store.
+/// A refused PIN is answered after a multiple of this time. It covers what differs between a number
+/// that nobody has and a wrong PIN: one write of the store.
 const REFUSAL: Duration = Duration::from_millis(400);
 
 /// The service that records punches with PINs and badges.
@@ -221,7 +222,7 @@ impl CredentialPunches {
                 false => Ok(alone(person)),
             });
         }
-        let recognition = &self.recognition;
+        let (recognition, pictures) = (&self.recognition, digests(&samples));
         let recognized = recognition.recognize_claimed(person.id, samples, look, point.origin);
         let verdict = match recognized.await? {
             Ok(verdict) => verdict,
@@ -231,7 +232,10 @@ impl CredentialPunches {
         Ok(match verdict.recognized {
             Ok(recognized) => Ok(Established {
                 person,
-                proof: Proof::FaceAndPin(recognized.evidence),
+                proof: Proof::FaceAndPin(Evidence {
+                    pictures,
+                    ..recognized.evidence
+                }),
                 still: recognized.still,
                 numbers,
             }),

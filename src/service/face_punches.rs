@@ -65,6 +65,12 @@ impl PunchRequest {
     }
 }
 
+/// Returns the first 128 bits of the SHA-256 of each picture, in hexadecimal.
+pub(super) fn digests(samples: &[Sample]) -> Vec<String> {
+    let digest = |sample: &Sample| hex::encode(&Sha256::digest(sample.bytes())[..16]);
+    samples.iter().map(digest).collect()
+}
+
 /// The service that records punches of faces.
 pub struct FacePunches {
     stores: Repositories,
@@ -164,6 +170,7 @@ impl FacePunches {
         look: Look,
     ) -> Result<Result<Established, PunchAnswer>, PunchError> {
         let now = self.clock.now();
+        let pictures = digests(&samples);
         let recognized = self
             .recognition
             .recognize_frames(samples, look, point.origin);
@@ -174,7 +181,8 @@ impl FacePunches {
         let (numbers, more) = (verdict.numbers, verdict.more);
         let nobody = |reason| PunchAnswer::new(Outcome::Nobody { reason, more }, numbers);
         match verdict.recognized {
-            Ok(recognized) => {
+            Ok(mut recognized) => {
+                recognized.evidence.pictures = pictures;
                 let established = self.established(recognized, numbers).await?;
                 Ok(established.ok_or_else(|| nobody(NobodyReason::Unknown)))
             }

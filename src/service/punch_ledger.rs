@@ -46,6 +46,8 @@ pub enum LedgerError {
 pub struct PunchRules {
     /// Time after a punch in which another one of the same person is a duplicate.
     pub cooldown: SignedDuration,
+    /// Time after a punch in which the same picture does not punch again; `None` if it may.
+    pub replay_window: Option<SignedDuration>,
 }
 
 /// A place where punches are made.
@@ -126,6 +128,9 @@ fn is_latest(last: &Punch) -> bool {
     last.clock == ClockSource::Server && last.recorded_at.duration_since(last.at) <= PROMPT
 }
 
+/// The most punches of an employee whose pictures are compared, the latest first.
+const COMPARED: usize = 500;
+
 /// Number of attempts to write a punch while others of the same employee are written.
 const TURNS: usize = 8;
 
@@ -193,7 +198,8 @@ impl PunchLedger {
             let repeated = match last.filter(|last| moment.repeats(last, origin, cooldown)) {
                 // The person whose punch it really is must not lose theirs.
                 Some(punch) if self.workdays.is_voided(&punch).await? => None,
-                repeated => repeated,
+                Some(punch) => Some(punch),
+                None => self.with_same_picture(employee, &new.proof, moment).await?,
             };
             if let Some(punch) = repeated {
                 let same = new.request.is_some()
@@ -251,6 +257,33 @@ impl PunchLedger {
             }
         }
         Err(LedgerError::Contended)
+    }
+
+    /// Returns the punch of an employee that one of the same pictures made, byte for byte: a camera
+    /// never takes a picture twice. A thief of a picture and a device's token could punch with it
+    /// every day, also where liveness is judged.
+    async fn with_same_picture(
+        &self,
+        employee: EmployeeId,
+        proof: &Proof,
+        moment: Moment,
+    ) -> Result<Option<Punch>, StoreError> {
+        let pictures = proof.evidence().map_or(&[][..], |one| &one.pictures);
+        let (Some(window), false) = (self.rules.replay_window, pictures.is_empty()) else {
+            return Ok(None);
+        };
+        let from = moment.at.checked_sub(window).unwrap_or(Timestamp::MIN);
+        let punches = &self.stores.punches;
+        for punch in punches.latest_since(employee, from, COMPARED).await? {
+            let others = punch.proof.evidence().map_or(&[][..], |one| &one.pictures);
+            if others.iter().any(|other| pictures.contains(other))
+                && !self.workdays.is_voided(&punch).await?
+            {
+                info!(punch = %punch.id, %employee, "refused a picture that punched before");
+                return Ok(Some(punch));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the kind of an employee's punch that does not say, and the reason.

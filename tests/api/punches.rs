@@ -150,6 +150,49 @@ async fn strangers_and_bad_pictures_get_a_response_and_write_nothing() {
 }
 
 #[tokio::test]
+async fn a_picture_punches_once_in_thirty_days() {
+    let month = SignedDuration::from_hours(30 * 24);
+    let app = TestApp::with(|options| options.replay_window = Some(month)).await;
+    let admin = app.admin().await;
+    app.enrolled(&admin).await;
+    let kiosk = app.kiosk().await;
+    let first = kiosk.punch_once("1", &photo("obama3")).await.expect(201);
+    app.clock.advance(SignedDuration::from_hours(9));
+    // A retry of the same request is no replay.
+    let retry = kiosk.punch_once("1", &photo("obama3")).await.expect(200);
+    assert_eq!(retry["replayed"], true);
+    let other = app.kiosk().await;
+    for (device, pictures) in [
+        (&kiosk, vec![photo("obama3")]),
+        (&other, vec![photo("obama3")]),
+        (&kiosk, vec![photo("obama2"), photo("obama3")]),
+    ] {
+        let form = images("image", &pictures);
+        let again = device.client.post_form("/api/punches", form).await;
+        let again = again.expect(200);
+        assert_eq!(again["outcome"], "cooldown");
+        assert_eq!(again["punch"]["id"], first["punch"]["id"]);
+    }
+    let left = kiosk.punch(&photo("obama2")).await.expect(201);
+    assert_eq!(left["punch"]["kind"], "out");
+
+    // A picture whose punch was taken back may show another person.
+    app.clock.advance(SignedDuration::from_hours(15));
+    let came = kiosk.punch(&photo("obama")).await.expect(201);
+    let path = format!(
+        "/api/punches/{}/not-me",
+        came["punch"]["id"].as_str().unwrap()
+    );
+    let not_me = kiosk.client.post(&path, json!({})).await;
+    assert!(not_me.status.is_success(), "{}", not_me.text);
+    app.clock.advance(SignedDuration::from_mins(2));
+    kiosk.punch(&photo("obama")).await.expect(201);
+
+    app.clock.advance(month);
+    kiosk.punch(&photo("obama3")).await.expect(201);
+}
+
+#[tokio::test]
 async fn a_retry_gets_the_first_response() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

@@ -214,6 +214,7 @@ fn spawn(folder: &Path, port: u16, environment: &Environment) -> Child {
         .env("ADMIN_EMAIL", EMAIL)
         .env("ADMIN_PASSWORD", PASSWORD)
         .env("COOLDOWN", "0s")
+        .env("REPLAY_WINDOW", "off")
         .env("RATE_LIMIT", "0")
         .env("ENROLL_LIMIT", "0")
         .env_remove("REDIS_URL")

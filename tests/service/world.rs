@@ -307,6 +307,7 @@ impl Instance {
             keep_photos: true,
             punches: PunchRules {
                 cooldown: SignedDuration::from_secs(60),
+                replay_window: None,
             },
             seed: Seed {
                 zone: Zone::UTC,

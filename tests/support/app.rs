@@ -144,6 +144,8 @@ pub struct Options {
     pub sign_on: Option<SignOnProvider>,
     pub settings: Settings,
     pub cooldown: SignedDuration,
+    /// How long the same picture does not punch again; off by default, because tests have few.
+    pub replay_window: Option<SignedDuration>,
     pub keep_photos: bool,
     pub keeps: Keeps,
     pub session_idle: Option<SignedDuration>,
@@ -201,6 +203,7 @@ impl TestApp {
                 ..Settings::default()
             },
             cooldown: SignedDuration::from_secs(60),
+            replay_window: None,
             keep_photos: false,
             keeps: Keeps::default(),
             session_idle: None,
@@ -260,6 +263,7 @@ impl TestApp {
             keep_photos: options.keep_photos,
             punches: PunchRules {
                 cooldown: options.cooldown,
+                replay_window: options.replay_window,
             },
             seed: Seed {
                 zone: Zone::UTC,

@@ -103,6 +103,7 @@ async fn tour(mail: &NodeServer) {
         ("MAIL_FROM", "Rollcall <rollcall@example.org>".to_owned()),
         ("WEBHOOK_ALLOW", "127.0.0.1".to_owned()),
         ("COOLDOWN", "0s".to_owned()),
+        ("REPLAY_WINDOW", "off".to_owned()),
         ("LOG_LEVEL", "debug".to_owned()),
     ])
     .await;

@@ -318,6 +318,9 @@ pub struct Evidence {
     pub frames: u8,
     /// The number of the look.
     pub look: u8,
+    /// A digest of each picture as a device sent it, so that none of them punches again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<String>,
 }
 
 /// A client's idempotency key and the request that first used it.
@@ -521,6 +524,7 @@ mod tests {
                 model: ModelId::new("m"),
                 frames: 1,
                 look: 1,
+                pictures: Vec::new(),
             }),
             request: None,
             sequence,
