@@ -50,6 +50,7 @@ pub struct Running {
     pub lines: Vec<(&'static str, String)>,
     /// The token of the one-time setup link; `None` if there is an account.
     pub setup_token: Option<SecretString>,
+    public_url: Option<String>,
     core: Core,
     supervisor: Supervisor,
     /// Tasks that requests need until the last response.
@@ -143,6 +144,7 @@ impl Running {
             address,
             lines,
             setup_token,
+            public_url: settings.server.public_url.clone(),
             core,
             supervisor,
             last,
@@ -158,11 +160,9 @@ impl Running {
     /// browsers do not send.
     pub fn setup_link(&self) -> Option<String> {
         let token = self.setup_token.as_ref()?;
-        Some(format!(
-            "{}/setup#{}",
-            url(self.address, self.tls.is_some()),
-            token.expose_secret()
-        ))
+        let own = url(self.address, self.tls.is_some());
+        let origin = self.public_url.as_ref().unwrap_or(&own);
+        Some(format!("{origin}/setup#{}", token.expose_secret()))
     }
 
     /// Serves until `stop` is canceled, then finishes requests, stops the tasks and the engine, and

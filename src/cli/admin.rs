@@ -308,7 +308,7 @@ async fn execute(
     match (command, password) {
         (Command::Add(arguments), Some(password)) => add(records, arguments, password).await,
         (Command::List, _) => list(records).await,
-        (Command::Invite(arguments), _) => invite(records, arguments).await,
+        (Command::Invite(arguments), _) => invite(settings, records, arguments).await,
         (Command::Change(arguments), _) => change(records, arguments).await,
         (Command::Disable(One { email }), _) => {
             set_active(records, &email, false).await?;
@@ -463,7 +463,11 @@ async fn change(records: &Records, arguments: ChangeArguments) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-async fn invite(records: &Records, arguments: InviteArguments) -> Result<ExitCode, Failure> {
+async fn invite(
+    settings: &Settings,
+    records: &Records,
+    arguments: InviteArguments,
+) -> Result<ExitCode, Failure> {
     if records.accounts.needs_setup().await? {
         return Err(refused(
             "there is no account yet: use `rollcall admin add` for the first admin",
@@ -480,11 +484,18 @@ async fn invite(records: &Records, arguments: InviteArguments) -> Result<ExitCod
         .invitations
         .invite(&Inviter::OPERATOR, purpose)
         .await?;
-    println!("/join#{}", made.token.reveal());
+    let origin = settings.server.public_url.as_deref();
     println!(
-        "put the address of the service before it, and pass it on; it can be used once, until {}",
-        made.invitation.expires_at.strftime("%F %H:%M UTC")
+        "{}/join#{}",
+        origin.unwrap_or_default(),
+        made.token.reveal()
     );
+    let todo = match origin {
+        Some(_) => "pass it on",
+        None => "put the address of the service before it (PUBLIC_URL does), and pass it on",
+    };
+    let until = made.invitation.expires_at.strftime("%F %H:%M UTC");
+    println!("{todo}; it can be used once, until {until}");
     Ok(ExitCode::SUCCESS)
 }
 

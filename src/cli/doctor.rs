@@ -183,6 +183,7 @@ fn run_checks(settings: &Settings) -> Result<Vec<Check>, Failure> {
     checks.push(check("port", port(settings)));
     checks.push(check("open files", open_files()));
     checks.push(check("tls", tls(settings)));
+    checks.push(check("address", Ok(address(settings))));
     let zone = super::block_on(async { Ok(time_zone(settings).await) })?;
     checks.push(check("time zone", zone));
     let clock = super::block_on(async { Ok(clock(settings).await) })?;
@@ -250,6 +251,21 @@ fn template_key(settings: &Settings) -> Outcome {
             State::Ok,
             format!("{} will be created at the first start", file.display()),
         )),
+    }
+}
+
+/// Returns the address under which people open the service.
+fn address(settings: &Settings) -> (State, String) {
+    match settings.server.public_url.as_deref() {
+        Some(url) if url.starts_with("https://") => (State::Ok, url.to_owned()),
+        Some(url) => (
+            State::Warning,
+            format!("{url}: without https:// browsers offer no passkeys and others can read along"),
+        ),
+        None => (
+            State::Off,
+            "PUBLIC_URL is not set: links have no address, and no letters can be sent".to_owned(),
+        ),
     }
 }
 

@@ -260,7 +260,7 @@ sections! {
         extra_ca: PathBuf = "EXTRA_CA", parse::path,
             accepts "the path of a PEM file", "Certificates of authorities that are trusted besides the public ones, for the TLS of mail server, broker of MQTT, webhooks and identity provider in your own network; read at start";
         public_url: String = "PUBLIC_URL", parse::origin,
-            accepts "https://host or http://host, with a port if it is not the usual one", "Address under which people open the service; passkeys and single sign-on are bound to it. Without it, the address of the request counts";
+            accepts "https://host or http://host, with a port if it is not the usual one", "Address under which people open the service. Links in letters begin with it, and passkeys and single sign-on are bound to it; for these the address of the request counts without it. `SMTP_URL` needs it";
         trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", parse::networks, default "none",
             accepts "none, or addresses or networks such as 10.0.0.0/8, separated by commas", "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are trusted";
         cookie_secure: CookieSecure = "SESSION_COOKIE_SECURE", parse::cookie_secure, default "auto",
@@ -417,7 +417,7 @@ sections! {
     /// Messages to the outside.
     messages: Messages {
         smtp_url: SecretString = "SMTP_URL", parse::smtp_url, secret true,
-            accepts "smtps://user:password@host, smtp://user:password@host:587?tls=required, or smtp://host:port without a password, which may have one only on this machine", "Mail server for letters to people; without it, none are sent";
+            accepts "smtps://user:password@host, smtp://user:password@host:587?tls=required, or smtp://host:port without a password, which may have one only on this machine", "Mail server for letters to people; without it, none are sent. Needs `MAIL_FROM` and `PUBLIC_URL`";
         mail_from: String = "MAIL_FROM", parse::mailbox,
             accepts "an address such as Rollcall <rollcall@example.org>", "Sender of letters";
         mail_summary: Time = "MAIL_SUMMARY", parse::time_of_day, default "07:00",
@@ -505,6 +505,13 @@ impl Settings {
                     "STORE"
                 },
                 "stores everything in Redis, but neither REDIS_URL nor REDIS_HOST is set"
+                    .to_owned(),
+            );
+        }
+        if is_set(&reader.shown, "SMTP_URL") && self.server.public_url.is_none() {
+            reader.problem(
+                "SMTP_URL",
+                "set PUBLIC_URL as well: the links in letters begin with it, because a sender can forge the address of a request"
                     .to_owned(),
             );
         }

@@ -179,6 +179,8 @@ fn every_documented_format_is_accepted() {
 fn settings_that_belong_together_must_be_set_together() {
     assert!(problems([("ADMIN_EMAIL", "a@example.org")])[0].contains("ADMIN_PASSWORD"));
     assert!(problems([("GO2RTC_USERNAME", "u")])[0].contains("GO2RTC_PASSWORD"));
+    let mail = [("SMTP_URL", "smtp://mail"), ("MAIL_FROM", "a@example.org")];
+    assert!(problems(mail)[0].contains("set PUBLIC_URL"));
     assert!(problems([("STORE", "mongodb")])[0].contains("MONGODB_URI"));
     assert!(problems([("STORE", "redis")])[0].contains("REDIS_URL"));
     assert!(problems([("PRESIS_NO_FSDB", "True")])[0].starts_with("PRESIS_NO_FSDB"));

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
 use rollcall::{
     clock::Clock,
     domain::{
@@ -88,6 +89,31 @@ async fn letters_arrive_as_text_and_html_and_their_links_are_not_in_the_store() 
     let json = serde_json::to_string(&stored).unwrap();
     for secret in ["s3cret-token", "zoe@example.org", "Zo\u{eb}"] {
         assert!(!json.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn links_in_letters_do_not_follow_the_host_of_a_request() {
+    let server = match NodeServer::start("smtp.mjs", 0) {
+        Ok(server) => server,
+        Err(why) => return skip("letters", &why),
+    };
+    let app = start(server.port).await;
+    app.send_messages();
+    let admin = app.admin().await;
+    let ann = admin.add_employee("Ann", "A1").await;
+    let new = json!({ "email": "ann@example.org", "employee": ann, "enroll": true });
+    let made = admin
+        .request(Method::POST, "/api/invitations")
+        .header("host", "evil.example")
+        .json(&new);
+    let made = admin.send(made).await.expect(201);
+    assert_eq!((&made["sent"], &made["link"]), (&json!(true), &Value::Null));
+    let letter = server.until(|lines| lines.len() == 1).await.remove(0);
+    for part in ["text", "html"] {
+        let text = letter[part].as_str().unwrap();
+        assert!(text.contains("https://rollcall.example/join#"), "{text}");
+        assert!(!text.contains("evil"), "{text}");
     }
 }
 

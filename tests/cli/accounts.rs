@@ -172,6 +172,13 @@ async fn accounts_are_changed_disabled_removed_and_invited() {
         assert!(said.contains(says), "{arguments:?}: {out}{err}");
     }
 
+    // A link is whole if the service knows its address.
+    let invite = ["admin", "invite", "zoe@example.org", "--role", "viewer"];
+    let mut invite = rollcall(data.path(), &invite);
+    let (_, out, err) = run(invite.env("PUBLIC_URL", "https://rollcall.example.com"));
+    let whole = out.starts_with("https://rollcall.example.com/join#");
+    assert!(whole && !out.contains("put the address"), "{out}{err}");
+
     // As scripts of other systems do it: the account of the environment becomes an admin.
     let mut reset = rollcall(data.path(), &["admin", "reset-password"]);
     reset.env("ADMIN_EMAIL", "ben@example.org");

@@ -303,7 +303,13 @@ fn health_reports_by_exit_code_whether_the_service_responds() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path(), &[("HOST", "0.0.0.0")]);
+    let public = ("PUBLIC_URL", "https://rollcall.example.com");
+    let service = Service::start(data.path(), &[("HOST", "0.0.0.0"), public]);
+    let link = service.link.clone().unwrap();
+    assert!(
+        link.starts_with("https://rollcall.example.com/setup#"),
+        "{link}"
+    );
     let port = service.port.to_string();
     let health = |port: &str| {
         run(rollcall(data.path(), &["health"])

@@ -27,7 +27,6 @@ use crate::{
         limits::MayJoin,
         page::{List, PageQuery},
         problem::{Code, Fields, Problem},
-        relying_party::PublicOrigin,
         room::Room,
         session::Cookies,
         upload::{INVITED, Shape, Upload},
@@ -237,22 +236,22 @@ async fn views(
 
 /// Sends the link of an invitation to its address, if there is one and a mail server. Otherwise the
 /// caller shows the link.
-async fn sent(state: &HttpState, origin: &PublicOrigin, made: Made) -> Result<SentView, Problem> {
+async fn sent(state: &HttpState, made: Made) -> Result<SentView, Problem> {
     let Made { invitation, token } = made;
     let parts = (&*state.app.employees, &*state.app.sites);
     let one = std::slice::from_ref(&invitation);
     let view = views(one, parts, state.clock.now()).await?.pop();
     let view = view.ok_or_else(|| Problem::not_found("invitation"))?;
     let link = format!("/join#{}", token.reveal());
-    let (address, until) = (origin.address(&link), invitation.expires_at);
-    let letters = &state.app.letters;
-    let written = match (&invitation.purpose, invitation.purpose.email()) {
-        (Purpose::Reset { account, .. }, _) => {
+    let (letters, until) = (&state.app.letters, invitation.expires_at);
+    let email = invitation.purpose.email().zip(letters.page(&link));
+    let written = match (&invitation.purpose, email) {
+        (Purpose::Reset { account, .. }, Some((_, address))) => {
             let found = state.app.accounts.find_many(&[*account]).await?;
             let account = found.first().ok_or_else(|| Problem::not_found("account"))?;
             letters.reset(account, &address, until).await
         }
-        (_, Some(email)) => {
+        (_, Some((email, address))) => {
             let name = view.name.as_deref().unwrap_or_default();
             letters.invitation(email, name, &address, until).await
         }
@@ -284,14 +283,13 @@ async fn sent(state: &HttpState, origin: &PublicOrigin, made: Made) -> Result<Se
 pub async fn create_invitation(
     InPerson(allowed): InPerson<Inviting>,
     _: Confirmed,
-    origin: PublicOrigin,
     State(state): State<HttpState>,
     State(invitations): State<Arc<Invitations>>,
     Json(new): Json<NewInvitation>,
 ) -> Result<(StatusCode, axum::Json<SentView>), Problem> {
     let purpose = new.read(&state.app.employees).await?;
     let made = invitations.invite(&inviter(&allowed), purpose).await?;
-    let view = sent(&state, &origin, made).await?;
+    let view = sent(&state, made).await?;
     Ok((StatusCode::CREATED, axum::Json(view)))
 }
 
@@ -330,13 +328,12 @@ pub async fn list_invitations(
 pub async fn resend_invitation(
     InPerson(allowed): InPerson<Inviting>,
     _: Confirmed,
-    origin: PublicOrigin,
     State(state): State<HttpState>,
     State(invitations): State<Arc<Invitations>>,
     Path(id): Path<InvitationId>,
 ) -> Result<axum::Json<SentView>, Problem> {
     let again = invitations.resend(&inviter(&allowed), id).await?;
-    Ok(axum::Json(sent(&state, &origin, again).await?))
+    Ok(axum::Json(sent(&state, again).await?))
 }
 
 /// Revokes an invitation.
@@ -374,7 +371,6 @@ pub async fn delete_invitation(
 pub async fn create_password_reset(
     InPerson(allowed): InPerson<Administering>,
     _: Confirmed,
-    origin: PublicOrigin,
     State(state): State<HttpState>,
     State(invitations): State<Arc<Invitations>>,
     Path(id): Path<AccountId>,
@@ -385,7 +381,7 @@ pub async fn create_password_reset(
         admin: true,
     };
     let made = invitations.reset_password(&inviter, id).await?;
-    let view = sent(&state, &origin, made).await?;
+    let view = sent(&state, made).await?;
     Ok((StatusCode::CREATED, axum::Json(view)))
 }
 

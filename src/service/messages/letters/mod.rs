@@ -114,8 +114,9 @@ impl Letters {
         self.on
     }
 
-    /// Returns the address of a page for people.
-    pub(super) fn page(&self, path: &str) -> Option<String> {
+    /// Returns the address of a page for people; `None` if the service does not know its own. It never
+    /// comes from a request, because its sender could make letters lead to another server.
+    pub fn page(&self, path: &str) -> Option<String> {
         Some(format!("{}{path}", self.address.as_ref()?))
     }
 
