@@ -43,6 +43,13 @@ impl AppCache {
         }
     }
 
+    /// Caches a value for a lifetime if the key has none.
+    pub async fn add_for<T: Serialize>(&self, key: &str, value: &T, ttl: Duration) {
+        if let Ok(json) = serde_json::to_vec(value) {
+            self.cache.add(&self.key(key), &json, ttl).await;
+        }
+    }
+
     /// Deletes a value; returns whether there was one.
     pub async fn delete(&self, key: &str) -> bool {
         self.cache.plain().delete(&[self.key(key)]).await > 0

@@ -121,6 +121,9 @@ pub struct CacheSessions {
     clock: Arc<dyn Clock>,
 }
 
+/// How long the mark of an account lives, whatever sessions it has: its loss only signs people out.
+const MARKED: Duration = Duration::from_secs(400 * 24 * 3600);
+
 /// The maximum number of sessions in the list of an account; the earliest leave it first.
 const LISTED: usize = 100;
 
@@ -150,8 +153,21 @@ impl CacheSessions {
     /// Sets a new mark, which ends all sessions with the old one.
     async fn renew_mark(&self, account: AccountId) -> String {
         let mark = self.clock.id().to_string();
-        self.cache.set(&Self::mark_key(account), &mark).await;
+        let key = Self::mark_key(account);
+        self.cache.set_for(&key, &mark, MARKED).await;
         mark
+    }
+
+    /// Returns the mark of an account, and makes one if it has none. Never writes a mark again that it
+    /// has read: if all sessions ended in between, that would bring them back.
+    async fn mark(&self, account: AccountId) -> Option<String> {
+        let key = Self::mark_key(account);
+        if let Some(mark) = self.cache.get(&key).await {
+            return Some(mark);
+        }
+        let mark = self.clock.id().to_string();
+        self.cache.add_for(&key, &mark, MARKED).await;
+        self.cache.get(&key).await
     }
 
     /// Returns the hashes in the list of an account, with the ends of their sessions, without expired
@@ -196,14 +212,8 @@ impl CacheSessions {
 #[async_trait]
 impl SessionStore for CacheSessions {
     async fn insert(&self, session: &Session) -> Result<(), StoreError> {
-        let mark_key = Self::mark_key(session.account);
-        let mark = match self.cache.get::<String>(&mark_key).await {
-            // The mark must live as long as the session.
-            Some(mark) => {
-                self.cache.set(&mark_key, &mark).await;
-                mark
-            }
-            None => self.renew_mark(session.account).await,
+        let Some(mark) = self.mark(session.account).await else {
+            return self.store.insert(session).await;
         };
         let marked = Marked(session.clone(), mark);
         self.cache.set(&session.hash.to_hex(), &marked).await;

@@ -1,6 +1,9 @@
 //! The application cache: typed values, and sessions that are only in a cache.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -171,6 +174,75 @@ async fn a_cached_session_ends_and_is_confirmed_on_every_instance_at_once() {
     assert_eq!(two.delete_by_account(account).await, Ok(1));
     assert_eq!(one.touch(made.hash, later, true).await, Ok(false));
     assert_eq!(one.find(made.hash).await, Ok(None));
+}
+
+/// A cache in which all sessions of an account end right after its mark was read.
+struct Interrupted {
+    cache: Arc<dyn Cache>,
+    ending: Mutex<Option<(Arc<CacheSessions>, AccountId)>>,
+}
+
+#[async_trait]
+impl Cache for Interrupted {
+    async fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let value = self.cache.get(key).await;
+        if key.contains(":mark:") {
+            let ending = self.ending.lock().unwrap().take();
+            if let Some((sessions, account)) = ending {
+                sessions.delete_by_account(account).await.unwrap();
+            }
+        }
+        value
+    }
+    async fn set(&self, key: &str, value: &[u8], ttl: Duration) {
+        self.cache.set(key, value, ttl).await;
+    }
+    async fn add(&self, key: &str, value: &[u8], ttl: Duration) -> bool {
+        self.cache.add(key, value, ttl).await
+    }
+    async fn delete(&self, keys: &[String]) -> u64 {
+        self.cache.delete(keys).await
+    }
+    async fn ttl(&self, key: &str) -> Option<Duration> {
+        self.cache.ttl(key).await
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_brings_back_no_session_that_ends_at_the_same_moment() {
+    let world = instance();
+    let (bytes, store) = (cache(), world.stores.sessions.clone());
+    let sessions = |cache: &Arc<dyn Cache>| {
+        let clock: Arc<dyn Clock> = world.clock.clone();
+        Arc::new(CacheSessions::new(
+            over(cache, "session"),
+            store.clone(),
+            clock,
+        ))
+    };
+    let one = sessions(&bytes);
+    let account = AccountId::new(SystemClock.id());
+    let created_at = world.clock.now();
+    let session = |seed| Session {
+        hash: TokenHash([seed; 32]),
+        account,
+        created_at,
+        expires_at: created_at + SignedDuration::from_hours(8),
+        used_at: None,
+        confirmed_at: Some(created_at),
+        browser: None,
+    };
+    let (stolen, new) = (session(1), session(2));
+    one.insert(&stolen).await.unwrap();
+    // Two sign-ins at once can leave a session out of the list.
+    bytes.delete(&[format!("app:session:of:{account}")]).await;
+    let interrupted: Arc<dyn Cache> = Arc::new(Interrupted {
+        cache: bytes.clone(),
+        ending: Mutex::new(Some((one.clone(), account))),
+    });
+    sessions(&interrupted).insert(&new).await.unwrap();
+    assert_eq!(one.find(stolen.hash).await, Ok(None));
+    assert_eq!(one.find(new.hash).await, Ok(Some(new)));
 }
 
 /// A cache while Redis is unavailable: it stores nothing, and reports that it is not shared.
