@@ -186,14 +186,16 @@ impl CredentialPunches {
         admitted.map_err(|reset| PunchError::TooManyPins { reset })?;
         let begin = Instant::now();
         let refused = match self.credentials.check_pin(device, code, pin).await? {
-            PinCheck::Right(employee) => {
-                let person = find_person(&self.stores, employee.id).await?;
-                return Ok(person.ok_or(Outcome::WrongPin));
-            }
+            PinCheck::Right(employee) => match find_person(&self.stores, employee.id).await? {
+                Some(person) => return Ok(Ok(person)),
+                None => Outcome::WrongPin,
+            },
             PinCheck::Wrong => Outcome::WrongPin,
             PinCheck::Locked => Outcome::PinLocked,
         };
-        tokio::time::sleep(REFUSAL.saturating_sub(begin.elapsed())).await;
+        let elapsed = begin.elapsed();
+        let steps = elapsed.div_duration_f64(REFUSAL).ceil();
+        tokio::time::sleep(REFUSAL.mul_f64(steps).saturating_sub(elapsed)).await;
         Ok(Err(refused))
     }
 

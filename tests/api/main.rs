@@ -18,6 +18,7 @@ mod engine;
 mod enrollment;
 mod entitlements;
 mod exports;
+mod guesses;
 mod imports;
 mod invitations;
 mod jobs;
