@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{Answer, Client, TestApp},
     places::{Of, Places},
+    records::leave_kind,
 };
 
 /// What a request is about: the kind of record whose ID is in the address, or a body.
@@ -34,8 +35,34 @@ enum Target {
     NewCorrection,
     /// A new balance entry for an employee.
     NewBalanceEntry,
+    /// A valid body about a record: an employee, a site or a timesheet.
+    Body(Of, Write),
     /// A range of dates in the query.
     Range,
+}
+
+/// Returns a body about a record by its ID.
+type Write = fn(&str) -> Value;
+
+/// The kind of leave in bodies.
+const KIND: &str = "0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c00aa";
+
+const MANUAL: Write = |id| json!({ "employee": id, "reason": "The kiosk is broken" });
+const BADGES: Write = |id| json!({ "employees": [id] });
+const DAY_OFF: Write = |id| json!({ "employees": [id], "day": "2028-01-10", "shifts": [] });
+const LEAVE: Write =
+    |id| json!({ "employee": id, "kind": KIND, "from": "2028-01-10", "to": "2028-01-11" });
+const ENTITLEMENT: Write = |id| json!({ "employee": id, "kind": KIND, "from": "2028-01-01", "to": "2028-12-31", "amount": 30.0 });
+const SELF_ENROLLMENT: Write = |id| json!({ "employee": id, "enroll": true });
+// The figures have another digest.
+const APPROVAL: Write = |_| json!({ "digest": "none" });
+const SHIFT: Write = |id| json!({ "site": id, "name": new_name(), "from": "06:00", "to": "14:00" });
+const CYCLE: Write =
+    |id| json!({ "site": id, "name": new_name(), "starts": "2028-01-03", "shifts": [null] });
+const HOLIDAYS: Write = |id| json!({ "sites": [id], "name": new_name(), "days": [] });
+
+fn new_name() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
 
 use Of::{
@@ -44,7 +71,7 @@ use Of::{
     PayrollLayout, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
 };
 use Target::{
-    Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain, Range,
+    Body, Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain, Range,
 };
 
 /// The answers to an admin, a manager, a manager of one site, a viewer of one site, an employee, a
@@ -53,7 +80,9 @@ type Answers = [u16; 7];
 
 /// Each route with the answers to a request about a record of another site and of another employee.
 ///
-/// 422 and 415 are answers to a body that is empty; 502 comes from a camera that fails.
+/// 415, and 422 from routes that no site limits, are answers to a body that is empty; 422 otherwise
+/// means that a body is about a record that does not exist for the caller. 502 comes from a camera
+/// that fails.
 #[rustfmt::skip]
 const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("GET", "/api/session", Plain, [200, 200, 200, 200, 200, 403, 401]),
@@ -85,7 +114,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("PUT", "/api/security-policy", Empty, [422, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/accounts/{id}/password-reset", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/invitations", Plain, [200, 200, 200, 403, 403, 403, 401]),
-    ("POST", "/api/invitations", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/invitations", Body(Employee, SELF_ENROLLMENT), [201, 201, 422, 403, 403, 403, 401]),
     ("DELETE", "/api/invitations/{id}", One(OpenInvitation), [204, 204, 404, 403, 403, 403, 401]),
     ("POST", "/api/invitations/{id}/resend", One(OpenInvitation), [200, 200, 404, 403, 403, 403, 401]),
     ("GET", "/api/status", Plain, [200, 200, 200, 200, 403, 403, 401]),
@@ -115,7 +144,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/employees/{id}/pin/unlock", One(Credentials), [204, 204, 404, 403, 403, 403, 401]),
     ("POST", "/api/employees/{id}/badge", One(Employee), [201, 201, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/employees/{id}/badge", One(Credentials), [204, 204, 404, 403, 403, 403, 401]),
-    ("POST", "/api/badges/sheet", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/badges/sheet", Body(Employee, BADGES), [200, 200, 422, 403, 403, 403, 401]),
     ("GET", "/api/consent", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/enrollment-limit/lift", Plain, [200, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/enrollment-limit/lift", Plain, [200, 403, 403, 403, 403, 403, 401]),
@@ -131,7 +160,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/punches/{id}/not-me", One(Punch), [403, 403, 403, 403, 403, 404, 401]),
     ("GET", "/api/punches/{id}", One(Punch), [200, 200, 404, 404, 404, 403, 401]),
     ("GET", "/api/punches/{id}/picture", One(PunchPicture), [200, 200, 404, 403, 403, 403, 401]),
-    ("POST", "/api/punches/manual", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/punches/manual", Body(Employee, MANUAL), [201, 201, 404, 403, 403, 403, 401]),
     ("GET", "/api/days", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/employees/{id}/days", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
     ("GET", "/api/employees/{id}/balance-entries", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
@@ -147,7 +176,8 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("GET", "/api/timesheets", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/timesheets/{id}", One(Timesheet), [200, 200, 404, 404, 404, 403, 401]),
     ("POST", "/api/timesheets/{id}/submit", One(Timesheet), [200, 200, 404, 403, 404, 403, 401]),
-    ("POST", "/api/timesheets/{id}/approve", One(Timesheet), [415, 415, 415, 403, 403, 403, 401]),
+    // The figures are others.
+    ("POST", "/api/timesheets/{id}/approve", Body(Timesheet, APPROVAL), [409, 409, 404, 403, 403, 403, 401]),
     // It is not approved.
     ("POST", "/api/timesheets/{id}/lock", One(Timesheet), [409, 409, 404, 403, 403, 403, 401]),
     ("POST", "/api/timesheets/{id}/unlock", One(Timesheet), [409, 403, 403, 403, 403, 403, 401]),
@@ -183,18 +213,18 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("PUT", "/api/sites/{id}/rules/{date}", NewRules, [201, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/sites/{id}/rules/{date}", One(SiteRules), [204, 204, 404, 403, 403, 403, 401]),
     ("GET", "/api/shifts", Plain, [200, 200, 200, 200, 403, 403, 401]),
-    ("POST", "/api/shifts", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/shifts", Body(Site, SHIFT), [201, 201, 422, 403, 403, 403, 401]),
     ("PATCH", "/api/shifts/{id}", Change(Shift), [200, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/shifts/{id}", One(Shift), [204, 204, 404, 403, 403, 403, 401]),
     ("GET", "/api/cycles", Plain, [200, 200, 200, 200, 403, 403, 401]),
-    ("POST", "/api/cycles", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/cycles", Body(Site, CYCLE), [201, 201, 422, 403, 403, 403, 401]),
     ("PATCH", "/api/cycles/{id}", Change(Cycle), [200, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/cycles/{id}", One(Cycle), [204, 204, 404, 403, 403, 403, 401]),
     ("GET", "/api/assignments", Plain, [200, 200, 200, 200, 200, 403, 401]),
-    ("POST", "/api/assignments", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/assignments", Body(Employee, DAY_OFF), [201, 201, 422, 403, 403, 403, 401]),
     ("DELETE", "/api/assignments/{id}", One(Assignment), [204, 204, 404, 403, 403, 403, 401]),
     ("GET", "/api/holidays", Plain, [200, 200, 200, 200, 200, 403, 401]),
-    ("POST", "/api/holidays", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/holidays", Body(Site, HOLIDAYS), [201, 201, 422, 403, 403, 403, 401]),
     ("PATCH", "/api/holidays/{id}", Change(Holidays), [200, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/holidays/{id}", One(Holidays), [204, 204, 404, 403, 403, 403, 401]),
     ("GET", "/api/leave-kinds", Plain, [200, 200, 200, 200, 200, 403, 401]),
@@ -203,11 +233,11 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("DELETE", "/api/leave-kinds/{id}", One(LeaveKind), [204, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/leave", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/entitlements", Plain, [200, 200, 200, 200, 200, 403, 401]),
-    ("POST", "/api/entitlements", Empty, [422, 422, 422, 403, 403, 403, 401]),
+    ("POST", "/api/entitlements", Body(Employee, ENTITLEMENT), [201, 201, 422, 403, 403, 403, 401]),
     ("PATCH", "/api/entitlements/{id}", Change(Entitlement), [200, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/entitlements/{id}", One(Entitlement), [204, 204, 404, 403, 403, 403, 401]),
     ("GET", "/api/employees/{id}/leave-balance", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
-    ("POST", "/api/leave", Empty, [422, 422, 422, 403, 422, 403, 401]),
+    ("POST", "/api/leave", Body(Employee, LEAVE), [201, 201, 422, 403, 422, 403, 401]),
     ("POST", "/api/leave/{id}/approve", One(Leave), [200, 200, 404, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/reject", One(Leave), [200, 200, 404, 403, 403, 403, 401]),
     ("POST", "/api/leave/{id}/withdraw", One(Leave), [200, 200, 404, 403, 404, 403, 401]),
@@ -263,6 +293,16 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("DELETE", "/api/employees/{id}/badge", [204, 204, 204, 403, 403, 403, 401]),
     ("GET", "/api/punches/{id}", [200, 200, 200, 200, 200, 403, 401]),
     ("GET", "/api/punches/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
+    ("POST", "/api/invitations", [201, 201, 201, 403, 403, 403, 401]),
+    ("POST", "/api/badges/sheet", [200, 200, 200, 403, 403, 403, 401]),
+    ("POST", "/api/punches/manual", [201, 201, 201, 403, 403, 403, 401]),
+    ("POST", "/api/timesheets/{id}/approve", [409, 409, 409, 403, 403, 403, 401]),
+    ("POST", "/api/shifts", [201, 201, 201, 403, 403, 403, 401]),
+    ("POST", "/api/cycles", [201, 201, 201, 403, 403, 403, 401]),
+    ("POST", "/api/assignments", [201, 201, 201, 403, 403, 403, 401]),
+    ("POST", "/api/holidays", [201, 201, 201, 403, 403, 403, 401]),
+    ("POST", "/api/entitlements", [201, 201, 201, 403, 403, 403, 401]),
+    ("POST", "/api/leave", [201, 201, 201, 403, 201, 403, 401]),
     ("DELETE", "/api/invitations/{id}", [204, 204, 204, 403, 403, 403, 401]),
     ("POST", "/api/invitations/{id}/resend", [200, 200, 200, 403, 403, 403, 401]),
     ("GET", "/api/employees/{id}/days", [200, 200, 200, 200, 200, 403, 401]),
@@ -305,27 +345,33 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("POST", "/api/leave/{id}/cancel", [200, 200, 200, 403, 403, 403, 401]),
 ];
 
-/// What every client may use; a pairing has its own secret.
-const OPEN: &[(&str, &str)] = &[
-    ("POST", "/api/session"),
-    ("DELETE", "/api/session"),
-    ("POST", "/api/session/second-factor"),
-    ("GET", "/api/session/methods"),
-    ("GET", "/api/session/oidc"),
-    ("GET", "/api/session/oidc/callback"),
-    ("POST", "/api/session/passkey/begin"),
-    ("POST", "/api/session/passkey"),
-    ("GET", "/api/setup"),
-    ("POST", "/api/setup"),
-    ("POST", "/api/invitations/look"),
-    ("POST", "/api/invitations/accept"),
-    ("POST", "/api/invitations/enroll"),
-    ("POST", "/api/pairings"),
-    ("GET", "/api/pairing"),
-    ("GET", "/api/calendars/{file}"),
-    ("GET", "/healthz"),
-    ("GET", "/readyz"),
-    ("GET", "/metrics"),
+/// What every client may use, with the answer to everybody. The secrets are in the requests: a
+/// password, a token, a code.
+#[rustfmt::skip]
+const OPEN: &[(&str, &str, Target, u16)] = &[
+    ("POST", "/api/session", Empty, 422),
+    ("POST", "/api/session/second-factor", Empty, 422),
+    ("GET", "/api/session/methods", Plain, 200),
+    // There is no provider.
+    ("GET", "/api/session/oidc", Plain, 404),
+    ("GET", "/api/session/oidc/callback", Plain, 404),
+    // Browsers offer no passkeys at an IP address.
+    ("POST", "/api/session/passkey/begin", Plain, 409),
+    ("POST", "/api/session/passkey", Empty, 422),
+    ("GET", "/api/setup", Plain, 200),
+    ("POST", "/api/setup", Empty, 422),
+    ("POST", "/api/invitations/look", Body(Nothing, |token| json!({ "token": token })), 410),
+    ("POST", "/api/invitations/accept", Body(Nothing, |token| json!({ "token": token, "password": "a long pass phrase" })), 410),
+    ("POST", "/api/invitations/enroll", Plain, 415),
+    ("POST", "/api/pairings", Plain, 201),
+    // A pairing has its own secret.
+    ("GET", "/api/pairing", Plain, 401),
+    ("GET", "/api/calendars/{file}", One(Nothing), 404),
+    ("GET", "/healthz", Plain, 200),
+    ("GET", "/readyz", Plain, 200),
+    ("GET", "/metrics", Plain, 200),
+    // Last, because it signs out.
+    ("DELETE", "/api/session", Plain, 204),
 ];
 
 /// Who asks, in the order of the answers.
@@ -494,7 +540,7 @@ async fn target(app: &TestApp, places: &Places, target: Target, place: Where) ->
     };
     let own = place == Where::Own;
     match target {
-        One(of) | Change(of) => places.add(app, of, site, own).await,
+        One(of) | Change(of) | Body(of, _) => places.add(app, of, site, own).await,
         NewRules => site.to_string(),
         NewCorrection | NewBalanceEntry => places.add(app, Employee, site, own).await,
         Plain | Empty | NewEmployee | Range => String::new(),
@@ -504,7 +550,7 @@ async fn target(app: &TestApp, places: &Places, target: Target, place: Where) ->
 /// Returns whether a request can be about a record of an employee.
 fn can_be_own(target: Target) -> bool {
     match target {
-        One(of) | Change(of) => matches!(
+        One(of) | Change(of) | Body(of, _) => matches!(
             of,
             Employee
                 | Punch
@@ -553,6 +599,7 @@ async fn send(
             "date": "2026-03-02", "kind": "manual", "seconds": 3600, "reason": "Old system",
         })),
         Change(_) | Empty => request.json(&json!({})),
+        Body(_, body) => request.json(&body(id)),
         NewRules => request.json(&json!({ "rules": {} })),
         NewEmployee => {
             let code = uuid::Uuid::now_v7().to_string();
@@ -586,6 +633,9 @@ fn check(row: (&str, &str), caller: &str, answer: &Answer, expected: u16) {
 async fn every_role_and_scope_gets_in_exactly_where_it_may() {
     let app = TestApp::start().await;
     let places = Places::in_app(&app).await;
+    let mut kind = leave_kind("Vacation");
+    kind.id = KIND.parse().unwrap();
+    app.stores.leave_kinds.insert(&kind).await.unwrap();
     let callers = callers(&app, &places).await;
     let others_places = places.with_another_employee(&app).await;
     let others = derived_callers(&app, &others_places).await;
@@ -630,12 +680,36 @@ async fn every_role_and_scope_gets_in_exactly_where_it_may() {
     }
 }
 
+#[tokio::test]
+async fn open_routes_answer_everybody_alike() {
+    let app = TestApp::start().await;
+    let places = Places::in_app(&app).await;
+    let callers = callers(&app, &places).await;
+    for (method, path, target, expected) in OPEN {
+        for (client, caller) in callers.iter().zip(CALLERS) {
+            let id = self::target(&app, &places, *target, Where::Elsewhere).await;
+            let row = (*method, &*path.replace("{file}", "{id}"), *target);
+            let answer = send(client, row, &id, places.home).await;
+            let status = answer.status.as_u16();
+            assert_eq!(
+                status, *expected,
+                "{method} {path} by {caller}: {}",
+                answer.text
+            );
+        }
+    }
+    callers[0].get("/api/session").await.expect(401);
+}
+
 #[test]
 fn the_table_holds_every_documented_route() {
     let document = serde_json::to_value(rollcall::http::document()).unwrap();
     let known = |method: &str, path: &str| {
         let mut rows = ELSEWHERE.iter();
-        rows.any(|(m, p, ..)| (*m, *p) == (method, path)) || OPEN.contains(&(method, path))
+        rows.any(|(m, p, ..)| (*m, *p) == (method, path)) || {
+            let mut open = OPEN.iter();
+            open.any(|(m, p, ..)| (*m, *p) == (method, path))
+        }
     };
     let mut count = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
