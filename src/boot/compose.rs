@@ -311,6 +311,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         stores.clone(),
         timesheets.clone(),
         loader.clone(),
+        limits.clone(),
         audit.clone(),
         clock.clone(),
     ));
@@ -338,11 +339,11 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
     ));
     let credential_punches = Arc::new(CredentialPunches::new(
-        stores.clone(),
         punch_credentials.clone(),
         recognition.clone(),
         answers,
         sites.clone(),
+        clock.clone(),
     ));
     let employees = Arc::new(Employees::new(
         stores.clone(),

@@ -269,9 +269,9 @@ person.json    every record:
                     what recorded the punch: a device, a camera, or an account (a person who was
                     signed in); `origin_name` is the name of the device or camera. `proof` is how
                     the person was established: `face` (the similarity of the face and the required
-                    threshold), `face_and_pin` (also with a PIN), `pin`, `badge`, `manual` (entered
-                    by hand, with the reason) or `import` (from another system). `pictures` are
-                    digests of the pictures that a device sent
+                    threshold), `face_and_pin` and `face_and_badge` (also with a PIN or badge),
+                    `pin`, `badge`, `manual` (entered by hand, with the reason) or `import` (from
+                    another system). `pictures` are digests of the pictures that a device sent
   timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
                     their reasons, who made and who decided them, and in `progress` the approved
                     figures

@@ -35,7 +35,8 @@ pub struct Site {
     /// The digits of the PINs of people who work at the site.
     #[serde(default, skip_serializing_if = "PinDigits::is_default")]
     pub pin_digits: PinDigits,
-    /// Whether a face alone is not enough to punch at the site, and the person also types a PIN.
+    /// Whether a face alone is not enough to punch at the site, and the person also types a PIN
+    /// or shows a badge.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub face_and_pin: bool,
     /// Whether signals for home automation have the name of the person who punched last.

@@ -42,6 +42,8 @@ pub const INVITED: Origin = Origin::Account(AccountId::new(Uuid::nil()));
 pub struct Shape {
     /// The name of the parts with images.
     pub images: &'static str,
+    /// Least images.
+    pub least: usize,
     /// Most images.
     pub most: usize,
     /// Most bytes of all images together.
@@ -66,7 +68,7 @@ impl Shape {
 
     fn count(&self) -> FieldError {
         FieldError::WrongCount {
-            least: 1,
+            least: self.least,
             most: self.most,
         }
     }
@@ -79,7 +81,7 @@ impl Shape {
     }
 }
 
-/// An upload of at least one image.
+/// An upload of images.
 pub struct Upload {
     /// The images, in their order.
     pub images: Vec<Sample>,
@@ -188,7 +190,7 @@ impl Upload {
                 return Err(Problem::field(&name, shape.unknown_part()));
             }
         }
-        if upload.images.is_empty() {
+        if upload.images.len() < shape.least {
             return Err(Problem::field(shape.images, shape.count()));
         }
         Ok(upload)

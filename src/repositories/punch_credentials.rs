@@ -27,6 +27,11 @@ impl PunchCredentials {
         Ok(self.0.get(&id).await?.map(Versioned::into_inner))
     }
 
+    /// Returns the records of these employees; those who never had one are left out.
+    pub async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<PunchCredential>, StoreError> {
+        self.0.get_many(ids).await
+    }
+
     /// Returns the record with the hash of a badge.
     pub async fn find_by_badge(
         &self,

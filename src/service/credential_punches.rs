@@ -1,68 +1,61 @@
-//! Punches with a PIN or a badge, or with a PIN and the face.
+//! Punches with a PIN or a badge, alone or together with the face.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::{
-    employees::{Person, find_person},
+    employees::Person,
     face_punches::digests,
     punch_answers::{Asked, Established, Outcome, PunchAnswer, PunchAnswers, PunchError},
-    punch_credentials::{CheckError, PinCheck, PunchCredentials},
+    punch_credentials::{CheckError, PersonCredential, PunchCredentials, Unproven},
     punch_ledger::PunchPoint,
     recognition::Recognition,
     sites::Sites,
     tokens,
 };
 use crate::{
+    clock::Clock,
     domain::{
         attendance::{Capture, Evidence, Proof, PunchKind, RequestKey},
         biometrics::Look,
         devices::Device,
         ids::PunchId,
-        punch_credentials::BadgeCode,
-        text::{Code, IdempotencyKey},
+        text::IdempotencyKey,
     },
-    ports::{Sample, StoreError},
-    repositories::Repositories,
+    ports::Sample,
 };
 
 impl From<CheckError> for PunchError {
     fn from(error: CheckError) -> Self {
         match error {
+            CheckError::TooMany { reset } => Self::TooManyPins { reset },
             CheckError::Hashing(error) => error.into(),
             CheckError::Store(error) => error.into(),
         }
     }
 }
 
-/// What a person punches with.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// The staff number says who, the PIN proves it.
-    Pin {
-        /// The staff number: the code of the employee.
-        code: Code,
-        /// The PIN.
-        pin: SecretString,
-        /// Frames of the person, if the site wants the face as well.
-        samples: Vec<Sample>,
-        /// The number of the look at this person.
-        look: Look,
-    },
-    /// The code of a badge, as the scanner sent it.
-    Badge(SecretString),
+impl From<Unproven> for Outcome {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::WrongPin => Self::WrongPin,
+            Unproven::PinLocked => Self::PinLocked,
+            Unproven::UnknownBadge => Self::UnknownBadge,
+        }
+    }
 }
 
 /// A request to punch with a PIN or a badge.
 #[derive(Debug, Clone)]
 pub struct CredentialRequest {
     /// What the person punches with.
-    pub credential: Credential,
+    pub credential: PersonCredential,
+    /// Frames of the person, if the site wants the face as well.
+    pub samples: Vec<Sample>,
+    /// The number of the look at this person.
+    pub look: Look,
     /// The wanted kind; `None` for what follows the last punch.
     pub kind: Option<PunchKind>,
     /// What the device says about when it happened, if it was offline.
@@ -84,56 +77,46 @@ impl CredentialRequest {
         let instead_of = self.instead_of.map(|id| id.to_string()).unwrap_or_default();
         let mut hash = Sha256::new();
         match &self.credential {
-            Credential::Pin {
-                code,
-                samples,
-                look,
-                ..
-            } => {
-                hash.update(format!("pin|{}|{}|", code.key(), look.number()));
-                for sample in samples {
-                    hash.update((sample.bytes().len() as u64).to_be_bytes());
-                    hash.update(sample.bytes());
-                }
-            }
-            Credential::Badge(code) => {
+            PersonCredential::Pin { code, .. } => hash.update(format!("pin|{}|", code.key())),
+            PersonCredential::Badge(code) => {
                 hash.update("badge|");
                 hash.update(tokens::hash(code.expose_secret()).0);
             }
+        }
+        hash.update(format!("{}|", self.look.number()));
+        for sample in &self.samples {
+            hash.update((sample.bytes().len() as u64).to_be_bytes());
+            hash.update(sample.bytes());
         }
         hash.update(format!("|{kind}|{captured_at}|{instead_of}"));
         hex::encode(hash.finalize())
     }
 }
 
-/// A refused PIN is answered after a multiple of this time. It covers what differs between a number
-/// that nobody has and a wrong PIN: one write of the store.
-const REFUSAL: Duration = Duration::from_millis(400);
-
 /// The service that records punches with PINs and badges.
 pub struct CredentialPunches {
-    stores: Repositories,
     credentials: Arc<PunchCredentials>,
     recognition: Arc<Recognition>,
     answers: Arc<PunchAnswers>,
     sites: Arc<Sites>,
+    clock: Arc<dyn Clock>,
 }
 
 impl CredentialPunches {
     /// Creates the service.
     pub fn new(
-        stores: Repositories,
         credentials: Arc<PunchCredentials>,
         recognition: Arc<Recognition>,
         answers: Arc<PunchAnswers>,
         sites: Arc<Sites>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            stores,
             credentials,
             recognition,
             answers,
             sites,
+            clock,
         }
     }
 
@@ -154,75 +137,49 @@ impl CredentialPunches {
             key,
             instead_of: request.instead_of,
         };
-        let credential = request.credential;
+        let (samples, look) = (request.samples, request.look);
+        let captured = asked
+            .capture
+            .map(|capture| capture.by_server(self.clock.now()));
         let establish = async {
-            match credential {
-                Credential::Pin {
-                    code,
-                    pin,
-                    samples,
-                    look,
-                } => {
-                    let person = match self.by_pin(device, &code, pin).await? {
-                        Ok(person) => person,
-                        Err(outcome) => return Ok(Err(PunchAnswer::new(outcome, None))),
-                    };
-                    self.with_face(&point, person, samples, look).await
-                }
-                Credential::Badge(code) => self.by_badge(&point, &code).await,
+            let proof = match &request.credential {
+                PersonCredential::Pin { .. } => Proof::Pin,
+                PersonCredential::Badge(_) => Proof::Badge,
+            };
+            let credentials = &self.credentials;
+            let proven = credentials.prove(device, request.credential, captured);
+            match proven.await? {
+                Ok(person) => self.with_face(&point, person, proof, samples, look).await,
+                Err(unproven) => Ok(Err(PunchAnswer::new(unproven.into(), None))),
             }
         };
         self.answers.answer(&point, asked, establish).await
     }
 
-    /// Finds the person with a staff number and PIN, or says why not.
-    async fn by_pin(
-        &self,
-        device: &Device,
-        code: &Code,
-        pin: SecretString,
-    ) -> Result<Result<Person, Outcome>, PunchError> {
-        let admitted = self.credentials.admit_pin(device).await;
-        admitted.map_err(|reset| PunchError::TooManyPins { reset })?;
-        let begin = Instant::now();
-        let refused = match self.credentials.check_pin(device, code, pin).await? {
-            PinCheck::Right(employee) => match find_person(&self.stores, employee.id).await? {
-                Some(person) => return Ok(Ok(person)),
-                None => Outcome::WrongPin,
-            },
-            PinCheck::Wrong => Outcome::WrongPin,
-            PinCheck::Locked => Outcome::PinLocked,
-        };
-        let elapsed = begin.elapsed();
-        let steps = elapsed.div_duration_f64(REFUSAL).ceil();
-        tokio::time::sleep(REFUSAL.mul_f64(steps).saturating_sub(elapsed)).await;
-        Ok(Err(refused))
-    }
-
-    /// Compares the face of a person whose PIN was right, if there are frames and an enrolled face.
-    /// A person without an enrolled face punches with the PIN alone at any site, so that consent
-    /// stays free.
+    /// Compares the face of a person whose PIN or badge was right, if there are frames and an
+    /// enrolled face. A person without an enrolled face punches with the PIN or badge alone at any
+    /// site, so that consent stays free.
     async fn with_face(
         &self,
         point: &PunchPoint,
         person: Person,
+        proof: Proof,
         samples: Vec<Sample>,
         look: Look,
     ) -> Result<Result<Established, PunchAnswer>, PunchError> {
-        let alone = |person| Established {
-            person,
-            proof: Proof::Pin,
-            still: None,
-            numbers: None,
-        };
-        if !person.enrolled() {
-            return Ok(Ok(alone(person)));
+        let needed = person.enrolled()
+            && samples.is_empty()
+            && self.sites.of(point.site).await?.face_and_pin;
+        if needed {
+            return Ok(Err(PunchAnswer::new(Outcome::FaceNeeded, None)));
         }
-        if samples.is_empty() {
-            return Ok(match self.sites.of(point.site).await?.face_and_pin {
-                true => Err(PunchAnswer::new(Outcome::FaceNeeded, None)),
-                false => Ok(alone(person)),
-            });
+        if samples.is_empty() || !person.enrolled() {
+            return Ok(Ok(Established {
+                person,
+                proof,
+                still: None,
+                numbers: None,
+            }));
         }
         let (recognition, pictures) = (&self.recognition, digests(&samples));
         let recognized = recognition.recognize_claimed(person.id, samples, look, point.origin);
@@ -234,7 +191,7 @@ impl CredentialPunches {
         Ok(match verdict.recognized {
             Ok(recognized) => Ok(Established {
                 person,
-                proof: Proof::FaceAndPin(Evidence {
+                proof: proof.with_face(Evidence {
                     pictures,
                     ..recognized.evidence
                 }),
@@ -243,36 +200,5 @@ impl CredentialPunches {
             }),
             Err(reason) => Err(PunchAnswer::new(Outcome::Nobody { reason, more }, numbers)),
         })
-    }
-
-    /// Finds the person with a badge. Where a face alone is not enough, neither is a badge.
-    async fn by_badge(
-        &self,
-        point: &PunchPoint,
-        code: &SecretString,
-    ) -> Result<Result<Established, PunchAnswer>, PunchError> {
-        let person = match BadgeCode::parse(code.expose_secret()) {
-            Some(code) => self.holder(&code).await?,
-            None => None,
-        };
-        let Some(person) = person else {
-            return Ok(Err(PunchAnswer::new(Outcome::UnknownBadge, None)));
-        };
-        if person.enrolled() && self.sites.of(point.site).await?.face_and_pin {
-            return Ok(Err(PunchAnswer::new(Outcome::PinNeeded, None)));
-        }
-        Ok(Ok(Established {
-            person,
-            proof: Proof::Badge,
-            still: None,
-            numbers: None,
-        }))
-    }
-
-    async fn holder(&self, code: &BadgeCode) -> Result<Option<Person>, StoreError> {
-        match self.credentials.find_by_badge(code).await? {
-            Some(employee) => find_person(&self.stores, employee.id).await,
-            None => Ok(None),
-        }
     }
 }

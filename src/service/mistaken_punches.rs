@@ -1,7 +1,7 @@
 //! Punches that a person takes back at the kiosk because it recognized another person in them, and
 //! what Rollcall learns from that.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
@@ -20,7 +20,7 @@ use crate::{
         faces::FaceEnrollment,
         ids::{EmployeeId, PunchId},
     },
-    ports::StoreError,
+    ports::{Quota, RateLimits, StoreError},
     repositories::Repositories,
 };
 
@@ -30,6 +30,13 @@ const TAKE_BACK: SignedDuration = SignedDuration::from_secs(15 + 3);
 
 /// Time within which another punch takes the place of one that was taken back.
 const REPLACE: SignedDuration = SignedDuration::from_secs(90);
+
+/// One new punch in place of one that was taken back. Afterward no punch takes its place, however
+/// late an offline capture arrives.
+const ONCE: Quota = Quota {
+    most: 1,
+    window: Duration::from_hours(72),
+};
 
 /// Why a punch was not taken back.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +69,7 @@ pub struct MistakenPunches {
     stores: Repositories,
     timesheets: Arc<Timesheets>,
     loader: Arc<GalleryLoader>,
+    limits: Arc<dyn RateLimits>,
     audit: Audit,
     clock: Arc<dyn Clock>,
 }
@@ -72,6 +80,7 @@ impl MistakenPunches {
         stores: Repositories,
         timesheets: Arc<Timesheets>,
         loader: Arc<GalleryLoader>,
+        limits: Arc<dyn RateLimits>,
         audit: Audit,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -79,6 +88,7 @@ impl MistakenPunches {
             stores,
             timesheets,
             loader,
+            limits,
             audit,
             clock,
         }
@@ -108,16 +118,16 @@ impl MistakenPunches {
     }
 
     /// Returns the employee who was recognized in a punch that was taken back at an origin shortly
-    /// before a moment; `None` if there is no such punch.
+    /// before a capture; `None` if there is no such punch.
     pub async fn find(
         &self,
         origin: Origin,
         id: PunchId,
-        now: Timestamp,
+        captured: Timestamp,
     ) -> Result<Option<EmployeeId>, StoreError> {
         let punch = self.stores.punches.find(id).await?;
         let recent = |punch: &Punch| {
-            let age = now.duration_since(punch.recorded_at);
+            let age = captured.duration_since(punch.recorded_at);
             punch.origin == origin && age <= REPLACE
         };
         let Some(punch) = punch.filter(recent) else {
@@ -128,9 +138,19 @@ impl MistakenPunches {
     }
 
     /// Makes two enrolled people look-alikes of each other, because one of them was recognized as the
-    /// other: from now on only a clear lead decides between them. The punch is written already, so a
-    /// failure is only logged.
-    pub async fn remember(&self, origin: Origin, mistaken: EmployeeId, really: EmployeeId) {
+    /// other in the punch that was taken back: from now on only a clear lead decides between them.
+    /// Only the first new punch tells whom it showed; later ones may be of people who came next. The
+    /// punch is written already, so a failure is only logged.
+    pub async fn remember(
+        &self,
+        origin: Origin,
+        taken_back: PunchId,
+        [mistaken, really]: [EmployeeId; 2],
+    ) {
+        let key = format!("replaced:{taken_back}");
+        if mistaken == really || !self.limits.check(&key, ONCE).await.allowed {
+            return;
+        }
         if let Err(cause) = self.make_look_alikes(origin, [mistaken, really]).await {
             warn!(%mistaken, %really, %cause, "could not record look-alikes");
         }

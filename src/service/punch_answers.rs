@@ -279,14 +279,18 @@ impl PunchAnswers {
         {
             return Ok(PunchAnswer::replayed(replay)?);
         }
+        let captured = asked.capture.map_or(now, |capture| capture.by_server(now));
         let mistaken = match asked.instead_of {
-            Some(id) => self.mistakes.find(point.origin, id, now).await?,
+            Some(id) => self.mistakes.find(point.origin, id, captured).await?,
             None => None,
         };
         let answer = match establish.await? {
-            // The same wrong person again.
+            // The same wrong person again. A PIN or badge is proof enough that it is the person.
             Ok(Established {
-                person, numbers, ..
+                person,
+                numbers,
+                proof: Proof::Face(_),
+                ..
             }) if mistaken == Some(person.id) => {
                 let reason = NobodyReason::LookAlike;
                 PunchAnswer::new(
@@ -304,10 +308,11 @@ impl PunchAnswers {
                 let recorded = self.record(point, established, moment, asked.kind, key);
                 let answer = recorded.await?;
                 telemetry::stage("write", start.elapsed());
-                if let (Some(mistaken), Some(punch)) = (mistaken, answer.outcome.punch()) {
-                    self.mistakes
-                        .remember(point.origin, mistaken, punch.employee)
-                        .await;
+                if let (Some(id), Some(mistaken), Outcome::Punched { punch }) =
+                    (asked.instead_of, mistaken, &answer.outcome)
+                {
+                    let pair = [mistaken, punch.employee];
+                    self.mistakes.remember(point.origin, id, pair).await;
                 }
                 answer
             }

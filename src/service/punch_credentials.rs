@@ -1,14 +1,17 @@
 //! PINs and badges: sets, issues, revokes and checks them.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use secrecy::SecretString;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     audit::Audit,
+    employees::{Person, find_person},
     passwords::{self, HashCost, HashError},
     sites::Sites,
     tokens,
@@ -20,13 +23,13 @@ use crate::{
         devices::Device,
         employees::Employee,
         grants::Reach,
-        ids::EmployeeId,
+        ids::{EmployeeId, SiteId},
         punch_credentials::{
             BadgeCode, Pin, PinDigits, PinError, PunchCredential, StoredBadge, StoredPin,
         },
         text::Code,
     },
-    ports::{Quota, RateLimits, StoreError},
+    ports::{EmployeeFilter, Page, Quota, RateLimits, StoreError},
     repositories::Repositories,
 };
 
@@ -64,6 +67,41 @@ pub enum PinCheck {
     Locked,
 }
 
+/// The result, and whether it counts as a miss of the device.
+enum Compared {
+    Missed(PinCheck),
+    Other(PinCheck),
+}
+
+/// What a person at a device types or shows to prove who they are.
+#[derive(Debug, Clone)]
+pub enum PersonCredential {
+    /// The staff number says who, the PIN proves it.
+    Pin {
+        /// The staff number: the code of the employee.
+        code: Code,
+        /// The PIN.
+        pin: SecretString,
+    },
+    /// The code of a badge, as the scanner sent it.
+    Badge(SecretString),
+}
+
+/// Why what a person typed or showed proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproven {
+    /// No employee has the staff number with this PIN.
+    WrongPin,
+    /// The PIN was missed too often: a manager must unlock it.
+    PinLocked,
+    /// No employee has the badge.
+    UnknownBadge,
+}
+
+/// A refused PIN is answered after a multiple of this time. It covers what differs between a number
+/// that nobody has and a wrong PIN: one write of the store.
+const REFUSAL: Duration = Duration::from_millis(400);
+
 /// The most PINs that one device may send, right or wrong. It is more than people can type, and
 /// bounds how many are compared at once.
 const TRIES: Quota = Quota {
@@ -71,8 +109,9 @@ const TRIES: Quota = Quota {
     window: Duration::from_mins(1),
 };
 
-/// The most wrong PINs that one device may send. At a busy door people mistype fewer; a stranger at
-/// a tablet can lock the PINs of 4 people an hour.
+/// The most wrong PINs that one device may send live, and the most that it may deliver late, so that
+/// a queue of wrong ones does not close the device. At a busy door people mistype fewer; a stranger
+/// at a tablet can lock the PINs of 4 people an hour, and of 4 more with PINs that seem late.
 const MISSES: Quota = Quota {
     most: 20,
     window: Duration::from_hours(1),
@@ -140,6 +179,36 @@ impl PunchCredentials {
             covered.then(|| (employee.clone(), one))
         });
         Ok(both.collect())
+    }
+
+    /// Counts the active employees of a site who have an enrolled face, but neither a PIN nor a badge:
+    /// where a face alone is not enough, they cannot punch.
+    pub async fn count_face_alone(&self, site: SiteId) -> Result<usize, StoreError> {
+        let filter = EmployeeFilter {
+            site: Some(site),
+            active: Some(true),
+            ..EmployeeFilter::default()
+        };
+        let (mut count, mut after, limit) = (0, None, 500);
+        loop {
+            let page = Page { after, limit };
+            let employees = &self.stores.employees;
+            let people = employees.list(&Reach::Everything, &filter, &page).await?;
+            let ids: Vec<_> = people.iter().map(|one| one.id).collect();
+            let faces = self.stores.faces.find_many(&ids).await?.into_iter();
+            let with_face = faces.filter(|one| one.face.is_some());
+            let mut alone: HashSet<_> = with_face.map(|one| one.employee).collect();
+            for stored in self.stores.punch_credentials.find_many(&ids).await? {
+                if stored.pin.is_some() || stored.badge.is_some() {
+                    alone.remove(&stored.employee);
+                }
+            }
+            count += alone.len();
+            after = people.last().map(|last| (last.name.key(), last.id));
+            if people.len() < limit {
+                return Ok(count);
+            }
+        }
     }
 
     /// Sets the PIN of a covered employee, and unlocks it. Without one, makes a random one and
@@ -310,43 +379,105 @@ impl PunchCredentials {
         Err(CredentialError::NoEmployee)
     }
 
-    /// Checks whether a device may send another PIN, and counts it; otherwise returns how long it
-    /// must wait.
-    pub async fn admit_pin(&self, device: &Device) -> Result<(), Duration> {
-        let misses = self.limits.peek(&misses_of(device), MISSES).await;
-        if !misses.allowed {
-            return Err(misses.reset);
-        }
-        let tries = self
-            .limits
-            .check(&format!("pin:{}", device.id), TRIES)
-            .await;
-        match tries.allowed {
-            true => Ok(()),
-            false => Err(tries.reset),
-        }
+    /// Finds out who a person at a device is, by what they typed or showed. `captured` is when that
+    /// was, if the device was offline.
+    pub async fn prove(
+        &self,
+        device: &Device,
+        credential: PersonCredential,
+        captured: Option<Timestamp>,
+    ) -> Result<Result<Person, Unproven>, CheckError> {
+        let (code, pin) = match credential {
+            PersonCredential::Pin { code, pin } => (code, pin),
+            PersonCredential::Badge(text) => {
+                let holder = match BadgeCode::parse(text.expose_secret()) {
+                    Some(code) => self.find_by_badge(&code).await?,
+                    None => None,
+                };
+                return Ok(holder.ok_or(Unproven::UnknownBadge));
+            }
+        };
+        let begin = Instant::now();
+        let unproven = match self.check_pin(device, &code, pin, captured).await? {
+            PinCheck::Right(employee) => {
+                let person = find_person(&self.stores, employee.id).await?;
+                return Ok(person.ok_or(Unproven::WrongPin));
+            }
+            PinCheck::Wrong => Unproven::WrongPin,
+            PinCheck::Locked => Unproven::PinLocked,
+        };
+        let elapsed = begin.elapsed();
+        let steps = elapsed.div_duration_f64(REFUSAL).ceil();
+        tokio::time::sleep(REFUSAL.mul_f64(steps).saturating_sub(elapsed)).await;
+        Ok(Err(unproven))
     }
 
     /// Checks the PIN of a staff number. A number that nobody has, a number without a PIN and a
     /// wrong PIN have the same answer, after one comparison each.
     ///
     /// The try is counted before the PIN is compared, so that of many tries at once, on any
-    /// instances, no more than [`StoredPin::MOST_TRIES`] are compared.
+    /// instances, no more than [`StoredPin::MOST_TRIES`] of a person and [`MISSES`] of a device are
+    /// compared. A PIN that was typed before the present one was set is not compared with it, so it
+    /// counts as no try.
     pub async fn check_pin(
         &self,
         device: &Device,
         code: &Code,
         pin: SecretString,
+        captured: Option<Timestamp>,
     ) -> Result<PinCheck, CheckError> {
+        let misses = match captured {
+            None => format!("pin-miss:{}", device.id),
+            Some(_) => format!("pin-miss-late:{}", device.id),
+        };
+        self.admit(&misses, MISSES).await?;
+        let tries = self.admit(&format!("pin:{}", device.id), TRIES).await;
+        let checked = match tries {
+            Ok(()) => self.compare(device, code, pin, captured).await,
+            Err(error) => Err(error),
+        };
+        match checked {
+            Ok(Compared::Missed(check)) => Ok(check),
+            Ok(Compared::Other(check)) => {
+                self.limits.take_back(&misses).await;
+                Ok(check)
+            }
+            Err(error) => {
+                self.limits.take_back(&misses).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn admit(&self, key: &str, quota: Quota) -> Result<(), CheckError> {
+        let verdict = self.limits.check(key, quota).await;
+        let reset = verdict.reset;
+        verdict
+            .allowed
+            .then_some(())
+            .ok_or(CheckError::TooMany { reset })
+    }
+
+    async fn compare(
+        &self,
+        device: &Device,
+        code: &Code,
+        pin: SecretString,
+        captured: Option<Timestamp>,
+    ) -> Result<Compared, CheckError> {
         let employee = self.stores.employees.find_by_code(code).await?;
         let employee = employee.filter(Employee::present);
         let credentials = &self.stores.punch_credentials;
         let now = self.clock.now();
-        let mut locked = false;
+        let (mut locked, mut outdated) = (false, false);
         let mut tried = None;
         if let Some(employee) = &employee {
             let count = |mut stored: PunchCredential| {
                 let pin = stored.pin?;
+                outdated = captured.is_some_and(|captured| captured < pin.set_at);
+                if outdated {
+                    return None;
+                }
                 locked = pin.is_locked();
                 stored.pin = Some(pin.tried(now)?);
                 Some(stored)
@@ -355,7 +486,7 @@ impl PunchCredentials {
             tried = stored.and_then(|stored| stored.pin);
         }
         if locked {
-            return Ok(PinCheck::Locked);
+            return Ok(Compared::Other(PinCheck::Locked));
         }
         let hash = match &tried {
             Some(tried) => tried.pin_hash.clone(),
@@ -374,19 +505,19 @@ impl PunchCredentials {
                 .await?
                 .is_some()
             {
-                return Ok(PinCheck::Right(Box::new(employee.clone())));
+                return Ok(Compared::Other(PinCheck::Right(Box::new(employee.clone()))));
             }
         }
-        self.limits.check(&misses_of(device), MISSES).await;
-        match (employee, tried) {
+        Ok(match (employee, tried) {
             (Some(employee), Some(tried)) if tried.is_locked() => {
                 let actor = Actor::Device(device.id);
                 let audit = &self.audit;
                 audit.record(actor, "pin.lock", employee.id, None).await?;
-                Ok(PinCheck::Locked)
+                Compared::Missed(PinCheck::Locked)
             }
-            _ => Ok(PinCheck::Wrong),
-        }
+            _ if outdated => Compared::Other(PinCheck::Wrong),
+            _ => Compared::Missed(PinCheck::Wrong),
+        })
     }
 
     async fn decoy(&self) -> Result<String, HashError> {
@@ -400,28 +531,30 @@ impl PunchCredentials {
         Ok(self.decoy.get_or_init(|| hash).clone())
     }
 
-    /// Returns the employee with a badge who may punch.
-    pub async fn find_by_badge(&self, code: &BadgeCode) -> Result<Option<Employee>, StoreError> {
+    /// Returns the person with a badge, if they may punch.
+    async fn find_by_badge(&self, code: &BadgeCode) -> Result<Option<Person>, StoreError> {
         let hash = tokens::hash(code.reveal());
         let Some(stored) = self.stores.punch_credentials.find_by_badge(hash).await? else {
             return Ok(None);
         };
-        let employee = self.stores.employees.find(stored.employee).await?;
-        Ok(employee.filter(Employee::present))
+        let person = find_person(&self.stores, stored.employee).await?;
+        Ok(person.filter(|person| person.employee.present()))
     }
 }
 
 /// Why a PIN could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
+    /// The device sent too many PINs, or too many wrong ones.
+    #[error("this device sent too many PINs")]
+    TooMany {
+        /// Time until another one is allowed.
+        reset: Duration,
+    },
     /// A secret could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-fn misses_of(device: &Device) -> String {
-    format!("pin-miss:{}", device.id)
 }

@@ -297,7 +297,7 @@ impl Sites {
             false => format!(", PINs of {} digits", pin_digits.count()),
         };
         let both = match face_and_pin {
-            true => ", punches with face and PIN",
+            true => ", punches with face and PIN or badge",
             false => "",
         };
         let names = match mqtt_names {

@@ -190,7 +190,7 @@ async function offerPictures() {
 
 
 /** How the employee of a punch was established. */
-const PROOFS = { face: 'Face', pin: 'PIN', badge: 'Badge', face_and_pin: 'Face and PIN', manual: 'Written by hand', import: 'Imported' };
+const PROOFS = { face: 'Face', pin: 'PIN', badge: 'Badge', face_and_pin: 'Face and PIN', face_and_badge: 'Face and badge', manual: 'Written by hand', import: 'Imported' };
 
 /**
  * @param {Punch['proof']} proof
@@ -198,7 +198,7 @@ const PROOFS = { face: 'Face', pin: 'PIN', badge: 'Badge', face_and_pin: 'Face a
  */
 function proofFacts(proof) {
   if (proof.kind === 'manual') return [['Reason', proof.reason, 'reason: why the punch was written by hand']];
-  if (proof.kind !== 'face' && proof.kind !== 'face_and_pin') return [];
+  if (!('similarity' in proof)) return [];
   return [
     ['Match', number(proof.similarity), 'similarity: 1 means the same picture, 0 means unrelated faces'],
     ['Required', number(proof.threshold), 'threshold: the least similarity for a match'],

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use reqwest::Method;
-use rollcall::domain::{grants::Role, ids::SiteId};
+use rollcall::{
+    clock::Clock,
+    domain::{grants::Role, ids::SiteId},
+};
 use serde_json::{Value, json};
 
 use crate::app::{Answer, Client, Kiosk, TestApp, count, images, photo};
@@ -43,6 +46,7 @@ async fn a_person_punches_with_number_and_pin() {
     let (admin, kiosk) = (app.admin().await, app.kiosk().await);
     let id = admin.add_employee("Grace Hopper", "E7").await;
     set_pin(&admin, &id, "402817").await;
+    app.clock.advance(SignedDuration::from_hours(1));
 
     let came = try_pin(&kiosk, " e7 ", "402817").await.expect(201);
     assert_eq!(came["outcome"], "punched");
@@ -530,7 +534,16 @@ async fn where_a_face_is_not_enough_the_pin_and_the_face_are_one_person() {
         .post(&format!("/api/employees/{id}/badge"), json!({}))
         .await
         .expect(201);
-    site(&admin, json!({ "face_and_pin": true })).await;
+    let ben = admin.add_employee("Joe Biden", "E8").await;
+    admin.enroll(&ben, &[photo("biden")]).await.expect(201);
+    // People with a face alone cannot punch: the answer says how many they are.
+    let main = format!("/api/sites/{}", SiteId::DEFAULT);
+    let both = json!({ "face_and_pin": true });
+    let changed = admin.patch(&main, both.clone()).await.expect(200);
+    assert_eq!(changed["face_alone"], 1);
+    set_pin(&admin, &ben, "402817").await;
+    let changed = admin.patch(&main, both).await.expect(200);
+    assert_eq!(changed["face_alone"], 0);
 
     let device = kiosk.client.get("/api/device").await.expect(200);
     assert_eq!(device["face_and_pin"], true);
@@ -538,8 +551,18 @@ async fn where_a_face_is_not_enough_the_pin_and_the_face_are_one_person() {
         kiosk.punch(&photo("obama3")).await.expect(200)["outcome"],
         "pin_needed"
     );
-    let badge = with_badge(&kiosk, badge["code"].as_str().unwrap()).await;
-    assert_eq!(badge.expect(200)["outcome"], "pin_needed");
+    let code = badge["code"].as_str().unwrap();
+    let badge = with_badge(&kiosk, code).await;
+    assert_eq!(badge.expect(200)["outcome"], "face_needed");
+    let with_face = async |face: &str| {
+        let form = images("image", &[photo(face)]).text("badge", code.to_owned());
+        kiosk.client.post_form("/api/punches", form).await
+    };
+    let other = with_face("hopper").await.expect(200);
+    assert_eq!(other["outcome"], "nobody");
+    let punched = with_face("obama3").await.expect(201);
+    assert_eq!(punched["punch"]["proof"]["kind"], "face_and_badge");
+    app.clock.advance(SignedDuration::from_mins(5));
     assert_eq!(outcome(&kiosk, "E1", "402817").await, "face_needed");
     let both = async |face: &str, code: &str, pin: &str| {
         let form = images("image", &[photo(face)]);
@@ -566,6 +589,12 @@ async fn where_a_face_is_not_enough_the_pin_and_the_face_are_one_person() {
     let form = images("image", &[photo("obama3")]).text("code", "E1");
     let refused = kiosk.client.post_form("/api/punches", form).await;
     assert_eq!(refused.fields(), ["pin"]);
+    let form = images("image", &[photo("obama3")])
+        .text("code", "E1")
+        .text("pin", "402817")
+        .text("badge", "1");
+    let refused = kiosk.client.post_form("/api/punches", form).await;
+    assert_eq!(refused.fields(), ["badge"]);
 }
 
 #[tokio::test]
@@ -629,6 +658,13 @@ async fn a_person_takes_back_a_punch_of_another_person() {
         .await
         .expect(201);
     assert_eq!(really["name"], "Grace Hopper");
+    // The person who comes next is not another look-alike.
+    let ben = admin.add_employee("Joe Biden", "E8").await;
+    admin.enroll(&ben, &[photo("biden")]).await.expect(201);
+    set_pin(&admin, &ben, "402817").await;
+    let body = json!({ "code": "E8", "pin": "402817", "instead_of": id });
+    let next = kiosk.client.post("/api/punches/pin", body).await;
+    assert_eq!(next.expect(201)["name"], "Joe Biden");
     for (one, look_alike) in [(&obama, &grace), (&grace, &obama)] {
         let face = app
             .stores
@@ -666,7 +702,8 @@ async fn a_person_takes_back_a_punch_of_another_person() {
 async fn a_punch_is_taken_back_only_at_once_and_not_recognized_as_the_same_again() {
     let app = TestApp::start().await;
     let (admin, kiosk) = (app.admin().await, app.kiosk().await);
-    app.enrolled(&admin).await;
+    let person = app.enrolled(&admin).await;
+    set_pin(&admin, &person, "402817").await;
     let face = photo("obama3");
     let mistaken = kiosk.punch(&face).await.expect(201);
     let id = mistaken["punch"]["id"].as_str().unwrap().to_owned();
@@ -683,6 +720,26 @@ async fn a_punch_is_taken_back_only_at_once_and_not_recognized_as_the_same_again
         (&again["outcome"], &again["reason"]),
         (&json!("nobody"), &json!("look_alike"))
     );
+
+    // Nor in a picture of the same moment that arrives much later.
+    app.clock.advance(SignedDuration::from_mins(10));
+    let now = app.clock.now();
+    let late = |seconds: i64| {
+        let captured = now - SignedDuration::from_secs(600 - seconds);
+        format!("{query}&captured_at={captured}&sent_at={now}")
+    };
+    let offline = kiosk.punch_with(&late(20), &[], &face).await.expect(200);
+    assert_eq!(offline["reason"], "look_alike");
+    // The right person has the PIN: one tap of a stranger takes nothing away.
+    let captured = now - SignedDuration::from_secs(600 - 30);
+    let body = json!({
+        "code": "E1", "pin": "402817", "instead_of": id,
+        "captured_at": captured.to_string(), "sent_at": now.to_string(),
+    });
+    let proven = kiosk.client.post("/api/punches/pin", body).await;
+    assert_eq!(proven.expect(201)["name"], "Barack Obama");
+    let stored = app.stores.faces.find(person.parse().unwrap()).await;
+    assert_eq!(stored.unwrap().unwrap().look_alikes(), []);
 
     app.clock.advance(SignedDuration::from_mins(2));
     let late = kiosk.punch(&face).await.expect(201);
@@ -709,4 +766,42 @@ async fn a_punch_is_taken_back_only_at_once_and_not_recognized_as_the_same_again
         .post(&path, json!({}))
         .await
         .problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_queue_of_wrong_pins_neither_closes_the_kiosk_nor_makes_right_ones_doubtful() {
+    let app = TestApp::start().await;
+    let (admin, kiosk) = (app.admin().await, app.kiosk().await);
+    let grace = admin.add_employee("Grace Hopper", "E7").await;
+    let ada = admin.add_employee("Ada Lovelace", "E8").await;
+    set_pin(&admin, &grace, "402817").await;
+    set_pin(&admin, &ada, "402817").await;
+    let captured = app.clock.now();
+    app.clock.advance(SignedDuration::from_hours(2));
+    let late = async |code: &str, pin: &str| {
+        let body = json!({
+            "code": code, "pin": pin,
+            "captured_at": captured.to_string(), "sent_at": app.clock.now().to_string(),
+        });
+        kiosk.client.post("/api/punches/pin", body).await
+    };
+    let codes: Vec<_> = (0..20).map(|number| format!("unknown {number}")).collect();
+    let misses = codes[1..].iter().map(|code| late(code, "402818"));
+    for missed in futures::future::join_all(misses).await {
+        assert_eq!(missed.expect(200)["outcome"], "wrong_pin");
+    }
+    // Neither the wrong ones nor a live punch in between make a right one doubtful.
+    try_pin(&kiosk, "E8", "402817").await.expect(201);
+    let right = late("E7", "402817").await.expect(201);
+    assert_eq!(right["punch"].get("doubt"), None, "{right}");
+    let at: jiff::Timestamp = right["punch"]["at"].as_str().unwrap().parse().unwrap();
+    assert!(at.duration_since(captured).abs() < SignedDuration::from_secs(30));
+
+    late(&codes[0], "402818").await.expect(200);
+    let closed = late("E7", "402817").await;
+    closed.problem(429, "too_many_requests");
+    // People who stand at the kiosk can still punch.
+    app.clock.advance(SignedDuration::from_mins(5));
+    let live = try_pin(&kiosk, "E8", "402817").await.expect(201);
+    assert_eq!(live["outcome"], "punched");
 }

@@ -128,7 +128,7 @@ test('a site asks for the face and the PIN, and says how long a PIN is', async (
   const [site] = await server.sites();
   await page.getByRole('button', { name: `Change ${site.name}` }).click();
   const dialog = page.getByRole('dialog', { name: 'Change the site' });
-  await dialog.getByLabel('Ask for the face and the PIN').check();
+  await dialog.getByLabel('Ask for the face and the PIN or badge').check();
   await dialog.getByLabel('Digits of a PIN').fill('9');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await dialog.getByText('Type a number from 4 to 8').waitFor();

@@ -1,16 +1,20 @@
 //! PINs: however many tries come at once, on however many instances, few are compared.
 
 use futures::future::join_all;
+use jiff::SignedDuration;
 use rollcall::{
+    clock::Clock,
     domain::{devices::Device, grants::Reach, punch_credentials::StoredPin, text::Code},
-    service::punch_credentials::PinCheck,
+    service::punch_credentials::{CheckError, PinCheck},
 };
 
 use crate::world::{ADMIN, Instance, instance};
 
 async fn check(world: &Instance, kiosk: &Device, pin: &str) -> PinCheck {
     let code = Code::parse("ann").unwrap();
-    let checked = world.punch_credentials.check_pin(kiosk, &code, pin.into());
+    let checked = world
+        .punch_credentials
+        .check_pin(kiosk, &code, pin.into(), None);
     checked.await.unwrap()
 }
 
@@ -110,4 +114,68 @@ async fn a_new_pin_during_a_comparison_is_not_forgiven_by_the_old_one() {
         check(&world, &kiosk, "915026").await,
         PinCheck::Right(_)
     ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_guesses_at_once_at_a_device_at_most_twenty_are_compared() {
+    let world = instance();
+    let kiosk = world.kiosk().await;
+    let ann = world.person("ann").await;
+    let credentials = &world.punch_credentials;
+    let set = credentials.set_pin(&Reach::Everything, ADMIN, ann.id, Some("402817"));
+    set.await.unwrap();
+    // Right ones do not count.
+    for _ in 0..3 {
+        assert!(matches!(
+            check(&world, &kiosk, "402817").await,
+            PinCheck::Right(_)
+        ));
+    }
+    let guess = |number: usize| {
+        let code = Code::parse(&format!("unknown {number}")).unwrap();
+        let kiosk = &kiosk;
+        async move {
+            let checked = credentials.check_pin(kiosk, &code, "402818".into(), None);
+            checked.await
+        }
+    };
+    let answers = join_all((0..40).map(guess)).await;
+    let compared = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(compared, 20);
+    let late = answers.iter().filter_map(|answer| answer.as_ref().err());
+    assert!(
+        late.into_iter()
+            .all(|error| matches!(error, CheckError::TooMany { .. }))
+    );
+}
+
+#[tokio::test]
+async fn a_pin_that_was_typed_before_the_present_one_was_set_is_no_try() {
+    let world = instance();
+    let (kiosk, ann) = (world.kiosk().await, world.person("ann").await);
+    let credentials = &world.punch_credentials;
+    let typed = world.clock.now();
+    world.clock.advance(SignedDuration::from_mins(5));
+    let set = credentials.set_pin(&Reach::Everything, ADMIN, ann.id, Some("402817"));
+    set.await.unwrap();
+    world.clock.advance(SignedDuration::from_mins(5));
+    let code = Code::parse("ann").unwrap();
+    let late = async |pin: &str, at| {
+        let checked = credentials.check_pin(&kiosk, &code, pin.into(), Some(at));
+        checked.await.unwrap()
+    };
+    // More than any limit, and the present PIN cannot be found out in this way.
+    for _ in 0..StoredPin::MOST_TRIES + 1 {
+        assert_eq!(late("915026", typed).await, PinCheck::Wrong);
+        assert_eq!(late("402817", typed).await, PinCheck::Wrong);
+    }
+    let tries = async || {
+        let stored = world.site.records.punch_credentials.find(ann.id).await;
+        stored.unwrap().unwrap().pin.unwrap().tries
+    };
+    assert_eq!(tries().await, 0);
+    let after = world.clock.now();
+    assert_eq!(late("915026", after).await, PinCheck::Wrong);
+    assert_eq!(tries().await, 1);
+    assert!(matches!(late("402817", after).await, PinCheck::Right(_)));
 }

@@ -101,6 +101,8 @@ pub enum Proof {
     Face(Evidence),
     /// The employee typed their PIN, and the face was that employee's.
     FaceAndPin(Evidence),
+    /// The employee held their badge to a reader, and the face was that employee's.
+    FaceAndBadge(Evidence),
     /// The employee typed their PIN.
     Pin,
     /// The employee held their badge to a reader.
@@ -120,6 +122,7 @@ impl Proof {
         match self {
             Self::Face(_) => "face",
             Self::FaceAndPin(_) => "face_and_pin",
+            Self::FaceAndBadge(_) => "face_and_badge",
             Self::Pin => "pin",
             Self::Badge => "badge",
             Self::Manual { .. } => "manual",
@@ -130,8 +133,19 @@ impl Proof {
     /// Returns the evidence of the recognition; `None` without a face.
     pub fn evidence(&self) -> Option<&Evidence> {
         match self {
-            Self::Face(evidence) | Self::FaceAndPin(evidence) => Some(evidence),
+            Self::Face(evidence) | Self::FaceAndPin(evidence) | Self::FaceAndBadge(evidence) => {
+                Some(evidence)
+            }
             Self::Pin | Self::Badge | Self::Manual { .. } | Self::Import => None,
+        }
+    }
+
+    /// Returns the proof of a PIN or badge together with that of the face.
+    #[must_use]
+    pub fn with_face(self, evidence: Evidence) -> Self {
+        match self {
+            Self::Badge => Self::FaceAndBadge(evidence),
+            _ => Self::FaceAndPin(evidence),
         }
     }
 }
@@ -344,7 +358,7 @@ pub struct Capture {
 impl Capture {
     /// Returns the moment of the capture by the server's clock. A device that says when it sent the
     /// request may have any clock, because only the time between its two moments counts.
-    fn by_server(self, now: Timestamp) -> Timestamp {
+    pub fn by_server(self, now: Timestamp) -> Timestamp {
         let age = self.sent_at.map(|sent| sent.duration_since(self.at));
         age.and_then(|age| now.checked_sub(age).ok())
             .unwrap_or(self.at)
@@ -385,6 +399,8 @@ impl Moment {
         let Some(capture) = capture else {
             return live;
         };
+        // The time of sending proves when it was, in whatever order captures are delivered.
+        let last_synchronized = last_synchronized.filter(|_| capture.sent_at.is_none());
         let captured_at = Some(capture.at);
         let claimed = capture.by_server(now);
         match believe(claimed, now, last_synchronized) {

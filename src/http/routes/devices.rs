@@ -327,7 +327,7 @@ pub struct OwnDeviceView {
     /// The version of the service, which is that of the pages that it serves now.
     #[schema(example = "0.1.0")]
     service_version: &'static str,
-    /// Whether a face alone is not enough to punch: the person also types a PIN.
+    /// Whether a face alone is not enough to punch: the person also types a PIN, or shows a badge.
     face_and_pin: bool,
 }
 

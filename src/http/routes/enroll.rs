@@ -81,6 +81,7 @@ impl From<EnrollError> for Problem {
 /// The upload of `POST /api/enroll`.
 pub const SHAPE: Shape = Shape {
     images: "photo",
+    least: 1,
     most: PHOTOS_MOST,
     bytes: usize::MAX,
     texts: &[

@@ -46,6 +46,7 @@ impl From<RecognitionError> for Problem {
 /// The upload of `POST /api/identify`.
 pub const ONE: Shape = Shape {
     images: "image",
+    least: 1,
     most: 1,
     bytes: usize::MAX,
     texts: &[],
@@ -55,6 +56,7 @@ pub const ONE: Shape = Shape {
 /// The upload of `POST /api/verify`.
 pub const CLAIM: Shape = Shape {
     images: "image",
+    least: 1,
     most: BURST_MOST,
     bytes: usize::MAX,
     texts: &["employee"],

@@ -501,6 +501,7 @@ pub async fn accept_invitation(
 /// The upload of `POST /api/invitations/enroll`.
 pub const SHAPE: Shape = Shape {
     images: "photo",
+    least: 1,
     most: PHOTOS_MOST,
     bytes: usize::MAX,
     texts: &["token", "consent"],

@@ -7,7 +7,6 @@ use axum::{
     extract::{FromRequest, Request, State},
     http::{HeaderMap, StatusCode},
 };
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -39,11 +38,12 @@ use crate::{
     },
     ports::PunchFilter,
     service::{
-        credential_punches::{Credential, CredentialPunches, CredentialRequest},
+        credential_punches::{CredentialPunches, CredentialRequest},
         face_punches::{self, FacePunches, Outcome, PunchAnswer, PunchError},
         manual_punches::{ManualPunchError, ManualPunches},
         mistaken_punches::{MistakenPunches, TakeBackError},
         probe_builder::BURST_MOST,
+        punch_credentials::PersonCredential,
         punch_ledger::{LedgerError, PunchLedger, Recorded, Replay},
     },
 };
@@ -101,6 +101,7 @@ impl From<ManualPunchError> for Problem {
 /// The upload of `POST /api/punches`.
 pub const SHAPE: Shape = Shape {
     images: "image",
+    least: 1,
     most: BURST_MOST,
     bytes: usize::MAX,
     texts: &[
@@ -110,6 +111,7 @@ pub const SHAPE: Shape = Shape {
         "instead_of",
         "code",
         "pin",
+        "badge",
     ],
     bare: true,
 };
@@ -194,14 +196,14 @@ impl AnswerView {
 }
 
 /// Returns what a person can do about a PIN or badge that wrote no punch.
-fn credential_detail(outcome: &Outcome) -> Option<&'static str> {
+pub fn credential_detail(outcome: &Outcome) -> Option<&'static str> {
     Some(match outcome {
         Outcome::WrongPin => "the number or the PIN is wrong: type both again",
         Outcome::PinLocked => "the PIN was wrong too often: ask your manager to unlock it",
         Outcome::UnknownBadge => {
             "this badge is not valid: use your PIN, or ask your manager for a new one"
         }
-        Outcome::PinNeeded => "type your number and PIN, too",
+        Outcome::PinNeeded => "type your number and PIN, or show your badge, too",
         Outcome::FaceNeeded => "look into the camera, too",
         Outcome::Punched { .. }
         | Outcome::Cooldown { .. }
@@ -220,11 +222,12 @@ pub struct PunchQuery {
     #[param(example = "in")]
     kind: Option<String>,
     /// When an offline device captured the punch, RFC 3339. A time that is in the future, more than
-    /// 72 hours ago, or before the last punch that the device sent at once is doubtful: the punch
-    /// is kept, but does not count.
+    /// 72 hours ago, or, without `sent_at`, before the last punch that the device sent at once is
+    /// doubtful: the punch is kept, but does not count.
     captured_at: Option<String>,
     /// When the device sends the request, by the same clock as `captured_at`. Then the clock of the
-    /// device may be wrong, because only the time between the two counts.
+    /// device may be wrong, because only the time between the two counts, and late punches may be
+    /// sent in any order.
     sent_at: Option<String>,
     /// The ID of a punch that this device has just taken back (`not-me`): this is the person whom it
     /// shows.
@@ -250,12 +253,14 @@ pub struct PunchForm {
     code: Option<String>,
     /// The PIN of the employee, with `code`.
     pin: Option<String>,
+    /// The code of a badge, instead of `code` and `pin`: the face must be the holder's.
+    badge: Option<String>,
 }
 
-/// A request to punch with a face, or with a face and a PIN.
+/// A request to punch with a face, or with a face and a PIN or badge.
 enum Punching {
     Face(face_punches::PunchRequest),
-    FaceAndPin(CredentialRequest),
+    FaceAndCredential(CredentialRequest),
 }
 
 /// A request to punch: headers, query and upload.
@@ -286,22 +291,14 @@ impl FromRequest<HttpState> for PunchRequest {
             capture,
             instead_of,
         } = sent.read(&mut fields);
-        let (code, pin) = (upload.text("code"), upload.text("pin"));
-        let code = fields.optional("code", code, EmployeeCode::parse);
-        if upload.text("code").is_some() != pin.is_some() {
-            let missing = if pin.is_some() { "code" } else { "pin" };
-            fields.add(missing, FieldError::Required);
-        }
-        let pin: Option<SecretString> = pin.map(Into::into);
+        let given = ["code", "pin", "badge"].map(|name| upload.text(name).map(str::to_owned));
+        let credential = read_credential(given, &mut fields);
         fields.check()?;
-        let request = match code.zip(pin) {
-            Some((code, pin)) => Punching::FaceAndPin(CredentialRequest {
-                credential: Credential::Pin {
-                    code,
-                    pin,
-                    samples: upload.images,
-                    look,
-                },
+        let request = match credential {
+            Some(credential) => Punching::FaceAndCredential(CredentialRequest {
+                credential,
+                samples: upload.images,
+                look,
                 kind,
                 capture,
                 key,
@@ -320,6 +317,30 @@ impl FromRequest<HttpState> for PunchRequest {
             request,
             _room: upload.room,
         })
+    }
+}
+
+/// Reads what a person typed or showed: `code` and `pin`, or `badge`. Returns `None` if there is none
+/// of them, or if they are not valid; errors are added to `fields`.
+pub fn read_credential(
+    [code, pin, badge]: [Option<String>; 3],
+    fields: &mut Fields,
+) -> Option<PersonCredential> {
+    if badge.is_some() && (code.is_some() || pin.is_some()) {
+        fields.add("badge", FieldError::Excluded { by: "code" });
+    }
+    if code.is_some() != pin.is_some() {
+        let missing = if pin.is_some() { "code" } else { "pin" };
+        fields.add(missing, FieldError::Required);
+    }
+    let code = fields.optional("code", code, |code| EmployeeCode::parse(&code));
+    match (code, pin, badge) {
+        (Some(code), Some(pin), None) => Some(PersonCredential::Pin {
+            code,
+            pin: pin.into(),
+        }),
+        (_, _, Some(badge)) => Some(PersonCredential::Badge(badge.into())),
+        _ => None,
     }
 }
 
@@ -371,7 +392,8 @@ fn either(
         .filter(|text| !text.is_empty())
 }
 
-fn read_headers(headers: &HeaderMap) -> Result<(Option<IdempotencyKey>, Look), Problem> {
+/// Reads the idempotency key and the number of the look.
+pub fn read_headers(headers: &HeaderMap) -> Result<(Option<IdempotencyKey>, Look), Problem> {
     let mut fields = Fields::default();
     let text = |name| {
         let value = headers.get(name)?;
@@ -420,7 +442,7 @@ pub async fn create_punch(
 ) -> Result<Answered, Problem> {
     let answer = match punch.request {
         Punching::Face(request) => faces.punch(&device, request).await?,
-        Punching::FaceAndPin(request) => credentials.punch(&device, request).await?,
+        Punching::FaceAndCredential(request) => credentials.punch(&device, request).await?,
     };
     answered(&device, &answer, &names).await
 }
@@ -442,24 +464,59 @@ async fn answered(
     Ok((status, axum::Json(AnswerView::new(answer, view))))
 }
 
-/// A punch with a PIN.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PinPunch {
-    /// The code of the employee: the staff number.
-    #[schema(example = "4711")]
-    code: String,
-    /// The PIN of the employee.
-    #[schema(example = "402817")]
-    pin: String,
-    /// As for `POST /api/punches`.
-    kind: Option<String>,
-    /// As for `POST /api/punches`.
-    captured_at: Option<String>,
-    /// As for `POST /api/punches`.
-    sent_at: Option<String>,
-    /// As for `POST /api/punches`.
-    instead_of: Option<String>,
+/// Declares a body of a request to punch: some fields, and those that all of them have.
+macro_rules! punch_body {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: String,)+ }) => {
+        $(#[$meta])*
+        #[derive(Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_meta])* $field: String,)+
+            /// As for `POST /api/punches`.
+            kind: Option<String>,
+            /// As for `POST /api/punches`.
+            captured_at: Option<String>,
+            /// As for `POST /api/punches`.
+            sent_at: Option<String>,
+            /// As for `POST /api/punches`.
+            instead_of: Option<String>,
+        }
+
+        impl $name {
+            /// Takes apart the fields of its own and those that all requests have.
+            fn split(self) -> ($(punch_body!(@text $field),)+ Sent) {
+                let sent = Sent {
+                    kind: self.kind,
+                    captured_at: self.captured_at,
+                    sent_at: self.sent_at,
+                    instead_of: self.instead_of,
+                };
+                ($(self.$field,)+ sent)
+            }
+        }
+    };
+    (@text $field:ident) => { String };
+}
+
+punch_body! {
+    /// A punch with a PIN.
+    PinPunch {
+        /// The code of the employee: the staff number.
+        #[schema(example = "4711")]
+        code: String,
+        /// The PIN of the employee.
+        #[schema(example = "402817")]
+        pin: String,
+    }
+}
+
+punch_body! {
+    /// A punch with a badge.
+    BadgePunch {
+        /// The code of the badge, as the scanner or the camera read it.
+        #[schema(example = "402817…")]
+        badge: String,
+    }
 }
 
 /// Records a punch of the person with a staff number and PIN.
@@ -486,66 +543,39 @@ pub async fn create_pin_punch(
     headers: HeaderMap,
     Json(punch): Json<PinPunch>,
 ) -> Result<Answered, Problem> {
-    let PinPunch {
-        code,
-        pin,
-        kind,
-        captured_at,
-        sent_at,
-        instead_of,
-    } = punch;
+    let (code, pin, sent) = punch.split();
     let (key, look) = read_headers(&headers)?;
     let mut fields = Fields::default();
     let code = fields.required("code", EmployeeCode::parse(&code));
-    let sent = Sent {
-        kind,
-        captured_at,
-        sent_at,
-        instead_of,
-    };
     let read = sent.read(&mut fields);
     let Some(code) = code else {
         return Err(fields.problem());
     };
     fields.check()?;
-    let credential = Credential::Pin {
-        code,
-        pin: pin.into(),
-        samples: Vec::new(),
-        look,
-    };
-    let request = read.with(credential, key);
+    let pin = pin.into();
+    let request = read.with(PersonCredential::Pin { code, pin }, look, key);
     let answer = credentials.punch(&device, request).await?;
     answered(&device, &answer, &names).await
 }
 
 impl Read {
-    fn with(self, credential: Credential, key: Option<IdempotencyKey>) -> CredentialRequest {
+    /// Returns a request to punch with a credential, without frames.
+    fn with(
+        self,
+        credential: PersonCredential,
+        look: Look,
+        key: Option<IdempotencyKey>,
+    ) -> CredentialRequest {
         CredentialRequest {
             credential,
+            samples: Vec::new(),
+            look,
             kind: self.kind,
             capture: self.capture,
             key,
             instead_of: self.instead_of,
         }
     }
-}
-
-/// A punch with a badge.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BadgePunch {
-    /// The code of the badge, as the scanner or the camera read it.
-    #[schema(example = "402817…")]
-    badge: String,
-    /// As for `POST /api/punches`.
-    kind: Option<String>,
-    /// As for `POST /api/punches`.
-    captured_at: Option<String>,
-    /// As for `POST /api/punches`.
-    sent_at: Option<String>,
-    /// As for `POST /api/punches`.
-    instead_of: Option<String>,
 }
 
 /// Records a punch of the person with a badge. A badge that was revoked or replaced, and every other
@@ -568,24 +598,12 @@ pub async fn create_badge_punch(
     headers: HeaderMap,
     Json(punch): Json<BadgePunch>,
 ) -> Result<Answered, Problem> {
-    let BadgePunch {
-        badge,
-        kind,
-        captured_at,
-        sent_at,
-        instead_of,
-    } = punch;
-    let (key, _) = read_headers(&headers)?;
+    let (badge, sent) = punch.split();
+    let (key, look) = read_headers(&headers)?;
     let mut fields = Fields::default();
-    let sent = Sent {
-        kind,
-        captured_at,
-        sent_at,
-        instead_of,
-    };
     let read = sent.read(&mut fields);
     fields.check()?;
-    let request = read.with(Credential::Badge(badge.into()), key);
+    let request = read.with(PersonCredential::Badge(badge.into()), look, key);
     let answer = credentials.punch(&device, request).await?;
     answered(&device, &answer, &names).await
 }

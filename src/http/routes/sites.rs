@@ -19,7 +19,10 @@ use crate::{
         },
     },
     ports::StoreError,
-    service::sites::{SiteError, Sites},
+    service::{
+        punch_credentials::PunchCredentials,
+        sites::{SiteError, Sites},
+    },
 };
 
 impl From<SiteError> for Problem {
@@ -116,6 +119,7 @@ type SitePatch = MergePatch<EditableSite>;
 pub async fn update_site(
     allowed: Allowed<Administering>,
     State(sites): State<Arc<Sites>>,
+    State(credentials): State<Arc<PunchCredentials>>,
     State(state): State<HttpState>,
     Path(id): Path<SiteId>,
     Json(patch): Json<SitePatch>,
@@ -124,7 +128,11 @@ pub async fn update_site(
         patch.apply(&site.into())?.read()
     });
     let site = changed.await?;
-    Ok(axum::Json(SiteView::at(&site, state.clock.now())))
+    let view = SiteView::at(&site, state.clock.now());
+    Ok(axum::Json(match site.face_and_pin {
+        true => view.with_face_alone(credentials.count_face_alone(id).await?),
+        false => view,
+    }))
 }
 
 /// Removes a site to which no people, devices or cameras belong. Its name stays in old punches.

@@ -99,6 +99,9 @@ pub enum ProofView {
     /// The employee typed their PIN, and the face was that employee's.
     #[schema(title = "FaceAndPinProof")]
     FaceAndPin(FaceNumbers),
+    /// The employee held their badge to a reader, and the face was that employee's.
+    #[schema(title = "FaceAndBadgeProof")]
+    FaceAndBadge(FaceNumbers),
     /// The employee typed their PIN.
     #[schema(title = "PinProof")]
     Pin,
@@ -121,6 +124,7 @@ impl From<&Proof> for ProofView {
         match proof {
             Proof::Face(evidence) => Self::Face(evidence.into()),
             Proof::FaceAndPin(evidence) => Self::FaceAndPin(evidence.into()),
+            Proof::FaceAndBadge(evidence) => Self::FaceAndBadge(evidence.into()),
             Proof::Pin => Self::Pin,
             Proof::Badge => Self::Badge,
             Proof::Manual { reason } => Self::Manual {

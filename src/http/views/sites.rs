@@ -52,8 +52,8 @@ pub struct EditableSite {
     #[serde(default = "default_digits")]
     #[schema(example = 6, default = default_digits, minimum = 4, maximum = 8)]
     pin_digits: u8,
-    /// Whether a face alone is not enough to punch at the site: the person also types a PIN. People
-    /// without an enrolled face punch with their PIN alone.
+    /// Whether a face alone is not enough to punch at the site: the person also types a PIN or shows
+    /// a badge. People without an enrolled face punch with their PIN or badge alone.
     #[serde(default)]
     face_and_pin: bool,
     /// Whether signals for home automation (`MQTT_URL`) have the name of the person who punched
@@ -139,6 +139,10 @@ pub struct SiteView {
     /// When it was added.
     #[schema(format = "date-time")]
     created_at: String,
+    /// In the answer to a change, if a face alone is not enough at the site: the number of active
+    /// people with an enrolled face, but without a PIN or badge. They cannot punch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    face_alone: Option<usize>,
 }
 
 impl SiteView {
@@ -152,6 +156,15 @@ impl SiteView {
             workday: workday.to_string(),
             workday_since: time(site.workday_begins(workday)),
             created_at: time(site.created_at),
+            face_alone: None,
+        }
+    }
+
+    /// Adds the number of people who have a face, but neither a PIN nor a badge.
+    pub fn with_face_alone(self, people: usize) -> Self {
+        Self {
+            face_alone: Some(people),
+            ..self
         }
     }
 }

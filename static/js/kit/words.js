@@ -85,7 +85,7 @@ export const FIGURES = {
 };
 
 /** How a punch was made. @type {Record<string, string>} */
-export const PROOFS = { face: 'Face', pin: 'PIN', badge: 'Badge', manual: 'By hand', import: 'From another system' };
+export const PROOFS = { face: 'Face', pin: 'PIN', badge: 'Badge', face_and_pin: 'Face and PIN', face_and_badge: 'Face and badge', manual: 'By hand', import: 'From another system' };
 
 /** Why a punch has its kind, if the person did not choose it. @type {Record<string, string>} */
 export const KIND_REASONS = {
