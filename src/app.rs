@@ -35,6 +35,7 @@ use crate::service::{
     punch_credentials::PunchCredentials,
     punch_ledger::PunchLedger,
     recognition::Recognition,
+    refused_punches::RefusedPunches,
     second_factor::SecondFactorService,
     single_sign_on::SingleSignOn,
     site_rules::RulesService,
@@ -119,6 +120,8 @@ pub struct App {
     pub credential_punches: Arc<CredentialPunches>,
     /// Taking back punches of other people.
     pub mistaken_punches: Arc<MistakenPunches>,
+    /// Saved punches that the service refused.
+    pub refused_punches: Arc<RefusedPunches>,
     /// PINs and badges.
     pub punch_credentials: Arc<PunchCredentials>,
     /// Copies of people's own data.

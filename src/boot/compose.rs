@@ -52,6 +52,7 @@ use crate::{
         punch_credentials::PunchCredentials,
         punch_ledger::{PunchLedger, PunchRules},
         recognition::Recognition,
+        refused_punches::RefusedPunches,
         second_factor::SecondFactorService,
         single_sign_on::{SignOnProvider, SingleSignOn},
         site_rules::RulesService,
@@ -315,6 +316,15 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         audit.clone(),
         clock.clone(),
     ));
+    let refused_punches = Arc::new(RefusedPunches::new(
+        stores.clone(),
+        engine.clone(),
+        pictures.clone(),
+        timesheets.clone(),
+        audit.clone(),
+        clock.clone(),
+        feed.clone(),
+    ));
     let answers = Arc::new(PunchAnswers::new(
         ledger.clone(),
         mistaken_punches.clone(),
@@ -386,7 +396,8 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         workdays.clone(),
         timesheets.clone(),
         punch_credentials.clone(),
-        (stores.webhooks.clone(), stores.deliveries.clone()),
+        devices.clone(),
+        stores.clone(),
         mail.is_some(),
         employees.clone(),
         clock.clone(),
@@ -518,6 +529,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         credential_punches,
         personal_data: Arc::new(PersonalData::new(stores.clone(), audit.clone())),
         mistaken_punches,
+        refused_punches,
         punch_credentials: punch_credentials.clone(),
         pictures,
         growth,

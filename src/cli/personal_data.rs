@@ -265,6 +265,9 @@ person.json    every record:
   photos            the file and the time of each photo
   pictures          the file, the time and the punch of each picture, and what took it (`origin`,
                     `origin_name`)
+  refused_punches   punches with their staff number that a kiosk saved while it was offline and that
+                    were refused when it delivered them: when, why, and what a manager decided
+                    (`resolution`: who, and to whose punches it was added)
   punches           each arrival and departure: `clock` says whose clock gave the time. `origin` is
                     what recorded the punch: a device, a camera, or an account (a person who was
                     signed in); `origin_name` is the name of the device or camera. `proof` is how

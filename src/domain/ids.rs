@@ -97,6 +97,8 @@ id! {
     PictureId,
     /// Names a punch.
     PunchId,
+    /// Names a saved punch that the service refused.
+    RefusedPunchId,
     /// Names a kind of shift.
     ShiftKindId,
     /// Names a site.

@@ -25,6 +25,7 @@ pub mod plans;
 pub mod punch_credentials;
 pub mod quality;
 pub mod record;
+pub mod refused_punches;
 pub mod samples;
 pub mod sealed;
 pub mod second_factors;

@@ -182,6 +182,7 @@ services! {
     face_punches: service::face_punches::FacePunches,
     credential_punches: service::credential_punches::CredentialPunches,
     mistaken_punches: service::mistaken_punches::MistakenPunches,
+    refused_punches: service::refused_punches::RefusedPunches,
     punch_credentials: service::punch_credentials::PunchCredentials,
     personal_data: service::personal_data::PersonalData,
     jobs: service::jobs::Jobs,

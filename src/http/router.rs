@@ -32,9 +32,10 @@ use super::{
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, enrollment_limit, entitlements, events, exports, health,
-        identify, imports, invitations, jobs, leave, mail, me, notices, pairings, passkeys,
-        pictures, punch_credentials, punches, redis, rules, second_factors, session, setup,
-        single_sign_on, sites, status, templates, timesheets, tokens, webhooks, workdays,
+        identify, imports, invitations, jobs, leave, mail, me, notices, pairings,
+        passkeys, pictures, punch_credentials, punches, redis, refused_punches, rules,
+        second_factors, session, setup, single_sign_on, sites, status, templates, timesheets,
+        tokens, webhooks, workdays,
     },
 };
 use crate::{
@@ -315,6 +316,9 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(devices::get_own_device))
         .routes(routes!(devices::renew_device_token))
         .routes(routes!(devices::report_device_status))
+        .routes(routes!(refused_punches::list_refused_punches))
+        .routes(routes!(refused_punches::add_refused_punch))
+        .routes(routes!(refused_punches::dismiss_refused_punch))
         .routes(routes!(cameras::list_cameras, cameras::create_camera))
         .routes(routes!(
             cameras::get_camera,
@@ -382,6 +386,11 @@ fn api() -> OpenApiRouter<HttpState> {
             OpenApiRouter::new()
                 .routes(routes!(invitations::enroll_by_invitation))
                 .layer(uploads(invitations::SHAPE.body_limit())),
+        )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(refused_punches::take_refused_punch))
+                .layer(uploads(refused_punches::SHAPE.body_limit())),
         )
         .merge(
             OpenApiRouter::new()

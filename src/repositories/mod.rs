@@ -21,6 +21,7 @@ mod pictures;
 mod plans;
 mod punch_credentials;
 mod punches;
+mod refused_punches;
 mod registry;
 mod reindexing;
 mod second_factors;
@@ -47,6 +48,7 @@ pub use pictures::Pictures;
 pub use plans::{Assignments, EntitlementBook, LeaveBook, RulesOfSites, Team};
 pub use punch_credentials::PunchCredentials;
 pub use punches::Punches;
+pub use refused_punches::RefusedPunches;
 pub use registry::{AnyRecord, Found, KINDS, Registered, Unread, read_line, registered};
 pub use reindexing::{outdated, reindex};
 pub use second_factors::SecondFactorsOfAccounts;
@@ -109,6 +111,8 @@ pub struct Repositories {
     pub cameras: Cameras,
     /// Pictures of punches and of unknown faces.
     pub pictures: Pictures,
+    /// Saved punches that the service refused.
+    pub refused_punches: RefusedPunches,
     /// Accounts.
     pub accounts: Accounts,
     /// API tokens and their last uses.
@@ -169,6 +173,7 @@ impl Repositories {
             devices: Devices::new(engine.clone()),
             cameras: Cameras::new(engine.clone()),
             pictures: Pictures::new(engine.clone()),
+            refused_punches: RefusedPunches::new(engine.clone()),
             accounts: Accounts::new(engine.clone()),
             api_tokens: ApiTokens::new(engine.clone()),
             second_factors: SecondFactorsOfAccounts::new(engine.clone()),

@@ -11,6 +11,7 @@ use tracing::debug;
 use super::{
     audit::Audit,
     feed::{Feed, News},
+    notices::{Notice, NoticeKind},
     sites::Sites,
     tokens::{self, Token},
 };
@@ -381,24 +382,25 @@ impl Devices {
     }
 
     /// Returns what is wrong with covered devices: kiosks that are silent, and tokens that end soon.
-    pub async fn notices(&self, reach: &Reach) -> Result<Vec<DeviceNotice>, StoreError> {
+    pub async fn notices(&self, reach: &Reach) -> Result<Vec<Notice>, StoreError> {
         let (mut notices, now) = (Vec::new(), self.clock.now());
+        if *reach == Reach::nothing() {
+            return Ok(notices);
+        }
         for (device, report) in self.with_reports(reach).await? {
+            let notice = |kind, since| {
+                let name = device.name.to_string();
+                Notice::of(kind, name, since).with(device.id)
+            };
             if let Some(silent) = report.filter(|report| report.silent(now)) {
-                notices.push(DeviceNotice {
-                    kind: DeviceNoticeKind::Silent,
-                    since: silent.seen_at,
-                    ends: None,
-                    device: device.clone(),
-                });
+                notices.push(notice(NoticeKind::DeviceSilent, silent.seen_at));
             }
             let end = device.expires_at;
             if let Some(end) = end.filter(|end| end.duration_since(now) < Device::WARNING) {
-                notices.push(DeviceNotice {
-                    kind: DeviceNoticeKind::TokenEnds,
-                    since: end.checked_sub(Device::WARNING).unwrap_or(end),
+                let since = end.checked_sub(Device::WARNING).unwrap_or(end);
+                notices.push(Notice {
                     ends: Some(end),
-                    device,
+                    ..notice(NoticeKind::DeviceTokenEnds, since)
                 });
             }
         }
@@ -411,36 +413,4 @@ impl Devices {
 struct Written {
     seen_at: Timestamp,
     status: Option<(DeviceStatus, Timestamp)>,
-}
-
-/// What a notice about a device says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceNoticeKind {
-    /// A kiosk has sent nothing for some time.
-    Silent,
-    /// Its token ends soon, or has ended. Kiosks renew theirs long before.
-    TokenEnds,
-}
-
-impl DeviceNoticeKind {
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Silent => "device_silent",
-            Self::TokenEnds => "device_token_ends",
-        }
-    }
-}
-
-/// A notice about a device.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeviceNotice {
-    /// What it says.
-    pub kind: DeviceNoticeKind,
-    /// The device.
-    pub device: Device,
-    /// Since when: the last request of a silent kiosk, or when the warning about a token began.
-    pub since: Timestamp,
-    /// When the token ends.
-    pub ends: Option<Timestamp>,
 }

@@ -1,13 +1,13 @@
 //! Notices: what waits for a person. They are no records: each list of them is derived from what is
 //! on record when it is read.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use super::{
-    employees::Employees, punch_credentials::PunchCredentials, timesheets::Timesheets,
-    workdays::Workdays,
+    devices::Devices, employees::Employees, punch_credentials::PunchCredentials,
+    timesheets::Timesheets, workdays::Workdays,
 };
 use crate::{
     clock::Clock,
@@ -19,7 +19,7 @@ use crate::{
         record::Record,
     },
     ports::StoreError,
-    repositories::{Deliveries, Webhooks},
+    repositories::Repositories,
 };
 
 /// A letter that was tried and waits for longer than this becomes a notice.
@@ -42,6 +42,12 @@ pub enum NoticeKind {
     MailFailing,
     /// An employee asked to be erased.
     ErasureRequest,
+    /// A saved punch was refused when a kiosk delivered it.
+    RefusedPunch,
+    /// A kiosk has sent nothing for some time.
+    DeviceSilent,
+    /// The token of a device ends soon, or has ended. Kiosks renew theirs long before.
+    DeviceTokenEnds,
 }
 
 impl NoticeKind {
@@ -55,6 +61,9 @@ impl NoticeKind {
             Self::WebhookDisabled => "webhook_disabled",
             Self::MailFailing => "mail_failing",
             Self::ErasureRequest => "erasure_request",
+            Self::RefusedPunch => "refused_punch",
+            Self::DeviceSilent => "device_silent",
+            Self::DeviceTokenEnds => "device_token_ends",
         }
     }
 }
@@ -68,14 +77,73 @@ pub struct Notice {
     pub employee: Option<Employee>,
     /// The name of the employee, or of what it concerns.
     pub name: String,
-    /// Since when it waits. For a missing out, when the shift ended.
+    /// Since when it waits. For a missing out, when the shift ended; for a refused punch, when the
+    /// person was at the kiosk; for a silent kiosk, its last request.
     pub since: Timestamp,
     /// The workday without an out.
     pub day: Option<Date>,
-    /// The ID of the correction, the timesheet or the webhook.
+    /// When the token of the device ends.
+    pub ends: Option<Timestamp>,
+    /// The ID of the correction, the timesheet, the refused punch, the device or the webhook.
     pub subject: Option<String>,
     /// Why the webhook was disabled, or the mail server accepts nothing.
     pub reason: Option<String>,
+}
+
+impl Notice {
+    /// Returns a notice about an employee.
+    fn about(kind: NoticeKind, employee: Employee, since: Timestamp) -> Self {
+        Self {
+            name: employee.name.to_string(),
+            employee: Some(employee),
+            ..Self::of(kind, String::new(), since)
+        }
+    }
+
+    /// Returns a notice about something with a name.
+    pub(super) fn of(kind: NoticeKind, name: String, since: Timestamp) -> Self {
+        Self {
+            kind,
+            employee: None,
+            name,
+            since,
+            day: None,
+            ends: None,
+            subject: None,
+            reason: None,
+        }
+    }
+
+    pub(super) fn with(self, subject: impl ToString) -> Self {
+        let subject = Some(subject.to_string());
+        Self { subject, ..self }
+    }
+}
+
+/// How far a caller sees notices.
+#[derive(Debug, Clone, Copy)]
+pub struct Sees<'a> {
+    /// The records of employees.
+    pub records: &'a Reach,
+    /// The devices.
+    pub devices: &'a Reach,
+    /// What admins manage.
+    pub administers: &'a Reach,
+}
+
+/// A reach that covers nothing.
+static NOTHING: Reach = Reach::Part {
+    sites: BTreeSet::new(),
+    own: None,
+};
+
+impl Sees<'static> {
+    /// All records of employees, and nothing else.
+    pub const RECORDS: Self = Self {
+        records: &Reach::Everything,
+        devices: &NOTHING,
+        administers: &NOTHING,
+    };
 }
 
 /// The service for notices.
@@ -83,8 +151,8 @@ pub struct Notices {
     workdays: Arc<Workdays>,
     timesheets: Arc<Timesheets>,
     credentials: Arc<PunchCredentials>,
-    webhooks: Webhooks,
-    deliveries: Deliveries,
+    devices: Arc<Devices>,
+    stores: Repositories,
     /// Whether there is a mail server.
     mail: bool,
     employees: Arc<Employees>,
@@ -93,11 +161,16 @@ pub struct Notices {
 
 impl Notices {
     /// Creates the service. `mail` says whether there is a mail server.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, by boot, with everything named"
+    )]
     pub fn new(
         workdays: Arc<Workdays>,
         timesheets: Arc<Timesheets>,
         credentials: Arc<PunchCredentials>,
-        (webhooks, deliveries): (Webhooks, Deliveries),
+        devices: Arc<Devices>,
+        stores: Repositories,
         mail: bool,
         employees: Arc<Employees>,
         clock: Arc<dyn Clock>,
@@ -106,103 +179,64 @@ impl Notices {
             workdays,
             timesheets,
             credentials,
-            webhooks,
-            deliveries,
+            devices,
+            stores,
             mail,
             employees,
             clock,
         }
     }
 
-    /// Returns the notices about covered employees, longest waiting first; and those about the
-    /// service, for a caller who administers everything.
+    /// Returns the notices that a caller sees, longest waiting first.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn list(
-        &self,
-        reach: &Reach,
-        administers: &Reach,
-    ) -> Result<Vec<Notice>, StoreError> {
-        let (overdue, waiting, locked, asking) = tokio::try_join!(
+    pub async fn list(&self, sees: Sees<'_>) -> Result<Vec<Notice>, StoreError> {
+        let reach = sees.records;
+        let (overdue, waiting, locked, asking, refused, devices) = tokio::try_join!(
             self.workdays.overdue(reach),
             self.timesheets.waiting(reach),
             self.credentials.locked(reach),
             self.employees.asking_for_erasure(reach),
+            self.refused(reach),
+            self.devices.notices(sees.devices),
         )?;
-        let mut notices = Vec::new();
+        let mut notices = devices;
+        notices.extend(refused);
         notices.extend(overdue.into_iter().map(|one| Notice {
-            kind: NoticeKind::MissingOut,
-            name: one.employee.name.to_string(),
-            employee: Some(one.employee),
-            since: one.ended,
             day: Some(one.day),
-            subject: None,
-            reason: None,
+            ..Notice::about(NoticeKind::MissingOut, one.employee, one.ended)
         }));
         let corrections = waiting.corrections.into_iter();
-        notices.extend(corrections.map(|(employee, filed)| Notice {
-            kind: NoticeKind::Correction,
-            name: employee.name.to_string(),
-            employee: Some(employee),
-            since: filed.correction.made_at,
-            day: None,
-            subject: Some(filed.path.to_string()),
-            reason: None,
+        notices.extend(corrections.map(|(employee, filed)| {
+            let since = filed.correction.made_at;
+            Notice::about(NoticeKind::Correction, employee, since).with(filed.path)
         }));
         let timesheets = waiting.timesheets.into_iter();
         notices.extend(timesheets.filter_map(|(employee, sheet)| {
             let Progress::Submitted { at, .. } = sheet.progress else {
                 return None;
             };
-            Some(Notice {
-                kind: NoticeKind::Timesheet,
-                name: employee.name.to_string(),
-                employee: Some(employee),
-                since: at,
-                day: None,
-                subject: Some(sheet.id().to_string()),
-                reason: None,
-            })
+            Some(Notice::about(NoticeKind::Timesheet, employee, at).with(sheet.id()))
         }));
-        let locked = locked.into_iter().filter_map(|(employee, stored)| {
+        notices.extend(locked.into_iter().filter_map(|(employee, stored)| {
             let since = stored.pin?.locked_at?;
-            Some(Notice {
-                kind: NoticeKind::PinLocked,
-                name: employee.name.to_string(),
-                employee: Some(employee),
-                since,
-                day: None,
-                subject: None,
-                reason: None,
-            })
-        });
-        notices.extend(locked);
-        notices.extend(asking.into_iter().filter_map(|employee| {
-            Some(Notice {
-                kind: NoticeKind::ErasureRequest,
-                since: employee.erasure_requested_at?,
-                name: employee.name.to_string(),
-                employee: Some(employee),
-                day: None,
-                subject: None,
-                reason: None,
-            })
+            Some(Notice::about(NoticeKind::PinLocked, employee, since))
         }));
-        if administers.covers_everything() {
-            let webhooks = self.webhooks.all().await?.into_iter();
+        notices.extend(asking.into_iter().filter_map(|employee| {
+            let since = employee.erasure_requested_at?;
+            Some(Notice::about(NoticeKind::ErasureRequest, employee, since))
+        }));
+        if sees.administers.covers_everything() {
+            let webhooks = self.stores.webhooks.all().await?.into_iter();
             notices.extend(webhooks.filter_map(|webhook| {
                 let WebhookState::Disabled { at, reason } = webhook.state else {
                     return None;
                 };
+                let name = webhook.settings.name.to_string();
                 Some(Notice {
-                    kind: NoticeKind::WebhookDisabled,
-                    name: webhook.settings.name.to_string(),
-                    employee: None,
-                    since: at,
-                    day: None,
-                    subject: Some(webhook.id.to_string()),
                     reason: Some(reason),
+                    ..Notice::of(NoticeKind::WebhookDisabled, name, at).with(webhook.id)
                 })
             }));
             notices.extend(self.failing_mail().await?);
@@ -217,18 +251,40 @@ impl Notices {
         if !self.mail {
             return Ok(None);
         }
-        let waiting = self.deliveries.longest_waiting(Channel::Mail).await?;
+        let waiting = self.stores.deliveries.longest_waiting(Channel::Mail).await?;
         let tried = waiting.into_iter().find(|letter| letter.attempts > 0);
         let now = self.clock.now();
         let late = tried.filter(|letter| now.duration_since(letter.at) > LETTER_WAITS);
+        let name = "Mail server".to_owned();
         Ok(late.map(|letter| Notice {
-            kind: NoticeKind::MailFailing,
-            name: "Mail server".to_owned(),
-            employee: None,
-            since: letter.at,
-            day: None,
-            subject: None,
             reason: letter.error,
+            ..Notice::of(NoticeKind::MailFailing, name, letter.at)
         }))
+    }
+
+    /// Returns the notices about refused punches, with the name of the employee whose staff number
+    /// was typed, or of the kiosk.
+    async fn refused(&self, reach: &Reach) -> Result<Vec<Notice>, StoreError> {
+        let waiting = self.stores.refused_punches.waiting(reach).await?;
+        let people: Vec<_> = waiting.iter().filter_map(|one| one.employee).collect();
+        let people = self.stores.employees.find_many(&people).await?;
+        let mut kiosks: Vec<_> = waiting.iter().map(|one| one.device).collect();
+        kiosks.sort_unstable();
+        kiosks.dedup();
+        let kiosks = self.stores.devices.find_many(&kiosks).await?;
+        let kind = NoticeKind::RefusedPunch;
+        let notices = waiting.into_iter().map(|one| {
+            let person = people.iter().find(|person| Some(person.id) == one.employee);
+            let notice = match person {
+                Some(person) => Notice::about(kind, person.clone(), one.at),
+                None => {
+                    let kiosk = kiosks.iter().find(|kiosk| kiosk.id == one.device);
+                    let name = kiosk.map(|kiosk| kiosk.name.to_string());
+                    Notice::of(kind, name.unwrap_or_default(), one.at)
+                }
+            };
+            notice.with(one.id)
+        });
+        Ok(notices.collect())
     }
 }

@@ -186,13 +186,7 @@ impl Pictures {
     }
 
     async fn store(&self, request: PictureRequest) -> Result<(), PictureError> {
-        let PictureRequest {
-            at,
-            of,
-            site,
-            origin,
-            still,
-        } = request;
+        let (of, origin) = (request.of, request.origin);
         if of == Pictured::Unknown {
             let quota = Quota {
                 most: 1,
@@ -203,6 +197,42 @@ impl Pictures {
                 return Ok(());
             }
         }
+        self.insert(request).await?;
+        if let Pictured::Punch { employee, .. } = of
+            && !self.consents(employee).await?
+        {
+            // Consent was withdrawn meanwhile, before this picture could be deleted with the others.
+            self.stores.pictures.delete_by_employee(employee).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores an unknown face at once, whenever the last one of the device or camera was.
+    pub async fn keep_unknown(
+        &self,
+        origin: Origin,
+        site: SiteId,
+        at: Timestamp,
+        still: Still,
+    ) -> Result<PictureId, PictureError> {
+        let request = PictureRequest {
+            at,
+            of: Pictured::Unknown,
+            site,
+            origin,
+            still,
+        };
+        self.insert(request).await
+    }
+
+    async fn insert(&self, request: PictureRequest) -> Result<PictureId, PictureError> {
+        let PictureRequest {
+            at,
+            of,
+            site,
+            origin,
+            still,
+        } = request;
         let jpeg = Zeroizing::new(self.cropping.crop(still).await?);
         let id = PictureId::new(self.clock.id());
         let sealed = self.vault.seal_picture(self.clock.nonce(), id, of, &jpeg)?;
@@ -215,13 +245,7 @@ impl Pictures {
             sealed,
         };
         self.stores.pictures.insert(&picture).await?;
-        if let Pictured::Punch { employee, .. } = of
-            && !self.consents(employee).await?
-        {
-            // Consent was withdrawn meanwhile, before this picture could be deleted with the others.
-            self.stores.pictures.delete_by_employee(employee).await?;
-        }
-        Ok(())
+        Ok(id)
     }
 
     async fn consents(&self, id: EmployeeId) -> Result<bool, StoreError> {

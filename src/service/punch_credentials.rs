@@ -399,10 +399,10 @@ impl PunchCredentials {
         };
         let begin = Instant::now();
         let unproven = match self.check_pin(device, &code, pin, captured).await? {
-            PinCheck::Right(employee) => {
-                let person = find_person(&self.stores, employee.id).await?;
-                return Ok(person.ok_or(Unproven::WrongPin));
-            }
+            PinCheck::Right(employee) => match find_person(&self.stores, employee.id).await? {
+                Some(person) => return Ok(Ok(person)),
+                None => Unproven::WrongPin,
+            },
             PinCheck::Wrong => Unproven::WrongPin,
             PinCheck::Locked => Unproven::PinLocked,
         };

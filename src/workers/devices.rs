@@ -10,8 +10,9 @@ use crate::{
     domain::{grants::Reach, ids::DeviceId},
     ports::StoreError,
     service::{
-        devices::{DeviceNoticeKind, Devices},
+        devices::Devices,
         feed::{Feed, News},
+        notices::NoticeKind,
     },
 };
 
@@ -45,9 +46,11 @@ impl SilenceWatch {
     /// When the store fails.
     pub async fn look(&mut self, devices: &Devices, feed: &Feed) -> Result<(), StoreError> {
         let notices = devices.notices(&Reach::Everything).await?;
-        let silent = notices.iter();
-        let silent = silent.filter(|notice| notice.kind == DeviceNoticeKind::Silent);
-        let silent: BTreeSet<_> = silent.map(|notice| notice.device.id).collect();
+        let silent = notices.into_iter();
+        let silent = silent.filter(|notice| notice.kind == NoticeKind::DeviceSilent);
+        let silent: BTreeSet<_> = silent
+            .filter_map(|notice| notice.subject?.parse().ok())
+            .collect();
         gauge!("rollcall_devices_silent").set(silent.len() as f64);
         let before = std::mem::replace(&mut self.0, silent);
         for device in self.0.symmetric_difference(&before) {

@@ -1,4 +1,4 @@
-//! Deletes expired records: sessions, kept answers, ended jobs and deliveries, cached values, audit entries and
+//! Deletes expired records: sessions, kept answers, refused punches, ended jobs and deliveries, cached values, audit entries and
 //! pictures; and what a crash may have left of deleted faces.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     domain::{
         accounts::Actor, audit::AuditEntry, ids::AuditId, installation::Lease,
-        messages::DELIVERIES_KEPT, pictures::PictureKind,
+        messages::DELIVERIES_KEPT, pictures::PictureKind, refused_punches::RefusedPunch,
     },
     ports::StoreError,
     repositories::{Repositories, StoredCache},
@@ -51,6 +51,8 @@ pub struct Purged {
     pub invitations: u64,
     /// Kept responses.
     pub answers: u64,
+    /// Refused punches.
+    pub refused_punches: u64,
     /// Ended jobs.
     pub jobs: u64,
     /// Ended deliveries of messages.
@@ -135,6 +137,7 @@ pub async fn run(stores: Repositories, clock: Arc<dyn Clock>, ages: Ages, stop: 
                 sessions = purged.sessions,
                 invitations = purged.invitations,
                 answers = purged.answers,
+                refused_punches = purged.refused_punches,
                 jobs = purged.jobs,
                 deliveries = purged.deliveries,
                 faces = purged.faces,
@@ -185,6 +188,10 @@ pub async fn purge(
     let invitations = delete_expired_invitations(stores, clock).await?;
     let answers = stores.punches.forget_answers(expiry(now, ANSWERS_KEPT));
     let answers = answers.await?;
+    let refused_punches = stores
+        .refused_punches
+        .purge(expiry(now, RefusedPunch::KEPT))
+        .await?;
     let jobs = stores.jobs.purge(expiry(now, JOBS_KEPT)).await?;
     let deliveries = stores.deliveries.purge(expiry(now, DELIVERIES_KEPT));
     let deliveries = deliveries.await?;
@@ -205,6 +212,7 @@ pub async fn purge(
         sessions,
         invitations,
         answers,
+        refused_punches,
         jobs,
         deliveries,
         faces,

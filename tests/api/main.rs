@@ -45,6 +45,7 @@ mod recognition;
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod records;
+mod refused_punches;
 mod roles;
 mod scopes;
 #[path = "../support/scripted.rs"]

@@ -7,7 +7,7 @@ use rollcall::{
     domain::{
         attendance::{CorrectionPath, DateRange, Timesheet},
         balances::BalanceKind,
-        ids::{EmployeeId, SiteId},
+        ids::{DeviceId, EmployeeId, SiteId},
         pictures::{Picture, Pictured},
         plans::{Assigned, LeaveState},
         record::Record,
@@ -26,7 +26,7 @@ use crate::{
     records::{
         assignment, balance_entry, calendar_address, camera, correction, cycle, device, device_id,
         employee, entitlement, holidays, invitation, leave, leave_kind, payroll_layout, picture,
-        punch, punch_credential, shift, site, site_rules,
+        punch, punch_credential, refused_punch, shift, site, site_rules,
     },
 };
 
@@ -67,6 +67,8 @@ pub enum Of {
     Entitlement,
     /// An invitation of an employee.
     OpenInvitation,
+    /// A refused punch that waits; of the employee, if it is their own.
+    RefusedPunch,
 }
 
 /// Two sites, and an employee of the second one.
@@ -217,6 +219,14 @@ impl Places {
                 let mut one = invitation(person.parse().unwrap(), 0);
                 one.token.0[..8].copy_from_slice(&number.to_be_bytes());
                 stores.invitations.insert(&one).await.unwrap();
+                one.id.to_string()
+            }
+            Of::RefusedPunch => {
+                let person = own.then_some(self.own);
+                let kiosk = DeviceId::new(Uuid::now_v7());
+                let mut one = refused_punch(kiosk, person, number as i64);
+                one.site = at;
+                stores.refused_punches.insert(&one).await.unwrap();
                 one.id.to_string()
             }
             Of::Assignment | Of::Leave | Of::ApprovedLeave | Of::BalanceEntry | Of::Entitlement => {

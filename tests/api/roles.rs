@@ -68,7 +68,8 @@ fn new_name() -> String {
 use Of::{
     ApprovedLeave, Assignment, BalanceEntry, Calendar, Camera, Correction, Credentials, Cycle,
     Device, Employee, Entitlement, Holidays, Leave, LeaveKind, Nothing, OpenInvitation,
-    PayrollLayout, Punch, PunchPicture, Shift, Site, SiteRules, Timesheet, UnknownFace,
+    PayrollLayout, Punch, PunchPicture, RefusedPunch, Shift, Site, SiteRules, Timesheet,
+    UnknownFace,
 };
 use Target::{
     Body, Change, Empty, NewBalanceEntry, NewCorrection, NewEmployee, NewRules, One, Plain, Range,
@@ -181,6 +182,9 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     // It is not approved.
     ("POST", "/api/timesheets/{id}/lock", One(Timesheet), [409, 409, 404, 403, 403, 403, 401]),
     ("POST", "/api/timesheets/{id}/unlock", One(Timesheet), [409, 403, 403, 403, 403, 403, 401]),
+    ("GET", "/api/refused-punches", Plain, [200, 200, 200, 200, 200, 403, 401]),
+    ("POST", "/api/refused-punches/{id}/add", One(RefusedPunch), [415, 415, 415, 403, 403, 403, 401]),
+    ("POST", "/api/refused-punches/{id}/dismiss", One(RefusedPunch), [204, 204, 404, 403, 403, 403, 401]),
     ("GET", "/api/unknown-faces", Plain, [200, 200, 200, 403, 403, 403, 401]),
     ("GET", "/api/unknown-faces/{id}/picture", One(UnknownFace), [200, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/unknown-faces/{id}", One(UnknownFace), [204, 204, 404, 403, 403, 403, 401]),
@@ -200,6 +204,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("POST", "/api/devices/{id}/pair", Change(Device), [422, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/device/token", Plain, [403, 403, 403, 403, 403, 200, 401]),
     ("POST", "/api/device/status", Empty, [403, 403, 403, 403, 403, 422, 401]),
+    ("POST", "/api/device/refused-punches", Plain, [403, 403, 403, 403, 403, 415, 401]),
     ("POST", "/api/pairings/look", Empty, [422, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/device", Plain, [403, 403, 403, 403, 403, 200, 401]),
     ("GET", "/api/sites", Plain, [200, 200, 200, 200, 403, 403, 401]),
@@ -316,6 +321,7 @@ const AT_HOME: &[(&str, &str, Answers)] = &[
     ("GET", "/api/timesheets/{id}", [200, 200, 200, 200, 200, 403, 401]),
     ("POST", "/api/timesheets/{id}/submit", [200, 200, 200, 403, 200, 403, 401]),
     ("POST", "/api/timesheets/{id}/lock", [409, 409, 409, 403, 403, 403, 401]),
+    ("POST", "/api/refused-punches/{id}/dismiss", [204, 204, 204, 403, 403, 403, 401]),
     ("GET", "/api/unknown-faces/{id}/picture", [200, 200, 200, 403, 403, 403, 401]),
     ("DELETE", "/api/unknown-faces/{id}", [204, 204, 204, 403, 403, 403, 401]),
     ("GET", "/api/cameras/{id}", [200, 200, 200, 200, 403, 403, 401]),

@@ -28,6 +28,7 @@ use rollcall::{
         },
         punch_credentials::PunchCredential,
         record::{Index, Kind, Record},
+        refused_punches::{RefusedPunch, Resolution},
         second_factors::SecondFactors,
         sites::{self, Zone},
     },
@@ -282,6 +283,15 @@ async fn changes_are_copied(target: &Repositories) {
         .change(ann.id, at(50), missed)
         .await;
     assert!(changed.unwrap().is_some());
+    // A manager dismisses a refused punch.
+    let mut refused = all::<RefusedPunch>(&source).await.remove(0);
+    trail("refused_punch.dismiss", refused.id.to_string()).await;
+    refused.resolution = Some(Resolution {
+        added_to: None,
+        by: Actor::Operator,
+        at: at(50),
+    });
+    overwrite(&source, &refused).await;
     let rules = all::<SiteRules>(&source).await.remove(0);
     trail("rules.remove", rules.id.to_string()).await;
     assert_eq!(source.site_rules.remove(&rules).await, Ok(true));
@@ -323,6 +333,7 @@ async fn changes_are_copied(target: &Repositories) {
         (Timesheet::KIND, (0, 0, 0)),
         (BalanceEntry::KIND, (0, 0, 1)),
         (Picture::KIND, (0, 0, 5)),
+        (RefusedPunch::KIND, (0, 1, 0)),
         (KeptAnswer::KIND, (0, 0, 2)),
         (Webhook::KIND, (0, 0, 0)),
         (AuditEntry::KIND, (11, 0, 1)),

@@ -20,6 +20,7 @@ use rollcall::{
         plans::{Assignment, Entitlement, Leave},
         punch_credentials::PunchCredential,
         record::Record,
+        refused_punches::RefusedPunch,
         second_factors::SecondFactors,
     },
     repositories::Repositories,
@@ -96,6 +97,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
         (Punch::KIND.name, 7),
         (BalanceEntry::KIND.name, 2),
         (Picture::KIND.name, 3),
+        (RefusedPunch::KIND.name, 1),
         (KeptAnswer::KIND.name, 1),
         (CameraReport::KIND.name, 1),
         (AuditEntry::KIND.name, 1),
@@ -122,9 +124,9 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
             (CalendarAddress::KIND.name, 1),
             (Invitation::KIND.name, 1),
             (PunchCredential::KIND.name, 1),
-            (PunchCredential::KIND.name, 1),
             (Photo::KIND.name, 20),
             (Picture::KIND.name, 3),
+            (RefusedPunch::KIND.name, 1),
             (KeptAnswer::KIND.name, 1),
         ]),
         anonymized: counts([(CameraReport::KIND.name, 1)]),
@@ -181,6 +183,7 @@ async fn only_the_erased_employee_is_erased(stores: &Repositories) {
     assert_eq!(all::<FaceEnrollment>(stores).await.len(), 3);
     assert_eq!(all::<Photo>(stores).await, []);
     assert_eq!(all::<Picture>(stores).await.len(), 5);
+    assert_eq!(all::<RefusedPunch>(stores).await, []);
     assert_eq!(all::<KeptAnswer>(stores).await.len(), 6);
     assert_eq!(all::<Employee>(stores).await.len(), 3);
 
@@ -211,6 +214,7 @@ async fn the_next_copy_erases_an_employee_in_an_older_copy() {
         (Punch::KIND.name, 7),
         (BalanceEntry::KIND.name, 2),
         (Picture::KIND.name, 3),
+        (RefusedPunch::KIND.name, 1),
         (KeptAnswer::KIND.name, 1),
     ];
     assert_eq!(removed, expected);

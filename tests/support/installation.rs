@@ -30,8 +30,8 @@ use uuid::Uuid;
 use crate::records::{
     account, answer, api_token, assignment, at, balance_entry, calendar_address, camera, cycle,
     device, employee, entitlement, evidence, face, holidays, invitation, leave, leave_kind,
-    payroll_layout, photo, picture, punch, punch_credential, request, second_factors, shift, site,
-    site_rules, token, webhook,
+    payroll_layout, photo, picture, punch, punch_credential, refused_punch, request,
+    second_factors, shift, site, site_rules, token, webhook,
 };
 
 /// All records, and those that tests need by name.
@@ -160,6 +160,7 @@ pub fn installation_with(punches: u64) -> Installation {
     all.add(calendar_address(ann.id, 77));
     all.add(punch_credential(ann.id, 78));
     all.add(invitation(ann.id, 79));
+    all.add(refused_punch(kiosk.id, Some(ann.id), 80));
     for number in 0..20 {
         all.add(photo(ann.id, number, 30_000));
     }

@@ -20,7 +20,8 @@ use rollcall::{
         grants::{Access, Grant, Limit, Permission, Role, Scope},
         ids::{
             AccountId, ApiTokenId, CameraId, CorrectionId, DeviceId, EmployeeId, InvitationId,
-            JobId, LeaveKindId, PhotoId, PictureId, PunchId, ShiftKindId, SiteId, TemplateId,
+            JobId, LeaveKindId, PhotoId, PictureId, PunchId, RefusedPunchId, ShiftKindId, SiteId,
+            TemplateId,
         },
         invitations::{Invitation, Purpose},
         jobs::{Job, JobKind, JobState},
@@ -33,6 +34,7 @@ use rollcall::{
         },
         punch_credentials::{PunchCredential, StoredBadge, StoredPin},
         quality::Quality,
+        refused_punches::{PunchedWith, RefusalReason, RefusedPunch},
         sealed::Sealed,
         second_factors::{Authenticator, Credential, Passkey, SecondFactors},
         single_sign_on::ExternalIdentity,
@@ -452,6 +454,24 @@ pub fn payroll_layout(name: &str) -> Entry<PayrollLayout> {
         name: site_name(name),
         layout: payroll_layouts::examples()[0].layout.clone(),
     })
+}
+
+/// Returns a saved punch with a PIN that the service refused.
+pub fn refused_punch(device: DeviceId, employee: Option<EmployeeId>, seed: i64) -> RefusedPunch {
+    RefusedPunch {
+        id: RefusedPunchId::new(Uuid::now_v7()),
+        device,
+        site: SiteId::DEFAULT,
+        key: IdempotencyKey::parse(&format!("refused-{seed}")).unwrap(),
+        with: PunchedWith::Pin,
+        reason: RefusalReason::WrongPin,
+        at: at(seed),
+        received_at: at(seed + 60),
+        employee,
+        code: None,
+        picture: None,
+        resolution: None,
+    }
 }
 
 /// Returns an invitation to an account of an employee, who also enrolls their own face.

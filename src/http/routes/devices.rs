@@ -329,6 +329,9 @@ pub struct OwnDeviceView {
     service_version: &'static str,
     /// Whether a face alone is not enough to punch: the person also types a PIN, or shows a badge.
     face_and_pin: bool,
+    /// Whether the installation keeps unknown faces, so that a refused punch of a face may have a
+    /// frame.
+    keeps_unknown_faces: bool,
 }
 
 /// Returns the device of the token. A kiosk checks its pairing with this.
@@ -345,6 +348,7 @@ pub async fn get_own_device(
     let site = sites.or_default(device.site);
     Ok(axum::Json(OwnDeviceView {
         face_and_pin: site.is_some_and(|site| site.face_and_pin),
+        keeps_unknown_faces: state.app.pictures.keeps().unknown,
         device: DeviceView::read(&device, &state).await?,
         service_version: env!("CARGO_PKG_VERSION"),
     }))

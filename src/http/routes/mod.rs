@@ -34,6 +34,7 @@ pub mod pictures;
 pub mod punch_credentials;
 pub mod punches;
 pub mod redis;
+pub mod refused_punches;
 pub mod rules;
 pub mod second_factors;
 pub mod session;

@@ -14,7 +14,6 @@ use crate::{
     clock::Clock,
     domain::{
         audit::AuditEntry,
-        grants::Reach,
         ids::{DeliveryId, DeviceId, WebhookId},
         messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS, Topic, Webhook},
     },
@@ -22,7 +21,7 @@ use crate::{
     repositories::Repositories,
     service::{
         devices::Devices,
-        notices::{NoticeKind, Notices},
+        notices::{NoticeKind, Notices, Sees},
         sites::{SiteMap, Sites},
     },
 };
@@ -311,11 +310,7 @@ impl Collector {
     }
 
     async fn collect_exceptions(&self, look: &mut Look<'_>) -> Result<(), StoreError> {
-        for notice in self
-            .notices
-            .list(&Reach::Everything, &Reach::nothing())
-            .await?
-        {
+        for notice in self.notices.list(Sees::RECORDS).await? {
             let recent = look.now.duration_since(notice.since) < EXCEPTIONS_REPORTED;
             if let (NoticeKind::MissingOut, Some(day), Some(employee), true) =
                 (notice.kind, notice.day, notice.employee, recent)

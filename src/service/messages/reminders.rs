@@ -25,7 +25,7 @@ use crate::{
     ports::{Page, StoreError},
     repositories::Repositories,
     service::{
-        notices::{Notice, NoticeKind, Notices},
+        notices::{Notice, NoticeKind, Notices, Sees},
         sites::{SiteMap, Sites},
     },
 };
@@ -103,8 +103,7 @@ impl Reminders {
             return Ok(());
         }
         let accounts = self.accounts().await?;
-        let everything = Reach::Everything;
-        let notices = self.notices.list(&everything, &Reach::nothing()).await?;
+        let notices = self.notices.list(Sees::RECORDS).await?;
         let leave = self.requested_leave().await?;
         let (sites, webhooks) = (self.sites.all().await?, self.stores.webhooks.all().await?);
         for account in &accounts {

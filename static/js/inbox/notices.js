@@ -5,9 +5,10 @@ import { useActions } from '../kit/actions.js';
 import { Avatar, Button, Icon } from '../kit/basics.js';
 import { monthAddress } from '../kit/decisions.js';
 import { shortDay } from '../kit/format.js';
-import { html } from '../kit/html.js';
+import { html, useState } from '../kit/html.js';
 import { sentence } from '../ui/form.js';
 import { dateTime } from '../ui/time.js';
+import { RefusedPunchDialog } from './refused-punch.js';
 
 /** @typedef {import('../waiting.js').Notice} Notice */
 /** @typedef {{what: string, icon?: string, href?: string, action?: string}} Words `action` is the text of the link that leads to where the notice can be ended */
@@ -17,6 +18,7 @@ const WORDS = {
   missing_out: ({ employee, day }) => ({ what: `No punch out on ${shortDay(day ?? '')}`, href: monthAddress(employee ?? '', day ?? ''), action: 'Correct the day' }),
   pin_locked: ({ employee }) => ({ what: 'The PIN is locked, because it was wrong five times in a row', href: `/people#${employee}`, action: 'Show the person' }),
   erasure_request: ({ employee }) => ({ what: 'Asks to be erased. An administrator deletes the person, or erases the name and code, too, with the command “rollcall people erase”', href: `/people#${employee}`, action: 'Show the person' }),
+  refused_punch: () => ({ what: 'Punched while a kiosk was offline, and was refused when the kiosk delivered it', icon: 'tablet' }),
   device_silent: ({ id }) => ({ what: 'This kiosk sends nothing: check its power and network', icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
   device_token_ends: ({ id, ends }) => ({ what: `Its token ${ends && Date.parse(ends) < Date.now() ? 'has ended: pair it again' : `ends on ${dateTime(ends ?? '')}`}`, icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
   mail_failing: ({ reason }) => ({ what: `Letters are not sent: ${reason ?? 'it accepts none'}`, icon: 'link', href: '/messages?part=letters', action: 'Show letters' }),
@@ -36,8 +38,13 @@ export const Notices = ({ notices, edits, reload }) => html`
 
 /** @param {{notice: Notice, edits: boolean, reload: () => Promise<void>}} props */
 function Row({ notice, edits, reload }) {
-  const { kind, name, since, employee } = notice;
+  const { kind, name, since, employee, id } = notice;
   const { act, trouble } = useActions(reload);
+  const [deciding, setDeciding] = useState(false);
+  const decided = () => {
+    setDeciding(false);
+    reload();
+  };
   const { what, icon, href, action } = WORDS[kind]?.(notice) ?? { what: sentence(kind.replaceAll('_', ' ')) };
   return html`
     <li data-notice=${kind}>
@@ -50,9 +57,11 @@ function Row({ notice, edits, reload }) {
         </div>
         <div class="row-side">
           ${kind === 'pin_locked' && edits && html`<${Button} tone="primary" label=${`Unlock the PIN of ${name}`} onClick=${act(() => request('POST', `/api/employees/${employee}/pin/unlock`), `The PIN of ${name} is unlocked`)}>Unlock the PIN<//>`}
+          ${kind === 'refused_punch' && edits && html`<${Button} tone="primary" label=${`Decide about the punch: ${name}`} onClick=${() => setDeciding(true)}>Decide<//>`}
           ${href && html`<a class="button" href=${href} aria-label=${`${action}: ${name}`}>${action}</a>`}
         </div>
       </div>
+      ${deciding && html`<${RefusedPunchDialog} id=${id ?? ''} onClose=${decided} />`}
       ${trouble && html`<div class="row-refusal">${trouble}</div>`}
     </li>
   `;
