@@ -205,6 +205,8 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(me::get_me))
         .routes(routes!(me::get_own_days))
         .routes(routes!(me::list_own_punches))
+        .routes(routes!(timesheets::list_own_corrections))
+        .routes(routes!(leave::list_own_leave))
         .routes(routes!(me::get_own_faces))
         .routes(routes!(me::get_own_consent, me::withdraw_consent))
         .routes(routes!(me::put_own_pin))

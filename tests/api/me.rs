@@ -265,3 +265,44 @@ async fn a_person_copies_their_data_without_secrets_and_asks_to_be_erased() {
         json!([])
     );
 }
+
+#[tokio::test]
+async fn people_list_their_own_corrections_and_leave() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let kind = admin
+        .post("/api/leave-kinds", json!({ "name": "Vacation" }))
+        .await
+        .expect(201);
+    let (grace, ada) = (
+        admin.add_employee("Grace Hopper", "E7").await,
+        admin.add_employee("Ada Lovelace", "E8").await,
+    );
+    for id in [&grace, &ada] {
+        let correction = json!({
+            "action": "add", "kind": "in", "at": "2026-01-05T08:00:00Z", "reason": "Forgot to punch",
+        });
+        let path = format!("/api/employees/{id}/corrections");
+        admin.post(&path, correction).await.expect(201);
+        let leave = json!({
+            "employee": id, "kind": kind["id"], "from": "2026-01-12", "to": "2026-01-14",
+        });
+        admin.post("/api/leave", leave).await.expect(201);
+    }
+    // A manager of another site, whose other permissions do not cover the own record.
+    let me = manager_of_elsewhere(&app, &admin, &grace).await;
+    let list = async |path: &str| {
+        let list = me.get(&format!("/api/me/{path}")).await.expect(200);
+        list["items"].as_array().unwrap().clone()
+    };
+    let corrections = list("corrections?state=approved").await;
+    assert_eq!(corrections.len(), 1, "{corrections:?}");
+    assert_eq!(corrections[0]["name"], "Grace Hopper");
+    assert_eq!(list("corrections").await, [] as [Value; 0]);
+    let leave = list("leave?from=2026-01-14&to=2026-01-31").await;
+    assert_eq!(leave.len(), 1, "{leave:?}");
+    assert_eq!(leave[0]["employee"], *grace);
+    assert_eq!(list("leave?to=2026-01-11").await, [] as [Value; 0]);
+    let refused = me.get("/api/me/corrections?state=open").await;
+    assert_eq!(refused.fields(), ["state"]);
+}

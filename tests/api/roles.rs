@@ -130,6 +130,8 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("GET", "/api/me", Plain, [404, 404, 404, 404, 200, 403, 401]),
     ("GET", "/api/me/days", Plain, [404, 404, 404, 404, 200, 403, 401]),
     ("GET", "/api/me/punches", Plain, [404, 404, 404, 404, 200, 403, 401]),
+    ("GET", "/api/me/corrections", Plain, [404, 404, 404, 404, 200, 403, 401]),
+    ("GET", "/api/me/leave", Plain, [404, 404, 404, 404, 200, 403, 401]),
     ("GET", "/api/me/faces", Plain, [404, 404, 404, 404, 200, 403, 401]),
     ("GET", "/api/me/consent", Plain, [404, 404, 404, 404, 200, 403, 401]),
     ("GET", "/api/me/export", Plain, [404, 404, 404, 404, 200, 403, 401]),

@@ -11,13 +11,14 @@ use utoipa::IntoParams;
 
 use crate::{
     domain::{
-        grants::Permission,
+        attendance::DateRange,
+        grants::{Permission, Reach},
         ids::LeaveId,
         plans::{Leave, LeaveState},
     },
     http::{
         HttpState,
-        auth::{Allowed, Correcting, Permit, Reading, Requesting},
+        auth::{Allowed, Correcting, Own, Permit, Reading, Requesting},
         deciding::Deciding,
         extract::{Json, Path, Query},
         field_error::FieldError,
@@ -31,6 +32,7 @@ use crate::{
     },
     ports::{LeaveFilter, StoreError},
     service::{
+        assignments::Whose,
         catalog::LeaveKinds,
         employees::Employees,
         leave::{LeaveError, LeaveService},
@@ -96,6 +98,25 @@ impl Desk {
         Ok(found.iter().map(view).collect())
     }
 
+    /// Returns a page of the covered leave.
+    async fn list(
+        &self,
+        reach: &Reach,
+        whose: Whose,
+        within: DateRange,
+        (state, page): (StateQuery, PageQuery),
+    ) -> Result<axum::Json<List<LeaveView>>, Problem> {
+        let wanted = page.page()?;
+        let state = state.state.map(|text| read_state(&text)).transpose();
+        let state = state.map_err(|error| Problem::field("state", error))?;
+        let filter = LeaveFilter { state, within };
+        let (after, limit) = (wanted.page.after, wanted.page.limit);
+        let found = self.leave.list(reach, whose, filter, after, limit).await?;
+        let (found, next) = wanted.cut(found, |last| last.id)?;
+        let items = self.views(&found).await?;
+        Ok(axum::Json(List { items, next }))
+    }
+
     async fn view(&self, leave: Leave) -> Result<axum::Json<LeaveView>, Problem> {
         let views = self.views(&[leave]).await?.into_iter();
         let view = views.last();
@@ -142,15 +163,42 @@ pub async fn list_leave(
     Query(state): Query<StateQuery>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<LeaveView>>, Problem> {
-    let ((whose, within), wanted) = (query.read()?, page.page()?);
-    let state = state.state.map(|text| read_state(&text)).transpose();
-    let state = state.map_err(|error| Problem::field("state", error))?;
-    let (filter, reach) = (LeaveFilter { state, within }, allowed.reach());
-    let (after, limit) = (wanted.page.after, wanted.page.limit);
-    let found = desk.leave.list(reach, whose, filter, after, limit).await?;
-    let (found, next) = wanted.cut(found, |last| last.id)?;
-    let items = desk.views(&found).await?;
-    Ok(axum::Json(List { items, next }))
+    let (whose, within) = query.read()?;
+    desk.list(allowed.reach(), whose, within, (state, page))
+        .await
+}
+
+/// The own leave to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct OwnLeaveQuery {
+    /// The first date.
+    #[param(format = "date")]
+    from: Option<String>,
+    /// The last date.
+    #[param(format = "date")]
+    to: Option<String>,
+}
+
+/// Lists the caller's own leave, as `GET /api/leave`.
+#[utoipa::path(
+    get, path = "/api/me/leave", tag = "me",
+    params(OwnLeaveQuery, StateQuery, PageQuery),
+    responses(
+        (status = 200, description = "A page of leave", body = List<LeaveView>),
+        (status = 404, description = "`not_found`: the account belongs to no employee"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn list_own_leave(
+    own: Own,
+    State(desk): State<Desk>,
+    Query(OwnLeaveQuery { from, to }): Query<OwnLeaveQuery>,
+    Query(state): Query<StateQuery>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<List<LeaveView>>, Problem> {
+    let (whose, within) = PlanQuery::of(own.employee, from, to).read()?;
+    desk.list(&own.reach, whose, within, (state, page)).await
 }
 
 /// Requests leave, or enters it as approved.

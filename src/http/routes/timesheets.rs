@@ -9,10 +9,11 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     domain::{
         attendance::{CorrectionPath, CorrectionRefusal, Decision, Progress, TimesheetId},
+        grants::Reach,
         ids::EmployeeId,
     },
     http::{
-        auth::{Administering, Allowed, Correcting, Reading, Requesting},
+        auth::{Administering, Allowed, Correcting, Own, Reading, Requesting},
         deciding::Deciding,
         extract::{Json, Path, Query},
         field_error::FieldError,
@@ -121,6 +122,47 @@ pub async fn list_corrections(
     Query(query): Query<CorrectionsQuery>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<ListedCorrectionView>>, Problem> {
+    corrections(allowed.reach(), &timesheets, &names, query, page).await
+}
+
+/// The own corrections to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct OwnCorrectionsQuery {
+    /// `requested` by default, or `approved`, `rejected` or `withdrawn`.
+    #[param(example = "requested")]
+    state: Option<String>,
+}
+
+/// Lists the caller's own corrections, as `GET /api/corrections`.
+#[utoipa::path(
+    get, path = "/api/me/corrections", tag = "me",
+    params(OwnCorrectionsQuery, PageQuery),
+    responses(
+        (status = 200, description = "A page of corrections", body = List<ListedCorrectionView>),
+        (status = 404, description = "`not_found`: the account belongs to no employee"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn list_own_corrections(
+    own: Own,
+    State(timesheets): State<Arc<Timesheets>>,
+    State(names): State<NameLookup>,
+    Query(OwnCorrectionsQuery { state }): Query<OwnCorrectionsQuery>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<List<ListedCorrectionView>>, Problem> {
+    let employee = Some(own.employee.to_string());
+    let query = CorrectionsQuery { state, employee };
+    corrections(&own.reach, &timesheets, &names, query, page).await
+}
+
+async fn corrections(
+    reach: &Reach,
+    timesheets: &Timesheets,
+    names: &NameLookup,
+    query: CorrectionsQuery,
+    page: PageQuery,
+) -> Result<axum::Json<List<ListedCorrectionView>>, Problem> {
     let requested = Decision::Requested.as_str();
     let mut fields = Fields::default();
     let state = fields.optional("state", query.state, |text| {
@@ -133,7 +175,7 @@ pub async fn list_corrections(
     }
     fields.check()?;
     let wanted = page.page()?;
-    let found = timesheets.corrections(allowed.reach(), employee, state, &wanted.page);
+    let found = timesheets.corrections(reach, employee, state, &wanted.page);
     let cursor = |last: &FiledCorrection| (last.correction.made_at, last.correction.id);
     let (found, next) = wanted.cut(found.await?, cursor)?;
     let old = timesheets.old_punches(&found).await?;

@@ -109,6 +109,16 @@ pub struct PlanQuery {
 }
 
 impl PlanQuery {
+    /// Returns the query for one employee.
+    pub fn of(employee: EmployeeId, from: Option<String>, to: Option<String>) -> Self {
+        Self {
+            employee: Some(employee.to_string()),
+            site: None,
+            from,
+            to,
+        }
+    }
+
     /// Parses the filter.
     ///
     /// # Errors
