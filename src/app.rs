@@ -23,6 +23,7 @@ use crate::service::{
     imports::Imports,
     invitations::Invitations,
     jobs::Jobs,
+    kiosk_enrollment::KioskEnrollments,
     leave::LeaveService,
     manual_punches::ManualPunches,
     messages::{Letters, Webhooks},
@@ -92,6 +93,8 @@ pub struct App {
     pub pairing: Arc<Pairing>,
     /// Enrollment of faces.
     pub enrolling: Arc<Enrollments>,
+    /// Consent and enrollment at kiosks.
+    pub kiosk_enrollments: Arc<KioskEnrollments>,
     /// The lift of the limit on enrollments.
     pub enrollment_limit: Arc<EnrollmentLimit>,
     /// Identifying and verifying people.

@@ -38,6 +38,7 @@ use crate::{
         imports::{ImportParts, Imports},
         invitations::Invitations,
         jobs::Jobs,
+        kiosk_enrollment::KioskEnrollments,
         leave::LeaveService,
         manual_punches::ManualPunches,
         messages::{Collector, Courier, Letters, Outbox, Reminders, Signals, Webhooks},
@@ -426,6 +427,12 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
         ),
     );
+    let kiosk_enrollments = Arc::new(KioskEnrollments::new(
+        punch_credentials.clone(),
+        enrollments.clone(),
+        employees.clone(),
+        sites.clone(),
+    ));
     let signals = Signals::new(
         stores.clone(),
         sites.clone(),
@@ -506,6 +513,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         sites,
         pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
         devices,
+        kiosk_enrollments,
         enrolling: enrollments,
         enrollment_limit: Arc::new(EnrollmentLimit::new(
             stores.clone(),

@@ -39,6 +39,9 @@ pub struct Site {
     /// or shows a badge.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub face_and_pin: bool,
+    /// Whether people of the site can enroll their face at its kiosks, and withdraw there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kiosk_enrollment: bool,
     /// Whether signals for home automation have the name of the person who punched last.
     #[serde(default)]
     pub mqtt_names: bool,
@@ -63,6 +66,7 @@ impl Site {
             grow_templates: false,
             pin_digits: PinDigits::default(),
             face_and_pin: false,
+            kiosk_enrollment: false,
             mqtt_names: false,
             created_at: now,
             changed_at: None,

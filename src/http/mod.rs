@@ -169,6 +169,7 @@ services! {
     cameras: service::cameras::Cameras,
     devices: service::devices::Devices,
     enrolling: service::enrollment::Enrollments,
+    kiosk_enrollments: service::kiosk_enrollment::KioskEnrollments,
     enrollment_limit: service::enrollment_limit::EnrollmentLimit,
     recognition: service::recognition::Recognition,
     ledger: service::punch_ledger::PunchLedger,

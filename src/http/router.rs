@@ -32,7 +32,7 @@ use super::{
     routes::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, enrollment_limit, entitlements, events, exports, health,
-        identify, imports, invitations, jobs, leave, mail, me, notices, pairings,
+        identify, imports, invitations, jobs, kiosk_enrollment, leave, mail, me, notices, pairings,
         passkeys, pictures, punch_credentials, punches, redis, refused_punches, rules,
         second_factors, session, setup, single_sign_on, sites, status, templates, timesheets,
         tokens, webhooks, workdays,
@@ -318,6 +318,8 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(devices::get_own_device))
         .routes(routes!(devices::renew_device_token))
         .routes(routes!(devices::report_device_status))
+        .routes(routes!(kiosk_enrollment::find_person_at_kiosk))
+        .routes(routes!(kiosk_enrollment::withdraw_at_kiosk))
         .routes(routes!(refused_punches::list_refused_punches))
         .routes(routes!(refused_punches::add_refused_punch))
         .routes(routes!(refused_punches::dismiss_refused_punch))
@@ -388,6 +390,11 @@ fn api() -> OpenApiRouter<HttpState> {
             OpenApiRouter::new()
                 .routes(routes!(invitations::enroll_by_invitation))
                 .layer(uploads(invitations::SHAPE.body_limit())),
+        )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(kiosk_enrollment::enroll_at_kiosk))
+                .layer(uploads(kiosk_enrollment::SHAPE.body_limit())),
         )
         .merge(
             OpenApiRouter::new()

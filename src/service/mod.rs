@@ -32,6 +32,7 @@ pub mod imports;
 pub mod invitations;
 pub mod jobs;
 pub mod key_rotation;
+pub mod kiosk_enrollment;
 pub mod leased_work;
 pub mod leave;
 pub mod manual_punches;

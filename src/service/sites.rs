@@ -68,6 +68,8 @@ pub struct SiteSettings {
     pub pin_digits: PinDigits,
     /// Whether a face alone is not enough to punch.
     pub face_and_pin: bool,
+    /// Whether people enroll at kiosks.
+    pub kiosk_enrollment: bool,
     /// Whether signals for home automation have names.
     pub mqtt_names: bool,
 }
@@ -260,6 +262,7 @@ impl Sites {
             grow_templates: new.grow_templates,
             pin_digits: new.pin_digits,
             face_and_pin: new.face_and_pin,
+            kiosk_enrollment: new.kiosk_enrollment,
             mqtt_names: new.mqtt_names,
             created_at: now,
             changed_at: Some(now),
@@ -283,6 +286,7 @@ impl Sites {
             workday_starts,
             grow_templates,
             face_and_pin,
+            kiosk_enrollment,
             mqtt_names,
             pin_digits,
             ..
@@ -300,11 +304,16 @@ impl Sites {
             true => ", punches with face and PIN or badge",
             false => "",
         };
+        let enroll = match kiosk_enrollment {
+            true => ", people enroll at kiosks",
+            false => "",
+        };
         let names = match mqtt_names {
             true => ", signals have names",
             false => "",
         };
-        let detail = format!("{name}, {zone}, workday from {starts}{grow}{names}{digits}{both}");
+        let detail =
+            format!("{name}, {zone}, workday from {starts}{grow}{names}{digits}{both}{enroll}");
         self.audit.record(actor, action, id, Some(detail)).await
     }
 
@@ -345,6 +354,7 @@ impl Sites {
                 grow_templates: new.grow_templates,
                 pin_digits: new.pin_digits,
                 face_and_pin: new.face_and_pin,
+                kiosk_enrollment: new.kiosk_enrollment,
                 mqtt_names: new.mqtt_names,
                 ..site.clone()
             })

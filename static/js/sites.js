@@ -92,6 +92,7 @@ function openForm(site) {
   byId('site-starts').value = site?.workday_starts ?? USUAL_START;
   byId('site-grow').checked = site?.grow_templates ?? false;
   byId('site-both').checked = site?.face_and_pin ?? false;
+  byId('site-enroll').checked = site?.kiosk_enrollment ?? false;
   byId('site-digits').value = String(site?.pin_digits ?? USUAL_DIGITS);
   byId('site-names').checked = site?.mqtt_names ?? false;
   dialog.showModal();
@@ -104,6 +105,7 @@ onSubmit(form, async ({ name, zone, workday_starts, pin_digits }) => {
     workday_starts,
     grow_templates: byId('site-grow').checked,
     face_and_pin: byId('site-both').checked,
+    kiosk_enrollment: byId('site-enroll').checked,
     pin_digits: Number(pin_digits),
     mqtt_names: byId('site-names').checked,
   };

@@ -22,6 +22,7 @@ mod guesses;
 mod imports;
 mod invitations;
 mod jobs;
+mod kiosk_enrollment;
 mod limits;
 mod mail;
 mod managed_accounts;

@@ -38,7 +38,7 @@ async fn a_site_is_added_changed_listed_and_removed() {
     let expected = json!({
         "id": site["id"], "name": "Harbor", "zone": "Europe/Berlin", "workday_starts": "04:00",
         "grow_templates": false, "pin_digits": 6, "face_and_pin": false,
-        "mqtt_names": false,
+        "kiosk_enrollment": false, "mqtt_names": false,
         "is_default": false, "workday": site["workday"], "workday_since": site["workday_since"],
         "created_at": site["created_at"],
     });

@@ -36,6 +36,7 @@ fn settings(name: &str, zone: &str) -> SiteSettings {
         grow_templates: false,
         pin_digits: Default::default(),
         face_and_pin: false,
+        kiosk_enrollment: false,
         mqtt_names: false,
     }
 }

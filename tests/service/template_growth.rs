@@ -27,6 +27,7 @@ async fn allow(world: &Instance, grow_templates: bool) {
             grow_templates,
             pin_digits: Default::default(),
             face_and_pin: false,
+            kiosk_enrollment: false,
             mqtt_names: false,
         })
     });

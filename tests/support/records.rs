@@ -266,6 +266,7 @@ pub fn site(text: &str) -> Site {
         grow_templates: false,
         pin_digits: Default::default(),
         face_and_pin: false,
+        kiosk_enrollment: false,
         mqtt_names: false,
         created_at: at(0),
         changed_at: Some(at(0)),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::invitations::ConsentOffer;
 use crate::{
     domain::{
         devices::{CameraUse, Device, DeviceReport, DeviceStatus},
@@ -329,6 +330,10 @@ pub struct OwnDeviceView {
     service_version: &'static str,
     /// Whether a face alone is not enough to punch: the person also types a PIN, or shows a badge.
     face_and_pin: bool,
+    /// Whether people of the site can enroll their face at the device, and withdraw.
+    kiosk_enrollment: bool,
+    /// What people consent to by enrolling their face; null if they cannot at the device.
+    consent: Option<ConsentOffer>,
     /// Whether the installation keeps unknown faces, so that a refused punch of a face may have a
     /// frame.
     keeps_unknown_faces: bool,
@@ -346,8 +351,11 @@ pub async fn get_own_device(
 ) -> Result<axum::Json<OwnDeviceView>, Problem> {
     let sites = state.app.sites.all().await?;
     let site = sites.or_default(device.site);
+    let kiosk_enrollment = site.is_some_and(|site| site.kiosk_enrollment);
     Ok(axum::Json(OwnDeviceView {
         face_and_pin: site.is_some_and(|site| site.face_and_pin),
+        kiosk_enrollment,
+        consent: kiosk_enrollment.then(ConsentOffer::present),
         keeps_unknown_faces: state.app.pictures.keeps().unknown,
         device: DeviceView::read(&device, &state).await?,
         service_version: env!("CARGO_PKG_VERSION"),

@@ -42,7 +42,7 @@ use crate::{
     ports::{Sample, StoreError},
     service::{
         employees::Employees,
-        enrollment::{EnrollError, Enrollments, PHOTOS_MOST},
+        enrollment::{EnrollError, Enrollments, PHOTOS_MOST, PhotoVerdict},
         invitations::{InvitationError, Invitations, Inviter, Made},
         messages::LetterError,
         sites::Sites,
@@ -60,13 +60,33 @@ impl From<InvitationError> for Problem {
             InvitationError::NoEmployee => Self::field("employee", FieldError::UnknownEmployee),
             InvitationError::Account(error) => error.into(),
             // The person must not learn whose face is alike.
-            InvitationError::Enroll(EnrollError::Duplicate { photos, .. }) => Self::new(
-                Code::DuplicatePerson,
-                "this face is enrolled for another person: ask your manager",
-            )
-            .with("photos", photo_views(&photos)),
+            InvitationError::Enroll(EnrollError::Duplicate { photos, .. }) => alike(&photos),
             InvitationError::Enroll(error) => error.into(),
             InvitationError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Returns the problem of a person whose face is enrolled for another one. It does not say for whom.
+pub fn alike(photos: &[PhotoVerdict]) -> Problem {
+    Problem::new(
+        Code::DuplicatePerson,
+        "this face is enrolled for another person: ask your manager",
+    )
+    .with("photos", photo_views(photos))
+}
+
+/// Checks that a person who enrolls their own face agreed to the present text.
+pub fn check_consent(upload: &Upload) -> Result<(), Problem> {
+    match upload.text("consent") {
+        Some(CONSENT_VERSION) => Ok(()),
+        None | Some("") => Err(Problem::new(
+            Code::ConsentRequired,
+            "consent is required: send the version of the text that the person agreed to",
+        )),
+        Some(_) => {
+            let values = vec![CONSENT_VERSION];
+            Err(Problem::field("consent", FieldError::NotOneOf { values }))
         }
     }
 }
@@ -421,6 +441,16 @@ pub struct ConsentOffer {
     text: &'static str,
 }
 
+impl ConsentOffer {
+    /// Returns the present text.
+    pub fn present() -> Self {
+        Self {
+            version: CONSENT_VERSION,
+            text: CONSENT_TEXT,
+        }
+    }
+}
+
 /// Returns what a link is for. Needs no session.
 #[utoipa::path(
     post, path = "/api/invitations/look", tag = "accounts",
@@ -441,10 +471,8 @@ pub async fn look_at_invitation(
         .unless_ended(invitations.look(&link.token).await)
         .await?;
     let sites = sites.all().await?;
-    let consent = offer.purpose.enrolls().map(|_| ConsentOffer {
-        version: CONSENT_VERSION,
-        text: CONSENT_TEXT,
-    });
+    let enrolls = offer.purpose.enrolls();
+    let consent = enrolls.map(|_| ConsentOffer::present());
     Ok(axum::Json(OfferView {
         purpose: word(&offer.purpose),
         name: offer.name.to_string(),
@@ -535,19 +563,7 @@ impl FromRequest<HttpState> for SelfEnrollUpload {
     async fn from_request(request: Request, _: &HttpState) -> Result<Self, Problem> {
         let upload = Upload::read_from(INVITED, request, &SHAPE).await?;
         let token = upload.text("token").unwrap_or_default().to_owned();
-        match upload.text("consent") {
-            Some(CONSENT_VERSION) => {}
-            None | Some("") => {
-                return Err(Problem::new(
-                    Code::ConsentRequired,
-                    "consent is required: send the version of the text that the person agreed to",
-                ));
-            }
-            Some(_) => {
-                let values = vec![CONSENT_VERSION];
-                return Err(Problem::field("consent", FieldError::NotOneOf { values }));
-            }
-        }
+        check_consent(&upload)?;
         Ok(Self {
             token,
             photos: upload.images,

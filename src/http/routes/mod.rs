@@ -24,6 +24,7 @@ pub mod identify;
 pub mod imports;
 pub mod invitations;
 pub mod jobs;
+pub mod kiosk_enrollment;
 pub mod leave;
 pub mod mail;
 pub mod me;

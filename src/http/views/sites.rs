@@ -56,6 +56,10 @@ pub struct EditableSite {
     /// a badge. People without an enrolled face punch with their PIN or badge alone.
     #[serde(default)]
     face_and_pin: bool,
+    /// Whether people of the site can read the consent, agree and enroll their face at its kiosks, and
+    /// withdraw there, with their PIN or badge.
+    #[serde(default)]
+    kiosk_enrollment: bool,
     /// Whether signals for home automation (`MQTT_URL`) have the name of the person who punched
     /// last at the site.
     #[serde(default)]
@@ -79,6 +83,7 @@ impl From<&Site> for EditableSite {
             grow_templates: site.grow_templates,
             pin_digits: site.pin_digits.count(),
             face_and_pin: site.face_and_pin,
+            kiosk_enrollment: site.kiosk_enrollment,
             mqtt_names: site.mqtt_names,
         }
     }
@@ -114,6 +119,7 @@ impl EditableSite {
             grow_templates: self.grow_templates,
             pin_digits,
             face_and_pin: self.face_and_pin,
+            kiosk_enrollment: self.kiosk_enrollment,
             mqtt_names: self.mqtt_names,
         })
     }
