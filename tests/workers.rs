@@ -21,13 +21,14 @@ use rollcall::{
         faces::{EnrolledFace, FaceEnrollment, Photo, Template},
         ids::{
             AccountId, AuditId, DeviceId, EmployeeId, InvitationId, JobId, PhotoId, PictureId,
-            PunchId, SiteId, TemplateId,
+            PunchId, RefusedPunchId, SiteId, TemplateId,
         },
         invitations::{Invitation, Purpose},
         jobs::{Job, JobKind, JobState},
         messages::{Channel, Content, Delivery, DeliveryState},
         pictures::{Picture, Pictured},
         quality::Quality,
+        refused_punches::{PunchedWith, RefusalReason, RefusedPunch},
         text::{Code, Email, IdempotencyKey, Name},
     },
     gallery::MemoryGallery,
@@ -303,6 +304,24 @@ async fn only_expired_records_are_deleted() {
         stores.punches.keep_answer(&answer).await.unwrap();
     }
 
+    let refused = |days: i64| RefusedPunch {
+        id: RefusedPunchId::new(clock.id()),
+        device: DeviceId::new(Uuid::from_u128(1)),
+        site: SiteId::DEFAULT,
+        key: IdempotencyKey::parse(&days.to_string()).unwrap(),
+        with: PunchedWith::Badge,
+        reason: RefusalReason::UnknownBadge,
+        at: clock.now(),
+        received_at: clock.now() - SignedDuration::from_hours(days * 24),
+        employee: None,
+        code: None,
+        picture: None,
+        resolution: None,
+    };
+    for one in [refused(91), refused(89)] {
+        stores.refused_punches.insert(&one).await.unwrap();
+    }
+
     let job = |days: i64| Job {
         id: JobId::new(clock.id()),
         kind: JobKind::new("reembed"),
@@ -428,6 +447,7 @@ async fn only_expired_records_are_deleted() {
             invitations: 1,
             sessions: 1,
             answers: 1,
+            refused_punches: 1,
             jobs: 1,
             deliveries: 1,
             faces: 1,
