@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use super::{
-    accounts::{AccountError, Accounts, NewAccount, NewSession, Visitor},
+    accounts::{AccountError, Accounts, NewAccount},
     audit::Audit,
     enrollment::{EnrollError, EnrollRequest, Enrollment, Enrollments},
     tokens::{self, Token},
@@ -366,14 +366,14 @@ impl Invitations {
         })
     }
 
-    /// Creates the account of an invitation, or sets the new password, and signs in.
+    /// Creates the account of an invitation, or sets the new password. Returns the account, whose
+    /// second factor, if there is one, must still be proved before it is signed in.
     pub async fn accept(
         &self,
         token: &str,
         name: Option<Name>,
         password: SecretString,
-        visitor: Visitor,
-    ) -> Result<NewSession, InvitationError> {
+    ) -> Result<Account, InvitationError> {
         let (invitation, _) = self.open(token).await?;
         match invitation.purpose.clone() {
             Purpose::Account {
@@ -388,11 +388,10 @@ impl Invitations {
                     password,
                     access,
                 };
-                self.create_account(invitation, new, visitor).await
+                self.create_account(invitation, new).await
             }
             Purpose::Reset { account, .. } => {
-                self.set_password(invitation, account, password, visitor)
-                    .await
+                self.set_password(invitation, account, password).await
             }
             Purpose::Enroll { .. } => Err(InvitationError::Ended),
         }
@@ -402,8 +401,7 @@ impl Invitations {
         &self,
         invitation: Versioned<Invitation>,
         new: NewAccount,
-        visitor: Visitor,
-    ) -> Result<NewSession, InvitationError> {
+    ) -> Result<Account, InvitationError> {
         // A password that is refused does not use the invitation up.
         let account = Account {
             invited_by: invitation.made_by.account(),
@@ -432,7 +430,7 @@ impl Invitations {
             }
         };
         self.finish(claimed, Purpose::after_account).await?;
-        Ok(self.accounts.begin_session(account, visitor).await?)
+        Ok(account)
     }
 
     async fn set_password(
@@ -440,8 +438,7 @@ impl Invitations {
         invitation: Versioned<Invitation>,
         account: AccountId,
         password: SecretString,
-        visitor: Visitor,
-    ) -> Result<NewSession, InvitationError> {
+    ) -> Result<Account, InvitationError> {
         let found = self.stores.accounts.find(account).await?;
         let found = found.filter(|account| account.active);
         let found = found.ok_or(InvitationError::Ended)?;
@@ -457,8 +454,7 @@ impl Invitations {
         if !self.stores.invitations.remove(&invitation).await? {
             return Err(InvitationError::Ended);
         }
-        let account = self.accounts.replace_password(actor, &found, hash).await?;
-        Ok(self.accounts.begin_session(account, visitor).await?)
+        Ok(self.accounts.replace_password(actor, &found, hash).await?)
     }
 
     /// Enrolls the face of the person who was invited, with the consent that they give. Photos that

@@ -74,7 +74,8 @@ function showFace({ name, site, consent }, signedIn) {
 
 onSubmit(byId('join-form'), async ({ name, password }) => {
   try {
-    await request('POST', '/api/invitations/accept', { json: { token, password, ...(name !== undefined && { name: name.trim() }) }, anonymous: true });
+    const answer = await request('POST', '/api/invitations/accept', { json: { token, password, ...(name !== undefined && { name: name.trim() }) }, anonymous: true });
+    if ('ticket' in answer) return location.replace('/sign-in?password_set=true');
   } catch (error) {
     if (isEnded(error)) return ended();
     throw error;

@@ -35,6 +35,7 @@ sessionStorage.removeItem(NEXT);
 /** The code of what failed at the provider. */
 const failed = take('error');
 if (take('ended')) byId('trouble').replaceChildren(notice('info', 'Your session has ended, because it was not used for a while or was ended elsewhere. Sign in to go on.'));
+if (take('password_set')) byId('trouble').replaceChildren(notice('info', 'Your new password is set. Sign in with it and your second step.'));
 
 /** Returns the address to go to, which is always on this site. */
 function next() {

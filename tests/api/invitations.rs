@@ -530,6 +530,22 @@ async fn a_link_sets_a_new_password_once_and_ends_the_sessions() {
 }
 
 #[tokio::test]
+async fn accepting_a_link_ends_the_session_that_the_browser_had() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let browser = app.anybody();
+    let signed_in = browser.sign_in("admin0@example.com", PASSWORD).await;
+    signed_in.expect(200);
+    let grants = json!([{ "role": "viewer" }]);
+    let body = json!({ "email": "grace@example.com", "name": "Grace", "grants": grants });
+    let link = token(&invite(&admin, body).await);
+    let accepted = accept(&browser, &link, NEW).await.expect(200);
+    assert_eq!(accepted["account"]["email"], "grace@example.com");
+    let left = admin.get("/api/sessions").await.expect(200);
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn only_tokens_that_cannot_be_used_count_against_an_address() {
     let app = TestApp::with(|options| {
         options.settings.sign_in = Some(Quota {

@@ -315,6 +315,35 @@ async fn an_admin_removes_the_second_factor_of_another_account() {
 }
 
 #[tokio::test]
+async fn a_link_for_a_new_password_does_not_replace_the_second_factor() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let viewer = app.role(Role::Viewer).await;
+    let (phone, _) = with_phone(&app, &viewer).await;
+    let me = viewer.get("/api/session").await.expect(200);
+    let id = me["account"]["id"].as_str().unwrap();
+    let path = format!("/api/accounts/{id}/password-reset");
+    let made = admin.post(&path, json!({})).await.expect(201);
+    let token = made["link"].as_str().unwrap().strip_prefix("/join#").unwrap();
+
+    let browser = app.anybody();
+    let new = json!({ "token": token, "password": "another long pass phrase" });
+    let accepted = browser.post("/api/invitations/accept", new).await;
+    let challenge = accepted.expect(202);
+    assert_eq!(challenge["methods"], json!(["code", "recovery_code"]));
+    for client in [&browser, &viewer] {
+        let none = client.get("/api/session").await;
+        none.problem(401, "unauthenticated");
+    }
+    let ticket = challenge["ticket"].as_str().unwrap();
+    let wrong = second_step(&browser, ticket, "code", &phone.wrong_code(&app)).await;
+    wrong.problem(403, "wrong_second_factor");
+    let right = second_step(&browser, ticket, "code", &phone.code(&app)).await;
+    right.expect(200);
+    browser.get("/api/session").await.expect(200);
+}
+
+#[tokio::test]
 async fn a_role_that_needs_a_second_factor_can_only_set_one_up() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

@@ -17,14 +17,14 @@ use rollcall::{
     },
     ports::{Page, StoreError},
     service::{
-        accounts::{AccountError, NewSession},
+        accounts::AccountError,
         invitations::{InvitationError, Inviter, Made},
     },
 };
 
 use crate::{
     failing_engine::Call,
-    world::{Instance, instance, visitor},
+    world::{Instance, instance},
 };
 
 fn purpose(email: &str) -> Purpose {
@@ -44,13 +44,10 @@ async fn invite(world: &Instance) -> Made {
     invited.await.unwrap()
 }
 
-async fn accept(world: &Instance, sent: &Made) -> Result<NewSession, InvitationError> {
+async fn accept(world: &Instance, sent: &Made) -> Result<Account, InvitationError> {
     let password = "a long pass phrase".into();
     let token = sent.token.reveal();
-    world
-        .invitations
-        .accept(token, None, password, visitor())
-        .await
+    world.invitations.accept(token, None, password).await
 }
 
 async fn accounts(world: &Instance) -> usize {

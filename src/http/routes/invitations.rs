@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     extract::{FromRequest, Request, State},
     http::StatusCode,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,15 +36,19 @@ use crate::{
                 read_access,
             },
             faces::{PhotoView, photo_views},
-            read_id, time,
+            read_id,
+            second_factors::ChallengeView,
+            time,
         },
     },
     ports::{Sample, StoreError},
     service::{
+        accounts::Accounts,
         employees::Employees,
         enrollment::{EnrollError, Enrollments, PHOTOS_MOST, PhotoVerdict},
         invitations::{InvitationError, Invitations, Inviter, Made},
         messages::LetterError,
+        second_factor::SecondFactorService,
         sites::Sites,
     },
 };
@@ -496,12 +500,14 @@ pub struct Acceptance {
 }
 
 /// Creates the account of an invitation, or sets the new password, and signs in. Needs no session.
+/// An account with a second factor gets a ticket for the second step, as from `POST /api/session`.
 /// An invitation to enroll a face as well stays valid for that.
 #[utoipa::path(
     post, path = "/api/invitations/accept", tag = "accounts",
     request_body = Acceptance,
     responses(
         (status = 200, description = "Signed in; sets the cookie `rollcall_session`", body = SessionView),
+        (status = 202, description = "The password is set, and a second factor is needed", body = ChallengeView),
         (status = 409, description = "`conflict`: another request uses the link, or the address or employee has an account by now"),
         (status = 410, description = "`invitation_ended`"),
         (status = 429, description = "`too_many_requests`"),
@@ -510,20 +516,25 @@ pub struct Acceptance {
 pub async fn accept_invitation(
     joining: MayJoin,
     State(invitations): State<Arc<Invitations>>,
+    State(accounts): State<Arc<Accounts>>,
+    State(factors): State<Arc<SecondFactorService>>,
     State(lookup): State<AccountLookup>,
+    origin: PublicOrigin,
     cookies: Cookies,
     Json(acceptance): Json<Acceptance>,
 ) -> Result<Response, Problem> {
     let name = acceptance.name.map(|text| Name::parse(&text)).transpose();
     let name = name.map_err(|error| Problem::field("name", error))?;
     let password = acceptance.password.into();
-    let accepted = invitations
-        .accept(&acceptance.token, name, password, cookies.visitor())
-        .await;
-    let new = joining.unless_ended(accepted).await?;
-    let jar = cookies.begin(&new);
+    let accepted = invitations.accept(&acceptance.token, name, password);
+    let account = joining.unless_ended(accepted.await).await?;
+    if let Some(challenge) = factors.challenge(&account, origin.relying_party()).await? {
+        let view = axum::Json(ChallengeView::from(&challenge));
+        return Ok((StatusCode::ACCEPTED, view).into_response());
+    }
+    let (jar, new) = cookies.sign_in(&accounts, account).await?;
     let view = axum::Json(lookup.session(&new.account, &new.session).await?);
-    Ok(axum::response::IntoResponse::into_response((jar, view)))
+    Ok((jar, view).into_response())
 }
 
 /// The upload of `POST /api/invitations/enroll`.
