@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use openidconnect::{
     AccessToken, AdditionalClaims, AuthenticationFlow, AuthorizationCode, Client, ClientId,
     ClientSecret, CsrfToken, EmptyExtraTokenFields, EndUserName, EndpointMaybeSet, EndpointNotSet,
@@ -227,7 +228,11 @@ impl OpenIdProvider {
 
 #[async_trait]
 impl IdentityProvider for OpenIdProvider {
-    async fn begin(&self, redirect: &str) -> Result<(String, PendingSignIn), ProviderError> {
+    async fn begin(
+        &self,
+        redirect: &str,
+        again: bool,
+    ) -> Result<(String, PendingSignIn), ProviderError> {
         let description = self.description(FRESH).await?;
         let client = self.client(&description, redirect)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
@@ -245,6 +250,12 @@ impl IdentityProvider for OpenIdProvider {
             if name != groups || known(groups) {
                 request = request.add_scope(Scope::new(name.to_owned()));
             }
+        }
+        if again {
+            // With an age, the provider must also say when the person proved who they are.
+            request = request
+                .add_prompt(CoreAuthPrompt::Login)
+                .set_max_age(Duration::ZERO);
         }
         let (address, state, nonce) = request.url();
         let pending = PendingSignIn {
@@ -292,6 +303,9 @@ impl IdentityProvider for OpenIdProvider {
             email_verified: claims.email_verified() == Some(true),
             name: named(claims.name()),
             groups: Vec::new(),
+            proved_at: claims
+                .auth_time()
+                .and_then(|at| Timestamp::from_second(at.timestamp()).ok()),
         };
         let mut groups = groups_in(claims.additional_claims());
         if identity.email.is_none() || groups.is_none() {

@@ -174,11 +174,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         overlays,
     } = parts;
     let audit = Audit::new(stores.audit.clone(), clock.clone());
-    let single_sign_on = sign_on.map(|provider| {
-        let (stores, cache) = (stores.clone(), sign_ins.clone());
-        let service = SingleSignOn::new(provider, stores, cache, audit.clone(), clock.clone());
-        Arc::new(service)
-    });
+    let sign_on_cache = sign_ins.clone();
     let second_factors = Arc::new(SecondFactorService::new(
         stores.clone(),
         vault.clone(),
@@ -393,6 +389,12 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         limits,
         rules.accounts,
     ));
+    let single_sign_on = sign_on.map(|provider| {
+        let (accounts, stores) = (accounts.clone(), stores.clone());
+        let (audit, clock) = (audit.clone(), clock.clone());
+        let service = SingleSignOn::new(provider, accounts, stores, sign_on_cache, audit, clock);
+        Arc::new(service)
+    });
     let notices = Arc::new(Notices::new(
         workdays.clone(),
         timesheets.clone(),

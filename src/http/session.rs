@@ -86,14 +86,26 @@ impl Cookies {
         }
     }
 
-    /// Signs in to an account whose person proved who they are. Ends the session that the browser
-    /// had.
+    /// Signs in to an account whose person has just proved who they are. Ends the session that the
+    /// browser had.
     pub async fn sign_in(
         self,
         accounts: &Accounts,
         account: Account,
     ) -> Result<(SetCookies, NewSession), Problem> {
-        let new = accounts.begin_session(account, self.visitor()).await?;
+        let now = self.now;
+        self.sign_in_since(accounts, account, Some(now)).await
+    }
+
+    /// Signs in to an account whose person proved at a moment who they are; `None` if it is unknown.
+    pub async fn sign_in_since(
+        self,
+        accounts: &Accounts,
+        account: Account,
+        proved_at: Option<Timestamp>,
+    ) -> Result<(SetCookies, NewSession), Problem> {
+        let begun = accounts.begin_session(account, self.visitor(), proved_at);
+        let new = begun.await?;
         if !new.familiar {
             let (address, browser) = (self.browser.address.to_string(), &self.browser.description);
             let browser = browser.as_deref().unwrap_or("unknown");

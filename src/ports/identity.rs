@@ -1,6 +1,7 @@
 //! The port for an identity provider, which signs people in for the service.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub struct ProvidedIdentity {
     pub name: Option<String>,
     /// The groups.
     pub groups: Vec<String>,
+    /// When the person proved to the provider who they are; `None` if the provider does not say.
+    pub proved_at: Option<Timestamp>,
 }
 
 /// Why a provider did not sign a person in. The texts are for the log.
@@ -47,8 +50,13 @@ pub enum ProviderError {
 #[async_trait]
 pub trait IdentityProvider: Send + Sync {
     /// Begins a sign-in. Returns the address of the provider for the browser, which then returns to
-    /// `redirect`, and what is needed then.
-    async fn begin(&self, redirect: &str) -> Result<(String, PendingSignIn), ProviderError>;
+    /// `redirect`, and what is needed then. If `again`, the provider must ask the person for a proof
+    /// of who they are, although they are signed in there.
+    async fn begin(
+        &self,
+        redirect: &str,
+        again: bool,
+    ) -> Result<(String, PendingSignIn), ProviderError>;
 
     /// Exchanges the code that the browser brought for the identity of the person.
     async fn finish(

@@ -1,5 +1,6 @@
 //! Sessions of accounts: beginning, use, confirmation, end.
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
@@ -19,8 +20,8 @@ use crate::{
 };
 
 impl Accounts {
-    /// Begins a session of an account whose person has just proved who they are. The account must
-    /// be as it was when they did.
+    /// Begins a session of an account whose person proved who they are, at a moment if it is known.
+    /// The account must be as it was when they did.
     ///
     /// # Errors
     /// [`AccountError::BadCredentials`] if the account was disabled, removed or got another password
@@ -29,6 +30,7 @@ impl Accounts {
         &self,
         account: Account,
         visitor: Visitor,
+        proved_at: Option<Timestamp>,
     ) -> Result<NewSession, AccountError> {
         let (id, now) = (account.id, self.clock.now());
         let Visitor {
@@ -57,7 +59,7 @@ impl Accounts {
             created_at: now,
             expires_at: now.saturating_add(self.rules.session_age).unwrap_or(now),
             used_at: None,
-            confirmed_at: Some(now),
+            confirmed_at: proved_at.map(|at| at.min(now)),
             browser: Some(browser),
         };
         let familiar = match known.as_ref().map(Token::hash) {

@@ -248,7 +248,8 @@ impl Accounts {
             })
             .await?
             .ok_or(AccountError::AlreadySetUp)?;
-        self.begin_session(account, visitor).await
+        let now = self.clock.now();
+        self.begin_session(account, visitor, Some(now)).await
     }
 
     /// Creates the first account. Returns `None` if another instance was faster.

@@ -2,21 +2,29 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::{application_cache::AppCache, audit::Audit, tokens};
+use super::{
+    account_changes::AccountSettings,
+    accounts::{AccountError, Accounts},
+    application_cache::AppCache,
+    audit::Audit,
+    tokens,
+};
 use crate::{
     clock::Clock,
     domain::{
         accounts::{Account, Actor},
-        grants::{Access, Grant, Permission, Role, Scope},
+        grants::{Access, Grant, Role, Scope},
         ids::AccountId,
         second_factors::SecondFactors,
         single_sign_on::{ExternalIdentity, GroupRole},
         text::{Email, Name},
     },
-    ports::{IdentityProvider, Page, PendingSignIn, ProvidedIdentity, ProviderError, StoreError},
+    ports::{IdentityProvider, PendingSignIn, ProvidedIdentity, ProviderError, StoreError},
     repositories::Repositories,
 };
 
@@ -46,8 +54,26 @@ pub enum SignOnError {
     Store(#[from] StoreError),
 }
 
-/// Number of accounts that are read together.
-const PAGE: usize = 500;
+/// How far the provider's clock may be from this one.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(1);
+
+/// A sign-in in the cache, under the hash of its state.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    pending: PendingSignIn,
+    /// When a person began to confirm who they are; `None` for signing in.
+    confirming: Option<Timestamp>,
+}
+
+/// A person who came back from the provider.
+#[derive(Debug)]
+pub struct SignedOn {
+    /// Their account.
+    pub account: Account,
+    /// When they proved to the provider who they are; `None` if it does not say. The provider may
+    /// have remembered them since.
+    pub proved_at: Option<Timestamp>,
+}
 
 /// The service for single sign-on.
 pub struct SingleSignOn {
@@ -56,6 +82,7 @@ pub struct SingleSignOn {
     name: String,
     /// What groups may do; `None` if grants do not follow groups.
     roles: Option<Vec<GroupRole>>,
+    accounts: Arc<Accounts>,
     stores: Repositories,
     cache: AppCache,
     audit: Audit,
@@ -81,6 +108,7 @@ impl SingleSignOn {
             name,
             roles,
         }: SignOnProvider,
+        accounts: Arc<Accounts>,
         stores: Repositories,
         cache: AppCache,
         audit: Audit,
@@ -90,6 +118,7 @@ impl SingleSignOn {
             provider,
             name,
             roles,
+            accounts,
             stores,
             cache,
             audit,
@@ -103,14 +132,24 @@ impl SingleSignOn {
     }
 
     /// Begins a sign-in. Returns the address of the provider for the browser, and the state that
-    /// the browser must have when it returns to `redirect`.
+    /// the browser must have when it returns to `redirect`. If `confirm`, the provider must ask for a
+    /// new proof of who the person is.
     ///
     /// # Errors
     /// If the provider is unavailable.
-    pub async fn begin(&self, redirect: &str) -> Result<(String, String), SignOnError> {
-        let (address, pending) = self.provider.begin(redirect).await?;
+    pub async fn begin(
+        &self,
+        redirect: &str,
+        confirm: bool,
+    ) -> Result<(String, String), SignOnError> {
+        let confirming = confirm.then(|| self.clock.now());
+        let (address, pending) = self.provider.begin(redirect, confirm).await?;
         let state = pending.state.clone();
-        self.cache.set(&key(&state), &pending).await;
+        let begun = Begun {
+            pending,
+            confirming,
+        };
+        self.cache.set(&key(&state), &begun).await;
         Ok((address, state))
     }
 
@@ -118,23 +157,33 @@ impl SingleSignOn {
     /// has, `state` the one in the address.
     ///
     /// # Errors
-    /// If the person may not sign in, or did not begin the sign-in in this browser.
+    /// If the person may not sign in, did not begin the sign-in in this browser, or should have given
+    /// a new proof and did not.
     pub async fn finish(
         &self,
         redirect: &str,
         begun: Option<&str>,
         state: &str,
         code: SecretString,
-    ) -> Result<Account, SignOnError> {
+    ) -> Result<SignedOn, SignOnError> {
         if begun != Some(state) {
             return Err(SignOnError::Expired);
         }
-        let pending: Option<PendingSignIn> = self.cache.get(&key(state)).await;
-        let pending = pending.ok_or(SignOnError::Expired)?;
+        let known: Option<Begun> = self.cache.get(&key(state)).await;
+        let Begun {
+            pending,
+            confirming,
+        } = known.ok_or(SignOnError::Expired)?;
         if !self.cache.delete(&key(state)).await {
             return Err(SignOnError::Expired);
         }
         let person = self.provider.finish(redirect, code, &pending).await?;
+        let now = self.clock.now();
+        let proved_at = person.proved_at.filter(|at| *at <= now + CLOCKS);
+        if confirming.is_some_and(|since| proved_at.is_none_or(|at| at < since - CLOCKS)) {
+            let why = "it does not say that the person proved again who they are (auth_time)";
+            return Err(ProviderError::Refused(why.to_owned()).into());
+        }
         let account = self.account(&person).await?;
         let account = self.follow_groups(account, &person).await?;
         if !account.active {
@@ -143,7 +192,7 @@ impl SingleSignOn {
         if account.access.is_empty() {
             return Err(SignOnError::NoAccess);
         }
-        Ok(account)
+        Ok(SignedOn { account, proved_at })
     }
 
     /// Finds the account of a person: by their ID at the provider, the first time by their email
@@ -272,60 +321,35 @@ impl SingleSignOn {
         account: Account,
         person: &ProvidedIdentity,
     ) -> Result<Account, SignOnError> {
-        let Some(mut grants) = self.grants(&person.groups).await? else {
+        let Some(grants) = self.grants(&person.groups).await? else {
             return Ok(account);
         };
-        let own = account
-            .access
-            .grants()
-            .filter(|grant| grant.scope() == Scope::Own);
-        grants.extend(own);
-        let mut access = account.access.clone().with_grants(grants);
-        if account.permits(Permission::Administer)
-            && !access.permits(Permission::Administer)
-            && !self.other_admin(account.id).await?
-        {
-            warn!(account = %account.id, "the last admin stays one, although no group says so");
-            let admin = Grant::new(Role::Admin, Scope::Everything);
-            access = access
-                .clone()
-                .with_grants(access.grants().chain(admin.ok()));
-        }
-        if access == account.access {
-            return Ok(account);
-        }
-        let detail = Some(format!("groups: {access}"));
-        let audit = &self.audit;
-        audit
-            .record(Actor::System, "account.grant", account.id, detail)
-            .await?;
-        let follow = |account: Account| Account {
-            access: access.clone(),
-            ..account
+        let admin = Grant::new(Role::Admin, Scope::Everything).ok();
+        let follow = async |stays: Option<Grant>| {
+            let edit = |account: &Account| {
+                let kept = |grant: &Grant| grant.scope() == Scope::Own || Some(*grant) == stays;
+                let kept = account.access.grants().filter(kept);
+                let grants = grants.iter().copied().chain(kept);
+                Ok(AccountSettings {
+                    access: account.access.clone().with_grants(grants),
+                    ..AccountSettings::of(account)
+                })
+            };
+            self.accounts.change(Actor::System, account.id, edit).await
         };
-        let changed = self.stores.accounts.change(account.id, follow).await?;
-        changed.ok_or(SignOnError::Disabled)
-    }
-
-    /// Checks whether there is another active admin.
-    async fn other_admin(&self, id: AccountId) -> Result<bool, StoreError> {
-        let mut page = Page {
-            after: None,
-            limit: PAGE,
+        let changed = match follow(None).await {
+            Err(AccountError::LastAdmin) => {
+                warn!(account = %account.id, "the last admin stays one, although no group says so");
+                follow(admin).await
+            }
+            changed => changed,
         };
-        loop {
-            let accounts = self.stores.accounts.list(&page).await?;
-            let mut others = accounts
-                .iter()
-                .filter(|other| other.id != id && other.active);
-            if others.any(|other| other.permits(Permission::Administer)) {
-                return Ok(true);
-            }
-            page.after = accounts.last().map(|last| last.id);
-            if accounts.len() < PAGE {
-                return Ok(false);
-            }
-        }
+        changed.map_err(|error| match error {
+            AccountError::NotFound => SignOnError::Disabled,
+            AccountError::Store(error) => error.into(),
+            // Other requests change the account, or a site of the groups, at the same moment.
+            _ => StoreError::Conflict.into(),
+        })
     }
 }
 

@@ -130,7 +130,12 @@ impl Browser {
 
     /// Begins to sign in; returns the callback's address, before it is opened.
     async fn to_callback(&self) -> Url {
-        let start = format!("{}/api/session/oidc", self.client.base);
+        self.from("").await
+    }
+
+    /// Begins to sign in with a query; returns the callback's address, before it is opened.
+    async fn from(&self, query: &str) -> Url {
+        let start = format!("{}/api/session/oidc{query}", self.client.base);
         let mut url = Url::parse(&start).unwrap();
         for _ in 0..10 {
             url = self.open(&url).await.unwrap();
@@ -265,9 +270,9 @@ async fn people_sign_in_and_their_grants_follow_their_groups() {
     assert_eq!(
         own,
         [
-            "account.grant",
+            "account.change",
             "session.begin",
-            "account.grant",
+            "account.change",
             "session.begin",
             "account.link",
             "account.create"
@@ -323,6 +328,35 @@ async fn an_existing_account_is_found_by_a_verified_address_only() {
         Browser::new(&app).sign_in().await,
         "/sign-in?error=oidc_no_access"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_confirmation_needs_a_new_proof_at_the_provider() {
+    let port = free_port();
+    let mut provider = match Provider::start(port, "RS256") {
+        Ok(provider) => provider,
+        Err(why) => return skip("single sign-on", &why),
+    };
+    let app = service(port, Some("it=admin")).await;
+    provider.person(&person("ann@example.com", &["it"]));
+    let browser = Browser::new(&app);
+    let register = async || {
+        let device = json!({ "name": "Door" });
+        browser.client.post("/api/devices", device).await
+    };
+    // The provider does not say when the person proved who they are, and remembers them.
+    for _ in 0..2 {
+        assert_eq!(browser.sign_in().await, "/");
+        register().await.problem(403, "confirmation_required");
+    }
+    let callback = browser.from("?confirm=true").await;
+    assert_eq!(browser.end(&callback).await, "/");
+    register().await.expect(201);
+    // An account without a password has no other way in that the provider does not know of.
+    let passkey = browser
+        .client
+        .post("/api/account/passkeys/begin", json!({}));
+    passkey.await.problem(409, "passkeys_unavailable");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -56,7 +56,7 @@ pub async fn sign_in_with(
     let account = accounts
         .check_credentials(email, password, &visitor)
         .await?;
-    accounts.begin_session(account, visitor).await
+    accounts.begin_session(account, visitor, None).await
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ mod punch_ledger;
     reason = "not every test target scripts pictures and models"
 )]
 mod scripted;
+mod single_sign_on;
 mod sites;
 mod template_growth;
 mod timesheets;

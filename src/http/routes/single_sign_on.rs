@@ -22,7 +22,7 @@ use crate::{
     ports::ProviderError,
     service::{
         second_factor::PATIENCE,
-        single_sign_on::{SignOnError, SingleSignOn},
+        single_sign_on::{SignOnError, SignedOn, SingleSignOn},
     },
 };
 
@@ -107,10 +107,21 @@ fn state_cookie(value: String, client: Client, state: &HttpState) -> Cookie<'sta
         .build()
 }
 
+/// How to sign in.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SignOnQuery {
+    /// Whether the provider must ask again who the person is, also if they are signed in there. The
+    /// new session may then make changes that answer `confirmation_required` otherwise.
+    #[serde(default)]
+    confirm: bool,
+}
+
 /// Begins to sign in with the identity provider: leads the browser there. From there it returns to
 /// `/api/session/oidc/callback`.
 #[utoipa::path(
     get, path = "/api/session/oidc", tag = "session",
+    params(SignOnQuery),
     responses(
         (status = 303, description = "To the identity provider, or to `/sign-in?error=CODE`"),
         (status = 404, description = "`not_found`: no identity provider is configured"),
@@ -122,9 +133,11 @@ pub async fn begin_sign_on(
     Extension(client): Extension<Client>,
     origin: PublicOrigin,
     jar: CookieJar,
+    Query(query): Query<SignOnQuery>,
 ) -> Result<Response, Problem> {
     let provider = provider(&state)?;
-    match provider.begin(&origin.address(CALLBACK)).await {
+    let redirect = origin.address(CALLBACK);
+    match provider.begin(&redirect, query.confirm).await {
         Err(error) => Ok(to_sign_in_page(&error)),
         Ok((address, begun)) => {
             let mut cookie = state_cookie(begun, client, &state);
@@ -186,8 +199,10 @@ pub async fn finish_sign_on(
     };
     match finished {
         Err(error) => Ok((jar, to_sign_in_page(&error)).into_response()),
-        Ok(account) => {
-            let (session, _) = cookies.sign_in(&state.app.accounts, account).await?;
+        Ok(SignedOn { account, proved_at }) => {
+            let accounts = &state.app.accounts;
+            let signed_in = cookies.sign_in_since(accounts, account, proved_at);
+            let (session, _) = signed_in.await?;
             Ok((jar, session, Redirect::to("/")).into_response())
         }
     }
