@@ -385,7 +385,7 @@ impl FromRequestParts<HttpState> for Confirmed {
             true => Ok(Self),
             false => Err(Problem::new(
                 Code::ConfirmationRequired,
-                "confirm that it is you: send your password to POST /api/session/confirm, then repeat the request",
+                "confirm that it is you at POST /api/session/confirm, then repeat the request",
             )),
         }
     }

@@ -144,7 +144,7 @@ fn api() -> OpenApiRouter<HttpState> {
             session::get_session,
             session::delete_session
         ))
-        .routes(routes!(session::confirm_session))
+        .routes(routes!(second_factors::confirm_session))
         .routes(routes!(session::list_sessions, session::end_other_sessions))
         .routes(routes!(session::end_session))
         .routes(routes!(tokens::list_tokens, tokens::create_token))

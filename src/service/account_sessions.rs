@@ -142,22 +142,11 @@ impl Accounts {
         session.is_open(self.clock.now(), self.rules.session_idle)
     }
 
-    /// Checks the password of a session's account, and records the proof.
+    /// Checks the present password of a session's account.
     ///
     /// # Errors
-    /// [`AccountError::WrongPassword`] if it is wrong; [`AccountError::SessionEnded`].
-    pub async fn confirm(
-        &self,
-        account: &Account,
-        session: &Session,
-        password: SecretString,
-    ) -> Result<Session, AccountError> {
-        self.check_present(account, session, password).await?;
-        self.confirm_session(session).await
-    }
-
-    /// Checks the present password of an account.
-    async fn check_present(
+    /// [`AccountError::WrongPassword`], and [`AccountError::TooManyGuesses`] before it is checked.
+    pub async fn check_password(
         &self,
         account: &Account,
         session: &Session,
@@ -251,7 +240,7 @@ impl Accounts {
         present: SecretString,
         password: SecretString,
     ) -> Result<NewSession, AccountError> {
-        self.check_present(account, &session, present).await?;
+        self.check_password(account, &session, present).await?;
         let password_hash = self.hash(&account.email, &account.name, password).await?;
         let id = account.id;
         self.audit
@@ -265,10 +254,6 @@ impl Accounts {
         };
         let changed = self.stores.accounts.change_if(id, changed).await?;
         let changed = changed.ok_or(AccountError::SessionEnded)?;
-        let session = Session {
-            confirmed_at: Some(self.clock.now()),
-            ..session
-        };
         self.stores.known_browsers.remove(id).await?;
         let known = self.know_browser(id, visitor.token).await?;
         let mut new = self.renew_session(changed, session).await?;

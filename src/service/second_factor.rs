@@ -93,6 +93,11 @@ pub enum SecondFactorError {
     /// The account has the most passkeys that it can have.
     #[error("the account has {PASSKEYS_MOST} passkeys: remove one first")]
     TooManyPasskeys,
+    /// The account has no password, so its identity provider decides who signs in.
+    #[error(
+        "this account signs in with the identity provider only: ask an admin for a link to set a password first"
+    )]
+    NoPassword,
     /// The account does not have this factor.
     #[error("the account does not have this second factor")]
     NotFound,
@@ -333,12 +338,16 @@ impl SecondFactorService {
     /// Begins to add a passkey. Returns the options for the browser.
     ///
     /// # Errors
-    /// If the account has the most passkeys, or the store fails.
+    /// If the account has the most passkeys or no password, or the store fails.
     pub async fn begin_passkey(
         &self,
         account: &Account,
         party: RelyingParty,
     ) -> Result<Value, SecondFactorError> {
+        // A passkey would sign in a person whom the provider does not know any more.
+        if !account.has_password() {
+            return Err(SecondFactorError::NoPassword);
+        }
         let factors = self.stores.second_factors.of(account.id).await?;
         if factors.passkeys.len() >= PASSKEYS_MOST {
             return Err(SecondFactorError::TooManyPasskeys);
@@ -472,7 +481,7 @@ impl SecondFactorService {
         }
         let (id, credential) = webauthn::claimed(response).map_err(refused)?;
         let account = self.stores.accounts.find(id).await?;
-        let account = account.filter(|account| account.active);
+        let account = account.filter(|account| account.active && account.has_password());
         let account = account.ok_or(SecondFactorError::WrongPasskey)?;
         let factors = self.stores.second_factors.of(id).await?;
         let passkey = factors.passkey(&credential);
@@ -659,6 +668,31 @@ impl SecondFactorService {
             return Err(SecondFactorError::SignInExpired);
         }
         Ok(account)
+    }
+
+    /// Accepts a proof of who the person of an account is: the second step after the password, or a
+    /// passkey alone. The ticket is that of the one or the other, and is used then.
+    ///
+    /// # Errors
+    /// If the ticket is not valid (any more), the proof is wrong, or belongs to another account.
+    pub async fn prove(
+        &self,
+        account: &Account,
+        ticket: &str,
+        proof: Proof<'_>,
+    ) -> Result<(), SecondFactorError> {
+        let key = ticket_key(tokens::hash(ticket));
+        let second_step: Option<Pending> = self.cache.get(&key).await;
+        let proved = match proof {
+            Proof::Passkey(response) if second_step.is_none() => {
+                self.passkey_sign_in(ticket, response).await?
+            }
+            proof => self.answer(ticket, proof).await?,
+        };
+        match proved.id == account.id {
+            true => Ok(()),
+            false => Err(SecondFactorError::WrongPasskey),
+        }
     }
 
     /// Accepts a one-time code. Codes of this and earlier time steps are not accepted again.

@@ -1,5 +1,5 @@
 // The API client of the pages. Problems (RFC 9457) become errors; a lost session leads to the sign-in page and back. If
-// the service wants to know again who the person is, a dialog asks for the password, and the request is repeated.
+// the service wants to know again who the person is, a dialog asks for a proof, and the request is repeated.
 
 import { waitWords } from './ui/time.js';
 

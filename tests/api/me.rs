@@ -1,5 +1,6 @@
 //! What people do about their own employee record.
 
+use jiff::SignedDuration;
 use rollcall::domain::{
     grants::{Access, Grant, Role, Scope},
     ids::SiteId,
@@ -147,22 +148,19 @@ async fn a_consent_says_how_it_was_given_and_is_withdrawn_at_once() {
 }
 
 #[tokio::test]
-async fn a_person_sets_their_pin_with_their_password_and_reports_a_lost_badge() {
+async fn a_person_sets_their_pin_after_a_confirmation_and_reports_a_lost_badge() {
     let app = TestApp::start().await;
     let (admin, kiosk) = (app.admin().await, app.kiosk().await);
     let id = admin.add_employee("Grace Hopper", "E7").await;
     let own = app.employee(&id).await;
-    let set = async |pin: &str, password: &str| {
-        let body = json!({ "pin": pin, "password": password });
-        own.put("/api/me/pin", body).await
-    };
-    let wrong = set("402817", "incorrect horse")
-        .await
-        .problem(422, "invalid");
-    assert_eq!(wrong["errors"][0]["code"], "wrong_password");
-    let weak = set("123456", PASSWORD).await.problem(422, "invalid");
+    let set = async |pin: &str| own.put("/api/me/pin", json!({ "pin": pin })).await;
+    app.clock.advance(SignedDuration::from_mins(16));
+    set("402817").await.problem(403, "confirmation_required");
+    let confirmed = own.post("/api/session/confirm", json!({ "password": PASSWORD }));
+    confirmed.await.expect(200);
+    let weak = set("123456").await.problem(422, "invalid");
     assert_eq!(weak["errors"][0]["code"], "guessable_pin");
-    set("402817", PASSWORD).await.expect(204);
+    set("402817").await.expect(204);
     let body = json!({ "code": "E7", "pin": "402817" });
     let punched = kiosk
         .client

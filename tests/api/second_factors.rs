@@ -324,7 +324,11 @@ async fn a_link_for_a_new_password_does_not_replace_the_second_factor() {
     let id = me["account"]["id"].as_str().unwrap();
     let path = format!("/api/accounts/{id}/password-reset");
     let made = admin.post(&path, json!({})).await.expect(201);
-    let token = made["link"].as_str().unwrap().strip_prefix("/join#").unwrap();
+    let token = made["link"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("/join#")
+        .unwrap();
 
     let browser = app.anybody();
     let new = json!({ "token": token, "password": "another long pass phrase" });
@@ -341,6 +345,96 @@ async fn a_link_for_a_new_password_does_not_replace_the_second_factor() {
     let right = second_step(&browser, ticket, "code", &phone.code(&app)).await;
     right.expect(200);
     browser.get("/api/session").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_person_with_a_second_factor_confirms_with_both() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let (phone, recovery) = with_phone(&app, &admin).await;
+    let register = async || admin.post("/api/devices", json!({ "name": "Door" })).await;
+    let confirm = async |body: Value| admin.post("/api/session/confirm", body).await;
+    let begin = async || {
+        let challenge = confirm(json!({ "password": PASSWORD })).await.expect(202);
+        challenge["ticket"].as_str().unwrap().to_owned()
+    };
+    app.clock.advance(SignedDuration::from_mins(16));
+    register().await.problem(403, "confirmation_required");
+    let first = begin().await;
+    // The password alone does not suffice, nor does a new password.
+    register().await.problem(403, "confirmation_required");
+    let new = json!({ "present": PASSWORD, "password": "another long pass phrase" });
+    admin.put("/api/account/password", new).await.expect(204);
+    register().await.problem(403, "confirmation_required");
+    let back = json!({ "present": "another long pass phrase", "password": PASSWORD });
+    admin.put("/api/account/password", back).await.expect(204);
+    let late = confirm(json!({ "ticket": first, "code": phone.code(&app) })).await;
+    late.problem(403, "sign_in_expired");
+
+    let ticket = begin().await;
+    let wrong = confirm(json!({ "ticket": ticket, "code": phone.wrong_code(&app) })).await;
+    wrong.problem(403, "wrong_second_factor");
+    register().await.problem(403, "confirmation_required");
+    let right = confirm(json!({ "ticket": ticket, "code": phone.code(&app) })).await;
+    assert!(right.expect(200)["confirmed_until"].is_string());
+    register().await.expect(201);
+
+    app.clock.advance(SignedDuration::from_mins(16));
+    let ticket = begin().await;
+    let right = confirm(json!({ "ticket": ticket, "recovery_code": recovery[0] })).await;
+    right.expect(200);
+    register().await.expect(201);
+    for (body, field) in [
+        (json!({}), "password"),
+        (json!({ "password": "x", "ticket": "x" }), "ticket"),
+        (json!({ "ticket": "x" }), "code"),
+    ] {
+        let refused = confirm(body).await;
+        refused.problem(422, "invalid");
+        assert_eq!(refused.fields(), [field]);
+    }
+}
+
+#[tokio::test]
+async fn the_proof_of_another_account_confirms_nothing() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let viewer = app.role(Role::Viewer).await;
+    let (phone, _) = with_phone(&app, &viewer).await;
+    app.clock.advance(SignedDuration::from_mins(16));
+    let ticket = ticket(&app.anybody(), "viewer1@example.com").await;
+    let foreign = json!({ "ticket": ticket, "code": phone.code(&app) });
+    let foreign = admin.post("/api/session/confirm", foreign).await;
+    foreign.problem(403, "wrong_second_factor");
+    let refused = admin.post("/api/devices", json!({ "name": "Door" })).await;
+    refused.problem(403, "confirmation_required");
+}
+
+#[tokio::test]
+async fn a_change_of_the_second_factors_ends_the_other_sessions() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let thief = app.anybody();
+    thief.sign_in(ADMIN, PASSWORD).await.expect(200);
+    let (phone, _) = with_phone(&app, &admin).await;
+    let ended = async |thief: &Client| {
+        let session = thief.get("/api/session").await;
+        session.problem(401, "unauthenticated");
+        admin.get("/api/session").await.expect(200);
+    };
+    ended(&thief).await;
+    for (method, path) in [
+        (reqwest::Method::POST, "/api/account/recovery-codes"),
+        (reqwest::Method::DELETE, "/api/account/totp"),
+    ] {
+        let ticket = ticket(&thief, ADMIN).await;
+        let proved = second_step(&thief, &ticket, "code", &phone.code(&app)).await;
+        proved.expect(200);
+        next_step(&app);
+        let changed = admin.send(admin.request(method, path)).await;
+        assert!(changed.status.is_success(), "{}", changed.text);
+        ended(&thief).await;
+    }
 }
 
 #[tokio::test]

@@ -105,6 +105,33 @@ test('accounts are found, changed, disabled and removed', async () => {
   assertClean(page);
 });
 
+test('a person with an app confirms with the password and a code', async () => {
+  const client = await server.addAccount({ email: 'second@example.org', name: 'Sara Second', role: 'admin' });
+  const { secret } = await client.ask('POST', '/api/account/totp');
+  await client.ask('POST', '/api/account/totp/confirm', { code: totp(secret, -1) });
+  const page = await browser.page({ server: client, signedIn: true });
+  await page.goto('/accounts');
+  await unconfirmed(page, 'PATCH', '**/api/accounts/*');
+  await page.getByRole('button', { name: 'Manage Sara Second' }).click();
+  const sheet = page.getByRole('dialog', { name: 'Sara Second' });
+  await sheet.getByRole('textbox', { name: 'Name' }).fill('Sara Sure');
+  await sheet.getByRole('button', { name: 'Save' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Confirm that it is you' });
+  await dialog.getByLabel('Your password').fill(ADMIN.password);
+  await dialog.getByRole('button', { name: 'Confirm' }).click();
+  const code = dialog.getByLabel('Six digits of your app, or a recovery code');
+  await code.fill(totp(secret, -20));
+  await dialog.getByRole('button', { name: 'Confirm' }).click();
+  await dialog.locator('.form-error').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'confirm-second-step');
+  await code.fill(totp(secret));
+  await dialog.getByRole('button', { name: 'Confirm' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await until('the change is made', async () => (await accountOf('second@example.org')).name === 'Sara Sure');
+  assertClean(page);
+});
+
 test('a risky change asks for the password again, and is then made', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/accounts');

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -12,9 +12,8 @@ use crate::{
     domain::employees::{CONSENT_TEXT, CONSENT_VERSION},
     http::{
         HttpState,
-        auth::{Own, OwnSession},
+        auth::{Confirmed, Own},
         extract::{Json, Query},
-        limits::{MayGuess, problem_with_headers, with_headers},
         page::{List, PageQuery},
         problem::{Fields, Problem},
         views::{
@@ -28,7 +27,7 @@ use crate::{
     },
     ports::PunchFilter,
     service::{
-        accounts::Accounts, balances::Balances, employees::Employees, personal_data::PersonalData,
+        balances::Balances, employees::Employees, personal_data::PersonalData,
         punch_credentials::PunchCredentials, punch_ledger::PunchLedger, sites::Sites,
         workdays::Workdays,
     },
@@ -210,38 +209,30 @@ pub struct OwnPin {
     /// The PIN, with the number of digits that the site wants (`pin_digits`).
     #[schema(example = "402817")]
     pin: String,
-    /// The password of the account.
-    password: String,
 }
 
-/// Sets the caller's own PIN, and unlocks it. Passwords are limited as for signing in.
+/// Sets the caller's own PIN, and unlocks it.
 #[utoipa::path(
     put, path = "/api/me/pin", tag = "me",
     request_body = OwnPin,
     responses(
         (status = 204, description = "Set"),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
-        (status = 422, description = "`invalid`: the password is wrong, the PIN has another number of digits, or is easy to guess"),
-        (status = 429, description = "`too_many_requests`"),
+        (status = 403, description = "`confirmation_required`"),
+        (status = 422, description = "`invalid`: the PIN has another number of digits, or is easy to guess"),
     ),
     security(("session" = [])),
 )]
 pub async fn put_own_pin(
     own: Own,
-    OwnSession(session): OwnSession,
-    State(accounts): State<Arc<Accounts>>,
+    _: Confirmed,
     State(credentials): State<Arc<PunchCredentials>>,
-    MayGuess(limit): MayGuess,
     Json(new): Json<OwnPin>,
-) -> Result<Response, Problem> {
-    let password = new.password.into();
-    let confirmed = accounts.confirm(&own.account, &session, password).await;
-    confirmed.map_err(|error| problem_with_headers(&limit, error.into()))?;
+) -> Result<StatusCode, Problem> {
     let pin = Some(new.pin.as_str());
     let set = credentials.set_pin(&own.reach, own.actor(), own.employee, pin);
-    set.await
-        .map_err(|error| problem_with_headers(&limit, error.into()))?;
-    Ok(with_headers(limit, StatusCode::NO_CONTENT))
+    set.await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Revokes the caller's own badge, because it was lost.

@@ -41,7 +41,7 @@ pub struct OptionsView {
     post, path = "/api/account/passkeys/begin", tag = "session",
     responses(
         (status = 200, description = "Begun", body = OptionsView),
-        (status = 409, description = "`passkeys_unavailable`: browsers offer no passkeys at this address; `conflict`: the account has the most passkeys"),
+        (status = 409, description = "`passkeys_unavailable`: browsers offer no passkeys at this address; `conflict`: the account has the most passkeys, or no password"),
     ),
     security(("session" = [])),
 )]

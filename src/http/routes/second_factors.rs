@@ -10,16 +10,17 @@ use utoipa::ToSchema;
 use crate::{
     domain::{grants::Role, ids::AccountId},
     http::{
-        auth::{Administering, Confirmed, InPerson, SettingUp},
+        auth::{Administering, Confirmed, InPerson, OwnSession, SettingUp},
         badges,
         extract::{Json, Path},
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
         problem::{Code, Fields, Problem},
-        session::Cookies,
+        relying_party::PublicOrigin,
+        session::{Cookies, SetCookies},
         views::{
             accounts::{AccountLookup, SessionView},
-            second_factors::SecondFactorsView,
+            second_factors::{ChallengeView, SecondFactorsView},
         },
     },
     service::{
@@ -35,7 +36,9 @@ impl From<SecondFactorError> for Problem {
             SecondFactorError::WrongCode | SecondFactorError::WrongPasskey => {
                 Self::new(Code::WrongSecondFactor, text)
             }
-            SecondFactorError::TooManyPasskeys => Self::new(Code::Conflict, text),
+            SecondFactorError::TooManyPasskeys | SecondFactorError::NoPassword => {
+                Self::new(Code::Conflict, text)
+            }
             SecondFactorError::SignInExpired => Self::new(Code::SignInExpired, text),
             // Rounded up, so that a client that waits that long is not too early.
             SecondFactorError::TooManyCodes { wait } => {
@@ -198,6 +201,26 @@ pub struct SecondStep {
     credential: Option<Value>,
 }
 
+/// A proof of who the person of a session is: the password, or a ticket with one proof.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The password. For an account with a second factor, it returns a ticket.
+    #[schema(example = "correct horse battery", format = "password")]
+    password: Option<String>,
+    /// The ticket that the password, or `POST /api/session/passkey/begin`, returned.
+    ticket: Option<String>,
+    /// The six digits that the app shows.
+    #[schema(example = "287082")]
+    code: Option<String>,
+    /// A recovery code.
+    #[schema(example = "K7PM-3XQ2-9F4T-0H8W")]
+    recovery_code: Option<String>,
+    /// What `toJSON` of the browser's `PublicKeyCredential` returns.
+    #[schema(value_type = Option<Object>)]
+    credential: Option<Value>,
+}
+
 impl SecondStep {
     fn proof(&self) -> Result<Proof<'_>, Problem> {
         let excluded = |field, by| Err(Problem::field(field, FieldError::Excluded { by }));
@@ -237,7 +260,72 @@ pub async fn create_second_step(
     Ok(with_headers(limit, (jar, view)))
 }
 
-/// Removes all second factors of an account, for a person who lost them, and ends its sessions.
+/// Proves again who the person of the session is. For 15 minutes, the session may then make changes
+/// that answer `confirmation_required` otherwise. Signing in counts as well, with an identity provider
+/// only if it says when the person proved it. `GET /api/session/oidc?confirm=true` confirms with the
+/// provider.
+#[utoipa::path(
+    post, path = "/api/session/confirm", tag = "session",
+    request_body = Confirmation,
+    responses(
+        (status = 200, description = "Confirmed", body = SessionView),
+        (status = 202, description = "The password is right, and a second factor is needed", body = ChallengeView),
+        (status = 403, description = "`wrong_second_factor`, or `sign_in_expired`: begin again"),
+        (status = 422, description = "`invalid`: the password is wrong"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn confirm_session(
+    SettingUp(account): SettingUp,
+    OwnSession(session): OwnSession,
+    MayGuess(limit): MayGuess,
+    State(accounts): State<Arc<Accounts>>,
+    State(factors): State<Arc<SecondFactorService>>,
+    State(lookup): State<AccountLookup>,
+    origin: PublicOrigin,
+    Json(confirmation): Json<Confirmation>,
+) -> Result<Response, Problem> {
+    let limited = |problem| problem_with_headers(&limit, problem);
+    let Confirmation {
+        password,
+        ticket,
+        code,
+        recovery_code,
+        credential,
+    } = confirmation;
+    match (password, ticket) {
+        (None, None) => return Err(Problem::field("password", FieldError::Required)),
+        (Some(_), Some(_)) => {
+            let by = "password";
+            return Err(Problem::field("ticket", FieldError::Excluded { by }));
+        }
+        (Some(password), None) => {
+            let checked = accounts.check_password(&account, &session, password.into());
+            checked.await.map_err(|error| limited(error.into()))?;
+            if let Some(challenge) = factors.challenge(&account, origin.relying_party()).await? {
+                let view = axum::Json(ChallengeView::from(&challenge));
+                return Ok(with_headers(limit, (StatusCode::ACCEPTED, view)));
+            }
+        }
+        (None, Some(ticket)) => {
+            let step = SecondStep {
+                ticket,
+                code,
+                recovery_code,
+                credential,
+            };
+            let proved = factors.prove(&account, &step.ticket, step.proof()?);
+            proved.await.map_err(|error| limited(error.into()))?;
+        }
+    }
+    let confirmed = accounts.confirm_session(&session).await;
+    let session = confirmed.map_err(|error| limited(error.into()))?;
+    let view = axum::Json(lookup.session(&account, &session).await?);
+    Ok(with_headers(limit, view))
+}
+
+/// Removes all second factors of an account, for a person who lost them, ends its sessions and revokes
+/// its API tokens.
 #[utoipa::path(
     delete, path = "/api/accounts/{id}/second-factor", tag = "session",
     params(("id" = String, Path, description = "The account")),

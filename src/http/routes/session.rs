@@ -144,43 +144,6 @@ pub async fn get_session(
     Ok(axum::Json(lookup.session(&account, &session).await?))
 }
 
-/// The password of the account.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Confirmation {
-    /// The password.
-    #[schema(example = "correct horse battery", format = "password")]
-    password: String,
-}
-
-/// Proves again who the person of the session is. For 15 minutes, the session may then make changes
-/// that answer `confirmation_required` otherwise. Signing in counts as well.
-#[utoipa::path(
-    post, path = "/api/session/confirm", tag = "session",
-    request_body = Confirmation,
-    responses(
-        (status = 200, description = "Confirmed", body = SessionView),
-        (status = 422, description = "`invalid`: the password is wrong"),
-    ),
-    security(("session" = [])),
-)]
-pub async fn confirm_session(
-    SettingUp(account): SettingUp,
-    OwnSession(session): OwnSession,
-    MayGuess(limit): MayGuess,
-    State(accounts): State<Arc<Accounts>>,
-    State(lookup): State<AccountLookup>,
-    Json(confirmation): Json<Confirmation>,
-) -> Result<Response, Problem> {
-    let password = confirmation.password.into();
-    let session = accounts
-        .confirm(&account, &session, password)
-        .await
-        .map_err(|error| problem_with_headers(&limit, error.into()))?;
-    let view = axum::Json(lookup.session(&account, &session).await?);
-    Ok(with_headers(limit, view))
-}
-
 /// A browser that is signed in.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "SignedInBrowser")]

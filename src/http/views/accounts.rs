@@ -89,7 +89,7 @@ pub struct AccountView {
     #[schema(example = "Ada Lovelace")]
     employee_name: Option<String>,
     /// Whether the account has a password. Without one, the person signs in with the identity
-    /// provider or a passkey.
+    /// provider only.
     has_password: bool,
     /// The grants.
     grants: Vec<GrantView>,

@@ -72,7 +72,7 @@ function Credentials({ me: { credentials }, reload }) {
   const [changes, setChanges] = useState(0);
   const { act, trouble } = useActions(reload);
   const send = async (/** @type {Record<string, string>} */ data) => {
-    await request('PUT', '/api/me/pin', { json: { pin: data.pin, password: data.password } });
+    await request('PUT', '/api/me/pin', { json: { pin: data.pin } });
     setChanges(changes + 1);
     await reload();
     toast('Your PIN was set');
@@ -86,10 +86,7 @@ function Credentials({ me: { credentials }, reload }) {
       <div class="section-head"><h2 id="my-pin">PIN and badge</h2>${pin?.locked_at && html`<${Badge} tone="bad">PIN locked<//>`}</div>
       <p class="soft">With them you punch at a kiosk without your face. ${pin ? (pin.locked_at ? 'Your PIN is locked after five wrong tries: set a new one.' : `Your PIN is of ${dateName(pin.set_at)}.`) : 'You have no PIN.'}</p>
       <${Form} key=${changes} send=${send} action=${pin ? 'Change the PIN' : 'Set the PIN'}>
-        <div class="two">
-          <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="No birthday, and no row such as 1234." />
-          <${Field} name="password" label="Password of your account" type="password" autocomplete="current-password" invalid="Type your password" />
-        </div>
+        <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="No birthday, and no row such as 1234." />
       <//>
       ${trouble}
       ${badge && html`<div class="section"><p class="soft">Your badge was issued on ${dateName(badge.issued_at)}.</p><div class="actions"><${Button} tone="danger" onClick=${lost}>I lost my badge<//></div></div>`}

@@ -70,7 +70,7 @@ export function SecondFactor({ account, factors, reload }) {
           ${totp && !(required && last) && html`<${Button} tone="danger" onClick=${removeApp}>Remove the app<//>`}
         </div>
       </div>
-      <${Passkeys} passkeys=${passkeys} required=${required} last=${last} added=${added} act=${act} />
+      ${(account.has_password || passkeys.length > 0) && html`<${Passkeys} passkeys=${passkeys} required=${required} last=${last} added=${added} act=${act} />`}
       ${
         has &&
         html`<div class="section">
