@@ -10,7 +10,7 @@ use crate::{
         accounts::TokenHash,
         api_tokens::{ApiToken, ApiTokenUse},
         ids::{AccountId, ApiTokenId},
-        record::Key,
+        record::{Index, Key},
     },
     ports::{Page, Parts, Range, RecordEngine, StoreError},
 };
@@ -90,6 +90,20 @@ impl ApiTokens {
         change: impl Fn(ApiToken) -> ApiToken,
     ) -> Result<Option<ApiToken>, StoreError> {
         self.tokens.change(&id, |token| Some(change(token))).await
+    }
+
+    /// Returns the tokens of an account, revoked or not. Reads all tokens.
+    pub async fn all_by_account(&self, account: AccountId) -> Result<Vec<ApiToken>, StoreError> {
+        let all = self.tokens.all(Index::ID, Range::all(), Parts::Body);
+        let mut tokens = all.await?;
+        tokens.retain(|token| token.account == account);
+        Ok(tokens)
+    }
+
+    /// Deletes a token with its last use; returns false if there is none.
+    pub async fn remove(&self, id: ApiTokenId) -> Result<bool, StoreError> {
+        self.uses.remove(&id).await?;
+        self.tokens.remove(&id).await
     }
 
     /// Returns the last uses of tokens that were used.

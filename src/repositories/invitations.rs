@@ -6,8 +6,13 @@ use jiff::Timestamp;
 
 use super::{Collection, Versioned};
 use crate::{
-    domain::{accounts::TokenHash, ids::InvitationId, invitations::Invitation, record::Key},
-    ports::{Page, Range, RecordEngine, StoreError},
+    domain::{
+        accounts::TokenHash,
+        ids::{AccountId, InvitationId},
+        invitations::{Invitation, Purpose},
+        record::Key,
+    },
+    ports::{Page, Parts, Range, RecordEngine, StoreError},
 };
 
 /// The repository of invitations.
@@ -68,6 +73,21 @@ impl Invitations {
             .map(|(end, id)| (Key::new((end,)), id.to_string()));
         let range = Range::all().backwards().after(after);
         self.0.list(Invitation::BY_END, &range, page.limit).await
+    }
+
+    /// Returns the links for a new password of an account. Reads all invitations.
+    pub async fn resets(&self, account: AccountId) -> Result<Vec<Invitation>, StoreError> {
+        let all = self.0.all(Invitation::BY_END, Range::all(), Parts::Body);
+        let mut resets = all.await?;
+        resets.retain(
+            |one| matches!(one.purpose, Purpose::Reset { account: of, .. } if of == account),
+        );
+        Ok(resets)
+    }
+
+    /// Deletes an invitation, whatever its revision; returns false if there is none.
+    pub async fn delete(&self, id: InvitationId) -> Result<bool, StoreError> {
+        self.0.remove(&id).await
     }
 
     /// Returns invitations that expired before a moment, at most `limit`.

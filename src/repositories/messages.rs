@@ -70,6 +70,11 @@ impl MailPreferenceBook {
     pub async fn put(&self, preferences: &MailPreferences) -> Result<(), StoreError> {
         self.0.put(preferences).await
     }
+
+    /// Deletes those of an account; returns false if there are none.
+    pub async fn remove(&self, account: AccountId) -> Result<bool, StoreError> {
+        self.0.remove(&account).await
+    }
 }
 
 /// The repository of deliveries.

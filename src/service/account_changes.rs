@@ -11,16 +11,25 @@
 
 use std::time::Duration;
 
-use super::accounts::{AccountError, Accounts};
+use super::{
+    accounts::{AccountError, Accounts},
+    audit::Audit,
+    sealed_faces::Counts,
+};
 use crate::{
     domain::{
         accounts::{Account, Actor},
+        api_tokens::ApiToken,
         grants::{Access, Reach, Scope},
         ids::AccountId,
+        invitations::Invitation,
+        mail::MailPreferences,
+        record::{Kind, Record},
+        second_factors::SecondFactors,
         text::Name,
     },
     ports::{AccountFilter, Page, StoreError},
-    repositories::Versioned,
+    repositories::{Repositories, Versioned},
 };
 
 /// The settings of an account that admins edit.
@@ -107,21 +116,30 @@ impl Accounts {
         Err(AccountError::Raced.into())
     }
 
-    /// Removes an account and ends its sessions. The audit trail keeps its ID.
+    /// Removes an account with all that belongs to it. The audit trail keeps its ID. If an earlier
+    /// attempt removed only the account, removes the rest.
     ///
     /// # Errors
     /// [`AccountError::LastAdmin`] if no active admin would remain.
     pub async fn remove(&self, actor: Actor, id: AccountId) -> Result<(), AccountError> {
         for attempt in 0..TRIES {
-            let old = self.read(id).await?;
+            let old = match self.read(id).await {
+                Err(AccountError::NotFound) => {
+                    let left = forget(&self.stores, &self.audit, actor, id).await?;
+                    return match left.is_empty() {
+                        true => Err(AccountError::NotFound),
+                        false => Ok(()),
+                    };
+                }
+                read => read?,
+            };
             if self.other_admin_remains(&old).await? {
                 let detail = Some(old.access.to_string());
                 self.audit
                     .record(actor, "account.remove", id, detail)
                     .await?;
                 if self.stores.accounts.remove(&old).await? {
-                    self.stores.sessions.delete_by_account(id).await?;
-                    self.stores.known_browsers.remove(id).await?;
+                    forget(&self.stores, &self.audit, actor, id).await?;
                     return Ok(());
                 }
             }
@@ -228,6 +246,46 @@ impl Accounts {
         let chance = u64::from(self.clock.secret()[0]);
         tokio::time::sleep(Duration::from_millis(chance * u64::from(attempt + 1) / 16)).await;
     }
+}
+
+/// Deletes what belongs to an account that is removed: sessions, known browsers, second factors, API
+/// tokens, what letters it wants, and links for a new password. Can be repeated. Returns the number of
+/// archived records of each kind.
+///
+/// # Errors
+/// When the store fails.
+pub async fn forget(
+    stores: &Repositories,
+    audit: &Audit,
+    actor: Actor,
+    id: AccountId,
+) -> Result<Counts, StoreError> {
+    stores.sessions.delete_by_account(id).await?;
+    stores.known_browsers.remove(id).await?;
+    let mut deleted = Counts::new();
+    let mut count = |kind: &Kind, removed: bool| {
+        if removed {
+            *deleted.entry(kind.name).or_default() += 1;
+        }
+    };
+    for token in stores.api_tokens.all_by_account(id).await? {
+        audit
+            .record(actor, "api_token.remove", token.id, None)
+            .await?;
+        count(ApiToken::KIND, stores.api_tokens.remove(token.id).await?);
+    }
+    for link in stores.invitations.resets(id).await? {
+        audit
+            .record(actor, "invitation.revoke", link.id, None)
+            .await?;
+        count(Invitation::KIND, stores.invitations.delete(link.id).await?);
+    }
+    // The trail has the removal of the account under the ID of these.
+    let removed = stores.second_factors.remove(id).await?;
+    count(SecondFactors::KIND, removed);
+    let removed = stores.mail_preferences.remove(id).await?;
+    count(MailPreferences::KIND, removed);
+    Ok(deleted)
 }
 
 /// Describes a change for the audit trail, with IDs instead of names.

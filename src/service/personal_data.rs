@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
+    account_changes,
     audit::Audit,
     sealed_faces::{self, Counts},
 };
@@ -19,7 +20,6 @@ use crate::{
         employees::Employee,
         ids::{AccountId, CameraId, EmployeeId},
         record::{OnErase, Record},
-        second_factors::SecondFactors,
     },
     ports::{Expect, Parts, StoreError, Write},
     repositories::{Found, Registered, Repositories, contended},
@@ -331,7 +331,7 @@ pub async fn erase(
         }
         if !delete.is_empty() {
             if registered.kind == Account::KIND {
-                delete_second_factors(stores, audit, &delete, &mut erased.deleted).await?;
+                forget_accounts(stores, audit, &delete, &mut erased.deleted).await?;
             }
             let deleted = stores.engine.delete(registered.kind, &delete).await?;
             add(&mut erased.deleted, registered, deleted);
@@ -346,8 +346,8 @@ pub async fn erase(
     Ok(erased)
 }
 
-/// Deletes the second factors of accounts that are erased.
-async fn delete_second_factors(
+/// Deletes what belongs to accounts that are erased.
+async fn forget_accounts(
     stores: &Repositories,
     audit: &Audit,
     accounts: &[(String, Option<u64>)],
@@ -357,14 +357,13 @@ async fn delete_second_factors(
         let Ok(id) = id.parse::<AccountId>() else {
             continue;
         };
-        if stores.second_factors.of(id).await? == SecondFactors::none(id) {
-            continue;
-        }
         audit
-            .record(Actor::Operator, "second_factor.reset", id, None)
+            .record(Actor::Operator, "account.remove", id, None)
             .await?;
-        let removed = stores.second_factors.remove(id).await?;
-        *deleted.entry(SecondFactors::KIND.name).or_default() += u64::from(removed);
+        let forgotten = account_changes::forget(stores, audit, Actor::Operator, id);
+        for (kind, count) in forgotten.await? {
+            *deleted.entry(kind).or_default() += count;
+        }
     }
     Ok(())
 }

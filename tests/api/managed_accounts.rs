@@ -1,12 +1,21 @@
 //! Accounts as admins manage them, and what the person of an account changes.
 
-use rollcall::domain::{
-    grants::{Role, Scope},
-    ids::SiteId,
+use rollcall::{
+    domain::{
+        audit::AuditEntry,
+        grants::{Role, Scope},
+        ids::SiteId,
+        record::{Index, Record},
+    },
+    ports::{Parts, Range},
+    repositories::KINDS,
 };
 use serde_json::{Value, json};
 
-use crate::app::{Client, PASSWORD, TestApp};
+use crate::{
+    app::{Client, PASSWORD, TestApp},
+    second_factors::with_phone,
+};
 
 async fn find(admin: &Client, email: &str) -> Value {
     let list = admin.get(&format!("/api/accounts?q={email}")).await;
@@ -156,6 +165,73 @@ async fn an_account_gets_other_grants_and_is_disabled_enabled_and_removed() {
     change(json!({})).await.problem(404, "not_found");
     // The address and the employee are free again.
     app.employee(&employee).await;
+}
+
+/// Returns the kinds of the records, except the audit trail, that mention an ID.
+async fn mentions(app: &TestApp, id: &str) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    for kind in KINDS.iter().filter(|kind| **kind != AuditEntry::KIND) {
+        let (engine, range) = (&app.stores.engine, Range::all());
+        let scan = engine.scan(kind, Index::ID, &range, 1000, Parts::Body);
+        let found = scan.await.unwrap();
+        if found
+            .iter()
+            .any(|one| one.id == id || one.body.contains(id))
+        {
+            kinds.push(kind.name);
+        }
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn nothing_of_an_account_stays_when_it_is_removed() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let client = app.role(Role::Viewer).await;
+    let me = client.get("/api/session").await.expect(200)["account"].clone();
+    let (path, id) = (address(&me), me["id"].as_str().unwrap());
+    with_phone(&app, &client).await;
+    let new = json!({ "name": "x", "permissions": ["read"] });
+    let revoked = client.post("/api/tokens", new.clone()).await.expect(201);
+    let revoked = format!("/api/tokens/{}", revoked["id"].as_str().unwrap());
+    client.delete(&revoked).await.expect(204);
+    let made = client.post("/api/tokens", new).await.expect(201);
+    let token = made["id"].as_str().unwrap();
+    let program = app.anybody().bearer(made["token"].as_str().unwrap());
+    program.get("/api/employees").await.expect(200);
+    let off = json!({ "off": ["sign_in"] });
+    client.put("/api/account/mail", off).await.expect(200);
+    let reset = format!("{path}/password-reset");
+    admin.post(&reset, json!({})).await.expect(201);
+    let expected = [
+        "accounts",
+        "mail_preferences",
+        "second_factors",
+        "api_tokens",
+        "invitations",
+        "sessions",
+        "known_browsers",
+    ];
+    assert_eq!(mentions(&app, id).await, expected);
+    assert_eq!(
+        mentions(&app, token).await,
+        ["api_tokens", "api_token_uses"]
+    );
+    let kept = id.parse().unwrap();
+    let factors = app.stores.second_factors.of(kept).await.unwrap();
+
+    admin.delete(&path).await.expect(204);
+    for id in [id, token] {
+        assert!(mentions(&app, id).await.is_empty());
+    }
+    admin.delete(&path).await.problem(404, "not_found");
+    // As if the store had failed after the account was removed: the removal can be repeated.
+    let again = |_| Some(factors.clone());
+    let left = app.stores.second_factors.change(kept, again).await;
+    assert!(left.unwrap().is_some());
+    admin.delete(&path).await.expect(204);
+    assert!(mentions(&app, id).await.is_empty());
 }
 
 #[tokio::test]

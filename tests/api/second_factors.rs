@@ -48,7 +48,7 @@ fn next_step(app: &TestApp) {
 }
 
 /// Adds an app to the account of a client; also returns the recovery codes.
-async fn with_phone(app: &TestApp, client: &Client) -> (Phone, Vec<String>) {
+pub async fn with_phone(app: &TestApp, client: &Client) -> (Phone, Vec<String>) {
     let made = client.post("/api/account/totp", json!({})).await;
     let phone = Phone::new(made.expect(201)["secret"].as_str().unwrap());
     let code = json!({ "code": phone.code(app) });

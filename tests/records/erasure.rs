@@ -31,6 +31,8 @@ use rollcall::{
     },
 };
 
+use uuid::Uuid;
+
 use crate::{
     installation::{Installation, all, fill, installation_with, overwrite},
     records::*,
@@ -240,6 +242,8 @@ async fn the_account_of_an_erased_employee_is_deleted_or_loses_the_link() {
         source.accounts.insert(&before).await.unwrap();
         let factors = second_factors(before.id, 3);
         overwrite(&source, &factors).await;
+        let token = api_token(Uuid::now_v7().into(), before.id, 200);
+        source.api_tokens.insert(&token).await.unwrap();
         copy(&source, &target, |_| {}).await.unwrap();
         let about = records_of(&source, installation.ann.id).await.unwrap();
         let exported = about
@@ -272,6 +276,8 @@ async fn the_account_of_an_erased_employee_is_deleted_or_loses_the_link() {
             let left = stores.second_factors.of(id).await.unwrap();
             assert_eq!(left == factors, after.is_some());
             assert_eq!(left == SecondFactors::none(id), after.is_none());
+            let tokens = stores.api_tokens.list_by_account(id).await.unwrap();
+            assert_eq!(tokens.is_empty(), after.is_none());
             let linked = stores.accounts.find_by_employee(installation.ann.id).await;
             assert_eq!(linked, Ok(None));
         }
