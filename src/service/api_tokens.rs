@@ -137,6 +137,11 @@ impl ApiTokens {
         let audit = &self.audit;
         audit.record(actor, action, token.id, Some(detail)).await?;
         stored.insert(&token).await?;
+        // Other requests may have made some at the same moment: rather too few than too many stay.
+        if stored.count_by_account(account.id).await? > ApiToken::MOST {
+            stored.remove(token.id).await?;
+            return Err(ApiTokenError::TooMany);
+        }
         let made = ListedApiToken {
             token,
             email: Some(account.email.to_string()),
