@@ -323,9 +323,12 @@ async fn execute(
         (Command::ResetSecondFactor { email }, _) => {
             let account = find_account(records, &email).await?;
             let (stores, actor) = (&records.stores, Actor::Operator);
-            let reset = second_factor::reset(stores, &records.audit, actor, account.id);
+            let now = records.clock.now();
+            let reset = second_factor::reset(stores, &records.audit, actor, account.id, now);
             reset.await.map_err(refused)?;
-            println!("{email} signs in with the password alone; all sessions have ended");
+            println!(
+                "{email} signs in with the password alone; all sessions and API tokens have ended"
+            );
             Ok(ExitCode::SUCCESS)
         }
         (Command::Remove(One { email }), _) => {
@@ -371,7 +374,7 @@ async fn reset_password(
         .accounts
         .reset_password(Actor::Operator, email, password)
         .await?;
-    println!("{email} has a new password; all sessions of the account have ended");
+    println!("{email} has a new password; all sessions and API tokens of the account have ended");
     if !account.active {
         println!("the account is disabled: `rollcall admin enable {email}` lets it sign in");
     }

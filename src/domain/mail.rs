@@ -15,6 +15,8 @@ pub enum LetterKind {
     Invitation,
     /// A link that sets a new password.
     Reset,
+    /// How the account signs in was changed.
+    Security,
     /// The account signed in from a browser that it had not used before.
     SignIn,
     /// The person has not punched out.
@@ -51,6 +53,7 @@ impl LetterKind {
         match self {
             Self::Invitation => "invitation",
             Self::Reset => "reset",
+            Self::Security => "security",
             Self::SignIn => "sign_in",
             Self::MissingOut => "missing_out",
             Self::Waiting => "waiting",
@@ -63,6 +66,27 @@ impl LetterKind {
     pub fn parse(text: &str) -> Option<Self> {
         Self::OPTIONAL.into_iter().find(|one| one.as_str() == text)
     }
+}
+
+/// A change of how an account signs in, of which its person must hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityChange {
+    /// A new password.
+    Password,
+    /// An app that shows one-time codes was added, or replaces another one.
+    AppAdded,
+    /// The app was removed.
+    AppRemoved,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was removed.
+    PasskeyRemoved,
+    /// A new set of recovery codes.
+    RecoveryCodes,
+    /// An admin removed all second factors.
+    FactorsRemoved,
+    /// An API token was made.
+    TokenMade,
 }
 
 /// The letters that an account does not want.

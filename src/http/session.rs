@@ -13,7 +13,10 @@ use tracing::warn;
 
 use super::{HttpState, Settings, context::Client, problem::Problem};
 use crate::{
-    domain::accounts::{Account, Browser},
+    domain::{
+        accounts::{Account, Browser, Session},
+        mail::SecurityChange,
+    },
     service::{
         accounts::{Accounts, NewSession, Visitor},
         messages::Letters,
@@ -118,6 +121,20 @@ impl Cookies {
             accounts.sign_out(old).await?;
         }
         Ok((self.begin(&new), new))
+    }
+
+    /// Ends all other sessions of an account of which the way to sign in was changed, and tells its
+    /// person by a letter.
+    pub async fn renew(
+        self,
+        accounts: &Accounts,
+        account: &Account,
+        session: Session,
+        change: SecurityChange,
+    ) -> Result<SetCookies, Problem> {
+        let new = accounts.end_other_sessions(account, session).await?;
+        self.letters.security(account, change).await;
+        Ok(self.begin(&new))
     }
 
     /// Sets the cookie of a session, and the one by which its account knows the browser. Scripts and

@@ -19,6 +19,16 @@ use crate::{
     ports::StoreError,
 };
 
+/// A new password that a person sets.
+pub struct NewPassword {
+    /// The present one.
+    pub present: SecretString,
+    /// The new one.
+    pub password: SecretString,
+    /// Whether to revoke the API tokens of the account.
+    pub revoke_tokens: bool,
+}
+
 impl Accounts {
     /// Begins a session of an account whose person proved who they are, at a moment if it is known.
     /// The account must be as it was when they did.
@@ -231,14 +241,17 @@ impl Accounts {
     }
 
     /// Sets a new password for a person who knows the present one. All other sessions end, and this
-    /// one gets a new token.
+    /// one gets a new token. The API tokens of the account are revoked if the person wants that.
     pub async fn change_password(
         &self,
         account: &Account,
         session: Session,
         visitor: Visitor,
-        present: SecretString,
-        password: SecretString,
+        NewPassword {
+            present,
+            password,
+            revoke_tokens,
+        }: NewPassword,
     ) -> Result<NewSession, AccountError> {
         self.check_password(account, &session, present).await?;
         let password_hash = self.hash(&account.email, &account.name, password).await?;
@@ -255,6 +268,9 @@ impl Accounts {
         let changed = self.stores.accounts.change_if(id, changed).await?;
         let changed = changed.ok_or(AccountError::SessionEnded)?;
         self.stores.known_browsers.remove(id).await?;
+        if revoke_tokens {
+            self.revoke_tokens(Actor::Account(id), id).await?;
+        }
         let known = self.know_browser(id, visitor.token).await?;
         let mut new = self.renew_session(changed, session).await?;
         new.browser = Some(known);

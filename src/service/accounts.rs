@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
+    api_tokens,
     audit::Audit,
     guesses::{Guesser, Guesses},
     passwords::{self, HashCost, PasswordError},
@@ -359,7 +360,8 @@ impl Accounts {
         }
     }
 
-    /// Sets a new password and ends all sessions of the account. A disabled account stays disabled.
+    /// Sets a new password, ends all sessions of the account and revokes its API tokens. A disabled
+    /// account stays disabled.
     pub async fn reset_password(
         &self,
         actor: Actor,
@@ -375,8 +377,8 @@ impl Accounts {
         self.replace_password(actor, &account, hash).await
     }
 
-    /// Sets the hash of a new password, ends all sessions of the account, and makes it forget the
-    /// browsers that it knows.
+    /// Sets the hash of a new password, ends all sessions of the account, revokes its API tokens, and
+    /// makes it forget the browsers that it knows.
     pub(super) async fn replace_password(
         &self,
         actor: Actor,
@@ -394,7 +396,17 @@ impl Accounts {
         let changed = changed.ok_or(AccountError::NoAccount)?;
         self.stores.sessions.delete_by_account(changed.id).await?;
         self.stores.known_browsers.remove(changed.id).await?;
+        self.revoke_tokens(actor, changed.id).await?;
         Ok(changed)
+    }
+
+    pub(super) async fn revoke_tokens(
+        &self,
+        actor: Actor,
+        account: AccountId,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        api_tokens::revoke_all(&self.stores, &self.audit, actor, account, now).await
     }
 
     /// Returns the account with this email address and password. Signing in may need a second step.

@@ -19,7 +19,7 @@ use crate::{
         accounts::{Account, Actor},
         api_tokens::{ApiToken, ApiTokenUse},
         grants::{Limit, LimitError, Permission, Reach},
-        ids::{ApiTokenId, SiteId},
+        ids::{AccountId, ApiTokenId, SiteId},
         text::Name,
     },
     ports::{Page, StoreError},
@@ -222,12 +222,7 @@ impl ApiTokens {
         }
         let (actor, action) = (Actor::Account(account.id), "api_token.revoke");
         self.audit.record(actor, action, id, None).await?;
-        let now = self.clock.now();
-        let revoked = |token: ApiToken| ApiToken {
-            revoked_at: token.revoked_at.or(Some(now)),
-            ..token
-        };
-        stored.change(id, revoked).await?;
+        stored.change(id, revoked(self.clock.now())).await?;
         Ok(())
     }
 
@@ -267,4 +262,31 @@ impl ApiTokens {
             debug!(%token, %cause, "could not write the use of an API token");
         }
     }
+}
+
+fn revoked(now: Timestamp) -> impl Fn(ApiToken) -> ApiToken {
+    move |token| ApiToken {
+        revoked_at: token.revoked_at.or(Some(now)),
+        ..token
+    }
+}
+
+/// Revokes all tokens of an account.
+///
+/// # Errors
+/// When the store fails.
+pub async fn revoke_all(
+    stores: &Repositories,
+    audit: &Audit,
+    actor: Actor,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for token in stores.api_tokens.list_by_account(account).await? {
+        audit
+            .record(actor, "api_token.revoke", token.id, None)
+            .await?;
+        stores.api_tokens.change(token.id, revoked(now)).await?;
+    }
+    Ok(())
 }

@@ -121,6 +121,15 @@ pub struct Made {
     pub token: Token,
 }
 
+/// What a person did with an invitation.
+#[derive(Debug)]
+pub enum Accepted {
+    /// They created this account.
+    Created(Account),
+    /// They set a new password of this account.
+    PasswordSet(Account),
+}
+
 /// How long a request that uses an invitation keeps others from doing so.
 const CLAIM: SignedDuration = SignedDuration::from_mins(1);
 
@@ -366,14 +375,14 @@ impl Invitations {
         })
     }
 
-    /// Creates the account of an invitation, or sets the new password. Returns the account, whose
-    /// second factor, if there is one, must still be proved before it is signed in.
+    /// Creates the account of an invitation, or sets the new password. A second factor of the account
+    /// must still be proved before it is signed in.
     pub async fn accept(
         &self,
         token: &str,
         name: Option<Name>,
         password: SecretString,
-    ) -> Result<Account, InvitationError> {
+    ) -> Result<Accepted, InvitationError> {
         let (invitation, _) = self.open(token).await?;
         match invitation.purpose.clone() {
             Purpose::Account {
@@ -388,10 +397,12 @@ impl Invitations {
                     password,
                     access,
                 };
-                self.create_account(invitation, new).await
+                let created = self.create_account(invitation, new).await;
+                created.map(Accepted::Created)
             }
             Purpose::Reset { account, .. } => {
-                self.set_password(invitation, account, password).await
+                let set = self.set_password(invitation, account, password).await;
+                set.map(Accepted::PasswordSet)
             }
             Purpose::Enroll { .. } => Err(InvitationError::Ended),
         }

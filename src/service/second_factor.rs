@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{
+    api_tokens,
     application_cache::AppCache,
     audit::Audit,
     tokens::{self, Token},
@@ -578,13 +579,14 @@ impl SecondFactorService {
         (new.into_iter().map(groups).collect(), hashes)
     }
 
-    /// Removes all second factors of an account, for a person who lost them, and ends the sessions
-    /// of the account.
+    /// Removes all second factors of an account, for a person who lost them, ends the sessions of the
+    /// account, and revokes its API tokens.
     ///
     /// # Errors
     /// If there is no such account, or it has no second factor.
     pub async fn reset(&self, actor: Actor, account: AccountId) -> Result<(), SecondFactorError> {
-        reset(&self.stores, &self.audit, actor, account).await?;
+        let now = self.clock.now();
+        reset(&self.stores, &self.audit, actor, account, now).await?;
         self.forget(account);
         Ok(())
     }
@@ -859,7 +861,8 @@ fn ticket_key(hash: TokenHash) -> String {
     format!("ticket:{hash}")
 }
 
-/// Removes all second factors of an account and ends its sessions, for commands and the service.
+/// Removes all second factors of an account, ends its sessions and revokes its API tokens, for
+/// commands and the service.
 ///
 /// # Errors
 /// If there is no such account, or it has no second factor.
@@ -868,6 +871,7 @@ pub async fn reset(
     audit: &Audit,
     actor: Actor,
     account: AccountId,
+    now: Timestamp,
 ) -> Result<(), SecondFactorError> {
     let found = stores.accounts.find(account).await?;
     found.ok_or(SecondFactorError::NoAccount)?;
@@ -880,5 +884,6 @@ pub async fn reset(
     let none = |factors: SecondFactors| Some(factors.reset());
     stores.second_factors.change(account, none).await?;
     stores.sessions.delete_by_account(account).await?;
+    api_tokens::revoke_all(stores, audit, actor, account, now).await?;
     Ok(())
 }

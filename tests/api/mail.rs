@@ -19,9 +19,10 @@ use rollcall::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Client, TestApp},
+    app::{Client, PASSWORD, TestApp},
     node::NodeServer,
     receiver::Receiver,
+    second_factors::with_phone,
     skip::skip,
 };
 
@@ -293,6 +294,53 @@ async fn admins_learn_that_no_letters_leave() {
         )
     );
     assert_eq!(failing(&app.role(Role::Manager).await).await, None);
+}
+
+#[tokio::test]
+async fn a_person_hears_of_each_change_of_how_they_sign_in() {
+    let server = match NodeServer::start("smtp.mjs", 0) {
+        Ok(server) => server,
+        Err(why) => return skip("letters", &why),
+    };
+    let app = start(server.port).await;
+    let admin = app.admin().await;
+    let ann = app.role(Role::Viewer).await;
+    let known = ann.get("/api/account/mail").await.expect(200);
+    // All that can be turned off is.
+    let off = json!({ "off": known["kinds"] });
+    ann.put("/api/account/mail", off).await.expect(200);
+    app.send_messages();
+    with_phone(&app, &ann).await;
+    let renewed = ann.post("/api/account/recovery-codes", json!({})).await;
+    renewed.expect(201);
+    let token = json!({ "name": "x", "permissions": ["read"] });
+    ann.post("/api/tokens", token).await.expect(201);
+    let new = "another long pass phrase";
+    let password = json!({ "present": PASSWORD, "password": new });
+    ann.put("/api/account/password", password).await.expect(204);
+    ann.delete("/api/account/totp").await.expect(204);
+    with_phone(&app, &ann).await;
+    let me = ann.get("/api/session").await.expect(200)["account"].clone();
+    let path = format!("/api/accounts/{}", me["id"].as_str().unwrap());
+    let reset = admin.delete(&format!("{path}/second-factor")).await;
+    reset.expect(204);
+    let mut letters = server.until(|lines| lines.len() == 7).await;
+    letters.retain(|letter| letter["recipients"] == json!([me["email"]]));
+    let mut subjects: Vec<_> = letters
+        .iter()
+        .map(|letter| letter["subject"].as_str().unwrap())
+        .collect();
+    subjects.sort_unstable();
+    let expected = [
+        "An API token of your account was made",
+        "An administrator removed the second step of your account",
+        "An app that shows one-time codes was added to your account",
+        "An app that shows one-time codes was added to your account",
+        "The app that shows one-time codes was removed from your account",
+        "The password of your account was changed",
+        "Your account has new recovery codes",
+    ];
+    assert_eq!(subjects, expected);
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use rollcall::domain::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Client, TestApp, photo},
+    app::{Client, PASSWORD, TestApp, at_once, count, photo},
     places::{Of, Places},
+    second_factors::with_phone,
 };
 
 /// Changes the first account of a role, as a command on the server would.
@@ -336,6 +337,63 @@ async fn an_account_has_at_most_fifty_tokens() {
     viewer.post("/api/tokens", reading("x")).await.expect(201);
     let other = app.role(Role::Viewer).await;
     other.post("/api/tokens", reading("x")).await.expect(201);
+}
+
+#[tokio::test]
+async fn many_requests_at_once_do_not_make_more_than_fifty_tokens() {
+    let app = TestApp::start().await;
+    let viewer = app.role(Role::Viewer).await;
+    let answers = at_once(60, |_| viewer.post("/api/tokens", reading("x"))).await;
+    let made = count(&answers).get(&201).copied().unwrap_or_default();
+    assert!(made <= 50, "{made}");
+    assert_eq!(tokens(&viewer).await.len(), made);
+}
+
+#[tokio::test]
+async fn tokens_end_when_a_thief_could_have_made_them() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let viewer = app.role(Role::Viewer).await;
+    let me = viewer.get("/api/session").await.expect(200);
+    let path = format!("/api/accounts/{}", me["account"]["id"].as_str().unwrap());
+    let email = me["account"]["email"].as_str().unwrap();
+    let works = async |program: &Client| program.get("/api/employees").await.status == 200;
+
+    let program = app.program(&viewer, reading("x")).await;
+    let change = async |present: &str, password: &str, revoke: bool| {
+        let body = json!({ "present": present, "password": password, "revoke_tokens": revoke });
+        viewer.put("/api/account/password", body).await.expect(204);
+    };
+    let other = "another long pass phrase";
+    change(PASSWORD, other, false).await;
+    assert!(works(&program).await, "the person may keep them");
+    change(other, PASSWORD, true).await;
+    assert!(!works(&program).await);
+    assert!(tokens(&viewer).await.is_empty());
+
+    let program = app.program(&viewer, reading("x")).await;
+    with_phone(&app, &viewer).await;
+    assert!(works(&program).await);
+    let reset = admin.delete(&format!("{path}/second-factor")).await;
+    reset.expect(204);
+    assert!(!works(&program).await);
+
+    viewer.sign_in(email, PASSWORD).await.expect(200);
+    let program = app.program(&viewer, reading("x")).await;
+    let made = admin
+        .post(&format!("{path}/password-reset"), json!({}))
+        .await;
+    let link = made.expect(201)["link"].as_str().unwrap().to_owned();
+    let token = link.strip_prefix("/join#").unwrap();
+    assert!(works(&program).await, "the link is not used yet");
+    let body = json!({ "token": token, "password": other });
+    let accepted = app.anybody().post("/api/invitations/accept", body).await;
+    accepted.expect(200);
+    assert!(!works(&program).await);
+    let trail = admin.get("/api/audit").await.expect(200);
+    let trail = trail["items"].as_array().unwrap().iter();
+    let revoked = trail.filter(|entry| entry["action"] == "api_token.revoke");
+    assert_eq!(revoked.count(), 3);
 }
 
 #[tokio::test]

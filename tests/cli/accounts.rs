@@ -228,7 +228,7 @@ async fn lost_second_factors_are_removed() {
     })
     .await;
     let (code, out, err) = reset("ada@example.org");
-    let expected = "ada@example.org signs in with the password alone; all sessions have ended\n";
+    let expected = "ada@example.org signs in with the password alone; all sessions and API tokens have ended\n";
     assert_eq!((code, &*out), (0, expected), "{err}");
     on_sqlite(data.path(), async |stores| {
         let factors = stores.second_factors.all().await.unwrap();

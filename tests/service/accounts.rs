@@ -12,6 +12,8 @@ use rollcall::{
     },
     ports::StoreError,
     service::{
+        account_changes::AccountSettings,
+        account_sessions::NewPassword,
         accounts::{AccountError, Accounts, NewAccount, NewSession, Visitor},
         devices::{DeviceError, DeviceSettings},
         passwords::HashCost,
@@ -476,10 +478,14 @@ async fn a_new_password_ends_the_other_sessions() {
         .await
         .unwrap();
     let change = async |present: &str| {
-        let (present, new) = (secret(present), secret("another long pass phrase"));
+        let new = NewPassword {
+            present: secret(present),
+            password: secret("another long pass phrase"),
+            revoke_tokens: false,
+        };
         let accounts = &world.accounts;
         accounts
-            .change_password(&account, session.clone(), visitor(), present, new)
+            .change_password(&account, session.clone(), visitor(), new)
             .await
     };
     let wrong = change("wrong horse battery").await;

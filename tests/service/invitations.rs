@@ -18,7 +18,7 @@ use rollcall::{
     ports::{Page, StoreError},
     service::{
         accounts::AccountError,
-        invitations::{InvitationError, Inviter, Made},
+        invitations::{Accepted, InvitationError, Inviter, Made},
     },
 };
 
@@ -44,7 +44,7 @@ async fn invite(world: &Instance) -> Made {
     invited.await.unwrap()
 }
 
-async fn accept(world: &Instance, sent: &Made) -> Result<Account, InvitationError> {
+async fn accept(world: &Instance, sent: &Made) -> Result<Accepted, InvitationError> {
     let password = "a long pass phrase".into();
     let token = sent.token.reveal();
     world.invitations.accept(token, None, password).await

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         accounts::Account,
         ids::AccountId,
+        mail::SecurityChange,
         text::{Name, normal},
     },
     http::{
@@ -26,7 +27,11 @@ use crate::{
         },
     },
     ports::AccountFilter,
-    service::accounts::{AccountError, Accounts},
+    service::{
+        account_sessions,
+        accounts::{AccountError, Accounts},
+        messages::Letters,
+    },
 };
 
 /// The accounts to list.
@@ -195,6 +200,9 @@ pub struct NewPassword {
     /// The new one, 12 to 256 characters that are not easy to guess.
     #[schema(example = "correct horse battery", format = "password")]
     password: String,
+    /// Whether the API tokens of the account are revoked.
+    #[serde(default)]
+    revoke_tokens: bool,
 }
 
 /// Sets a new password for the account that is signed in. All its other sessions end.
@@ -212,18 +220,24 @@ pub async fn put_own_password(
     OwnSession(session): OwnSession,
     MayGuess(limit): MayGuess,
     State(accounts): State<Arc<Accounts>>,
+    State(letters): State<Arc<Letters>>,
     cookies: Cookies,
     Json(passwords): Json<NewPassword>,
 ) -> Result<Response, Problem> {
-    let (present, password) = (passwords.present.into(), passwords.password.into());
+    let passwords = account_sessions::NewPassword {
+        present: passwords.present.into(),
+        password: passwords.password.into(),
+        revoke_tokens: passwords.revoke_tokens,
+    };
     let new = accounts
-        .change_password(&account, session, cookies.visitor(), present, password)
+        .change_password(&account, session, cookies.visitor(), passwords)
         .await
         .map_err(|error| match error {
             AccountError::WrongPassword => Problem::field("present", FieldError::WrongPassword),
             error => error.into(),
         })
         .map_err(|problem| problem_with_headers(&limit, problem))?;
+    letters.security(&account, SecurityChange::Password).await;
     let jar = cookies.begin(&new);
     Ok(with_headers(limit, (StatusCode::NO_CONTENT, jar)))
 }

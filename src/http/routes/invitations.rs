@@ -17,6 +17,7 @@ use crate::{
         grants::{Access, Permission},
         ids::{AccountId, InvitationId},
         invitations::{Invitation, Purpose},
+        mail::SecurityChange,
         text::{Email, Name},
     },
     http::{
@@ -45,8 +46,8 @@ use crate::{
     service::{
         accounts::Accounts,
         employees::Employees,
-        enrollment::{EnrollError, Enrollments, PHOTOS_MOST, PhotoVerdict},
-        invitations::{InvitationError, Invitations, Inviter, Made},
+        enrollment::{EnrollError, Enrollments, PHOTOS_MOST},
+        invitations::{Accepted, InvitationError, Invitations, Inviter, Made},
         messages::LetterError,
         second_factor::SecondFactorService,
         sites::Sites,
@@ -518,6 +519,7 @@ pub async fn accept_invitation(
     State(invitations): State<Arc<Invitations>>,
     State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
+    State(letters): State<Arc<Letters>>,
     State(lookup): State<AccountLookup>,
     origin: PublicOrigin,
     cookies: Cookies,
@@ -527,7 +529,13 @@ pub async fn accept_invitation(
     let name = name.map_err(|error| Problem::field("name", error))?;
     let password = acceptance.password.into();
     let accepted = invitations.accept(&acceptance.token, name, password);
-    let account = joining.unless_ended(accepted.await).await?;
+    let account = match joining.unless_ended(accepted.await).await? {
+        Accepted::Created(account) => account,
+        Accepted::PasswordSet(account) => {
+            letters.security(&account, SecurityChange::Password).await;
+            account
+        }
+    };
     if let Some(challenge) = factors.challenge(&account, origin.relying_party()).await? {
         let view = axum::Json(ChallengeView::from(&challenge));
         return Ok((StatusCode::ACCEPTED, view).into_response());

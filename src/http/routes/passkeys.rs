@@ -8,9 +8,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{ids::PasskeyId, text::Name},
+    domain::{ids::PasskeyId, mail::SecurityChange, text::Name},
     http::{
-        auth::{Confirmed, SettingUp},
+        auth::{Confirmed, OwnSession, SettingUp},
         extract::{Json, Path},
         limits::{MayGuess, with_headers},
         problem::{Fields, Problem},
@@ -78,12 +78,13 @@ pub struct AddedPasskeyView {
     recovery_codes: Option<Vec<String>>,
 }
 
-/// Adds a passkey, which signs in alone, and as the second step after the password.
+/// Adds a passkey, which signs in alone, and as the second step after the password. All other sessions
+/// end.
 #[utoipa::path(
     post, path = "/api/account/passkeys", tag = "session",
     request_body = NewPasskey,
     responses(
-        (status = 201, description = "Added", body = AddedPasskeyView),
+        (status = 201, description = "Added; sets the cookie `rollcall_session` again", body = AddedPasskeyView),
         (status = 403, description = "`wrong_second_factor`: it is not valid, or does not answer what was begun"),
         (status = 404, description = "`not_found`: none was begun in the last five minutes"),
     ),
@@ -91,9 +92,12 @@ pub struct AddedPasskeyView {
 )]
 pub async fn create_passkey(
     SettingUp(account): SettingUp,
+    OwnSession(session): OwnSession,
+    State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
+    cookies: Cookies,
     Json(new): Json<NewPasskey>,
-) -> Result<(StatusCode, axum::Json<AddedPasskeyView>), Problem> {
+) -> Result<(StatusCode, SetCookies, axum::Json<AddedPasskeyView>), Problem> {
     let name = read_name(&new.name)?;
     let added = factors.add_passkey(&account, name, &new.credential).await?;
     let (passkey, recovery_codes) = added;
@@ -101,7 +105,8 @@ pub async fn create_passkey(
         passkey: (&passkey).into(),
         recovery_codes,
     };
-    Ok((StatusCode::CREATED, axum::Json(view)))
+    let renewed = cookies.renew(&accounts, &account, session, SecurityChange::PasskeyAdded);
+    Ok((StatusCode::CREATED, renewed.await?, axum::Json(view)))
 }
 
 fn read_name(name: &str) -> Result<Name, Problem> {
@@ -141,7 +146,7 @@ pub async fn update_passkey(
     Ok(axum::Json((&passkey).into()))
 }
 
-/// Removes a passkey.
+/// Removes a passkey. All other sessions end.
 #[utoipa::path(
     delete, path = "/api/account/passkeys/{id}", tag = "session",
     params(("id" = String, Path, description = "The passkey")),
@@ -154,12 +159,17 @@ pub async fn update_passkey(
 )]
 pub async fn delete_passkey(
     SettingUp(account): SettingUp,
+    OwnSession(session): OwnSession,
     _: Confirmed,
+    State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
+    cookies: Cookies,
     Path(id): Path<PasskeyId>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, SetCookies), Problem> {
     factors.remove_passkey(&account, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let change = SecurityChange::PasskeyRemoved;
+    let renewed = cookies.renew(&accounts, &account, session, change);
+    Ok((StatusCode::NO_CONTENT, renewed.await?))
 }
 
 /// The beginning of signing in with a passkey.

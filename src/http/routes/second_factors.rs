@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{grants::Role, ids::AccountId},
+    domain::{grants::Role, ids::AccountId, mail::SecurityChange},
     http::{
         auth::{Administering, Confirmed, InPerson, OwnSession, SettingUp},
         badges,
@@ -126,12 +126,12 @@ pub struct RecoveryCodesView {
 }
 
 /// Confirms a new secret by its first code: from now on, signing in needs a code. Replaces the app
-/// before, and all recovery codes.
+/// before, and all recovery codes. All other sessions end.
 #[utoipa::path(
     post, path = "/api/account/totp/confirm", tag = "session",
     request_body = TotpConfirmation,
     responses(
-        (status = 200, description = "In use", body = RecoveryCodesView),
+        (status = 200, description = "In use; sets the cookie `rollcall_session` again", body = RecoveryCodesView),
         (status = 403, description = "`wrong_second_factor`: the code is wrong"),
         (status = 404, description = "`not_found`: no secret was made in the last five minutes"),
     ),
@@ -139,14 +139,19 @@ pub struct RecoveryCodesView {
 )]
 pub async fn confirm_totp(
     SettingUp(account): SettingUp,
+    OwnSession(session): OwnSession,
+    State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
+    cookies: Cookies,
     Json(confirmation): Json<TotpConfirmation>,
-) -> Result<axum::Json<RecoveryCodesView>, Problem> {
+) -> Result<(SetCookies, axum::Json<RecoveryCodesView>), Problem> {
     let recovery_codes = factors.confirm_totp(&account, &confirmation.code).await?;
-    Ok(axum::Json(RecoveryCodesView { recovery_codes }))
+    let renewed = cookies.renew(&accounts, &account, session, SecurityChange::AppAdded);
+    let view = axum::Json(RecoveryCodesView { recovery_codes });
+    Ok((renewed.await?, view))
 }
 
-/// Removes the app that shows one-time codes.
+/// Removes the app that shows one-time codes. All other sessions end.
 #[utoipa::path(
     delete, path = "/api/account/totp", tag = "session",
     responses(
@@ -158,14 +163,18 @@ pub async fn confirm_totp(
 )]
 pub async fn delete_totp(
     SettingUp(account): SettingUp,
+    OwnSession(session): OwnSession,
     _: Confirmed,
+    State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
-) -> Result<StatusCode, Problem> {
+    cookies: Cookies,
+) -> Result<(StatusCode, SetCookies), Problem> {
     factors.remove_totp(&account).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let renewed = cookies.renew(&accounts, &account, session, SecurityChange::AppRemoved);
+    Ok((StatusCode::NO_CONTENT, renewed.await?))
 }
 
-/// Replaces all recovery codes.
+/// Replaces all recovery codes. All other sessions end.
 #[utoipa::path(
     post, path = "/api/account/recovery-codes", tag = "session",
     responses(
@@ -176,12 +185,16 @@ pub async fn delete_totp(
 )]
 pub async fn create_recovery_codes(
     SettingUp(account): SettingUp,
+    OwnSession(session): OwnSession,
     _: Confirmed,
+    State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
-) -> Result<(StatusCode, axum::Json<RecoveryCodesView>), Problem> {
+    cookies: Cookies,
+) -> Result<(StatusCode, SetCookies, axum::Json<RecoveryCodesView>), Problem> {
     let recovery_codes = factors.renew_recovery_codes(&account).await?;
+    let renewed = cookies.renew(&accounts, &account, session, SecurityChange::RecoveryCodes);
     let view = axum::Json(RecoveryCodesView { recovery_codes });
-    Ok((StatusCode::CREATED, view))
+    Ok((StatusCode::CREATED, renewed.await?, view))
 }
 
 /// The second step of signing in: the ticket, and one proof.

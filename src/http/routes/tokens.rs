@@ -12,6 +12,7 @@ use crate::{
         api_tokens::ApiToken,
         grants::{LimitError, Permission, Reach},
         ids::{ApiTokenId, SiteId},
+        mail::SecurityChange,
         text::Name,
     },
     http::{
@@ -24,6 +25,7 @@ use crate::{
     },
     service::{
         api_tokens::{ApiTokenError, ApiTokens, ListedApiToken, NewApiToken},
+        messages::Letters,
         sites::{SiteMap, Sites},
     },
 };
@@ -263,9 +265,11 @@ pub async fn create_token(
     _: Confirmed,
     State(tokens): State<Arc<ApiTokens>>,
     State(sites): State<Arc<Sites>>,
+    State(letters): State<Arc<Letters>>,
     Json(new): Json<NewToken>,
 ) -> Result<Created<MadeTokenView>, Problem> {
     let (made, token) = tokens.make(&account, new.read(&account)?).await?;
+    letters.security(&account, SecurityChange::TokenMade).await;
     let address = format!("/api/tokens/{}", made.token.id);
     let view = MadeTokenView {
         made: TokenView::new(made, &*sites.all().await?),

@@ -1,7 +1,7 @@
 // A new password for the account.
 
 import { request } from '../api.js';
-import { Field, Form } from '../kit/form.js';
+import { Check, Field, Form } from '../kit/form.js';
 import { html, useState } from '../kit/html.js';
 import { toast } from '../ui/toast.js';
 
@@ -14,8 +14,8 @@ export const NEW_PASSWORD = { type: 'password', autocomplete: 'new-password', mi
 export function Password({ account: { email } }) {
   // A new form is empty.
   const [changes, setChanges] = useState(0);
-  const send = async (/** @type {Record<string, string>} */ { present, password }) => {
-    await request('PUT', '/api/account/password', { json: { present, password } });
+  const send = async (/** @type {Record<string, string>} */ { present, password, revoke_tokens: revoke }) => {
+    await request('PUT', '/api/account/password', { json: { present, password, revoke_tokens: revoke === 'on' } });
     setChanges(changes + 1);
     toast('Your password was changed. Other browsers are signed out');
   };
@@ -26,6 +26,7 @@ export function Password({ account: { email } }) {
         <input type="email" autocomplete="username" value=${email} hidden disabled />
         <${Field} name="present" label="Present password" type="password" autocomplete="current-password" invalid="Type your present password" />
         <${Field} name="password" label="New password" ...${NEW_PASSWORD} />
+        <${Check} name="revoke_tokens" label="Revoke my API tokens" checked hint="A thief of your old password could have made some." />
         <p class="hint">A new password ends your sessions in all other browsers.</p>
       <//>
     </section>

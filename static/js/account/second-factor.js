@@ -60,7 +60,7 @@ export function SecondFactor({ account, factors, reload }) {
         <h2 id="second-factor">Second step</h2>
         ${has ? html`<${Badge} tone="in">On<//>` : html`<${Badge} tone=${required ? 'bad' : ''}>Off<//>`}
       </div>
-      <p class="soft">After the password, Rollcall asks for something that only you have. A stolen password alone then opens nothing.${required && ' Your role needs a second step.'}</p>
+      <p class="soft">After the password, Rollcall asks for something that only you have. A stolen password alone then opens nothing. A change here signs you out in all other browsers.${required && ' Your role needs a second step.'}</p>
       ${trouble}
       <div class="section">
         <div class="section-head"><h3>App that shows codes</h3>${totp && html`<span class="soft small">Added ${dateName(totp)}</span>`}</div>

@@ -1,6 +1,7 @@
 //! The texts of letters in English. Another language is another file like this.
 
 use super::occasions::{Occasion, Words};
+use crate::domain::mail::SecurityChange;
 
 /// Returns the words of a letter.
 pub(super) fn words(occasion: &Occasion<'_>) -> Words {
@@ -24,6 +25,33 @@ pub(super) fn words(occasion: &Occasion<'_>) -> Words {
             ],
             link: Some(("Set a new password".to_owned(), (*link).to_owned())),
         },
+        Occasion::Security { change, at, link } => {
+            let what = match change {
+                SecurityChange::Password => "The password of your account was changed",
+                SecurityChange::AppAdded => {
+                    "An app that shows one-time codes was added to your account"
+                }
+                SecurityChange::AppRemoved => {
+                    "The app that shows one-time codes was removed from your account"
+                }
+                SecurityChange::PasskeyAdded => "A passkey was added to your account",
+                SecurityChange::PasskeyRemoved => "A passkey was removed from your account",
+                SecurityChange::RecoveryCodes => "Your account has new recovery codes",
+                SecurityChange::FactorsRemoved => {
+                    "An administrator removed the second step of your account"
+                }
+                SecurityChange::TokenMade => "An API token of your account was made",
+            };
+            Words {
+                subject: what.to_owned(),
+                lines: vec![
+                    format!("{what}, at {at}."),
+                    "If it was not you, ask an administrator at once for a new password."
+                        .to_owned(),
+                ],
+                link: link.map(|link| ("Open your account".to_owned(), link.to_owned())),
+            }
+        }
         Occasion::SignIn {
             at,
             address,

@@ -6,6 +6,7 @@ mod occasions;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 pub(super) use occasions::Occasion;
 
@@ -15,7 +16,7 @@ use crate::{
     domain::{
         accounts::{Account, Actor},
         ids::{AccountId, DeliveryId, EmployeeId},
-        mail::{LetterKind, MailPreferences},
+        mail::{LetterKind, MailPreferences, SecurityChange},
         messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS},
         sealed::{Binding, Sealed},
         text::{self, Email},
@@ -193,6 +194,18 @@ impl Letters {
         match self.to(account, self.new_id(), &occasion).await {
             Err(LetterError::Off) => Ok(()),
             written => written,
+        }
+    }
+
+    /// Tells an account that the way it signs in was changed. If the letter cannot be written, this is
+    /// only logged, because the change is made.
+    pub async fn security(&self, account: &Account, change: SecurityChange) {
+        let (link, at) = (self.page("/account"), utc(self.clock.now()));
+        let link = link.as_deref();
+        let occasion = Occasion::Security { change, at, link };
+        match self.to(account, self.new_id(), &occasion).await {
+            Ok(()) | Err(LetterError::Off) => {}
+            Err(error) => warn!(%error, "could not write a letter about a change of an account"),
         }
     }
 

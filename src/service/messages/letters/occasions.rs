@@ -1,6 +1,6 @@
 //! What letters are about, and what they are made of.
 
-use crate::domain::mail::LetterKind;
+use crate::domain::mail::{LetterKind, SecurityChange};
 
 /// The words of a letter.
 pub struct Words {
@@ -20,6 +20,11 @@ pub enum Occasion<'a> {
     Reset {
         link: &'a str,
         until: String,
+    },
+    Security {
+        change: SecurityChange,
+        at: String,
+        link: Option<&'a str>,
     },
     SignIn {
         at: String,
@@ -53,6 +58,7 @@ impl Occasion<'_> {
         match self {
             Self::Invitation { .. } => LetterKind::Invitation,
             Self::Reset { .. } => LetterKind::Reset,
+            Self::Security { .. } => LetterKind::Security,
             Self::SignIn { .. } => LetterKind::SignIn,
             Self::MissingOut { .. } => LetterKind::MissingOut,
             Self::Waiting { .. } => LetterKind::Waiting,
