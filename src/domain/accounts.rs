@@ -38,6 +38,17 @@ pub struct Account {
     /// that it may have used the link itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invited_by: Option<AccountId>,
+    /// How often all its sessions were ended. A sign-in that began before does not get through.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sessions_ended: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Account {
@@ -59,6 +70,15 @@ impl Account {
     /// Checks whether the account has a permission, whatever its reach.
     pub fn permits(&self, permission: Permission) -> bool {
         self.access.permits(permission)
+    }
+
+    /// Returns the account of which all sessions end.
+    #[must_use]
+    pub fn ending_sessions(self) -> Self {
+        Self {
+            sessions_ended: self.sessions_ended.wrapping_add(1),
+            ..self
+        }
     }
 
     /// Returns the account after its employee was deleted: without access to its own records, and

@@ -59,11 +59,15 @@ impl AccountSettings {
             access,
             active,
         } = self;
+        let account = match account.active && !active {
+            true => account.clone().ending_sessions(),
+            false => account.clone(),
+        };
         Account {
             name,
             access,
             active,
-            ..account.clone()
+            ..account
         }
     }
 }

@@ -35,7 +35,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountError::BadCredentials`] if the account was disabled, removed or got another password
-    /// meanwhile.
+    /// meanwhile, or if all its sessions were ended.
     pub async fn begin_session(
         &self,
         account: Account,
@@ -99,7 +99,8 @@ impl Accounts {
     }
 
     /// Adds a session of an account. Returns false, without a session, if the account was disabled,
-    /// removed or got another password meanwhile: what then ends all sessions may miss this one.
+    /// removed or got another password meanwhile, or if all its sessions were ended: that may have
+    /// missed this one.
     async fn insert_session(
         &self,
         account: &Account,
@@ -284,6 +285,9 @@ impl Accounts {
         account: Account,
         session: Session,
     ) -> Result<NewSession, AccountError> {
+        let ending = |stored: Account| proves(&account, &stored).then(|| stored.ending_sessions());
+        let changed = self.stores.accounts.change_if(account.id, ending).await?;
+        let account = changed.ok_or(AccountError::SessionEnded)?;
         self.stores.sessions.delete_by_account(account.id).await?;
         let token = Token::mint(&*self.clock);
         let session = Session {
@@ -305,5 +309,7 @@ impl Accounts {
 
 /// Checks whether a proof for an account, as it was then, counts for the stored one.
 fn proves(account: &Account, stored: &Account) -> bool {
-    stored.active && stored.password_hash == account.password_hash
+    stored.active
+        && stored.password_hash == account.password_hash
+        && stored.sessions_ended == account.sessions_ended
 }

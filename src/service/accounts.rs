@@ -485,6 +485,7 @@ impl Accounts {
             created_at: self.clock.now(),
             signed_in_at: None,
             invited_by: None,
+            sessions_ended: 0,
         })
     }
 

@@ -102,6 +102,9 @@ pub enum SecondFactorError {
     /// The account does not have this factor.
     #[error("the account does not have this second factor")]
     NotFound,
+    /// The account is linked to nobody at the identity provider.
+    #[error("the account is not linked to a person at the identity provider")]
+    NotLinked,
     /// A role of the account needs a second factor, and this is the last one.
     #[error("a role of this account needs a second factor: add another one first")]
     LastFactor,
@@ -883,6 +886,50 @@ pub async fn reset(
         .await?;
     let none = |factors: SecondFactors| Some(factors.reset());
     stores.second_factors.change(account, none).await?;
+    end_access(stores, audit, actor, account, now).await
+}
+
+/// Ends the link of an account to a person at the identity provider, ends its sessions and revokes its
+/// API tokens, for commands and the service. The next person with the address at the provider gets the
+/// account.
+///
+/// # Errors
+/// If there is no such account, or it is not linked.
+pub async fn unlink(
+    stores: &Repositories,
+    audit: &Audit,
+    actor: Actor,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<(), SecondFactorError> {
+    let found = stores.accounts.find(account).await?;
+    found.ok_or(SecondFactorError::NoAccount)?;
+    if stores.second_factors.of(account).await?.identity.is_none() {
+        return Err(SecondFactorError::NotLinked);
+    }
+    audit.record(actor, "account.unlink", account, None).await?;
+    let none = |factors: SecondFactors| {
+        Some(SecondFactors {
+            identity: None,
+            ..factors
+        })
+    };
+    stores.second_factors.change(account, none).await?;
+    end_access(stores, audit, actor, account, now).await
+}
+
+/// Ends the sessions and API tokens of an account, which a wrong person may have.
+async fn end_access(
+    stores: &Repositories,
+    audit: &Audit,
+    actor: Actor,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<(), SecondFactorError> {
+    stores
+        .accounts
+        .change(account, Account::ending_sessions)
+        .await?;
     stores.sessions.delete_by_account(account).await?;
     api_tokens::revoke_all(stores, audit, actor, account, now).await?;
     Ok(())

@@ -280,6 +280,7 @@ impl SingleSignOn {
             created_at: self.clock.now(),
             signed_in_at: None,
             invited_by: None,
+            sessions_ended: 0,
         };
         let detail = Some(account.access.to_string());
         let audit = &self.audit;

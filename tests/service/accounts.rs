@@ -8,6 +8,7 @@ use rollcall::{
         accounts::Account,
         grants::{Access, Grant, Reach, Role, Scope},
         ids::{EmployeeId, SiteId},
+        second_factors::SecondFactors,
         text::{Email, Name},
     },
     ports::StoreError,
@@ -566,4 +567,58 @@ async fn a_weak_hash_is_made_again_at_sign_in() {
         assert!(found.is_none(), "the reset ended the session");
     }
     right(LONG).await.unwrap();
+}
+
+/// All sessions can be ended between the proof of a sign-in and its session.
+#[tokio::test]
+async fn a_sign_in_does_not_survive_what_ends_all_sessions_before_it_is_finished() {
+    let world = instance();
+    let accounts = &world.accounts;
+    let address = "a@b.example";
+    let new = NewAccount {
+        email: email(address),
+        name: name(),
+        password: secret(LONG),
+        access: viewer(),
+    };
+    let id = accounts.create(ADMIN, new).await.unwrap().id;
+    let with_code = |factors| {
+        let recovery_codes = vec![Token::mint(&*world.clock).hash()];
+        Some(SecondFactors {
+            recovery_codes,
+            ..factors
+        })
+    };
+    let factors = &world.stores.second_factors;
+    factors.change(id, with_code).await.unwrap().unwrap();
+    let owner = sign_in_with(accounts, address, secret(LONG), visitor());
+    let owner = owner.await.unwrap();
+    for how in ["end others", "reset", "disable"] {
+        let visitor = visitor();
+        let proved = accounts.check_credentials(address, secret(LONG), &visitor);
+        let proved = proved.await.unwrap();
+        match how {
+            "end others" => {
+                let ended = accounts.end_other_sessions(&proved, owner.session.clone());
+                drop(ended.await.unwrap());
+            }
+            "reset" => world.app.second_factors.reset(ADMIN, id).await.unwrap(),
+            _ => {
+                for active in [false, true] {
+                    let edit = |account: &Account| {
+                        Ok::<_, AccountError>(AccountSettings {
+                            active,
+                            ..AccountSettings::of(account)
+                        })
+                    };
+                    accounts.change(ADMIN, id, edit).await.unwrap();
+                }
+            }
+        }
+        let late = accounts.begin_session(proved, visitor, None).await;
+        assert!(matches!(late, Err(AccountError::BadCredentials)), "{how}");
+    }
+    sign_in_with(accounts, address, secret(LONG), visitor())
+        .await
+        .unwrap();
 }

@@ -368,6 +368,7 @@ impl TestApp {
             created_at: self.clock.now(),
             signed_in_at: None,
             invited_by: None,
+            sessions_ended: 0,
         };
         self.stores.accounts.insert(&account).await.unwrap();
         let client = self.anybody();

@@ -302,6 +302,7 @@ pub fn account(email: &str, role: Role) -> Account {
         created_at: at(0),
         signed_in_at: Some(at(1)),
         invited_by: Some(AccountId::new(Uuid::now_v7())),
+        sessions_ended: 0,
     }
 }
 

@@ -46,9 +46,9 @@ use crate::{
     service::{
         accounts::Accounts,
         employees::Employees,
-        enrollment::{EnrollError, Enrollments, PHOTOS_MOST},
+        enrollment::{EnrollError, Enrollments, PHOTOS_MOST, PhotoVerdict},
         invitations::{Accepted, InvitationError, Invitations, Inviter, Made},
-        messages::LetterError,
+        messages::{LetterError, Letters},
         second_factor::SecondFactorService,
         sites::Sites,
     },

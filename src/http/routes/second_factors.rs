@@ -44,9 +44,9 @@ impl From<SecondFactorError> for Problem {
             SecondFactorError::TooManyCodes { wait } => {
                 Self::new(Code::TooManyRequests, text).retry_after(wait.as_secs() + 1)
             }
-            SecondFactorError::NotBegun | SecondFactorError::NotFound => {
-                Self::new(Code::NotFound, text)
-            }
+            SecondFactorError::NotBegun
+            | SecondFactorError::NotFound
+            | SecondFactorError::NotLinked => Self::new(Code::NotFound, text),
             SecondFactorError::LastFactor => Self::new(Code::SecondFactorRequired, text),
             SecondFactorError::NoAccount => Self::not_found("account"),
             SecondFactorError::Vault(error) => error.into(),
