@@ -391,6 +391,23 @@ impl FromRequestParts<HttpState> for Confirmed {
     }
 }
 
+/// As [`Confirmed`], for changes that programs may make, too: nobody leaves them unattended.
+pub struct ConfirmedUnlessProgram;
+
+impl FromRequestParts<HttpState> for ConfirmedUnlessProgram {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &HttpState,
+    ) -> Result<Self, Self::Rejection> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            Confirmed::from_request_parts(parts, state).await?;
+        }
+        Ok(Self)
+    }
+}
+
 /// A device that may punch.
 pub struct PunchingDevice(pub Device);
 

@@ -712,6 +712,61 @@ async fn open_routes_answer_everybody_alike() {
     callers[0].get("/api/session").await.expect(401);
 }
 
+/// What needs a proof of who the person is that is at most 15 minutes old.
+const CONFIRMED: &[(&str, &str)] = &[
+    ("DELETE", "/api/sessions/{id}"),
+    ("DELETE", "/api/sessions"),
+    ("PATCH", "/api/accounts/{id}"),
+    ("DELETE", "/api/accounts/{id}"),
+    ("DELETE", "/api/accounts/{id}/second-factor"),
+    ("DELETE", "/api/accounts/{id}/identity"),
+    ("POST", "/api/accounts/{id}/password-reset"),
+    ("POST", "/api/tokens"),
+    ("POST", "/api/account/totp"),
+    ("DELETE", "/api/account/totp"),
+    ("POST", "/api/account/recovery-codes"),
+    ("POST", "/api/account/passkeys/begin"),
+    ("DELETE", "/api/account/passkeys/{id}"),
+    ("PUT", "/api/security-policy"),
+    ("POST", "/api/invitations"),
+    ("POST", "/api/invitations/{id}/resend"),
+    ("DELETE", "/api/employees/{id}"),
+    ("DELETE", "/api/employees/{id}/templates"),
+    ("DELETE", "/api/employees/{id}/templates/grown"),
+    ("GET", "/api/me/export"),
+    ("PUT", "/api/me/pin"),
+    ("POST", "/api/devices"),
+    ("POST", "/api/devices/{id}/pair"),
+    ("DELETE", "/api/sites/{id}"),
+    ("POST", "/api/webhooks"),
+    ("PATCH", "/api/webhooks/{id}"),
+    ("DELETE", "/api/webhooks/{id}"),
+    ("POST", "/api/webhooks/{id}/rotate"),
+    ("POST", "/api/deliveries/{id}/replay"),
+];
+
+#[tokio::test]
+async fn sixteen_minutes_after_signing_in_exactly_these_need_a_confirmation() {
+    let app = TestApp::start().await;
+    let places = Places::in_app(&app).await;
+    let (admin, employee) = (
+        app.admin().await,
+        app.employee(&places.own.to_string()).await,
+    );
+    app.clock.advance(jiff::SignedDuration::from_mins(16));
+    for (method, path, target, _) in ELSEWHERE {
+        let (client, place) = match path.starts_with("/api/me") {
+            true => (&employee, Where::Own),
+            false => (&admin, Where::Home),
+        };
+        let id = self::target(&app, &places, *target, place).await;
+        let answer = send(client, (method, path, *target), &id, places.home).await;
+        let refused = answer.json()["code"] == "confirmation_required";
+        let expected = CONFIRMED.contains(&(*method, *path));
+        assert_eq!(refused, expected, "{method} {path}: {}", answer.text);
+    }
+}
+
 #[test]
 fn the_table_holds_every_documented_route() {
     let document = serde_json::to_value(rollcall::http::document()).unwrap();

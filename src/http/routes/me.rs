@@ -281,6 +281,7 @@ pub struct OwnExportView {
 )]
 pub async fn get_own_export(
     own: Own,
+    _: Confirmed,
     State(state): State<HttpState>,
     State(employees): State<Arc<Employees>>,
     State(data): State<Arc<PersonalData>>,

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::accounts::Session,
     http::{
-        auth::{OwnSession, SettingUp, SignedIn, session_ended},
+        auth::{Confirmed, OwnSession, SettingUp, SignedIn, session_ended},
         extract::{Json, Path},
         field_error::FieldError,
         limits::{MayGuess, problem_with_headers, with_headers},
@@ -212,6 +212,7 @@ pub async fn list_sessions(
 )]
 pub async fn end_session(
     SignedIn(account): SignedIn,
+    _: Confirmed,
     State(accounts): State<Arc<Accounts>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
@@ -231,6 +232,7 @@ pub async fn end_session(
 pub async fn end_other_sessions(
     SignedIn(account): SignedIn,
     OwnSession(session): OwnSession,
+    _: Confirmed,
     State(accounts): State<Arc<Accounts>>,
     cookies: Cookies,
 ) -> Result<(StatusCode, SetCookies), Problem> {

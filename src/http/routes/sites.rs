@@ -8,7 +8,7 @@ use crate::{
     domain::ids::SiteId,
     http::{
         HttpState,
-        auth::{Administering, Allowed, Surveying},
+        auth::{Administering, Allowed, ConfirmedUnlessProgram, Surveying},
         extract::{Json, Path, Query},
         merge_patch::MergePatch,
         page::{List, PageQuery},
@@ -148,6 +148,7 @@ pub async fn update_site(
 )]
 pub async fn delete_site(
     allowed: Allowed<Administering>,
+    _: ConfirmedUnlessProgram,
     State(sites): State<Arc<Sites>>,
     Path(id): Path<SiteId>,
 ) -> Result<StatusCode, Problem> {

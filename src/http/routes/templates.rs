@@ -7,7 +7,7 @@ use axum::{extract::State, http::StatusCode};
 use crate::{
     domain::ids::EmployeeId,
     http::{
-        auth::{Allowed, Enrolling, Reading},
+        auth::{Allowed, ConfirmedUnlessProgram, Enrolling, Reading},
         extract::Path,
         problem::Problem,
         views::faces::TemplatesView,
@@ -46,6 +46,7 @@ pub async fn get_templates(
 )]
 pub async fn delete_grown_templates(
     allowed: Allowed<Enrolling>,
+    _: ConfirmedUnlessProgram,
     State(employees): State<Arc<Employees>>,
     Path(id): Path<EmployeeId>,
 ) -> Result<StatusCode, Problem> {
@@ -67,6 +68,7 @@ pub async fn delete_grown_templates(
 )]
 pub async fn delete_templates(
     allowed: Allowed<Enrolling>,
+    _: ConfirmedUnlessProgram,
     State(employees): State<Arc<Employees>>,
     Path(id): Path<EmployeeId>,
 ) -> Result<StatusCode, Problem> {
