@@ -21,7 +21,7 @@ use rollcall::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Client, PASSWORD, TestApp, project},
+    app::{Client, Options, PASSWORD, TestApp, project},
     ports::free_port,
     skip::skip,
 };
@@ -88,6 +88,14 @@ fn issuer(port: u16) -> String {
 
 /// Returns a service with the provider at a port.
 async fn service(port: u16, roles: Option<&str>) -> TestApp {
+    service_with(port, roles, |_| {}).await
+}
+
+async fn service_with(
+    port: u16,
+    roles: Option<&str>,
+    change: impl FnOnce(&mut Options),
+) -> TestApp {
     let provider = ProviderSettings {
         issuer: issuer(port),
         client_id: "rollcall".to_owned(),
@@ -100,7 +108,11 @@ async fn service(port: u16, roles: Option<&str>) -> TestApp {
         name: "Example SSO".to_owned(),
         roles: roles.map(|text| GroupRole::parse_list(text).unwrap()),
     };
-    TestApp::with(|options| options.sign_on = Some(sign_on)).await
+    TestApp::with(|options| {
+        options.sign_on = Some(sign_on);
+        change(options);
+    })
+    .await
 }
 
 /// A browser that follows the addresses of others itself.
@@ -436,6 +448,36 @@ async fn a_callback_counts_once_and_only_in_its_own_browser() {
         .get("/api/session")
         .await
         .problem(401, "unauthenticated");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_another_host_of_the_domain_cannot_plant_the_cookie() {
+    let port = free_port();
+    let _provider = match Provider::start(port, "RS256") {
+        Ok(provider) => provider,
+        Err(why) => return skip("single sign-on", &why),
+    };
+    let app = service_with(port, None, |options| options.settings.tls = true).await;
+    let browser = Browser::new(&app).client;
+    let begun = browser.get("/api/session/oidc").await;
+    assert_eq!(begun.status, 303, "{}", begun.text);
+    let cookie = begun.header("set-cookie").to_owned();
+    assert!(cookie.starts_with("__Host-rollcall_oidc="), "{cookie}");
+    for flag in ["Secure", "HttpOnly", "Path=/"] {
+        assert!(cookie.contains(flag), "{cookie} has no {flag}");
+    }
+    let state = cookie.split(['=', ';']).nth(1).unwrap();
+    for (name, error) in [
+        ("rollcall_oidc", "oidc_expired"),
+        // The state is right, the code is not.
+        ("__Host-rollcall_oidc", "oidc_refused"),
+    ] {
+        let browser = Browser::new(&app).client;
+        let browser = browser.with("cookie", &format!("{name}={state}"));
+        let callback = format!("/api/session/oidc/callback?state={state}&code=guess");
+        let ended = browser.get(&callback).await;
+        assert_eq!(ended.header("location"), format!("/sign-in?error={error}"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

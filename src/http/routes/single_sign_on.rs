@@ -29,12 +29,9 @@ use crate::{
 /// The path to which the provider sends browsers back.
 pub const CALLBACK: &str = "/api/session/oidc/callback";
 
-/// The cookie that binds a sign-in to the browser that began it. The browser sends it only with the
-/// addresses of this file, also when the provider leads there.
-const COOKIE: &str = "rollcall_oidc";
-
-/// The path of the cookie.
-const COOKIE_PATH: &str = "/api/session/oidc";
+/// The cookie that binds a sign-in to the browser that began it, without and with TLS. Over TLS, no
+/// other host of the domain can set it.
+const COOKIE: [&str; 2] = ["rollcall_oidc", "__Host-rollcall_oidc"];
 
 /// An identity provider.
 #[derive(Serialize, ToSchema)]
@@ -98,12 +95,13 @@ fn to_sign_in_page(error: &SignOnError) -> Response {
 }
 
 fn state_cookie(value: String, client: Client, state: &HttpState) -> Cookie<'static> {
-    Cookie::build((COOKIE, value))
-        .path(COOKIE_PATH)
+    let secure = state.settings.secure_cookies.unwrap_or(client.tls);
+    Cookie::build((COOKIE[usize::from(secure)], value))
+        .path("/")
         .http_only(true)
         // The provider is another site.
         .same_site(SameSite::Lax)
-        .secure(state.settings.secure_cookies.unwrap_or(client.tls))
+        .secure(secure)
         .build()
 }
 
@@ -180,8 +178,9 @@ pub async fn finish_sign_on(
     Query(returned): Query<Returned>,
 ) -> Result<Response, Problem> {
     let provider = provider(&state)?;
-    let begun = jar.get(COOKIE).map(|cookie| cookie.value().to_owned());
     let mut ended = state_cookie(String::new(), client, &state);
+    let begun = jar.get(ended.name());
+    let begun = begun.map(|cookie| cookie.value().to_owned());
     ended.make_removal();
     let jar = jar.add(ended);
     let finished = match (returned.state, returned.code) {
