@@ -19,7 +19,7 @@ use crate::{
         accounts::Account,
         grants::{Permission, Reach},
     },
-    service::{accounts::Accounts, api_tokens::ApiTokens},
+    service::{accounts::Accounts, api_tokens::ApiTokens, second_factor::SecondFactorService},
 };
 
 /// How often the session of a stream is checked.
@@ -38,6 +38,7 @@ pub struct LiveSession {
     credential: Option<Credential>,
     accounts: Arc<Accounts>,
     api_tokens: Arc<ApiTokens>,
+    second_factors: Arc<SecondFactorService>,
     checks: Interval,
 }
 
@@ -57,8 +58,8 @@ impl LiveSession {
         self.checks.tick().await;
     }
 
-    /// Checks that the session or API token is still valid and its account may still read. Returns
-    /// false as well while the store does not respond.
+    /// Checks that the session or API token is still valid and its account may still read, with the
+    /// second factor that its role needs. Returns false as well while the store does not respond.
     pub async fn check(&mut self) -> bool {
         let found = match &self.credential {
             Some(Credential::Session(token)) => {
@@ -77,6 +78,9 @@ impl LiveSession {
         let Some(reach) = account.access.reach(Permission::Read) else {
             return false;
         };
+        if !matches!(self.second_factors.must_set_up(&account).await, Ok(false)) {
+            return false;
+        }
         self.account = account;
         self.reach = reach;
         true
@@ -104,6 +108,7 @@ impl FromRequestParts<HttpState> for LiveSession {
             credential,
             accounts: state.app.accounts.clone(),
             api_tokens: state.app.api_tokens.clone(),
+            second_factors: state.app.second_factors.clone(),
             checks: interval_at(Instant::now() + CHECK_EVERY, CHECK_EVERY),
         })
     }
