@@ -48,7 +48,7 @@ const BY_TICKET: Quota = Quota {
     window: PATIENCE,
 };
 
-/// How many one-time codes can be tried for an account. Each guess is right with a probability of 3
+/// How many wrong one-time codes can be tried for an account. Each guess is right with a probability of 3
 /// in a million, so an attacker with the password gets in with 1 in 11 000 a day. Recovery codes
 /// and passkeys cannot be guessed, so they are not counted: the owner still gets in.
 const BY_ACCOUNT: Quota = Quota {
@@ -724,7 +724,10 @@ impl SecondFactorService {
             fresh.then_some(factors)
         };
         let used = self.stores.second_factors.change(id, used).await?;
-        used.map(drop).ok_or(SecondFactorError::WrongCode)
+        used.ok_or(SecondFactorError::WrongCode)?;
+        // Only wrong ones count, or a person who signs in often is locked out.
+        self.limits.take_back(&tries).await;
+        Ok(())
     }
 
     /// Accepts the response of a passkey in the second step.

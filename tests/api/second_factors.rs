@@ -237,6 +237,37 @@ async fn thirty_codes_a_day_can_be_tried_and_the_owner_still_gets_in() {
 }
 
 #[tokio::test]
+async fn right_codes_do_not_count() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let (phone, _) = with_phone(&app, &admin).await;
+    for _ in 0..31 {
+        let ticket = ticket(&app.anybody(), ADMIN).await;
+        let right = second_step(&app.anybody(), &ticket, "code", &phone.code(&app)).await;
+        right.expect(200);
+        next_step(&app);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_account_needs_a_second_factor() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let manager = app.role(Role::Manager).await;
+    let events = manager.request(reqwest::Method::GET, "/api/events");
+    let mut events = events.send().await.unwrap();
+    assert_eq!(events.status(), 200);
+    let managers = json!({ "second_factor_required": ["manager"] });
+    admin
+        .put("/api/security-policy", managers)
+        .await
+        .expect(200);
+    let end = async { while events.chunk().await.unwrap().is_some() {} };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(25), end).await;
+    ended.expect("the stream ends within 15 seconds");
+}
+
+#[tokio::test]
 async fn each_recovery_code_signs_in_once_and_a_new_set_replaces_them() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
