@@ -171,7 +171,15 @@ impl Accounts {
                 self.guesses.was_right(&guesser).await;
                 Ok(())
             }
-            false => Err(AccountError::WrongPassword),
+            false => {
+                let address = session.browser.as_ref().map(|browser| browser.address);
+                let what = match address {
+                    Some(address) => format!("password in a session from {address}"),
+                    None => "password in a session".to_owned(),
+                };
+                self.audit.refused(&*self.limits, account.id, &what).await?;
+                Err(AccountError::WrongPassword)
+            }
         }
     }
 
@@ -211,7 +219,13 @@ impl Accounts {
         let sessions = self.stores.sessions.list_by_account(account).await?;
         let found = sessions.iter().find(|session| session.id() == id);
         match found {
-            Some(session) => self.stores.sessions.delete(session.hash).await,
+            Some(session) => {
+                let (actor, detail) = (Actor::Account(account), Some(session.id()));
+                self.audit
+                    .record(actor, "session.end", account, detail)
+                    .await?;
+                self.stores.sessions.delete(session.hash).await
+            }
             None => Ok(false),
         }
     }

@@ -172,6 +172,7 @@ pub struct Accounts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rules: AccountRules,
     pub(super) guesses: Guesses,
+    pub(super) limits: Arc<dyn RateLimits>,
     /// The set-up token, and when it expires.
     setup: OnceLock<(TokenHash, Timestamp)>,
     /// A hash to verify against if there is no account, so that the response time reveals nothing.
@@ -195,7 +196,8 @@ impl Accounts {
             stores,
             audit,
             clock,
-            guesses: Guesses::new(limits, rules.guesses),
+            guesses: Guesses::new(limits.clone(), rules.guesses),
+            limits,
             rules,
             setup: OnceLock::new(),
             decoy: OnceLock::new(),
@@ -436,11 +438,14 @@ impl Accounts {
             _ => self.decoy().await?,
         };
         let right = passwords::verify(password.clone(), hash).await;
+        let known = account.as_ref().map(|account| account.id.to_string());
         let Some(account) =
             account.filter(|account| right && account.active && account.has_password())
         else {
             sign_ins("wrong").increment(1);
-            tracing::info!("a sign-in was refused");
+            // Not in the audit trail: the time of a write would tell whether there is an account.
+            let (account, address) = (known.as_ref(), &visitor.browser.address);
+            tracing::info!(account, %address, "a sign-in was refused");
             return Err(AccountError::BadCredentials);
         };
         self.guesses.was_right(&guesser).await;

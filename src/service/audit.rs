@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fmt::Display,
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::{
         grants::Reach,
         ids::{AccountId, ApiTokenId, AuditId, DeviceId},
     },
-    ports::{Page, StoreError},
+    ports::{Page, Quota, RateLimits, StoreError},
     repositories::{Accounts, ApiTokens, AuditTrail, Devices, Repositories},
 };
 
@@ -52,7 +53,30 @@ impl Audit {
         };
         self.trail.append(&entry).await
     }
+
+    /// Writes that a proof of who the person of an account is was refused, at most once a minute for
+    /// each account, so that a stranger cannot fill the store.
+    pub async fn refused(
+        &self,
+        limits: &dyn RateLimits,
+        account: AccountId,
+        what: &str,
+    ) -> Result<(), StoreError> {
+        let key = format!("refused:{account}");
+        if !limits.check(&key, REFUSED).await.allowed {
+            return Ok(());
+        }
+        let detail = Some(what.to_owned());
+        self.record(Actor::System, "session.refused", account, detail)
+            .await
+    }
 }
+
+/// How often an entry about refused proofs of an account is written.
+const REFUSED: Quota = Quota {
+    most: 1,
+    window: Duration::from_mins(1),
+};
 
 /// An entry with the name of its actor.
 #[derive(Debug, Clone, PartialEq)]

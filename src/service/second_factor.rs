@@ -660,14 +660,22 @@ impl SecondFactorService {
             .filter(|account| account.active)
             .filter(|account| tokens::hash(&account.password_hash) == pending.password)
             .ok_or(SecondFactorError::SignInExpired)?;
-        match proof {
-            Proof::Code(code) => self.use_code(account.id, code).await?,
-            Proof::RecoveryCode(code) => self.use_recovery_code(account.id, code).await?,
+        let (proved, what) = match proof {
+            Proof::Code(code) => (self.use_code(account.id, code).await, "one-time code"),
+            Proof::RecoveryCode(code) => {
+                let proved = self.use_recovery_code(account.id, code).await;
+                (proved, "recovery code")
+            }
             Proof::Passkey(response) => {
                 let ceremony = pending.passkey.ok_or(SecondFactorError::WrongPasskey)?;
-                self.answer_passkey(account.id, &ceremony, response).await?;
+                let proved = self.answer_passkey(account.id, &ceremony, response).await;
+                (proved, "passkey")
             }
+        };
+        if let Err(SecondFactorError::WrongCode | SecondFactorError::WrongPasskey) = &proved {
+            self.audit.refused(&*self.limits, account.id, what).await?;
         }
+        proved?;
         // Of two requests at once, one has the ticket.
         if !self.cache.delete(&key).await {
             return Err(SecondFactorError::SignInExpired);

@@ -1,9 +1,13 @@
 //! The audit trail, as admins read it.
 
+use jiff::SignedDuration;
 use rollcall::domain::{accounts::Actor, grants::Role};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::{
+    app::{PASSWORD, TestApp},
+    second_factors::with_phone,
+};
 
 #[tokio::test]
 async fn admins_read_the_audit_trail_in_pages_newest_first() {
@@ -78,4 +82,50 @@ async fn admins_read_the_audit_trail_in_pages_newest_first() {
         let client = app.role(role).await;
         client.get("/api/audit").await.problem(403, "forbidden");
     }
+}
+
+#[tokio::test]
+async fn wrong_proofs_and_ended_sessions_are_in_the_trail() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let viewer = app.role(Role::Viewer).await;
+    let me = viewer.get("/api/session").await.expect(200)["account"].clone();
+    let email = me["email"].as_str().unwrap();
+    let entries = async |action: &str| {
+        let trail = admin.get("/api/audit?limit=200").await.expect(200);
+        let trail = trail["items"].as_array().unwrap().clone();
+        let own = trail
+            .into_iter()
+            .filter(|entry| entry["subject"] == me["id"]);
+        own.filter(|entry| entry["action"] == action)
+            .collect::<Vec<_>>()
+    };
+    // Many, and one entry a minute.
+    for _ in 0..3 {
+        let wrong = json!({ "password": "wrong horse battery" });
+        let refused = viewer.post("/api/session/confirm", wrong).await;
+        refused.problem(422, "invalid");
+    }
+    let refused = entries("session.refused").await;
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0]["detail"], "password in a session from 127.0.0.1");
+    assert_eq!(refused[0]["actor"]["kind"], "system");
+
+    with_phone(&app, &viewer).await;
+    app.clock.advance(SignedDuration::from_mins(1));
+    let thief = app.anybody();
+    let ticket = thief.sign_in(email, PASSWORD).await.expect(202)["ticket"].clone();
+    let wrong = json!({ "ticket": ticket, "recovery_code": "guess" });
+    let wrong = thief.post("/api/session/second-factor", wrong).await;
+    wrong.problem(403, "wrong_second_factor");
+    let refused = entries("session.refused").await;
+    assert_eq!(refused.len(), 2);
+    assert_eq!(refused[0]["detail"], "recovery code");
+
+    let sessions = viewer.get("/api/sessions").await.expect(200);
+    let id = sessions["items"][0]["id"].as_str().unwrap();
+    let ended = viewer.delete(&format!("/api/sessions/{id}")).await;
+    ended.expect(204);
+    let ended = entries("session.end").await;
+    assert_eq!((ended.len(), &ended[0]["detail"]), (1, &json!(id)));
 }
