@@ -57,6 +57,8 @@ pub(super) enum Command {
         #[command(flatten)]
         password: PasswordArguments,
     },
+    /// End the link of an account to a person at the identity provider, and all its sessions
+    Unlink(One),
     /// Remove all second factors of an account, for a person who lost them, and end all its sessions
     ResetSecondFactor {
         /// Email address of the account
@@ -318,6 +320,17 @@ async fn execute(
         (Command::Enable(One { email }), _) => {
             set_active(records, &email, true).await?;
             println!("{email} can sign in");
+            Ok(ExitCode::SUCCESS)
+        }
+        (Command::Unlink(One { email }), _) => {
+            let account = find_account(records, &email).await?;
+            let (stores, actor) = (&records.stores, Actor::Operator);
+            let now = records.clock.now();
+            let unlinked = second_factor::unlink(stores, &records.audit, actor, account.id, now);
+            unlinked.await.map_err(refused)?;
+            println!(
+                "{email} belongs to nobody at the identity provider; all sessions and API tokens have ended"
+            );
             Ok(ExitCode::SUCCESS)
         }
         (Command::ResetSecondFactor { email }, _) => {

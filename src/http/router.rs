@@ -163,6 +163,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(second_factors::confirm_totp))
         .routes(routes!(second_factors::create_recovery_codes))
         .routes(routes!(second_factors::reset_second_factors))
+        .routes(routes!(second_factors::unlink_identity))
         .routes(routes!(
             second_factors::get_security_policy,
             second_factors::put_security_policy

@@ -2,7 +2,7 @@
 //! in. A passkey also signs in alone.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -266,14 +266,16 @@ impl SecondFactorService {
         })
     }
 
-    /// Returns which of these accounts need a second factor after the password.
+    /// Returns what these accounts sign in with besides their passwords, by account.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn protected(&self, ids: &[AccountId]) -> Result<HashSet<AccountId>, StoreError> {
+    pub async fn of_many(
+        &self,
+        ids: &[AccountId],
+    ) -> Result<HashMap<AccountId, SecondFactors>, StoreError> {
         let found = self.stores.second_factors.of_many(ids).await?.into_iter();
-        let required = found.filter(SecondFactors::required);
-        Ok(required.map(|factors| factors.account).collect())
+        Ok(found.map(|factors| (factors.account, factors)).collect())
     }
 
     /// Makes a new secret for an app that shows one-time codes. It is used after
@@ -592,6 +594,14 @@ impl SecondFactorService {
         reset(&self.stores, &self.audit, actor, account, now).await?;
         self.forget(account);
         Ok(())
+    }
+
+    /// Ends the link of an account to a person at the identity provider, as [`unlink`].
+    ///
+    /// # Errors
+    /// If there is no such account, or it is not linked.
+    pub async fn unlink(&self, actor: Actor, account: AccountId) -> Result<(), SecondFactorError> {
+        unlink(&self.stores, &self.audit, actor, account, self.clock.now()).await
     }
 
     /// Begins the second step for an account whose password was right; `None` if the account needs

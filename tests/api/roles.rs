@@ -111,6 +111,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("PATCH", "/api/account/passkeys/{id}", One(Nothing), [415, 415, 415, 415, 415, 403, 401]),
     ("DELETE", "/api/account/passkeys/{id}", One(Nothing), [404, 404, 404, 404, 404, 403, 401]),
     ("DELETE", "/api/accounts/{id}/second-factor", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
+    ("DELETE", "/api/accounts/{id}/identity", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),
     ("GET", "/api/security-policy", Plain, [200, 403, 403, 403, 403, 403, 401]),
     ("PUT", "/api/security-policy", Empty, [422, 403, 403, 403, 403, 403, 401]),
     ("POST", "/api/accounts/{id}/password-reset", One(Nothing), [404, 403, 403, 403, 403, 403, 401]),

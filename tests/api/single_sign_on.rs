@@ -334,6 +334,26 @@ async fn an_existing_account_is_found_by_a_verified_address_only() {
         Browser::new(&app).sign_in().await,
         "/sign-in?error=oidc_other_person"
     );
+    // Until an admin ends the link.
+    let admin = app.admin().await;
+    let listed = admin.get("/api/accounts?q=cleo").await.expect(200);
+    assert_eq!(listed["items"][0]["linked"], true);
+    let path = format!(
+        "/api/accounts/{}/identity",
+        listed["items"][0]["id"].as_str().unwrap()
+    );
+    admin.delete(&path).await.expect(204);
+    admin.delete(&path).await.problem(404, "not_found");
+    let ended = browser.client.get("/api/session").await;
+    ended.problem(401, "unauthenticated");
+    let new = Browser::new(&app);
+    assert_eq!(new.sign_in().await, "/");
+    assert_eq!(new.account().await["email"], "cleo@example.com");
+    provider.person(&cleo);
+    assert_eq!(
+        Browser::new(&app).sign_in().await,
+        "/sign-in?error=oidc_other_person"
+    );
     // Without OIDC_ROLES nobody gets a new account.
     provider.person(&person("dan@example.com", &["it"]));
     assert_eq!(

@@ -238,4 +238,11 @@ async fn lost_second_factors_are_removed() {
         assert_eq!(last[0].action, "second_factor.reset");
     })
     .await;
+    let unlink = || {
+        let arguments = ["admin", "unlink", "ada@example.org"];
+        run(&mut rollcall(data.path(), &arguments))
+    };
+    assert_eq!(unlink().0, 0);
+    let (code, _, err) = unlink();
+    assert!(code == 1 && err.contains("is not linked"), "{err}");
 }

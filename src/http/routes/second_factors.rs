@@ -25,6 +25,7 @@ use crate::{
     },
     service::{
         accounts::Accounts,
+        messages::Letters,
         second_factor::{Proof, SecondFactorError, SecondFactorService, SecurityPolicy},
     },
 };
@@ -351,10 +352,37 @@ pub async fn confirm_session(
 pub async fn reset_second_factors(
     InPerson(allowed): InPerson<Administering>,
     _: Confirmed,
+    State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
+    State(letters): State<Arc<Letters>>,
     Path(id): Path<AccountId>,
 ) -> Result<StatusCode, Problem> {
     factors.reset(allowed.actor(), id).await?;
+    let account = accounts.find(id).await?;
+    letters
+        .security(&account, SecurityChange::FactorsRemoved)
+        .await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the link of an account to a person at the identity provider, ends its sessions and revokes its
+/// API tokens. The next person with the address of the account at the provider is linked to it.
+#[utoipa::path(
+    delete, path = "/api/accounts/{id}/identity", tag = "session",
+    params(("id" = String, Path, description = "The account")),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 404, description = "`not_found`: there is no such account, or it is not linked"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn unlink_identity(
+    InPerson(allowed): InPerson<Administering>,
+    _: Confirmed,
+    State(factors): State<Arc<SecondFactorService>>,
+    Path(id): Path<AccountId>,
+) -> Result<StatusCode, Problem> {
+    factors.unlink(allowed.actor(), id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

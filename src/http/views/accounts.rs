@@ -12,6 +12,7 @@ use crate::{
         accounts::{Account, Session},
         employees::Employee,
         grants::{Access, Grant, Permission, Role, Scope},
+        second_factors::SecondFactors,
         text::Name,
     },
     http::{
@@ -294,6 +295,8 @@ pub struct ManagedAccountView {
     active: bool,
     /// Whether signing in with the password needs a second factor.
     second_factor: bool,
+    /// Whether the account is linked to a person at the identity provider.
+    linked: bool,
     /// When the account was created.
     #[schema(format = "date-time")]
     created_at: String,
@@ -333,7 +336,7 @@ impl AccountLookup {
             .collect();
         let employees = self.employees.find_many(&ids).await?;
         let ids: Vec<_> = accounts.iter().map(|one| one.id).collect();
-        let protected = self.second_factors.protected(&ids).await?;
+        let factors = self.second_factors.of_many(&ids).await?;
         let linked = |account: &Account| {
             let mut employees = employees.iter();
             employees.find(|one| Some(one.id) == account.access.employee())
@@ -345,7 +348,12 @@ impl AccountLookup {
             employee: linked(account).map(Into::into),
             grants: grants(&account.access, &sites),
             active: account.active,
-            second_factor: protected.contains(&account.id),
+            second_factor: factors
+                .get(&account.id)
+                .is_some_and(SecondFactors::required),
+            linked: factors
+                .get(&account.id)
+                .is_some_and(|one| one.identity.is_some()),
             created_at: time(account.created_at),
             signed_in_at: account.signed_in_at.map(time),
         };

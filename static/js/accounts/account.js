@@ -41,6 +41,11 @@ export function AccountSheet({ managed, own, sites, reload, close }) {
     if (!(await ask(question))) return false;
     await remove(`/api/accounts/${id}/second-factor`);
   }, `The second step of ${name} was removed`);
+  const unlink = act(async () => {
+    const question = { title: `End the link of ${name} to the identity provider?`, text: `${name} is signed out everywhere. The next person with the address ${email} at the provider gets this account.`, action: 'End the link' };
+    if (!(await ask(question))) return false;
+    await remove(`/api/accounts/${id}/identity`);
+  }, `The link of ${name} was ended`);
   const drop = act(async () => {
     const question = { title: `Remove the account of ${name}?`, text: `${name} (${email}) is signed out at once and can never sign in with this account again. What they did stays in the audit trail; the employee, their face and their hours stay. To keep the account for later, disable it.`, action: 'Remove the account' };
     if (!(await ask(question))) return false;
@@ -69,6 +74,7 @@ export function AccountSheet({ managed, own, sites, reload, close }) {
         <h3 id="account-help">Signing in</h3>
         <${ResetLink} account=${managed} />
         ${managed.second_factor && html`<div><p class="small soft">Lost phone and recovery codes: remove the second step, and ${name} sets up a new one.</p><div class="actions"><${Button} onClick=${resetFactor}>Remove the second step<//></div></div>`}
+        ${managed.linked && html`<div><p class="small soft">${name} also signs in with the identity provider. If that is the wrong person, or the provider has a new ID for ${name}, end the link.</p><div class="actions"><${Button} onClick=${unlink}>End the link<//></div></div>`}
         <div>
           <p class="small soft">${active ? 'A disabled account keeps everything but cannot sign in.' : 'The account is disabled: its person cannot sign in.'}</p>
           <div class="actions">${active ? html`<${Button} tone="danger" onClick=${disable}>Disable the account<//>` : html`<${Button} onClick=${enable}>Enable the account<//>`}</div>
