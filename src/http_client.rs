@@ -1,7 +1,7 @@
 //! What every client of the service has in common: ring for TLS, and the authorities that Mozilla
 //! trusts from the binary, because the image has no certificates of its own.
 
-use std::{path::Path, sync::Arc};
+use std::{error::Error, io, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -85,4 +85,19 @@ fn tls(roots: RootCertStore) -> ClientConfig {
         .expect("ring supports TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+/// Checks whether TLS is a cause of an error, such as a certificate that is not accepted.
+pub fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(this) = cause {
+        let inner = this
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if this.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = this.source();
+    }
+    false
 }

@@ -1,6 +1,6 @@
 //! Gives letters to a mail server with SMTP.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, time::Duration};
 
 use async_trait::async_trait;
 use lettre::{
@@ -15,7 +15,7 @@ use lettre::{
 use url::Url;
 
 use crate::{
-    http_client::Trust,
+    http_client::{self, Trust},
     ports::{Letter, MailError, MailSending},
 };
 
@@ -123,7 +123,8 @@ fn unsent(error: &Error) -> MailError {
         () if error.is_timeout() => {
             MailError::NoAnswer("the mail server did not answer in time".to_owned())
         }
-        () if error.is_tls() || fails_in_tls(error) => {
+        // The transport reports a certificate that is not accepted as any broken connection.
+        () if error.is_tls() || http_client::is_of_tls(error) => {
             MailError::Unusable("the certificate of the mail server is not accepted".to_owned())
         }
         () if error.is_client() => {
@@ -131,21 +132,6 @@ fn unsent(error: &Error) -> MailError {
         }
         () => MailError::NoAnswer("could not connect to the mail server".to_owned()),
     }
-}
-
-/// Checks whether a connection failed because of TLS: the transport reports it as any other.
-fn fails_in_tls(error: &Error) -> bool {
-    let mut cause = error.source();
-    while let Some(this) = cause {
-        let inner = this
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        if this.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = this.source();
-    }
-    false
 }
 
 /// Returns what an answer with an error says. A mail server that refuses this service as a whole uses

@@ -251,7 +251,11 @@ impl Notices {
         if !self.mail {
             return Ok(None);
         }
-        let waiting = self.stores.deliveries.longest_waiting(Channel::Mail).await?;
+        let waiting = self
+            .stores
+            .deliveries
+            .longest_waiting(Channel::Mail)
+            .await?;
         let tried = waiting.into_iter().find(|letter| letter.attempts > 0);
         let now = self.clock.now();
         let late = tried.filter(|letter| now.duration_since(letter.at) > LETTER_WAITS);

@@ -97,6 +97,7 @@ pub const SHAPE: Shape = Shape {
 /// The upload of `POST /api/enrollments`.
 pub const MANY: Shape = Shape {
     images: "photo",
+    least: 1,
     most: 60,
     bytes: PHOTO_BYTES_MOST,
     texts: &["consent", "consent_given", "signed_on"],

@@ -28,6 +28,7 @@ use crate::{
         limits::MayJoin,
         page::{List, PageQuery},
         problem::{Code, Fields, Problem},
+        relying_party::PublicOrigin,
         room::Room,
         session::Cookies,
         upload::{INVITED, Shape, Upload},

@@ -171,6 +171,7 @@ pub const SHAPE: Shape = Shape {
     images: "photo",
     least: 1,
     most: PHOTOS_MOST,
+    bytes: usize::MAX,
     texts: &["code", "pin", "badge", "consent"],
     bare: false,
 };

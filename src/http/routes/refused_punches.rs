@@ -73,6 +73,7 @@ pub const SHAPE: Shape = Shape {
     images: "image",
     least: 0,
     most: 1,
+    bytes: usize::MAX,
     texts: &["how", "reason", "captured_at", "sent_at", "code"],
     bare: false,
 };

@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     domain::{
         audit::AuditEntry,
+        grants::Reach,
         ids::{DeliveryId, DeviceId, WebhookId},
         messages::{Channel, Content, Delivery, DeliveryState, THREE_DAYS, Topic, Webhook},
     },
