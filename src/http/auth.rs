@@ -391,7 +391,7 @@ impl FromRequestParts<HttpState> for Confirmed {
     }
 }
 
-/// As [`Confirmed`], for changes that programs may make, too: nobody leaves them unattended.
+/// As [`Confirmed`], for changes that programs may make, too: their API token is the proof.
 pub struct ConfirmedUnlessProgram;
 
 impl FromRequestParts<HttpState> for ConfirmedUnlessProgram {

@@ -233,6 +233,7 @@ fn every_variable_of_the_service_is_a_setting() {
             None if variable["generateValue"] == true => {
                 "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=".to_owned()
             }
+            None if key == "PUBLIC_URL" => "https://rollcall.onrender.com".to_owned(),
             None => match from["property"].as_str() {
                 Some("connectionString") => "redis://red-abc:6379".to_owned(),
                 Some("port") => "27017".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rollcall::{
     domain::{
-        accounts::Account,
+        accounts::{Account, Actor},
         api_tokens::ApiToken,
         attendance::{KeptAnswer, Punch, Timesheet},
         audit::AuditEntry,
