@@ -127,9 +127,9 @@ pub(super) struct AddArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct AccessArguments {
-    /// What they may do
-    #[arg(long, value_enum, default_value_t = RoleArgument::Admin)]
-    role: RoleArgument,
+    /// What they may do; without it, that of an employee if --employee is given
+    #[arg(long, value_enum)]
+    role: Option<RoleArgument>,
     /// Name of a site that a manager or viewer is limited to; may be repeated
     #[arg(long, value_parser = SiteName::parse)]
     site: Vec<SiteName>,
@@ -164,17 +164,27 @@ impl From<RoleArgument> for Role {
 }
 
 impl AccessArguments {
+    /// Returns the role. An account without one and without an employee is the first of an
+    /// installation, or as good as that.
+    fn role(&self) -> RoleArgument {
+        let role = match self.employee {
+            Some(_) => RoleArgument::Employee,
+            None => RoleArgument::Admin,
+        };
+        self.role.unwrap_or(role)
+    }
+
     /// Returns what the account may do, and the employee whom it belongs to.
     async fn read(&self, records: &Records) -> Result<(Access, Option<Employee>), Failure> {
         let employee = match &self.employee {
             Some(code) => Some(find_employee(records, code).await?),
             None => None,
         };
-        let mut grants = grants(records, self.role, &self.site).await?;
+        let mut grants = grants(records, self.role(), &self.site).await?;
         if employee.is_some() {
             grants.push(own()?);
         }
-        if matches!(self.role, RoleArgument::Employee) && employee.is_none() {
+        if matches!(self.role(), RoleArgument::Employee) && employee.is_none() {
             return Err(Failure::Refused(
                 "the role employee needs an employee: add --employee CODE".to_owned(),
             ));
@@ -188,7 +198,7 @@ impl AccessArguments {
         let name = given.or_else(|| employee.map(|employee| employee.settings.name));
         match name {
             Some(name) => Ok(name),
-            None => Name::parse(match self.role {
+            None => Name::parse(match self.role() {
                 RoleArgument::Admin => "Admin",
                 RoleArgument::Manager => "Manager",
                 RoleArgument::Viewer => "Viewer",
@@ -487,6 +497,11 @@ async fn invite(
     if records.accounts.needs_setup().await? {
         return Err(refused(
             "there is no account yet: use `rollcall admin add` for the first admin",
+        ));
+    }
+    if arguments.access.role.is_none() && arguments.access.employee.is_none() {
+        return Err(refused(
+            "say what the person may do: add --role admin, manager or viewer, or --employee CODE",
         ));
     }
     let (access, employee) = arguments.access.read(records).await?;

@@ -269,7 +269,10 @@ async fn people_list_their_own_corrections_and_leave() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let kind = admin
-        .post("/api/leave-kinds", json!({ "name": "Vacation", "paid": true }))
+        .post(
+            "/api/leave-kinds",
+            json!({ "name": "Vacation", "paid": true }),
+        )
         .await
         .expect(201);
     let (grace, ada) = (

@@ -164,7 +164,16 @@ async fn accounts_are_changed_disabled_removed_and_invited() {
             0,
             "/join#",
         ),
-        (&["invite", "ben@example.org"], 1, "already has an account"),
+        (
+            &["invite", "eve@example.org"],
+            1,
+            "add --role admin, manager or viewer",
+        ),
+        (
+            &["invite", "ben@example.org", "--role", "viewer"],
+            1,
+            "already has an account",
+        ),
     ] {
         let (status, out, err) = admin(arguments);
         assert_eq!(status, code, "{arguments:?}: {out}{err}");
