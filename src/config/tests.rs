@@ -94,6 +94,7 @@ fn every_variable_with_a_format_rejects_nonsense_and_is_named() {
         "REDIS_CA",
         "TLS_CERT",
         "TLS_KEY",
+        "EXTRA_CA",
         "GO2RTC_USERNAME",
         "GO2RTC_PASSWORD",
         "OIDC_CLIENT_ID",
@@ -416,7 +417,8 @@ fn no_password_is_sent_in_clear_over_a_network() {
             ],
         ),
     ] {
-        let read = |url| Settings::read(&[(name, url), ("MAIL_FROM", "a@example.org")]);
+        let public = ("PUBLIC_URL", "https://rollcall.example");
+        let read = |url| Settings::read(&[(name, url), ("MAIL_FROM", "a@example.org"), public]);
         for url in good {
             // Without SMTP_URL, MAIL_FROM alone is refused.
             let problems = read(url)

@@ -743,6 +743,7 @@ const CONFIRMED: &[(&str, &str)] = &[
     ("PATCH", "/api/webhooks/{id}"),
     ("DELETE", "/api/webhooks/{id}"),
     ("POST", "/api/webhooks/{id}/rotate"),
+    ("POST", "/api/webhooks/{id}/replay"),
     ("POST", "/api/deliveries/{id}/replay"),
 ];
 

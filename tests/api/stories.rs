@@ -311,6 +311,7 @@ async fn notices_say_what_waits_until_it_is_done() {
     let missing = json!({
         "kind": "missing_out", "employee": employee, "name": "Barack Obama",
         "since": "2027-03-01T16:00:00.000Z", "day": "2027-03-01", "ends": null, "id": null,
+        "reason": null,
     });
     assert_eq!(notices(&admin).await, [missing]);
     let viewer_elsewhere = admin.add_site("Elsewhere", "UTC").await.parse().unwrap();

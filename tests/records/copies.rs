@@ -336,7 +336,7 @@ async fn changes_are_copied(target: &Repositories) {
         (RefusedPunch::KIND, (0, 1, 0)),
         (KeptAnswer::KIND, (0, 0, 2)),
         (Webhook::KIND, (0, 0, 0)),
-        (AuditEntry::KIND, (11, 0, 1)),
+        (AuditEntry::KIND, (12, 0, 1)),
     ];
     assert_eq!(written, expected.map(|(kind, counts)| (kind.name, counts)));
     assert!(nothing(&copied(&source, target).await));
