@@ -42,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domain",
             "gallery",
             "http",
+            "http_client",
             "identity",
             "ports",
             "repositories",

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::{
     audit::Audit,
     feed::{Feed, News},
-    notices::{Notice, NoticeKind},
+    notice::{Notice, NoticeKind},
     sites::Sites,
     tokens::{self, Token},
 };

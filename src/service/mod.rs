@@ -38,6 +38,7 @@ pub mod leave;
 pub mod manual_punches;
 pub mod messages;
 pub mod mistaken_punches;
+pub mod notice;
 pub mod notices;
 pub mod pairing;
 pub mod passwords;

@@ -3,17 +3,20 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp, civil::Date};
+use jiff::SignedDuration;
 
 use super::{
-    devices::Devices, employees::Employees, punch_credentials::PunchCredentials,
-    timesheets::Timesheets, workdays::Workdays,
+    devices::Devices,
+    employees::Employees,
+    notice::{Notice, NoticeKind},
+    punch_credentials::PunchCredentials,
+    timesheets::Timesheets,
+    workdays::Workdays,
 };
 use crate::{
     clock::Clock,
     domain::{
         attendance::Progress,
-        employees::Employee,
         grants::Reach,
         messages::{Channel, WebhookState},
         record::Record,
@@ -24,101 +27,6 @@ use crate::{
 
 /// A letter that was tried and waits for longer than this becomes a notice.
 const LETTER_WAITS: SignedDuration = SignedDuration::from_hours(1);
-
-/// What a notice is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoticeKind {
-    /// An employee has not punched out an hour after their shift ended.
-    MissingOut,
-    /// A correction waits for a decision.
-    Correction,
-    /// A timesheet was submitted, and waits for an approval.
-    Timesheet,
-    /// A PIN was missed too often, and waits to be unlocked.
-    PinLocked,
-    /// The service disabled a webhook, because its receiver does not accept messages.
-    WebhookDisabled,
-    /// The mail server accepts no letters.
-    MailFailing,
-    /// An employee asked to be erased.
-    ErasureRequest,
-    /// A saved punch was refused when a kiosk delivered it.
-    RefusedPunch,
-    /// A kiosk has sent nothing for some time.
-    DeviceSilent,
-    /// The token of a device ends soon, or has ended. Kiosks renew theirs long before.
-    DeviceTokenEnds,
-}
-
-impl NoticeKind {
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MissingOut => "missing_out",
-            Self::Correction => "correction",
-            Self::Timesheet => "timesheet",
-            Self::PinLocked => "pin_locked",
-            Self::WebhookDisabled => "webhook_disabled",
-            Self::MailFailing => "mail_failing",
-            Self::ErasureRequest => "erasure_request",
-            Self::RefusedPunch => "refused_punch",
-            Self::DeviceSilent => "device_silent",
-            Self::DeviceTokenEnds => "device_token_ends",
-        }
-    }
-}
-
-/// A notice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Notice {
-    /// What it is about.
-    pub kind: NoticeKind,
-    /// The employee whom it concerns, if it concerns one.
-    pub employee: Option<Employee>,
-    /// The name of the employee, or of what it concerns.
-    pub name: String,
-    /// Since when it waits. For a missing out, when the shift ended; for a refused punch, when the
-    /// person was at the kiosk; for a silent kiosk, its last request.
-    pub since: Timestamp,
-    /// The workday without an out.
-    pub day: Option<Date>,
-    /// When the token of the device ends.
-    pub ends: Option<Timestamp>,
-    /// The ID of the correction, the timesheet, the refused punch, the device or the webhook.
-    pub subject: Option<String>,
-    /// Why the webhook was disabled, or the mail server accepts nothing.
-    pub reason: Option<String>,
-}
-
-impl Notice {
-    /// Returns a notice about an employee.
-    fn about(kind: NoticeKind, employee: Employee, since: Timestamp) -> Self {
-        Self {
-            name: employee.name.to_string(),
-            employee: Some(employee),
-            ..Self::of(kind, String::new(), since)
-        }
-    }
-
-    /// Returns a notice about something with a name.
-    pub(super) fn of(kind: NoticeKind, name: String, since: Timestamp) -> Self {
-        Self {
-            kind,
-            employee: None,
-            name,
-            since,
-            day: None,
-            ends: None,
-            subject: None,
-            reason: None,
-        }
-    }
-
-    pub(super) fn with(self, subject: impl ToString) -> Self {
-        let subject = Some(subject.to_string());
-        Self { subject, ..self }
-    }
-}
 
 /// How far a caller sees notices.
 #[derive(Debug, Clone, Copy)]

@@ -12,7 +12,7 @@ use crate::{
     service::{
         devices::Devices,
         feed::{Feed, News},
-        notices::NoticeKind,
+        notice::NoticeKind,
     },
 };
 

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::invitations::ConsentOffer;
 use crate::{
     domain::{
         devices::{CameraUse, Device, DeviceReport, DeviceStatus},
@@ -26,7 +25,9 @@ use crate::{
         page::{List, PageQuery},
         problem::{Fields, Problem},
         views::{
-            Created, created,
+            Created,
+            consent::ConsentTextView,
+            created,
             devices::KioskCode,
             read_id, read_time,
             sites::{SiteQuery, default_site},
@@ -333,7 +334,7 @@ pub struct OwnDeviceView {
     /// Whether people of the site can enroll their face at the device, and withdraw.
     kiosk_enrollment: bool,
     /// What people consent to by enrolling their face; null if they cannot at the device.
-    consent: Option<ConsentOffer>,
+    consent: Option<ConsentTextView>,
     /// Whether the installation keeps unknown faces, so that a refused punch of a face may have a
     /// frame.
     keeps_unknown_faces: bool,
@@ -355,7 +356,7 @@ pub async fn get_own_device(
     Ok(axum::Json(OwnDeviceView {
         face_and_pin: site.is_some_and(|site| site.face_and_pin),
         kiosk_enrollment,
-        consent: kiosk_enrollment.then(ConsentOffer::present),
+        consent: kiosk_enrollment.then(ConsentTextView::current),
         keeps_unknown_faces: state.app.pictures.keeps().unknown,
         device: DeviceView::read(&device, &state).await?,
         service_version: env!("CARGO_PKG_VERSION"),

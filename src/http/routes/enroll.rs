@@ -12,10 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{
-        employees::{CONSENT_TEXT, CONSENT_VERSION, ConsentGiven},
-        grants::Permission,
-    },
+    domain::{employees::ConsentGiven, grants::Permission},
     http::{
         HttpState,
         auth::{Allowed, Enrolling, Reading},
@@ -26,6 +23,7 @@ use crate::{
         upload::{Shape, Upload},
         views::{
             Created,
+            consent::ConsentTextView,
             employees::EmployeeView,
             faces::{PhotoView, photo_views},
             jobs::{JobView, queued},
@@ -235,17 +233,6 @@ fn read_given(upload: &Upload, now: Timestamp) -> Result<ConsentGiven, Problem> 
     }
 }
 
-/// The text that people consent to before their faces are enrolled.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "ConsentText")]
-pub struct ConsentTextView {
-    /// The version of the text, stored with each consent.
-    #[schema(example = "2026-11.5")]
-    version: &'static str,
-    /// The text, to be shown before a face is enrolled.
-    text: &'static str,
-}
-
 /// Returns the text that people consent to before their faces are enrolled.
 #[utoipa::path(
     get, path = "/api/consent", tag = "enrollment",
@@ -253,10 +240,7 @@ pub struct ConsentTextView {
     security(("session" = [])),
 )]
 pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
-    axum::Json(ConsentTextView {
-        version: CONSENT_VERSION,
-        text: CONSENT_TEXT,
-    })
+    axum::Json(ConsentTextView::current())
 }
 
 /// Enrolls photos of an employee who consented.

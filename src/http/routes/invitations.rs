@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::{
-        employees::{CONSENT_TEXT, CONSENT_VERSION},
         grants::{Access, Permission},
         ids::{AccountId, InvitationId},
         invitations::{Invitation, Purpose},
@@ -37,6 +36,7 @@ use crate::{
                 AccountLookup, EditableGrant, GrantView, LinkedEmployee, SessionView, grants,
                 read_access,
             },
+            consent::{ConsentTextView, alike, check_consent},
             faces::{PhotoView, photo_views},
             read_id,
             second_factors::ChallengeView,
@@ -47,7 +47,7 @@ use crate::{
     service::{
         accounts::Accounts,
         employees::Employees,
-        enrollment::{EnrollError, Enrollments, PHOTOS_MOST, PhotoVerdict},
+        enrollment::{EnrollError, Enrollments, PHOTOS_MOST},
         invitations::{Accepted, InvitationError, Invitations, Inviter, Made},
         messages::{LetterError, Letters},
         second_factor::SecondFactorService,
@@ -69,30 +69,6 @@ impl From<InvitationError> for Problem {
             InvitationError::Enroll(EnrollError::Duplicate { photos, .. }) => alike(&photos),
             InvitationError::Enroll(error) => error.into(),
             InvitationError::Store(error) => error.into(),
-        }
-    }
-}
-
-/// Returns the problem of a person whose face is enrolled for another one. It does not say for whom.
-pub fn alike(photos: &[PhotoVerdict]) -> Problem {
-    Problem::new(
-        Code::DuplicatePerson,
-        "this face is enrolled for another person: ask your manager",
-    )
-    .with("photos", photo_views(photos))
-}
-
-/// Checks that a person who enrolls their own face agreed to the present text.
-pub fn check_consent(upload: &Upload) -> Result<(), Problem> {
-    match upload.text("consent") {
-        Some(CONSENT_VERSION) => Ok(()),
-        None | Some("") => Err(Problem::new(
-            Code::ConsentRequired,
-            "consent is required: send the version of the text that the person agreed to",
-        )),
-        Some(_) => {
-            let values = vec![CONSENT_VERSION];
-            Err(Problem::field("consent", FieldError::NotOneOf { values }))
         }
     }
 }
@@ -433,28 +409,7 @@ pub struct OfferView {
     #[schema(example = "Harbor")]
     site: Option<String>,
     /// What the person consents to by enrolling their face; null if they are not invited to.
-    consent: Option<ConsentOffer>,
-}
-
-/// The text that a person consents to, with its version.
-#[derive(Serialize, ToSchema)]
-#[schema(title = "ConsentOffer")]
-pub struct ConsentOffer {
-    /// The version, to be sent back.
-    #[schema(example = "2026-11.5")]
-    version: &'static str,
-    /// The text.
-    text: &'static str,
-}
-
-impl ConsentOffer {
-    /// Returns the present text.
-    pub fn present() -> Self {
-        Self {
-            version: CONSENT_VERSION,
-            text: CONSENT_TEXT,
-        }
-    }
+    consent: Option<ConsentTextView>,
 }
 
 /// Returns what a link is for. Needs no session.
@@ -478,7 +433,7 @@ pub async fn look_at_invitation(
         .await?;
     let sites = sites.all().await?;
     let enrolls = offer.purpose.enrolls();
-    let consent = enrolls.map(|_| ConsentOffer::present());
+    let consent = enrolls.map(|_| ConsentTextView::current());
     Ok(axum::Json(OfferView {
         purpose: word(&offer.purpose),
         name: offer.name.to_string(),

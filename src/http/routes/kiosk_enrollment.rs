@@ -9,10 +9,6 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    invitations::{alike, check_consent},
-    punches::{credential_detail, read_credential},
-};
 use crate::{
     http::{
         HttpState,
@@ -22,7 +18,11 @@ use crate::{
         problem::{Code, Fields, Problem},
         room::Room,
         upload::{Shape, Upload},
-        views::faces::{PhotoView, photo_views},
+        views::{
+            consent::{alike, check_consent},
+            faces::{PhotoView, photo_views},
+            punch_requests::{credential_detail, read_credential},
+        },
     },
     ports::Sample,
     service::{

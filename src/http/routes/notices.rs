@@ -14,7 +14,10 @@ use crate::{
         problem::Problem,
         views::time,
     },
-    service::notices::{Notice, Notices, Sees},
+    service::{
+        notice::Notice,
+        notices::{Notices, Sees},
+    },
 };
 
 /// Something that waits for a person.

@@ -31,6 +31,7 @@ use crate::{
         upload::{Shape, Upload},
         views::{
             number,
+            punch_requests::{credential_detail, read_credential, read_headers},
             punches::{NameLookup, PunchView},
             read_id, read_time,
             timesheets::read_kind,
@@ -195,25 +196,6 @@ impl AnswerView {
     }
 }
 
-/// Returns what a person can do about a PIN or badge that wrote no punch.
-pub fn credential_detail(outcome: &Outcome) -> Option<&'static str> {
-    Some(match outcome {
-        Outcome::WrongPin => "the number or the PIN is wrong: type both again",
-        Outcome::PinLocked => "the PIN was wrong too often: ask your manager to unlock it",
-        Outcome::UnknownBadge => {
-            "this badge is not valid: use your PIN, or ask your manager for a new one"
-        }
-        Outcome::PinNeeded => "type your number and PIN, or show your badge, too",
-        Outcome::FaceNeeded => "look into the camera, too",
-        Outcome::Punched { .. }
-        | Outcome::Cooldown { .. }
-        | Outcome::Nobody { .. }
-        | Outcome::NoFace
-        | Outcome::PoorQuality { .. }
-        | Outcome::Attack => return None,
-    })
-}
-
 /// The parameters of a punch.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -320,30 +302,6 @@ impl FromRequest<HttpState> for PunchRequest {
     }
 }
 
-/// Reads what a person typed or showed: `code` and `pin`, or `badge`. Returns `None` if there is none
-/// of them, or if they are not valid; errors are added to `fields`.
-pub fn read_credential(
-    [code, pin, badge]: [Option<String>; 3],
-    fields: &mut Fields,
-) -> Option<PersonCredential> {
-    if badge.is_some() && (code.is_some() || pin.is_some()) {
-        fields.add("badge", FieldError::Excluded { by: "code" });
-    }
-    if code.is_some() != pin.is_some() {
-        let missing = if pin.is_some() { "code" } else { "pin" };
-        fields.add(missing, FieldError::Required);
-    }
-    let code = fields.optional("code", code, |code| EmployeeCode::parse(&code));
-    match (code, pin, badge) {
-        (Some(code), Some(pin), None) => Some(PersonCredential::Pin {
-            code,
-            pin: pin.into(),
-        }),
-        (_, _, Some(badge)) => Some(PersonCredential::Badge(badge.into())),
-        _ => None,
-    }
-}
-
 /// What requests to punch have in common, as it was sent.
 struct Sent {
     kind: Option<String>,
@@ -390,23 +348,6 @@ fn either(
     query
         .or_else(|| form.map(str::to_owned))
         .filter(|text| !text.is_empty())
-}
-
-/// Reads the idempotency key and the number of the look.
-pub fn read_headers(headers: &HeaderMap) -> Result<(Option<IdempotencyKey>, Look), Problem> {
-    let mut fields = Fields::default();
-    let text = |name| {
-        let value = headers.get(name)?;
-        Some(value.to_str().unwrap_or("\u{0}"))
-    };
-    let key = text("idempotency-key");
-    let key = fields.optional("Idempotency-Key", key, IdempotencyKey::parse);
-    let look = fields.optional("Rollcall-Look", text("rollcall-look"), |look| {
-        let look = look.trim().parse().ok().and_then(Look::new);
-        look.ok_or(FieldError::OutOfRange { least: 1, most: 3 })
-    });
-    fields.check()?;
-    Ok((key, look.unwrap_or(Look::FIRST)))
 }
 
 /// Records a punch of the person in one or more images.

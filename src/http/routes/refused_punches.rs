@@ -9,7 +9,6 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::punches::read_headers;
 use crate::{
     clock::whole_milliseconds,
     domain::{
@@ -29,6 +28,7 @@ use crate::{
         room::Room,
         upload::{Shape, Upload},
         views::{
+            punch_requests::read_headers,
             punches::NameLookup,
             read_id, read_time, time,
             timesheets::{ByView, CorrectionView, read_kind},

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod balances;
 pub mod cameras;
+pub mod consent;
 pub mod credentials;
 pub mod devices;
 pub mod employees;
@@ -12,6 +13,7 @@ pub mod faces;
 pub mod jobs;
 pub mod payroll;
 pub mod plans;
+pub mod punch_requests;
 pub mod punches;
 pub mod second_factors;
 pub mod sites;

@@ -22,7 +22,8 @@ use crate::{
     repositories::Repositories,
     service::{
         devices::Devices,
-        notices::{NoticeKind, Notices, Sees},
+        notice::NoticeKind,
+        notices::{Notices, Sees},
         sites::{SiteMap, Sites},
     },
 };

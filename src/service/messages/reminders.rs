@@ -25,7 +25,8 @@ use crate::{
     ports::{Page, StoreError},
     repositories::Repositories,
     service::{
-        notices::{Notice, NoticeKind, Notices, Sees},
+        notice::{Notice, NoticeKind},
+        notices::{Notices, Sees},
         sites::{SiteMap, Sites},
     },
 };
