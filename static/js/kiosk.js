@@ -393,10 +393,12 @@ async function punch(byHand) {
     const burst = await takeBurst(video, FRAMES, APART_MS);
     const after = glance(video);
     let answer;
+    let sentAt = 0;
     try {
       if (await unsent()) {
         if (!(await catchUp())) throw new Later(null);
       }
+      sentAt = Date.now();
       answer = await deliver(token, burst, { look, insteadOf: insteadOf() });
     } catch (error) {
       if (!(error instanceof Later)) throw error;
@@ -413,7 +415,7 @@ async function punch(byHand) {
     }
     if (inviteAt === 0) invite();
     if (answer.outcome === 'no_face' && before && alike(before, after)) view.learn(after, Date.now());
-    if (answer.outcome === 'punched') offerNotMe(answer.punch ?? null);
+    if (answer.outcome === 'punched') offerNotMe(answer.punch ?? null, sentAt);
     return show(answer, byHand, after);
   }
 }
@@ -424,8 +426,8 @@ async function punch(byHand) {
  * @param {import('./kiosk/view.js').Picture} picture the view at that time
  */
 async function show(answer, byHand, picture) {
-  if (answer.outcome === 'punched') mistaken = null;
   if (answer.punch) {
+    mistaken = null;
     if (deniable?.id !== answer.punch.id) offerNotMe(null);
     presence.saw(answer.punch.employee, Date.now(), view.visit, answer.punch);
     lastBox = null;
@@ -667,19 +669,20 @@ async function punchWithBadge(badge, seen) {
 /**
  * Offers the person to take back a punch of their face; `null` ends the offer.
  * @param {import('./kiosk/delivery.js').Punch | null} punch
+ * @param {number} [since] when it was sent: the service counts from its arrival, however late the answer comes
  */
-function offerNotMe(punch) {
+function offerNotMe(punch, since = 0) {
+  const left = since + NOT_ME_MS - Date.now();
   clearTimeout(denying);
-  deniable = punch;
-  byId('not-me').hidden = !punch;
-  byId('not-me').textContent = punch?.name ? `I am not ${punch.name}` : 'This is not me';
-  if (punch) denying = setTimeout(() => offerNotMe(null), NOT_ME_MS);
+  deniable = punch && left > 0 ? punch : null;
+  byId('not-me').hidden = !deniable;
+  byId('not-me').textContent = deniable?.name ? `I am not ${deniable.name}` : 'This is not me';
+  if (deniable) denying = setTimeout(() => offerNotMe(null), left);
 }
 
-async function takeBack() {
-  const punch = deniable;
-  offerNotMe(null);
-  if (!punch?.id || !pairing) return;
+/** @param {import('./kiosk/delivery.js').Punch} punch */
+async function takeBack(punch) {
+  if (!punch.id || !pairing) return;
   try {
     await asDevice(pairing.token, 'POST', `/api/punches/${punch.id}/not-me`);
   } catch (error) {
@@ -688,9 +691,13 @@ async function takeBack() {
     const text = error instanceof Later ? 'The server cannot be reached. Tell your manager that this punch is not yours.' : sentence(explain(error));
     return showCard({ tone: 'bad', icon: 'alert', name: 'Not taken back', text, hold: 5000 });
   }
-  mistaken = { id: punch.id, until: Date.now() + INSTEAD_MS };
   presence.mistook(punch.employee);
-  await showCard({ tone: 'warn', icon: 'info', name: 'Taken back', text: 'A manager will look at it. Now punch again: look into the camera, show your badge, or use a PIN.', hold: 5000 });
+  // A look that was under way may have punched the right person meanwhile.
+  const done = deniable !== null;
+  if (!done) mistaken = { id: punch.id, until: Date.now() + INSTEAD_MS };
+  const next = done ? '' : ' Now punch again: look into the camera, show your badge, or use a PIN.';
+  await showCard({ tone: 'warn', icon: 'info', name: 'Taken back', text: `A manager will look at it.${next}`, hold: 5000 });
+  if (done) return;
   view.broken(Date.now());
   view.curious = true;
   nextTry = 0;
@@ -760,8 +767,11 @@ const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && !pa
 byId('now').addEventListener('click', () => (asked = true));
 for (const id of /** @type {const} */ (['use-pin', 'camera-pin'])) byId(id).addEventListener('click', () => askForPin('Punch with your PIN'));
 byId('not-me').addEventListener('click', () => {
+  // A look that is under way may end with another punch before this one is taken back.
+  const punch = deniable;
+  offerNotMe(null);
   endCard();
-  attempt(takeBack);
+  if (punch) attempt(() => takeBack(punch));
 });
 byId('camera-retry').addEventListener('click', startCamera);
 navigator.mediaDevices?.addEventListener('devicechange', () => pairing && !stream && startCamera());

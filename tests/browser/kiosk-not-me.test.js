@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
 import { openKiosk, typePin } from './support/kiosk.js';
@@ -71,6 +72,49 @@ test('"Not me" is offered for a short time, and not without a connection', async
   await other.locator('#not-me').waitFor({ state: 'hidden' });
   await server.resume();
   assertClean(other);
+});
+
+test('"Not me" is about the punch that was shown, also while the kiosk looks at the next person', async () => {
+  const { kiosk } = await openKiosk(server, browser, 'Side door');
+  await kiosk.getByRole('button', { name: `I am not ${PERSON}` }).waitFor();
+  const [mistaken] = await punchesOf(person);
+  const other = { id: '0190a6d1-0000-7000-8000-000000000001', employee: '0190a6d1-0000-7000-8000-000000000002', name: 'Keegan Key', kind: 'in', at: new Date().toISOString() };
+  let looks = 0;
+  let answer;
+  const tapped = new Promise((resolve) => (answer = resolve));
+  await kiosk.route('**/api/punches*', async (route) => {
+    looks += 1;
+    await tapped;
+    await route.fulfill({ contentType: 'application/json', body: JSON.stringify({ outcome: 'punched', name: other.name, punch: other }) });
+  });
+  await kiosk.getByRole('button', { name: 'Punch now' }).click();
+  await until('the kiosk looks again', () => looks > 0);
+  const sent = kiosk.waitForRequest('**/not-me');
+  await kiosk.getByRole('button', { name: `I am not ${PERSON}` }).click();
+  answer();
+  assert.equal(new URL((await sent).url()).pathname, `/api/punches/${mistaken.id}/not-me`);
+  await kiosk.locator('#answer-name', { hasText: 'Taken back' }).waitFor();
+  // The next person has punched already, and can take that back.
+  assert.equal(await kiosk.locator('#answer-text').textContent(), 'A manager will look at it.');
+  await kiosk.getByRole('button', { name: 'I am not Keegan Key' }).waitFor();
+  assertClean(kiosk);
+});
+
+test('"Not me" ends as early as the service, however late the answer came', async () => {
+  const { kiosk } = await openKiosk(server, browser, 'Slow door');
+  let sentAt = 0;
+  await kiosk.route('**/api/punches*', async (route) => {
+    sentAt ||= Date.now();
+    const response = await route.fetch();
+    await sleep(sentAt + 7000 - Date.now());
+    await route.fulfill({ response });
+  });
+  const notMe = kiosk.locator('#not-me');
+  await notMe.waitFor();
+  await notMe.waitFor({ state: 'hidden' });
+  const offered = Date.now() - sentAt;
+  assert.ok(offered < 18_000, `offered until ${offered} ms after the punch was sent`);
+  assertClean(kiosk);
 });
 
 test('where the site asks for both, the pad opens for a face', async () => {
