@@ -283,6 +283,36 @@ test('a person who looks away is not punched out, and a failing burst does not b
   assertClean(kiosk);
 });
 
+test('the answer of a proxy before a stopped service ends neither the pairing nor what is saved', async () => {
+  const { kiosk } = await openKiosk('Behind a proxy');
+  const mine = async () => (await server.punches()).filter((punch) => punch.origin.name === 'Behind a proxy');
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor();
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  const [first, ...others] = await mine();
+  assert.deepEqual(others, []);
+  // A stopped container, an expired sign-in of the proxy, a sign-in page.
+  const answers = [
+    { status: 404, contentType: 'text/plain', body: '404 page not found' },
+    { status: 401, contentType: 'text/html', body: '<!doctype html>Sign in' },
+    { status: 200, contentType: 'text/html', body: '<!doctype html>Sign in' },
+  ];
+  let asked = 0;
+  await kiosk.route(/\/api\//u, (route) => route.fulfill(answers[asked++ % answers.length]));
+  await kiosk.getByRole('button', { name: 'Punch now' }).click();
+  await kiosk.getByText(/^Picture saved at \d\d:\d\d$/u).waitFor();
+  await kiosk.getByText('No connection', { exact: true }).waitFor();
+  const before = asked;
+  await until('the kiosk tries to deliver it', () => asked > before + answers.length);
+  assert.equal((await savedIn(kiosk)).length, 1);
+  await kiosk.unroute(/\/api\//u);
+  await kiosk.getByText('Connected', { exact: true }).waitFor();
+  await kiosk.locator('#saved', { hasText: /^$/u }).waitFor({ state: 'attached' });
+  const [late] = await mine();
+  assert.notEqual(late.id, first.id);
+  assert.equal(late.clock, 'device');
+  assertClean(kiosk);
+});
+
 test('the kiosk repeats a request with the same key after a lost answer', async () => {
   const { kiosk } = await openKiosk('Bad line');
   const keys = [];

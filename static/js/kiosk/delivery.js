@@ -71,10 +71,15 @@ export function asDevice(token, method, path, options = {}) {
  */
 async function ask(method, path, options = {}) {
   try {
-    return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(await send(method, path, { timeout: TIMEOUT_MS, ...options })));
+    const response = await send(method, path, { timeout: TIMEOUT_MS, ...options });
+    const answer = /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(response));
+    if (answer === null && response.status !== 204) throw new Unreachable();
+    return answer;
   } catch (error) {
     if (error instanceof Unreachable) throw new Later(null, { away: true });
     if (!(error instanceof Problem)) throw error;
+    // The service says why it refuses. A proxy before a stopped service does not, whatever its status.
+    if (!error.code) throw new Later(error.retryAfter, { away: true });
     if (error.status === 401) throw new Unpaired();
     if (error.status === 429 || error.status >= 500) throw new Later(error.retryAfter, { failed: error.status === 500, limited: error.status === 429 });
     throw error;
