@@ -7,14 +7,14 @@ import { glance, newKey, sleep, takeBurst, takeFrame, withoutFrames } from './ki
 import { closePad, openPad, padIsOpen } from './kiosk/pad.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
 import { Presence } from './kiosk/presence.js';
-import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save } from './kiosk/saved.js';
+import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save, tooManyPins } from './kiosk/saved.js';
 import { becameOf, cardFor, endCard, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
 import { seal } from './kiosk/seal.js';
 import { View, alike } from './kiosk/view.js';
 import { CameraError, closeCamera, openCamera } from './ui/camera.js';
 import { byId } from './ui/dom.js';
 import { onSubmit, sentence } from './ui/form.js';
-import { clockTime, waitWords } from './ui/time.js';
+import { clockTime } from './ui/time.js';
 
 /** Time between two checks for motion. */
 const WATCH_MS = 200;
@@ -40,7 +40,7 @@ const PAIRING_MS = 2000;
 /** People who work at a single place, the default site, do not see its name. */
 const DEFAULT_SITE = '00000000-0000-7000-8000-000000000001';
 const INVITATION = 'Look into the camera, show your badge, or use a PIN';
-const INVITATION_TO_BOTH = 'Look into the camera, then type your PIN';
+const INVITATION_TO_BOTH = 'Look into the camera, then type your PIN or show your badge';
 /** A person can take back a punch of their face for this long. */
 const NOT_ME_MS = 15_000;
 /** The next punch takes the place of one that was taken back for this long. */
@@ -158,8 +158,8 @@ function unpair() {
 async function pair(token) {
   const device = await asDevice(token, 'GET', '/api/device');
   version ||= device.service_version;
-  const { both } = loadPairing() ?? {};
-  pairing = { token, name: device.name, site: device.site === DEFAULT_SITE ? null : device.site_name, both };
+  const { name, site_name: site, face_and_pin: both, keeps_unknown_faces: keepsFaces } = device;
+  pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, both, keepsFaces };
   savePairing(pairing);
 }
 
@@ -281,7 +281,7 @@ async function catchUp() {
   const answers = [];
   try {
     if (!online) await pair(pairing.token);
-    await deliverSaved(pairing.token, presence, (answer) => answer && answers.push(answer));
+    await deliverSaved(pairing, presence, (answer) => answers.push(answer));
     online = true;
     return true;
   } catch (error) {
@@ -308,6 +308,9 @@ async function report() {
   const refused = saved.filter((burst) => burst.refused).length;
   const json = { version: version || 'unknown', unsent: saved.length - refused, refused, now: new Date().toISOString(), camera: stream ? 'on' : 'off' };
   try {
+    // What the site asks for may have changed.
+    await pair(token);
+    if (inviteAt === 0) invite();
     const answer = await asDevice(token, 'POST', '/api/device/status', { json });
     if (answer.renew_token) await renew(token);
   } catch (error) {
@@ -341,7 +344,7 @@ async function keepConnected() {
   }
 }
 
-const unsent = async () => (await listSaved()).some((burst) => !burst.refused);
+const unsent = async () => (await listSaved()).some((burst) => !burst.stays);
 
 /** One task at a time: a saved punch and a new one must not overtake each other. */
 let turn = Promise.resolve();
@@ -369,7 +372,7 @@ async function tryPunch(byHand) {
   try {
     if (online && !byHand && (await onlyLingering())) return pause('empty');
     if (!online && pairing?.both) {
-      if (byHand) askForPin('Type your PIN, too');
+      if (byHand) askForPin('Type your PIN, or show your badge');
       return pause('empty');
     }
     if (!online) {
@@ -507,23 +510,25 @@ function near(one, other) {
 }
 
 /**
- * Saves a burst, to send it when the server is back.
+ * Saves a burst, to send it when the server is back, or accepts it again.
  * @param {import('./kiosk/eyes.js').Burst} burst
  * @param {boolean} byHand
  * @param {{look?: number, secret?: import('./kiosk/seal.js').Secret}} [sent] `look`: the look that it was sent as, if it
  * was sent; `secret`: the PIN or badge
  */
 async function keep(burst, byHand, { look, secret } = {}) {
+  const how = !secret ? 'face' : 'pin' in secret ? 'pin' : 'badge';
   // Only secure pages can seal.
   const room = (await countSaved()) < (byHand ? MOST_SAVED : MOST_BY_MOTION) && (!secret || window.isSecureContext);
-  if (room) await save({ ...burst, byHand, look, visit: view.visit, insteadOf: insteadOf(), ...(secret && { sealed: await seal(secret) }) });
+  const full = room ? secret && 'pin' in secret && (await tooManyPins(secret.code)) : 'This kiosk cannot save this now.';
+  if (!full) await save({ ...burst, how, byHand, look, visit: view.visit, insteadOf: insteadOf(), ...(secret && { sealed: await seal(secret) }) });
   view.dealtWith(glance(video));
   await showState();
   nextTry = Date.now() + SAVED_PAUSE_MS;
   await showCard(
-    room
-      ? { tone: 'warn', icon: 'offline', name: `${secret ? 'Punch' : 'Picture'} saved at ${clockTime(burst.capturedAt)}`, text: 'It will be checked when the service is back', hold: 3000 }
-      : { tone: 'bad', icon: 'alert', name: 'Not saved', text: 'This kiosk has no connection and cannot save this. Tell an admin when you came or left.', hold: 4000 },
+    full
+      ? { tone: 'bad', icon: 'alert', name: 'Not saved', text: `${full} Tell your manager when you came or left.`, hold: 5000 }
+      : { tone: 'warn', icon: 'offline', name: `${secret ? 'Punch' : 'Picture'} saved at ${clockTime(burst.capturedAt)}`, text: online ? 'It will be checked later' : 'It will be checked when the service is back', hold: 3000 },
   );
 }
 
@@ -558,7 +563,7 @@ async function askForPinToo(burst, byHand) {
   const [frame] = burst.frames;
   try {
     const { faces } = byHand ? { faces: [null] } : await asDevice(token, 'POST', '/api/identify', { body: frame, headers: { 'Content-Type': frame.type } });
-    if (faces.length > 0) return askForPin('Now type your PIN', burst);
+    if (faces.length > 0) return askForPin('Now type your PIN, or show your badge', burst);
   } catch (error) {
     if (!(error instanceof Later)) throw error;
     if (error.away) wentOffline(error.wait);
@@ -579,7 +584,7 @@ async function askForPinToo(burst, byHand) {
 async function punchWith(secret, given, seen = false) {
   if (!pairing) return null;
   const { token } = pairing;
-  const wanted = !given && pairing.both && 'pin' in secret;
+  const wanted = !given && pairing.both;
   // Whatever is typed is another request, so it has another key.
   let burst = given ? { ...given, key: newKey() } : ((wanted ? await alsoFace() : null) ?? withoutFrames());
   for (let look = 1; ; look += 1) {
@@ -613,9 +618,12 @@ async function punchWith(secret, given, seen = false) {
       }
       if (error instanceof Problem) return explain(error);
       if (!(error instanceof Later)) throw error;
-      if (error.limited) return `Too many PINs were typed at this kiosk. Try again in ${waitWords(Math.ceil(error.wait / 1000))}, or use your face or badge.`;
-      wentOffline(error.wait);
-      await answerFromHere(() => keep(burst, true, { look, secret }));
+      // Others may have used up the tries of this kiosk: the punch is checked when the service accepts it.
+      if (error.limited) await answerFromHere(() => keep(burst, true, { secret }));
+      else {
+        wentOffline(error.wait);
+        await answerFromHere(() => keep(burst, true, { look, secret }));
+      }
       return null;
     }
   }
@@ -636,7 +644,7 @@ async function answerFromHere(answer) {
  */
 const notPunched = (icon, why) => showCard({ tone: 'warn', icon, name: 'Not punched', text: sentence(why), hold: 4000 });
 
-/** Takes frames of a person who has typed a PIN; `null` without a camera. */
+/** Takes frames of a person who has typed a PIN or shown a badge; `null` without a camera. */
 async function alsoFace() {
   if (!stream) return null;
   closePad();
@@ -651,17 +659,20 @@ async function alsoFace() {
 }
 
 /**
- * Punches with a badge.
+ * Punches with a badge; returns whether there was an answer.
  * @param {string} badge
  * @param {boolean} seen whether the camera saw it
  */
 async function punchWithBadge(badge, seen) {
-  if (!pairing) return;
+  if (!pairing) return false;
   closePad();
+  let answered = false;
   await attempt(async () => {
     const wrong = await punchWith({ badge }, undefined, seen);
+    answered = !wrong;
     if (wrong) await notPunched('badge', wrong);
   });
+  return answered;
 }
 
 /* Not me */
@@ -762,7 +773,7 @@ async function attempt(work) {
 }
 
 /** Whether the camera may see a badge. */
-const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && !padIsOpen() && view.occupied !== false && Date.now() - view.movedAt < CALM_MS;
+const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && (!padIsOpen() || Boolean(pairing?.both)) && view.occupied !== false && Date.now() - view.movedAt < CALM_MS;
 
 byId('now').addEventListener('click', () => (asked = true));
 for (const id of /** @type {const} */ (['use-pin', 'camera-pin'])) byId(id).addEventListener('click', () => askForPin('Punch with your PIN'));

@@ -8,10 +8,11 @@ import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Browser, assertClean, picture, until, wall } from './support/browser.js';
-import { openKiosk, recordsIn } from './support/kiosk.js';
+import { openKiosk, recordsIn, scan, typePin } from './support/kiosk.js';
 import { Server } from './support/server.js';
 
 const AWAY_S = 4;
+const PIN = '402817';
 
 let server;
 let browser;
@@ -32,18 +33,6 @@ after(async () => {
 afterEach(() => browser.closePages());
 
 const punchesOf = async ({ id }) => (await server.punches()).filter(({ employee }) => employee === id);
-
-/** Types as a scanner does: without a pause. */
-async function scan(kiosk, code, end = 'Enter') {
-  await kiosk.evaluate(
-    ([code, end]) => {
-      const press = (key, code) => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, code, bubbles: true, cancelable: true }));
-      for (const digit of code) press(digit, `Digit${digit}`);
-      press(end, end);
-    },
-    [code, end],
-  );
-}
 
 test('the camera reads a badge, once while it is shown', async () => {
   const { kiosk } = await openKiosk(server, browser, 'Hall');
@@ -97,5 +86,78 @@ test('offline, a badge waits sealed for the service', async () => {
   assert.deepEqual([punch.proof.kind, punch.clock], ['badge', 'device']);
   await kiosk.locator('#saved', { hasText: /^$/u }).waitFor({ state: 'attached' });
   assert.deepEqual(await recordsIn(kiosk, 'rollcall-kiosk', 'bursts'), []);
+  assertClean(kiosk);
+});
+
+test('a badge without an answer can be shown again at once', async () => {
+  const alonzo = await server.addEmployee('Alonzo Church', '1903');
+  const { code } = await server.issueBadge(alonzo);
+  const { kiosk } = await openKiosk(server, browser, 'Side door');
+  let asked = 0;
+  await kiosk.route('**/api/punches/badge', (route) => {
+    if (!route.request().postData()?.includes(code) || asked++ > 0) return route.continue();
+    return route.fulfill({ status: 422, contentType: 'application/problem+json', body: '{"code":"invalid","status":422,"detail":"broken"}' });
+  });
+  await scan(kiosk, code);
+  await kiosk.locator('#answer', { hasText: /Not punched\s*Broken/u }).waitFor();
+  await kiosk.locator('#answer-name', { hasText: 'Not punched' }).waitFor({ state: 'hidden' });
+  await scan(kiosk, code);
+  await until('the punch', async () => (await punchesOf(alonzo)).length === 1);
+  assertClean(kiosk);
+});
+
+test('PINs that the service does not accept yet keep no badge waiting', async () => {
+  const [kurt, emmy] = [await server.addEmployee('Kurt Gödel', '1906'), await server.addEmployee('Emmy Noether', '1882')];
+  await server.setPin(kurt, PIN);
+  const { code } = await server.issueBadge(emmy);
+  const { kiosk } = await openKiosk(server, browser, 'Yard');
+  let refused = 0;
+  await kiosk.route('**/api/punches/pin', (route) => {
+    refused += 1;
+    return route.fulfill({ status: 429, headers: { 'Retry-After': '600' }, contentType: 'application/problem+json', body: '{"code":"too_many_requests","status":429}' });
+  });
+  // A right PIN is not lost although others have used up the tries of this kiosk.
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  await typePin(kiosk, '1906', PIN);
+  await kiosk.locator('#answer', { hasText: /Punch saved at \d\d:\d\d\s*It will be checked later/u }).waitFor();
+  await kiosk.locator('#line', { hasText: 'Connected' }).waitFor();
+  await server.stop();
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  await scan(kiosk, code);
+  await kiosk.getByText('2 saved, will be checked').waitFor();
+  await server.resume();
+  await until('the punch of the badge', async () => (await punchesOf(emmy)).length === 1);
+  assert.ok(refused >= 2);
+  assert.deepEqual((await recordsIn(kiosk, 'rollcall-kiosk', 'bursts')).map(({ how }) => how), ['pin']);
+  assert.deepEqual(await punchesOf(kurt), []);
+
+  // The kiosk asks again after a new start, and the punch counts at the time when the PIN was typed.
+  await kiosk.unroute('**/api/punches/pin');
+  await kiosk.reload();
+  await until('the punch of the PIN', async () => (await punchesOf(kurt)).length === 1);
+  assert.deepEqual((await punchesOf(kurt)).map(({ proof, clock, doubt }) => [proof.kind, clock, doubt ?? null]), [['pin', 'device', null]]);
+  assertClean(kiosk);
+});
+
+test('where the site asks for both, a badge is saved and sent with the face', async () => {
+  const [site] = await server.sites();
+  await server.changeSite(site.id, { face_and_pin: true });
+  const edith = await server.addEmployee('Edith Clarke', '1883');
+  const { code } = await server.issueBadge(edith);
+  // The kiosk knows it from its pairing, before any answer.
+  const { kiosk } = await openKiosk(server, browser, 'Vault');
+  await kiosk.getByText('Look into the camera, then type your PIN or show your badge').waitFor();
+  await server.stop();
+  await scan(kiosk, code);
+  await kiosk.getByText('Now look into the camera').waitFor();
+  await kiosk.getByText(/^Punch saved at \d\d:\d\d$/u).waitFor();
+  const saved = (await recordsIn(kiosk, 'rollcall-kiosk', 'bursts')).filter(({ sealed }) => sealed);
+  assert.deepEqual(saved.map(({ how, frames }) => [how, frames.length]), [['badge', 3]]);
+  const sent = kiosk.waitForRequest((request) => request.method() === 'POST' && new URL(request.url()).pathname === '/api/punches');
+  await server.resume();
+  await sent;
+  // A person without an enrolled face needs none.
+  await until('the punch', async () => (await punchesOf(edith)).length === 1);
+  await server.changeSite(site.id, { face_and_pin: false });
   assertClean(kiosk);
 });

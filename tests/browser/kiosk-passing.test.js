@@ -41,7 +41,7 @@ test('a kiosk looks at people and not at the empty wall, online and offline', as
   await kiosk.getByText('2 saved, will be checked').waitFor();
   flaws.length = 0;
   await server.resume();
-  await kiosk.getByText(/^Saved pictures: /u).waitFor();
+  await kiosk.getByText(/^Saved punches: /u).waitFor();
   // On a busy machine, a film that jumps from wall to face in one frame can put a wall into one of them.
   const walls = flaws.filter((url) => url.includes('captured_at'));
   assert.ok(walls.length < 2, `saved pictures show the wall: ${walls}`);

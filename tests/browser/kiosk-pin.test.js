@@ -120,7 +120,7 @@ test('a PIN works when the camera does not, on a wide and low screen', async () 
   assertClean(kiosk);
 });
 
-test('offline, a PIN waits sealed for the service; a wrong one stays for a manager', async () => {
+test('offline, a PIN waits sealed for the service; a wrong one goes to a manager, who adds the punch', async () => {
   const person = await addPerson('Edsger Dijkstra', '1930');
   const { kiosk } = await openKiosk(server, browser, 'Gate');
   await server.stop();
@@ -134,19 +134,88 @@ test('offline, a PIN waits sealed for the service; a wrong one stays for a manag
   const sealed = async () => (await recordsIn(kiosk, 'rollcall-kiosk', 'bursts')).filter((one) => one.sealed);
   await until('both are saved', async () => (await sealed()).length === 2);
   const [saved, wrong] = await sealed();
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
   const readable = JSON.stringify(saved);
   assert.ok(!readable.includes(PIN) && !readable.includes('1930'), readable);
   assert.deepEqual(await recordsIn(kiosk, 'rollcall-kiosk-key', 'keys'), [{ extractable: false }]);
 
   await server.resume();
-  await kiosk.getByText('1 saved earlier, refused by the server').waitFor();
+  await kiosk.getByText('1 not accepted, a manager will look at it').waitFor();
+  await picture(kiosk, 'kiosk-not-accepted');
   const punches = await punchesOf(person);
   assert.deepEqual(
     punches.map(({ proof, clock, captured_at: at }) => [proof.kind, clock, new Date(at).getTime()]),
     [['pin', 'device', saved.capturedAt]],
   );
-  const [kept, ...others] = await recordsIn(kiosk, 'rollcall-kiosk', 'bursts');
-  assert.deepEqual(others, []);
-  assert.deepEqual([kept.key, kept.code, kept.sealed], [wrong.key, '1930', undefined]);
+  await until('nothing stays on the kiosk', async () => (await recordsIn(kiosk, 'rollcall-kiosk', 'bursts')).length === 0);
+
+  const office = await browser.page({ server, signedIn: true, viewport: { width: 1024, height: 768 } });
+  await office.goto('/inbox');
+  const notice = office.locator('[data-notice="refused_punch"]', { hasText: 'Edsger Dijkstra' });
+  await notice.getByText('A punch that a kiosk saved was not accepted').waitFor();
+  await notice.getByRole('button', { name: /^Decide on the punch: Edsger Dijkstra/u }).click();
+  const dialog = office.getByRole('dialog', { name: 'A punch that was not accepted' });
+  await dialog.getByText(/at Gate, by PIN\. .*: the number or the PIN was wrong\.$/u).waitFor();
+  await assertAccessible(office);
+  await picture(office, 'inbox-refused-punch');
+  await dialog.getByLabel('Staff number').fill('0000');
+  await dialog.getByRole('button', { name: 'Add the punch' }).click();
+  await dialog.getByText('Nobody has this staff number').waitFor();
+  await dialog.getByLabel('Staff number').fill('1930');
+  await dialog.getByLabel('Kind').selectOption('out');
+  await dialog.getByRole('button', { name: 'Add the punch' }).click();
+  await notice.waitFor({ state: 'detached' });
+  const { corrections } = await server.timesheet(person, `${punches[0].workday.slice(0, 7)}-01`);
+  assert.deepEqual(
+    corrections.map(({ action, kind, at, state }) => [action, kind, new Date(at).getTime(), state]),
+    [['add', 'out', wrong.capturedAt, 'approved']],
+  );
+  assertClean(kiosk, office);
+});
+
+test('offline, one number is kept three times an hour, so that nobody fills the kiosk', async () => {
+  const { kiosk } = await openKiosk(server, browser, 'Shed');
+  await server.stop();
+  for (const pin of ['111111', '222222', '333333', '444444']) {
+    await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+    await typePin(kiosk, '7777', pin);
+    await kiosk.locator('#answer-name', { hasText: pin === '444444' ? 'Not saved' : 'Punch saved' }).waitFor();
+    if (pin !== '444444') await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  }
+  await kiosk.locator('#answer-text', { hasText: 'This number was typed 3 times within an hour, and that is saved. Tell your manager' }).waitFor();
+  await picture(kiosk, 'kiosk-too-many');
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  // Another number is still kept.
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  await typePin(kiosk, '7778', PIN);
+  await kiosk.locator('#answer-name', { hasText: 'Punch saved' }).waitFor();
+  const saved = await recordsIn(kiosk, 'rollcall-kiosk', 'bursts');
+  assert.equal(saved.filter(({ how }) => how === 'pin').length, 4);
+  await server.resume();
+  assertClean(kiosk);
+});
+
+test('a staff number with other characters is typed with the keyboard of the tablet', async () => {
+  const person = await addPerson('Åsa Öberg', 'Ä 7');
+  const { kiosk } = await openKiosk(server, browser, 'Pier', { viewport: { width: 390, height: 844 } });
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  const pad = kiosk.getByRole('dialog');
+  const number = pad.getByLabel('Staff number');
+  await pad.getByRole('button', { name: 'Letters' }).click();
+  await picture(kiosk, 'kiosk-pad-letters-phone');
+  await pad.getByRole('button', { name: 'Keyboard for other characters' }).click();
+  assert.equal(await number.getAttribute('inputmode'), 'text');
+  await kiosk.keyboard.type('Ä');
+  await pad.getByRole('button', { name: 'Space' }).click();
+  await pad.getByRole('button', { name: 'Digits' }).click();
+  await pad.getByRole('button', { name: '7', exact: true }).click();
+  assert.equal(await number.inputValue(), 'Ä 7');
+  await pad.getByLabel('PIN').fill(PIN);
+  await pad.getByRole('button', { name: 'Punch' }).click();
+  await until('a punch', async () => (await punchesOf(person)).length === 1);
+  // The next person begins with the keys of the pad.
+  await kiosk.locator('#answer').waitFor({ state: 'hidden' });
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  assert.equal(await number.getAttribute('inputmode'), 'none');
   assertClean(kiosk);
 });

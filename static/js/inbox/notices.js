@@ -18,10 +18,10 @@ const WORDS = {
   missing_out: ({ employee, day }) => ({ what: `No punch out on ${shortDay(day ?? '')}`, href: monthAddress(employee ?? '', day ?? ''), action: 'Correct the day' }),
   pin_locked: ({ employee }) => ({ what: 'The PIN is locked, because it was wrong five times in a row', href: `/people#${employee}`, action: 'Show the person' }),
   erasure_request: ({ employee }) => ({ what: 'Asks to be erased. An administrator deletes the person, or erases the name and code, too, with the command “rollcall people erase”', href: `/people#${employee}`, action: 'Show the person' }),
-  refused_punch: () => ({ what: 'Punched while a kiosk was offline, and was refused when the kiosk delivered it', icon: 'tablet' }),
   device_silent: ({ id }) => ({ what: 'This kiosk sends nothing: check its power and network', icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
   device_token_ends: ({ id, ends }) => ({ what: `Its token ${ends && Date.parse(ends) < Date.now() ? 'has ended: pair it again' : `ends on ${dateTime(ends ?? '')}`}`, icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
   mail_failing: ({ reason }) => ({ what: `Letters are not sent: ${reason ?? 'it accepts none'}`, icon: 'link', href: '/messages?part=letters', action: 'Show letters' }),
+  refused_punch: ({ employee }) => ({ what: 'A punch that a kiosk saved was not accepted', ...(!employee && { icon: 'tablet' }) }),
   webhook_disabled: ({ id }) => ({ what: 'Rollcall disabled this webhook, because its receiver accepts nothing', icon: 'link', href: `/messages?webhook=${id}`, action: 'Open the webhook' }),
 };
 
@@ -38,13 +38,9 @@ export const Notices = ({ notices, edits, reload }) => html`
 
 /** @param {{notice: Notice, edits: boolean, reload: () => Promise<void>}} props */
 function Row({ notice, edits, reload }) {
-  const { kind, name, since, employee, id } = notice;
+  const { kind, id, name, since, employee } = notice;
   const { act, trouble } = useActions(reload);
   const [deciding, setDeciding] = useState(false);
-  const decided = () => {
-    setDeciding(false);
-    reload();
-  };
   const { what, icon, href, action } = WORDS[kind]?.(notice) ?? { what: sentence(kind.replaceAll('_', ' ')) };
   return html`
     <li data-notice=${kind}>
@@ -57,12 +53,12 @@ function Row({ notice, edits, reload }) {
         </div>
         <div class="row-side">
           ${kind === 'pin_locked' && edits && html`<${Button} tone="primary" label=${`Unlock the PIN of ${name}`} onClick=${act(() => request('POST', `/api/employees/${employee}/pin/unlock`), `The PIN of ${name} is unlocked`)}>Unlock the PIN<//>`}
-          ${kind === 'refused_punch' && edits && html`<${Button} tone="primary" label=${`Decide about the punch: ${name}`} onClick=${() => setDeciding(true)}>Decide<//>`}
+          ${kind === 'refused_punch' && edits && html`<button class="button primary" type="button" aria-label=${`Decide on the punch: ${name}, ${dateTime(since)}`} onClick=${() => setDeciding(true)}>Decide</button>`}
           ${href && html`<a class="button" href=${href} aria-label=${`${action}: ${name}`}>${action}</a>`}
         </div>
       </div>
-      ${deciding && html`<${RefusedPunchDialog} id=${id ?? ''} onClose=${decided} />`}
       ${trouble && html`<div class="row-refusal">${trouble}</div>`}
+      ${deciding && id && html`<${RefusedPunchDialog} id=${id} close=${() => setDeciding(false)} reload=${reload} />`}
     </li>
   `;
 }

@@ -1,76 +1,96 @@
-// The dialog about a saved punch that was refused: a manager says whose it was and adds it, or dismisses it.
+// A punch that a kiosk saved and the service did not accept: a manager adds it for the person, or dismisses it.
 
-import { getAll, request } from '../api.js';
-import { useActions } from '../kit/actions.js';
+import { get, getAll, request } from '../api.js';
 import { Notice } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
-import { Field, Form } from '../kit/form.js';
+import { Field, Form, fieldProblem } from '../kit/form.js';
 import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { KINDS } from '../kit/words.js';
-import { toast } from '../ui/toast.js';
+import { adjusting } from '../person/corrections.js';
 import { dateTime } from '../ui/time.js';
+import { toast } from '../ui/toast.js';
 
 /** @typedef {ApiSchema<'RefusedPunchView'>} RefusedPunch */
 
-/** Why it was refused. @type {Record<string, string>} */
-const REASONS = {
+const LONGEST_REASON = 500;
+/** @type {Record<string, string>} */
+const HOW = { face: 'Face', pin: 'PIN', badge: 'Badge' };
+/** Why it was not accepted. @type {Record<string, string>} */
+const WHY = {
   nobody: 'the face was not recognized',
-  no_face: 'no face was found',
-  poor_quality: 'the picture was not good enough',
-  attack: 'the picture did not seem to be of a live person',
+  no_face: 'there was no face in the picture',
+  poor_quality: 'the picture was not clear enough',
+  attack: 'the picture did not show a live person',
   wrong_pin: 'the number or the PIN was wrong',
   pin_locked: 'the PIN was locked',
-  unknown_badge: 'the badge was not valid',
-  pin_needed: 'the site asks for a PIN or badge, too',
-  face_needed: 'the site asks for the face, too',
-  unreadable: 'the kiosk could not read what it had saved',
+  unknown_badge: 'the badge is not valid',
+  pin_needed: 'a PIN or badge was needed as well',
+  face_needed: 'the face was needed as well',
+  unreadable: 'the kiosk cannot read it anymore',
   failed: 'the service failed at it',
-  refused: 'the service did not accept it',
+  refused: 'the service refused it',
 };
 
-/** What the person punched with. @type {Record<string, string>} */
-const MEANS = { face: 'With the face', pin: 'With number and PIN', badge: 'With a badge' };
-
-/** @param {{id: string, onClose: () => void}} props */
-export function RefusedPunchDialog({ id, onClose }) {
-  const loaded = useLoad(async () => {
-    const [refused, people] = await Promise.all([getAll('/api/refused-punches', {}), getAll('/api/employees', {})]);
-    return { refused: refused.find((one) => one.id === id), people };
-  }, [id]);
+/** @param {{id: string, close: () => void, reload: () => Promise<void>}} props */
+export function RefusedPunchDialog({ id, close, reload }) {
+  const read = async () => (await getAll('/api/refused-punches')).find((one) => one.id === id);
+  const known = useLoad(read, [id]);
   return html`
-    <${Dialog} title="A punch that was refused" onClose=${onClose}>
-      <${Show} of=${loaded}>${(/** @type {{refused?: RefusedPunch, people: ApiSchema<'EmployeeView'>[]}} */ { refused, people }) =>
-        refused ? html`<${Decision} refused=${refused} people=${people} onClose=${onClose} />` : html`<${Notice} kind="bad">Another person has decided about it.<//>`}
-      <//>
+    <${Dialog} title="A punch that was not accepted" onClose=${close}>
+      <${Show} of=${known}>${(/** @type {RefusedPunch | undefined} */ punch) => (punch ? html`<${Decision} punch=${punch} close=${close} reload=${reload} />` : html`<${Notice} kind="bad">Another account was faster: this is decided.<//>`)}<//>
     <//>
   `;
 }
 
-/** @param {{refused: RefusedPunch, people: ApiSchema<'EmployeeView'>[], onClose: () => void}} props */
-function Decision({ refused, people, onClose }) {
-  const { id, at, how, reason, device_name: kiosk, code, name, picture } = refused;
-  const typed = name ? ` The number of ${name} was typed, which proves nothing.` : code ? ` The number ${code} was typed, which no one has.` : '';
-  const options = people.map((person) => [person.id, `${person.name} (${person.code})`]);
-  const send = async (/** @type {Record<string, string>} */ { employee, kind, reason: why }) => {
-    await request('POST', `/api/refused-punches/${id}/add`, { json: { employee, kind, reason: why } });
-    toast('The punch was added as a correction');
-    onClose();
+/** @param {{punch: RefusedPunch, close: () => void, reload: () => Promise<void>}} props */
+function Decision({ punch, close, reload }) {
+  const { id, at, how, reason: why, site, device_name: device, employee, name, code, picture } = punch;
+  /** @param {Record<string, string>} data */
+  const add = async ({ code: typed, kind, reason }) => {
+    const person = employee && typed.trim() === code ? employee : await personOf(typed.trim(), site);
+    const made = await adjusting((adjust) => request('POST', `/api/refused-punches/${id}/add`, { json: { employee: person, kind, reason, adjust } }));
+    if (!made) return;
+    await finish(made.state === 'approved' ? 'The punch is added' : 'Requested. The punch counts when another person has approved it.');
   };
-  const { act, trouble } = useActions(async () => {});
-  const dismiss = act(async () => {
+  const finish = async (/** @type {string} */ words) => {
+    toast(words);
+    close();
+    await reload();
+  };
+  const dismiss = async () => {
     await request('POST', `/api/refused-punches/${id}/dismiss`);
-    toast('Dismissed');
-    onClose();
-  });
+    await finish('Dismissed');
+  };
   return html`
-    <p>${dateTime(at)}, ${kiosk}. ${MEANS[how] ?? how}: ${REASONS[reason] ?? reason}.${typed}</p>
-    ${picture && html`<p><img src=${`/api/unknown-faces/${picture}/picture`} alt="The person at the kiosk" width="160" /></p>`}
-    <${Form} send=${send} action="Add the punch" cancel=${dismiss} cancelText="Dismiss">
-      <${Field} name="employee" label="Whose punch it was" options=${[['', 'Choose'], ...options]} value=${refused.employee ?? ''} />
-      <${Field} name="kind" label="Kind" options=${Object.entries(KINDS)} />
-      <${Field} name="reason" label="Reason" value="Punched while the kiosk was offline" maxlength="500" />
+    <p>${dateTime(at)} at ${device}, by ${HOW[how] ?? how}. It was saved while the service was away, and not accepted afterwards: ${WHY[why] ?? why}.</p>
+    ${picture && html`<img class="refused-picture" src=${`/api/unknown-faces/${encodeURIComponent(picture)}/picture`} alt="The person at the kiosk" width="160" height="160" />`}
+    <${Form} send=${add} action="Add the punch" cancel=${close}>
+      <${Field} name="code" label="Staff number" value=${code ?? ''} maxlength="64" hint=${employee ? `This is the number of ${name}.` : code ? 'Nobody has the number that was typed.' : 'Whose punch it is.'} invalid="Type a staff number" />
+      <${Field} name="kind" label="Kind" options=${Object.entries(KINDS)} value="in" />
+      <${Field} name="reason" label="Reason" maxlength=${LONGEST_REASON} value=${`Not accepted at the kiosk: ${WHY[why] ?? why}`} invalid="Say why" />
     <//>
-    ${trouble}
+    <${Dismissal} dismiss=${dismiss} />
   `;
+}
+
+/** @param {{dismiss: () => Promise<void>}} props */
+const Dismissal = ({ dismiss }) => html`
+  <div class="section">
+    <p class="soft small">If it is no punch of an employee, dismiss it. That stays on record.</p>
+    <${Form} send=${dismiss} action="Dismiss" danger=${true} />
+  </div>
+`;
+
+/**
+ * Returns who has a staff number at a site.
+ * @param {string} code
+ * @param {string} site
+ */
+async function personOf(code, site) {
+  const { items } = await get('/api/employees', { query: { q: code, limit: '50' } });
+  const same = items.filter((one) => one.code.toUpperCase() === code.toUpperCase());
+  const person = same.find((one) => one.site === site) ?? same[0];
+  if (!person) throw fieldProblem('code', 'nobody has this staff number');
+  return person.id;
 }

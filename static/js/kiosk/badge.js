@@ -38,11 +38,23 @@ function isNew(code, apart) {
   return !again;
 }
 
+/** @typedef {(code: string) => Promise<boolean>} Found returns whether the person has an answer */
+
+/**
+ * Calls `found` if the badge was not shown just before. Without an answer, the person can show it again at once.
+ * @param {string} code
+ * @param {number} apart milliseconds
+ * @param {Found} found
+ */
+async function show(code, apart, found) {
+  if (isNew(code, apart) && !(await found(code))) shown.delete(code);
+}
+
 /* Scanners */
 
 /**
  * Calls `found` for each badge that a scanner types, wherever the focus is.
- * @param {(code: string) => void} found
+ * @param {Found} found
  */
 export function watchScanners(found) {
   let text = '';
@@ -77,7 +89,7 @@ export function watchScanners(found) {
     const code = text;
     text = '';
     ends = now + PAUSE_MS;
-    if (isNew(code, BOUNCE_MS)) found(code);
+    show(code, BOUNCE_MS, found);
   };
   document.addEventListener('keydown', read, { capture: true });
 }
@@ -150,7 +162,7 @@ export function loadReader() {
  * Calls `found` for each badge that the camera sees.
  * @param {HTMLVideoElement} video
  * @param {() => boolean} worthIt whether something is in view
- * @param {(code: string) => void} found
+ * @param {Found} found
  */
 export async function watchCamera(video, worthIt, found) {
   for (;;) {
@@ -160,6 +172,6 @@ export async function watchCamera(video, worthIt, found) {
     if (!read) await sleep(AGAIN_MS);
     const texts = await read?.(video).catch(() => []);
     const code = texts?.find((text) => BADGE.test(text));
-    if (code && isNew(code, LINGER_MS)) found(code);
+    if (code) show(code, LINGER_MS, found);
   }
 }

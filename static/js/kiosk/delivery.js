@@ -12,8 +12,8 @@ const PATIENCE_MS = 3000;
 const DEFAULT_RETRY_MS = 5000;
 
 /**
- * The answer of the API, or of the kiosk with the outcome `stayed`: a saved burst shows a person who had punched and
- * not left.
+ * The answer of the API, or of the kiosk about a saved burst, with the outcome `stayed` (it shows a person who had
+ * punched and not left) or `refused`.
  * @typedef {Pick<ApiSchema<'AnswerView'>, 'outcome' | 'name' | 'more' | 'detail'> & {punch?: Punch | null}} Answer
  * @typedef {Pick<ApiSchema<'PunchView'>, 'employee' | 'name' | 'kind' | 'at'> & {id?: string}} Punch
  * @typedef {import('./seal.js').Secret} Secret
@@ -110,8 +110,7 @@ function post(token, burst, { look = 1, captured = false, secret, insteadOf } = 
   const times = captured ? { captured_at: new Date(burst.capturedAt).toISOString(), sent_at: new Date().toISOString() } : {};
   const query = { ...times, ...(insteadOf && { instead_of: insteadOf }) };
   const headers = { 'Idempotency-Key': burst.key, 'Rollcall-Look': String(look) };
-  if (secret && 'badge' in secret) return asDevice(token, 'POST', '/api/punches/badge', { json: { ...secret, ...query }, headers });
-  if (secret && burst.frames.length === 0) return asDevice(token, 'POST', '/api/punches/pin', { json: { ...secret, ...query }, headers });
+  if (secret && burst.frames.length === 0) return asDevice(token, 'POST', 'badge' in secret ? '/api/punches/badge' : '/api/punches/pin', { json: { ...secret, ...query }, headers });
   const body = framesOf(burst);
   // Never in the address.
   for (const [name, value] of Object.entries(secret ?? {})) body.append(name, value);
@@ -138,27 +137,40 @@ export async function deliver(token, burst, manner) {
 
 /** After this many failures of the service at one saved burst, the kiosk skips it. */
 const MOST_FAILURES = 3;
+/** If the service cannot take over a refused punch, the kiosk asks again after this time. */
+const HAND_OVER_MS = 60_000;
 
 /** The service accepts no PIN from this device before this time, because too many were wrong. */
 let noPinsBefore = 0;
+/** The service takes over no refused punch before this time. */
+let noneBefore = 0;
+
+/** The answer for a saved burst that the service refused. @type {Answer} */
+const REFUSED = { outcome: 'refused' };
+/** What a person who did not press the button is not concerned by: there may have been no person. */
+const PERHAPS_NOBODY = ['no_face', 'poor_quality', 'attack'];
 
 /**
  * Sends saved bursts, oldest first, and stops at the first that cannot be sent now. PINs that the service does not
- * accept now do not keep others waiting.
- * @param {string} token
+ * accept now do not keep others waiting. Hands those that it refuses over to it, for a manager.
+ * @param {import('./pairing.js').Pairing} pairing
  * @param {import('./presence.js').Presence} presence learns who was there
- * @param {(answer: Answer | null) => void} done called for each finished burst; `null` if it was refused
+ * @param {(answer: Answer) => void} done called for each finished burst
  * @throws {Later | Unpaired}
  */
-export async function deliverSaved(token, presence, done) {
+export async function deliverSaved({ token, keepsFaces }, presence, done) {
   for (const burst of await listSaved()) {
-    if (burst.refused || (burst.sealed && Date.now() < noPinsBefore)) continue;
+    if (burst.refused) continue;
     const secret = burst.sealed && (await unseal(burst.sealed));
+    if (burst.how === 'pin' && Date.now() < noPinsBefore) continue;
     const code = secret && 'code' in secret ? secret.code : undefined;
+    const refuse = async (/** @type {string} */ why) => {
+      await markRefused(burst, why, { code, keepsFaces });
+      done(REFUSED);
+    };
     try {
       if (secret === null) {
-        await markRefused(burst, 'the PIN or badge cannot be read anymore');
-        done(null);
+        await refuse('unreadable');
         continue;
       }
       const sentBefore = burst.look !== undefined;
@@ -166,11 +178,14 @@ export async function deliverSaved(token, presence, done) {
       const answer = stays ?? (await postSaved(token, burst, secret));
       if (answer.punch) presence.saw(answer.punch.employee, burst.capturedAt, burst.visit, stays ? undefined : answer.punch);
       // The person left before the answer, so a manager has to find out who it was.
-      if (secret && !answer.punch) await markRefused(burst, answer.detail ?? answer.outcome, code);
-      else await forget(burst);
+      if (!answer.punch && (burst.byHand || !PERHAPS_NOBODY.includes(answer.outcome))) {
+        await refuse(answer.outcome);
+        continue;
+      }
+      await forget(burst);
       done(answer);
     } catch (error) {
-      if (secret && error instanceof Later && error.limited) {
+      if (burst.how === 'pin' && error instanceof Later && error.limited) {
         noPinsBefore = Date.now() + error.wait;
         continue;
       }
@@ -178,13 +193,41 @@ export async function deliverSaved(token, presence, done) {
         const failures = (burst.failures ?? 0) + 1;
         await change({ ...burst, failures });
         if (failures < MOST_FAILURES) throw error;
-        await markRefused(burst, 'the service failed at it: see the log of the service', code);
+        await refuse('failed');
       } else if (error instanceof Problem) {
-        await markRefused(burst, error.message, code);
+        await refuse('refused');
       } else throw error;
-      done(null);
     }
   }
+  await handOver(token);
+}
+
+/**
+ * Hands over the refused bursts, and forgets them.
+ * @param {string} token
+ * @throws {Later | Unpaired}
+ */
+async function handOver(token) {
+  for (const burst of await listSaved()) {
+    if (!burst.refused || burst.stays) continue;
+    if (Date.now() < noneBefore) return;
+    try {
+      await asDevice(token, 'POST', '/api/device/refused-punches', { body: refusalOf(burst), headers: { 'Idempotency-Key': burst.key } });
+      await forget(burst);
+    } catch (error) {
+      if (error instanceof Problem) await change({ ...burst, stays: true });
+      else if (error instanceof Later && !error.away) noneBefore = Date.now() + Math.max(error.wait, HAND_OVER_MS);
+      else throw error;
+    }
+  }
+}
+
+/** @param {import('./saved.js').Saved} burst */
+function refusalOf({ how, refused = '', capturedAt, code, frames }) {
+  const body = framesOf({ frames });
+  const fields = { how, reason: refused, captured_at: new Date(capturedAt).toISOString(), sent_at: new Date().toISOString(), ...(code && { code }) };
+  for (const [name, value] of Object.entries(fields)) body.append(name, value);
+  return body;
 }
 
 /**

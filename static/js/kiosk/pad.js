@@ -9,6 +9,8 @@ const IDLE_MS = 20_000;
 const WARN_MS = 8000;
 const TICK_MS = 500;
 const LETTERS = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ-./_'];
+/** What staff numbers may have besides is typed on the keyboard of the tablet. */
+const OWN_KEYS = 'none';
 const DIGITS = [...'123456789'];
 
 /**
@@ -84,6 +86,13 @@ function sayField() {
   byId('pad-said').textContent = field === code ? code.value : `${length} ${length === 1 ? 'digit' : 'digits'}`;
 }
 
+/** Opens the keyboard of the tablet for the staff number. */
+function openKeyboard() {
+  code.blur();
+  code.inputMode = 'text';
+  code.focus();
+}
+
 /** @param {boolean} shown whether the keys are letters */
 function showLetters(shown) {
   byId('pad-digits').hidden = shown;
@@ -107,7 +116,9 @@ const keys = (characters) => characters.map((character) => key(character, () => 
 const erase = () => key('⌫', eraseLast, 'Delete the last character');
 
 byId('pad-digits').append(...keys(DIGITS), key('ABC', () => showLetters(true), 'Letters'), ...keys(['0']), erase());
-byId('pad-letters').append(...keys(LETTERS), key('123', () => showLetters(false), 'Digits'), erase());
+const space = key('Space', () => type(' '));
+space.classList.add('wide-key');
+byId('pad-letters').append(...keys(LETTERS), space, key('…', openKeyboard, 'Keyboard for other characters'), key('123', () => showLetters(false), 'Digits'), erase());
 
 for (const input of [code, pin]) {
   input.addEventListener('focus', () => {
@@ -125,6 +136,7 @@ byId('pad-cancel').addEventListener('click', () => dialog.close());
 dialog.addEventListener('close', () => {
   clearInterval(ticking);
   byId('pad-form').reset();
+  code.inputMode = OWN_KEYS;
   complain('');
   for (const id of /** @type {const} */ (['pad-said', 'pad-time'])) byId(id).textContent = '';
   const before = use;

@@ -3,8 +3,9 @@
 const KEY = 'rollcall.kiosk';
 
 /**
- * `both`: whether the site asks for the face and the PIN, as far as this kiosk has learned.
- * @typedef {{token: string, name?: string, site?: string | null, both?: boolean}} Pairing
+ * What the kiosk knows of its site. `both`: it asks for the face and a PIN or badge; `keepsFaces`: the service keeps
+ * pictures of unknown faces.
+ * @typedef {{token: string, name?: string, site?: string | null, both?: boolean, keepsFaces?: boolean}} Pairing
  */
 
 /**

@@ -54,19 +54,21 @@ export function cardFor(answer, asked) {
 }
 
 /**
- * Returns a sentence about the result of saved pictures, or `null` if there is none.
+ * Returns a sentence about the result of saved punches, or `null` if there is none.
  * @param {import('./delivery.js').Answer[]} answers
  */
 export function becameOf(answers) {
   const punched = answers.filter(({ outcome }) => outcome === 'punched').length;
   const notNeeded = answers.filter(({ outcome }) => outcome === 'stayed' || outcome === 'cooldown').map(whyNotNeeded);
-  const unknown = answers.length - punched - notNeeded.length;
+  const refused = answers.filter(({ outcome }) => outcome === 'refused').length;
+  const unknown = answers.length - punched - notNeeded.length - refused;
   const parts = [
     punched > 0 && `${punched} punched`,
     ...new Set(notNeeded),
     unknown > 0 && `${unknown} not recognized`,
+    refused > 0 && `${refused} not accepted, a manager will look at ${refused === 1 ? 'it' : 'them'}`,
   ].filter(Boolean);
-  return parts.length === 0 ? null : `Saved pictures: ${parts.join(' · ')}`;
+  return parts.length === 0 ? null : `Saved punches: ${parts.join(' · ')}`;
 }
 
 /** @param {import('./delivery.js').Answer} answer */

@@ -36,7 +36,7 @@ const LOCKED = {
  * @param {(adjust: boolean) => Promise<T>} send
  * @returns {Promise<T | false>}
  */
-async function adjusting(send) {
+export async function adjusting(send) {
   try {
     return await send(false);
   } catch (error) {

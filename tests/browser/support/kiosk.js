@@ -20,6 +20,18 @@ export async function typePin(kiosk, code, pin) {
   await pad.getByRole('button', { name: 'Punch' }).click();
 }
 
+/** Types as a scanner does: without a pause. */
+export async function scan(kiosk, code, end = 'Enter') {
+  await kiosk.evaluate(
+    ([code, end]) => {
+      const press = (key, code) => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, code, bubbles: true, cancelable: true }));
+      for (const digit of code) press(digit, `Digit${digit}`);
+      press(end, end);
+    },
+    [code, end],
+  );
+}
+
 /** Returns what is saved in the kiosk's database `name`, as far as JSON can show it. */
 export function recordsIn(kiosk, database, store) {
   return kiosk.evaluate(
