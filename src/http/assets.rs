@@ -82,6 +82,9 @@ pub async fn serve_docs(
         .ok_or_else(Problem::no_such_address)
 }
 
+/// The service worker of the kiosk's page, which is not in its folder.
+const OFFLINE_KIOSK: &str = "js/kiosk/offline.js";
+
 /// The page that starts the module `js/pages/NAME.js` at the address `/NAME`.
 const SHELL: &str = "shell.html";
 
@@ -135,6 +138,10 @@ fn respond(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Respon
     }
     if let Ok(etag) = HeaderValue::try_from(etag) {
         headers.insert(header::ETAG, etag);
+    }
+    if name == Path::new(OFFLINE_KIOSK) {
+        let scope = HeaderValue::from_static("/kiosk");
+        headers.insert("service-worker-allowed", scope);
     }
     // Browsers revalidate each time and get 304, so that no page is older than the service.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -161,6 +161,17 @@ async function pair(token) {
   const { name, site_name: site, face_and_pin: both, keeps_unknown_faces: keepsFaces } = device;
   pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, both, keepsFaces };
   savePairing(pairing);
+  keepPage(device.service_version);
+}
+
+/**
+ * Keeps this page in the browser, for a start while the service is away.
+ * @param {string} release
+ */
+function keepPage(release) {
+  const script = `/static/js/kiosk/offline.js?${new URLSearchParams({ version: release })}`;
+  // Refused where the certificate is not trusted: the kiosk then needs the service to start.
+  navigator.serviceWorker?.register(script, { scope: '/kiosk' }).catch(() => {});
 }
 
 async function start() {

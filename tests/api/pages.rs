@@ -86,6 +86,19 @@ async fn cached_files_are_not_sent_again() {
 }
 
 #[tokio::test]
+async fn only_the_worker_of_the_kiosk_may_keep_its_page() {
+    let app = TestApp::start().await;
+    let worker = app.anybody().get("/static/js/kiosk/offline.js").await;
+    assert_eq!(worker.header("service-worker-allowed"), "/kiosk");
+    assert_eq!(
+        worker.header("content-type"),
+        "text/javascript; charset=utf-8"
+    );
+    let other = app.anybody().get("/static/js/kiosk.js").await;
+    assert!(!other.headers.contains_key("service-worker-allowed"));
+}
+
+#[tokio::test]
 async fn text_is_compressed_on_request() {
     let app = TestApp::start().await;
     let anybody = app.anybody().with("accept-encoding", "gzip");

@@ -120,6 +120,31 @@ test('a PIN works when the camera does not, on a wide and low screen', async () 
   assertClean(kiosk);
 });
 
+test('a kiosk that starts again while the service is away still works', async () => {
+  const person = await addPerson('Barbara Liskov', '1939');
+  const { kiosk } = await openKiosk(server, browser, 'Power cut');
+  const caches = () => kiosk.evaluate(async () => {
+    const names = await window.caches.keys();
+    return Promise.all(names.map(async (name) => (await (await window.caches.open(name)).keys()).map(({ url }) => new URL(url).pathname)));
+  });
+  await until('the page is kept', async () => (await caches())[0]?.includes('/kiosk'));
+  await server.stop();
+  const failed = [];
+  kiosk.on('requestfailed', (request) => failed.push(new URL(request.url()).pathname));
+  await kiosk.reload();
+  await kiosk.getByText('No connection', { exact: true }).waitFor();
+  await kiosk.locator('#device-name', { hasText: 'Power cut' }).waitFor();
+  await kiosk.getByRole('button', { name: 'Use a PIN' }).click();
+  await typePin(kiosk, '1939', PIN);
+  await kiosk.getByText(/^Punch saved at \d\d:\d\d$/u).waitFor();
+  assert.deepEqual(failed.filter((path) => !path.startsWith('/api/')), []);
+  await server.resume();
+  await until('the punch', async () => (await punchesOf(person)).length === 1);
+  const [kept, ...others] = await caches();
+  assert.deepEqual([kept.filter((path) => path.startsWith('/api/')), others], [[], []]);
+  assertClean(kiosk);
+});
+
 test('offline, a PIN waits sealed for the service; a wrong one goes to a manager, who adds the punch', async () => {
   const person = await addPerson('Edsger Dijkstra', '1930');
   const { kiosk } = await openKiosk(server, browser, 'Gate');
