@@ -4,7 +4,8 @@ import { Problem, explain } from './api.js';
 import { loadReader, watchCamera, watchScanners } from './kiosk/badge.js';
 import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved, isOne } from './kiosk/delivery.js';
 import { glance, newKey, sleep, takeBurst, takeFrame, withoutFrames } from './kiosk/eyes.js';
-import { closePad, openPad, padIsOpen } from './kiosk/pad.js';
+import { closeOwnFace, openOwnFace, ownFaceIsOpen } from './kiosk/own-face.js';
+import { badgeUse, closePad, openPad, padIsOpen } from './kiosk/pad.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
 import { Presence } from './kiosk/presence.js';
 import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save, tooManyPins } from './kiosk/saved.js';
@@ -101,6 +102,7 @@ function showUnpaired(why) {
   byId('line').hidden = true;
   offerNotMe(null);
   closePad();
+  closeOwnFace();
 }
 
 /** Shows a code for an admin to enter, and pairs with the resulting token. */
@@ -158,9 +160,10 @@ function unpair() {
 async function pair(token) {
   const device = await asDevice(token, 'GET', '/api/device');
   version ||= device.service_version;
-  const { name, site_name: site, face_and_pin: both, keeps_unknown_faces: keepsFaces } = device;
-  pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, both, keepsFaces };
+  const { name, site_name: site, face_and_pin: both, keeps_unknown_faces: keepsFaces, consent } = device;
+  pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, both, keepsFaces, consent };
   savePairing(pairing);
+  byId('my-face').hidden = !consent;
   keepPage(device.service_version);
 }
 
@@ -676,7 +679,13 @@ async function alsoFace() {
  */
 async function punchWithBadge(badge, seen) {
   if (!pairing) return false;
+  const other = badgeUse();
+  if (other) {
+    await other(badge);
+    return true;
+  }
   closePad();
+  closeOwnFace();
   let answered = false;
   await attempt(async () => {
     const wrong = await punchWith({ badge }, undefined, seen);
@@ -684,6 +693,58 @@ async function punchWithBadge(badge, seen) {
     if (wrong) await notPunched('badge', wrong);
   });
   return answered;
+}
+
+/* A person's own face */
+
+/** Asks who the person is, and opens their own face. */
+function askForOwnFace() {
+  openPad({
+    title: 'Your face: type your PIN, or show your badge',
+    action: 'Go on',
+    send: (code, pin) => proveOwn({ code, pin }),
+    badge: async (badge) => {
+      closePad();
+      const wrong = await proveOwn({ badge });
+      if (wrong) await showCard({ tone: 'warn', icon: 'badge', name: 'Not now', text: sentence(wrong), hold: 4000 });
+    },
+  });
+}
+
+/**
+ * Returns words for the pad if the person should try again.
+ * @param {import('./kiosk/seal.js').Secret} secret
+ * @returns {Promise<string | null>}
+ */
+async function proveOwn(secret) {
+  /** @type {import('./kiosk/own-face.js').Own['asKiosk']} */
+  const asKiosk = async (work) => {
+    try {
+      return await inTurn(() => work(pairing?.token ?? ''));
+    } catch (error) {
+      if (error instanceof Unpaired) unpair();
+      throw error;
+    }
+  };
+  try {
+    const answer = await asKiosk((token) => asDevice(token, 'POST', '/api/device/person', { json: secret }));
+    if (answer.outcome === 'wrong_pin') return 'the number or the PIN is wrong: check the number, and type the PIN again';
+    closePad();
+    const { consent } = pairing ?? {};
+    if (answer.outcome === 'known' && consent) openOwnFace({ secret, name: answer.name ?? '', enrolled: answer.enrolled ?? false, consent, stream, asKiosk });
+    else await answerWithout(answer);
+    return null;
+  } catch (error) {
+    if (error instanceof Problem) return explain(error);
+    if (error instanceof Later) return error.limited ? 'too many PINs were typed at this kiosk: try again later' : 'the service cannot be reached: try again later';
+    throw error;
+  }
+}
+
+/** @param {import('./kiosk/delivery.js').Answer} answer that does not say who the person is */
+async function answerWithout(answer) {
+  const card = cardFor(answer, true);
+  if (card) await showCard(card);
 }
 
 /* Not me */
@@ -758,7 +819,7 @@ async function watch() {
       inviteAt = 0;
       invite();
     }
-    if (padIsOpen()) continue;
+    if (padIsOpen() || ownFaceIsOpen()) continue;
     const byHand = asked;
     if (!byHand && (now < nextTry || !(online ? view.curious || now - lastTry > STILL_MS : worthSaving(now)))) continue;
     view.curious = false;
@@ -784,10 +845,11 @@ async function attempt(work) {
 }
 
 /** Whether the camera may see a badge. */
-const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && (!padIsOpen() || Boolean(pairing?.both)) && view.occupied !== false && Date.now() - view.movedAt < CALM_MS;
+const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && (!padIsOpen() || Boolean(pairing?.both || badgeUse())) && !ownFaceIsOpen() && view.occupied !== false && Date.now() - view.movedAt < CALM_MS;
 
 byId('now').addEventListener('click', () => (asked = true));
 for (const id of /** @type {const} */ (['use-pin', 'camera-pin'])) byId(id).addEventListener('click', () => askForPin('Punch with your PIN'));
+byId('my-face').addEventListener('click', askForOwnFace);
 byId('not-me').addEventListener('click', () => {
   // A look that is under way may end with another punch before this one is taken back.
   const punch = deniable;

@@ -18,6 +18,7 @@ const FILES = [
   '/static/js/kiosk/database.js',
   '/static/js/kiosk/delivery.js',
   '/static/js/kiosk/eyes.js',
+  '/static/js/kiosk/own-face.js',
   '/static/js/kiosk/pad.js',
   '/static/js/kiosk/pairing.js',
   '/static/js/kiosk/presence.js',

@@ -17,6 +17,8 @@ const DIGITS = [...'123456789'];
  * @typedef {object} Use
  * @property {string} title
  * @property {(code: string, pin: string) => Promise<string | null>} send returns what is wrong, or `null` to close
+ * @property {string} [action] what the button says, `Punch` by default
+ * @property {(badge: string) => Promise<void>} [badge] called for a badge that is shown meanwhile, instead of a punch
  * @property {() => void} [left] called if the person leaves without an answer
  */
 
@@ -34,11 +36,15 @@ let field = code;
 
 export const padIsOpen = () => dialog.open;
 
+/** What the open pad does with a badge, if it does not punch. */
+export const badgeUse = () => use?.badge;
+
 /** @param {Use} wanted */
 export function openPad(wanted) {
   if (dialog.open) return;
   use = wanted;
   byId('pad-title').textContent = wanted.title;
+  byId('pad-send').textContent = wanted.action ?? 'Punch';
   showLetters(false);
   dialog.showModal();
   code.focus();
