@@ -10,6 +10,7 @@ import { html, useEffect, useState } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { abilities, currentAccount } from '../session.js';
 import { ask } from '../ui/dialog.js';
+import { plural } from '../ui/dom.js';
 import { loadSites, siteNote } from '../ui/sites.js';
 import { dateName, dateTime } from '../ui/time.js';
 import { toast } from '../ui/toast.js';
@@ -64,10 +65,11 @@ function Devices({ mayChange, sites, devices, adding, endAdding, reload }) {
     await reload();
     toast(words);
   };
-  const revoke = (/** @type {Device} */ { id, name }) =>
+  const revoke = (/** @type {Device} */ { id, name, status }) =>
     act(async () => {
       const text = 'Its token stops working at once. Nobody can punch there until a kiosk is added again. Past punches are kept. For a new tablet or a lost pairing, choose Change instead: it stays the same device.';
-      if (!(await ask({ title: `Revoke ${name}?`, text, action: 'Revoke' }))) return false;
+      const unsent = status?.unsent ? `It has ${plural(status.unsent, 'punch', 'punches')} saved that ${status.unsent === 1 ? 'was' : 'were'} not sent yet: they stay on the tablet, and arrive only if it is paired again. ` : '';
+      if (!(await ask({ title: `Revoke ${name}?`, text: unsent + text, action: 'Revoke' }))) return false;
       await remove(`/api/devices/${id}`);
     }, `${name} was revoked`);
   return html`
