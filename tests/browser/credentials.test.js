@@ -128,7 +128,8 @@ test('a site asks for the face and the PIN, and says how long a PIN is', async (
   const [site] = await server.sites();
   await page.getByRole('button', { name: `Change ${site.name}` }).click();
   const dialog = page.getByRole('dialog', { name: 'Change the site' });
-  await dialog.getByLabel('Ask for the face and the PIN or badge').check();
+  await dialog.getByLabel('Ask for the face and a PIN or badge').check();
+  await dialog.getByLabel('Let people add their own face at the kiosk').check();
   await dialog.getByLabel('Digits of a PIN').fill('9');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await dialog.getByText('Type a number from 4 to 8').waitFor();
@@ -138,7 +139,7 @@ test('a site asks for the face and the PIN, and says how long a PIN is', async (
   await picture(page, 'site-form');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await until('saved', async () => (await server.site(site.id)).pin_digits === 4);
-  const { face_and_pin: both, mqtt_names: names } = await server.site(site.id);
-  assert.deepEqual([both, names], [true, true]);
+  const { face_and_pin: both, kiosk_enrollment: own, mqtt_names: names } = await server.site(site.id);
+  assert.deepEqual([both, own, names], [true, true, true]);
   assertClean(page);
 });
