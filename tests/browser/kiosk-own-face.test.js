@@ -1,9 +1,12 @@
 // People agree, add and delete their own face at the kiosk, with their PIN or badge.
 
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 
-import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
+import { Browser, assertAccessible, assertClean, picture, until, wall } from './support/browser.js';
 import { TABLET, openKiosk, scan } from './support/kiosk.js';
 import { Server } from './support/server.js';
 
@@ -30,8 +33,8 @@ const faceOf = async ({ id }) => (await server.ask('GET', `/api/employees/${id}`
 const allow = async (allowed) => server.changeSite((await server.sites())[0].id, { kiosk_enrollment: allowed });
 
 /** Opens a kiosk, and proves with the PIN who the person is. */
-async function openOwn(name, options) {
-  const { kiosk } = await openKiosk(server, browser, name, options);
+async function openOwn(name, options, shown = browser) {
+  const { kiosk } = await openKiosk(server, shown, name, options);
   await kiosk.getByRole('button', { name: 'My face' }).click();
   const pad = kiosk.getByRole('dialog', { name: 'Your face: type your PIN, or show your badge' });
   await pad.getByLabel('Staff number').fill('P44');
@@ -123,7 +126,34 @@ test('the same proof deletes the face', async () => {
   assertClean(kiosk);
 });
 
-test('photos that cannot be used are explained, and a dialog that is left closes', async () => {
+test('photos that cannot be used are explained, and a person can go on without a face', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'rollcall-wall-'));
+  const blind = await Browser.start(await wall(path.join(folder, 'wall.pgm')));
+  try {
+    const { kiosk, dialog } = await openOwn('Dark hall', WIDE, blind);
+    await dialog.getByRole('button', { name: 'I agree' }).click();
+    const shutter = dialog.getByRole('button', { name: 'Take the photo' });
+    for (const next of [2, 3]) {
+      await shutter.click();
+      await dialog.getByRole('heading', { name: `Photo ${next} of 3` }).waitFor();
+    }
+    await shutter.click();
+    await dialog.getByRole('heading', { name: 'Not enrolled' }).waitFor();
+    const verdicts = await dialog.locator('#own-face-photos li').allInnerTexts();
+    assert.ok(verdicts.length === 3 && verdicts.every((words) => words.startsWith('No face found')), String(verdicts));
+    await assertAccessible(kiosk);
+    await picture(kiosk, 'kiosk-own-refused');
+    await dialog.getByRole('button', { name: 'No, go on with my PIN or badge' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    assert.equal(await faceOf(person), null);
+    assertClean(kiosk);
+  } finally {
+    await blind.end();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test('a dialog that is left closes', async () => {
   const { kiosk, dialog } = await openOwn('Gate', PHONE);
   await kiosk.clock.install();
   await dialog.getByRole('button', { name: 'I agree' }).click();
