@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 
-import { Browser, assertAccessible, assertClean, picture, until, wall } from './support/browser.js';
+import { Browser, assertAccessible, assertClean, picture, wall } from './support/browser.js';
 import { TABLET, openKiosk, scan } from './support/kiosk.js';
 import { Server } from './support/server.js';
 

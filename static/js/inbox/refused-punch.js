@@ -15,7 +15,7 @@ import { toast } from '../ui/toast.js';
 
 const LONGEST_REASON = 500;
 /** @type {Record<string, string>} */
-const HOW = { face: 'Face', pin: 'PIN', badge: 'Badge' };
+const HOW = { face: 'face', pin: 'PIN', badge: 'badge' };
 /** Why it was not accepted. @type {Record<string, string>} */
 const WHY = {
   nobody: 'the face was not recognized',
