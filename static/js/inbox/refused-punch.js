@@ -48,7 +48,8 @@ function Decision({ punch, close, reload }) {
   const { id, at, how, reason: why, site, device_name: device, employee, name, code, picture } = punch;
   /** @param {Record<string, string>} data */
   const add = async ({ code: typed, kind, reason }) => {
-    const person = employee && typed.trim() === code ? employee : await personOf(typed.trim(), site);
+    const other = typed.trim();
+    const person = employee && !other ? employee : await personOf(other, site);
     const made = await adjusting((adjust) => request('POST', `/api/refused-punches/${id}/add`, { json: { employee: person, kind, reason, adjust } }));
     if (!made) return;
     await finish(made.state === 'approved' ? 'The punch is added' : 'Requested. The punch counts when another person has approved it.');
@@ -66,7 +67,11 @@ function Decision({ punch, close, reload }) {
     <p>${dateTime(at)} at ${device}, by ${HOW[how] ?? how}. It was saved while the service was away, and not accepted afterwards: ${WHY[why] ?? why}.</p>
     ${picture && html`<img class="refused-picture" src=${`/api/unknown-faces/${encodeURIComponent(picture)}/picture`} alt="The person at the kiosk" width="160" height="160" />`}
     <${Form} send=${add} action="Add the punch" cancel=${close}>
-      <${Field} name="code" label="Staff number" value=${code ?? ''} maxlength="64" hint=${employee ? `This is the number of ${name}.` : code ? 'Nobody has the number that was typed.' : 'Whose punch it is.'} invalid="Type a staff number" />
+      ${
+        employee
+          ? html`<${Field} name="code" label="Staff number of another person" optional=${true} maxlength="64" hint=${`The number of ${name} was typed.`} />`
+          : html`<${Field} name="code" label="Staff number" value=${code ?? ''} maxlength="64" hint=${code ? 'Nobody has the number that was typed.' : 'Whose punch it is.'} invalid="Type a staff number" />`
+      }
       <${Field} name="kind" label="Kind" options=${Object.entries(KINDS)} value="in" />
       <${Field} name="reason" label="Reason" maxlength=${LONGEST_REASON} value=${`Not accepted at the kiosk: ${WHY[why] ?? why}`} invalid="Say why" />
     <//>
