@@ -183,7 +183,7 @@ test('offline, a PIN waits sealed for the service; a wrong one goes to a manager
   await dialog.getByText(/at Gate, by PIN\. .*: the number or the PIN was wrong\.$/u).waitFor();
   await assertAccessible(office);
   await picture(office, 'inbox-refused-punch');
-  await dialog.getByText('The number of Edsger Dijkstra was typed.').waitFor();
+  await dialog.getByText('The number of Edsger Dijkstra was typed, which does not prove who it was').waitFor();
   await dialog.getByLabel('Staff number of another person').fill('0000');
   await dialog.getByRole('button', { name: 'Add the punch' }).click();
   await dialog.getByText('Nobody has this staff number').waitFor();

@@ -14,7 +14,7 @@ let server;
 let browser;
 before(async () => {
   // A short cooldown, so that a second punch of the same person counts.
-  server = await Server.startWithAdmin({ COOLDOWN: '1s' });
+  server = await Server.startWithAdmin({ COOLDOWN: '1s', KEEP_UNKNOWN_FACES: '24h' });
   browser = await Browser.start('obama3');
 });
 after(async () => {
@@ -184,6 +184,33 @@ test('the kiosk explains a blocked camera', async () => {
   await kiosk.getByRole('button', { name: 'Try again' }).waitFor();
   await picture(kiosk, 'kiosk-no-camera');
   assertClean(kiosk);
+});
+
+test('a saved face that the service does not know goes to a manager with its picture', async () => {
+  const { kiosk } = await openKiosk('Far gate');
+  await kiosk.getByText('Connected').waitFor();
+  await server.stop();
+  await kiosk.getByRole('button', { name: 'Punch now' }).click();
+  await kiosk.getByText(/^Picture saved at \d\d:\d\d$/u).waitFor();
+  await server.resume();
+  const refused = async () => (await server.list('/api/refused-punches')).filter(({ device_name: name }) => name === 'Far gate');
+  await until('it is handed over', async () => (await refused()).length > 0 && (await savedIn(kiosk)).length === 0);
+  await kiosk.close();
+  const before = await refused();
+  assert.ok(before.every(({ how, reason, picture: shown }) => how === 'face' && reason === 'nobody' && shown), JSON.stringify(before));
+
+  const office = await browser.page({ server, signedIn: true });
+  await office.goto('/inbox');
+  const notices = office.locator('[data-notice="refused_punch"]', { hasText: 'Far gate' });
+  await notices.first().getByRole('button', { name: /^Decide/u }).click();
+  const dialog = office.getByRole('dialog', { name: 'A punch that was not accepted' });
+  const shown = dialog.getByRole('img', { name: 'The person at the kiosk' });
+  await until('the picture', () => shown.evaluate((image) => image.complete && image.naturalWidth > 0));
+  await picture(office, 'inbox-refused-face');
+  await dialog.getByRole('button', { name: 'Dismiss' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await refused()).length, before.length - 1);
+  assertClean(kiosk, office);
 });
 
 test('a person who stays is punched once; an offline capture arrives once', async () => {

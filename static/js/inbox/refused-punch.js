@@ -69,7 +69,7 @@ function Decision({ punch, close, reload }) {
     <${Form} send=${add} action="Add the punch" cancel=${close}>
       ${
         employee
-          ? html`<${Field} name="code" label="Staff number of another person" optional=${true} maxlength="64" hint=${`The number of ${name} was typed.`} />`
+          ? html`<${Field} name="code" label="Staff number of another person" optional=${true} maxlength="64" hint=${`The number of ${name} was typed, which does not prove who it was: ask them.`} />`
           : html`<${Field} name="code" label="Staff number" value=${code ?? ''} maxlength="64" hint=${code ? 'Nobody has the number that was typed.' : 'Whose punch it is.'} invalid="Type a staff number" />`
       }
       <${Field} name="kind" label="Kind" options=${Object.entries(KINDS)} value="in" />
