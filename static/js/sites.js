@@ -3,7 +3,7 @@
 import { explain, patch, post, remove } from './api.js';
 import { abilities, currentAccount } from './session.js';
 import { ask, closable } from './ui/dialog.js';
-import { byId, el, icon, notice } from './ui/dom.js';
+import { byId, el, icon, notice, plural } from './ui/dom.js';
 import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
 import { loadSites } from './ui/sites.js';
 import { toast } from './ui/toast.js';
@@ -92,7 +92,7 @@ function openForm(site) {
   byId('site-starts').value = site?.workday_starts ?? USUAL_START;
   byId('site-grow').checked = site?.grow_templates ?? false;
   byId('site-both').checked = site?.face_and_pin ?? false;
-  byId('site-kiosk-enrollment').checked = site?.kiosk_enrollment ?? false;
+  byId('site-enroll').checked = site?.kiosk_enrollment ?? false;
   byId('site-digits').value = String(site?.pin_digits ?? USUAL_DIGITS);
   byId('site-names').checked = site?.mqtt_names ?? false;
   dialog.showModal();
@@ -105,14 +105,16 @@ onSubmit(form, async ({ name, zone, workday_starts, pin_digits }) => {
     workday_starts,
     grow_templates: byId('site-grow').checked,
     face_and_pin: byId('site-both').checked,
-    kiosk_enrollment: byId('site-kiosk-enrollment').checked,
+    kiosk_enrollment: byId('site-enroll').checked,
     pin_digits: Number(pin_digits),
     mqtt_names: byId('site-names').checked,
   };
-  await (changed ? patch(address(changed.id), body) : post('/api/sites', body));
+  const saved = await (changed ? patch(address(changed.id), body) : post('/api/sites', body));
   dialog.close();
   await load();
-  toast(changed ? 'Saved' : `${body.name} was added`);
+  const alone = saved.face_alone ?? 0;
+  if (alone > 0) toast(`${plural(alone, 'person', 'people')} with a face ${alone === 1 ? 'has' : 'have'} neither a PIN nor a badge, and cannot punch here`);
+  else toast(changed ? 'Saved' : `${body.name} was added`);
 });
 
 /* Wiring */

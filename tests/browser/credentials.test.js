@@ -128,13 +128,13 @@ test('a site asks for the face and the PIN, and says how long a PIN is', async (
   const [site] = await server.sites();
   await page.getByRole('button', { name: `Change ${site.name}` }).click();
   const dialog = page.getByRole('dialog', { name: 'Change the site' });
-  await dialog.getByLabel('Ask for the face and a PIN or badge').check();
-  await dialog.getByLabel('Let people add their own face at the kiosk').check();
+  await dialog.getByLabel('Ask for the face and the PIN or badge').check();
   await dialog.getByLabel('Digits of a PIN').fill('9');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await dialog.getByText('Type a number from 4 to 8').waitFor();
   await dialog.getByLabel('Digits of a PIN').fill('4');
   await dialog.getByLabel('Tell home automation who punched last').check();
+  await dialog.getByLabel('Let people enroll their face at kiosks').check();
   await assertAccessible(page);
   await picture(page, 'site-form');
   await dialog.getByRole('button', { name: 'Save' }).click();
