@@ -562,6 +562,7 @@ function askForPin(title, burst) {
       await notPunched('keypad', wrong);
       return null;
     },
+    badge: burst && ((badge) => useBadge(badge, burst)),
     left: () => (leftPad = view.visit),
   });
 }
@@ -679,16 +680,20 @@ async function alsoFace() {
  */
 async function punchWithBadge(badge, seen) {
   if (!pairing) return false;
-  const other = badgeUse();
-  if (other) {
-    await other(badge);
-    return true;
-  }
+  return badgeUse()?.(badge) ?? useBadge(badge, undefined, seen);
+}
+
+/**
+ * @param {string} badge
+ * @param {import('./kiosk/eyes.js').Burst} [given] frames of the person
+ * @param {boolean} [seen]
+ */
+async function useBadge(badge, given, seen) {
   closePad();
   closeOwnFace();
   let answered = false;
   await attempt(async () => {
-    const wrong = await punchWith({ badge }, undefined, seen);
+    const wrong = await punchWith({ badge }, given, seen);
     answered = !wrong;
     if (wrong) await notPunched('badge', wrong);
   });
@@ -707,6 +712,7 @@ function askForOwnFace() {
       closePad();
       const wrong = await proveOwn({ badge });
       if (wrong) await showCard({ tone: 'warn', icon: 'badge', name: 'Not now', text: sentence(wrong), hold: 4000 });
+      return !wrong;
     },
   });
 }
@@ -845,7 +851,7 @@ async function attempt(work) {
 }
 
 /** Whether the camera may see a badge. */
-const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && (!padIsOpen() || Boolean(pairing?.both || badgeUse())) && !ownFaceIsOpen() && view.occupied !== false && Date.now() - view.movedAt < CALM_MS;
+const mayShowBadge = () => Boolean(pairing && stream) && !document.hidden && (!padIsOpen() || Boolean(badgeUse())) && !ownFaceIsOpen() && view.occupied !== false && Date.now() - view.movedAt < CALM_MS;
 
 byId('now').addEventListener('click', () => (asked = true));
 for (const id of /** @type {const} */ (['use-pin', 'camera-pin'])) byId(id).addEventListener('click', () => askForPin('Punch with your PIN'));

@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
-import { openKiosk, typePin } from './support/kiosk.js';
+import { openKiosk, scan, typePin } from './support/kiosk.js';
 import { Server } from './support/server.js';
 
 const PERSON = 'Barack Obama';
@@ -145,5 +145,16 @@ test('where the site asks for both, the pad opens for a face', async () => {
   await typePin(kiosk, 'P7', PIN);
   await kiosk.locator('#answer-name', { hasText: 'Grace Hopper' }).waitFor();
   assert.deepEqual((await punchesOf(grace)).map(({ proof }) => proof.kind), ['pin']);
+  assertClean(kiosk);
+});
+
+test('where the site asks for both, a badge after the face is enough', async () => {
+  const { code } = await server.issueBadge(person);
+  const before = (await punchesOf(person)).length;
+  const { kiosk } = await openKiosk(server, browser, 'Vault');
+  await kiosk.getByRole('dialog', { name: 'Now type your PIN, or show your badge' }).waitFor();
+  await scan(kiosk, code);
+  await kiosk.locator('#answer-name', { hasText: PERSON }).waitFor();
+  assert.deepEqual((await punchesOf(person)).slice(0, -before).map(({ proof }) => proof.kind), ['face_and_badge']);
   assertClean(kiosk);
 });

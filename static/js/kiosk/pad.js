@@ -18,7 +18,7 @@ const DIGITS = [...'123456789'];
  * @property {string} title
  * @property {(code: string, pin: string) => Promise<string | null>} send returns what is wrong, or `null` to close
  * @property {string} [action] what the button says, `Punch` by default
- * @property {(badge: string) => Promise<void>} [badge] called for a badge that is shown meanwhile, instead of a punch
+ * @property {import('./badge.js').Found} [badge] called for a badge that is shown meanwhile, instead of a punch with it alone
  * @property {() => void} [left] called if the person leaves without an answer
  */
 
@@ -36,7 +36,7 @@ let field = code;
 
 export const padIsOpen = () => dialog.open;
 
-/** What the open pad does with a badge, if it does not punch. */
+/** What the open pad does with a badge, if it uses one. */
 export const badgeUse = () => use?.badge;
 
 /** @param {Use} wanted */
