@@ -140,8 +140,8 @@ fn respond(name: &Path, data: Cow<'static, [u8]>, headers: &HeaderMap) -> Respon
         headers.insert(header::ETAG, etag);
     }
     if name == Path::new(OFFLINE_KIOSK) {
-        let scope = HeaderValue::from_static("/kiosk");
-        headers.insert("service-worker-allowed", scope);
+        // The kiosk names the narrower scopes that it wants.
+        headers.insert("service-worker-allowed", HeaderValue::from_static("/"));
     }
     // Browsers revalidate each time and get 304, so that no page is older than the service.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -173,8 +173,11 @@ async function pair(token) {
  */
 function keepPage(release) {
   const script = `/static/js/kiosk/offline.js?${new URLSearchParams({ version: release })}`;
-  // Refused where the certificate is not trusted: the kiosk then needs the service to start.
-  navigator.serviceWorker?.register(script, { scope: '/kiosk' }).catch(() => {});
+  // The page, and the reader of QR codes, whose own address decides for a worker.
+  for (const scope of ['/kiosk', '/static/js/kiosk/']) {
+    // Refused where the certificate is not trusted: the kiosk then needs the service to start.
+    navigator.serviceWorker?.register(script, { scope }).catch(() => {});
+  }
 }
 
 async function start() {

@@ -89,7 +89,7 @@ async fn cached_files_are_not_sent_again() {
 async fn only_the_worker_of_the_kiosk_may_keep_its_page() {
     let app = TestApp::start().await;
     let worker = app.anybody().get("/static/js/kiosk/offline.js").await;
-    assert_eq!(worker.header("service-worker-allowed"), "/kiosk");
+    assert_eq!(worker.header("service-worker-allowed"), "/");
     assert_eq!(
         worker.header("content-type"),
         "text/javascript; charset=utf-8"
