@@ -94,7 +94,12 @@ pub fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
         let inner = this
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
-        if this.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if let Some(inner) = inner
+            && inner.is::<rustls::Error>()
+        {
+            return true;
+        }
+        if this.is::<rustls::Error>() {
             return true;
         }
         cause = this.source();

@@ -423,7 +423,7 @@ sections! {
         mail_summary: Time = "MAIL_SUMMARY", parse::time_of_day, default "07:00",
             accepts "a time of day such as 07:00", "When managers get the daily letter about what waits for them, in the time zone of their site";
         mqtt_url: SecretString = "MQTT_URL", parse::mqtt_url, secret true,
-            accepts "mqtts://user:password@host:port, or mqtt:// for no TLS, with a password only on this machine", "Broker of MQTT for signals to Home Assistant: who is there, by site, and the states of cameras and kiosks";
+            accepts "mqtts://user:password@host:port, or mqtt:// for no TLS; a password then goes over a network in clear, and only with ?tls=none", "Broker of MQTT for signals to Home Assistant: who is there, by site, and the states of cameras and kiosks";
         webhook_allow: Destinations = "WEBHOOK_ALLOW", parse::destinations, default "none",
             accepts "none, or addresses, networks such as 10.0.0.0/8 or names of hosts, separated by commas", "Receivers of webhooks that are not on the internet; others are refused, because a webhook must not reach what only the server can";
     }

@@ -218,16 +218,16 @@ pub(super) fn redis_url(text: &str) -> Option<SecretString> {
     (schemes.contains(&plain) && !rest.is_empty()).then(|| text.to_owned().into())
 }
 
-/// Checks that the text is the URL of a broker, to which no password is sent in clear; it is parsed
-/// where it is used.
+/// Checks that the text is the URL of a broker, to which no password is sent in clear unless it says
+/// `tls=none`; it is parsed where it is used.
 pub(super) fn mqtt_url(text: &str) -> Option<SecretString> {
     let url = Url::parse(text).ok()?;
-    let encrypted = match url.scheme() {
-        "mqtt" => false,
+    let safe = match url.scheme() {
+        "mqtt" => url.query() == Some("tls=none"),
         "mqtts" => true,
         _ => return None,
     };
-    keeps_password(&url, encrypted).then(|| text.to_owned().into())
+    keeps_password(&url, safe).then(|| text.to_owned().into())
 }
 
 /// Checks whether the host of a URL is this machine.
