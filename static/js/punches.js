@@ -1,8 +1,9 @@
-// Punches: shows those of today and who is in. Each site has its own day, by its time zone and the start of its
+// Punches: shows those of today, whether they count, and who is in. Each site has its own day, by its time zone and the start of its
 // workday. The live feed reports changes; without it the desk polls every few
 // seconds. A hidden page does nothing.
 
-import { explain, get } from './api.js';
+import { explain, get, getAll } from './api.js';
+import { DOUBTS } from './kit/words.js';
 import { abilities, currentAccount } from './session.js';
 import { avatar, byId, el, icon, notice } from './ui/dom.js';
 import { sentence } from './ui/form.js';
@@ -15,8 +16,6 @@ const REFRESH_MS = 3000;
 const REFRESH_WITH_FEED_MS = 30_000;
 /** Reloads the whole day after this many refreshes, because punches saved offline arrive late, in the middle. */
 const FULL_EVERY = 20;
-/** A person who came in yesterday evening is still in after midnight, for at most this long. */
-const LONGEST_SHIFT_MS = 16 * 3600_000;
 /** The shortest workday, on the night when clocks go forward. */
 const SHORTEST_DAY_MS = 23 * 3600_000;
 const PAGE = '200';
@@ -24,11 +23,16 @@ const PAGE = '200';
 const DELETED = 'Deleted person';
 
 /** @typedef {ApiSchema<'PunchView'> & {name: string}} Punch */
+/** @typedef {ApiSchema<'BoardLineView'>} Line */
 
 /** @type {Map<string, Punch>} */
 let punches = new Map();
 /** @type {Map<string, HTMLElement>} */
 const rows = new Map();
+/** The punches that people took back at a kiosk, until a manager decides. @type {Set<string>} */
+let takenBack = new Set();
+/** The people who are at work, as the board of today shows them. @type {Line[]} */
+let present = [];
 /** When today began at each site. @type {Map<string, Date>} */
 let days = new Map();
 let refreshes = 0;
@@ -66,7 +70,7 @@ function today() {
  * @param {boolean} all
  */
 async function fetchPunches(all) {
-  const from = new Date(Math.min(firstMoment(), Date.now() - LONGEST_SHIFT_MS)).toISOString();
+  const from = new Date(firstMoment()).toISOString();
   /** @type {Map<string, Punch>} */
   const known = all ? new Map() : new Map(punches);
   /** @type {string | null | undefined} */
@@ -80,31 +84,36 @@ async function fetchPunches(all) {
   punches = known;
 }
 
+/** Reads who is in, by the same rules as the board, and which punches do not count until a decision. */
+async function fetchPresence() {
+  const [board, corrections] = await Promise.all([get('/api/days'), getAll('/api/corrections', { state: 'requested' })]);
+  present = board.items.filter(({ state }) => state === 'present' || state === 'on_break');
+  takenBack = new Set(corrections.filter(({ provisional }) => provisional).map(({ punch }) => punch));
+}
+
+/**
+ * Says why a punch does not count; nothing if it counts.
+ * @param {Punch} punch
+ */
+function whyNot({ id, doubt }) {
+  if (takenBack.has(id)) return 'Taken back at the kiosk: does not count until a manager decides';
+  return doubt ? (DOUBTS[doubt] ?? 'Does not count') : '';
+}
+
 function render() {
-  const newestFirst = [...punches.values()].sort((a, b) => b.at.localeCompare(a.at));
-  const ofToday = newestFirst.filter(isToday);
-  const present = whoIsIn(newestFirst);
+  const ofToday = [...punches.values()].sort((a, b) => b.at.localeCompare(a.at)).filter(isToday);
+  const counted = ofToday.filter((punch) => !whyNot(punch));
 
   byId('day').textContent = today();
   byId('count-in').textContent = String(present.length);
-  byId('count-came').textContent = String(new Set(ofToday.map((punch) => punch.employee)).size);
-  byId('count-punches').textContent = String(ofToday.length);
+  byId('count-came').textContent = String(new Set(counted.map((punch) => punch.employee)).size);
+  byId('count-punches').textContent = String(counted.length);
 
   placeRows(byId('punches'), ofToday);
   byId('present').replaceChildren(...present.map(presentRow));
   byId('present-empty').hidden = present.length > 0;
   byId('punches').removeAttribute('aria-busy');
   byId('punches-empty').hidden = ofToday.length > 0;
-}
-
-/**
- * Returns the last punch of everyone who is in, by name, without deleted people.
- * @param {Punch[]} newestFirst
- */
-function whoIsIn(newestFirst) {
-  const last = new Map();
-  for (const punch of newestFirst) if (!last.has(punch.employee)) last.set(punch.employee, punch);
-  return [...last.values()].filter((punch) => punch.kind !== 'out' && !punch.employee_deleted).sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /**
@@ -124,8 +133,15 @@ function placeRows(list, shown) {
   let next = list.firstElementChild;
   for (const punch of shown) {
     let row = rows.get(punch.id);
+    const why = whyNot(punch);
+    if (row && row.dataset.why !== why) {
+      // Drawn again, because it counts now, or no longer.
+      if (row === next) next = next.nextElementSibling;
+      row.remove();
+      row = undefined;
+    }
     if (!row) {
-      row = punchRow(punch);
+      row = punchRow(punch, why);
       row.classList.toggle('fresh', loaded);
       rows.set(punch.id, row);
     }
@@ -135,26 +151,29 @@ function placeRows(list, shown) {
   loaded = true;
 }
 
-/** @param {Punch} punch */
-function punchRow(punch) {
+/**
+ * @param {Punch} punch
+ * @param {string} why why it does not count
+ */
+function punchRow(punch, why) {
   const where = [punch.origin.name, siteNote(punch)].filter(Boolean).join(', ');
   const name = punch.employee_deleted && punch.name !== DELETED ? `${punch.name} (deleted)` : punch.name;
   const details = el(
     'details',
-    { class: 'punch' },
+    { class: why ? 'punch uncounted' : 'punch' },
     el(
       'summary',
       { class: 'row' },
       el('time', { datetime: punch.at, text: clockTime(punch.at) }),
       avatar(punch.name),
-      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where })),
-      kindBadge(punch.kind),
+      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where }), why && el('span', { class: 'row-note why', text: why })),
+      why ? el('span', { class: 'badge', text: 'Does not count' }) : kindBadge(punch.kind),
       icon('chevron'),
     ),
     facts(punch),
   );
   if (pictures) details.addEventListener('toggle', () => showPicture(details, punch), { once: true });
-  return el('li', { dataset: { punch: punch.id } }, details);
+  return el('li', { dataset: { punch: punch.id, why } }, details);
 }
 
 /**
@@ -226,17 +245,17 @@ function facts(punch) {
 /** @param {number | null | undefined} value */
 const number = (value) => (value == null ? null : value.toFixed(3));
 
-/** @param {Punch} punch */
-function presentRow(punch) {
-  const since = punch.kind === 'break_start' ? 'on a break since' : 'since';
+/** @param {Line} line */
+function presentRow({ employee, name, state, first_in: at }) {
+  const since = at ? `since ${clockTime(at)}` : '';
   return el(
     'li',
     {},
     el(
       'a',
-      { class: 'row', href: `/people#${punch.employee}` },
-      avatar(punch.name),
-      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: punch.name }), el('span', { class: 'row-note', text: `${since} ${clockTime(punch.at)}` })),
+      { class: 'row', href: `/people#${employee}` },
+      avatar(name),
+      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: state === 'on_break' ? `on a break, here ${since}` : since })),
     ),
   );
 }
@@ -257,7 +276,7 @@ async function refresh() {
     const before = String([...days]);
     // From an hour before the end of a day, it is read each time.
     if (all || Date.now() - firstMoment() > SHORTEST_DAY_MS) await fetchDays();
-    await fetchPunches(all || String([...days]) !== before);
+    await Promise.all([fetchPunches(all || String([...days]) !== before), fetchPresence()]);
     render();
     byId('trouble').replaceChildren();
     say('live', 'Live');
@@ -280,7 +299,7 @@ function follow() {
   for (const name of ['employee', 'site']) feed.addEventListener(name, () => (refreshes = 0));
   // Says so before the next request: from now on the page can be out of date.
   feed.addEventListener('error', () => say('lost', 'Reconnecting…'));
-  for (const name of ['punch', 'employee', 'site', 'device', 'reset', 'open', 'error']) feed.addEventListener(name, () => wake());
+  for (const name of ['punch', 'timesheet', 'employee', 'site', 'device', 'reset', 'open', 'error']) feed.addEventListener(name, () => wake());
 }
 
 /** Stops following, so that a hidden page holds no connection. */
