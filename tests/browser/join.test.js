@@ -32,6 +32,17 @@ async function open(link, options = {}) {
   return page;
 }
 
+/** Reads the QR code in an image as a phone does. */
+const readCode = (image) =>
+  image.evaluate(async (node) => {
+    const { decodeQR } = await import('/static/vendor/qr/decode.js');
+    await node.decode();
+    const canvas = Object.assign(document.createElement('canvas'), { width: node.naturalWidth, height: node.naturalHeight });
+    const drawing = canvas.getContext('2d');
+    drawing.drawImage(node, 0, 0);
+    return decodeQR(drawing.getImageData(0, 0, canvas.width, canvas.height));
+  });
+
 /** Fails unless a link says that it cannot be used, and nothing more. */
 async function assertEnded(link) {
   const page = await open(link);
@@ -59,6 +70,9 @@ test('an admin invites, and the person creates their account once', async () => 
   await made.getByText('Rollcall did not send it').waitFor();
   const link = await made.getByLabel('Link', { exact: true }).inputValue();
   assert.match(link, new RegExp(`^${server.origin}/join#.{20,}$`, 'u'));
+  assert.equal(await readCode(made.getByAltText('QR code of the link')), link);
+  // The server of the tests is at localhost.
+  await made.getByText('This link works only on this computer').waitFor();
   await assertAccessible(page);
   await picture(page, 'invited');
   await made.getByRole('button', { name: 'Done' }).click();
