@@ -150,7 +150,8 @@ onSubmit(byId('second-form'), async (typed) => {
       return showTrouble(error.message);
     }
     if (error.code !== 'wrong_second_factor') throw error;
-    throw new Problem(error.status, { ...error.body, errors: [{ field, detail: error.message }] }, null);
+    const detail = field === 'recovery_code' ? 'this recovery code is not correct, or it was used before' : error.message;
+    throw new Problem(error.status, { ...error.body, errors: [{ field, detail }] }, null);
   }
 });
 

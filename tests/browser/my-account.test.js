@@ -126,7 +126,7 @@ test('an app that shows codes, and recovery codes', async () => {
   assert.ok(await page.getByText('My account').first().isHidden());
   await page.emulateMedia({ media: 'screen' });
   await page.evaluate(() => dispatchEvent(new Event('afterprint')));
-  await recovery.getByRole('button', { name: 'I have kept them' }).click();
+  await recovery.getByRole('button', { name: 'I have saved them' }).click();
   await page.getByText('10 codes left').waitFor();
   const second = page.locator('section', { has: page.getByRole('heading', { name: 'Second step' }) });
   await second.getByText('On', { exact: true }).waitFor();
@@ -137,7 +137,20 @@ test('an app that shows codes, and recovery codes', async () => {
   await page.getByRole('dialog', { name: 'Make new recovery codes?' }).getByRole('button', { name: 'Make new codes' }).click();
   const fresh = (await recovery.getByLabel('Recovery codes').inputValue()).split('\n');
   assert.ok(!fresh.includes(codes[0]));
+  const saved = page.waitForEvent('download');
+  await recovery.getByRole('button', { name: 'Download' }).click();
+  const file = await readFile(await (await saved).path(), 'utf8');
+  assert.ok(fresh.every((one) => file.includes(one)), 'the file has all codes');
+  // They are not lost by accident.
+  const leaving = page.getByRole('dialog', { name: 'Close without saving the codes?' });
+  for (const leave of [() => page.keyboard.press('Escape'), () => page.keyboard.press('Escape'), () => page.mouse.click(5, 5), () => recovery.getByRole('button', { name: 'Close' }).click()]) {
+    await leave();
+    await leaving.getByRole('button', { name: 'Stay' }).click();
+    await leaving.waitFor({ state: 'detached' });
+    assert.ok(await recovery.isVisible());
+  }
   await page.keyboard.press('Escape');
+  await leaving.getByRole('button', { name: 'Close' }).last().click();
 
   await page.getByRole('button', { name: 'Remove the app' }).click();
   const question = page.getByRole('dialog', { name: 'Remove the app?' });
@@ -160,7 +173,7 @@ test('passkeys', async () => {
     return dialog;
   };
   await add('Laptop');
-  await page.getByRole('dialog', { name: 'Your recovery codes' }).getByRole('button', { name: 'I have kept them' }).click();
+  await page.getByRole('dialog', { name: 'Your recovery codes' }).getByRole('button', { name: 'I have saved them' }).click();
   const row = page.locator('[data-passkey]');
   await row.getByText('Laptop').waitFor();
 
@@ -202,8 +215,8 @@ test('an account whose role needs a second step adds one first', async () => {
     const secret = (await dialog.locator('.secret-text').innerText()).replaceAll(' ', '');
     await dialog.getByLabel('Six digits').fill(totp(secret));
     await dialog.getByRole('button', { name: 'Turn it on' }).click();
-    await page.getByRole('button', { name: 'I have kept them' }).click();
-    await page.getByLabel('Present password').waitFor();
+    await page.getByRole('button', { name: 'I have saved them' }).click();
+    await page.getByLabel('Current password').waitFor();
     // The last one stays.
     assert.equal(await page.getByRole('button', { name: 'Remove the app' }).count(), 0);
     await page.goto('/people');

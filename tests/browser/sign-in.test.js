@@ -73,7 +73,7 @@ test('the second step: a code of the app, or a recovery code', async () => {
     await other.getByLabel('Recovery code').fill(code.toLowerCase());
     await other.getByRole('button', { name: 'Go on' }).click();
     if (works) await arrived(other);
-    else await other.locator('#recovery-field .field-error').waitFor();
+    else await other.locator('#recovery-field .field-error', { hasText: 'This recovery code is not correct' }).waitFor();
     assertClean(other);
   }
   assertClean(page);
@@ -107,7 +107,7 @@ test('a passkey is the second step, and signs in alone', async () => {
   await page.getByRole('button', { name: 'Add a passkey' }).click();
   await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Phone');
   await page.getByRole('button', { name: 'Go on' }).click();
-  await page.getByRole('button', { name: 'I have kept them' }).click();
+  await page.getByRole('button', { name: 'I have saved them' }).click();
   await page.getByRole('button', { name: 'Sign out', exact: true }).click();
 
   await page.getByRole('button', { name: 'Sign in with a passkey' }).waitFor();

@@ -6,13 +6,13 @@ import { html, useCallback, useId, useRef } from './html.js';
 
 /**
  * A dialog that is open as long as it is drawn.
- * @param {{title: string, onClose: () => void, sheet?: boolean, children?: import('./html.js').Children}} props `sheet` is a tall one at the side
+ * @param {{title: string, onClose: () => void, sheet?: boolean, mayClose?: () => boolean | Promise<boolean>, children?: import('./html.js').Children}} props `sheet` is a tall one at the side; `mayClose` is asked before it is closed
  */
-export function Dialog({ title, onClose, sheet = false, children }) {
+export function Dialog({ title, onClose, sheet = false, mayClose, children }) {
   const id = useId();
   const drawn = useRef(true);
   const show = useCallback((/** @type {HTMLDialogElement} */ dialog) => {
-    closable(dialog).showModal();
+    closable(dialog, mayClose).showModal();
     return () => {
       drawn.current = false;
       // Returns the focus to where it was; an effect would be too late for that.

@@ -3,14 +3,32 @@
 import { el, icon } from './dom.js';
 
 /**
- * Makes the close buttons (`data-close`) and the backdrop of a dialog close it.
+ * Makes the close buttons (`data-close`) and the backdrop of a dialog close it. With `mayClose`, they and the Escape key
+ * close it only if that agrees.
  * @param {HTMLDialogElement} dialog
+ * @param {() => boolean | Promise<boolean>} [mayClose]
  */
-export function closable(dialog) {
+export function closable(dialog, mayClose) {
+  let asking = false;
+  const close = async () => {
+    if (asking) return;
+    asking = true;
+    if (!mayClose || (await mayClose())) dialog.close();
+    asking = false;
+  };
   dialog.addEventListener('click', (event) => {
     const target = /** @type {Element} */ (event.target);
-    if (target === dialog || target.closest('[data-close]')) dialog.close();
+    if (target === dialog || target.closest('[data-close]')) close();
   });
+  if (mayClose) {
+    const instead = (/** @type {Event} */ event) => {
+      event.preventDefault();
+      close();
+    };
+    dialog.addEventListener('cancel', instead);
+    // A browser may close a dialog at the second Escape without the event `cancel`.
+    dialog.addEventListener('keydown', (event) => event.key === 'Escape' && instead(event));
+  }
   return dialog;
 }
 
