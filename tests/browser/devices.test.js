@@ -69,9 +69,16 @@ test('the page shows what a kiosk reports, and says what to do about it', async 
 });
 
 test('a device is added with a link that is shown once, and revoked', async () => {
+  // Only admins add devices; a manager reads whom to ask.
+  const manager = await server.addAccount({ email: 'max@example.org', role: 'manager' });
+  const other = await browser.page({ server: manager, signedIn: true });
+  await other.goto('/devices');
+  await other.getByText('Ask an admin to add one').waitFor();
+  assert.equal(await other.getByRole('button', { name: 'Add a device' }).count(), 0);
+
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/devices');
-  await page.getByText('No devices yet').waitFor();
+  await page.getByText('Open /kiosk on it, then add it here').waitFor();
   await page.getByRole('button', { name: 'Add a device' }).click();
   const form = page.getByRole('dialog', { name: 'Add a device' });
   await form.getByRole('button', { name: 'Add', exact: true }).click();
@@ -101,7 +108,7 @@ test('a device is added with a link that is shown once, and revoked', async () =
   await page.getByText('Gate camera was revoked').waitFor();
   await page.getByText('No devices yet').waitFor();
   assert.equal((await asDevice(token, 'GET', '/api/device')).status, 401);
-  assertClean(page);
+  assertClean(page, other);
 });
 
 test('a device is paired again with a code, after a look at who asked for it', async () => {

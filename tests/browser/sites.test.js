@@ -74,6 +74,24 @@ test('a second site can be added, and a person and a device moved to it', async 
   await page.locator('#devices').getByText(/^Harbor · added/u).waitFor();
   await picture(page, 'site-devices');
 
+  // With several sites, a new device needs one; none is assumed.
+  await page.getByRole('button', { name: 'Add a device' }).click();
+  const device = page.getByRole('dialog', { name: 'Add a device' });
+  await device.getByLabel('Name').fill('Gate');
+  await device.getByRole('button', { name: 'Add', exact: true }).click();
+  await device.getByText('Choose the site where the device is').waitFor();
+  await picture(page, 'site-device-add');
+  await device.getByRole('button', { name: 'Cancel' }).click();
+
+  // Rules are those of one site, and lead to those of the others.
+  const harbor = (await server.sites()).find(({ name }) => name === 'Harbor');
+  await page.goto(`/site?id=${harbor.id}`);
+  await page.getByText('at this site only').waitFor();
+  await picture(page, 'site-rules-of-one');
+  await page.getByRole('link', { name: 'Main site' }).click();
+  await page.getByRole('heading', { name: 'Rules of Main site' }).waitFor();
+  await page.getByRole('link', { name: 'Harbor' }).waitFor();
+
   // Its punches say where they were made, and count for the day there.
   const { punch } = await server.punch(kiosk, 'hopper');
   await page.goto('/punches');

@@ -32,13 +32,14 @@ async function isTheKiosk(code) {
 const Code = ({ about, hint }) =>
   html`<${Field} name="code" label=${html`Code <span class="optional">(${about})</span>`} required=${false} maxlength="32" autocapitalize="characters" spellcheck="false" placeholder="K7PM-3XQ2" hint=${hint} />`;
 
-/** The site, if there are several. @param {{sites: Site[], chosen: string}} props */
-const SiteField = ({ sites, chosen }) => sites.length > 1 && html`<${Field} name="site" label="Site" options=${sites.map(({ id, name }) => [id, name])} value=${chosen} />`;
+/** The site, if there are several; without a `chosen` one it must be chosen. @param {{sites: Site[], chosen?: string}} props */
+const SiteField = ({ sites, chosen }) =>
+  sites.length > 1 && html`<${Field} name="site" label="Site" options=${[...(chosen ? [] : [['', 'Choose a site']]), ...sites.map(({ id, name }) => [id, name])]} value=${chosen ?? ''} invalid="Choose the site where the device is" />`;
 
 /** @param {{sites: Site[], done: (device: ApiSchema<'RegisteredView'>) => Promise<void>, close: () => void}} props */
 export function AddDialog({ sites, done, close }) {
-  const usual = (sites.find((site) => site.is_default) ?? sites[0])?.id ?? '';
-  const send = async (/** @type {Record<string, string>} */ { name = '', site = usual, code = '' }) => {
+  const only = sites[0]?.id ?? '';
+  const send = async (/** @type {Record<string, string>} */ { name = '', site = only, code = '' }) => {
     const typed = code.trim();
     if (typed && !(await isTheKiosk(typed))) return;
     await done(await post('/api/devices', { name: name.trim(), site, ...(typed && { code: typed }) }));
@@ -47,7 +48,7 @@ export function AddDialog({ sites, done, close }) {
     <${Dialog} title="Add a device" onClose=${close}>
       <${Form} send=${send} action="Add" cancel=${close}>
         <${Field} name="name" label="Name" maxlength="120" placeholder="Front door" invalid="Type a name" autofocus />
-        <${SiteField} sites=${sites} chosen=${usual} />
+        <${SiteField} sites=${sites} />
         <${Code} about="if the kiosk shows one" />
       <//>
     <//>

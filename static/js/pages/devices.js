@@ -80,7 +80,7 @@ function Devices({ mayChange, sites, devices, adding, endAdding, reload }) {
         html`<${Empty}>
           <${Icon} name="tablet" />
           <h2>No devices yet</h2>
-          <p>A kiosk is any tablet or computer with a camera and a browser. Add it here, then open its pairing link on that device.</p>
+          <p>A kiosk is any tablet or computer with a camera and a browser. ${mayChange ? 'Open /kiosk on it, then add it here with the code that it shows.' : 'Ask an admin to add one.'}</p>
         <//>`
       }
       <ul class="rows" id="devices">

@@ -19,6 +19,9 @@ import { toast } from '../ui/toast.js';
 /** @typedef {{rules: import('../plans/rules.js').Rules, period: string, two_weeks_from?: string | null, four_eyes: boolean, overtime_approval?: boolean}} Settings */
 /** @typedef {Settings & {from: string}} RuleSet */
 
+/** To how many other sites the page leads. */
+const LINKED = 8;
+
 /** @param {string} id */
 async function read(id) {
   const [account, site, rules, presets, holidays, sites] = await Promise.all([
@@ -40,9 +43,17 @@ export function Page() {
   useFeed(['plan', 'site'], known.reload);
   if (!id) return html`<${PageHead} title="Rules of a site" /><${Notice} kind="info">Choose one of the <a href="/sites">sites</a>.<//>`;
   return html`
-    <${PageHead} title=${known.data ? `Rules of ${known.data.site.name}` : 'Rules of a site'} lead=${html`<p>How punches become hours. <a href="/sites">All sites</a></p>`} />
+    <${PageHead} title=${known.data ? `Rules of ${known.data.site.name}` : 'Rules of a site'} lead=${html`<${Lead} id=${id} sites=${known.data?.sites ?? []} />`} />
     <${Show} of=${known}>${(/** @type {Awaited<ReturnType<typeof read>>} */ data) => html`<${Site} ...${data} reload=${known.reload} />`}<//>
   `;
+}
+
+/** Says for which site the rules are, and leads to those of the others. @param {{id: string, sites: ApiSchema<'SiteView'>[]}} props */
+function Lead({ id, sites }) {
+  const others = sites.filter((site) => site.id !== id);
+  if (others.length === 0) return html`<p>How punches become hours. <a href="/sites">All sites</a></p>`;
+  const links = others.slice(0, LINKED).map(({ id: other, name }, at) => html`${at > 0 && ', '}<a key=${other} href=${`/site?id=${other}`}>${name}</a>`);
+  return html`<p>How punches become hours at this site only. Rules of other sites: ${links}${others.length > LINKED && html`, <a href="/sites">and ${others.length - LINKED} more</a>`}</p>`;
 }
 
 /** @param {Awaited<ReturnType<typeof read>> & {reload: () => Promise<void>}} props */

@@ -42,7 +42,7 @@ async function read() {
 export function Page() {
   const known = useLoad(read, []);
   return html`
-    <${PageHead} title=${known.data ? `Welcome, ${known.data.account.name}` : 'Welcome'} lead=${html`<p>Four questions, so that hours count as you need them, from the start of this year on. You can skip them, and change the answers at any time: Plans leads to the rules of each site.</p>`} />
+    <${PageHead} title=${known.data ? `Welcome, ${known.data.account.name}` : 'Welcome'} lead=${html`<p>Four questions, so that hours count as you need them, from the start of this year on. The answers hold for ${known.data?.site?.name ?? 'this site'} only; <a href="/sites">every site</a> has its own rules. You can skip the questions, and change the answers at any time.</p>`} />
     <${Show} of=${known}>
       ${(/** @type {Awaited<ReturnType<typeof read>>} */ { account, site, isNew, presets }) => {
         if (!abilities(account).administer || !site) return html`<${Notice} kind="info">Only administrators set up sites. <a href=${HOME}>Go to today</a><//>`;
