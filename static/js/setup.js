@@ -17,6 +17,12 @@ function alreadySetUp() {
   byId('done').hidden = false;
 }
 
+byId('show-password').addEventListener('click', () => {
+  const shown = byId('password').type === 'password';
+  byId('password').type = shown ? 'text' : 'password';
+  byId('show-word').textContent = shown ? 'Hide' : 'Show';
+});
+
 onSubmit(byId('form'), async ({ token: typed, name, email, password }) => {
   try {
     await request('POST', '/api/setup', { json: { token: typed.trim().replace(/^.*#/u, ''), name, email, password }, anonymous: true });

@@ -29,8 +29,13 @@ test('an enrolled person walks up to the kiosk, and the desk shows the punch', a
   await office.getByLabel('Email').fill(ADMIN.email);
   await office.getByLabel('Password').fill('short');
   await office.getByRole('button', { name: 'Create account' }).click();
-  await office.getByText('Use at least 12 characters').waitFor();
+  await office.getByText('Use at least 12 characters', { exact: true }).waitFor();
   await office.getByLabel('Password').fill(ADMIN.password);
+  await office.getByRole('button', { name: 'Show password' }).click();
+  assert.equal(await office.getByLabel('Password').getAttribute('type'), 'text');
+  await picture(office, 'set-up');
+  await office.getByRole('button', { name: 'Hide password' }).click();
+  assert.equal(await office.getByLabel('Password').getAttribute('type'), 'password');
   await office.getByRole('button', { name: 'Create account' }).click();
 
   // Four questions about the workday, with the time zone of the browser. They can be skipped, and answered later.
