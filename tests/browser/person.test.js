@@ -43,6 +43,7 @@ test('a manager settles a day, approves and locks the month, and adjusts it afte
   await page.getByRole('heading', { name: 'Grace Hopper' }).waitFor();
   await page.getByLabel('Month', { exact: true }).and(page.locator('input')).fill(MARCH);
   await row(page, '03').getByText('No out').waitFor();
+  for (const name of ['Days 1–2', 'Days 3–9', 'Day 31']) await page.getByRole('rowheader', { name, exact: true }).waitFor();
   assert.ok(await page.getByRole('button', { name: 'Approve', exact: true }).isDisabled());
   await assertAccessible(page);
 

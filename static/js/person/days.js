@@ -127,7 +127,7 @@ function WeekRow({ week, shown, figures, days }) {
   const more = week.ends <= days.to ? week.overtime : 0;
   return html`
     <tr class="week">
-      <th scope="row">Week ${dates.join('–')}</th>
+      <th scope="row">${dates.length > 1 ? 'Days' : 'Day'} ${dates.join('–')}</th>
       <td class="wide-only"></td>
       <td class="spans">${cut && week.worked > 0 && html`<span class="row-note">whole week ${hours(week.worked)}</span>`}</td>
       <${Sums} figures=${figures} days=${shown} more=${more} />
