@@ -4,11 +4,12 @@ import { explain, get, put, remove, request } from '../api.js';
 import { ask, closable, closeButton } from '../ui/dialog.js';
 import { byId, el, notice } from '../ui/dom.js';
 import { busy, onSubmit, sentence } from '../ui/form.js';
+import { knownSites } from '../ui/sites.js';
 import { dateName, dateTime } from '../ui/time.js';
 import { toast } from '../ui/toast.js';
 import { issueBadge } from './badges.js';
 
-/** @typedef {{id: string, name: string, code: string}} Person */
+/** @typedef {{id: string, name: string, code: string, site: string}} Person */
 
 /** The person of the open sheet. */
 let shown = '';
@@ -99,15 +100,17 @@ function badgePart(person, badge) {
 }
 
 /**
- * Asks for a PIN, or makes a random one and shows it once. Resolves when the dialog is closed.
+ * Asks for a PIN, or generates a random one and shows it once. Resolves when the dialog is closed.
  * @param {Person} person
  * @returns {Promise<void>}
  */
-function changePin({ id, name }) {
+function changePin({ id, name, site }) {
+  const digits = knownSites().find((one) => one.id === site)?.pin_digits;
+  const count = digits ? `${digits} digits` : '4 to 8 digits';
   return new Promise((resolve) => {
     const set = (/** @type {{pin?: string}} */ wanted) => put(`/api/employees/${encodeURIComponent(id)}/pin`, wanted);
-    const input = el('input', { class: 'input', id: 'new-pin', name: 'pin', inputmode: 'numeric', pattern: '[0-9]{4,8}', minlength: 4, maxlength: 8, required: true, autocomplete: 'off', 'data-invalid': 'Type 4 to 8 digits', 'aria-describedby': 'new-pin-hint' });
-    const random = el('button', { class: 'button', type: 'button', text: 'Make a random PIN' });
+    const input = el('input', { class: 'input', id: 'new-pin', name: 'pin', inputmode: 'numeric', pattern: `[0-9]{${digits ?? '4,8'}}`, maxlength: digits ?? 8, required: true, autocomplete: 'off', 'data-invalid': `Type ${count}`, 'aria-describedby': 'new-pin-hint' });
+    const random = el('button', { class: 'button', type: 'button', text: 'Generate a random PIN' });
     const form = el(
       'form',
       { class: 'dialog-body form' },
@@ -116,7 +119,7 @@ function changePin({ id, name }) {
         { class: 'field' },
         el('label', { for: 'new-pin', text: `PIN for ${name}` }),
         input,
-        el('p', { class: 'hint', id: 'new-pin-hint', text: 'The site says how many digits. Best is one that only the person knows: let them type it here, or make a random one.' }),
+        el('p', { class: 'hint', id: 'new-pin-hint', text: `A PIN has ${count}${digits ? ' at this site' : ''}. Let the person type a PIN that only they know, or generate a random one.` }),
       ),
       el('div', { class: 'actions end' }, random, el('button', { class: 'button primary', type: 'submit', text: 'Set this PIN' })),
     );
