@@ -81,7 +81,7 @@ test('a manager sets, unlocks and removes a PIN', async () => {
 
 test('badges are issued, printed and revoked, for one person and for many', async () => {
   const alan = await server.addEmployee('Alan Turing', '1912');
-  await server.addEmployee('Ada Lovelace', '1815');
+  await server.issueBadge(await server.addEmployee('Ada Lovelace', '1815'));
   const page = await browser.page({ server, signedIn: true, colorScheme: 'dark' });
   await page.addInitScript(() => {
     window.print = () => (window.printed = [...document.querySelectorAll('.badge-paper text')].map(({ textContent }) => textContent));
@@ -103,7 +103,7 @@ test('badges are issued, printed and revoked, for one person and for many', asyn
   await picture(page, 'badge-paper');
   await page.emulateMedia({ media: 'screen' });
   await paper.getByRole('button', { name: 'Close' }).last().click();
-  assert.equal(await page.locator('.badge-paper').count(), 0);
+  await page.locator('.badge-paper').waitFor({ state: 'detached' });
   await part.getByText(/^issued on /u).waitFor();
   await picture(page, 'badge-person');
   await part.getByRole('button', { name: 'Revoke the badge' }).click();
@@ -115,11 +115,27 @@ test('badges are issued, printed and revoked, for one person and for many', asyn
   await page.locator('#people').getByText('Alan Turing').waitFor();
   await page.getByRole('button', { name: 'Print badges' }).click();
   const many = page.getByRole('dialog', { name: 'Print badges' });
-  await many.getByLabel('Alan Turing').check();
+  // Alan's was revoked; Ada got one earlier.
+  await many.getByLabel('Alan Turing').waitFor();
+  assert.ok(await many.getByLabel('Alan Turing').isChecked());
+  assert.equal(await many.getByLabel('Ada Lovelace').isChecked(), false);
+  await many.locator('li', { hasText: 'Ada Lovelace' }).getByText(/^Has a badge since /u).waitFor();
+  await many.getByLabel('Ada Lovelace').check();
+  await many.getByRole('button', { name: 'Choose all without a badge' }).click();
+  assert.equal(await many.getByLabel('Ada Lovelace').isChecked(), false);
   await many.getByLabel('Ada Lovelace').check();
   await assertAccessible(page);
   await picture(page, 'badges-many');
-  await many.getByRole('button', { name: 'Issue 2 badges' }).click();
+  await many.getByRole('button', { name: /^Issue \d badges$/u }).click();
+
+  // Badges that were not printed are not lost by accident.
+  const leaving = page.getByRole('dialog', { name: 'Close without printing?' });
+  for (const leave of [() => page.keyboard.press('Escape'), () => page.keyboard.press('Escape'), () => paper.getByRole('button', { name: 'Close' }).first().click()]) {
+    await leave();
+    await leaving.getByRole('button', { name: 'Stay' }).click();
+    await leaving.waitFor({ state: 'detached' });
+    assert.ok(await paper.isVisible());
+  }
   await paper.getByRole('button', { name: 'Print' }).click();
   const both = await page.evaluate(() => window.printed);
   assert.ok(['Alan Turing', 'Ada Lovelace'].every((name) => both.includes(name)), String(both));

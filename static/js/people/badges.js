@@ -1,12 +1,15 @@
 // Prints badges: chooses people, issues a badge to each of them, and shows the pages to print once.
 
-import { explain, getAll, readAnswer, send } from '../api.js';
+import { explain, get, getAll, readAnswer, send } from '../api.js';
 import { ask, closable, closeButton } from '../ui/dialog.js';
 import { byId, el, notice, plural } from '../ui/dom.js';
 import { busy, sentence } from '../ui/form.js';
+import { dateName } from '../ui/time.js';
 
-/** Most badges of a request. */
+/** Most badges of a request. Of a longer list, the page does not ask who has one already. */
 const MOST = 200;
+/** How many people are asked about at the same time. */
+const AT_ONCE = 6;
 
 /** @typedef {{id: string, name: string, code: string}} Person */
 
@@ -16,6 +19,8 @@ const print = byId('badges-print');
 
 /** @type {HTMLInputElement[]} */
 let boxes = [];
+/** Those of people without a badge, as far as that is known. @type {Set<HTMLInputElement>} */
+let without = new Set();
 
 /**
  * Connects the button to the dialog in which people are chosen.
@@ -26,23 +31,37 @@ export function mountBadges(filter) {
     byId('badges-trouble').replaceChildren();
     choices.replaceChildren(el('li', { class: 'skeleton' }));
     boxes = [];
+    without = new Set();
     count();
     dialog.showModal();
     try {
       const people = await getAll('/api/employees', { ...filter(), active: 'true' });
-      boxes = people.map(({ id }) => el('input', { type: 'checkbox', value: id }));
-      choices.replaceChildren(...people.map(({ name, code }, at) => el('li', {}, el('label', { class: 'check' }, boxes[at], el('span', { text: `${name} · ${code}` })))));
+      const issued = people.length > MOST ? [] : await issuedTo(people);
+      boxes = people.map(({ id }, at) => el('input', { type: 'checkbox', value: id, checked: issued[at] === null }));
+      without = new Set(boxes.filter((_, at) => issued[at] === null));
+      choices.replaceChildren(
+        ...people.map(({ name, code }, at) => {
+          const date = issued[at];
+          return el('li', {}, el('label', { class: 'check' }, boxes[at], el('span', {}, `${name} · ${code}`, date && el('span', { class: 'consent-text', text: `Has a badge since ${dateName(date)}` }))));
+        }),
+      );
       byId('badges-none').hidden = people.length > 0;
+      byId('badges-many').hidden = people.length <= MOST;
+      count();
     } catch (error) {
       choices.replaceChildren();
       byId('badges-trouble').replaceChildren(notice('bad', sentence(explain(error))));
     }
   });
   choices.addEventListener('change', count);
+  const choose = (/** @type {(box: HTMLInputElement) => boolean} */ wanted) => () => {
+    for (const box of boxes) box.checked = wanted(box);
+    count();
+  };
+  byId('badges-without').addEventListener('click', choose((box) => without.has(box)));
   byId('badges-all').addEventListener('click', () => {
     const all = boxes.every(({ checked }) => checked);
-    for (const box of boxes) box.checked = !all;
-    count();
+    choose(() => !all)();
   });
   print.addEventListener('click', async () => {
     const ids = boxes.filter(({ checked }) => checked).map(({ value }) => value);
@@ -57,7 +76,22 @@ export function mountBadges(filter) {
   });
 }
 
+/**
+ * Returns when each person got the present badge; null without one.
+ * @param {Person[]} people
+ */
+async function issuedTo(people) {
+  /** @type {(string | null)[]} */
+  const issued = [];
+  for (let at = 0; at < people.length; at += AT_ONCE) {
+    const some = await Promise.all(people.slice(at, at + AT_ONCE).map(({ id }) => get(`/api/employees/${encodeURIComponent(id)}/credentials`)));
+    issued.push(...some.map(({ badge }) => badge?.issued_at ?? null));
+  }
+  return issued;
+}
+
 function count() {
+  byId('badges-without').hidden = without.size === 0;
   const chosen = boxes.filter(({ checked }) => checked).length;
   print.disabled = chosen === 0 || chosen > MOST;
   print.textContent = chosen === 0 ? 'Issue badges' : `Issue ${plural(chosen, 'badge')}`;
@@ -94,6 +128,14 @@ async function issue(employees) {
  * @param {Element[]} sheets
  */
 function showBadges(sheets) {
+  let printed = false;
+  const markPrinted = () => {
+    printed = true;
+  };
+  const printAll = () => {
+    markPrinted();
+    window.print();
+  };
   const paper = el('div', { class: 'badge-paper', 'aria-hidden': 'true' }, ...sheets);
   const shown = el(
     'dialog',
@@ -108,12 +150,18 @@ function showBadges(sheets) {
         'div',
         { class: 'actions end' },
         el('button', { class: 'button', type: 'button', 'data-close': true, text: 'Close' }),
-        el('button', { class: 'button primary', type: 'button', text: 'Print', onclick: () => window.print() }),
+        el('button', { class: 'button primary', type: 'button', text: 'Print', onclick: printAll }),
       ),
     ),
   );
-  document.body.append(paper, closable(shown));
+  const warn = (/** @type {Event} */ event) => printed || event.preventDefault();
+  addEventListener('afterprint', markPrinted);
+  addEventListener('beforeunload', warn);
+  const mayClose = () => printed || ask({ title: 'Close without printing?', text: 'Rollcall does not show these badges again, and earlier badges of these people no longer work. You would have to issue new ones.', action: 'Close', cancel: 'Stay' });
+  document.body.append(paper, closable(shown, mayClose));
   shown.addEventListener('close', () => {
+    removeEventListener('afterprint', markPrinted);
+    removeEventListener('beforeunload', warn);
     paper.remove();
     shown.remove();
   });
