@@ -76,6 +76,7 @@ test('a webhook is added, its secret verifies messages, and it is paused, disabl
   const form = page.getByRole('dialog', { name: 'Add a webhook' });
   await form.getByLabel('Name', { exact: true }).fill('Payroll');
   await form.getByLabel('Address').fill('ftp://example.org');
+  await form.getByText('Only when a correction is approved').waitFor();
   await form.getByLabel('A punch was recorded').uncheck();
   await form.getByRole('button', { name: 'Add', exact: true }).click();
   await form.getByText('Choose at least one', { exact: true }).waitFor();
@@ -140,12 +141,12 @@ test('a webhook is added, its secret verifies messages, and it is paused, disabl
 
   // A new secret: for a day, both sign.
   await page.getByRole('button', { name: 'New secret' }).click();
-  await page.getByRole('dialog', { name: 'A new secret for Payroll?' }).getByRole('button', { name: 'Make a new secret' }).click();
+  await page.getByRole('dialog', { name: 'A new secret for Payroll?' }).getByRole('button', { name: 'Generate a new secret' }).click();
   const next = await shown.getByLabel('Secret', { exact: true }).inputValue();
   await shown.getByText(/messages are signed with the secret before it, too/u).waitFor();
   await shown.getByRole('button', { name: 'Done' }).click();
   assert.notEqual(next, secret);
-  await page.getByText('The secret before signs until').waitFor();
+  await page.getByText('The previous secret is valid until').waitFor();
   await page.getByRole('button', { name: 'Send a test' }).click();
   await page.getByText('The receiver accepted the test: it answered 200.').waitFor();
   const last = receiver.got.at(-1);

@@ -29,7 +29,7 @@ export function WebhookDialog({ webhook, sites, done, close }) {
       <${Form} send=${send} action=${webhook ? 'Save' : 'Add'} cancel=${close}>
         <${Field} name="name" label="Name" maxlength="120" placeholder="Payroll" invalid="Type a name" value=${webhook?.name} autofocus />
         <${Field} name="url" label="Address" type="url" inputmode="url" maxlength="2000" placeholder="https://example.org/rollcall" invalid="Type an address such as https://example.org/rollcall" value=${webhook?.url} hint=${html`Rollcall connects only to addresses on the internet. A receiver in your own network must be in the setting <code>WEBHOOK_ALLOW</code>.`} />
-        <${Group} label="Send a message when" name="topics">${topics.map(([topic, words]) => html`<${Check} key=${topic} name=${topic} label=${words} checked=${webhook ? webhook.topics.includes(topic) : topic === 'punch.created'} />`)}<//>
+        <${Group} label="Send a message when" name="topics">${topics.map(([topic, [words, hint]]) => html`<${Check} key=${topic} name=${topic} label=${words} hint=${hint} checked=${webhook ? webhook.topics.includes(topic) : topic === 'punch.created'} />`)}<//>
         ${
           sites.length > 1 &&
           html`

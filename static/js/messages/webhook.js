@@ -13,7 +13,7 @@ import { dateTime } from '../ui/time.js';
 import { Verifying } from './secret-dialog.js';
 import { WebhookDialog } from './webhook-dialog.js';
 import { sitesOf } from './webhooks.js';
-import { DELIVERIES, STATES, TOPICS, hostOf, isPrivate } from './words.js';
+import { DELIVERIES, STATES, hostOf, isPrivate, topicWords } from './words.js';
 
 /** @typedef {ApiSchema<'WebhookView'>} Webhook */
 /** @typedef {ApiSchema<'DeliveryView'>} Delivery */
@@ -46,8 +46,8 @@ export function OneWebhook({ webhook, sites, reload, show }) {
       await patch(`/api/webhooks/${id}`, { active });
     }, active ? `${name} is on` : `${name} is paused`);
   const rotate = act(async () => {
-    const text = 'For 24 hours, messages are signed with the new and the present secret, so that you can change it in the receiver without losing one. After that, only the new one holds.';
-    if (await ask({ title: `A new secret for ${name}?`, text, action: 'Make a new secret' })) show(await request('POST', `/api/webhooks/${id}/rotate`));
+    const text = 'For 24 hours, messages are signed with the new and the current secret, so that you can change it in the receiver without losing one. After that, only the new one is valid.';
+    if (await ask({ title: `A new secret for ${name}?`, text, action: 'Generate a new secret' })) show(await request('POST', `/api/webhooks/${id}/rotate`));
   });
   const drop = async () => {
     if (!(await ask({ title: `Remove ${name}?`, text: 'Messages that wait are not sent, and the list of its deliveries is deleted.', action: 'Remove' }))) return;
@@ -64,11 +64,11 @@ export function OneWebhook({ webhook, sites, reload, show }) {
       ${refused && html`<${PrivateNotice} url=${url} />`}
       <dl class="facts">
         <div class="all"><dt>Address</dt><dd>${url}</dd></div>
-        <div class="all"><dt>Sent when</dt><dd><ul>${topics.map((topic) => html`<li key=${topic}>${TOPICS[topic] ?? topic} <code class="soft">${topic}</code></li>`)}</ul></dd></div>
+        <div class="all"><dt>Sent when</dt><dd><ul>${topics.map((topic) => html`<li key=${topic}>${topicWords(topic)} <code class="soft">${topic}</code></li>`)}</ul></dd></div>
         ${sites.length > 1 && html`<div><dt>About</dt><dd>${sentence(sitesOf(webhook, sites))}</dd></div>`}
         <div><dt>Names of employees</dt><dd>${withNames ? 'In the messages' : 'Left out'}</dd></div>
         <div><dt>Added</dt><dd>${dateTime(since)}</dd></div>
-        ${until && Date.parse(until) > Date.now() && html`<div><dt>The secret before signs until</dt><dd>${dateTime(until)}</dd></div>`}
+        ${until && Date.parse(until) > Date.now() && html`<div><dt>The previous secret is valid until</dt><dd>${dateTime(until)}</dd></div>`}
       </dl>
       <div class="outcome" aria-live="polite">${trouble}${tested && html`<${TestNotice} delivery=${tested} />`}</div>
       <div class="actions">
@@ -173,7 +173,7 @@ function Row({ delivery, on, replay }) {
     <li data-delivery=${id} data-state=${state}>
       <div class="row">
         <div class="row-main">
-          <span class="row-title">${topic === 'webhook.test' ? 'A test' : (TOPICS[topic] ?? topic)}</span>
+          <span class="row-title">${topic === 'webhook.test' ? 'A test' : topicWords(topic)}</span>
           <span class="row-note wrap">${dateTime(at)} · ${plural(attempts, 'attempt')}${answerOf(delivery)}${nextOf(delivery, on)}</span>
           ${error && state !== 'delivered' && html`<span class="row-why">${sentence(error)}</span>`}
         </div>

@@ -10,7 +10,7 @@ import { dateTime } from '../ui/time.js';
 import { SecretDialog } from './secret-dialog.js';
 import { WebhookDialog } from './webhook-dialog.js';
 import { OneWebhook } from './webhook.js';
-import { DELIVERIES, STATES, TOPICS, hostOf } from './words.js';
+import { DELIVERIES, STATES, hostOf, topicWords } from './words.js';
 
 /** @typedef {ApiSchema<'WebhookView'>} Webhook */
 /** @typedef {ApiSchema<'SecretView'>} WithSecret */
@@ -81,7 +81,7 @@ function Row({ webhook, sites }) {
 }
 
 /** "A punch was recorded" or "4 topics". @param {Webhook} webhook */
-const topicsOf = ({ topics }) => (topics.length === 1 ? (TOPICS[topics[0] ?? ''] ?? topics[0]) : plural(topics.length, 'topic'));
+const topicsOf = ({ topics }) => (topics.length === 1 ? topicWords(topics[0] ?? '') : plural(topics.length, 'topic'));
 
 /** "Harbor, Airport" or "all sites". @param {Webhook} webhook @param {ApiSchema<'SiteView'>[]} sites */
 export const sitesOf = ({ sites: only }, sites) => only?.map((id) => sites.find((site) => site.id === id)?.name ?? 'a site that was removed').join(', ') ?? 'all sites';
