@@ -251,9 +251,16 @@ test('photos of many people are enrolled at once, and refused photos have reason
   await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
   await dialog.getByText('Ask the people first').waitFor();
   await dialog.getByLabel('All of them agree').check();
+  // What the dialog says meanwhile.
+  await page.evaluate(() => {
+    window.said = [];
+    new MutationObserver(() => window.said.push(document.getElementById('photos-state').textContent)).observe(document.getElementById('photos-state'), { childList: true, characterData: true, subtree: true });
+  });
   await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
   await dialog.getByText('2 people enrolled with 2 photos, 1 photo was refused').waitFor();
   await dialog.getByText(/Q3\.jpg: there is no employee with this code/u).waitFor();
+  const [first] = await page.evaluate(() => window.said);
+  assert.match(first, /^Preparing 1 of 3 photos\. Closing this dialog does not stop it/u);
   await picture(page, 'many-enrolled');
 
   // The same folder again changes nothing.

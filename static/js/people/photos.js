@@ -21,6 +21,9 @@ const LARGE_FILE = 700_000;
 /** The pause before photos are sent again while many jobs wait, milliseconds. */
 const PAUSE_MS = 2000;
 
+/** What people should know until all photos are sent. */
+const KEEP_OPEN = 'Closing this dialog does not stop it, but leaving or reloading the page does';
+
 const dialog = closable(byId('photos-dialog'));
 const form = byId('photos-form');
 const place = byId('photos-state');
@@ -90,10 +93,12 @@ function chosen() {
 async function enrollAll(photos) {
   const bar = progress('Photos');
   place.replaceChildren(bar.node);
+  place.scrollIntoView({ block: 'nearest' });
   const jobs = [];
   let sent = 0;
-  for await (const part of parts(photos)) {
-    const show = (/** @type {string} */ waits) => bar.show(sent, photos.length * 2, `${sent} of ${plural(photos.length, 'photo')} sent`, waits || 'Keep this page open until all are sent');
+  const prepared = (/** @type {number} */ count) => bar.show(sent, photos.length * 2, `Preparing ${count} of ${plural(photos.length, 'photo')}`, KEEP_OPEN);
+  for await (const part of parts(photos, prepared)) {
+    const show = (/** @type {string} */ waits) => bar.show(sent, photos.length * 2, `${sent} of ${plural(photos.length, 'photo')} sent`, waits || KEEP_OPEN);
     show('');
     jobs.push(await queued(part, show));
     sent += part.length;
@@ -103,7 +108,7 @@ async function enrollAll(photos) {
   for (const queuedJob of jobs) {
     const show = (/** @type {Job} */ job, /** @type {string} */ waits) => {
       const looked = sum.photos + sum.refused;
-      bar.show(sent + looked, photos.length * 2, `All photos are sent: you can close this page. ${plural(sum.enrolled + resultOf(job).enrolled, 'person', 'people')} enrolled so far`, waits);
+      bar.show(sent + looked, photos.length * 2, `All photos are sent: you can leave this page. ${plural(sum.enrolled + resultOf(job).enrolled, 'person', 'people')} enrolled so far`, waits);
     };
     const job = await awaited(queuedJob, show);
     const part = resultOf(job);
@@ -120,14 +125,19 @@ async function enrollAll(photos) {
 /**
  * Returns the photos in parts that one request takes, reduced. The photos of one person stay together.
  * @param {Photo[]} photos
+ * @param {(count: number) => void} prepared gets the number of the photo that is reduced
  */
-async function* parts(photos) {
+async function* parts(photos, prepared) {
   /** @type {{name: string, blob: Blob}[]} */
   let part = [];
   let bytes = 0;
+  let count = 0;
   for (const who of new Set(photos.map((photo) => photo.who))) {
     const own = [];
-    for (const { name, file } of photos.filter((photo) => photo.who === who)) own.push({ name, blob: await smaller(file, LARGE_FILE) });
+    for (const { name, file } of photos.filter((photo) => photo.who === who)) {
+      prepared(++count);
+      own.push({ name, blob: await smaller(file, LARGE_FILE) });
+    }
     const size = own.reduce((sum, { blob }) => sum + blob.size, 0);
     if (part.length > 0 && (part.length + own.length > MOST_PHOTOS || bytes + size > MOST_BYTES)) {
       yield part;
@@ -154,7 +164,7 @@ async function queued(part, show) {
       return await request('POST', '/api/enrollments', { body, timeout: 120_000 });
     } catch (error) {
       if (!(error instanceof Problem && error.status === 429)) throw error;
-      show('Waiting for earlier photos to be enrolled. Keep this page open');
+      show('Waiting for earlier photos to be enrolled. Stay on this page');
       await new Promise((resolve) => setTimeout(resolve, (error.retryAfter ?? 0) * 1000 || PAUSE_MS));
     }
   }
