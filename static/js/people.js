@@ -145,7 +145,7 @@ async function showFace(person) {
   if (!person.enrolled) {
     place.replaceChildren(
       el('p', { class: 'soft', text: `No face is enrolled. Kiosks cannot recognize ${person.name} yet.` }),
-      ...(can.invite ? [el('p', {}, el('a', { href: `/accounts?part=invitations&employee=${encodeURIComponent(person.id)}`, text: 'Make a link with which they enroll their own face' }))] : []),
+      ...(can.invite ? [el('p', {}, el('a', { href: `/accounts?part=invitations&employee=${encodeURIComponent(person.id)}`, text: 'Create a link with which they enroll their own face' }))] : []),
     );
     return;
   }

@@ -17,5 +17,5 @@ try {
   render(html`<${Page} />`, main);
 } catch (error) {
   console.error(error);
-  main.replaceChildren(notice('bad', 'This page cannot start, because a part of it did not load. Reload it. If that does not help, an administrator finds the reason in the log of the service.'));
+  main.replaceChildren(notice('bad', 'This page cannot start, because a part of it did not load. Reload it. If that does not help, an admin finds the reason in the log of the service.'));
 }

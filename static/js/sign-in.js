@@ -15,17 +15,17 @@ const TROUBLES = {
   oidc_refused: (provider) => `${provider} did not sign you in, or you canceled it. Try again.`,
   oidc_expired: () => 'The sign-in took too long, or was begun in another browser. Try again here.',
   oidc_email_not_verified: (provider) => `${provider} has not confirmed your email address. Confirm it there, then try again.`,
-  oidc_no_access: (provider) => `Your account at ${provider} may not use Rollcall. Ask an administrator for access.`,
-  oidc_other_person: (provider) => `The Rollcall account with your email address belongs to another person at ${provider}. Ask an administrator.`,
-  oidc_disabled: () => 'Your account is disabled. Ask an administrator.',
+  oidc_no_access: (provider) => `Your account at ${provider} may not use Rollcall. Ask an admin for access.`,
+  oidc_other_person: (provider) => `The Rollcall account with your email address belongs to another person at ${provider}. Ask an admin.`,
+  oidc_disabled: () => 'Your account is disabled. Ask an admin.',
   store_unavailable: () => 'Rollcall cannot reach its database now. Try again in a minute.',
 };
 
 /** What signs in after the password, with the words above it. @type {Record<Method, string>} */
 const LEADS = {
-  passkey: 'Your password is right. Now use your passkey: your browser asks for your fingerprint, face or PIN.',
-  code: 'Your password is right. Now type the code that the app on your phone shows.',
-  recovery_code: 'Your password is right. Now type one of your recovery codes.',
+  passkey: 'Your password is correct. Now use your passkey: your browser asks for your fingerprint, face or PIN.',
+  code: 'Your password is correct. Now type the code that the app on your phone shows.',
+  recovery_code: 'Your password is correct. Now type one of your recovery codes.',
 };
 
 /** Where the page that was requested is kept while the provider signs in. */

@@ -88,7 +88,7 @@ test('an admin invites, and the person creates their account once', async () => 
   await person.getByLabel('Your name').fill('Grace Hopper');
   await person.getByLabel('Password').fill('short');
   await person.getByRole('button', { name: 'Create the account' }).click();
-  await person.getByText('Use at least 12 characters').waitFor();
+  await person.getByText('Use at least 12 characters', { exact: true }).waitFor();
   await person.getByLabel('Password').fill('grace@example.org');
   await person.getByRole('button', { name: 'Create the account' }).click();
   await person.locator('.field-error').waitFor();
@@ -107,7 +107,7 @@ test('links are replaced and revoked', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/accounts?part=invitations');
   const row = page.locator('[data-invitation]', { hasText: 'Rita' });
-  await row.getByRole('button', { name: 'Make a new link for Rita' }).click();
+  await row.getByRole('button', { name: 'Create a new link for Rita' }).click();
   const dialog = page.getByRole('dialog', { name: 'New link' });
   const fresh = await dialog.getByLabel('Link', { exact: true }).inputValue();
   await dialog.getByRole('button', { name: 'Done' }).click();
@@ -199,7 +199,7 @@ test('a forgotten password', async () => {
   await page.goto('/accounts');
   await page.getByRole('button', { name: 'Manage Fred' }).click();
   const sheet = page.getByRole('dialog', { name: 'Fred' });
-  await sheet.getByRole('button', { name: 'Make a link' }).click();
+  await sheet.getByRole('button', { name: 'Create a link' }).click();
   const link = await sheet.getByLabel('Link', { exact: true }).inputValue();
   await assertAccessible(page);
   await picture(page, 'accounts-reset-link');
@@ -222,7 +222,7 @@ test('a manager invites only employees, to their own hours', async () => {
   const page = await browser.page({ server: client, signedIn: true });
   await page.goto('/people');
   await page.getByRole('link', { name: /Nora New/u }).click();
-  await page.getByRole('link', { name: 'Make a link with which they enroll their own face' }).click();
+  await page.getByRole('link', { name: 'Create a link with which they enroll their own face' }).click();
   const face = page.getByRole('dialog', { name: 'Invite' });
   await face.getByRole('button', { name: 'Unlink Nora New' }).waitFor();
   await face.getByRole('button', { name: 'Invite', exact: true }).click();
@@ -235,7 +235,7 @@ test('a manager invites only employees, to their own hours', async () => {
   await dialog.getByLabel('Search employees by name or code').fill('nora');
   await dialog.getByRole('button', { name: 'Link Nora New N1' }).click();
   await dialog.getByLabel('Email address').fill('nora@example.org');
-  await dialog.getByLabel('enrolls their own face, too').check();
+  await dialog.getByLabel('also enrolls their own face').check();
   await dialog.getByRole('button', { name: 'Invite', exact: true }).click();
   await page.getByRole('dialog', { name: 'Nora New is invited' }).getByRole('button', { name: 'Done' }).click();
   await page.getByText('Account and own face · Employee · employee N1 · nora@example.org').waitFor();

@@ -143,7 +143,7 @@ test('a webhook is added, its secret verifies messages, and it is paused, disabl
   await page.getByRole('button', { name: 'New secret' }).click();
   await page.getByRole('dialog', { name: 'A new secret for Payroll?' }).getByRole('button', { name: 'Generate a new secret' }).click();
   const next = await shown.getByLabel('Secret', { exact: true }).inputValue();
-  await shown.getByText(/messages are signed with the secret before it, too/u).waitFor();
+  await shown.getByText(/messages are also signed with the previous secret/u).waitFor();
   await shown.getByRole('button', { name: 'Done' }).click();
   assert.notEqual(next, secret);
   await page.getByText('The previous secret is valid until').waitFor();
@@ -233,15 +233,15 @@ test('managers are not offered the page, and it says why', async () => {
   const mona = await server.addAccount({ email: 'mona@example.org', role: 'manager' });
   const office = await browser.page({ server: mona, signedIn: true });
   await office.goto('/messages');
-  await office.getByText('Only administrators decide what other systems learn.').waitFor();
+  await office.getByText('Only admins decide what other systems learn.').waitFor();
   assert.equal(await office.getByRole('link', { name: 'Messages' }).count(), 0);
   assertClean(office);
 });
 
-test('the page says whether letters are sent', async () => {
+test('the page says whether emails are sent', async () => {
   const page = await browser.page({ server, signedIn: true, ...PHONE });
   await page.goto('/messages?part=letters');
-  await page.getByText(/^No letters are sent, because no mail server is set up/u).waitFor();
+  await page.getByText(/^No emails are sent, because no mail server is set up/u).waitFor();
   await assertAccessible(page);
   await picture(page, 'letters-phone');
   assertClean(page);

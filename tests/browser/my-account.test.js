@@ -54,14 +54,14 @@ test('name, password and sessions', async () => {
   await assert.rejects(other.ask('GET', '/api/session'), /401/u);
 
   // The password: the present one is checked, weak ones are refused with advice.
-  await page.getByLabel('Present password').fill('not this one at all');
+  await page.getByLabel('Current password').fill('not this one at all');
   await page.getByLabel('New password').fill('short');
   await page.getByRole('button', { name: 'Change the password' }).click();
-  await page.getByText('Use at least 12 characters').waitFor();
+  await page.getByText('Use at least 12 characters', { exact: true }).waitFor();
   await page.getByLabel('New password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Change the password' }).click();
-  await page.locator('.field', { hasText: 'Present password' }).getByText('This is not the password of your account').waitFor();
-  await page.getByLabel('Present password').fill(ADMIN.password);
+  await page.locator('.field', { hasText: 'Current password' }).getByText('This is not the password of your account').waitFor();
+  await page.getByLabel('Current password').fill(ADMIN.password);
   await page.getByLabel('New password').fill('passwordpassword');
   await page.getByRole('button', { name: 'Change the password' }).click();
   await page.locator('.field', { hasText: 'New password' }).locator('.field-error').waitFor();
@@ -133,8 +133,8 @@ test('an app that shows codes, and recovery codes', async () => {
   await assertAccessible(page);
   await picture(page, 'account-second-step');
 
-  await page.getByRole('button', { name: 'Make new codes' }).click();
-  await page.getByRole('dialog', { name: 'Make new recovery codes?' }).getByRole('button', { name: 'Make new codes' }).click();
+  await page.getByRole('button', { name: 'Generate new codes' }).click();
+  await page.getByRole('dialog', { name: 'Generate new recovery codes?' }).getByRole('button', { name: 'Generate new codes' }).click();
   const fresh = (await recovery.getByLabel('Recovery codes').inputValue()).split('\n');
   assert.ok(!fresh.includes(codes[0]));
   const saved = page.waitForEvent('download');
@@ -154,7 +154,7 @@ test('an app that shows codes, and recovery codes', async () => {
 
   await page.getByRole('button', { name: 'Remove the app' }).click();
   const question = page.getByRole('dialog', { name: 'Remove the app?' });
-  await question.getByText('your password alone then signs you in').waitFor();
+  await question.getByText('your password alone signs you in').waitFor();
   await question.getByRole('button', { name: 'Remove the app' }).click();
   await second.getByText('Off', { exact: true }).waitFor();
   assertClean(page);
@@ -206,7 +206,7 @@ test('an account whose role needs a second step adds one first', async () => {
     await page.goto('/people');
     await page.waitForURL('**/account');
     await page.getByText('Add a second step first.').waitFor();
-    assert.equal(await page.getByLabel('Present password').count(), 0);
+    assert.equal(await page.getByLabel('Current password').count(), 0);
     await assertAccessible(page);
     await picture(page, 'account-must-set-up');
     await page.getByRole('button', { name: 'Add an app' }).click();
@@ -230,17 +230,17 @@ test('an account whose role needs a second step adds one first', async () => {
 test('mail that is not wanted', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/account?part=mail');
-  await page.getByLabel('What waits, once a day').uncheck();
+  await page.getByLabel('Daily summary').uncheck();
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('Saved', { exact: true }).waitFor();
   assert.deepEqual((await server.ask('GET', '/api/account/mail')).off, ['summary']);
   // An admin who is no employee gets nothing about their own hours.
-  assert.equal(await page.getByLabel('A forgotten punch out').count(), 0);
+  assert.equal(await page.getByLabel('You forgot to punch out').count(), 0);
   await assertAccessible(page);
   await picture(page, 'account-mail');
   await page.reload();
   assert.ok(await page.getByLabel('Something new waits').isChecked());
-  assert.ok(!(await page.getByLabel('What waits, once a day').isChecked()));
+  assert.ok(!(await page.getByLabel('Daily summary').isChecked()));
   assertClean(page);
 });
 
@@ -316,7 +316,7 @@ test('what Rollcall has of a person', async () => {
 
   await page.getByRole('button', { name: 'Ask to be erased' }).click();
   await page.getByRole('dialog', { name: 'Ask to be erased?' }).getByRole('button', { name: 'Ask to be erased' }).click();
-  await page.getByRole('button', { name: 'Take the request back' }).click();
+  await page.getByRole('button', { name: 'Withdraw the request' }).click();
   await page.getByRole('button', { name: 'Ask to be erased' }).waitFor();
 
   const face = part('Face');

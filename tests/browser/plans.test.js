@@ -292,7 +292,7 @@ test('a manager of a site changes what belongs to it, and a viewer only looks', 
 
   const employee = await open('employee');
   await employee.goto('/plans');
-  await employee.getByText('Only managers and administrators see the plans of all').waitFor();
+  await employee.getByText('Only managers and admins see the plans of all').waitFor();
 
   // An admin chooses the sites of a calendar, at least one.
   const page = await browser.page({ server, signedIn: true });

@@ -161,7 +161,7 @@ test('the errors of an identity provider are explained once', async () => {
     ['oidc_refused', 'did not sign you in'],
     ['oidc_expired', 'took too long'],
     ['oidc_email_not_verified', 'Confirm it there'],
-    ['oidc_no_access', 'Ask an administrator for access'],
+    ['oidc_no_access', 'Ask an admin for access'],
     ['oidc_other_person', 'belongs to another person'],
     ['oidc_disabled', 'is disabled'],
     ['store_unavailable', 'cannot reach its database'],

@@ -1,4 +1,4 @@
-// Which mail the account gets.
+// Which emails the account gets.
 
 import { get, put } from '../api.js';
 import { Notice } from '../kit/basics.js';
@@ -10,12 +10,12 @@ import { toast } from '../ui/toast.js';
 
 /** @typedef {ApiSchema<'MailView'>} Preferences */
 
-/** The kinds of letters: their words, and who gets them. @type {Record<string, [words: string, hint: string, who: 'all' | 'person' | 'decides' | 'admin']>} */
+/** The kinds of emails: their words, and who gets them. @type {Record<string, [words: string, hint: string, who: 'all' | 'person' | 'decides' | 'admin']>} */
 const KINDS = {
   sign_in: ['A sign-in from a new browser', 'If it was not you, change your password.', 'all'],
-  missing_out: ['A forgotten punch out', 'On the next day, with a link to correct it.', 'person'],
+  missing_out: ['You forgot to punch out', 'One hour after your shift ends, with a link to correct it.', 'person'],
   waiting: ['Something new waits for my decision', 'Corrections, leave and timesheets.', 'decides'],
-  summary: ['What waits, once a day', 'In one letter in the morning.', 'decides'],
+  summary: ['Daily summary', 'One email in the morning with everything that waits for your decision.', 'decides'],
   webhook_disabled: ['A webhook was turned off', 'Because its receiver did not answer for a long time.', 'admin'],
 };
 
@@ -26,7 +26,7 @@ export function Mail({ account }) {
   const gets = { all: true, person: Boolean(account.employee), decides: can.edit, admin: can.administer };
   return html`
     <section class="card pad" aria-labelledby="mail">
-      <h2 id="mail">Mail to ${account.email}</h2>
+      <h2 id="mail">Emails to ${account.email}</h2>
       <${Show} of=${mail}>
         ${(/** @type {Preferences} */ { available, kinds, off }) => {
           const shown = kinds.filter((kind) => gets[KINDS[kind]?.[2] ?? 'all']);
@@ -37,7 +37,7 @@ export function Mail({ account }) {
             toast('Saved');
           };
           return html`
-            ${!available && html`<${Notice} kind="info">Rollcall sends no mail yet: no mail server is set up. What you choose here holds as soon as it does.<//>`}
+            ${!available && html`<${Notice} kind="info">Rollcall cannot send email yet, because no mail server is set up. Your choices take effect once one is.<//>`}
             <${Form} send=${send} action="Save">
               ${shown.map((kind) => html`<${Check} key=${kind} name=${kind} label=${KINDS[kind]?.[0] ?? kind} hint=${KINDS[kind]?.[1]} checked=${!off.includes(kind)} />`)}
               <p class="hint">Invitations and links for a new password are always sent.</p>

@@ -84,9 +84,9 @@ function Credentials({ me: { credentials }, reload }) {
   return html`
     <section class="card pad" aria-labelledby="my-pin">
       <div class="section-head"><h2 id="my-pin">PIN and badge</h2>${pin?.locked_at && html`<${Badge} tone="bad">PIN locked<//>`}</div>
-      <p class="soft">With them you punch at a kiosk without your face. ${pin ? (pin.locked_at ? 'Your PIN is locked after five wrong tries: set a new one.' : `Your PIN is of ${dateName(pin.set_at)}.`) : 'You have no PIN.'}</p>
+      <p class="soft">With them you punch at a kiosk without your face. ${pin ? (pin.locked_at ? 'Your PIN is locked after five wrong tries: set a new one.' : `You set your PIN on ${dateName(pin.set_at)}.`) : 'You have no PIN.'}</p>
       <${Form} key=${changes} send=${send} action=${pin ? 'Change the PIN' : 'Set the PIN'}>
-        <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="No birthday, and no row such as 1234." />
+        <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="Do not use a birthday or a sequence such as 1234." />
       <//>
       ${trouble}
       ${badge && html`<div class="section"><p class="soft">Your badge was issued on ${dateName(badge.issued_at)}.</p><div class="actions"><${Button} tone="danger" onClick=${lost}>I lost my badge<//></div></div>`}
@@ -105,7 +105,7 @@ function Copy() {
   return html`
     <section class="card pad" aria-labelledby="my-copy">
       <h2 id="my-copy">A copy of my data</h2>
-      <p class="soft">Everything that Rollcall has about you, as a file. The numbers of your face and the photos are not in it; your administrator can give you those.</p>
+      <p class="soft">Download everything that Rollcall stores about you. The file leaves out your face templates and photos; ask your admin for those.</p>
       ${trouble}
       <div class="actions"><${Button} onClick=${save}>Save a copy<//></div>
     </section>
@@ -116,17 +116,17 @@ function Copy() {
 function Erasure({ requested, reload }) {
   const { act, trouble } = useActions(reload);
   const demand = act(async () => {
-    const question = { title: 'Ask to be erased?', text: 'Your managers see the request, and an administrator decides when everything about you is erased: hours that must be kept by law may stay until then. You can take it back.', action: 'Ask to be erased' };
+    const question = { title: 'Ask to be erased?', text: 'Your managers see the request, and an admin decides when to erase your data. Hours that must be kept by law may be kept until then. You can withdraw the request.', action: 'Ask to be erased' };
     if (!(await ask(question))) return false;
     await request('POST', '/api/me/erasure-request');
   }, 'Your request was recorded');
-  const takeBack = act(() => remove('/api/me/erasure-request'), 'Your request was taken back');
+  const takeBack = act(() => remove('/api/me/erasure-request'), 'Your request was withdrawn');
   return html`
     <section class="card pad" aria-labelledby="my-erasure">
       <h2 id="my-erasure">Erase my data</h2>
-      <p class="soft">${requested ? `You asked on ${dateName(requested)} that everything about you is erased. Your administrator decides about it.` : 'You can ask that everything about you is erased, for example after you left.'}</p>
+      <p class="soft">${requested ? `On ${dateName(requested)} you asked for all your data to be erased. An admin decides about it.` : 'You can ask for all your data to be erased, for example after you leave.'}</p>
       ${trouble}
-      <div class="actions">${requested ? html`<${Button} onClick=${takeBack}>Take the request back<//>` : html`<${Button} tone="danger" onClick=${demand}>Ask to be erased<//>`}</div>
+      <div class="actions">${requested ? html`<${Button} onClick=${takeBack}>Withdraw the request<//>` : html`<${Button} tone="danger" onClick=${demand}>Ask to be erased<//>`}</div>
     </section>
   `;
 }

@@ -23,7 +23,7 @@ export function Passkeys({ passkeys, required, last, added, act }) {
     act(async () => {
       const sure = await ask({
         title: `Remove the passkey ${name}?`,
-        text: last ? 'It is your only second step: your password alone then signs you in, and the recovery codes end.' : 'It no longer signs you in. Remove it on the device as well.',
+        text: last ? 'It is your only second step. Without it, your password alone signs you in, and your recovery codes stop working.' : 'It no longer signs you in. Remove it on the device as well.',
         action: 'Remove',
       });
       if (!sure) return false;
@@ -45,7 +45,7 @@ export function Passkeys({ passkeys, required, last, added, act }) {
       ${
         possible
           ? html`<div class="actions"><button class="button" type="button" onClick=${() => setOpen(null)}>Add a passkey</button></div>`
-          : html`<p class="hint">This browser can add none here: passkeys need https and a host name, and a current browser.</p>`
+          : html`<p class="hint">You cannot add a passkey here. Passkeys need a current browser, https, and a host name rather than an IP address.</p>`
       }
       ${open !== undefined && html`<${PasskeyDialog} passkey=${open} added=${added} close=${close} />`}
     </div>

@@ -6,7 +6,7 @@ import { html, useState } from '../kit/html.js';
 import { toast } from '../ui/toast.js';
 
 /** What a password must be like, for people who choose one. */
-export const PASSWORD_RULES = 'At least 12 characters. Four or more words that do not belong together are good; your name, your address and common passwords are refused.';
+export const PASSWORD_RULES = 'Use at least 12 characters. Four or more unrelated words work well. Your name, your email address and common passwords are not accepted.';
 /** The attributes of a field for a new password. */
 export const NEW_PASSWORD = { type: 'password', autocomplete: 'new-password', minlength: 12, maxlength: 256, invalid: 'Use at least 12 characters', hint: PASSWORD_RULES };
 
@@ -24,7 +24,7 @@ export function Password({ account: { email } }) {
       <h2 id="password">Password</h2>
       <${Form} key=${changes} send=${send} action="Change the password">
         <input type="email" autocomplete="username" value=${email} hidden disabled />
-        <${Field} name="present" label="Present password" type="password" autocomplete="current-password" invalid="Type your present password" />
+        <${Field} name="present" label="Current password" type="password" autocomplete="current-password" invalid="Type your current password" />
         <${Field} name="password" label="New password" ...${NEW_PASSWORD} />
         <${Check} name="revoke_tokens" label="Revoke my API tokens" checked hint="A thief of your old password could have made some." />
         <p class="hint">A new password ends your sessions in all other browsers.</p>

@@ -41,14 +41,14 @@ export function SecondFactor({ account, factors, reload }) {
   const removeApp = act(async () => {
     const sure = await ask({
       title: 'Remove the app?',
-      text: last ? 'It is your only second step: your password alone then signs you in, and the recovery codes end.' : 'Its codes stop working at once. Your passkeys stay.',
+      text: last ? 'It is your only second step. Without it, your password alone signs you in, and your recovery codes stop working.' : 'Its codes stop working at once. Your passkeys stay.',
       action: 'Remove the app',
     });
     if (!sure) return false;
     await remove('/api/account/totp');
   }, 'The app was removed');
   const renew = act(async () => {
-    const sure = await ask({ title: 'Make new recovery codes?', text: 'The codes that you have now stop working.', action: 'Make new codes' });
+    const sure = await ask({ title: 'Generate new recovery codes?', text: 'The codes that you have now stop working.', action: 'Generate new codes' });
     if (!sure) return;
     const { recovery_codes: fresh } = await request('POST', '/api/account/recovery-codes');
     setCodes(fresh);
@@ -60,7 +60,7 @@ export function SecondFactor({ account, factors, reload }) {
         <h2 id="second-factor">Second step</h2>
         ${has ? html`<${Badge} tone="in">On<//>` : html`<${Badge} tone=${required ? 'bad' : ''}>Off<//>`}
       </div>
-      <p class="soft">After the password, Rollcall asks for something that only you have. A stolen password alone then opens nothing. A change here signs you out in all other browsers.${required && ' Your role needs a second step.'}</p>
+      <p class="soft">After the password, Rollcall asks for something that only you have. With a second step, a stolen password alone is not enough to sign in. A change here signs you out in all other browsers.${required && ' Your role needs a second step.'}</p>
       ${trouble}
       <div class="section">
         <div class="section-head"><h3>App that shows codes</h3>${totp && html`<span class="soft small">Added ${dateName(totp)}</span>`}</div>
@@ -76,7 +76,7 @@ export function SecondFactor({ account, factors, reload }) {
         html`<div class="section">
           <div class="section-head"><h3>Recovery codes</h3><${Badge} tone=${left < FEW ? 'warn' : ''}>${left === 0 ? 'None left' : `${plural(left, 'code')} left`}<//></div>
           <p class="small soft">Each signs you in once when your phone is lost. Keep them on paper or in a password manager.</p>
-          <div class="actions"><${Button} onClick=${renew}>Make new codes<//></div>
+          <div class="actions"><${Button} onClick=${renew}>Generate new codes<//></div>
         </div>`
       }
       ${adding && html`<${AppDialog} added=${added} close=${() => setAdding(false)} />`}

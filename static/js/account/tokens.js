@@ -38,7 +38,7 @@ export function Tokens({ account }) {
   const revoke = (/** @type {Token} */ token) => act(() => revokeToken(token), `${token.name} was revoked`);
   return html`
     <div class="part-head">
-      <p class="soft">A program that uses Rollcall, such as payroll, gets a token of its own: it may do only what you choose, and you can revoke it alone. <a href="/api/docs">The API</a></p>
+      <p class="soft">Give each program that uses Rollcall, such as payroll, its own token. You choose what it may do, and you can revoke it separately. <a href="/api/docs">The API</a></p>
       <button class="button primary" type="button" onClick=${() => setAdding(true)}><${Icon} name="plus" />Make a token</button>
     </div>
     ${trouble}

@@ -60,7 +60,7 @@ export function AccountSheet({ managed, own, sites, reload, close }) {
         <p class="small soft">Since ${dateName(managed.created_at)}. Last sign-in: ${lastSignIn(managed.signed_in_at)}.</p>
         <${States} account=${managed} />
         ${trouble}
-        ${managed.grants.length === 0 && html`<${Notice} kind="warn">This account may do nothing, because its employee was deleted. Give it a role, or remove it.<//>`}
+        ${managed.grants.length === 0 && html`<${Notice} kind="warn">This account has no permissions, because its employee was deleted. Give it a role, or remove it.<//>`}
       </div>
       <section class="section" aria-labelledby="account-may">
         <h3 id="account-may">Name and roles</h3>
@@ -73,7 +73,7 @@ export function AccountSheet({ managed, own, sites, reload, close }) {
       <section class="section" aria-labelledby="account-help">
         <h3 id="account-help">Signing in</h3>
         <${ResetLink} account=${managed} />
-        ${managed.second_factor && html`<div><p class="small soft">Lost phone and recovery codes: remove the second step, and ${name} sets up a new one.</p><div class="actions"><${Button} onClick=${resetFactor}>Remove the second step<//></div></div>`}
+        ${managed.second_factor && html`<div><p class="small soft">If ${name} lost the phone and the recovery codes, remove the second step. ${name} can then set up a new one.</p><div class="actions"><${Button} onClick=${resetFactor}>Remove the second step<//></div></div>`}
         ${managed.linked && html`<div><p class="small soft">${name} also signs in with the identity provider. If that is the wrong person, or the provider has a new ID for ${name}, end the link.</p><div class="actions"><${Button} onClick=${unlink}>End the link<//></div></div>`}
         <div>
           <p class="small soft">${active ? 'A disabled account keeps everything but cannot sign in.' : 'The account is disabled: its person cannot sign in.'}</p>

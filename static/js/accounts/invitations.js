@@ -1,4 +1,4 @@
-// The invitations that were not used yet: make new links, and revoke them.
+// The invitations that were not used yet: create new links, and revoke them.
 
 import { get, remove, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
@@ -40,7 +40,7 @@ export function Invitations({ can, sites }) {
     }, 'The invitation was revoked');
   return html`
     <div class="part-head">
-      <p class="soft">With a link, people make their own account, enroll their own face, or choose a new password. Each link works once.</p>
+      <p class="soft">With a link, people create their own account, enroll their own face, or choose a new password. Each link works once.</p>
       <button class="button primary" type="button" onClick=${() => setInviting(true)}><${Icon} name="plus" />Invite</button>
     </div>
     ${trouble}
@@ -55,7 +55,7 @@ export function Invitations({ can, sites }) {
               <div class="row-main"><span class="row-title">${whoOf(one)}</span><span class="row-note wrap">${noteOf(one)}</span></div>
               ${one.open ? html`<${Badge} tone="in">Open until ${dateTime(one.expires_at)}<//>` : html`<${Badge} tone="warn">Expired<//>`}
               <div class="row-side">
-                <${Button} label=${`Make a new link for ${whoOf(one)}`} onClick=${resend(one)}>New link<//>
+                <${Button} label=${`Create a new link for ${whoOf(one)}`} onClick=${resend(one)}>New link<//>
                 <${Button} tone="danger" label=${`Revoke the invitation of ${whoOf(one)}`} onClick=${revoke(one)}>Revoke<//>
               </div>
             </div>
@@ -68,7 +68,7 @@ export function Invitations({ can, sites }) {
     ${
       sent &&
       html`<${Dialog} title="New link" onClose=${() => setSent(undefined)}>
-        <p class="soft">The link before no longer works.</p>
+        <p class="soft">The previous link no longer works.</p>
         <${Link} sent=${sent} />
         <div class="actions end"><button class="button primary" type="button" data-close>Done</button></div>
       <//>`

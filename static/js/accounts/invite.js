@@ -13,7 +13,7 @@ import { Link } from './link.js';
 /** @type {[string, string, string][]} */
 const WHAT = [
   ['account', 'An account', 'The person chooses a password, and signs in.'],
-  ['face', 'Only their own face', 'The person takes photos with their own phone, and agrees to it there. No account is made.'],
+  ['face', 'Only their own face', 'The person takes photos with their own phone, and agrees to it there. No account is created.'],
 ];
 
 /** @param {{sites: ApiSchema<'SiteView'>[], admin: boolean, of?: import('./employee.js').Employee, invited: () => unknown, close: () => void}} props `of` is the employee who is invited to enroll their face */
@@ -42,10 +42,10 @@ export function InviteDialog({ sites, admin, of, invited, close }) {
       <${Form} send=${send} action="Invite" cancel=${close}>
         <${Choice} name="what" label="To what?" value=${draft.what} options=${WHAT} choose=${(/** @type {string} */ what) => change({ what })} />
         <${EmployeeChoice} chosen=${employee} choose=${setEmployee} hint=${account ? 'Whose own hours the account shows. Needed for the role Employee.' : 'Whose face is enrolled.'} />
-        <${Field} label="Email address" type="email" optional=${!account} invalid="Type an email address" hint=${account ? 'With which the person signs in.' : 'Where the link is sent, if Rollcall sends mail.'} ...${bind('email')} />
+        <${Field} label="Email address" type="email" optional=${!account} invalid="Type an email address" hint=${account ? 'With which the person signs in.' : 'Where the link is sent, if Rollcall sends email.'} ...${bind('email')} />
         ${account && html`<${Field} label="Name" maxlength="120" optional=${Boolean(employee)} invalid="Type a name" hint=${employee ? `Left empty, it is ${employee.name}.` : undefined} ...${bind('name')} />`}
-        ${account && (admin ? html`<${Grants} grants=${grants} choose=${setGrants} sites=${sites} />` : html`<p class="hint">The person sees their own hours, and asks for corrections and leave. Only administrators grant more.</p>`)}
-        ${account && employee && html`<${Check} label="The person enrolls their own face, too" hint="With the same link, on their own phone." ...${tick('enroll')} />`}
+        ${account && (admin ? html`<${Grants} grants=${grants} choose=${setGrants} sites=${sites} />` : html`<p class="hint">The person sees their own hours, and asks for corrections and leave. Only admins grant more.</p>`)}
+        ${account && employee && html`<${Check} label="The person also enrolls their own face" hint="With the same link, on their own phone." ...${tick('enroll')} />`}
       <//>
     <//>
   `;

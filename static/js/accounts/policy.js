@@ -20,14 +20,14 @@ export function Policy() {
   return html`
     <section class="card pad narrow-page" aria-labelledby="policy">
       <h2 id="policy">Roles that need a second step</h2>
-      <p class="soft">After the password, these people must also show a code of an app or a passkey. A stolen password alone then opens nothing.</p>
+      <p class="soft">After the password, these people must also show a code of an app or a passkey. With a second step, a stolen password alone is not enough to sign in.</p>
       <${Show} of=${policy}>
         ${(/** @type {SecurityPolicy} */ { second_factor_required: required }) => html`
           <${Form} send=${send} action="Save">
             <${Group} label="Roles" name="second_factor_required">
               ${Object.entries(ROLES).map(([role, [name]]) => html`<${Check} key=${role} name=${role} label=${name} checked=${required.includes(role)} />`)}
             <//>
-            <${Notice} kind="info">An account of these roles without a second step can only add one, from the next page that its person opens. If yours is among them, add yours first: <a href="/account">My account</a>.<//>
+            <${Notice} kind="info">People with these roles who have no second step must add one before they can open any other page. If yours is among them, add yours first: <a href="/account">My account</a>.<//>
           <//>
         `}
       <//>

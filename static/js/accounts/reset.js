@@ -13,10 +13,10 @@ export function ResetLink({ account: { id, name, active } }) {
   const make = act(async () => setSent(await request('POST', `/api/accounts/${id}/password-reset`)));
   return html`
     <div class="section">
-      <p class="small soft">Forgotten password: ${name} chooses a new one with a link. The present password works until then.</p>
+      <p class="small soft">If ${name} forgot the password, create a link to choose a new one. The current password works until then.</p>
       ${trouble}
       ${sent && html`<${Link} key=${sent.id} sent=${sent} />`}
-      <div class="actions"><${Button} disabled=${!active} onClick=${make}>${sent ? 'Make another link' : 'Make a link'}<//></div>
+      <div class="actions"><${Button} disabled=${!active} onClick=${make}>${sent ? 'Create another link' : 'Create a link'}<//></div>
     </div>
   `;
 }

@@ -7,13 +7,13 @@ import { dateTime } from '../ui/time.js';
 
 /** The roles: their names, and what they may do. @type {Record<string, [name: string, meaning: string]>} */
 export const ROLES = {
-  admin: ['Administrator', 'Everything, everywhere: people, faces, devices, rules, accounts.'],
+  admin: ['Admin', 'Everything, everywhere: people, faces, devices, rules, accounts.'],
   manager: ['Manager', 'Sees people and hours, corrects punches, decides on requests and approves timesheets.'],
   viewer: ['Viewer', 'Sees people and hours, and changes nothing.'],
   employee: ['Employee', 'Sees their own hours, and asks for corrections and leave.'],
 };
 
-/** "Administrator" @param {string} role */
+/** "Admin" @param {string} role */
 export const roleName = (role) => ROLES[role]?.[0] ?? role;
 
 /** "Manager of Harbor, Employee" @param {Grant[]} grants */

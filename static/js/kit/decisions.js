@@ -11,7 +11,7 @@ import { KINDS, LEAVE_PARTS, SHORT_EXCEPTIONS } from './words.js';
 /** @typedef {{words: string, code: string, days: BlockedDay[]}} Refusal why the service refused something */
 
 /** What the service says to programs, for people. @type {Record<string, string>} */
-const WORDS = { timesheet_locked: 'This day is locked. Approve this one alone to make it an adjustment, or ask an administrator to unlock the timesheet' };
+const WORDS = { timesheet_locked: 'This day is locked. Approve this one alone to make it an adjustment, or ask an admin to unlock the timesheet' };
 
 /** Returns why a request failed. @param {unknown} error @returns {Refusal} */
 export function refusalOf(error) {

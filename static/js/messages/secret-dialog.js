@@ -10,7 +10,7 @@ import { dateTime } from '../ui/time.js';
 export const SecretDialog = ({ webhook: { name, secret, old_secret_until: until }, close }) => html`
   <${Dialog} title=${`The secret of ${name}`} onClose=${close} sheet>
     <${Notice} kind="warn"><strong>Copy it now: it is not shown again.</strong> With it, the receiver verifies that a message is from Rollcall.<//>
-    <${Secret} label="Secret" value=${secret} hint=${until && `Until ${dateTime(until)}, messages are signed with the secret before it, too. Give the receiver the new one until then, and no message is lost.`} />
+    <${Secret} label="Secret" value=${secret} hint=${until && `Until ${dateTime(until)}, messages are also signed with the previous secret. Give the receiver the new one until then, and no message is lost.`} />
     <${Verifying} />
     <div class="actions end"><button class="button primary" type="button" data-close>Done</button></div>
   <//>

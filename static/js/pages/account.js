@@ -21,7 +21,7 @@ import { currentAccount, describeGrants } from '../session.js';
 const PARTS = {
   'sign-in': ['Signing in', SigningIn],
   data: ['My data', MyData],
-  mail: ['Mail', Mail],
+  mail: ['Email', Mail],
   tokens: ['Programs', Tokens],
 };
 const FIRST = 'sign-in';
@@ -39,7 +39,7 @@ export function Page() {
       ${(/** @type {Account} */ own) => {
         if (mustSetUp)
           return html`<div class="narrow-page stack">
-            <${Notice} kind="warn"><strong>Add a second step first.</strong> Your role needs one: with it, a stolen password alone opens nothing. Everything else is open as soon as you have added an app or a passkey.<//>
+            <${Notice} kind="warn"><strong>Add a second step first.</strong> Your role needs one. With a second step, a stolen password alone is not enough to sign in. You can open everything else once you have added an app or a passkey.<//>
             <${SecondFactor} account=${own} factors=${has} reload=${factors.reload} />
           </div>`;
         if (!has && !factors.error) return html`<${Show} of=${factors}>${() => null}<//>`;

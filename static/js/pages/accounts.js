@@ -35,7 +35,7 @@ export function Page() {
     <${Show} of=${known}>
       ${(/** @type {PartProps} */ props) => {
         const { can } = props;
-        if (!can.administer && !can.invite) return html`<${Notice} kind="info">Only administrators manage accounts. <a href="/account">Your own account</a><//>`;
+        if (!can.administer && !can.invite) return html`<${Notice} kind="info">Only admins manage accounts. <a href="/account">Your own account</a><//>`;
         if (!can.administer) return html`<${Invitations} ...${props} />`;
         const part = wanted in PARTS ? wanted : 'accounts';
         const [, Part] = PARTS[part] ?? [];

@@ -29,7 +29,7 @@ export function Page() {
 /** An employee has no board: their page is their month. @param {{account: ApiSchema<'AccountView'>}} props */
 function OwnMonth({ account: { employee } }) {
   if (employee) location.replace(`/person?id=${employee}`);
-  return employee ? null : html`<${Empty}><p>Your account is not linked to a person. Ask an administrator to link it.</p><//>`;
+  return employee ? null : html`<${Empty}><p>Your account is not linked to a person. Ask an admin to link it.</p><//>`;
 }
 
 /** @param {{administers: boolean}} props */

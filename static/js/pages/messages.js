@@ -14,7 +14,7 @@ import { loadSites } from '../ui/sites.js';
 /** The parts by their name in the address. @type {Record<string, [words: string, part: (props: PartProps) => unknown]>} */
 const PARTS = {
   webhooks: ['Webhooks', Webhooks],
-  letters: ['E-mail', Letters],
+  letters: ['Email', Letters],
 };
 const FIRST = 'webhooks';
 
@@ -28,7 +28,7 @@ export function Page() {
     <${PageHead} title="Messages" lead=${html`<p>What Rollcall tells other systems and people by itself. Programs can also ask: <a href="/api/docs">the API</a></p>`} />
     <${Show} of=${known}>
       ${(/** @type {Awaited<ReturnType<typeof read>>} */ { can, sites }) => {
-        if (!can.administer) return html`<${Notice} kind="info">Only administrators decide what other systems learn.<//>`;
+        if (!can.administer) return html`<${Notice} kind="info">Only admins decide what other systems learn.<//>`;
         const [, Part] = PARTS[part] ?? [];
         return html`<${Tabs} part=${part} /><${Part} key=${part} sites=${sites} />`;
       }}

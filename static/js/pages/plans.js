@@ -39,7 +39,7 @@ export function Page() {
     <${PageHead} title="Plans" lead=${html`<p>Who works when, and which days are free. <a href="/sites">Sites and their rules</a> say how hours count.</p>`} />
     <${Show} of=${known}>
       ${(/** @type {Awaited<ReturnType<typeof read>>} */ { account, can, everywhere, sites }) => {
-        if (!can.survey) return html`<${Notice} kind="info">Only managers and administrators see the plans of all. ${account.employee && html`<a href=${`/person?id=${account.employee}`}>Your own days</a>`}<//>`;
+        if (!can.survey) return html`<${Notice} kind="info">Only managers and admins see the plans of all. ${account.employee && html`<a href=${`/person?id=${account.employee}`}>Your own days</a>`}<//>`;
         const [, Part] = PARTS[part] ?? [];
         return html`<${Parts} part=${part} /><${Part} key=${part} sites=${sites} can=${can} everywhere=${everywhere} />`;
       }}

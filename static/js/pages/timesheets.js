@@ -71,7 +71,7 @@ function Lines({ all, several, sites, can, reload }) {
   const lock = async () => {
     const question = {
       title: `Lock ${plural(toLock.length, 'timesheet')}?`,
-      text: 'The figures then stay as they were approved. What changes later becomes an adjustment of the next open period. Only an administrator can unlock them.',
+      text: 'The figures then stay as they were approved. What changes later becomes an adjustment of the next open period. Only an admin can unlock them.',
       action: 'Lock',
     };
     if (!(await ask(question))) return;

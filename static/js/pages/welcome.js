@@ -45,7 +45,7 @@ export function Page() {
     <${PageHead} title=${known.data ? `Welcome, ${known.data.account.name}` : 'Welcome'} lead=${html`<p>Four questions, so that hours count as you need them, from the start of this year on. The answers hold for ${known.data?.site?.name ?? 'this site'} only; <a href="/sites">every site</a> has its own rules. You can skip the questions, and change the answers at any time.</p>`} />
     <${Show} of=${known}>
       ${(/** @type {Awaited<ReturnType<typeof read>>} */ { account, site, isNew, presets }) => {
-        if (!abilities(account).administer || !site) return html`<${Notice} kind="info">Only administrators set up sites. <a href=${HOME}>Go to today</a><//>`;
+        if (!abilities(account).administer || !site) return html`<${Notice} kind="info">Only admins set up sites. <a href=${HOME}>Go to today</a><//>`;
         if (!isNew) return html`<${Notice} kind="info">${site.name} already has rules: <a href=${`/site?id=${site.id}`}>look at them or change them</a>.<//>`;
         return html`<section class="card pad narrow-page" aria-label="Questions"><${Questions} site=${site} presets=${presets} /></section>`;
       }}

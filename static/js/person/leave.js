@@ -29,7 +29,7 @@ export function LeaveCard({ employee, month, rights, reload }) {
         ${rights.asks && kinds.length > 0 && html`<${Button} onClick=${() => setAsking(true)}>${action}<//>`}
       </div>
       ${trouble}
-      ${leave.length === 0 && html`<p class="soft">${kinds.length > 0 ? 'There is no leave in this month.' : 'There are no kinds of leave yet. An administrator adds them on the page Plans.'}</p>`}
+      ${leave.length === 0 && html`<p class="soft">${kinds.length > 0 ? 'There is no leave in this month.' : 'There are no kinds of leave yet. An admin adds them on the page Plans.'}</p>`}
       <ul class="entries">${leave.map((one) => html`<${Entry} key=${one.id} leave=${one} rights=${rights} act=${act} />`)}</ul>
       ${asking && html`<${Dialog} title=${action} onClose=${() => setAsking(false)}><${LeaveForm} employee=${employee} month=${month} rights=${rights} done=${reload} close=${() => setAsking(false)} /><//>`}
     </section>
