@@ -129,6 +129,7 @@ test('badges are issued, printed and revoked, for one person and for many', asyn
   await many.getByRole('button', { name: /^Issue \d badges$/u }).click();
 
   // Badges that were not printed are not lost by accident.
+  await paper.waitFor();
   const leaving = page.getByRole('dialog', { name: 'Close without printing?' });
   for (const leave of [() => page.keyboard.press('Escape'), () => page.keyboard.press('Escape'), () => paper.getByRole('button', { name: 'Close' }).first().click()]) {
     await leave();
