@@ -274,7 +274,7 @@ person.json    every record:
                     the person was established: `face` (the similarity of the face and the required
                     threshold), `face_and_pin` and `face_and_badge` (also with a PIN or badge),
                     `pin`, `badge`, `manual` (entered by hand, with the reason) or `import` (from
-                    another system). `pictures` are digests of the pictures that a device sent
+                    another system). `digests` are digests of the pictures that a device sent
   timesheets        the months whose hours were corrected, submitted or approved: `corrections` with
                     their reasons, who made and who decided them, and in `progress` the approved
                     figures

@@ -181,7 +181,7 @@ impl CredentialPunches {
                 numbers: None,
             }));
         }
-        let (recognition, pictures) = (&self.recognition, digests(&samples));
+        let (recognition, digests) = (&self.recognition, digests(&samples));
         let recognized = recognition.recognize_claimed(person.id, samples, look, point.origin);
         let verdict = match recognized.await? {
             Ok(verdict) => verdict,
@@ -192,7 +192,7 @@ impl CredentialPunches {
             Ok(recognized) => Ok(Established {
                 person,
                 proof: proof.with_face(Evidence {
-                    pictures,
+                    digests,
                     ..recognized.evidence
                 }),
                 still: recognized.still,

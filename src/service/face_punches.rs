@@ -170,7 +170,7 @@ impl FacePunches {
         look: Look,
     ) -> Result<Result<Established, PunchAnswer>, PunchError> {
         let now = self.clock.now();
-        let pictures = digests(&samples);
+        let digests = digests(&samples);
         let recognized = self
             .recognition
             .recognize_frames(samples, look, point.origin);
@@ -182,7 +182,7 @@ impl FacePunches {
         let nobody = |reason| PunchAnswer::new(Outcome::Nobody { reason, more }, numbers);
         match verdict.recognized {
             Ok(mut recognized) => {
-                recognized.evidence.pictures = pictures;
+                recognized.evidence.digests = digests;
                 let established = self.established(recognized, numbers).await?;
                 Ok(established.ok_or_else(|| nobody(NobodyReason::Unknown)))
             }

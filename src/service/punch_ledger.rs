@@ -268,15 +268,15 @@ impl PunchLedger {
         proof: &Proof,
         moment: Moment,
     ) -> Result<Option<Punch>, StoreError> {
-        let pictures = proof.evidence().map_or(&[][..], |one| &one.pictures);
-        let (Some(window), false) = (self.rules.replay_window, pictures.is_empty()) else {
+        let digests = proof.evidence().map_or(&[][..], |one| &one.digests);
+        let (Some(window), false) = (self.rules.replay_window, digests.is_empty()) else {
             return Ok(None);
         };
         let from = moment.at.checked_sub(window).unwrap_or(Timestamp::MIN);
         let punches = &self.stores.punches;
         for punch in punches.latest_since(employee, from, COMPARED).await? {
-            let others = punch.proof.evidence().map_or(&[][..], |one| &one.pictures);
-            if others.iter().any(|other| pictures.contains(other))
+            let others = punch.proof.evidence().map_or(&[][..], |one| &one.digests);
+            if others.iter().any(|other| digests.contains(other))
                 && !self.workdays.is_voided(&punch).await?
             {
                 info!(punch = %punch.id, %employee, "refused a picture that punched before");

@@ -357,7 +357,7 @@ impl Recognition {
             model: self.model().clone(),
             frames: ready.frames,
             look: look.number(),
-            pictures: Vec::new(),
+            digests: Vec::new(),
         }
     }
 

@@ -21,7 +21,8 @@ const NEW: &str = "another long pass phrase";
 /// Returns the token of the link in an answer.
 fn token(answer: &Value) -> String {
     let link = answer["link"].as_str().unwrap();
-    link.strip_prefix("/join#").unwrap().to_owned()
+    let token = link.strip_prefix("https://rollcall.example/join#");
+    token.unwrap().to_owned()
 }
 
 async fn invite(client: &Client, body: Value) -> Value {

@@ -358,7 +358,7 @@ async fn a_link_for_a_new_password_does_not_replace_the_second_factor() {
     let token = made["link"]
         .as_str()
         .unwrap()
-        .strip_prefix("/join#")
+        .strip_prefix("https://rollcall.example/join#")
         .unwrap();
 
     let browser = app.anybody();

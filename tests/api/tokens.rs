@@ -384,7 +384,7 @@ async fn tokens_end_when_a_thief_could_have_made_them() {
         .post(&format!("{path}/password-reset"), json!({}))
         .await;
     let link = made.expect(201)["link"].as_str().unwrap().to_owned();
-    let token = link.strip_prefix("/join#").unwrap();
+    let token = link.split_once("/join#").unwrap().1;
     assert!(works(&program).await, "the link is not used yet");
     let body = json!({ "token": token, "password": other });
     let accepted = app.anybody().post("/api/invitations/accept", body).await;

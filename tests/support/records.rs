@@ -219,7 +219,7 @@ pub fn evidence() -> Evidence {
         model: ModelId::new("space"),
         frames: 1,
         look: 1,
-        pictures: Vec::new(),
+        digests: Vec::new(),
     }
 }
 

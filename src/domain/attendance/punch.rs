@@ -334,7 +334,7 @@ pub struct Evidence {
     pub look: u8,
     /// A digest of each picture as a device sent it, so that none of them punches again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pictures: Vec<String>,
+    pub digests: Vec<String>,
 }
 
 /// A client's idempotency key and the request that first used it.
@@ -540,7 +540,7 @@ mod tests {
                 model: ModelId::new("m"),
                 frames: 1,
                 look: 1,
-                pictures: Vec::new(),
+                digests: Vec::new(),
             }),
             request: None,
             sequence,

@@ -45,12 +45,10 @@ use crate::{
     },
     ports::{Sample, StoreError},
     service::{
-        accounts::Accounts,
         employees::Employees,
         enrollment::{EnrollError, Enrollments, PHOTOS_MOST},
         invitations::{Accepted, InvitationError, Invitations, Inviter, Made},
-        messages::{LetterError, Letters},
-        second_factor::SecondFactorService,
+        messages::LetterError,
         sites::Sites,
     },
 };
@@ -184,8 +182,8 @@ pub struct InvitationView {
 pub struct SentView {
     #[serde(flatten)]
     invitation: InvitationView,
-    /// The link, relative to the address of the service; returned only once, and null if it was sent.
-    /// Its bearer can use the invitation.
+    /// The link, relative to the address of the service unless that has `PUBLIC_URL`; returned only
+    /// once, and null if it was sent. Its bearer can use the invitation.
     #[schema(example = "/join#b64url-of-32-random-bytes")]
     link: Option<String>,
     /// Whether the link was sent to the email address. If not, pass it on.
@@ -261,7 +259,7 @@ async fn sent(state: &HttpState, made: Made) -> Result<SentView, Problem> {
     };
     let link = match written {
         Ok(()) => None,
-        Err(LetterError::Off) => Some(link),
+        Err(LetterError::Off) => Some(letters.page(&link).unwrap_or(link)),
         Err(error) => return Err(error.into()),
     };
     Ok(SentView {
@@ -472,31 +470,33 @@ pub struct Acceptance {
 )]
 pub async fn accept_invitation(
     joining: MayJoin,
-    State(invitations): State<Arc<Invitations>>,
-    State(accounts): State<Arc<Accounts>>,
-    State(factors): State<Arc<SecondFactorService>>,
-    State(letters): State<Arc<Letters>>,
+    State(state): State<HttpState>,
     State(lookup): State<AccountLookup>,
     origin: PublicOrigin,
     cookies: Cookies,
     Json(acceptance): Json<Acceptance>,
 ) -> Result<Response, Problem> {
+    let app = &state.app;
     let name = acceptance.name.map(|text| Name::parse(&text)).transpose();
     let name = name.map_err(|error| Problem::field("name", error))?;
     let password = acceptance.password.into();
-    let accepted = invitations.accept(&acceptance.token, name, password);
+    let accepted = app.invitations.accept(&acceptance.token, name, password);
     let account = match joining.unless_ended(accepted.await).await? {
         Accepted::Created(account) => account,
         Accepted::PasswordSet(account) => {
-            letters.security(&account, SecurityChange::Password).await;
+            let change = SecurityChange::Password;
+            app.letters.security(&account, change).await;
             account
         }
     };
-    if let Some(challenge) = factors.challenge(&account, origin.relying_party()).await? {
+    let challenge = app
+        .second_factors
+        .challenge(&account, origin.relying_party());
+    if let Some(challenge) = challenge.await? {
         let view = axum::Json(ChallengeView::from(&challenge));
         return Ok((StatusCode::ACCEPTED, view).into_response());
     }
-    let (jar, new) = cookies.sign_in(&accounts, account).await?;
+    let (jar, new) = cookies.sign_in(&app.accounts, account).await?;
     let view = axum::Json(lookup.session(&new.account, &new.session).await?);
     Ok((jar, view).into_response())
 }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{grants::Role, ids::AccountId, mail::SecurityChange},
     http::{
+        HttpState,
         auth::{Administering, Confirmed, InPerson, OwnSession, SettingUp},
         badges,
         extract::{Json, Path},
@@ -293,12 +294,12 @@ pub async fn confirm_session(
     SettingUp(account): SettingUp,
     OwnSession(session): OwnSession,
     MayGuess(limit): MayGuess,
-    State(accounts): State<Arc<Accounts>>,
-    State(factors): State<Arc<SecondFactorService>>,
+    State(state): State<HttpState>,
     State(lookup): State<AccountLookup>,
     origin: PublicOrigin,
     Json(confirmation): Json<Confirmation>,
 ) -> Result<Response, Problem> {
+    let (accounts, factors) = (&state.app.accounts, &state.app.second_factors);
     let limited = |problem| problem_with_headers(&limit, problem);
     let Confirmation {
         password,

@@ -24,7 +24,7 @@ use crate::{
     ports::{EngineError, Sample, StoreError},
     service::{
         employees::{EmployeeError, Employees},
-        enrollment::{EnrollError, EnrollRequest, Enrollments, PHOTOS_MOST},
+        enrollment::{EnrollError, EnrollRequest, Enrollments, PHOTOS_MOST, PhotoFlaw},
         gallery_loader::ReferenceError,
         recognition::RecognitionError,
     },
@@ -349,7 +349,7 @@ impl Enroll {
         for (index, photo) in used.iter().enumerate() {
             let verdict = verdicts.iter().find(|verdict| verdict.index == index);
             let flaw = verdict.and_then(|verdict| verdict.flaw.as_ref());
-            match flaw.map(|flaw| flaw.detail()).or_else(|| reason.clone()) {
+            match flaw.map(PhotoFlaw::detail).or_else(|| reason.clone()) {
                 Some(reason) => result.refuse(&photo.file, &reason),
                 None => result.photos += 1,
             }

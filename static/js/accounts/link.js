@@ -17,7 +17,7 @@ export function Link({ sent: { link, email, expires_at: until } }) {
   const { href, hostname } = new URL(link, location.origin);
   return html`
     <${Notice} kind="good">The link is ready. Rollcall did not send it: pass it on yourself, in a way that only this person can read.<//>
-    ${ITSELF.test(hostname) && html`<${Notice} kind="warn"><strong>This link works only on this computer</strong>, because you opened Rollcall at ${hostname}. Open Rollcall under the address that other people use, and create a new link there.<//>`}
+    ${ITSELF.test(hostname) && html`<${Notice} kind="warn"><strong>This link works only on this computer</strong>, because you opened Rollcall at ${hostname}. Open Rollcall under the address that other people use, or set PUBLIC_URL, and create a new link.<//>`}
     <${Secret} label="Link" value=${href} hint=${`This link is shown only once. It can be used once, until ${dateTime(until)}. You can create a new one at any time.`} />
     <${Code} text=${href} />
   `;
