@@ -85,6 +85,8 @@ pub enum SecurityChange {
     RecoveryCodes,
     /// An admin removed all second factors.
     FactorsRemoved,
+    /// An admin ended the link to a person at the identity provider.
+    Unlinked,
     /// An API token was made.
     TokenMade,
 }

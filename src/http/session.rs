@@ -123,18 +123,24 @@ impl Cookies {
         Ok((self.begin(&new), new))
     }
 
-    /// Ends all other sessions of an account of which the way to sign in was changed, and tells its
-    /// person by a letter.
+    /// Writes to the person of an account about a change of how they sign in, and ends all other
+    /// sessions. The change is made already and may have made recovery codes that are shown only now,
+    /// so that a failure here is logged and not returned.
     pub async fn renew(
         self,
         accounts: &Accounts,
         account: &Account,
         session: Session,
         change: SecurityChange,
-    ) -> Result<SetCookies, Problem> {
-        let new = accounts.end_other_sessions(account, session).await?;
+    ) -> SetCookies {
         self.letters.security(account, change).await;
-        Ok(self.begin(&new))
+        match accounts.end_other_sessions(account, session).await {
+            Ok(new) => self.begin(&new),
+            Err(error) => {
+                warn!(%error, account = %account.id, "could not end the other sessions of an account");
+                set([])
+            }
+        }
     }
 
     /// Sets the cookie of a session, and the one by which its account knows the browser. Scripts and

@@ -150,8 +150,8 @@ impl Deliveries {
             .await
     }
 
-    /// Returns the deliveries of a channel that were given up, of what happened since a moment,
-    /// oldest first.
+    /// Returns the deliveries of a channel that were given up, other than tests, of what happened since
+    /// a moment, oldest first.
     pub async fn failed_since(
         &self,
         channel: Channel,
@@ -159,7 +159,7 @@ impl Deliveries {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
         let range = Range::within(Key::new((channel,))).from(Key::new((channel, since)));
-        let wanted = |one: &Delivery| one.state == DeliveryState::Failed;
+        let wanted = |one: &Delivery| one.state == DeliveryState::Failed && one.patience > 0;
         self.0
             .filter(Delivery::BY_CHANNEL, range, limit, wanted)
             .await

@@ -99,7 +99,15 @@ impl MailSending for MailSender {
     async fn send(&self, id: &str, letter: &Letter) -> Result<(), MailError> {
         let message = self.message(id, letter)?;
         let sent = self.transport.send(message).await;
-        sent.map(drop).map_err(|error| unsent(&error))
+        sent.map(drop).map_err(|error| {
+            // This is about one address, and not about the mail server as a whole.
+            match error.is_client() && !letter.to.is_ascii() {
+                true => MailError::Refused(
+                    "the mail server accepts no addresses with such letters".to_owned(),
+                ),
+                false => unsent(&error),
+            }
+        })
     }
 
     async fn check(&self) -> Result<(), MailError> {

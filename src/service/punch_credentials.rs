@@ -469,13 +469,13 @@ impl PunchCredentials {
         let employee = employee.filter(Employee::present);
         let credentials = &self.stores.punch_credentials;
         let now = self.clock.now();
-        let (mut locked, mut outdated) = (false, false);
-        let mut tried = None;
+        let (mut locked, mut tried) = (false, None);
         if let Some(employee) = &employee {
             let count = |mut stored: PunchCredential| {
                 let pin = stored.pin?;
-                outdated = captured.is_some_and(|captured| captured < pin.set_at);
-                if outdated {
+                // Typed before the PIN was set: it counts as a miss of the device, as an unknown number
+                // does, and not against the person.
+                if captured.is_some_and(|captured| captured < pin.set_at) {
                     return None;
                 }
                 locked = pin.is_locked();
@@ -515,7 +515,6 @@ impl PunchCredentials {
                 audit.record(actor, "pin.lock", employee.id, None).await?;
                 Compared::Missed(PinCheck::Locked)
             }
-            _ if outdated => Compared::Other(PinCheck::Wrong),
             _ => Compared::Missed(PinCheck::Wrong),
         })
     }

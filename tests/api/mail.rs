@@ -115,6 +115,9 @@ async fn links_in_letters_do_not_follow_the_host_of_a_request() {
         let text = letter[part].as_str().unwrap();
         assert!(text.contains("https://rollcall.example/join#"), "{text}");
         assert!(!text.contains("evil"), "{text}");
+        // Nobody promises an account to a person who only enrolls.
+        assert!(text.contains("add your face"), "{text}");
+        assert!(!text.contains("create an account"), "{text}");
     }
 }
 

@@ -43,7 +43,7 @@ pub async fn punches_are_read_as_written(stores: &Repositories) {
         model: ModelId::new(""),
         frames: u8::MAX,
         look: 3,
-        pictures: vec!["ab".repeat(16); 5],
+        digests: vec!["ab".repeat(16); 5],
     });
     full.request = Some(RequestKey {
         key: key(&"~".repeat(128)),

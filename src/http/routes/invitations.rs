@@ -251,9 +251,17 @@ async fn sent(state: &HttpState, made: Made) -> Result<SentView, Problem> {
             let account = found.first().ok_or_else(|| Problem::not_found("account"))?;
             letters.reset(account, &address, until).await
         }
-        (_, Some((email, address))) => {
+        (purpose, Some((email, address))) => {
             let name = view.name.as_deref().unwrap_or_default();
-            letters.invitation(email, name, &address, until).await
+            match purpose {
+                Purpose::Enroll { .. } => {
+                    let invitation = letters.face_invitation(email, name, &address, until);
+                    invitation.await
+                }
+                Purpose::Account { .. } | Purpose::Reset { .. } => {
+                    letters.invitation(email, name, &address, until).await
+                }
+            }
         }
         (_, None) => Err(LetterError::Off),
     };

@@ -72,15 +72,10 @@ impl KioskCredential {
 
 fn required(
     credential: Option<PersonCredential>,
-    mut fields: Fields,
+    fields: Fields,
 ) -> Result<PersonCredential, Problem> {
-    if credential.is_none() {
-        fields.add("code", FieldError::Required);
-    }
-    match credential {
-        Some(credential) => fields.check().map(|()| credential),
-        None => Err(fields.problem()),
-    }
+    fields.check()?;
+    credential.ok_or_else(|| Problem::field("code", FieldError::Required))
 }
 
 /// The outcome of a request at a kiosk.
@@ -91,6 +86,10 @@ pub struct KioskAnswer {
     /// `elsewhere` (the person works at another site), and nothing happened.
     #[schema(example = "known")]
     outcome: &'static str,
+    /// The ID of the person, if the outcome is `known`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uuid")]
+    employee: Option<String>,
     /// The name of the person.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Grace Hopper")]
@@ -110,6 +109,7 @@ impl KioskAnswer {
     fn new(outcome: &'static str, person: &Person) -> Self {
         Self {
             outcome,
+            employee: None,
             name: Some(person.employee.name.to_string()),
             enrolled: None,
             photos: None,
@@ -129,6 +129,7 @@ impl From<Turned> for KioskAnswer {
         };
         Self {
             outcome,
+            employee: None,
             name: None,
             enrolled: None,
             photos: None,
@@ -159,6 +160,7 @@ pub async fn find_person_at_kiosk(
     let found = kiosk.identify(&device, credential.read()?).await?;
     Ok(axum::Json(match found {
         Ok(person) => KioskAnswer {
+            employee: Some(person.employee.id.to_string()),
             enrolled: Some(person.enrolled()),
             ..KioskAnswer::new("known", &person)
         },

@@ -106,7 +106,7 @@ pub async fn create_passkey(
         recovery_codes,
     };
     let renewed = cookies.renew(&accounts, &account, session, SecurityChange::PasskeyAdded);
-    Ok((StatusCode::CREATED, renewed.await?, axum::Json(view)))
+    Ok((StatusCode::CREATED, renewed.await, axum::Json(view)))
 }
 
 fn read_name(name: &str) -> Result<Name, Problem> {
@@ -169,7 +169,7 @@ pub async fn delete_passkey(
     factors.remove_passkey(&account, id).await?;
     let change = SecurityChange::PasskeyRemoved;
     let renewed = cookies.renew(&accounts, &account, session, change);
-    Ok((StatusCode::NO_CONTENT, renewed.await?))
+    Ok((StatusCode::NO_CONTENT, renewed.await))
 }
 
 /// The beginning of signing in with a passkey.

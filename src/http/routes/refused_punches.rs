@@ -378,10 +378,18 @@ pub async fn add_refused_punch(
     let (Some(employee), Some(kind), Some(reason)) = (employee, kind, reason) else {
         return Err(fields.problem());
     };
-    let deciding = Deciding::of(&allowed)?;
-    let by = deciding.by(&allowed);
-    let filed = refused.add(by, id, (employee, kind), reason, new.adjust);
-    let filed = filed.await?;
+    let add = async move {
+        let deciding = Deciding::of(&allowed)?;
+        let by = deciding.by(&allowed);
+        let filed = refused.add(by, id, (employee, kind), reason, new.adjust);
+        Ok::<_, Problem>(filed.await?)
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a manager who closes the page must not leave it half done: the request waits for it"
+    )]
+    let added = tokio::spawn(add).await;
+    let filed = added.map_err(|error| Problem::internal(error.to_string()))??;
     Ok((StatusCode::CREATED, axum::Json((&filed).into())))
 }
 

@@ -150,7 +150,7 @@ pub async fn confirm_totp(
     let recovery_codes = factors.confirm_totp(&account, &confirmation.code).await?;
     let renewed = cookies.renew(&accounts, &account, session, SecurityChange::AppAdded);
     let view = axum::Json(RecoveryCodesView { recovery_codes });
-    Ok((renewed.await?, view))
+    Ok((renewed.await, view))
 }
 
 /// Removes the app that shows one-time codes. All other sessions end.
@@ -173,7 +173,7 @@ pub async fn delete_totp(
 ) -> Result<(StatusCode, SetCookies), Problem> {
     factors.remove_totp(&account).await?;
     let renewed = cookies.renew(&accounts, &account, session, SecurityChange::AppRemoved);
-    Ok((StatusCode::NO_CONTENT, renewed.await?))
+    Ok((StatusCode::NO_CONTENT, renewed.await))
 }
 
 /// Replaces all recovery codes. All other sessions end.
@@ -196,7 +196,7 @@ pub async fn create_recovery_codes(
     let recovery_codes = factors.renew_recovery_codes(&account).await?;
     let renewed = cookies.renew(&accounts, &account, session, SecurityChange::RecoveryCodes);
     let view = axum::Json(RecoveryCodesView { recovery_codes });
-    Ok((StatusCode::CREATED, renewed.await?, view))
+    Ok((StatusCode::CREATED, renewed.await, view))
 }
 
 /// The second step of signing in: the ticket, and one proof.
@@ -380,10 +380,14 @@ pub async fn reset_second_factors(
 pub async fn unlink_identity(
     InPerson(allowed): InPerson<Administering>,
     _: Confirmed,
+    State(accounts): State<Arc<Accounts>>,
     State(factors): State<Arc<SecondFactorService>>,
+    State(letters): State<Arc<Letters>>,
     Path(id): Path<AccountId>,
 ) -> Result<StatusCode, Problem> {
     factors.unlink(allowed.actor(), id).await?;
+    let account = accounts.find(id).await?;
+    letters.security(&account, SecurityChange::Unlinked).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

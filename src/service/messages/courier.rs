@@ -108,7 +108,7 @@ impl Courier {
         let mut rests = HashMap::new();
         let mut failing = false;
         while !stop.is_cancelled() {
-            let found = self.next(&busy, &rests).await;
+            let found = self.next(&busy, &mut rests).await;
             match &found {
                 Err(cause) if !failing => warn!(%cause, "could not look for messages to send"),
                 Ok(_) if failing => info!("the store is back; sending messages again"),
@@ -136,7 +136,7 @@ impl Courier {
     async fn next(
         &self,
         busy: &HashSet<(Channel, String)>,
-        rests: &HashMap<Channel, Rest>,
+        rests: &mut HashMap<Channel, Rest>,
     ) -> Result<Vec<(Delivery, Receiver)>, StoreError> {
         let now = self.clock.now();
         let mut sending = HashMap::<Channel, usize>::new();
@@ -156,9 +156,13 @@ impl Courier {
         for (channel, receiver) in mail.chain(webhooks) {
             let sending = sending.get(&channel).copied().unwrap_or_default();
             // A webhook that was turned on again does not rest.
-            let rest = rests.get(&channel);
-            let rest = rest.filter(|rest| rest.began >= receiver.since());
-            let slots = free_slots(sending, rest, now, room);
+            if rests
+                .get(&channel)
+                .is_some_and(|rest| rest.began < receiver.since())
+            {
+                rests.remove(&channel);
+            }
+            let slots = free_slots(sending, rests.get(&channel), now, room);
             let found = self.choose(channel, slots, busy, now).await?;
             room -= (sending + found.len()).saturating_sub(sending.max(1));
             let found = found.into_iter().map(|one| (one, receiver.clone()));

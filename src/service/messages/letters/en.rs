@@ -6,16 +6,25 @@ use crate::domain::mail::SecurityChange;
 /// Returns the words of a letter.
 pub(super) fn words(occasion: &Occasion<'_>) -> Words {
     match occasion {
-        Occasion::Invitation { link, until } => Words {
-            subject: "You are invited to Rollcall".to_owned(),
-            lines: vec![
-                "You are invited to create an account for Rollcall, which records attendance."
-                    .to_owned(),
-                format!("The link can be used once, until {until}."),
-                "If you did not expect this, ignore the letter.".to_owned(),
-            ],
-            link: Some(("Create your account".to_owned(), (*link).to_owned())),
-        },
+        Occasion::Invitation {
+            account,
+            link,
+            until,
+        } => {
+            let (what, action) = match account {
+                true => ("create an account for Rollcall", "Create your account"),
+                false => ("add your face to Rollcall", "Add your face"),
+            };
+            Words {
+                subject: "You are invited to Rollcall".to_owned(),
+                lines: vec![
+                    format!("You are invited to {what}, which records attendance."),
+                    format!("The link can be used once, until {until}."),
+                    "If you did not expect this, ignore the letter.".to_owned(),
+                ],
+                link: Some((action.to_owned(), (*link).to_owned())),
+            }
+        }
         Occasion::Reset { link, until } => Words {
             subject: "Set a new password".to_owned(),
             lines: vec![
@@ -40,15 +49,24 @@ pub(super) fn words(occasion: &Occasion<'_>) -> Words {
                 SecurityChange::FactorsRemoved => {
                     "An administrator removed the second step of your account"
                 }
+                SecurityChange::Unlinked => {
+                    "An administrator ended the link of your account to the identity provider"
+                }
                 SecurityChange::TokenMade => "An API token of your account was made",
+            };
+            let by_admin = matches!(
+                change,
+                SecurityChange::FactorsRemoved | SecurityChange::Unlinked
+            );
+            let advice = match by_admin {
+                true => {
+                    "If you did not ask for this, ask an administrator at once for a new password."
+                }
+                false => "If it was not you, ask an administrator at once for a new password.",
             };
             Words {
                 subject: what.to_owned(),
-                lines: vec![
-                    format!("{what}, at {at}."),
-                    "If it was not you, ask an administrator at once for a new password."
-                        .to_owned(),
-                ],
+                lines: vec![format!("{what}, at {at}."), advice.to_owned()],
                 link: link.map(|link| ("Open your account".to_owned(), link.to_owned())),
             }
         }

@@ -153,8 +153,36 @@ impl Letters {
         link: &str,
         until: Timestamp,
     ) -> Result<(), LetterError> {
-        let until = utc(until);
-        let letter = write(to, name, &Occasion::Invitation { link, until });
+        self.invite(to, name, (link, true), until).await
+    }
+
+    /// Sends the link of an invitation to enroll one's own face, without an account.
+    ///
+    /// # Errors
+    /// [`LetterError::Off`] without a mail server.
+    pub async fn face_invitation(
+        &self,
+        to: &Email,
+        name: &str,
+        link: &str,
+        until: Timestamp,
+    ) -> Result<(), LetterError> {
+        self.invite(to, name, (link, false), until).await
+    }
+
+    async fn invite(
+        &self,
+        to: &Email,
+        name: &str,
+        (link, account): (&str, bool),
+        until: Timestamp,
+    ) -> Result<(), LetterError> {
+        let occasion = Occasion::Invitation {
+            account,
+            link,
+            until: utc(until),
+        };
+        let letter = write(to, name, &occasion);
         self.queue(self.new_id(), LetterKind::Invitation, &letter, None)
             .await
     }

@@ -14,6 +14,7 @@ pub struct Words {
 /// What a letter is about. Times are as people read them.
 pub enum Occasion<'a> {
     Invitation {
+        account: bool,
         link: &'a str,
         until: String,
     },
