@@ -1,7 +1,7 @@
 // The kiosk: watches the camera, punches the person in front of it, and loses nothing while the server is unavailable.
 
 import { Problem, explain } from './api.js';
-import { loadReader, watchCamera, watchScanners } from './kiosk/badge.js';
+import { keepShown, loadReader, watchCamera, watchScanners } from './kiosk/badge.js';
 import { Later, Unpaired, asDevice, beginPairing, deliver, deliverSaved, isOne } from './kiosk/delivery.js';
 import { glance, newKey, sleep, takeBurst, takeFrame, withoutFrames } from './kiosk/eyes.js';
 import { closeOwnFace, openOwnFace, ownFaceIsOpen } from './kiosk/own-face.js';
@@ -161,7 +161,7 @@ async function pair(token) {
   const device = await asDevice(token, 'GET', '/api/device');
   version ||= device.service_version;
   const { name, site_name: site, face_and_pin: both, keeps_unknown_faces: keepsFaces, consent } = device;
-  pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, both, keepsFaces, consent };
+  pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, both, keepsFaces, consent, release: device.service_version };
   savePairing(pairing);
   byId('my-face').hidden = !consent;
   keepPage(device.service_version);
@@ -195,6 +195,8 @@ async function start() {
     if (!(error instanceof Later)) throw error;
     // The server is unavailable: a paired kiosk continues and saves punches.
     pairing = kept?.token === token ? kept : { token };
+    // This page is most likely the kept one, of the last release that the kiosk met.
+    version = kept?.release ?? 'unknown';
     savePairing(pairing);
     wentOffline(error.wait);
   }
@@ -740,8 +742,16 @@ async function proveOwn(secret) {
     if (answer.outcome === 'wrong_pin') return 'the number or the PIN is wrong: check the number, and type the PIN again';
     closePad();
     const { consent } = pairing ?? {};
-    if (answer.outcome === 'known' && consent) openOwnFace({ secret, name: answer.name ?? '', enrolled: answer.enrolled ?? false, consent, stream, asKiosk });
-    else await answerWithout(answer);
+    if (answer.outcome !== 'known' || !consent) {
+      await answerWithout(answer);
+      return null;
+    }
+    const stays = () => {
+      if (answer.employee) presence.saw(answer.employee, Date.now(), view.visit);
+      lastBox = null;
+      if ('badge' in secret) keepShown(secret.badge);
+    };
+    openOwnFace({ secret, name: answer.name ?? '', enrolled: answer.enrolled ?? false, consent, stream, asKiosk, stays });
     return null;
   } catch (error) {
     if (error instanceof Problem) return explain(error);
@@ -814,6 +824,7 @@ function pause(length) {
 const worthSaving = (now) => view.curious && view.somebodyNew && (!view.moved || now - view.visit > SETTLE_MS);
 
 async function watch() {
+  let wasEmpty = false;
   for (;;) {
     await sleep(WATCH_MS);
     if (!pairing || !stream || document.hidden || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) continue;
@@ -824,6 +835,10 @@ async function watch() {
     if (view.occupied === false) emptyTries = 0;
     // The next punch would not be theirs.
     if (view.occupied === false && !padIsOpen()) mistaken = null;
+    // The last punch is not theirs either. Only once they leave: the scene may have been learned with a person in it.
+    const empty = view.occupied === false;
+    if (empty && !wasEmpty) offerNotMe(null);
+    wasEmpty = empty;
     if (inviteAt > 0 && now > inviteAt) {
       inviteAt = 0;
       invite();

@@ -80,7 +80,7 @@ async fn a_person_agrees_enrolls_punches_and_withdraws_at_a_kiosk() {
     let known = ask("person").await.expect(200);
     assert_eq!(
         known,
-        json!({ "outcome": "known", "name": "Barack Obama", "enrolled": false })
+        json!({ "outcome": "known", "employee": id, "name": "Barack Obama", "enrolled": false })
     );
     let photos = form(&kiosk, &["obama", "obama2"]).await;
     let enrolled = enroll(&kiosk, as_person(photos, "E1", "402817")).await;

@@ -48,7 +48,7 @@ test('the page shows what a kiosk reports, and says what to do about it', async 
   const dialog = page.getByRole('dialog', { name: 'Change the device' });
   await dialog.getByText(/^It has sent nothing for 15 minutes/u).waitFor();
   await dialog.getByText(/^It saved 3 punches while it could not reach Rollcall/u).waitFor();
-  await dialog.getByText(/^Rollcall refused 1 saved punch\./u).waitFor();
+  await dialog.getByText(/^The kiosk still keeps 1 saved punch that Rollcall did not accept, and hands it over\./u).waitFor();
   await dialog.getByText(/^Its token ends soon\. The kiosk renews it by itself/u).waitFor();
   await assertAccessible(page);
   await picture(page, 'device-facts');

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Browser, assertAccessible, assertClean, picture, wall } from './support/browser.js';
 import { TABLET, openKiosk, scan } from './support/kiosk.js';
@@ -98,6 +99,9 @@ test('a person who says no is not enrolled, and one who agrees is', async () => 
   await dialog.waitFor({ state: 'hidden' });
   // What proved the person is not kept.
   assert.equal(await kiosk.locator('#own-face-choices button').count(), 0);
+  // Who only closes the dialog is not punched.
+  await sleep(5000);
+  assert.deepEqual(await server.punches(), []);
 
   // The face is enough from now on.
   await kiosk.getByRole('button', { name: 'Punch now' }).click();

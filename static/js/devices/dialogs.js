@@ -96,13 +96,19 @@ function Facts({ device: { seen_at: seen, silent, status, token_expires_at: ends
     <dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     ${silent && html`<${Notice} kind="warn">It has sent nothing for 15 minutes, so people may be punching nowhere. Switch it on, open /kiosk there, and check its network.<//>`}
     ${status && status.unsent > 0 && html`<${Notice} kind="info">It saved ${plural(status.unsent, 'punch', 'punches')} while it could not reach Rollcall, and sends ${status.unsent === 1 ? 'it' : 'them'} by itself.<//>`}
-    ${status && status.refused > 0 && html`<${Notice} kind="warn">Rollcall refused ${plural(status.refused, 'saved punch', 'saved punches')}. The kiosk lists ${status.refused === 1 ? 'it' : 'them'}; write what is missing by hand.<//>`}
+    ${status && status.refused > 0 && html`<${Notice} kind="warn">${refusedWords(status.refused)}<//>`}
     ${
       ends &&
       endsSoon(ends) &&
       html`<${Notice} kind="warn">${hasEnded(ends) ? 'Its token has ended: it cannot punch.' : 'Its token ends soon.'} ${status && !hasEnded(ends) ? 'The kiosk renews it by itself when it is on.' : 'If it is a kiosk, open /kiosk there and type below the code that it shows. A camera or other software renews its token with POST /api/device/token before the end, or is added again.'}<//>`
     }
   `;
+}
+
+/** @param {number} count */
+function refusedWords(count) {
+  const them = count === 1 ? 'it' : 'them';
+  return `The kiosk still keeps ${plural(count, 'saved punch', 'saved punches')} that Rollcall did not accept, and hands ${them} over. Decide about ${them} under Notices; do not write ${them} by hand as well.`;
 }
 
 /** @param {{device: ApiSchema<'RegisteredView'>, close: () => void}} props */

@@ -1,6 +1,6 @@
 // A punch that a kiosk saved and the service did not accept: a manager adds it for the person, or dismisses it.
 
-import { get, getAll, request } from '../api.js';
+import { getAll, request } from '../api.js';
 import { Notice } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
 import { Field, Form, fieldProblem } from '../kit/form.js';
@@ -93,7 +93,7 @@ const Dismissal = ({ dismiss }) => html`
  * @param {string} site
  */
 async function personOf(code, site) {
-  const { items } = await get('/api/employees', { query: { q: code, limit: '50' } });
+  const items = await getAll('/api/employees', { q: code });
   const same = items.filter((one) => one.code.toUpperCase() === code.toUpperCase());
   const person = same.find((one) => one.site === site) ?? same[0];
   if (!person) throw fieldProblem('code', 'nobody has this staff number');

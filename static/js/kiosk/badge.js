@@ -38,6 +38,9 @@ function isNew(code, apart) {
   return !again;
 }
 
+/** Records that a badge is shown now, so that it does not punch at once. @param {string} code */
+export const keepShown = (code) => shown.set(code, Date.now());
+
 /** @typedef {(code: string) => Promise<boolean>} Found returns whether the person has an answer */
 
 /**
@@ -172,6 +175,7 @@ export async function watchCamera(video, worthIt, found) {
     if (!read) await sleep(AGAIN_MS);
     const texts = await read?.(video).catch(() => []);
     const code = texts?.find((text) => BADGE.test(text));
-    if (code) show(code, LINGER_MS, found);
+    // A person may have begun to type meanwhile.
+    if (code && worthIt()) show(code, LINGER_MS, found);
   }
 }

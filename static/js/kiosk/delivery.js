@@ -162,6 +162,8 @@ export async function deliverSaved({ token, keepsFaces }, presence, done) {
   for (const burst of await listSaved()) {
     if (burst.refused) continue;
     const secret = burst.sealed && (await unseal(burst.sealed));
+    // An older page did not save it.
+    burst.how ??= howOf(burst.sealed, secret);
     if (burst.how === 'pin' && Date.now() < noPinsBefore) continue;
     const code = secret && 'code' in secret ? secret.code : undefined;
     const refuse = async (/** @type {string} */ why) => {
@@ -203,6 +205,15 @@ export async function deliverSaved({ token, keepsFaces }, presence, done) {
 }
 
 /**
+ * @param {import('./seal.js').Sealed | undefined} sealed
+ * @param {Secret | null | undefined} secret
+ */
+function howOf(sealed, secret) {
+  if (!sealed) return 'face';
+  return secret && 'badge' in secret ? 'badge' : 'pin';
+}
+
+/**
  * Hands over the refused bursts, and forgets them.
  * @param {string} token
  * @throws {Later | Unpaired}
@@ -215,17 +226,28 @@ async function handOver(token) {
       await asDevice(token, 'POST', '/api/device/refused-punches', { body: refusalOf(burst), headers: { 'Idempotency-Key': burst.key } });
       await forget(burst);
     } catch (error) {
-      if (error instanceof Problem) await change({ ...burst, stays: true });
-      else if (error instanceof Later && !error.away) noneBefore = Date.now() + Math.max(error.wait, HAND_OVER_MS);
-      else throw error;
+      const later = error instanceof Later ? error : null;
+      if (later?.away || !(later || error instanceof Problem)) throw error;
+      if (error instanceof Problem && error.status === 422) {
+        await change({ ...burst, stays: true });
+        continue;
+      }
+      // The picture may be what it fails at.
+      if (later?.failed && burst.frames.length > 0) await change({ ...burst, frames: [] });
+      noneBefore = Date.now() + Math.max(later?.wait ?? 0, HAND_OVER_MS);
     }
   }
 }
 
-/** @param {import('./saved.js').Saved} burst */
-function refusalOf({ how, refused = '', capturedAt, code, frames }) {
-  const body = framesOf({ frames });
-  const fields = { how, reason: refused, captured_at: new Date(capturedAt).toISOString(), sent_at: new Date().toISOString(), ...(code && { code }) };
+/**
+ * An older page saved no `how`, a sentence as `refused`, and all frames.
+ * @param {import('./saved.js').Saved} burst
+ */
+function refusalOf({ how: known, refused = '', capturedAt, code, frames }) {
+  const how = known ?? (code ? 'pin' : 'face');
+  const reason = /^[a-z_]+$/u.test(refused) ? refused : 'refused';
+  const body = framesOf({ frames: how === 'face' ? frames.slice(0, 1) : [] });
+  const fields = { how, reason, captured_at: new Date(capturedAt).toISOString(), sent_at: new Date().toISOString(), ...(code && { code }) };
   for (const [name, value] of Object.entries(fields)) body.append(name, value);
   return body;
 }

@@ -49,14 +49,22 @@ worker.onactivate = (event) => event.waitUntil(forgetOthers());
 
 /** @param {any} event */
 worker.onfetch = (event) => {
-  const { method, url } = /** @type {Request} */ (event.request);
+  const { method, mode, url } = /** @type {Request} */ (event.request);
   const { origin, pathname } = new URL(url);
-  if (method === 'GET' && origin === location.origin && FILES.includes(pathname)) event.respondWith(answer(event.request, pathname));
+  if (method !== 'GET' || origin !== location.origin || !FILES.includes(pathname)) return;
+  const answered = answer(event.request, pathname);
+  event.respondWith(answered);
+  // A page that the service answered: what is kept must not be older.
+  if (mode === 'navigate') event.waitUntil(answered.then(renew).catch(() => {}));
 };
 
 async function keep() {
   await (await caches.open(CACHE)).addAll(FILES);
   await worker.skipWaiting();
+}
+
+async function renew() {
+  if (Date.now() >= awayUntil) await (await caches.open(CACHE)).addAll(FILES);
 }
 
 async function forgetOthers() {

@@ -28,6 +28,7 @@ const BY_OTHER_MEANS = 'No, go on with my PIN or badge';
  * @property {boolean} enrolled
  * @property {{version: string, text: string}} consent
  * @property {MediaStream | null} stream
+ * @property {() => void} stays called when the person is seen to be here, which is no reason to punch them
  * @property {<Answer>(work: (token: string) => Promise<Answer>) => Promise<Answer>} asKiosk runs a request in turn
  */
 
@@ -49,6 +50,7 @@ export const closeOwnFace = () => dialog.open && dialog.close();
 /** @param {Own} person */
 export function openOwnFace(person) {
   own = person;
+  person.stays();
   video.srcObject = person.stream;
   dialog.showModal();
   touch();
@@ -211,7 +213,8 @@ async function trying(work, refused = ({ message }) => refuse(message)) {
   try {
     await work();
   } catch (error) {
-    if (error instanceof Later) refuse(error.limited ? 'this kiosk accepts no more of this for a while' : 'the service cannot be reached');
+    if (error instanceof Later && error.limited) refuse('this kiosk accepts no more of this for a while');
+    else if (error instanceof Later) show('No answer', 'The service did not answer, so it may or may not have happened. Open “My face” again later to see.', [['Close', close]]);
     else if (error instanceof Problem) refused(error);
     else {
       dialog.close();
@@ -228,6 +231,7 @@ const refuse = (why) => show('This did not work', `${sentence(why ?? 'try again'
 for (const event of ['pointerdown', 'keydown']) dialog.addEventListener(event, touch);
 dialog.addEventListener('close', () => {
   clearInterval(ticking);
+  own?.stays();
   own = null;
   photos = [];
   video.srcObject = null;

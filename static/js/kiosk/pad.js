@@ -74,6 +74,15 @@ function complain(words) {
   byId('pad-wrong').textContent = words;
 }
 
+/**
+ * @param {HTMLInputElement} input
+ * @param {string} words
+ */
+function lacks(input, words) {
+  input.focus();
+  complain(words);
+}
+
 /** @param {string} character */
 function type(character) {
   complain('');
@@ -154,8 +163,8 @@ byId('pad-form').addEventListener('submit', async (event) => {
   event.preventDefault();
   const asked = use;
   if (!asked || byId('pad-send').disabled) return;
-  if (code.value.trim() === '') return code.focus();
-  if (pin.value === '') return pin.focus();
+  if (code.value.trim() === '') return lacks(code, 'Type your staff number');
+  if (pin.value === '') return lacks(pin, 'Type your PIN');
   const typed = pin.value;
   complain('');
   const wrong = await busy(byId('pad-send'), () => asked.send(code.value.trim(), typed)).catch((error) => {

@@ -9,8 +9,8 @@ export const MOST_BY_MOTION = 1800;
 
 /** Most PINs that are kept within an hour: a person every 30 seconds, so that nobody fills this kiosk with others' numbers. */
 const MOST_PINS = 120;
-/** Of these for one staff number: in, out and a break. */
-const MOST_OF_NUMBER = 3;
+/** Of these for one staff number: in, out and a break between them. */
+const MOST_OF_NUMBER = 4;
 const HOUR_MS = 3_600_000;
 
 /**
@@ -68,5 +68,5 @@ export async function tooManyPins(code) {
   if (recent.length >= MOST_PINS) return 'Too many PINs were typed at this kiosk.';
   const codes = (await Promise.all(recent.map(unseal))).map((secret) => secret && 'code' in secret && secret.code.toUpperCase());
   const same = codes.filter((other) => other === code.toUpperCase()).length;
-  return same < MOST_OF_NUMBER ? null : `This number was typed ${MOST_OF_NUMBER} times within an hour, and that is saved.`;
+  return same < MOST_OF_NUMBER ? null : `This kiosk has already saved ${MOST_OF_NUMBER} punches with this number in the last hour.`;
 }

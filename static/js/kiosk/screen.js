@@ -121,7 +121,7 @@ export function showLine(online, saved, refused) {
   line.dataset.state = online ? 'online' : 'offline';
   line.textContent = online ? 'Connected' : 'No connection';
   const waiting = saved === 0 ? '' : `${saved} saved, will be checked`;
-  const lost = refused === 0 ? '' : `${refused} saved earlier, refused by the server`;
+  const lost = refused === 0 ? '' : `${refused} not accepted, for a manager`;
   const words = [waiting, lost].filter(Boolean).join(' · ');
   if (byId('saved').textContent !== words) byId('saved').textContent = words;
 }

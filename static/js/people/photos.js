@@ -80,7 +80,7 @@ function chosen() {
     .map((file) => {
       // The folder that was chosen is no one's; the folders in it are.
       const name = file.webkitRelativePath.split('/').slice(1).slice(-2).join('/') || file.name;
-      return { name, who: name.includes('/') ? name.split('/')[0] : name.replace(/[-_ ]?\(?\d*\)?\.\w+$/u, ''), file };
+      return { name, who: name.includes('/') ? name.split('/')[0] : name.replace(/(?:[-_ ]\(?\d+\)?|\(\d+\))?\.\w+$/u, ''), file };
     });
   return photos.sort((a, b) => a.who.localeCompare(b.who) || a.name.localeCompare(b.name));
 }
@@ -123,7 +123,7 @@ async function enrollAll(photos) {
 }
 
 /**
- * Returns the photos in parts that one request takes, reduced. The photos of one person stay together.
+ * Returns the photos in parts that one request takes, reduced. The photos of one person stay together if they fit.
  * @param {Photo[]} photos
  * @param {(count: number) => void} prepared gets the number of the photo that is reduced
  */
@@ -138,16 +138,22 @@ async function* parts(photos, prepared) {
       prepared(++count);
       own.push({ name, blob: await smaller(file, LARGE_FILE) });
     }
-    const size = own.reduce((sum, { blob }) => sum + blob.size, 0);
-    if (part.length > 0 && (part.length + own.length > MOST_PHOTOS || bytes + size > MOST_BYTES)) {
-      yield part;
-      [part, bytes] = [[], 0];
+    const whole = own.length <= MOST_PHOTOS && sizeOf(own) <= MOST_BYTES;
+    for (const group of whole ? [own] : own.map((one) => [one])) {
+      const size = sizeOf(group);
+      if (part.length > 0 && (part.length + group.length > MOST_PHOTOS || bytes + size > MOST_BYTES)) {
+        yield part;
+        [part, bytes] = [[], 0];
+      }
+      part.push(...group);
+      bytes += size;
     }
-    part.push(...own);
-    bytes += size;
   }
   if (part.length > 0) yield part;
 }
+
+/** @param {{blob: Blob}[]} photos */
+const sizeOf = (photos) => photos.reduce((sum, { blob }) => sum + blob.size, 0);
 
 /**
  * Sends photos, and waits while too many jobs have not ended.
