@@ -27,7 +27,7 @@ impl PunchCredentials {
         Ok(self.0.get(&id).await?.map(Versioned::into_inner))
     }
 
-    /// Returns the records of these employees; those who never had one are left out.
+    /// Returns the records of these employees, without the employees who never had a PIN or badge.
     pub async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<PunchCredential>, StoreError> {
         self.0.get_many(ids).await
     }

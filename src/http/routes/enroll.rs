@@ -148,12 +148,12 @@ impl FromRequest<HttpState> for EnrollUpload {
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
         let upload = Upload::read(request, &SHAPE).await?;
         let employee = upload.text("employee").unwrap_or_default().parse();
-        let given = read_given(&upload, state.clock.now())?;
+        let consent = read_consent(&upload, state.clock.now())?;
         Ok(Self {
             request: EnrollRequest {
                 employee: employee.map_err(|_| Problem::field("employee", FieldError::NotAnId))?,
                 override_duplicate: upload.flag("override")?,
-                consent: upload.flag("consent")?.then_some(given),
+                consent,
                 photos: upload.images,
             },
             _room: upload.room,
@@ -191,8 +191,7 @@ impl FromRequest<HttpState> for ManyUpload {
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
         let upload = Upload::read(request, &MANY).await?;
-        let given = read_given(&upload, state.clock.now())?;
-        let consent = upload.flag("consent")?.then_some(given);
+        let consent = read_consent(&upload, state.clock.now())?;
         let photos = upload.names.into_iter().zip(upload.images);
         Ok(Self {
             consent,
@@ -204,7 +203,13 @@ impl FromRequest<HttpState> for ManyUpload {
     }
 }
 
-/// Reads how the employee consented.
+/// Reads how the employee consented; `None` if they did not.
+fn read_consent(upload: &Upload, now: Timestamp) -> Result<Option<ConsentGiven>, Problem> {
+    let given = read_given(upload, now)?;
+    Ok(upload.flag("consent")?.then_some(given))
+}
+
+/// Reads how the employee consented, if they did.
 fn read_given(upload: &Upload, now: Timestamp) -> Result<ConsentGiven, Problem> {
     let signed_on = upload.text("signed_on").filter(|text| !text.is_empty());
     match (upload.text("consent_given"), signed_on) {
