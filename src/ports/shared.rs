@@ -67,10 +67,6 @@ pub trait RateLimits: Send + Sync {
 
     /// Takes back the newest counted use of `key`, because it turned out not to count.
     async fn take_back(&self, key: &str);
-
-    /// Returns whether one more use of `key` would be allowed, without counting one. Two callers at
-    /// once can both get the last one.
-    async fn peek(&self, key: &str, quota: Quota) -> Verdict;
 }
 
 /// A bus for messages from one instance to all of them, including itself. Delivery is not

@@ -134,14 +134,6 @@ impl RateLimits for DegradingLimits {
         // If Redis is unavailable, the use counts there until it leaves the window.
         let _ = self.redis.take_back(key).await;
     }
-
-    async fn peek(&self, key: &str, quota: Quota) -> Verdict {
-        let local = self.memory.peek(key, quota).await;
-        if !local.allowed {
-            return local;
-        }
-        self.redis.peek(key, quota).await.unwrap_or(local)
-    }
 }
 
 /// A bus to all instances; while Redis is unavailable, only to the subscribers of this process.

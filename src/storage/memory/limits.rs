@@ -58,7 +58,7 @@ impl MemoryLimits {
         }
     }
 
-    fn check_at(&self, key: &str, quota: Quota, now: Duration, count: bool) -> Verdict {
+    fn check_at(&self, key: &str, quota: Quota, now: Duration) -> Verdict {
         let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, swept) = &mut *all;
         let due = now.saturating_sub(*swept) >= SWEEP;
@@ -73,7 +73,7 @@ impl MemoryLimits {
         window.window = quota.window;
         window.forget(now);
         let allowed = window.uses.len() < quota.most as usize;
-        if allowed && count {
+        if allowed {
             window.uses.push_back(now);
         }
         let age = window
@@ -92,11 +92,7 @@ impl MemoryLimits {
 #[async_trait]
 impl RateLimits for MemoryLimits {
     async fn check(&self, key: &str, quota: Quota) -> Verdict {
-        self.check_at(key, quota, (self.now)(), true)
-    }
-
-    async fn peek(&self, key: &str, quota: Quota) -> Verdict {
-        self.check_at(key, quota, (self.now)(), false)
+        self.check_at(key, quota, (self.now)())
     }
 
     /// Takes back the last use: uses are counted, so it does not matter which.
@@ -121,7 +117,7 @@ mod tests {
     fn windows_slide_and_each_key_has_its_own() {
         let limits = MemoryLimits::default();
         let check = |key: &str, minutes: u64| {
-            limits.check_at(key, TWO_AN_HOUR, Duration::from_mins(minutes), true)
+            limits.check_at(key, TWO_AN_HOUR, Duration::from_mins(minutes))
         };
         assert_eq!(check("a", 0).remaining, 1);
         assert_eq!(check("a", 30).remaining, 0);
@@ -139,11 +135,11 @@ mod tests {
         let limits = MemoryLimits::default();
         let begin = Duration::ZERO;
         for n in 0..SWEEP_AT {
-            limits.check_at(&n.to_string(), TWO_AN_HOUR, begin, true);
+            limits.check_at(&n.to_string(), TWO_AN_HOUR, begin);
         }
         limits.take_back("0").await;
-        assert_eq!(limits.check_at("0", TWO_AN_HOUR, begin, true).remaining, 1);
-        limits.check_at("new", TWO_AN_HOUR, begin + Duration::from_hours(2), true);
+        assert_eq!(limits.check_at("0", TWO_AN_HOUR, begin).remaining, 1);
+        limits.check_at("new", TWO_AN_HOUR, begin + Duration::from_hours(2));
         assert_eq!(limits.windows.lock().unwrap().0.len(), 1);
     }
 }

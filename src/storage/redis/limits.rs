@@ -17,8 +17,8 @@ use super::{
 };
 use crate::ports::{Quota, Verdict};
 
-/// Counts a use, or only returns whether one is allowed. The uses of a key are members of a sorted set, with times by the server's clock,
-/// so that the clocks of instances do not matter. One script makes checking and counting atomic.
+/// Counts a use. The uses of a key are members of a sorted set, with times by the server's clock, so
+/// that the clocks of instances do not matter. One script makes checking and counting atomic.
 const CHECK: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -28,11 +28,9 @@ local used = redis.call('ZCARD', KEYS[1])
 local allowed = 0
 if used < most then
   allowed = 1
-  if ARGV[3] ~= '' then
-    used = used + 1
-    redis.call('ZADD', KEYS[1], now, ARGV[3])
-    redis.call('PEXPIRE', KEYS[1], window)
-  end
+  used = used + 1
+  redis.call('ZADD', KEYS[1], now, ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], window)
 end
 local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local reset = window
@@ -69,21 +67,10 @@ impl RedisLimits {
     /// Counts one use if the quota allows it.
     pub async fn check(&self, key: &str, quota: Quota) -> Result<Verdict, Unavailable> {
         let number = self.uses.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}", self.instance);
-        self.run(key, quota, name).await
-    }
-
-    /// Returns whether one more use is allowed, without counting one.
-    pub async fn peek(&self, key: &str, quota: Quota) -> Result<Verdict, Unavailable> {
-        self.run(key, quota, String::new()).await
-    }
-
-    /// Runs the script, which counts a use that has a name.
-    async fn run(&self, key: &str, quota: Quota, name: String) -> Result<Verdict, Unavailable> {
         let arguments = [
             millis(quota.window).to_string(),
             quota.most.to_string(),
-            name,
+            format!("{}-{number}", self.instance),
         ];
         let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
         let key = self.prefix.key(&format!("limit:{key}"));
