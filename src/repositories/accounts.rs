@@ -1,11 +1,9 @@
 //! Accounts, their sessions, and the audit trail.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
+use super::Versioned;
 use crate::{
     domain::{
         accounts::{Account, Actor, KnownBrowsers, Session, TokenHash},
@@ -15,53 +13,24 @@ use crate::{
         record::{Index, Key},
         text::Email,
     },
-    ports::{AccountFilter, Page, Parts, Range, RecordEngine, SessionStore, StoreError},
+    ports::{AccountFilter, Page, Range, SessionStore, StoreError},
 };
 
-/// The repository of accounts.
-#[derive(Clone)]
-pub struct Accounts(Collection<Account>);
+repository! {
+    /// The repository of accounts. An email address belongs to one account, and so does an employee:
+    /// another one is a [`StoreError::Conflict`].
+    Accounts(Account): insert, find, find_many, read
+}
 
 impl Accounts {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds an account.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the email address is taken, or if the employee has an account.
-    pub async fn insert(&self, account: &Account) -> Result<(), StoreError> {
-        self.0.insert(account).await
-    }
-
-    /// Returns an account.
-    pub async fn find(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
-    /// Returns those of the accounts that exist.
-    pub async fn find_many(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
-        self.0.get_many(ids).await
-    }
-
     /// Returns the account with an email address.
     pub async fn find_by_email(&self, email: &Email) -> Result<Option<Account>, StoreError> {
-        let found = self
-            .0
-            .find(Account::BY_EMAIL, Key::new((email.as_str(),)))
-            .await?;
-        Ok(found.map(Versioned::into_inner))
+        self.0.find_by(Account::BY_EMAIL, (email.as_str(),)).await
     }
 
     /// Returns the account that is linked to an employee.
     pub async fn find_by_employee(&self, id: EmployeeId) -> Result<Option<Account>, StoreError> {
-        let found = self
-            .0
-            .find(Account::BY_EMPLOYEE, Key::new((id.uuid(),)))
-            .await?;
-        Ok(found.map(Versioned::into_inner))
+        self.0.find_by(Account::BY_EMPLOYEE, (id.uuid(),)).await
     }
 
     /// Checks whether an actor may be the same person as the one who asked for something: both act
@@ -95,11 +64,6 @@ impl Accounts {
         change: impl Fn(Account) -> Option<Account>,
     ) -> Result<Option<Account>, StoreError> {
         self.0.change(&id, change).await
-    }
-
-    /// Returns an account in the revision that the store has.
-    pub async fn read(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
-        self.0.get(&id).await
     }
 
     /// Replaces an account if it was not changed since it was read; returns false otherwise.
@@ -171,15 +135,9 @@ impl Accounts {
     }
 }
 
-/// The repository of sessions.
-#[derive(Clone)]
-pub struct Sessions(Collection<Session>);
-
-impl Sessions {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
+repository! {
+    /// The repository of sessions.
+    Sessions(Session)
 }
 
 #[async_trait]
@@ -189,12 +147,12 @@ impl SessionStore for Sessions {
     }
 
     async fn find(&self, hash: TokenHash) -> Result<Option<Session>, StoreError> {
-        Ok(self.0.get(&hash).await?.map(Versioned::into_inner))
+        self.0.find(&hash).await
     }
 
     async fn list_by_account(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
         let range = Range::within(Key::new((account.uuid(),))).backwards();
-        self.0.all(Session::BY_ACCOUNT, range, Parts::Body).await
+        self.0.all(Session::BY_ACCOUNT, range).await
     }
 
     async fn touch(
@@ -238,16 +196,12 @@ impl SessionStore for Sessions {
     }
 }
 
-/// The repository of known browsers.
-#[derive(Clone)]
-pub struct BrowsersOfAccounts(Collection<KnownBrowsers>);
+repository! {
+    /// The repository of known browsers.
+    BrowsersOfAccounts(KnownBrowsers)
+}
 
 impl BrowsersOfAccounts {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     /// Checks whether an account knows a browser.
     pub async fn knows(&self, account: AccountId, token: TokenHash) -> Result<bool, StoreError> {
         let found = self.0.get(&account).await?;
@@ -268,16 +222,12 @@ impl BrowsersOfAccounts {
     }
 }
 
-/// The repository of the audit trail.
-#[derive(Clone)]
-pub struct AuditTrail(Collection<AuditEntry>);
+repository! {
+    /// The repository of the audit trail.
+    AuditTrail(AuditEntry): purge
+}
 
 impl AuditTrail {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     /// Writes an entry.
     pub async fn append(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.0.insert(entry).await
@@ -314,10 +264,5 @@ impl AuditTrail {
     pub async fn latest(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         let after = None;
         self.list(&Reach::Everything, &Page { after, limit }).await
-    }
-
-    /// Deletes the entries before a moment; returns how many there were.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.0.purge((), before).await
     }
 }

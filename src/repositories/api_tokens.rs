@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
+use super::Collection;
 use crate::{
     domain::{
         accounts::TokenHash,
@@ -12,7 +12,7 @@ use crate::{
         ids::{AccountId, ApiTokenId},
         record::{Index, Key},
     },
-    ports::{Page, Parts, Range, RecordEngine, StoreError},
+    ports::{Page, Range, RecordEngine, StoreError},
 };
 
 /// The position of a token in the list of all.
@@ -34,34 +34,19 @@ impl ApiTokens {
         }
     }
 
-    /// Adds a token.
-    pub async fn insert(&self, token: &ApiToken) -> Result<(), StoreError> {
-        self.tokens.insert(token).await
-    }
-
-    /// Returns a token, revoked or not.
-    pub async fn find(&self, id: ApiTokenId) -> Result<Option<ApiToken>, StoreError> {
-        Ok(self.tokens.get(&id).await?.map(Versioned::into_inner))
-    }
-
-    /// Returns the tokens that exist, revoked or not.
-    pub async fn find_many(&self, ids: &[ApiTokenId]) -> Result<Vec<ApiToken>, StoreError> {
-        self.tokens.get_many(ids).await
-    }
+    forward!(tokens: ApiToken => insert, find, find_many);
 
     /// Returns the token with a hash, revoked or not.
     pub async fn find_by_token(&self, token: TokenHash) -> Result<Option<ApiToken>, StoreError> {
-        let key = Key::new((token.to_hex(),));
-        let found = self.tokens.find(ApiToken::BY_TOKEN, key).await?;
-        Ok(found.map(Versioned::into_inner))
+        self.tokens
+            .find_by(ApiToken::BY_TOKEN, (token.to_hex(),))
+            .await
     }
 
     /// Returns the tokens of an account that are not revoked, oldest first.
     pub async fn list_by_account(&self, account: AccountId) -> Result<Vec<ApiToken>, StoreError> {
         let range = Range::within(Key::new((account.uuid(),)));
-        self.tokens
-            .all(ApiToken::BY_ACCOUNT, range, Parts::Body)
-            .await
+        self.tokens.all(ApiToken::BY_ACCOUNT, range).await
     }
 
     /// Returns how many tokens of an account are not revoked.
@@ -94,7 +79,7 @@ impl ApiTokens {
 
     /// Returns the tokens of an account, revoked or not. Reads all tokens.
     pub async fn all_by_account(&self, account: AccountId) -> Result<Vec<ApiToken>, StoreError> {
-        let all = self.tokens.all(Index::ID, Range::all(), Parts::Body);
+        let all = self.tokens.all(Index::ID, Range::all());
         let mut tokens = all.await?;
         tokens.retain(|token| token.account == account);
         Ok(tokens)

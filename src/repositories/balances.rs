@@ -1,47 +1,23 @@
 //! Entries of the balances of employees.
 
-use std::sync::Arc;
-
 use jiff::civil::Date;
 
-use super::{Collection, Versioned};
 use crate::{
     domain::{
         balances::BalanceEntry,
         ids::{BalanceEntryId, EmployeeId},
         record::Key,
     },
-    ports::{Page, Parts, Range, RecordEngine, StoreError},
+    ports::{Page, Range, StoreError},
 };
 
-/// The repository of balance entries.
-#[derive(Clone)]
-pub struct BalanceEntries(Collection<BalanceEntry>);
+repository! {
+    /// The repository of balance entries. A second opening value of an employee at a date is a
+    /// [`StoreError::Conflict`].
+    BalanceEntries(BalanceEntry): insert, remove, find
+}
 
 impl BalanceEntries {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds an entry.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the employee has an opening value at the date, and it is one.
-    pub async fn insert(&self, entry: &BalanceEntry) -> Result<(), StoreError> {
-        self.0.insert(entry).await
-    }
-
-    /// Deletes an entry; returns false if it did not exist.
-    pub async fn remove(&self, entry: &BalanceEntry) -> Result<bool, StoreError> {
-        self.0.remove(&entry.id).await
-    }
-
-    /// Returns an entry.
-    pub async fn find(&self, id: BalanceEntryId) -> Result<Option<BalanceEntry>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
     /// Returns the entries of an employee until a date, by date.
     pub async fn until(
         &self,
@@ -51,7 +27,7 @@ impl BalanceEntries {
         let range = Range::within(Key::new((employee.uuid(),)));
         let range = range.before(Key::new((employee.uuid(), last)).end());
         let index = BalanceEntry::BY_EMPLOYEE;
-        self.0.all(index, range, Parts::Body).await
+        self.0.all(index, range).await
     }
 
     /// Returns a page of the entries of an employee, latest date first. The cursor is the date and

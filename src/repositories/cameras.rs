@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Collection, Versioned};
+use super::Collection;
 use crate::{
     domain::{
         cameras::{Camera, CameraReport, CameraStatus},
@@ -13,7 +13,8 @@ use crate::{
     ports::{Page, Range, RecordEngine, StoreError},
 };
 
-/// The repository of cameras.
+/// The repository of cameras. A stream that a camera has which is not removed is a
+/// [`StoreError::Conflict`].
 #[derive(Clone)]
 pub struct Cameras {
     cameras: Collection<Camera>,
@@ -29,31 +30,7 @@ impl Cameras {
         }
     }
 
-    /// Adds a camera.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if a camera that is not removed has the same stream.
-    pub async fn insert(&self, camera: &Camera) -> Result<(), StoreError> {
-        self.cameras.insert(camera).await
-    }
-
-    /// Replaces a camera if it still equals `old`. Returns false, without a change, if it does not.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] as for [`insert`](Self::insert).
-    pub async fn exchange(&self, old: &Camera, new: &Camera) -> Result<bool, StoreError> {
-        self.cameras.exchange(old, new).await
-    }
-
-    /// Returns a camera, removed or not.
-    pub async fn find(&self, id: CameraId) -> Result<Option<Camera>, StoreError> {
-        Ok(self.cameras.get(&id).await?.map(Versioned::into_inner))
-    }
-
-    /// Returns the cameras that exist, removed or not.
-    pub async fn find_many(&self, ids: &[CameraId]) -> Result<Vec<Camera>, StoreError> {
-        self.cameras.get_many(ids).await
-    }
+    forward!(cameras: Camera => insert, exchange, find, find_many);
 
     /// Returns a page of the covered cameras that are not removed, sorted by ID; only of
     /// `site` if it is given.

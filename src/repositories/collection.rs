@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
 use futures::{Stream, TryStreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     domain::record::{Index, Key, KeyParts, Keys, Kind, Record},
@@ -107,6 +107,11 @@ impl<R: Record> Collection<R> {
             .transpose()
     }
 
+    /// Returns the record with an ID, without its revision.
+    pub async fn find(&self, id: &R::Id) -> Result<Option<R>, StoreError> {
+        Ok(self.get(id).await?.map(Versioned::into_inner))
+    }
+
     /// Returns the records with these IDs that exist, in the order of the IDs, without blobs.
     pub async fn get_many(&self, ids: &[R::Id]) -> Result<Vec<R>, StoreError> {
         let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
@@ -118,13 +123,19 @@ impl<R: Record> Collection<R> {
     }
 
     /// Returns the record with a key in a unique index.
-    pub async fn find(&self, index: Index, key: Key) -> Result<Option<Versioned<R>>, StoreError> {
+    pub async fn get_by(
+        &self,
+        index: Index,
+        key: impl KeyParts,
+    ) -> Result<Option<Versioned<R>>, StoreError> {
         debug_assert!(index.unique);
-        let found = self
-            .engine
-            .scan(R::KIND, index, &exactly(key), 1, Parts::Whole)
-            .await?;
-        found.into_iter().next().map(versioned).transpose()
+        let key = exactly(Key::new(key));
+        Ok(self.scan(index, &key, 1, Parts::Whole).await?.pop())
+    }
+
+    /// Returns the record with a key in a unique index, without its revision.
+    pub async fn find_by(&self, index: Index, key: impl KeyParts) -> Result<Option<R>, StoreError> {
+        Ok(self.get_by(index, key).await?.map(Versioned::into_inner))
     }
 
     /// Returns a page of an index, with the requested parts.
@@ -207,16 +218,20 @@ impl<R: Record> Collection<R> {
         })
     }
 
+    /// Returns all records of a range, without blobs.
+    pub async fn all(&self, index: Index, range: Range) -> Result<Vec<R>, StoreError> {
+        self.all_parts(index, range, Parts::Body).await
+    }
+
     /// Returns all records of a range, with the requested parts.
-    pub async fn all(
+    pub async fn all_parts(
         &self,
         index: Index,
         range: Range,
         parts: Parts,
     ) -> Result<Vec<R>, StoreError> {
         let pages = self.pages(index, range, parts);
-        let all: Vec<Vec<Versioned<R>>> = pages.try_collect().await?;
-        Ok(all.into_iter().flat_map(records).collect())
+        pages.try_concat().await.map(records)
     }
 
     /// Counts the records of a range.
@@ -233,6 +248,15 @@ impl<R: Record> Collection<R> {
             .put(Write::from_record(record, Expect::Absent)?)
             .await
             .map(drop)
+    }
+
+    /// Adds a record. Returns false, without a change, if the ID or a unique key is taken.
+    pub async fn insert_new(&self, record: &R) -> Result<bool, StoreError> {
+        match self.insert(record).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds or replaces a record.
@@ -321,10 +345,7 @@ impl<R: Record> Collection<R> {
             };
             let written = match &stored {
                 Some(stored) => self.swap(stored, new.clone()).await?.is_some(),
-                None => match self.insert(&new).await {
-                    Err(StoreError::Conflict) => false,
-                    inserted => inserted.map(|()| true)?,
-                },
+                None => self.insert_new(&new).await?,
             };
             if written {
                 return Ok(Some(new));
@@ -410,6 +431,12 @@ impl<R: Record> Collection<R> {
 /// Returns the error for a change that failed at every attempt because of other changes.
 pub fn contended(kind: &Kind) -> StoreError {
     StoreError::Unavailable(format!("too many changes to the same {} at once", kind.one))
+}
+
+/// Returns the time of a change: now, but later than the change before it.
+pub(super) fn later_than(before: Timestamp, now: Timestamp) -> Timestamp {
+    let later = before.saturating_add(SignedDuration::from_millis(1));
+    later.map_or(now, |later| now.max(later))
 }
 
 /// Returns the range of a single key.

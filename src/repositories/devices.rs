@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
+use super::Collection;
 use crate::{
     domain::{
         accounts::TokenHash,
@@ -16,7 +16,7 @@ use crate::{
     ports::{Page, Range, RecordEngine, StoreError},
 };
 
-/// The repository of devices.
+/// The repository of devices. A token that another device has is a [`StoreError::Conflict`].
 #[derive(Clone)]
 pub struct Devices {
     devices: Collection<Device>,
@@ -32,32 +32,15 @@ impl Devices {
         }
     }
 
-    /// Adds a device.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the hash of its token is taken.
-    pub async fn insert(&self, device: &Device) -> Result<(), StoreError> {
-        self.devices.insert(device).await
-    }
-
-    /// Replaces a device if it equals `old`; otherwise changes nothing and returns false.
-    pub async fn exchange(&self, old: &Device, new: &Device) -> Result<bool, StoreError> {
-        self.devices.exchange(old, new).await
-    }
-
-    /// Returns a device, revoked or not.
-    pub async fn find(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
-        Ok(self.devices.get(&id).await?.map(Versioned::into_inner))
-    }
+    forward!(devices: Device => insert, exchange, find, find_many);
 
     /// Returns the device with the hash of a token, or of the token before it, revoked or not.
     pub async fn find_by_token(&self, token: TokenHash) -> Result<Option<Device>, StoreError> {
-        let key = || Key::new((token.to_hex(),));
-        let found = match self.devices.find(Device::BY_TOKEN, key()).await? {
-            Some(found) => Some(found),
-            None => self.devices.find(Device::BY_OLD_TOKEN, key()).await?,
-        };
-        Ok(found.map(Versioned::into_inner))
+        let key = || (token.to_hex(),);
+        match self.devices.find_by(Device::BY_TOKEN, key()).await? {
+            Some(found) => Ok(Some(found)),
+            None => self.devices.find_by(Device::BY_OLD_TOKEN, key()).await,
+        }
     }
 
     /// Returns what devices last reported.
@@ -72,30 +55,18 @@ impl Devices {
 
     /// Writes that a device was seen. The state that it reported stays.
     pub async fn seen(&self, device: DeviceId, at: Timestamp) -> Result<(), StoreError> {
-        let later = |report: DeviceReport| {
-            Some(DeviceReport {
-                seen_at: at,
-                ..report
-            })
-        };
-        if self.reports.change(&device, later).await?.is_some() {
-            return Ok(());
-        }
         let first = DeviceReport {
             device,
             seen_at: at,
             status: None,
         };
-        match self.reports.insert(&first).await {
-            // The device reported itself at the same moment.
-            Err(StoreError::Conflict) => Ok(()),
-            written => written,
-        }
-    }
-
-    /// Returns the devices that exist, revoked or not.
-    pub async fn find_many(&self, ids: &[DeviceId]) -> Result<Vec<Device>, StoreError> {
-        self.devices.get_many(ids).await
+        let seen = |report| {
+            Some(DeviceReport {
+                seen_at: at,
+                ..report
+            })
+        };
+        self.reports.change_or_insert(&first, seen).await.map(drop)
     }
 
     /// Returns a page of the covered devices that are not revoked, sorted by ID; only of

@@ -1,48 +1,24 @@
 //! Enrolled faces and kept enrollment photos.
 
-use std::sync::Arc;
-
 use futures::{Stream, TryStreamExt};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{Collection, Versioned};
+use super::{Versioned, collection::later_than};
 use crate::{
     domain::{
         faces::{FaceEnrollment, Photo},
         ids::EmployeeId,
         record::{Index, Key},
     },
-    ports::{Parts, Range, RecordEngine, StoreError},
+    ports::{Parts, Range, StoreError},
 };
 
-/// The repository of enrolled faces.
-#[derive(Clone)]
-pub struct FaceEnrollments(Collection<FaceEnrollment>);
+repository! {
+    /// The repository of enrolled faces.
+    FaceEnrollments(FaceEnrollment): find, read, find_many, revisions
+}
 
 impl FaceEnrollments {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Returns the enrollment of an employee; `None` if they were never enrolled.
-    pub async fn find(&self, id: EmployeeId) -> Result<Option<FaceEnrollment>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
-    /// Returns the enrollment of an employee with its revision.
-    pub async fn find_versioned(
-        &self,
-        id: EmployeeId,
-    ) -> Result<Option<Versioned<FaceEnrollment>>, StoreError> {
-        self.0.get(&id).await
-    }
-
-    /// Returns the enrollments of employees, omitting those without one.
-    pub async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<FaceEnrollment>, StoreError> {
-        self.0.get_many(ids).await
-    }
-
     /// Changes the enrollment of an employee; retries if others change it at the same time.
     /// `change` receives the current record, or an empty one, and returns the new one, or `None` to
     /// leave it unchanged. The new `changed_at` is later than any before. Returns the new record;
@@ -58,11 +34,9 @@ impl FaceEnrollments {
     ) -> Result<Option<FaceEnrollment>, StoreError> {
         let absent = FaceEnrollment::none(id, Timestamp::MIN);
         let stamped = |old: FaceEnrollment| {
-            let later = old
-                .changed_at
-                .saturating_add(SignedDuration::from_millis(1));
+            let changed_at = later_than(old.changed_at, now);
             let mut new = change(old)?;
-            new.changed_at = later.map_or(now, |later| now.max(later));
+            new.changed_at = changed_at;
             Some(new)
         };
         self.0.change_or_insert(&absent, stamped).await
@@ -108,32 +82,19 @@ impl FaceEnrollments {
     ) -> impl Stream<Item = Result<Vec<Versioned<FaceEnrollment>>, StoreError>> + Send + '_ {
         self.0.pages(Index::ID, Range::all(), Parts::Body)
     }
-
-    /// Returns the IDs and revisions of all enrollments, to find changes.
-    pub async fn revisions(&self) -> Result<Vec<(EmployeeId, u64)>, StoreError> {
-        self.0.revisions().await
-    }
 }
 
-/// The repository of kept enrollment photos.
-#[derive(Clone)]
-pub struct Photos(Collection<Photo>);
+repository! {
+    /// The repository of kept enrollment photos.
+    Photos(Photo): insert
+}
 
 impl Photos {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds a photo.
-    pub async fn insert(&self, photo: &Photo) -> Result<(), StoreError> {
-        self.0.insert(photo).await
-    }
-
-    /// Returns the photos of an employee, oldest first.
+    /// Returns the photos of an employee with the images, oldest first.
     pub async fn list_by_employee(&self, id: EmployeeId) -> Result<Vec<Photo>, StoreError> {
         let range = Range::within(Key::new((id.uuid(),)));
-        self.0.all(Photo::BY_EMPLOYEE, range, Parts::Whole).await
+        let index = Photo::BY_EMPLOYEE;
+        self.0.all_parts(index, range, Parts::Whole).await
     }
 
     /// Counts the photos of an employee without reading them.

@@ -1,28 +1,22 @@
 //! Settings that are decided once, leases, and the cache in the store.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
+use super::Versioned;
 use crate::{
     domain::{
         installation::{CachedValue, Lease, Setting, StoreFact},
         record::Key,
     },
-    ports::{Range, RecordEngine, StoreError},
+    ports::{Range, StoreError},
 };
 
-/// The repository of facts about the installation, by name.
-#[derive(Clone)]
-pub struct Settings(Collection<Setting>);
+repository! {
+    /// The repository of facts about the installation, by name.
+    Settings(Setting)
+}
 
 impl Settings {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     /// Returns the value of a setting.
     pub async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
         let found = self.0.get(&name.to_owned()).await?;
@@ -36,7 +30,7 @@ impl Settings {
             name: name.to_owned(),
             value: value.to_owned(),
         };
-        inserted(self.0.insert(&setting).await)
+        self.0.insert_new(&setting).await
     }
 
     /// Sets the value of a setting, whatever it has. The audit trail must have an entry about the
@@ -55,16 +49,12 @@ impl Settings {
     }
 }
 
-/// The repository of facts about this store.
-#[derive(Clone)]
-pub struct Facts(Collection<StoreFact>);
+repository! {
+    /// The repository of facts about this store.
+    Facts(StoreFact)
+}
 
 impl Facts {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     /// Returns the value of a fact.
     pub async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
         let found = self.0.get(&name.to_owned()).await?;
@@ -86,30 +76,17 @@ impl Facts {
     }
 }
 
-/// Returns whether a record was inserted; false if it already existed.
-fn inserted(result: Result<(), StoreError>) -> Result<bool, StoreError> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(StoreError::Conflict) => Ok(false),
-        Err(error) => Err(error),
-    }
+repository! {
+    /// The repository of leases: a name has at most one holder at a time. Leases need nothing but the
+    /// store.
+    ///
+    /// Times are by the instances' clocks, whose differences must be small compared to a lease. A
+    /// holder must stop when its lease has expired by its own clock, even if the store does not
+    /// respond.
+    Leases(Lease)
 }
 
-/// The repository of leases: a name has at most one holder at a time. Leases need nothing but the
-/// store.
-///
-/// Times are by the instances' clocks, whose differences must be small compared to a lease. A
-/// holder must stop when its lease has expired by its own clock, even if the store does not
-/// respond.
-#[derive(Clone)]
-pub struct Leases(Collection<Lease>);
-
 impl Leases {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     /// Takes a name until a moment. Returns `None` if another holder's lease has not expired, or if
     /// others take or change it at the same time. The current holder takes it again with the same
     /// fence.
@@ -134,15 +111,14 @@ impl Leases {
         };
         let taken = match &stored {
             Some(stored) => self.0.swap(stored, lease.clone()).await?.is_some(),
-            None => inserted(self.0.insert(&lease).await)?,
+            None => self.0.insert_new(&lease).await?,
         };
         Ok(taken.then_some(lease))
     }
 
     /// Returns the lease of a name as it was last taken, whether it has expired or not.
     pub async fn last(&self, name: &str) -> Result<Option<Lease>, StoreError> {
-        let found = self.0.get(&name.to_owned()).await?;
-        Ok(found.map(Versioned::into_inner))
+        self.0.find(&name.to_owned()).await
     }
 
     /// Extends a lease until a moment. Returns false if it has expired or belongs to another
@@ -177,17 +153,13 @@ fn same(stored: &Lease, lease: &Lease) -> bool {
     (&stored.holder, stored.fence) == (&lease.holder, lease.fence)
 }
 
-/// The repository of cached values, for instances that do not share a Redis. A value may disappear
-/// at any moment. Expired values are never returned.
-#[derive(Clone)]
-pub struct StoredCache(Collection<CachedValue>);
+repository! {
+    /// The repository of cached values, for instances that do not share a Redis. A value may disappear
+    /// at any moment. Expired values are never returned.
+    StoredCache(CachedValue)
+}
 
 impl StoredCache {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     async fn find(
         &self,
         key: &str,
@@ -218,7 +190,7 @@ impl StoredCache {
     ) -> Result<bool, StoreError> {
         let new = cached(key, value, until);
         match self.0.get(&key.to_owned()).await? {
-            None => inserted(self.0.insert(&new).await),
+            None => self.0.insert_new(&new).await,
             Some(stored) if stored.until <= now => Ok(self.0.swap(&stored, new).await?.is_some()),
             Some(_) => Ok(false),
         }

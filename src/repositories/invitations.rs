@@ -1,10 +1,8 @@
 //! Invitations.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
+use super::Versioned;
 use crate::{
     domain::{
         accounts::TokenHash,
@@ -12,49 +10,21 @@ use crate::{
         invitations::{Invitation, Purpose},
         record::Key,
     },
-    ports::{Page, Parts, Range, RecordEngine, StoreError},
+    ports::{Page, Range, StoreError},
 };
 
-/// The repository of invitations.
-#[derive(Clone)]
-pub struct Invitations(Collection<Invitation>);
+repository! {
+    /// The repository of invitations.
+    Invitations(Invitation): insert, read, swap
+}
 
 impl Invitations {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds an invitation.
-    pub async fn insert(&self, invitation: &Invitation) -> Result<(), StoreError> {
-        self.0.insert(invitation).await
-    }
-
-    /// Returns an invitation in the revision that the store has.
-    pub async fn read(
-        &self,
-        id: InvitationId,
-    ) -> Result<Option<Versioned<Invitation>>, StoreError> {
-        self.0.get(&id).await
-    }
-
     /// Returns the invitation with the hash of a token.
     pub async fn find_by_token(
         &self,
         token: TokenHash,
     ) -> Result<Option<Versioned<Invitation>>, StoreError> {
-        let key = Key::new((token.to_hex(),));
-        self.0.find(Invitation::BY_TOKEN, key).await
-    }
-
-    /// Replaces an invitation if it was not changed since it was read. Returns the new version;
-    /// `None` otherwise.
-    pub async fn swap(
-        &self,
-        old: &Versioned<Invitation>,
-        new: Invitation,
-    ) -> Result<Option<Versioned<Invitation>>, StoreError> {
-        self.0.swap(old, new).await
+        self.0.get_by(Invitation::BY_TOKEN, (token.to_hex(),)).await
     }
 
     /// Deletes an invitation if it was not changed since it was read; returns false otherwise.
@@ -77,7 +47,7 @@ impl Invitations {
 
     /// Returns the links for a new password of an account. Reads all invitations.
     pub async fn resets(&self, account: AccountId) -> Result<Vec<Invitation>, StoreError> {
-        let all = self.0.all(Invitation::BY_END, Range::all(), Parts::Body);
+        let all = self.0.all(Invitation::BY_END, Range::all());
         let mut resets = all.await?;
         resets.retain(
             |one| matches!(one.purpose, Purpose::Reset { account: of, .. } if of == account),

@@ -1,10 +1,8 @@
 //! Background jobs, which one worker at a time can claim.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::{Collection, cursor};
+use super::cursor;
 use crate::{
     domain::{
         grants::Reach,
@@ -12,32 +10,20 @@ use crate::{
         jobs::{Ability, Job, JobState},
         record::{Index, Key},
     },
-    ports::{Page, Parts, Range, RecordEngine, StoreError},
+    ports::{Page, Parts, Range, StoreError},
 };
 
 /// Number of due jobs that a claim reads at once.
 const BATCH: usize = 20;
 
-/// The repository of jobs. Of many workers that claim a job one wins, and only the last winner
-/// changes the job: its claim has the highest number ([`Job::claims`]).
-#[derive(Clone)]
-pub struct Jobs(Collection<Job>);
+repository! {
+    /// The repository of jobs. Of many workers that claim a job one wins, and only the last winner
+    /// changes the job: its claim has the highest number ([`Job::claims`]). A job is durable once it is
+    /// inserted; it is a [`StoreError::Conflict`] if a job that has not ended has the same `once`.
+    Jobs(Job): insert, purge
+}
 
 impl Jobs {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Queues a job, durably.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the ID is taken, or if a job that has not ended has the same
-    /// `once`.
-    pub async fn insert(&self, job: &Job) -> Result<(), StoreError> {
-        self.0.insert(job).await
-    }
-
     /// Claims the job that has been due the longest, of those that the worker can run, as by
     /// [`Job::claimed`]. A job is due if it is queued for this time, or if the lease of its worker
     /// has expired. If several workers claim at once, each job goes to one of them, and a worker
@@ -116,10 +102,5 @@ impl Jobs {
     /// Counts the jobs that have not ended.
     pub async fn unfinished(&self) -> Result<u64, StoreError> {
         self.0.count(Job::DUE, &Range::all()).await
-    }
-
-    /// Deletes the jobs that ended before a moment; returns how many there were.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.0.purge((), before).await
     }
 }

@@ -1,104 +1,36 @@
 //! Webhooks, and the deliveries in the outbox.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
 use crate::{
     domain::{
-        ids::{AccountId, DeliveryId, WebhookId},
+        ids::DeliveryId,
         mail::MailPreferences,
         messages::{Channel, Delivery, DeliveryState, Webhook},
-        record::{Index, Key},
+        record::Key,
     },
-    ports::{Page, Parts, Range, RecordEngine, StoreError},
+    ports::{Page, Range, StoreError},
 };
 
-/// The repository of webhooks. There are few, so they are read together.
-#[derive(Clone)]
-pub struct Webhooks(Collection<Webhook>);
-
-impl Webhooks {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds a webhook.
-    pub async fn insert(&self, webhook: &Webhook) -> Result<(), StoreError> {
-        self.0.insert(webhook).await
-    }
-
-    /// Returns a webhook.
-    pub async fn find(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
-    /// Returns all webhooks, oldest first.
-    pub async fn all(&self) -> Result<Vec<Webhook>, StoreError> {
-        self.0.all(Index::ID, Range::all(), Parts::Body).await
-    }
-
-    /// Replaces a webhook if it equals `old`; otherwise changes nothing and returns false.
-    pub async fn exchange(&self, old: &Webhook, new: &Webhook) -> Result<bool, StoreError> {
-        self.0.exchange(old, new).await
-    }
-
-    /// Deletes a webhook; returns false if it did not exist.
-    pub async fn remove(&self, id: WebhookId) -> Result<bool, StoreError> {
-        self.0.remove(&id).await
-    }
+repository! {
+    /// The repository of webhooks. There are few, so they are read together.
+    Webhooks(Webhook): insert, find, all, exchange, remove
 }
 
-/// The repository of the letters that accounts do not want.
-#[derive(Clone)]
-pub struct MailPreferenceBook(Collection<MailPreferences>);
-
-impl MailPreferenceBook {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Returns those of an account.
-    pub async fn find(&self, account: AccountId) -> Result<Option<MailPreferences>, StoreError> {
-        Ok(self.0.get(&account).await?.map(Versioned::into_inner))
-    }
-
-    /// Adds or replaces those of an account.
-    pub async fn put(&self, preferences: &MailPreferences) -> Result<(), StoreError> {
-        self.0.put(preferences).await
-    }
-
-    /// Deletes those of an account; returns false if there are none.
-    pub async fn remove(&self, account: AccountId) -> Result<bool, StoreError> {
-        self.0.remove(&account).await
-    }
+repository! {
+    /// The repository of the letters that accounts do not want.
+    MailPreferenceBook(MailPreferences): find, put, remove
 }
 
-/// The repository of deliveries.
-#[derive(Clone)]
-pub struct Deliveries(Collection<Delivery>);
+repository! {
+    /// The repository of deliveries.
+    Deliveries(Delivery): find, purge
+}
 
 impl Deliveries {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     /// Adds a delivery; returns false if it exists.
     pub async fn add(&self, delivery: &Delivery) -> Result<bool, StoreError> {
-        match self.0.insert(delivery).await {
-            Ok(()) => Ok(true),
-            Err(StoreError::Conflict) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Returns a delivery.
-    pub async fn find(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
+        self.0.insert_new(delivery).await
     }
 
     /// Returns a page of the deliveries of a channel that are due, longest due first. The cursor is
@@ -206,11 +138,5 @@ impl Deliveries {
     pub async fn remove_channel(&self, channel: Channel) -> Result<u64, StoreError> {
         let range = Range::within(Key::new((channel,)));
         self.0.remove_range(Delivery::BY_CHANNEL, range).await
-    }
-
-    /// Deletes the deliveries that ended before a moment, or never will; returns how many there
-    /// were.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.0.purge((), before).await
     }
 }

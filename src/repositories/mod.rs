@@ -3,6 +3,9 @@
 //! Each repository answers the queries of services with the indexes that its kind declares. Every
 //! method returns a [`StoreError`](crate::ports::StoreError) if the store fails.
 
+#[macro_use]
+mod repository;
+
 mod accounts;
 mod api_tokens;
 mod balances;

@@ -1,10 +1,7 @@
 //! Pictures of punches and of unknown faces.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
 use crate::{
     domain::{
         grants::Reach,
@@ -12,39 +9,18 @@ use crate::{
         pictures::{Picture, PictureKind},
         record::Key,
     },
-    ports::{Page, Range, RecordEngine, StoreError},
+    ports::{Page, Range, StoreError},
 };
 
-/// The repository of pictures.
-#[derive(Clone)]
-pub struct Pictures(Collection<Picture>);
+repository! {
+    /// The repository of pictures. A second one of a punch is a [`StoreError::Conflict`].
+    Pictures(Picture): insert, find
+}
 
 impl Pictures {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds a picture.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if its punch already has one.
-    pub async fn insert(&self, picture: &Picture) -> Result<(), StoreError> {
-        self.0.insert(picture).await
-    }
-
-    /// Returns a picture.
-    pub async fn find(&self, id: PictureId) -> Result<Option<Picture>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
     /// Returns the picture of a punch.
     pub async fn find_by_punch(&self, punch: PunchId) -> Result<Option<Picture>, StoreError> {
-        let found = self
-            .0
-            .find(Picture::OF_PUNCH, Key::new((punch.uuid(),)))
-            .await?;
-        Ok(found.map(Versioned::into_inner))
+        self.0.find_by(Picture::OF_PUNCH, (punch.uuid(),)).await
     }
 
     /// Returns a page of the covered pictures without the images, newest first by time, then ID.

@@ -1,56 +1,33 @@
 //! Rules of sites, assignments of shifts, and leave.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use jiff::{Span, Timestamp, civil::Date};
 
-use super::{Collection, Versioned};
 use crate::{
     domain::{
         attendance::DateRange,
         employees::Employee,
         grants::Reach,
-        ids::{AssignmentId, EmployeeId, EntitlementId, LeaveId, LeaveKindId, SiteId},
+        ids::{AssignmentId, EmployeeId, EntitlementId, LeaveKindId, SiteId},
         plans::{Assignment, Entitlement, Leave, LeaveState, SiteRules},
         record::{Index, Key},
     },
-    ports::{LeaveFilter, Page, Parts, Range, RecordEngine, StoreError},
+    ports::{LeaveFilter, Page, Range, StoreError},
 };
 
-/// The repository of the rules of sites.
-#[derive(Clone)]
-pub struct RulesOfSites(Collection<SiteRules>);
+repository! {
+    /// The repository of the rules of sites. Second rules of a site from the same date on are a
+    /// [`StoreError::Conflict`].
+    RulesOfSites(SiteRules): insert, exchange, remove
+}
 
 impl RulesOfSites {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds rules.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the site has rules from the same date on.
-    pub async fn insert(&self, rules: &SiteRules) -> Result<(), StoreError> {
-        self.0.insert(rules).await
-    }
-
-    /// Replaces rules if the record still equals `old`. Returns false, without a change, if it does
-    /// not.
-    pub async fn exchange(&self, old: &SiteRules, new: &SiteRules) -> Result<bool, StoreError> {
-        self.0.exchange(old, new).await
-    }
-
-    /// Deletes rules; returns false if they did not exist.
-    pub async fn remove(&self, rules: &SiteRules) -> Result<bool, StoreError> {
-        self.0.remove(&rules.id).await
-    }
-
     /// Returns the rules of a site from a date on.
     pub async fn find(&self, site: SiteId, from: Date) -> Result<Option<SiteRules>, StoreError> {
-        let key = Key::new((site.uuid(), from));
-        let found = self.0.find(SiteRules::BY_SITE, key).await?;
-        Ok(found.map(Versioned::into_inner))
+        self.0
+            .find_by(SiteRules::BY_SITE, (site.uuid(), from))
+            .await
     }
 
     /// Returns the covered rules, sorted by site and date; those of one site only, if one is given.
@@ -60,7 +37,7 @@ impl RulesOfSites {
         site: Option<SiteId>,
     ) -> Result<Vec<SiteRules>, StoreError> {
         let range = site.map_or_else(Range::all, |site| Range::within(Key::new((site.uuid(),))));
-        let mut found = self.0.all(SiteRules::BY_SITE, range, Parts::Body).await?;
+        let mut found = self.0.all(SiteRules::BY_SITE, range).await?;
         found.retain(|rules| reach.covers(rules));
         Ok(found)
     }
@@ -117,31 +94,12 @@ fn dates(prefix: Option<&str>, from: Option<Date>, to: Option<Date>) -> Range {
     range
 }
 
-/// The repository of assignments.
-#[derive(Clone)]
-pub struct Assignments(Collection<Assignment>);
+repository! {
+    /// The repository of assignments.
+    Assignments(Assignment): insert, remove, find
+}
 
 impl Assignments {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds an assignment.
-    pub async fn insert(&self, assignment: &Assignment) -> Result<(), StoreError> {
-        self.0.insert(assignment).await
-    }
-
-    /// Deletes an assignment; returns false if it did not exist.
-    pub async fn remove(&self, assignment: &Assignment) -> Result<bool, StoreError> {
-        self.0.remove(&assignment.id).await
-    }
-
-    /// Returns an assignment.
-    pub async fn find(&self, id: AssignmentId) -> Result<Option<Assignment>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
     /// Returns a page of a team's assignments that cover one of the dates, sorted by employee and by
     /// the time when they were made.
     pub async fn list(
@@ -177,12 +135,12 @@ impl Assignments {
         if let Some(employee) = team.single() {
             let range = Range::within(Key::new((employee.uuid(),)));
             let index = Assignment::BY_EMPLOYEE;
-            found = self.0.all(index, range, Parts::Body).await?;
+            found = self.0.all(index, range).await?;
         } else {
             let days = dates(Some(Assignment::DAYS), Some(within.from), Some(within.to));
             for range in [dates(Some(Assignment::CYCLES), None, None), days] {
                 let index = Assignment::BY_DATE;
-                found.extend(self.0.all(index, range, Parts::Body).await?);
+                found.extend(self.0.all(index, range).await?);
             }
             found.retain(|one| team.contains(one.employee));
             found.extend(self.other_days(team, &found).await?);
@@ -219,32 +177,12 @@ fn whole(team: &Team) -> Range {
     single.map_or_else(Range::all, |id| Range::within(Key::new((id.uuid(),))))
 }
 
-/// The repository of leave.
-#[derive(Clone)]
-pub struct LeaveBook(Collection<Leave>);
+repository! {
+    /// The repository of leave.
+    LeaveBook(Leave): insert, exchange, find
+}
 
 impl LeaveBook {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds leave.
-    pub async fn insert(&self, leave: &Leave) -> Result<(), StoreError> {
-        self.0.insert(leave).await
-    }
-
-    /// Replaces leave if the record still equals `old`. Returns false, without a change, if it does
-    /// not.
-    pub async fn exchange(&self, old: &Leave, new: &Leave) -> Result<bool, StoreError> {
-        self.0.exchange(old, new).await
-    }
-
-    /// Returns leave.
-    pub async fn find(&self, id: LeaveId) -> Result<Option<Leave>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
     /// Returns a page of a team's leave. With a state it is sorted by the time when it was made,
     /// without one by employee and first date; the cursor is the last one of the page before.
     pub async fn list(
@@ -277,7 +215,7 @@ impl LeaveBook {
     /// Returns all leave that waits for a decision, in the order in which it was made.
     pub async fn requested(&self) -> Result<Vec<Leave>, StoreError> {
         let range = Range::within(Key::new((LeaveState::Requested.as_str(),)));
-        self.0.all(Leave::BY_STATE, range, Parts::Body).await
+        self.0.all(Leave::BY_STATE, range).await
     }
 
     /// Returns the leave of a team that covers one of the dates, in the order in which it was made.
@@ -286,15 +224,11 @@ impl LeaveBook {
             return Ok(Vec::new());
         }
         let mut found = match team.single() {
-            Some(_) => {
-                self.0
-                    .all(Leave::BY_EMPLOYEE, whole(team), Parts::Body)
-                    .await?
-            }
+            Some(_) => self.0.all(Leave::BY_EMPLOYEE, whole(team)).await?,
             None => {
                 let from = within.from.saturating_sub(Span::new().days(Leave::LONGEST));
                 let range = dates(None, Some(from), Some(within.to));
-                self.0.all(Leave::BY_DATE, range, Parts::Body).await?
+                self.0.all(Leave::BY_DATE, range).await?
             }
         };
         found.retain(|one| team.contains(one.employee) && overlap(one.dates(), within));
@@ -303,37 +237,12 @@ impl LeaveBook {
     }
 }
 
-/// The repository of entitlements to leave.
-#[derive(Clone)]
-pub struct EntitlementBook(Collection<Entitlement>);
+repository! {
+    /// The repository of entitlements to leave.
+    EntitlementBook(Entitlement): insert, exchange, remove, find
+}
 
 impl EntitlementBook {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds an entitlement.
-    pub async fn insert(&self, entitlement: &Entitlement) -> Result<(), StoreError> {
-        self.0.insert(entitlement).await
-    }
-
-    /// Replaces an entitlement if the record still equals `old`. Returns false, without a change, if
-    /// it does not.
-    pub async fn exchange(&self, old: &Entitlement, new: &Entitlement) -> Result<bool, StoreError> {
-        self.0.exchange(old, new).await
-    }
-
-    /// Deletes an entitlement; returns false if it did not exist.
-    pub async fn remove(&self, entitlement: &Entitlement) -> Result<bool, StoreError> {
-        self.0.remove(&entitlement.id).await
-    }
-
-    /// Returns an entitlement.
-    pub async fn find(&self, id: EntitlementId) -> Result<Option<Entitlement>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
     /// Checks whether any employee has an entitlement to a kind of leave.
     pub async fn any_of(&self, kind: LeaveKindId) -> Result<bool, StoreError> {
         let wanted = |one: &Entitlement| one.kind == kind;
@@ -345,7 +254,7 @@ impl EntitlementBook {
     pub async fn of(&self, employee: EmployeeId) -> Result<Vec<Entitlement>, StoreError> {
         let range = Range::within(Key::new((employee.uuid(),)));
         let index = Entitlement::BY_EMPLOYEE;
-        self.0.all(index, range, Parts::Body).await
+        self.0.all(index, range).await
     }
 
     /// Returns a page of a team's entitlements that cover one of the dates, by employee and first

@@ -1,51 +1,33 @@
 //! PINs and badges of employees.
 
-use std::sync::Arc;
+use jiff::Timestamp;
 
-use jiff::{SignedDuration, Timestamp};
-
-use super::{Collection, Versioned};
+use super::collection::later_than;
 use crate::{
-    domain::{
-        accounts::TokenHash, ids::EmployeeId, punch_credentials::PunchCredential, record::Key,
-    },
-    ports::{Parts, Range, RecordEngine, StoreError},
+    domain::{accounts::TokenHash, ids::EmployeeId, punch_credentials::PunchCredential},
+    ports::{Range, StoreError},
 };
 
-/// The repository of PINs and badges.
-#[derive(Clone)]
-pub struct PunchCredentials(Collection<PunchCredential>);
+repository! {
+    /// The repository of PINs and badges.
+    PunchCredentials(PunchCredential): find, find_many
+}
 
 impl PunchCredentials {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Returns the PIN and badge of an employee; `None` if they never had one.
-    pub async fn find(&self, id: EmployeeId) -> Result<Option<PunchCredential>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
-    /// Returns the records of these employees, without the employees who never had a PIN or badge.
-    pub async fn find_many(&self, ids: &[EmployeeId]) -> Result<Vec<PunchCredential>, StoreError> {
-        self.0.get_many(ids).await
-    }
-
     /// Returns the record with the hash of a badge.
     pub async fn find_by_badge(
         &self,
         badge: TokenHash,
     ) -> Result<Option<PunchCredential>, StoreError> {
-        let key = Key::new((badge.to_hex(),));
-        let found = self.0.find(PunchCredential::BY_BADGE, key).await?;
-        Ok(found.map(Versioned::into_inner))
+        self.0
+            .find_by(PunchCredential::BY_BADGE, (badge.to_hex(),))
+            .await
     }
 
     /// Returns the records with a locked PIN, first locked first.
     pub async fn locked(&self) -> Result<Vec<PunchCredential>, StoreError> {
         let all = Range::all();
-        self.0.all(PunchCredential::BY_LOCK, all, Parts::Body).await
+        self.0.all(PunchCredential::BY_LOCK, all).await
     }
 
     /// Changes the record of an employee; retries if others change it at the same time. `change`
@@ -62,11 +44,9 @@ impl PunchCredentials {
     ) -> Result<Option<PunchCredential>, StoreError> {
         let absent = PunchCredential::none(id, Timestamp::MIN);
         let stamped = |old: PunchCredential| {
-            let later = old
-                .changed_at
-                .saturating_add(SignedDuration::from_millis(1));
+            let changed_at = later_than(old.changed_at, now);
             let mut new = change(old)?;
-            new.changed_at = later.map_or(now, |later| now.max(later));
+            new.changed_at = changed_at;
             Some(new)
         };
         self.0.change_or_insert(&absent, stamped).await

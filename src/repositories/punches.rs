@@ -4,7 +4,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
+use super::Collection;
 use crate::{
     domain::{
         attendance::{KeptAnswer, Origin, Punch},
@@ -13,7 +13,7 @@ use crate::{
         record::{Index, Key},
         text::IdempotencyKey,
     },
-    ports::{Page, Parts, PunchFilter, Range, RecordEngine, StoreError},
+    ports::{Page, PunchFilter, Range, RecordEngine, StoreError},
 };
 
 /// An index by time, and the part of it that belongs to one owner.
@@ -58,6 +58,8 @@ impl Punches {
         }
     }
 
+    forward!(punches: Punch => find);
+
     /// Writes a punch durably: after this returns, a crash does not lose it.
     ///
     /// # Errors
@@ -67,20 +69,15 @@ impl Punches {
         self.punches.insert(punch).await
     }
 
-    /// Returns a punch.
-    pub async fn find(&self, id: PunchId) -> Result<Option<Punch>, StoreError> {
-        Ok(self.punches.get(&id).await?.map(Versioned::into_inner))
-    }
-
     /// Returns the punch that was written for a request of an origin.
     pub async fn find_by_request(
         &self,
         origin: Origin,
         key: &IdempotencyKey,
     ) -> Result<Option<Punch>, StoreError> {
-        let key = Key::new((origin, key.as_str()));
-        let found = self.punches.find(Punch::BY_REQUEST, key).await?;
-        Ok(found.map(Versioned::into_inner))
+        self.punches
+            .find_by(Punch::BY_REQUEST, (origin, key.as_str()))
+            .await
     }
 
     /// Returns the employee's punch with the highest sequence number.
@@ -128,7 +125,7 @@ impl Punches {
                 (Punch::BY_TIME, range.before(Key::new((to,))))
             }
         };
-        self.punches.all(index, range, Parts::Body).await
+        self.punches.all(index, range).await
     }
 
     /// Returns the employee's latest punches since a moment, the latest first, at most `most`.
@@ -256,8 +253,7 @@ impl Punches {
         origin: Origin,
         key: &IdempotencyKey,
     ) -> Result<Option<KeptAnswer>, StoreError> {
-        let found = self.answers.get(&KeptAnswer::id_of(origin, key)).await?;
-        Ok(found.map(Versioned::into_inner))
+        self.answers.find(&KeptAnswer::id_of(origin, key)).await
     }
 
     /// Deletes the responses from before a moment; returns how many there were.

@@ -1,10 +1,7 @@
 //! Saved punches that the service refused.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::{Collection, Versioned};
 use crate::{
     domain::{
         grants::Reach,
@@ -13,44 +10,25 @@ use crate::{
         refused_punches::RefusedPunch,
         text::IdempotencyKey,
     },
-    ports::{Page, Parts, Range, RecordEngine, StoreError},
+    ports::{Page, Range, StoreError},
 };
 
-/// The repository of refused punches.
-#[derive(Clone)]
-pub struct RefusedPunches(Collection<RefusedPunch>);
+repository! {
+    /// The repository of refused punches. A second one of a kiosk with the same key is a
+    /// [`StoreError::Conflict`].
+    RefusedPunches(RefusedPunch): insert, read, swap, purge
+}
 
 impl RefusedPunches {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Adds a refused punch.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the kiosk handed one over with the same key.
-    pub async fn insert(&self, refused: &RefusedPunch) -> Result<(), StoreError> {
-        self.0.insert(refused).await
-    }
-
-    /// Returns a refused punch in the revision that the store has.
-    pub async fn read(
-        &self,
-        id: RefusedPunchId,
-    ) -> Result<Option<Versioned<RefusedPunch>>, StoreError> {
-        self.0.get(&id).await
-    }
-
     /// Returns the refused punch that a kiosk handed over with a key.
     pub async fn find_by_key(
         &self,
         device: DeviceId,
         key: &IdempotencyKey,
     ) -> Result<Option<RefusedPunch>, StoreError> {
-        let key = Key::new((device.uuid(), key.as_str()));
-        let found = self.0.find(RefusedPunch::BY_KEY, key).await?;
-        Ok(found.map(Versioned::into_inner))
+        self.0
+            .find_by(RefusedPunch::BY_KEY, (device.uuid(), key.as_str()))
+            .await
     }
 
     /// Counts those of a kiosk that wait.
@@ -61,7 +39,7 @@ impl RefusedPunches {
 
     /// Returns the covered ones that wait.
     pub async fn waiting(&self, reach: &Reach) -> Result<Vec<RefusedPunch>, StoreError> {
-        let all = self.0.all(RefusedPunch::WAITING, Range::all(), Parts::Body);
+        let all = self.0.all(RefusedPunch::WAITING, Range::all());
         let mut waiting = all.await?;
         waiting.retain(|refused| reach.covers(refused));
         Ok(waiting)
@@ -86,20 +64,5 @@ impl RefusedPunches {
         self.0
             .filter(RefusedPunch::BY_RECEIPT, range, page.limit, wanted)
             .await
-    }
-
-    /// Replaces a refused punch if it was not changed since it was read. Returns the new version;
-    /// `None` otherwise.
-    pub async fn swap(
-        &self,
-        old: &Versioned<RefusedPunch>,
-        new: RefusedPunch,
-    ) -> Result<Option<Versioned<RefusedPunch>>, StoreError> {
-        self.0.swap(old, new).await
-    }
-
-    /// Deletes those that were received before a moment; returns how many there were.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.0.purge((), before).await
     }
 }

@@ -1,31 +1,19 @@
 //! Second factors of accounts.
 
-use std::sync::Arc;
-
-use super::{Collection, Versioned};
 use crate::{
-    domain::{
-        ids::AccountId,
-        record::{Index, Key},
-        second_factors::SecondFactors,
-        single_sign_on::ExternalIdentity,
-    },
-    ports::{Parts, Range, RecordEngine, StoreError},
+    domain::{ids::AccountId, second_factors::SecondFactors, single_sign_on::ExternalIdentity},
+    ports::StoreError,
 };
 
-/// The repository of second factors.
-#[derive(Clone)]
-pub struct SecondFactorsOfAccounts(Collection<SecondFactors>);
+repository! {
+    /// The repository of second factors.
+    SecondFactorsOfAccounts(SecondFactors): all, remove
+}
 
 impl SecondFactorsOfAccounts {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
     /// Returns the second factors of an account; an empty record if none is stored.
     pub async fn of(&self, account: AccountId) -> Result<SecondFactors, StoreError> {
-        let found = self.0.get(&account).await?.map(Versioned::into_inner);
+        let found = self.0.find(&account).await?;
         Ok(found.unwrap_or_else(|| SecondFactors::none(account)))
     }
 
@@ -39,14 +27,9 @@ impl SecondFactorsOfAccounts {
         &self,
         ExternalIdentity { issuer, subject }: &ExternalIdentity,
     ) -> Result<Option<SecondFactors>, StoreError> {
-        let key = Key::new((issuer, subject));
-        let found = self.0.find(SecondFactors::BY_IDENTITY, key).await?;
-        Ok(found.map(Versioned::into_inner))
-    }
-
-    /// Returns all records.
-    pub async fn all(&self) -> Result<Vec<SecondFactors>, StoreError> {
-        self.0.all(Index::ID, Range::all(), Parts::Body).await
+        self.0
+            .find_by(SecondFactors::BY_IDENTITY, (issuer, subject))
+            .await
     }
 
     /// Changes the second factors of an account; retries if others change them at the same time.
@@ -58,10 +41,5 @@ impl SecondFactorsOfAccounts {
     ) -> Result<Option<SecondFactors>, StoreError> {
         let absent = SecondFactors::none(account);
         self.0.change_or_insert(&absent, change).await
-    }
-
-    /// Deletes the second factors of an account; returns false if there are none.
-    pub async fn remove(&self, account: AccountId) -> Result<bool, StoreError> {
-        self.0.remove(&account).await
     }
 }

@@ -1,37 +1,26 @@
 //! Timesheets, with the corrections of punches.
 
-use std::sync::Arc;
-
 use jiff::{Span, Timestamp, civil::Date};
 
-use super::{Collection, Versioned, contended};
+use super::contended;
 use crate::{
     domain::{
-        attendance::{Correction, DateRange, LONGEST_PERIOD, Timesheet, TimesheetId},
+        attendance::{Correction, DateRange, LONGEST_PERIOD, Timesheet},
         ids::EmployeeId,
         record::{Key, Record},
     },
-    ports::{Page, Parts, Range, RecordEngine, StoreError},
+    ports::{Page, Range, StoreError},
 };
 
 /// Maximum number of attempts at a change if others change the same timesheet at the same time.
 const TRIES: usize = 32;
 
-/// The repository of timesheets. A timesheet that nobody has written to is not stored, and is open.
-#[derive(Clone)]
-pub struct Timesheets(Collection<Timesheet>);
+repository! {
+    /// The repository of timesheets. A timesheet that nobody has written to is not stored, and is open.
+    Timesheets(Timesheet): find
+}
 
 impl Timesheets {
-    /// Creates the repository on a store.
-    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
-        Self(Collection::new(engine))
-    }
-
-    /// Returns a stored timesheet.
-    pub async fn find(&self, id: TimesheetId) -> Result<Option<Timesheet>, StoreError> {
-        Ok(self.0.get(&id).await?.map(Versioned::into_inner))
-    }
-
     /// Replaces a timesheet if the record still equals `old`, or is still not stored if `old` is a
     /// new one. Returns false, without a change, if another request changed it.
     pub async fn exchange(&self, old: &Timesheet, new: &Timesheet) -> Result<bool, StoreError> {
@@ -39,11 +28,7 @@ impl Timesheets {
         if !new_one || self.0.get(&old.id()).await?.is_some() {
             return self.0.exchange(old, new).await;
         }
-        match self.0.insert(new).await {
-            Ok(()) => Ok(true),
-            Err(StoreError::Conflict) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.0.insert_new(new).await
     }
 
     /// Changes a timesheet, which is `open` if none with its ID is stored; retries with the new
@@ -75,7 +60,7 @@ impl Timesheets {
         let key = |date: Date| Key::new((employee.uuid(), date));
         let range = Range::all().from(key(dates.from)).before(last(dates, key));
         let index = Timesheet::BY_EMPLOYEE;
-        let mut found = self.0.all(index, range, Parts::Body).await?;
+        let mut found = self.0.all(index, range).await?;
         found.retain(|sheet| sheet.from <= dates.to);
         Ok(found)
     }
@@ -124,7 +109,7 @@ impl Timesheets {
         let key = |date: Date| Key::new((date,));
         let range = Range::all().from(key(dates.from)).before(last(dates, key));
         let index = Timesheet::BY_PERIOD;
-        let mut found = self.0.all(index, range, Parts::Body).await?;
+        let mut found = self.0.all(index, range).await?;
         found.retain(|sheet| sheet.from <= dates.to);
         Ok(found)
     }
@@ -132,13 +117,13 @@ impl Timesheets {
     /// Returns the timesheets with a correction that nobody has decided on.
     pub async fn undecided(&self) -> Result<Vec<Timesheet>, StoreError> {
         let all = Range::all();
-        self.0.all(Timesheet::BY_REQUEST, all, Parts::Body).await
+        self.0.all(Timesheet::BY_REQUEST, all).await
     }
 
     /// Returns the timesheets that were submitted and not approved, first submitted first.
     pub async fn submitted(&self) -> Result<Vec<Timesheet>, StoreError> {
         let all = Range::all();
-        self.0.all(Timesheet::BY_SUBMISSION, all, Parts::Body).await
+        self.0.all(Timesheet::BY_SUBMISSION, all).await
     }
 }
 

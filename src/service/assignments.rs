@@ -212,7 +212,7 @@ impl Assignments {
         let people = people.map_err(|_| AssignmentError::NotFound)?;
         self.plans.check_removal(&people, &assignment).await?;
         self.record(actor, "assignment.remove", &assignment).await?;
-        match self.stores.assignments.remove(&assignment).await? {
+        match self.stores.assignments.remove(assignment.id).await? {
             true => {
                 self.plans.announce(Some(assignment.employee)).await;
                 Ok(())

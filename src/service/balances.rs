@@ -145,7 +145,7 @@ impl Balances {
         };
         self.check(by, &employee, &entry).await?;
         self.record(by, "balance.remove", &entry).await?;
-        match self.stores.balance_entries.remove(&entry).await? {
+        match self.stores.balance_entries.remove(entry.id).await? {
             true => Ok(()),
             false => Err(BalanceError::NotFound),
         }

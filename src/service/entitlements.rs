@@ -178,7 +178,7 @@ impl Entitlements {
     pub async fn remove(&self, by: By<'_>, id: EntitlementId) -> Result<(), EntitlementError> {
         let entitlement = self.changeable(by, id).await?;
         self.record(by, "remove", &entitlement).await?;
-        match self.stores.entitlements.remove(&entitlement).await? {
+        match self.stores.entitlements.remove(entitlement.id).await? {
             true => Ok(()),
             false => Err(EntitlementError::NotFound),
         }

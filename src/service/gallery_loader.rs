@@ -195,7 +195,7 @@ impl GalleryLoader {
         let mut done = 0;
         for ids in stale.chunks(PAGE) {
             for id in ids {
-                if let Some(enrollment) = self.stores.faces.find_versioned(*id).await? {
+                if let Some(enrollment) = self.stores.faces.read(*id).await? {
                     done += self.load_all(&mut loaded, vec![enrollment]).await?;
                 }
             }
@@ -280,7 +280,7 @@ impl GalleryLoader {
     /// gallery.
     pub async fn refresh(&self, id: EmployeeId) -> Result<(), ReferenceError> {
         let mut loaded = self.loaded.lock().await;
-        match self.stores.faces.find_versioned(id).await? {
+        match self.stores.faces.read(id).await? {
             None => {
                 self.gallery.remove(id);
                 loaded.outdated.remove(&id);

@@ -154,7 +154,7 @@ impl RulesService {
         let rules = self.store.find(site, from).await?;
         let rules = rules.ok_or(RulesError::NotFound)?;
         self.record(actor, "rules.remove", &rules).await?;
-        match self.store.remove(&rules).await? {
+        match self.store.remove(rules.id).await? {
             true => {
                 self.feed.publish(News::Plan(None)).await;
                 Ok(())

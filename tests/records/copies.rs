@@ -261,7 +261,7 @@ async fn changes_are_copied(target: &Repositories) {
     let of_ann = |one: &Assignment| one.employee == ann.id;
     let assignment = all::<Assignment>(&source).await.into_iter().find(of_ann);
     assert_eq!(
-        source.assignments.remove(&assignment.unwrap()).await,
+        source.assignments.remove(assignment.unwrap().id).await,
         Ok(true)
     );
     let of_ann = |one: &Entitlement| one.employee == ann.id;
@@ -271,7 +271,7 @@ async fn changes_are_copied(target: &Repositories) {
     overwrite(&source, &entitlement).await;
     let of_ann = |one: &BalanceEntry| one.employee == ann.id;
     let entry = all::<BalanceEntry>(&source).await.into_iter().find(of_ann);
-    let removed = source.balance_entries.remove(&entry.unwrap()).await;
+    let removed = source.balance_entries.remove(entry.unwrap().id).await;
     assert_eq!(removed, Ok(true));
     // Ann misses her PIN, which is not in the trail.
     let missed = |mut stored: PunchCredential| {
@@ -294,7 +294,7 @@ async fn changes_are_copied(target: &Repositories) {
     overwrite(&source, &refused).await;
     let rules = all::<SiteRules>(&source).await.remove(0);
     trail("rules.remove", rules.id.to_string()).await;
-    assert_eq!(source.site_rules.remove(&rules).await, Ok(true));
+    assert_eq!(source.site_rules.remove(rules.id).await, Ok(true));
     let mut shift = all::<Entry<ShiftKind>>(&source).await.remove(0);
     trail("shift.remove", shift.id.to_string()).await;
     shift.removed_at = Some(at(50));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rollcall::{
-    domain::record::{About, Damaged, Index, Key, Keys, Kind, Record},
+    domain::record::{About, Damaged, Index, Keys, Kind, Record},
     ports::StoreError,
     repositories::{Collection, Registered, Repositories, registered, reindex},
     storage::memory::MemoryEngine,
@@ -103,11 +103,11 @@ async fn records_of_an_older_program_are_found_by_new_keys() {
         .await
         .unwrap();
     let badges = Collection::<Badge>::new(stores.engine.clone());
-    let found = badges.find(Badge::BY_NUMBER, Key::new((3_u64,))).await;
+    let found = badges.find_by(Badge::BY_NUMBER, (3_u64,)).await;
     assert_eq!(found, Ok(None), "the old program had no such key");
 
     assert_eq!(reindex(&newer).await, Ok(5), "the employee is not written");
-    let found = badges.find(Badge::BY_NUMBER, Key::new((3_u64,))).await;
+    let found = badges.find_by(Badge::BY_NUMBER, (3_u64,)).await;
     assert_eq!(found.unwrap().unwrap().id, "b-3");
     assert_eq!(reindex(&newer).await, Ok(0), "it is done once");
     let read_by_old = written.get(&"b-3".to_owned()).await;

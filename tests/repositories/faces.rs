@@ -67,7 +67,7 @@ pub async fn each_change_of_a_face_is_later_than_the_one_before(stores: &Reposit
     assert_eq!(changed(101).await, at(102));
     assert_eq!(changed(500).await, at(500));
     assert_eq!(stores.faces.touch(ann, at(8)).await, Ok(()));
-    let found = stores.faces.find_versioned(ann).await.unwrap().unwrap();
+    let found = stores.faces.read(ann).await.unwrap().unwrap();
     assert_eq!((found.changed_at, found.revision()), (at(501), 5));
 }
 
@@ -97,7 +97,7 @@ pub async fn of_many_changes_of_a_face_none_is_lost(stores: &Repositories) {
     for writer in join_all(writers).await {
         writer.unwrap();
     }
-    let found = stores.faces.find_versioned(ann).await.unwrap().unwrap();
+    let found = stores.faces.read(ann).await.unwrap().unwrap();
     let made = found.templates().iter().map(|one| one.created_at);
     let made: BTreeSet<_> = made.collect();
     assert_eq!(made, (0..WRITERS * CHANGES).map(at).collect());

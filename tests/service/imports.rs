@@ -13,7 +13,7 @@ use rollcall::{
         record::{Index, Kind, Record},
         text::SiteName,
     },
-    ports::{Parts, Range, StoreError},
+    ports::{Range, StoreError},
     repositories::Collection,
     service::imports::{ImportError, ImportKind, ImportReport},
 };
@@ -81,8 +81,7 @@ async fn an_import_that_stops_says_what_is_written_and_is_repeated_without_harm(
     let found = import(&world, kind, list).await.unwrap();
     assert_eq!(found, report(4, 4, 0));
     let sheets = Collection::<Timesheet>::new(world.stores.engine.clone());
-    let sheets = sheets.all(Index::ID, Range::all(), Parts::Body);
-    let sheets = sheets.await.unwrap();
+    let sheets = sheets.all(Index::ID, Range::all()).await.unwrap();
     let counts: Vec<_> = sheets.iter().map(|sheet| sheet.corrections.len()).collect();
     assert_eq!(counts, [2, 2]);
 }
@@ -126,8 +125,7 @@ async fn the_same_list_at_the_same_moment_is_written_once() {
     // Leave that was taken back is imported again.
     let book = Collection::<Leave>::new(engine.clone());
     let index = Index::ID;
-    let parts = Parts::Body;
-    let one = book.all(index, all.clone(), parts).await.unwrap().remove(0);
+    let one = book.all(index, all.clone()).await.unwrap().remove(0);
     let cancelled = LeaveState::Cancelled;
     let decided = world
         .leave

@@ -213,7 +213,7 @@ pub async fn fill(stores: &Repositories, records: &[Arc<dyn AnyRecord>]) {
 /// Returns all records of a kind in a store.
 pub async fn all<R: Record>(stores: &Repositories) -> Vec<R> {
     let all = Collection::<R>::new(stores.engine.clone());
-    let whole = all.all(Index::ID, Range::all(), Parts::Whole);
+    let whole = all.all_parts(Index::ID, Range::all(), Parts::Whole);
     whole.await.unwrap()
 }
 
