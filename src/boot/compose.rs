@@ -151,6 +151,13 @@ pub struct Composed {
     pub audit: Audit,
 }
 
+/// Creates a service on clones of its parts.
+macro_rules! service {
+    ($service:ident: $($part:expr),+) => {
+        Arc::new($service::new($($part.clone()),+))
+    };
+}
+
 /// Creates the services. The gallery is empty until [`GalleryLoader::fill`].
 pub fn compose(parts: Parts, rules: Rules) -> Composed {
     let Parts {
@@ -175,33 +182,12 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
     } = parts;
     let audit = Audit::new(stores.audit.clone(), clock.clone());
     let sign_on_cache = sign_ins.clone();
-    let second_factors = Arc::new(SecondFactorService::new(
-        stores.clone(),
-        vault.clone(),
-        sign_ins,
-        limits.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
+    let second_factors =
+        service!(SecondFactorService: stores, vault, sign_ins, limits, audit, clock);
     let model = engine.model().clone();
-    let loader = Arc::new(GalleryLoader::new(
-        stores.clone(),
-        vault.clone(),
-        gallery.clone(),
-        model.clone(),
-        feed.clone(),
-        clock.clone(),
-    ));
-    let probes = Arc::new(ProbeBuilder::new(engine.clone(), rules.least_liveness));
-    let pictures = Arc::new(Pictures::new(
-        stores.clone(),
-        vault.clone(),
-        cropping,
-        limits.clone(),
-        audit.clone(),
-        clock.clone(),
-        rules.keeps,
-    ));
+    let loader = service!(GalleryLoader: stores, vault, gallery, model, feed, clock);
+    let probes = service!(ProbeBuilder: engine, rules.least_liveness);
+    let pictures = service!(Pictures: stores, vault, cropping, limits, audit, clock, rules.keeps);
     let mut recognition = Recognition::new(
         probes.clone(),
         gallery.clone(),
@@ -231,47 +217,15 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         previous_loader = Some(loader);
     }
     let recognition = Arc::new(recognition);
-    let sites = Arc::new(Sites::new(
-        stores.clone(),
-        rules.seed,
-        audit.clone(),
-        clock.clone(),
-        feed.clone(),
-    ));
-    let plans = Plans::new(stores.clone(), sites.clone(), clock.clone(), feed.clone());
-    let plans = Arc::new(plans);
+    let sites = service!(Sites: stores, rules.seed, audit, clock, feed);
+    let plans = service!(Plans: stores, sites, clock, feed);
     let parts = (&plans, &sites, &audit, &clock);
     let holidays = catalog(&stores.holiday_calendars, parts);
-    let devices = Arc::new(Devices::new(
-        stores.devices.clone(),
-        sites.clone(),
-        audit.clone(),
-        clock.clone(),
-        feed.clone(),
-        rules.device_token_age,
-    ));
-    let workdays = Arc::new(Workdays::new(
-        stores.clone(),
-        sites.clone(),
-        plans.clone(),
-        clock.clone(),
-    ));
-    let ledger = Arc::new(PunchLedger::new(
-        stores.clone(),
-        sites.clone(),
-        workdays.clone(),
-        clock.clone(),
-        rules.punches,
-        feed.clone(),
-    ));
-    let webhooks = Arc::new(Webhooks::new(
-        stores.clone(),
-        sites.clone(),
-        posting,
-        vault.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
+    let devices =
+        service!(Devices: stores.devices, sites, audit, clock, feed, rules.device_token_age);
+    let workdays = service!(Workdays: stores, sites, plans, clock);
+    let ledger = service!(PunchLedger: stores, sites, workdays, clock, rules.punches, feed);
+    let webhooks = service!(Webhooks: stores, sites, posting, vault, audit, clock);
     let letters = Arc::new(Letters::new(
         stores.clone(),
         vault.clone(),
@@ -279,87 +233,22 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
         (mail.is_some(), rules.public_url),
     ));
-    let enrollments = Arc::new(Enrollments::new(
-        stores.clone(),
-        engine.clone(),
-        recognition.clone(),
-        loader.clone(),
-        vault,
-        audit.clone(),
-        clock.clone(),
-        rules.keep_photos,
-    ));
-    let growth = Arc::new(TemplateGrowth::new(
-        stores.clone(),
-        enrollments.clone(),
-        recognition.clone(),
-        loader.clone(),
-        sites.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
-    let timesheets = Arc::new(Timesheets::new(
-        stores.clone(),
-        workdays.clone(),
-        audit.clone(),
-        clock.clone(),
-        feed.clone(),
-    ));
-    let mistaken_punches = Arc::new(MistakenPunches::new(
-        stores.clone(),
-        timesheets.clone(),
-        loader.clone(),
-        limits.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
-    let refused_punches = Arc::new(RefusedPunches::new(
-        stores.clone(),
-        engine.clone(),
-        pictures.clone(),
-        timesheets.clone(),
-        audit.clone(),
-        clock.clone(),
-        feed.clone(),
-    ));
-    let answers = Arc::new(PunchAnswers::new(
-        ledger.clone(),
-        mistaken_punches.clone(),
-        pictures.clone(),
-        growth.clone(),
-        limits.clone(),
-        clock.clone(),
-    ));
-    let face_punches = Arc::new(FacePunches::new(
-        stores.clone(),
-        recognition.clone(),
-        answers.clone(),
-        sites.clone(),
-        pictures.clone(),
-        clock.clone(),
-    ));
-    let punch_credentials = Arc::new(PunchCredentials::new(
-        stores.clone(),
-        sites.clone(),
-        limits.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
-    let credential_punches = Arc::new(CredentialPunches::new(
-        punch_credentials.clone(),
-        recognition.clone(),
-        answers,
-        sites.clone(),
-        clock.clone(),
-    ));
-    let employees = Arc::new(Employees::new(
-        stores.clone(),
-        loader.clone(),
-        recognition.clone(),
-        sites.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
+    let enrollments = service!(
+        Enrollments: stores, engine, recognition, loader, vault, audit, clock, rules.keep_photos
+    );
+    let growth =
+        service!(TemplateGrowth: stores, enrollments, recognition, loader, sites, audit, clock);
+    let timesheets = service!(Timesheets: stores, workdays, audit, clock, feed);
+    let mistaken_punches =
+        service!(MistakenPunches: stores, timesheets, loader, limits, audit, clock);
+    let refused_punches =
+        service!(RefusedPunches: stores, engine, pictures, timesheets, audit, clock, feed);
+    let answers = service!(PunchAnswers: ledger, mistaken_punches, pictures, growth, limits, clock);
+    let face_punches = service!(FacePunches: stores, recognition, answers, sites, pictures, clock);
+    let punch_credentials = service!(PunchCredentials: stores, sites, limits, audit, clock);
+    let credential_punches =
+        service!(CredentialPunches: punch_credentials, recognition, answers, sites, clock);
+    let employees = service!(Employees: stores, loader, recognition, sites, audit, clock);
     let shifts = catalog(&stores.shift_kinds, parts);
     let importing = ImportParts {
         employees: employees.clone(),
@@ -370,25 +259,9 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         workdays: workdays.clone(),
     };
     let imports = Imports::new(stores.clone(), importing, audit.clone(), clock.clone());
-    let entitlements = Arc::new(Entitlements::new(
-        stores.clone(),
-        plans.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
-    let balances = Arc::new(Balances::new(
-        stores.clone(),
-        workdays.clone(),
-        audit.clone(),
-        clock.clone(),
-    ));
-    let accounts = Arc::new(Accounts::new(
-        stores.clone(),
-        audit.clone(),
-        clock.clone(),
-        limits,
-        rules.accounts,
-    ));
+    let entitlements = service!(Entitlements: stores, plans, audit, clock);
+    let balances = service!(Balances: stores, workdays, audit, clock);
+    let accounts = service!(Accounts: stores, audit, clock, limits, rules.accounts);
     let single_sign_on = sign_on.map(|provider| {
         let (accounts, stores) = (accounts.clone(), stores.clone());
         let (audit, clock) = (audit.clone(), clock.clone());
@@ -429,12 +302,8 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             clock.clone(),
         ),
     );
-    let kiosk_enrollments = Arc::new(KioskEnrollments::new(
-        punch_credentials.clone(),
-        enrollments.clone(),
-        employees.clone(),
-        sites.clone(),
-    ));
+    let kiosk_enrollments =
+        service!(KioskEnrollments: punch_credentials, enrollments, employees, sites);
     let signals = Signals::new(
         stores.clone(),
         sites.clone(),
@@ -443,18 +312,8 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         clock.clone(),
     );
     let app = App {
-        invitations: Arc::new(Invitations::new(
-            stores.clone(),
-            accounts.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
-        api_tokens: Arc::new(ApiTokens::new(
-            stores.clone(),
-            sites.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
+        invitations: service!(Invitations: stores, accounts, audit, clock),
+        api_tokens: service!(ApiTokens: stores, sites, audit, clock),
         second_factors,
         accounts,
         single_sign_on,
@@ -468,66 +327,26 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
             feed.clone(),
         )),
         employees: employees.clone(),
-        rules: Arc::new(RulesService::new(
-            stores.site_rules.clone(),
-            sites.clone(),
-            audit.clone(),
-            clock.clone(),
-            feed.clone(),
-        )),
+        rules: service!(RulesService: stores.site_rules, sites, audit, clock, feed),
         shifts,
         cycles: catalog(&stores.cycles, parts),
-        calendars: Arc::new(Calendars::new(
-            stores.clone(),
-            plans.clone(),
-            holidays.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
+        calendars: service!(Calendars: stores, plans, holidays, audit, clock),
         holidays,
         leave_kinds: catalog(&stores.leave_kinds, parts),
         payroll_layouts: catalog(&stores.payroll_layouts, parts),
-        assignments: Arc::new(Assignments::new(
-            stores.clone(),
-            plans.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
-        leave: Arc::new(LeaveService::new(
-            stores.clone(),
-            plans.clone(),
-            entitlements.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
+        assignments: service!(Assignments: stores, plans, audit, clock),
+        leave: service!(LeaveService: stores, plans, entitlements, audit, clock),
         entitlements,
-        exports: Arc::new(Exports::new(
-            stores.clone(),
-            workdays.clone(),
-            balances.clone(),
-            plans.clone(),
-            sites.clone(),
-            audit.clone(),
-            rules.folder,
-        )),
+        exports: service!(Exports: stores, workdays, balances, plans, sites, audit, rules.folder),
         imports: Arc::new(imports),
         plans,
         sites,
-        pairing: Arc::new(Pairing::new(pairings, devices.clone(), clock.clone())),
+        pairing: service!(Pairing: pairings, devices, clock),
         devices,
         kiosk_enrollments,
         enrolling: enrollments,
-        enrollment_limit: Arc::new(EnrollmentLimit::new(
-            stores.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
-        manual_punches: Arc::new(ManualPunches::new(
-            stores.clone(),
-            ledger.clone(),
-            audit.clone(),
-            clock.clone(),
-        )),
+        enrollment_limit: service!(EnrollmentLimit: stores, audit, clock),
+        manual_punches: service!(ManualPunches: stores, ledger, audit, clock),
         ledger,
         balances,
         notices,
@@ -537,22 +356,16 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         workdays,
         face_punches: face_punches.clone(),
         credential_punches,
-        personal_data: Arc::new(PersonalData::new(stores.clone(), audit.clone())),
+        personal_data: service!(PersonalData: stores, audit),
         mistaken_punches,
         refused_punches,
         punch_credentials: punch_credentials.clone(),
         pictures,
         growth,
         recognition: recognition.clone(),
-        jobs: Arc::new(Jobs::new(
-            stores.clone(),
-            model,
-            audit.clone(),
-            clock.clone(),
-            feed,
-        )),
+        jobs: service!(Jobs: stores, model, audit, clock, feed),
         trail: Arc::new(Trail::new(&stores)),
-        health: Arc::new(Health::new(stores.engine, engine, gallery, loader.clone())),
+        health: service!(Health: stores.engine, engine, gallery, loader),
     };
     let pipeline = CameraPipeline::new(
         camera_engine,
@@ -578,13 +391,5 @@ fn catalog<S: Checked>(
     entries: &Entries<S>,
     (plans, sites, audit, clock): (&Arc<Plans>, &Arc<Sites>, &Audit, &Arc<dyn Clock>),
 ) -> Arc<Catalog<S>> {
-    let entries = entries.clone();
-    let (plans, sites) = (plans.clone(), sites.clone());
-    Arc::new(Catalog::new(
-        entries,
-        plans,
-        sites,
-        audit.clone(),
-        clock.clone(),
-    ))
+    service!(Catalog: entries, plans, sites, audit, clock)
 }

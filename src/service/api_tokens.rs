@@ -74,32 +74,18 @@ pub struct ListedApiToken {
 }
 
 /// The service for API tokens.
+#[derive(derive_new::new)]
 pub struct ApiTokens {
     stores: Repositories,
     sites: Arc<Sites>,
     audit: Audit,
     clock: Arc<dyn Clock>,
     /// When this instance last wrote the use of each token.
+    #[new(default)]
     written: Mutex<HashMap<ApiTokenId, Timestamp>>,
 }
 
 impl ApiTokens {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            audit,
-            clock,
-            written: Mutex::default(),
-        }
-    }
-
     /// Makes a token of an account. The token cannot be read again.
     ///
     /// # Errors

@@ -8,19 +8,15 @@ use super::sealed_cache::SealedCache;
 
 /// Values under an alias with its own key prefix and default lifetime. They contain people's names
 /// and are shown as they are read, so they are encrypted and bound to their keys.
-#[derive(Clone)]
+#[derive(Clone, derive_new::new)]
 pub struct AppCache {
     alias: &'static str,
     cache: SealedCache,
+    /// How long values live.
     ttl: Duration,
 }
 
 impl AppCache {
-    /// Makes a cache over another one; values live for `ttl`.
-    pub fn new(alias: &'static str, cache: SealedCache, ttl: Duration) -> Self {
-        Self { alias, cache, ttl }
-    }
-
     fn key(&self, key: &str) -> String {
         format!("app:{}:{key}", self.alias)
     }

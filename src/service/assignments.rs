@@ -110,6 +110,7 @@ impl Whose {
 }
 
 /// The service for assignments.
+#[derive(derive_new::new)]
 pub struct Assignments {
     stores: Repositories,
     plans: Arc<Plans>,
@@ -118,21 +119,6 @@ pub struct Assignments {
 }
 
 impl Assignments {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        plans: Arc<Plans>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            plans,
-            audit,
-            clock,
-        }
-    }
-
     /// Returns a page of the assignments of covered employees that cover one of the dates, sorted by
     /// employee and by the time when they were made.
     pub async fn list(

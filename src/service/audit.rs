@@ -22,18 +22,13 @@ use crate::{
 };
 
 /// Writes entries of the audit trail.
-#[derive(Clone)]
+#[derive(Clone, derive_new::new)]
 pub struct Audit {
     trail: AuditTrail,
     clock: Arc<dyn Clock>,
 }
 
 impl Audit {
-    /// Makes a writer over the repository.
-    pub fn new(trail: AuditTrail, clock: Arc<dyn Clock>) -> Self {
-        Self { trail, clock }
-    }
-
     /// Writes an entry; `action` has the form `subject.verb`. Callers write it before they act, so that
     /// the trail contains everything that happens.
     pub async fn record(

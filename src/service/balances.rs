@@ -74,6 +74,7 @@ pub struct NewBalanceEntry {
 }
 
 /// The service for balances.
+#[derive(derive_new::new)]
 pub struct Balances {
     stores: Repositories,
     workdays: Arc<Workdays>,
@@ -82,21 +83,6 @@ pub struct Balances {
 }
 
 impl Balances {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        workdays: Arc<Workdays>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            workdays,
-            audit,
-            clock,
-        }
-    }
-
     /// Returns a page of the entries of a covered employee, latest date first.
     pub async fn list(
         &self,

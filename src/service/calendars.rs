@@ -70,6 +70,7 @@ pub struct HolidayPreview {
 }
 
 /// The service for calendars.
+#[derive(derive_new::new)]
 pub struct Calendars {
     stores: Repositories,
     plans: Arc<Plans>,
@@ -79,23 +80,6 @@ pub struct Calendars {
 }
 
 impl Calendars {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        plans: Arc<Plans>,
-        holidays: Arc<HolidayCalendars>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            plans,
-            holidays,
-            audit,
-            clock,
-        }
-    }
-
     /// Makes an address for an employee. The one before is no longer valid.
     ///
     /// # Errors

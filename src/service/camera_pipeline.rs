@@ -50,14 +50,18 @@ const WAITING_MOST: usize = 10_000;
 const STILLS_MOST: usize = 100;
 
 /// The pipeline from camera pictures to punches, shared by all watched cameras.
+#[derive(derive_new::new)]
 pub struct CameraPipeline {
+    /// Needs no cache, because no picture of a camera comes twice.
     engine: Arc<dyn FaceEngine>,
     motion: Arc<dyn MotionSensing>,
     probes: Arc<ProbeBuilder>,
     recognition: Arc<Recognition>,
     punches: Arc<FacePunches>,
+    #[new(default)]
     unwritten: Unwritten,
     /// Open visits by camera. A watch that is restarted continues them.
+    #[new(default)]
     visits: Mutex<HashMap<CameraId, Arc<Mutex<Visits>>>>,
     clock: Arc<dyn Clock>,
 }
@@ -124,27 +128,6 @@ pub struct Seen {
 }
 
 impl CameraPipeline {
-    /// Creates a pipeline. The engine needs no cache, because no picture of a camera comes twice.
-    pub fn new(
-        engine: Arc<dyn FaceEngine>,
-        motion: Arc<dyn MotionSensing>,
-        probes: Arc<ProbeBuilder>,
-        recognition: Arc<Recognition>,
-        punches: Arc<FacePunches>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            engine,
-            motion,
-            probes,
-            recognition,
-            punches,
-            unwritten: Unwritten::default(),
-            visits: Mutex::default(),
-            clock,
-        }
-    }
-
     /// Returns the queue of punches that wait for the store.
     pub fn unwritten(&self) -> Unwritten {
         self.unwritten.clone()

@@ -171,10 +171,11 @@ impl OverlayFace {
 /// The faces that cameras see now, for viewers of live pictures on any instance. The instance that
 /// watches a camera publishes them only while there are viewers. They are not records, and expire
 /// within seconds.
-#[derive(Clone)]
+#[derive(Clone, derive_new::new)]
 pub struct Overlays {
     cache: AppCache,
     /// By camera, whether there are viewers, and until when that is known.
+    #[new(default)]
     asked: Arc<Mutex<HashMap<CameraId, (Instant, bool)>>>,
 }
 
@@ -187,14 +188,6 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 impl Overlays {
     /// How long published faces are valid. A camera is analyzed more often.
     pub const LIVES: Duration = Duration::from_secs(12);
-
-    /// Makes overlays over a cache.
-    pub fn new(cache: AppCache) -> Self {
-        Self {
-            cache,
-            asked: Arc::default(),
-        }
-    }
 
     fn asked(&self) -> MutexGuard<'_, HashMap<CameraId, (Instant, bool)>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)

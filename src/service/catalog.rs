@@ -174,6 +174,7 @@ impl Checked for PayrollLayout {
 const TRIES: usize = 8;
 
 /// The service for a kind of entry.
+#[derive(derive_new::new)]
 pub struct Catalog<S: Settings> {
     entries: Entries<S>,
     plans: Arc<Plans>,
@@ -198,23 +199,6 @@ pub type LeaveKinds = Catalog<LeaveKind>;
 pub type PayrollLayouts = Catalog<PayrollLayout>;
 
 impl<S: Checked> Catalog<S> {
-    /// Creates the service.
-    pub fn new(
-        entries: Entries<S>,
-        plans: Arc<Plans>,
-        sites: Arc<Sites>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            entries,
-            plans,
-            sites,
-            audit,
-            clock,
-        }
-    }
-
     /// Returns a page of the visible entries that are not removed, sorted by site and name; those for
     /// one site only, if one is given.
     pub async fn list(

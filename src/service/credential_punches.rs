@@ -94,6 +94,7 @@ impl CredentialRequest {
 }
 
 /// The service that records punches with PINs and badges.
+#[derive(derive_new::new)]
 pub struct CredentialPunches {
     credentials: Arc<PunchCredentials>,
     recognition: Arc<Recognition>,
@@ -103,23 +104,6 @@ pub struct CredentialPunches {
 }
 
 impl CredentialPunches {
-    /// Creates the service.
-    pub fn new(
-        credentials: Arc<PunchCredentials>,
-        recognition: Arc<Recognition>,
-        answers: Arc<PunchAnswers>,
-        sites: Arc<Sites>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            credentials,
-            recognition,
-            answers,
-            sites,
-            clock,
-        }
-    }
-
     /// Punches for the person with a PIN or a badge at a device, by the rules for punches of faces.
     pub async fn punch(
         &self,

@@ -58,6 +58,7 @@ pub struct DeviceSettings {
 const TRIES: usize = 8;
 
 /// The service for devices.
+#[derive(derive_new::new)]
 pub struct Devices {
     store: repositories::Devices,
     sites: Arc<Sites>,
@@ -67,30 +68,11 @@ pub struct Devices {
     /// How long a token lasts; `None` if it does not end.
     token_age: Option<SignedDuration>,
     /// What this instance last wrote of each device.
+    #[new(default)]
     written: Mutex<HashMap<DeviceId, Written>>,
 }
 
 impl Devices {
-    /// Creates the service. New tokens last for `token_age`; `None` if they do not end.
-    pub fn new(
-        store: repositories::Devices,
-        sites: Arc<Sites>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-        feed: Feed,
-        token_age: Option<SignedDuration>,
-    ) -> Self {
-        Self {
-            store,
-            sites,
-            audit,
-            clock,
-            feed,
-            token_age,
-            written: Mutex::default(),
-        }
-    }
-
     /// Returns when a token that is made now ends.
     fn token_end(&self) -> Option<Timestamp> {
         let age = self.token_age?;

@@ -182,6 +182,7 @@ pub struct Enrolled {
 }
 
 /// The service for employees.
+#[derive(derive_new::new)]
 pub struct Employees {
     stores: Repositories,
     loader: Arc<GalleryLoader>,
@@ -192,25 +193,6 @@ pub struct Employees {
 }
 
 impl Employees {
-    /// Creates the service. `loader` keeps the gallery up to date.
-    pub fn new(
-        stores: Repositories,
-        loader: Arc<GalleryLoader>,
-        recognition: Arc<Recognition>,
-        sites: Arc<Sites>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            loader,
-            recognition,
-            sites,
-            audit,
-            clock,
-        }
-    }
-
     /// Adds an employee at a covered site.
     pub async fn add(
         &self,

@@ -177,6 +177,11 @@ struct GoodPhoto {
 }
 
 /// Enrolls faces.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "created once, by boot, with everything named"
+)]
+#[derive(derive_new::new)]
 pub struct Enrollments {
     stores: Repositories,
     engine: Arc<dyn FaceEngine>,
@@ -185,6 +190,7 @@ pub struct Enrollments {
     vault: Arc<Vault>,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    /// Whether photos are stored.
     keep_photos: bool,
 }
 
@@ -213,33 +219,6 @@ const LEASE_TRIES: u32 = 100;
 const LEASE_PAUSE: Duration = Duration::from_millis(100);
 
 impl Enrollments {
-    /// Makes the service. Photos are stored only if `keep_photos` is set.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, by boot, with everything named"
-    )]
-    pub fn new(
-        stores: Repositories,
-        engine: Arc<dyn FaceEngine>,
-        recognition: Arc<Recognition>,
-        loader: Arc<GalleryLoader>,
-        vault: Arc<Vault>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-        keep_photos: bool,
-    ) -> Self {
-        Self {
-            stores,
-            engine,
-            recognition,
-            loader,
-            vault,
-            audit,
-            clock,
-            keep_photos,
-        }
-    }
-
     /// Enrolls the usable photos of one person, all at once.
     pub async fn enroll(
         &self,

@@ -33,6 +33,7 @@ pub struct Lift {
 }
 
 /// The service for the limit on enrollments. Its state is in the store, so that all instances agree.
+#[derive(derive_new::new)]
 pub struct EnrollmentLimit {
     stores: Repositories,
     audit: Audit,
@@ -40,15 +41,6 @@ pub struct EnrollmentLimit {
 }
 
 impl EnrollmentLimit {
-    /// Creates the service.
-    pub fn new(stores: Repositories, audit: Audit, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            stores,
-            audit,
-            clock,
-        }
-    }
-
     /// Returns the lift that holds now; `None` if the limit counts.
     pub async fn lift(&self) -> Result<Option<Lift>, StoreError> {
         let Some(value) = self.stores.facts.get(FACT).await? else {

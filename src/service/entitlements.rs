@@ -84,6 +84,7 @@ const NOTHING: f64 = 1e-6;
 const TRIES: usize = 8;
 
 /// The service for entitlements.
+#[derive(derive_new::new)]
 pub struct Entitlements {
     stores: Repositories,
     plans: Arc<Plans>,
@@ -92,21 +93,6 @@ pub struct Entitlements {
 }
 
 impl Entitlements {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        plans: Arc<Plans>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            plans,
-            audit,
-            clock,
-        }
-    }
-
     /// Returns a page of the entitlements of covered employees that cover one of the dates, by
     /// employee and first date.
     pub async fn list(

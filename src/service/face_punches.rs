@@ -72,6 +72,7 @@ pub(super) fn digests(samples: &[Sample]) -> Vec<String> {
 }
 
 /// The service that records punches of faces.
+#[derive(derive_new::new)]
 pub struct FacePunches {
     stores: Repositories,
     recognition: Arc<Recognition>,
@@ -82,25 +83,6 @@ pub struct FacePunches {
 }
 
 impl FacePunches {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        recognition: Arc<Recognition>,
-        answers: Arc<PunchAnswers>,
-        sites: Arc<Sites>,
-        pictures: Arc<Pictures>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            recognition,
-            answers,
-            sites,
-            pictures,
-            clock,
-        }
-    }
-
     /// Punches for the person in the samples of a device. The time of the punch is that of this
     /// call, or within bounds that of an offline capture. At a site that wants a PIN as well, nobody
     /// is recognized.

@@ -72,43 +72,25 @@ struct Loaded {
 }
 
 /// Makes references and keeps the gallery in step with the store.
+#[derive(derive_new::new)]
 pub struct GalleryLoader {
     stores: Repositories,
     vault: Arc<Vault>,
     gallery: Arc<dyn Gallery>,
     model: ModelId,
     /// People with templates of this model are left out.
+    #[new(default)]
     newer: Option<ModelId>,
+    #[new(default)]
     outdated: AtomicUsize,
     feed: Feed,
     clock: Arc<dyn Clock>,
     /// Held during a load, so that a later load reads later records.
+    #[new(default)]
     loaded: Mutex<Loaded>,
 }
 
 impl GalleryLoader {
-    /// Makes a loader for the templates of one model.
-    pub fn new(
-        stores: Repositories,
-        vault: Arc<Vault>,
-        gallery: Arc<dyn Gallery>,
-        model: ModelId,
-        feed: Feed,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            vault,
-            gallery,
-            model,
-            newer: None,
-            outdated: AtomicUsize::new(0),
-            feed,
-            clock,
-            loaded: Mutex::default(),
-        }
-    }
-
     /// Leaves out people with templates of a newer model.
     pub fn without_people_of(self, newer: ModelId) -> Self {
         Self {

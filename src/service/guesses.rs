@@ -39,17 +39,14 @@ impl Guesser {
 }
 
 /// Counts wrong passwords, together with all instances.
+#[derive(derive_new::new)]
 pub struct Guesses {
     limits: Arc<dyn RateLimits>,
+    /// `None` if there is no limit.
     quota: Option<Quota>,
 }
 
 impl Guesses {
-    /// Makes the counter; without a quota, there is no limit.
-    pub fn new(limits: Arc<dyn RateLimits>, quota: Option<Quota>) -> Self {
-        Self { limits, quota }
-    }
-
     /// Counts a try before it is made, so that many at the same time are counted, too.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub struct Facts {
 }
 
 /// Checks what the service depends on.
+#[derive(derive_new::new)]
 pub struct Health {
     store: Arc<dyn RecordEngine>,
     engine: Arc<dyn FaceEngine>,
@@ -35,21 +36,6 @@ pub struct Health {
 pub type Answer = Result<String, String>;
 
 impl Health {
-    /// Makes the service over the store, the engine and the gallery.
-    pub fn new(
-        store: Arc<dyn RecordEngine>,
-        engine: Arc<dyn FaceEngine>,
-        gallery: Arc<dyn Gallery>,
-        loader: Arc<GalleryLoader>,
-    ) -> Self {
-        Self {
-            store,
-            engine,
-            gallery,
-            loader,
-        }
-    }
-
     /// Checks whether the store responds. Only the log has the cause of a failure.
     pub async fn store(&self) -> Answer {
         match self.store.ping().await {

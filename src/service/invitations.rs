@@ -134,6 +134,7 @@ pub enum Accepted {
 const CLAIM: SignedDuration = SignedDuration::from_mins(1);
 
 /// The service for invitations.
+#[derive(derive_new::new)]
 pub struct Invitations {
     stores: Repositories,
     accounts: Arc<Accounts>,
@@ -142,21 +143,6 @@ pub struct Invitations {
 }
 
 impl Invitations {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        accounts: Arc<Accounts>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            accounts,
-            audit,
-            clock,
-        }
-    }
-
     /// Invites a person.
     pub async fn invite(
         &self,

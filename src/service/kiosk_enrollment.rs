@@ -46,6 +46,7 @@ pub enum Turned {
 }
 
 /// The service for consent at kiosks.
+#[derive(derive_new::new)]
 pub struct KioskEnrollments {
     credentials: Arc<PunchCredentials>,
     enrollments: Arc<Enrollments>,
@@ -54,21 +55,6 @@ pub struct KioskEnrollments {
 }
 
 impl KioskEnrollments {
-    /// Creates the service.
-    pub fn new(
-        credentials: Arc<PunchCredentials>,
-        enrollments: Arc<Enrollments>,
-        employees: Arc<Employees>,
-        sites: Arc<Sites>,
-    ) -> Self {
-        Self {
-            credentials,
-            enrollments,
-            employees,
-            sites,
-        }
-    }
-
     /// Finds out who a person at a kiosk is. Only people of the site may enroll there.
     pub async fn identify(
         &self,

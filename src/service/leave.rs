@@ -77,6 +77,7 @@ pub struct NewLeave {
 const TRIES: usize = 8;
 
 /// The service for leave.
+#[derive(derive_new::new)]
 pub struct LeaveService {
     stores: Repositories,
     plans: Arc<Plans>,
@@ -86,23 +87,6 @@ pub struct LeaveService {
 }
 
 impl LeaveService {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        plans: Arc<Plans>,
-        entitlements: Arc<Entitlements>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            plans,
-            entitlements,
-            audit,
-            clock,
-        }
-    }
-
     /// Returns a page of the leave of covered employees. The cursor is the last one of the page
     /// before.
     pub async fn list(

@@ -39,6 +39,7 @@ pub enum ManualPunchError {
 }
 
 /// The service for punches by hand.
+#[derive(derive_new::new)]
 pub struct ManualPunches {
     stores: Repositories,
     ledger: Arc<PunchLedger>,
@@ -47,21 +48,6 @@ pub struct ManualPunches {
 }
 
 impl ManualPunches {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        ledger: Arc<PunchLedger>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            ledger,
-            audit,
-            clock,
-        }
-    }
-
     /// Writes a punch of a covered employee at their site, now. Without a kind it gets what follows
     /// the last punch.
     ///

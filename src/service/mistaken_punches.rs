@@ -65,6 +65,7 @@ impl From<TimesheetError> for TakeBackError {
 }
 
 /// The service for mistaken punches.
+#[derive(derive_new::new)]
 pub struct MistakenPunches {
     stores: Repositories,
     timesheets: Arc<Timesheets>,
@@ -75,25 +76,6 @@ pub struct MistakenPunches {
 }
 
 impl MistakenPunches {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        timesheets: Arc<Timesheets>,
-        loader: Arc<GalleryLoader>,
-        limits: Arc<dyn RateLimits>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            timesheets,
-            loader,
-            limits,
-            audit,
-            clock,
-        }
-    }
-
     /// Takes back a punch of a face that the device has just made: it does not count, and a manager
     /// decides whether that is right. Does nothing if it was taken back before.
     pub async fn take_back(&self, device: &Device, id: PunchId) -> Result<(), TakeBackError> {

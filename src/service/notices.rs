@@ -55,6 +55,11 @@ impl Sees<'static> {
 }
 
 /// The service for notices.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "created once, by boot, with everything named"
+)]
+#[derive(derive_new::new)]
 pub struct Notices {
     workdays: Arc<Workdays>,
     timesheets: Arc<Timesheets>,
@@ -68,33 +73,6 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Creates the service. `mail` says whether there is a mail server.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, by boot, with everything named"
-    )]
-    pub fn new(
-        workdays: Arc<Workdays>,
-        timesheets: Arc<Timesheets>,
-        credentials: Arc<PunchCredentials>,
-        devices: Arc<Devices>,
-        stores: Repositories,
-        mail: bool,
-        employees: Arc<Employees>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            workdays,
-            timesheets,
-            credentials,
-            devices,
-            stores,
-            mail,
-            employees,
-            clock,
-        }
-    }
-
     /// Returns the notices that a caller sees, longest waiting first.
     ///
     /// # Errors

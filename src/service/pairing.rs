@@ -75,22 +75,15 @@ struct Pending {
 }
 
 /// Pairs kiosks.
+#[derive(derive_new::new)]
 pub struct Pairing {
+    /// Its default lifetime is [`PAIRING`].
     cache: AppCache,
     devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
 }
 
 impl Pairing {
-    /// Makes the service over a cache whose default lifetime is [`PAIRING`].
-    pub fn new(cache: AppCache, devices: Arc<Devices>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            cache,
-            devices,
-            clock,
-        }
-    }
-
     /// Begins a pairing for a kiosk at an address.
     pub async fn offer(&self, address: IpAddr) -> Offer {
         let code = typed_codes::mint(&*self.clock, LENGTH);

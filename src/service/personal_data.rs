@@ -235,17 +235,13 @@ fn leave_out_sealed(value: &mut Value) {
 }
 
 /// The service for people who ask for their own data.
+#[derive(derive_new::new)]
 pub struct PersonalData {
     stores: Repositories,
     audit: Audit,
 }
 
 impl PersonalData {
-    /// Creates the service.
-    pub fn new(stores: Repositories, audit: Audit) -> Self {
-        Self { stores, audit }
-    }
-
     /// Returns all records about an employee by the names of their kinds, without the numbers of
     /// templates, photos and pictures, which only a command on the server copies.
     ///

@@ -254,6 +254,7 @@ fn around(plan: &Plan, range: DateRange) -> BTreeSet<Date> {
 }
 
 /// Reads the plans of employees, and checks and announces changes of them.
+#[derive(derive_new::new)]
 pub struct Plans {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -262,16 +263,6 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// Creates the service.
-    pub fn new(stores: Repositories, sites: Arc<Sites>, clock: Arc<dyn Clock>, feed: Feed) -> Self {
-        Self {
-            stores,
-            sites,
-            clock,
-            feed,
-        }
-    }
-
     /// Announces a change of what is planned for an employee or, with `None`, perhaps for everybody.
     pub async fn announce(&self, employee: Option<EmployeeId>) {
         self.feed.publish(News::Plan(employee)).await;

@@ -19,8 +19,11 @@ use crate::{
 pub const BURST_MOST: usize = 5;
 
 /// A builder of probes.
+#[derive(derive_new::new)]
 pub struct ProbeBuilder {
     engine: Arc<dyn FaceEngine>,
+    /// Frames whose mean probability of a live person is below count as an attack, with a liveness
+    /// model.
     least_liveness: Option<f32>,
 }
 
@@ -40,15 +43,6 @@ pub struct ReadyProbe {
 }
 
 impl ProbeBuilder {
-    /// Creates a builder. With a liveness model, frames whose mean probability of a live person is
-    /// below `least_liveness` count as an attack.
-    pub fn new(engine: Arc<dyn FaceEngine>, least_liveness: Option<f32>) -> Self {
-        Self {
-            engine,
-            least_liveness,
-        }
-    }
-
     /// Returns the engine.
     pub fn engine(&self) -> &Arc<dyn FaceEngine> {
         &self.engine

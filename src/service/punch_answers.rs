@@ -159,7 +159,7 @@ impl From<Flaw> for Outcome {
 }
 
 /// The answer to a punch request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, derive_new::new)]
 pub struct PunchAnswer {
     /// The outcome.
     #[serde(flatten)]
@@ -168,18 +168,11 @@ pub struct PunchAnswer {
     pub numbers: Option<Numbers>,
     /// Whether this is the first answer to an earlier request with the same key.
     #[serde(skip)]
+    #[new(default)]
     pub replayed: bool,
 }
 
 impl PunchAnswer {
-    pub(super) fn new(outcome: Outcome, numbers: Option<Numbers>) -> Self {
-        Self {
-            outcome,
-            numbers,
-            replayed: false,
-        }
-    }
-
     fn recorded(recorded: Recorded, numbers: Option<Numbers>) -> Result<Self, StoreError> {
         match recorded {
             Recorded::Written(punch) => Ok(Self::new(Outcome::Punched { punch }, numbers)),
@@ -235,6 +228,7 @@ pub const KEPT: Quota = Quota {
 };
 
 /// Writes punches of people who were established, and answers each request once.
+#[derive(derive_new::new)]
 pub struct PunchAnswers {
     ledger: Arc<PunchLedger>,
     mistakes: Arc<MistakenPunches>,
@@ -245,25 +239,6 @@ pub struct PunchAnswers {
 }
 
 impl PunchAnswers {
-    /// Creates the service.
-    pub fn new(
-        ledger: Arc<PunchLedger>,
-        mistakes: Arc<MistakenPunches>,
-        pictures: Arc<Pictures>,
-        growth: Arc<TemplateGrowth>,
-        limits: Arc<dyn RateLimits>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            ledger,
-            mistakes,
-            pictures,
-            growth,
-            limits,
-            clock,
-        }
-    }
-
     /// Answers a request of a device. `establish` finds out who the person is, or returns the
     /// answer; it does not run if the request was answered before. The time of the punch is that of
     /// this call, or within bounds that of an offline capture.

@@ -118,6 +118,7 @@ const MISSES: Quota = Quota {
 };
 
 /// The service for PINs and badges.
+#[derive(derive_new::new)]
 pub struct PunchCredentials {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -125,28 +126,11 @@ pub struct PunchCredentials {
     audit: Audit,
     clock: Arc<dyn Clock>,
     /// A hash to compare with if there is no PIN, so that it takes the same time.
+    #[new(default)]
     decoy: OnceLock<String>,
 }
 
 impl PunchCredentials {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        limits: Arc<dyn RateLimits>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            limits,
-            audit,
-            clock,
-            decoy: OnceLock::new(),
-        }
-    }
-
     async fn employee(&self, reach: &Reach, id: EmployeeId) -> Result<Employee, CredentialError> {
         let employee = self.stores.employees.find_covered(reach, id).await?;
         employee.ok_or(CredentialError::NoEmployee)

@@ -135,6 +135,7 @@ const COMPARED: usize = 500;
 const TURNS: usize = 8;
 
 /// The service that records punches.
+#[derive(derive_new::new)]
 pub struct PunchLedger {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -145,25 +146,6 @@ pub struct PunchLedger {
 }
 
 impl PunchLedger {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        workdays: Arc<Workdays>,
-        clock: Arc<dyn Clock>,
-        rules: PunchRules,
-        feed: Feed,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            workdays,
-            clock,
-            rules,
-            feed,
-        }
-    }
-
     /// Returns the rules of punches.
     pub fn rules(&self) -> &PunchRules {
         &self.rules

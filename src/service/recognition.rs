@@ -144,38 +144,23 @@ struct Compared {
 }
 
 /// The service that recognizes people.
+#[derive(derive_new::new)]
 pub struct Recognition {
     probes: Arc<ProbeBuilder>,
     gallery: Arc<dyn Gallery>,
     loader: Arc<GalleryLoader>,
+    /// The policy of a single search.
     policy: Policy,
     audit: Audit,
     /// The gallery of the other model during a change of the model; see
     /// [`Recognition::with_previous`].
+    #[new(default)]
     other: Option<Arc<dyn Gallery>>,
+    #[new(default)]
     previous: Option<Box<Recognition>>,
 }
 
 impl Recognition {
-    /// Creates the service; `policy` is that of a single search.
-    pub fn new(
-        probes: Arc<ProbeBuilder>,
-        gallery: Arc<dyn Gallery>,
-        loader: Arc<GalleryLoader>,
-        policy: Policy,
-        audit: Audit,
-    ) -> Self {
-        Self {
-            probes,
-            gallery,
-            loader,
-            policy,
-            audit,
-            other: None,
-            previous: None,
-        }
-    }
-
     /// Also recognizes people with the previous model. Its gallery must not have people of this
     /// one, so that each person is compared once and the accepted FPIR holds for both together.
     pub fn with_previous(self, previous: Self) -> Self {

@@ -81,6 +81,7 @@ pub struct HandedOver {
 }
 
 /// The service for refused punches.
+#[derive(derive_new::new)]
 pub struct RefusedPunches {
     stores: Repositories,
     engine: Arc<dyn FaceEngine>,
@@ -92,27 +93,6 @@ pub struct RefusedPunches {
 }
 
 impl RefusedPunches {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        engine: Arc<dyn FaceEngine>,
-        pictures: Arc<Pictures>,
-        timesheets: Arc<Timesheets>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-        feed: Feed,
-    ) -> Self {
-        Self {
-            stores,
-            engine,
-            pictures,
-            timesheets,
-            audit,
-            clock,
-            feed,
-        }
-    }
-
     /// Takes a refused punch from a kiosk. Returns its ID, and whether it is new: a kiosk that did
     /// not get the answer hands it over again.
     pub async fn take(

@@ -221,37 +221,20 @@ struct Remembered {
 }
 
 /// The service for second factors.
+#[derive(derive_new::new)]
 pub struct SecondFactorService {
     stores: Repositories,
     vault: Arc<Vault>,
+    /// Its default lifetime is [`PATIENCE`].
     cache: AppCache,
     limits: Arc<dyn RateLimits>,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    #[new(default)]
     remembered: Mutex<Remembered>,
 }
 
 impl SecondFactorService {
-    /// Creates the service over a cache whose default lifetime is [`PATIENCE`].
-    pub fn new(
-        stores: Repositories,
-        vault: Arc<Vault>,
-        cache: AppCache,
-        limits: Arc<dyn RateLimits>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            vault,
-            cache,
-            limits,
-            audit,
-            clock,
-            remembered: Mutex::default(),
-        }
-    }
-
     /// Returns the second factors of an account.
     ///
     /// # Errors

@@ -22,18 +22,14 @@ use crate::{
 const TRUSTED: Duration = Duration::from_secs(30);
 
 /// A [`SessionStore`] in front of another.
+#[derive(derive_new::new)]
 pub struct CachedSessions {
     store: Arc<dyn SessionStore>,
+    /// Must have no stand-in, because that would keep sessions that another instance ended.
     cache: SealedCache,
 }
 
 impl CachedSessions {
-    /// Makes a store in front of another one. `cache` must have no stand-in, because that would keep
-    /// sessions that another instance ended.
-    pub fn new(store: Arc<dyn SessionStore>, cache: SealedCache) -> Self {
-        Self { store, cache }
-    }
-
     fn key(hash: TokenHash) -> String {
         format!("session:{}", hash.to_hex())
     }
@@ -115,8 +111,11 @@ struct LastUse {
 
 /// A [`SessionStore`] that is only in Redis, and in the store while Redis is unavailable. Emptying
 /// Redis signs everybody out. Ending a session fails if other instances could still accept it.
+#[derive(derive_new::new)]
 pub struct CacheSessions {
+    /// A cache without a stand-in, whose default lifetime is that of a session.
     cache: AppCache,
+    /// Where sessions are while the cache is unavailable.
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
 }
@@ -128,16 +127,6 @@ const MARKED: Duration = Duration::from_secs(400 * 24 * 3600);
 const LISTED: usize = 100;
 
 impl CacheSessions {
-    /// Makes a store over a cache without a stand-in, whose default lifetime is that of a session.
-    /// While the cache is unavailable, sessions are in `store`.
-    pub fn new(cache: AppCache, store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            cache,
-            store,
-            clock,
-        }
-    }
-
     fn list_key(account: AccountId) -> String {
         format!("of:{account}")
     }

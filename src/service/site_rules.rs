@@ -71,6 +71,7 @@ pub struct RulesSettings {
 const TRIES: usize = 8;
 
 /// The service for the rules of sites.
+#[derive(derive_new::new)]
 pub struct RulesService {
     store: RulesOfSites,
     sites: Arc<Sites>,
@@ -80,23 +81,6 @@ pub struct RulesService {
 }
 
 impl RulesService {
-    /// Creates the service.
-    pub fn new(
-        store: RulesOfSites,
-        sites: Arc<Sites>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-        feed: Feed,
-    ) -> Self {
-        Self {
-            store,
-            sites,
-            audit,
-            clock,
-            feed,
-        }
-    }
-
     /// Returns the rules of a covered site, by date.
     pub async fn list(&self, reach: &Reach, site: SiteId) -> Result<Vec<SiteRules>, RulesError> {
         self.sites.find(reach, site).await?;

@@ -12,17 +12,13 @@ use crate::{
 };
 
 /// A cache in the store; an empty one while the store is unavailable.
+#[derive(derive_new::new)]
 pub struct StoreCache {
     store: StoredCache,
     clock: Arc<dyn Clock>,
 }
 
 impl StoreCache {
-    /// Makes a cache over the store.
-    pub fn new(store: StoredCache, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
-    }
-
     /// Returns now, and the end of a life that begins now.
     fn life(&self, ttl: Duration) -> (Timestamp, Timestamp) {
         let now = self.clock.now();

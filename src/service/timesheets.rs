@@ -237,6 +237,7 @@ struct Closing {
 }
 
 /// The service for timesheets.
+#[derive(derive_new::new)]
 pub struct Timesheets {
     stores: Repositories,
     workdays: Arc<Workdays>,
@@ -246,23 +247,6 @@ pub struct Timesheets {
 }
 
 impl Timesheets {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        workdays: Arc<Workdays>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-        feed: Feed,
-    ) -> Self {
-        Self {
-            stores,
-            workdays,
-            audit,
-            clock,
-            feed,
-        }
-    }
-
     /// Makes a correction. If the caller may decide about the employee, it is approved at once,
     /// unless the site wants another person to decide.
     ///

@@ -214,6 +214,7 @@ impl OnRecord {
 }
 
 /// The service for workdays.
+#[derive(derive_new::new)]
 pub struct Workdays {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -222,21 +223,6 @@ pub struct Workdays {
 }
 
 impl Workdays {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        plans: Arc<Plans>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            plans,
-            clock,
-        }
-    }
-
     /// Returns a covered employee who is not deleted.
     ///
     /// # Errors

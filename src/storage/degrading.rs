@@ -16,18 +16,14 @@ use super::{
 use crate::ports::{Bus, Cache, Message, Quota, RateLimits, Verdict};
 
 /// A cache in Redis, with an optional fallback while Redis is unavailable.
+#[derive(derive_new::new)]
 pub struct DegradingCache {
     redis: RedisCache,
+    /// `None` if values must not be stale: then the cache is empty while Redis is unavailable.
     fallback: Option<Arc<dyn Cache>>,
 }
 
 impl DegradingCache {
-    /// Creates a cache. Pass no fallback if its values must not be stale while Redis is
-    /// unavailable: then the cache is empty.
-    pub fn new(redis: RedisCache, fallback: Option<Arc<dyn Cache>>) -> Self {
-        Self { redis, fallback }
-    }
-
     /// Returns the reply of Redis, of the fallback, or of an empty cache, in this order.
     async fn first_available<'a, T: Default>(
         &'a self,
@@ -93,19 +89,11 @@ impl Cache for DegradingCache {
 
 /// Rate limits in Redis and in this process. This process always counts its own uses, so that
 /// its limit also holds while Redis is unavailable or has lost its counts.
+#[derive(derive_new::new)]
 pub struct DegradingLimits {
     redis: RedisLimits,
+    #[new(default)]
     memory: MemoryLimits,
-}
-
-impl DegradingLimits {
-    /// Creates limits that have counted nothing in this process.
-    pub fn new(redis: RedisLimits) -> Self {
-        Self {
-            redis,
-            memory: MemoryLimits::default(),
-        }
-    }
 }
 
 #[async_trait]
@@ -137,20 +125,14 @@ impl RateLimits for DegradingLimits {
 }
 
 /// A bus to all instances; while Redis is unavailable, only to the subscribers of this process.
+#[derive(derive_new::new)]
 pub struct DegradingBus {
     redis: RedisBus,
+    #[new(default)]
     memory: MemoryBus,
 }
 
 impl DegradingBus {
-    /// Creates a bus; [`listen`](Self::listen) receives from other instances.
-    pub fn new(redis: RedisBus) -> Self {
-        Self {
-            redis,
-            memory: MemoryBus::default(),
-        }
-    }
-
     /// Receives messages from the other instances until `stop`.
     pub async fn listen(&self, stop: CancellationToken) {
         self.redis.listen(&self.memory, stop).await;

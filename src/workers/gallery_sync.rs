@@ -25,17 +25,14 @@ pub const RECONCILE_EVERY: Duration = Duration::from_secs(180);
 pub const PART: &str = "gallery";
 
 /// The worker that loads changes of others.
+#[derive(derive_new::new)]
 pub struct GallerySync {
+    /// Has loaded its gallery already.
     loader: Arc<GalleryLoader>,
     health: Arc<Health>,
 }
 
 impl GallerySync {
-    /// Creates a worker for the gallery of this loader, which must be loaded already.
-    pub fn new(loader: Arc<GalleryLoader>, health: Arc<Health>) -> Self {
-        Self { loader, health }
-    }
-
     /// Loads changes every [`EVERY`], and immediately when one is reported, until the token is
     /// canceled.
     pub async fn run(self, mut news: Following, stop: CancellationToken) {

@@ -109,6 +109,7 @@ struct Job {
 }
 
 /// The service for exports.
+#[derive(derive_new::new)]
 pub struct Exports {
     pub(super) stores: Repositories,
     pub(super) workdays: Arc<Workdays>,
@@ -116,31 +117,11 @@ pub struct Exports {
     plans: Arc<Plans>,
     pub(super) sites: Arc<Sites>,
     audit: Audit,
+    /// Where temporary files are.
     folder: PathBuf,
 }
 
 impl Exports {
-    /// Creates the service. Temporary files are in the folder.
-    pub fn new(
-        stores: Repositories,
-        workdays: Arc<Workdays>,
-        balances: Arc<Balances>,
-        plans: Arc<Plans>,
-        sites: Arc<Sites>,
-        audit: Audit,
-        folder: PathBuf,
-    ) -> Self {
-        Self {
-            stores,
-            workdays,
-            balances,
-            plans,
-            sites,
-            audit,
-            folder,
-        }
-    }
-
     /// Returns the folder for temporary files.
     pub fn folder(&self) -> PathBuf {
         self.folder.clone()

@@ -249,24 +249,16 @@ pub enum TextFormat {
 }
 
 /// Writes a table as text.
-#[derive(Debug)]
+#[derive(Debug, derive_new::new)]
 pub struct TextWriter {
     columns: Vec<Column>,
     format: TextFormat,
     /// Whether a row was written.
+    #[new(default)]
     begun: bool,
 }
 
 impl TextWriter {
-    /// Returns a writer of a table.
-    pub fn new(columns: Vec<Column>, format: TextFormat) -> Self {
-        Self {
-            columns,
-            format,
-            begun: false,
-        }
-    }
-
     /// Returns what is before the rows.
     ///
     /// # Errors

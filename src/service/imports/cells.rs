@@ -19,6 +19,7 @@ pub struct RowError {
 }
 
 /// The cells of a row, and the errors of all rows.
+#[derive(derive_new::new)]
 pub(super) struct Cells<'a> {
     line: u64,
     fields: &'a Fields,
@@ -26,14 +27,6 @@ pub(super) struct Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
-    pub(super) fn new(line: u64, fields: &'a Fields, errors: &'a mut Vec<RowError>) -> Self {
-        Self {
-            line,
-            fields,
-            errors,
-        }
-    }
-
     /// Checks whether a cell has no text.
     pub(super) fn is_empty(&self, column: &str) -> bool {
         self.fields.get(column).is_empty()

@@ -87,6 +87,7 @@ struct Silence {
 }
 
 /// Writes deliveries.
+#[derive(derive_new::new)]
 pub struct Collector {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -108,23 +109,6 @@ struct Look<'a> {
 }
 
 impl Collector {
-    /// Creates the collector.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        notices: Arc<Notices>,
-        devices: Arc<Devices>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            notices,
-            devices,
-            clock,
-        }
-    }
-
     /// Begins where the last holder of the lease ended; on a new store, now.
     pub async fn begin(&self) -> Result<Memory, StoreError> {
         let stored = self.stores.facts.get(FACT).await?;

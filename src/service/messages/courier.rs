@@ -75,6 +75,7 @@ fn free_slots(sending: usize, rest: Option<&Rest>, now: Timestamp, room: usize) 
 }
 
 /// Sends deliveries.
+#[derive(derive_new::new)]
 pub struct Courier {
     stores: Repositories,
     webhooks: Arc<Webhooks>,
@@ -84,23 +85,6 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Creates the courier.
-    pub fn new(
-        stores: Repositories,
-        webhooks: Arc<Webhooks>,
-        letters: Arc<Letters>,
-        mail: Option<Arc<dyn MailSending>>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            webhooks,
-            letters,
-            mail,
-            clock,
-        }
-    }
-
     /// Sends what is due until the token is canceled. Only one instance may do this at a time.
     pub async fn work(&self, wake: &Notify, stop: &CancellationToken) {
         let mut under_way = FuturesUnordered::new();

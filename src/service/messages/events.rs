@@ -215,19 +215,14 @@ pub(super) fn is_about_face(action: &str) -> bool {
 
 /// Finds what happened from entries of the audit trail. An entry is written before its change, so
 /// it only says where to look; the record says what happened.
+#[derive(derive_new::new)]
 pub(super) struct Finder<'a> {
     stores: &'a Repositories,
+    #[new(default)]
     employees: HashMap<EmployeeId, Option<Employee>>,
 }
 
 impl<'a> Finder<'a> {
-    pub fn new(stores: &'a Repositories) -> Self {
-        Self {
-            stores,
-            employees: HashMap::new(),
-        }
-    }
-
     /// Returns an employee, deleted or not; `None` if the record does not exist.
     pub async fn employee(&mut self, id: EmployeeId) -> Result<Option<Employee>, StoreError> {
         if let Some(known) = self.employees.get(&id) {

@@ -30,24 +30,16 @@ impl Drop for Ended {
 }
 
 /// Collects and sends messages.
+#[derive(derive_new::new)]
 pub struct Outbox {
     collector: Collector,
     reminders: Reminders,
     courier: Courier,
+    #[new(default)]
     wake: Notify,
 }
 
 impl Outbox {
-    /// Creates the outbox.
-    pub fn new(collector: Collector, reminders: Reminders, courier: Courier) -> Self {
-        Self {
-            collector,
-            reminders,
-            courier,
-            wake: Notify::new(),
-        }
-    }
-
     /// Collects and sends until the token is canceled. Only the holder of the lease may do this.
     pub async fn work(&self, news: &mut Following, stop: &CancellationToken) {
         // Another instance reports what waits from now on.

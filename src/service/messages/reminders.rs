@@ -59,6 +59,7 @@ struct Item<'a> {
 }
 
 /// Writes reminders.
+#[derive(derive_new::new)]
 pub struct Reminders {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -70,25 +71,6 @@ pub struct Reminders {
 }
 
 impl Reminders {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        notices: Arc<Notices>,
-        letters: Arc<Letters>,
-        clock: Arc<dyn Clock>,
-        summary_at: Time,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            notices,
-            letters,
-            clock,
-            summary_at,
-        }
-    }
-
     /// Writes the letters that are due. Does nothing without a mail server.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use crate::{
 const AVAILABILITY: &str = "rollcall/status";
 
 /// Makes signals of what is on record.
+#[derive(derive_new::new)]
 pub struct Signals {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -33,23 +34,6 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        workdays: Arc<Workdays>,
-        devices: Arc<Devices>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            workdays,
-            devices,
-            clock,
-        }
-    }
-
     /// Returns the message while the signals are up to date, or are not anymore.
     pub fn available(is: bool) -> Note {
         let payload = if is { "online" } else { "offline" };

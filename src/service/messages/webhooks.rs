@@ -61,6 +61,7 @@ pub enum WebhookError {
 const TRIES: usize = 8;
 
 /// The service for webhooks.
+#[derive(derive_new::new)]
 pub struct Webhooks {
     stores: Repositories,
     sites: Arc<Sites>,
@@ -73,25 +74,6 @@ pub struct Webhooks {
 impl Webhooks {
     /// The most deliveries that are sent again by one request.
     pub const REPLAYED_MOST: usize = 1000;
-
-    /// Creates the service.
-    pub fn new(
-        stores: Repositories,
-        sites: Arc<Sites>,
-        posting: Arc<dyn WebhookPosting>,
-        vault: Arc<Vault>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            stores,
-            sites,
-            posting,
-            vault,
-            audit,
-            clock,
-        }
-    }
 
     /// Returns all webhooks, oldest first.
     pub async fn all(&self) -> Result<Vec<Webhook>, StoreError> {

@@ -23,23 +23,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 const MAX_SILENCE: u32 = 8;
 
 /// Publishes messages, and delivers the messages of other instances to this process.
+#[derive(derive_new::new)]
 pub struct RedisBus {
     server: Arc<Server>,
     prefix: Prefix,
-    /// Identifies this process's own messages, which also come back from Redis.
+    /// Unique to this process. Identifies its own messages, which also come back from Redis.
     instance: String,
 }
 
 impl RedisBus {
-    /// Creates a bus on channels under a prefix. `instance` must be unique to this process.
-    pub fn new(server: Arc<Server>, prefix: Prefix, instance: String) -> Self {
-        Self {
-            server,
-            prefix,
-            instance,
-        }
-    }
-
     /// Sends a message to the other instances.
     pub async fn publish(&self, topic: &str, message: &[u8]) -> Result<(), Unavailable> {
         let channel = self.prefix.key(&format!("bus:{topic}"));

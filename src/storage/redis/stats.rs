@@ -19,17 +19,13 @@ const SLOW: usize = 10;
 const TOGETHER: usize = 256;
 
 /// The Redis servers of an installation.
+#[derive(derive_new::new)]
 pub struct RedisServers {
     servers: Vec<Arc<Server>>,
     prefix: Prefix,
 }
 
 impl RedisServers {
-    /// Creates a view of the servers. Counts and finds only keys under the prefix.
-    pub fn new(servers: Vec<Arc<Server>>, prefix: Prefix) -> Self {
-        Self { servers, prefix }
-    }
-
     async fn facts_of(&self, server: &Server) -> Result<Vec<ServerFacts>, Unavailable> {
         let infos: Vec<(Option<Node>, String)> = server.everywhere(&cmd("INFO")).await?;
         let mut slow = cmd("SLOWLOG");
