@@ -199,6 +199,15 @@ fn add_common_problems(operation: &mut Operation) {
         add_problem(operation, Code::Unauthenticated, "");
         add_problem(operation, Code::Forbidden, "");
     }
+    let mut parameters = operation.parameters.iter().flatten();
+    if parameters.any(|one| matches!(one, RefOr::T(one) if one.parameter_in == ParameterIn::Path)) {
+        add_problem(operation, Code::NotFound, "");
+    }
+    if let Some(RefOr::T(body)) = &operation.request_body
+        && body.content.keys().any(|kind| kind != "application/json")
+    {
+        add_problem(operation, Code::TooLarge, "");
+    }
     if operation.parameters.is_some() || operation.request_body.is_some() {
         add_problem(operation, Code::Malformed, "");
         add_problem(operation, Code::Invalid, "");

@@ -96,10 +96,7 @@ pub async fn list_accounts(
 #[utoipa::path(
     get, path = "/api/accounts/{id}", tag = "accounts",
     params(("id" = String, Path, description = "The account")),
-    responses(
-        (status = 200, description = "The account", body = ManagedAccountView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The account", body = ManagedAccountView)),
     security(("session" = [])),
 )]
 pub async fn get_account(
@@ -122,7 +119,6 @@ type AccountPatch = MergePatch<EditableAccount>;
     request_body = AccountPatch,
     responses(
         (status = 200, description = "Changed", body = ManagedAccountView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`last_admin` if no admin who can sign in would remain, `conflict` if the employee has another account, or if other requests keep changing accounts at the same time"),
     ),
     security(("session" = [])),
@@ -147,7 +143,6 @@ pub async fn update_account(
     params(("id" = String, Path, description = "The account")),
     responses(
         (status = 204, description = "Removed"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`last_admin`, or `conflict` if other requests keep changing accounts at the same time"),
     ),
     security(("session" = [])),

@@ -108,10 +108,7 @@ pub async fn create_assignments(
 #[utoipa::path(
     delete, path = "/api/assignments/{id}", tag = "plans",
     params(("id" = String, Path, description = "The assignment")),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Deleted")),
     security(("session" = [])),
 )]
 pub async fn delete_assignment(

@@ -40,10 +40,7 @@ impl From<BalanceError> for Problem {
 #[utoipa::path(
     get, path = "/api/employees/{id}/balance-entries", tag = "attendance",
     params(("id" = String, Path, description = "The employee"), PageQuery),
-    responses(
-        (status = 200, description = "A page of balance entries", body = List<BalanceEntryView>),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "A page of balance entries", body = List<BalanceEntryView>)),
     security(("session" = [])),
 )]
 pub async fn list_balance_entries(
@@ -68,7 +65,6 @@ pub async fn list_balance_entries(
         (status = 201, description = "Added", body = BalanceEntryView,
          headers(("Location" = String, description = "The address to delete it"))),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`timesheet_locked`: the date lies in a locked period"),
     ),
     security(("session" = [])),
@@ -93,7 +89,6 @@ pub async fn create_balance_entry(
     responses(
         (status = 204, description = "Deleted"),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`timesheet_locked`: its date lies in a locked period"),
     ),
     security(("session" = [])),

@@ -60,7 +60,6 @@ pub struct CalendarAddressView {
     responses(
         (status = 201, description = "Made", body = CalendarAddressView),
         (status = 403, description = "`forbidden`: only a person may make one, not a program"),
-        (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
 )]
@@ -216,7 +215,6 @@ impl From<HolidayPreview> for HolidayPreviewView {
     responses(
         (status = 200, description = "What would change", body = HolidayPreviewView),
         (status = 404, description = "`not_found`: there is no such calendar"),
-        (status = 413, description = "`too_large`"),
         (status = 422, description = "`invalid`: `line` says which line of the file is wrong"),
     ),
     security(("session" = [])),

@@ -35,7 +35,6 @@ use crate::{
     params(("id" = String, Path, description = "The camera")),
     responses(
         (status = 200, description = "A picture", content_type = "image/jpeg", body = Vec<u8>),
-        (status = 404, description = "`not_found`"),
         (status = 502, description = "`camera_unreachable` or `camera_refused`: `detail` has the reason"),
         (status = 503, description = "`too_many_viewers`"),
     ),
@@ -78,7 +77,6 @@ fn part(picture: &Sample) -> Bytes {
     params(("id" = String, Path, description = "The camera")),
     responses(
         (status = 200, description = "A sequence of JPEGs", content_type = "multipart/x-mixed-replace", body = Vec<u8>),
-        (status = 404, description = "`not_found`"),
         (status = 502, description = "`camera_unreachable` or `camera_refused`: `detail` has the reason"),
         (status = 503, description = "`too_many_viewers`"),
     ),
@@ -192,10 +190,7 @@ impl FacesView {
 #[utoipa::path(
     get, path = "/api/cameras/{id}/faces", tag = "cameras",
     params(("id" = String, Path, description = "The camera")),
-    responses(
-        (status = 200, description = "The faces", body = FacesView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The faces", body = FacesView)),
     security(("session" = [])),
 )]
 pub async fn get_faces(

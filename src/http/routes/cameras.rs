@@ -159,10 +159,7 @@ pub async fn create_camera(
 #[utoipa::path(
     get, path = "/api/cameras/{id}", tag = "cameras",
     params(("id" = String, Path, description = "The camera")),
-    responses(
-        (status = 200, description = "The camera", body = CameraView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The camera", body = CameraView)),
     security(("session" = [])),
 )]
 pub async fn get_camera(
@@ -188,7 +185,6 @@ type CameraPatch = MergePatch<EditableCamera>;
     request_body = CameraPatch,
     responses(
         (status = 200, description = "Changed", body = CameraView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`stream_taken`, or `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -215,10 +211,7 @@ pub async fn update_camera(
 #[utoipa::path(
     delete, path = "/api/cameras/{id}", tag = "cameras",
     params(("id" = String, Path, description = "The camera")),
-    responses(
-        (status = 204, description = "Removed"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Removed")),
     security(("session" = [])),
 )]
 pub async fn delete_camera(

@@ -88,7 +88,6 @@ macro_rules! routes_of {
             request_body = $patch,
             responses(
                 (status = 200, description = "Changed", body = $view),
-                (status = 404, description = "`not_found`"),
                 (status = 409, description = concat!(
                     $update_conflict, "or `conflict` if other requests keep changing it at the same time",
                 )),
@@ -112,7 +111,6 @@ macro_rules! routes_of {
             params(("id" = String, Path, description = $one)),
             responses(
                 (status = 204, description = "Removed"),
-                (status = 404, description = "`not_found`"),
                 (status = 409, description = concat!(
                     $delete_conflict, "`conflict` if other requests keep changing it at the same time",
                 )),

@@ -282,7 +282,6 @@ type DevicePatch = MergePatch<EditableDevice>;
     request_body = DevicePatch,
     responses(
         (status = 200, description = "Changed", body = DeviceView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -306,7 +305,6 @@ pub async fn update_device(
     params(("id" = String, Path, description = "The device")),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -371,7 +369,6 @@ pub async fn get_own_device(
     request_body = KioskCode,
     responses(
         (status = 200, description = "Paired", body = DeviceView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),

@@ -128,10 +128,7 @@ pub async fn create_employee(
 #[utoipa::path(
     get, path = "/api/employees/{id}", tag = "employees",
     params(("id" = String, Path, description = "The employee")),
-    responses(
-        (status = 200, description = "The employee", body = EmployeeView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The employee", body = EmployeeView)),
     security(("session" = [])),
 )]
 pub async fn get_employee(
@@ -165,7 +162,6 @@ pub struct EmployeePatch {
     request_body = EmployeePatch,
     responses(
         (status = 200, description = "Changed", body = EmployeeView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`code_taken`, `duplicate_person`, or `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -193,10 +189,7 @@ pub async fn update_employee(
 #[utoipa::path(
     delete, path = "/api/employees/{id}", tag = "employees",
     params(("id" = String, Path, description = "The employee")),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Deleted")),
     security(("session" = [])),
 )]
 pub async fn delete_employee(

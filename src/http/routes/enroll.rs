@@ -258,7 +258,6 @@ pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
         (status = 201, description = "Enrolled", body = EnrollmentView),
         (status = 404, description = "`not_found`: no such employee"),
         (status = 409, description = "`duplicate_person`: the face belongs to `other`"),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`consent_required`, `no_usable_photo` with `photos`, or `invalid`"),
         (status = 429, description = "`too_many_enrollments`"),

@@ -114,7 +114,6 @@ type EntitlementPatch = MergePatch<EditableEntitlement>;
     responses(
         (status = 200, description = "Changed", body = EntitlementView),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own leave"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -138,7 +137,6 @@ pub async fn update_entitlement(
     responses(
         (status = 204, description = "Deleted"),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own leave"),
-        (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
 )]
@@ -165,10 +163,7 @@ pub struct LeaveBalanceQuery {
 #[utoipa::path(
     get, path = "/api/employees/{id}/leave-balance", tag = "plans",
     params(("id" = String, Path, description = "The employee"), LeaveBalanceQuery),
-    responses(
-        (status = 200, description = "The leave of each kind", body = LeaveBalancesView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The leave of each kind", body = LeaveBalancesView)),
     security(("session" = [])),
 )]
 pub async fn get_leave_balance(

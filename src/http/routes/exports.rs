@@ -186,7 +186,6 @@ impl FormQuery {
             (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
             (Vec<utoipa::openapi::Object> = "application/json"),
         )),
-        (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
 )]

@@ -158,7 +158,6 @@ pub struct ImageForm {
     )),
     responses(
         (status = 200, description = "All faces", body = IdentificationView),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`bad_image`"),
     ),
@@ -279,7 +278,6 @@ pub struct ClaimForm {
     request_body(content = ClaimForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "Compared", body = VerificationView),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`not_enrolled`, `no_usable_face` with `reason`, or `bad_image`"),
     ),

@@ -117,7 +117,6 @@ fn kinds() -> Vec<&'static str> {
     responses(
         (status = 200, description = "Imported, or checked", body = ImportReportView),
         (status = 404, description = "`not_found`: there is no such list"),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`import_refused`: rows are wrong, as `report` says; `invalid`: the list cannot be read"),
         (status = 503, description = "`import_stopped`: the store failed in the middle; `report` says how many rows were written"),

@@ -329,7 +329,6 @@ pub async fn list_invitations(
     responses(
         (status = 200, description = "Made again", body = SentView),
         (status = 403, description = "`confirmation_required`"),
-        (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
 )]
@@ -350,7 +349,6 @@ pub async fn resend_invitation(
     params(("id" = String, Path, description = "The invitation")),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict`: it is being used at this moment"),
     ),
     security(("session" = [])),
@@ -371,7 +369,6 @@ pub async fn delete_invitation(
     responses(
         (status = 201, description = "Made", body = SentView),
         (status = 403, description = "`confirmation_required`"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict`: the account is disabled"),
     ),
     security(("session" = [])),
@@ -572,7 +569,6 @@ pub struct SelfEnrollmentView {
         (status = 201, description = "Enrolled", body = SelfEnrollmentView),
         (status = 409, description = "`duplicate_person`: the face belongs to another person; `conflict`: another request uses the link"),
         (status = 410, description = "`invitation_ended`"),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`consent_required`, `no_usable_photo` with `photos`, or `invalid`"),
         (status = 429, description = "`too_many_requests`"),

@@ -68,10 +68,7 @@ pub async fn list_jobs(
 #[utoipa::path(
     get, path = "/api/jobs/{id}", tag = "jobs",
     params(("id" = String, Path, description = "The job")),
-    responses(
-        (status = 200, description = "The job", body = JobView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The job", body = JobView)),
     security(("session" = [])),
 )]
 pub async fn get_job(
@@ -89,7 +86,6 @@ pub async fn get_job(
     params(("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "Cancelled", body = JobView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict`: it has ended already"),
     ),
     security(("session" = [])),
@@ -174,7 +170,6 @@ pub async fn create_job(
     responses(
         (status = 202, description = "Queued", body = JobView,
          headers(("Location" = String, description = "The address of the job"))),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`invalid`: the list cannot be read"),
         (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),

@@ -230,7 +230,6 @@ impl FromRequest<HttpState> for KioskUpload {
         (status = 200, description = "Not enrolled: `outcome` has the reason", body = KioskAnswer),
         (status = 403, description = "`forbidden`: the site does not allow it"),
         (status = 409, description = "`duplicate_person`: the face belongs to another person"),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`consent_required`, `no_usable_photo` with `photos`, or `invalid`"),
         (status = 429, description = "`too_many_enrollments`; `too_many_requests`: this device sent too many PINs, or too many wrong ones"),

@@ -242,7 +242,6 @@ pub async fn create_leave(
     responses(
         (status = 200, description = "Approved", body = LeaveView),
         (status = 403, description = "`four_eyes` or `own_hours`: another person must approve it"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -261,7 +260,6 @@ pub async fn approve_leave(
     params(("id" = String, Path, description = "The leave")),
     responses(
         (status = 200, description = "Rejected", body = LeaveView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -280,7 +278,6 @@ pub async fn reject_leave(
     params(("id" = String, Path, description = "The leave")),
     responses(
         (status = 200, description = "Withdrawn", body = LeaveView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -299,7 +296,6 @@ pub async fn withdraw_leave(
     params(("id" = String, Path, description = "The leave")),
     responses(
         (status = 200, description = "Cancelled", body = LeaveView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),

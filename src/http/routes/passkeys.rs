@@ -129,10 +129,7 @@ pub struct PasskeyName {
     patch, path = "/api/account/passkeys/{id}", tag = "session",
     params(("id" = String, Path, description = "The passkey")),
     request_body = PasskeyName,
-    responses(
-        (status = 200, description = "Renamed", body = PasskeyView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "Renamed", body = PasskeyView)),
     security(("session" = [])),
 )]
 pub async fn update_passkey(
@@ -153,7 +150,6 @@ pub async fn update_passkey(
     responses(
         (status = 204, description = "Removed"),
         (status = 403, description = "`second_factor_required`: it is the last second factor, and the account needs one"),
-        (status = 404, description = "`not_found`"),
     ),
     security(("session" = [])),
 )]

@@ -160,10 +160,7 @@ pub async fn list_unknown_faces(
 #[utoipa::path(
     get, path = "/api/unknown-faces/{id}/picture", tag = "punches",
     params(("id" = String, Path, description = "The unknown face")),
-    responses(
-        (status = 200, description = "The face and some of its surroundings, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The face and some of its surroundings, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg")),
     security(("session" = [])),
 )]
 pub async fn get_unknown_face_picture(
@@ -181,10 +178,7 @@ pub async fn get_unknown_face_picture(
 #[utoipa::path(
     delete, path = "/api/unknown-faces/{id}", tag = "punches",
     params(("id" = String, Path, description = "The unknown face")),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Deleted")),
     security(("session" = [])),
 )]
 pub async fn delete_unknown_face(

@@ -53,10 +53,7 @@ impl From<CredentialError> for Problem {
 #[utoipa::path(
     get, path = "/api/employees/{id}/credentials", tag = "credentials",
     params(("id" = String, Path, description = "The employee")),
-    responses(
-        (status = 200, description = "PIN and badge, without their secrets", body = CredentialsView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "PIN and badge, without their secrets", body = CredentialsView)),
     security(("session" = [])),
 )]
 pub async fn get_credentials(
@@ -94,7 +91,6 @@ pub struct NewPinView {
     request_body = NewPin,
     responses(
         (status = 200, description = "Set", body = NewPinView),
-        (status = 404, description = "`not_found`"),
         (status = 422, description = "`invalid`: the PIN has another number of digits, or is easy to guess"),
     ),
     security(("session" = [])),
@@ -182,10 +178,7 @@ fn not_drawn() -> Problem {
 #[utoipa::path(
     post, path = "/api/employees/{id}/badge", tag = "credentials",
     params(("id" = String, Path, description = "The employee")),
-    responses(
-        (status = 201, description = "Issued", body = IssuedBadgeView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 201, description = "Issued", body = IssuedBadgeView)),
     security(("session" = [])),
 )]
 pub async fn create_badge(

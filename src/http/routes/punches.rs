@@ -368,7 +368,6 @@ fn either(
     responses(
         (status = 201, description = "A new punch", body = AnswerView),
         (status = 200, description = "No new punch: `outcome` has the reason", body = AnswerView),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`idempotency_key_reused`, `bad_image` or `invalid`"),
     ),
@@ -700,10 +699,7 @@ pub async fn list_punches(
 #[utoipa::path(
     get, path = "/api/punches/{id}", tag = "punches",
     params(("id" = String, Path, description = "The punch")),
-    responses(
-        (status = 200, description = "The punch", body = PunchView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The punch", body = PunchView)),
     security(("session" = [])),
 )]
 pub async fn get_punch(

@@ -175,7 +175,6 @@ pub struct HandedOverView {
     responses(
         (status = 201, description = "Taken", body = HandedOverView),
         (status = 200, description = "Taken before, under the same key", body = HandedOverView),
-        (status = 413, description = "`too_large`"),
         (status = 415, description = "`unsupported_type`"),
         (status = 422, description = "`invalid`"),
         (status = 429, description = "`too_many_requests`: 300 of this device wait for a manager"),
@@ -360,7 +359,6 @@ pub struct AddRefusedPunch {
     request_body = AddRefusedPunch,
     responses(
         (status = 201, description = "Approved, or requested", body = CorrectionView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`already_decided`; `timesheet_locked`: the period is locked, and `adjust` is not true; `too_many_corrections`"),
     ),
     security(("session" = [])),
@@ -399,7 +397,6 @@ pub async fn add_refused_punch(
     params(("id" = String, Path, description = "The refused punch")),
     responses(
         (status = 204, description = "Dismissed"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`already_decided`"),
     ),
     security(("session" = [])),

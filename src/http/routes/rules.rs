@@ -90,10 +90,7 @@ pub async fn list_presets(_: Allowed<Surveying>) -> axum::Json<List<PresetView>>
 #[utoipa::path(
     get, path = "/api/sites/{id}/rules", tag = "plans",
     params(("id" = String, Path, description = "The site")),
-    responses(
-        (status = 200, description = "All rules of the site", body = List<SiteRulesView>),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "All rules of the site", body = List<SiteRulesView>)),
     security(("session" = [])),
 )]
 pub async fn list_rules(
@@ -117,7 +114,6 @@ pub async fn list_rules(
     responses(
         (status = 200, description = "Replaced", body = SiteRulesView),
         (status = 201, description = "Added", body = SiteRulesView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict` if other requests keep changing them at the same time"),
     ),
     security(("session" = [])),
@@ -145,10 +141,7 @@ pub async fn put_rules(
         ("id" = String, Path, description = "The site"),
         ("date" = String, Path, description = "The first workday", format = Date),
     ),
-    responses(
-        (status = 204, description = "Removed"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Removed")),
     security(("session" = [])),
 )]
 pub async fn delete_rules(

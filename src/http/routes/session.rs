@@ -204,10 +204,7 @@ pub async fn list_sessions(
 #[utoipa::path(
     delete, path = "/api/sessions/{id}", tag = "session",
     params(("id" = String, Path, description = "The session")),
-    responses(
-        (status = 204, description = "Ended"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Ended")),
     security(("session" = [])),
 )]
 pub async fn end_session(

@@ -85,10 +85,7 @@ pub async fn create_site(
 #[utoipa::path(
     get, path = "/api/sites/{id}", tag = "sites",
     params(("id" = String, Path, description = "The site")),
-    responses(
-        (status = 200, description = "The site", body = SiteView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The site", body = SiteView)),
     security(("session" = [])),
 )]
 pub async fn get_site(
@@ -111,7 +108,6 @@ type SitePatch = MergePatch<EditableSite>;
     request_body = SitePatch,
     responses(
         (status = 200, description = "Changed", body = SiteView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`name_taken`, or `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -141,7 +137,6 @@ pub async fn update_site(
     params(("id" = String, Path, description = "The site")),
     responses(
         (status = 204, description = "Removed"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`site_in_use`: something belongs to it, or it is the default site; `conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),

@@ -19,10 +19,7 @@ use crate::{
 #[utoipa::path(
     get, path = "/api/employees/{id}/templates", tag = "enrollment",
     params(("id" = String, Path, description = "The employee")),
-    responses(
-        (status = 200, description = "The enrolled face", body = TemplatesView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The enrolled face", body = TemplatesView)),
     security(("session" = [])),
 )]
 pub async fn get_templates(
@@ -38,10 +35,7 @@ pub async fn get_templates(
 #[utoipa::path(
     delete, path = "/api/employees/{id}/templates/grown", tag = "enrollment",
     params(("id" = String, Path, description = "The employee")),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Deleted")),
     security(("session" = [])),
 )]
 pub async fn delete_grown_templates(
@@ -60,10 +54,7 @@ pub async fn delete_grown_templates(
 #[utoipa::path(
     delete, path = "/api/employees/{id}/templates", tag = "enrollment",
     params(("id" = String, Path, description = "The employee")),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Deleted")),
     security(("session" = [])),
 )]
 pub async fn delete_templates(

@@ -80,7 +80,6 @@ impl From<TimesheetError> for Problem {
     request_body = CorrectionRequest,
     responses(
         (status = 201, description = "Approved, or requested", body = CorrectionView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`timesheet_locked`: the period is locked, and `adjust` is not true; `too_many_corrections`"),
     ),
     security(("session" = [])),
@@ -207,7 +206,6 @@ pub struct ApprovalQuery {
     responses(
         (status = 200, description = "Approved", body = CorrectionView),
         (status = 403, description = "`own_hours` or `four_eyes`: another person must decide"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`correction_decided`; `timesheet_locked`: the period is locked, and `adjust` is not true"),
     ),
     security(("session" = [])),
@@ -231,7 +229,6 @@ pub async fn approve_correction(
     responses(
         (status = 200, description = "Rejected", body = CorrectionView),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`correction_decided`"),
     ),
     security(("session" = [])),
@@ -254,7 +251,6 @@ pub async fn reject_correction(
     responses(
         (status = 200, description = "Withdrawn", body = CorrectionView),
         (status = 403, description = "`forbidden`: another person made it"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`correction_decided`"),
     ),
     security(("session" = [])),
@@ -324,10 +320,7 @@ pub async fn list_timesheets(
 #[utoipa::path(
     get, path = "/api/timesheets/{id}", tag = "attendance",
     params(("id" = String, Path, description = "The timesheet")),
-    responses(
-        (status = 200, description = "The timesheet", body = TimesheetDetailView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The timesheet", body = TimesheetDetailView)),
     security(("session" = [])),
 )]
 pub async fn get_timesheet(
@@ -349,7 +342,6 @@ pub async fn get_timesheet(
     params(("id" = String, Path, description = "The timesheet")),
     responses(
         (status = 200, description = "Submitted", body = TimesheetView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`timesheet_state`: it is not open"),
     ),
     security(("session" = [])),
@@ -384,7 +376,6 @@ pub struct NewApproval {
     responses(
         (status = 200, description = "Approved", body = TimesheetView),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`days_blocked`: `days` have exceptions; `figures_changed`: the digest is another one; `period_not_over`; `timesheet_state`: it is approved already"),
     ),
     security(("session" = [])),
@@ -410,7 +401,6 @@ pub async fn approve_timesheet(
     responses(
         (status = 200, description = "Locked", body = TimesheetView),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`timesheet_state`: it is not approved; `figures_changed`: approve it again; `conflict`: another request changed it at the same time"),
     ),
     security(("session" = [])),
@@ -431,7 +421,6 @@ pub async fn lock_timesheet(
     params(("id" = String, Path, description = "The timesheet")),
     responses(
         (status = 200, description = "Open again", body = TimesheetView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`timesheet_state`: it is not approved"),
     ),
     security(("session" = [])),

@@ -282,10 +282,7 @@ pub async fn create_token(
 #[utoipa::path(
     delete, path = "/api/tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The token")),
-    responses(
-        (status = 204, description = "Revoked"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Revoked")),
     security(("session" = [])),
 )]
 pub async fn delete_token(

@@ -85,10 +85,7 @@ pub async fn create_webhook(
 #[utoipa::path(
     get, path = "/api/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),
-    responses(
-        (status = 200, description = "The webhook", body = WebhookView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The webhook", body = WebhookView)),
     security(("session" = [])),
 )]
 pub async fn get_webhook(
@@ -109,7 +106,6 @@ type WebhookPatch = MergePatch<EditableWebhook>;
     request_body = WebhookPatch,
     responses(
         (status = 200, description = "Changed", body = WebhookView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -131,10 +127,7 @@ pub async fn update_webhook(
 #[utoipa::path(
     delete, path = "/api/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),
-    responses(
-        (status = 204, description = "Removed"),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 204, description = "Removed")),
     security(("session" = [])),
 )]
 pub async fn delete_webhook(
@@ -155,7 +148,6 @@ pub async fn delete_webhook(
     params(("id" = String, Path, description = "The webhook")),
     responses(
         (status = 200, description = "Rotated", body = SecretView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
     security(("session" = [])),
@@ -175,10 +167,7 @@ pub async fn rotate_webhook(
 #[utoipa::path(
     post, path = "/api/webhooks/{id}/test", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),
-    responses(
-        (status = 200, description = "Sent, with or without success", body = DeliveryView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "Sent, with or without success", body = DeliveryView)),
     security(("session" = [])),
 )]
 pub async fn test_webhook(
@@ -201,10 +190,7 @@ pub struct DeliveryQuery {
 #[utoipa::path(
     get, path = "/api/webhooks/{id}/deliveries", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook"), DeliveryQuery, PageQuery),
-    responses(
-        (status = 200, description = "A page of deliveries", body = List<DeliveryView>),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "A page of deliveries", body = List<DeliveryView>)),
     security(("session" = [])),
 )]
 pub async fn list_deliveries(
@@ -232,10 +218,7 @@ pub async fn list_deliveries(
     post, path = "/api/webhooks/{id}/replay", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),
     request_body = ReplayRequest,
-    responses(
-        (status = 200, description = "They wait to be sent", body = ReplayedView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "They wait to be sent", body = ReplayedView)),
     security(("session" = [])),
 )]
 pub async fn replay_failed(
@@ -256,7 +239,6 @@ pub async fn replay_failed(
     params(("id" = String, Path, description = "The delivery")),
     responses(
         (status = 200, description = "It waits to be sent", body = DeliveryView),
-        (status = 404, description = "`not_found`"),
         (status = 409, description = "`delivery_waiting`"),
     ),
     security(("session" = [])),

@@ -68,10 +68,7 @@ pub async fn get_board(
 #[utoipa::path(
     get, path = "/api/employees/{id}/days", tag = "attendance",
     params(("id" = String, Path, description = "The employee"), DaysQuery),
-    responses(
-        (status = 200, description = "The days", body = DaysView),
-        (status = 404, description = "`not_found`"),
-    ),
+    responses((status = 200, description = "The days", body = DaysView)),
     security(("session" = [])),
 )]
 pub async fn get_days(
