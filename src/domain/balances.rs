@@ -11,6 +11,7 @@ use super::{
     ids::{BalanceEntryId, EmployeeId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::Reason,
+    words::words,
 };
 
 /// A value that is entered beside what the days of an employee make.
@@ -35,31 +36,19 @@ pub struct BalanceEntry {
     pub made_at: Timestamp,
 }
 
-/// What an entry of a balance is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BalanceKind {
-    /// The balance at the start of the date, whatever came before.
-    Opening,
-    /// Time that was paid; negative.
-    Payout,
-    /// Another change that was entered by hand.
-    Manual,
+words! {
+    /// What an entry of a balance is.
+    BalanceKind {
+        /// The balance at the start of the date, whatever came before.
+        Opening = "opening",
+        /// Time that was paid; negative.
+        Payout = "payout",
+        /// Another change that was entered by hand.
+        Manual = "manual",
+    }
 }
 
 impl BalanceKind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Opening, Self::Payout, Self::Manual];
-
-    /// Returns the word in the API and the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opening => "opening",
-            Self::Payout => "payout",
-            Self::Manual => "manual",
-        }
-    }
-
     /// Returns the least and the most seconds of an entry.
     pub fn bounds(self) -> (Seconds, Seconds) {
         let most = BalanceEntry::MOST;

@@ -15,7 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::EmployeeId;
+use super::{ids::EmployeeId, words::words};
 
 /// The name of an embedding space. Only templates and probes of the same space can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -591,28 +591,19 @@ impl Candidate {
     }
 }
 
-/// Why no one is identified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NobodyReason {
-    /// No enrolled face is similar enough.
-    Unknown,
-    /// The lead over the second candidate is less than the policy requires.
-    Margin,
-    /// The lead over a look-alike is less than [`look_alike_margin`].
-    LookAlike,
+words! {
+    /// Why no one is identified.
+    NobodyReason {
+        /// No enrolled face is similar enough.
+        Unknown = "unknown",
+        /// The lead over the second candidate is less than the policy requires.
+        Margin = "margin",
+        /// The lead over a look-alike is less than [`look_alike_margin`].
+        LookAlike = "look_alike",
+    }
 }
 
 impl NobodyReason {
-    /// Returns the word in the API and in logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Margin => "margin",
-            Self::LookAlike => "look_alike",
-        }
-    }
-
     /// Returns advice for the person in front of the camera; `None` if the reason calls for none.
     /// The advice never contains a name.
     pub fn detail(self) -> Option<&'static str> {

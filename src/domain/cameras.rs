@@ -1,6 +1,6 @@
 //! Cameras: go2rtc streams that the service watches, their watch hours, and their state.
 
-use std::{fmt, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use jiff::{
     SignedDuration, Timestamp,
@@ -16,6 +16,7 @@ use super::{
     ids::{CameraId, EmployeeId, SiteId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::{Email, Name, StreamName},
+    words::words,
 };
 
 /// A go2rtc stream that the service watches.
@@ -107,39 +108,21 @@ impl Record for Camera {
     }
 }
 
-/// The direction in which people pass a camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// In.
-    In,
-    /// Out.
-    Out,
-    /// Either; the last punch decides.
-    #[default]
-    Auto,
+words! {
+    /// The direction in which people pass a camera.
+    #[derive(Default)]
+    Direction {
+        /// In.
+        In = "in",
+        /// Out.
+        Out = "out",
+        /// Either; the last punch decides.
+        #[default]
+        Auto = "auto",
+    }
 }
 
 impl Direction {
-    /// Every direction.
-    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Auto];
-
-    /// The word in the API and the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::Auto => "auto",
-        }
-    }
-
-    /// Reads what [`as_str`](Self::as_str) writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|direction| direction.as_str() == text)
-    }
-
     /// Returns the kind of this camera's punches; `None` if the last punch decides.
     pub fn kind(self) -> Option<PunchKind> {
         match self {
@@ -249,48 +232,20 @@ impl WatchHours {
     }
 }
 
-/// The state of a camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CameraState {
-    /// It sends pictures, and they change.
-    Live,
-    /// It sends no picture, or always the same one.
-    Stale,
-    /// It sends black pictures only.
-    Dark,
-    /// go2rtc or the camera does not respond.
-    Unreachable,
-    /// go2rtc does not know the stream, rejects the password, or cannot convert the stream to
-    /// pictures.
-    Refused,
-}
-
-impl CameraState {
-    /// Every state.
-    pub const ALL: [Self; 5] = [
-        Self::Live,
-        Self::Stale,
-        Self::Dark,
-        Self::Unreachable,
-        Self::Refused,
-    ];
-
-    /// The word in the API, the log and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Stale => "stale",
-            Self::Dark => "dark",
-            Self::Unreachable => "unreachable",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-impl fmt::Display for CameraState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// The state of a camera.
+    CameraState {
+        /// It sends pictures, and they change.
+        Live = "live",
+        /// It sends no picture, or always the same one.
+        Stale = "stale",
+        /// It sends black pictures only.
+        Dark = "dark",
+        /// go2rtc or the camera does not respond.
+        Unreachable = "unreachable",
+        /// go2rtc does not know the stream, rejects the password, or cannot convert the stream to
+        /// pictures.
+        Refused = "refused",
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     ids::{DeviceId, SiteId},
     record::{About, Changes, Index, Keys, Kind, Record},
     text::{Name, Version},
+    words::words,
 };
 
 /// A kiosk or a pushing camera.
@@ -137,26 +138,13 @@ pub struct DeviceStatus {
     pub camera: CameraUse,
 }
 
-/// The state of a kiosk's camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CameraUse {
-    /// It shows pictures.
-    On,
-    /// It does not: it is missing, busy, or the browser blocks it.
-    Off,
-}
-
-impl CameraUse {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::On, Self::Off];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-        }
+words! {
+    /// The state of a kiosk's camera.
+    CameraUse {
+        /// It shows pictures.
+        On = "on",
+        /// It does not: it is missing, busy, or the browser blocks it.
+        Off = "off",
     }
 }
 

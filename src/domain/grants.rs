@@ -5,37 +5,10 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{EmployeeId, SiteId};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-        )]
-        pub enum $name {
-            $($(#[$case_doc])* #[serde(rename = $word)] $case,)+
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$case),+];
-
-            /// Returns the word in the API and the store.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$case => $word,)+
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
+use super::{
+    ids::{EmployeeId, SiteId},
+    words::words,
+};
 
 words! {
     /// The role of a grant. Devices have no role, see [`Permission::OF_DEVICES`].
@@ -128,9 +101,9 @@ pub fn permissions_table() -> String {
     for permission in Permission::ALL {
         table += &format!("| `{permission}`: {} |", permission.summary());
         for role in Role::ALL {
-            table += cell(role.permits(*permission));
+            table += cell(role.permits(permission));
         }
-        table += cell(Permission::OF_DEVICES.contains(permission));
+        table += cell(Permission::OF_DEVICES.contains(&permission));
         table.push('\n');
     }
     table
@@ -656,11 +629,11 @@ mod tests {
     }
 
     fn a_role() -> impl Strategy<Value = Role> {
-        prop::sample::select(Role::ALL)
+        prop::sample::select(&Role::ALL[..])
     }
 
     fn a_permission() -> impl Strategy<Value = Permission> {
-        prop::sample::select(Permission::ALL)
+        prop::sample::select(&Permission::ALL[..])
     }
 
     fn a_place() -> impl Strategy<Value = Place> {

@@ -10,6 +10,7 @@ use super::{
     accounts::Actor,
     ids::JobId,
     record::{About, Damaged, Index, Keys, Kind, Record},
+    words::words,
 };
 
 /// The name of a kind of jobs, in the API and in the store. A store may hold jobs of kinds that
@@ -36,36 +37,25 @@ impl fmt::Display for JobKind {
     }
 }
 
-/// The state of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Waits until it is due and a worker claims it.
-    Queued,
-    /// A worker runs it, or crashed while it did.
-    Running,
-    /// Done.
-    Done,
-    /// Given up.
-    Failed,
-    /// Canceled before it was done.
-    Cancelled,
+words! {
+    /// The state of a job.
+    JobState {
+        /// Waits until it is due and a worker claims it.
+        Queued = "queued",
+        /// A worker runs it, or crashed while it did.
+        Running = "running",
+        /// Done.
+        Done = "done",
+        /// Given up.
+        Failed = "failed",
+        /// Canceled before it was done.
+        Cancelled = "cancelled",
+    }
 }
 
 impl JobState {
     /// The states in which a job has ended.
     pub const ENDS: [Self; 3] = [Self::Done, Self::Failed, Self::Cancelled];
-
-    /// Returns the word for the state in the API and the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// The jobs that a worker can run: those of a kind and, if a payload is given, only those with

@@ -12,87 +12,27 @@ use super::{
     record::{About, Changes, Index, KeyPart, Keys, Kind, OnErase, Record},
     sealed::{Binding, Sealed, SealedPart},
     text::Name,
+    words::words,
 };
 
-/// What a message reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each is explained by its word")]
-pub enum Topic {
-    #[serde(rename = "punch.created")]
-    PunchCreated,
-    #[serde(rename = "punch.corrected")]
-    PunchCorrected,
-    #[serde(rename = "enrollment.changed")]
-    EnrollmentChanged,
-    #[serde(rename = "exception.found")]
-    ExceptionFound,
-    #[serde(rename = "correction.filed")]
-    CorrectionFiled,
-    #[serde(rename = "correction.decided")]
-    CorrectionDecided,
-    #[serde(rename = "timesheet.submitted")]
-    TimesheetSubmitted,
-    #[serde(rename = "timesheet.approved")]
-    TimesheetApproved,
-    #[serde(rename = "timesheet.locked")]
-    TimesheetLocked,
-    #[serde(rename = "timesheet.reopened")]
-    TimesheetReopened,
-    #[serde(rename = "leave.requested")]
-    LeaveRequested,
-    #[serde(rename = "leave.decided")]
-    LeaveDecided,
-    #[serde(rename = "device.silent")]
-    DeviceSilent,
-    #[serde(rename = "device.back")]
-    DeviceBack,
-}
-
-impl Topic {
-    /// All topics.
-    pub const ALL: [Self; 14] = [
-        Self::PunchCreated,
-        Self::PunchCorrected,
-        Self::EnrollmentChanged,
-        Self::ExceptionFound,
-        Self::CorrectionFiled,
-        Self::CorrectionDecided,
-        Self::TimesheetSubmitted,
-        Self::TimesheetApproved,
-        Self::TimesheetLocked,
-        Self::TimesheetReopened,
-        Self::LeaveRequested,
-        Self::LeaveDecided,
-        Self::DeviceSilent,
-        Self::DeviceBack,
-    ];
-
-    /// The words in the API, in the same order.
-    pub const WORDS: [&str; 14] = [
-        "punch.created",
-        "punch.corrected",
-        "enrollment.changed",
-        "exception.found",
-        "correction.filed",
-        "correction.decided",
-        "timesheet.submitted",
-        "timesheet.approved",
-        "timesheet.locked",
-        "timesheet.reopened",
-        "leave.requested",
-        "leave.decided",
-        "device.silent",
-        "device.back",
-    ];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS[self as usize]
-    }
-
-    /// Parses the result of [`as_str`](Self::as_str).
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|topic| topic.as_str() == text)
+words! {
+    /// What a message reports.
+    #[expect(missing_docs, reason = "each is explained by its word")]
+    Topic {
+        PunchCreated = "punch.created",
+        PunchCorrected = "punch.corrected",
+        EnrollmentChanged = "enrollment.changed",
+        ExceptionFound = "exception.found",
+        CorrectionFiled = "correction.filed",
+        CorrectionDecided = "correction.decided",
+        TimesheetSubmitted = "timesheet.submitted",
+        TimesheetApproved = "timesheet.approved",
+        TimesheetLocked = "timesheet.locked",
+        TimesheetReopened = "timesheet.reopened",
+        LeaveRequested = "leave.requested",
+        LeaveDecided = "leave.decided",
+        DeviceSilent = "device.silent",
+        DeviceBack = "device.back",
     }
 }
 
@@ -351,32 +291,15 @@ pub enum Content {
     Sealed(Sealed),
 }
 
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    /// It waits for its first or its next attempt.
-    Waiting,
-    /// The receiver has it.
-    Delivered,
-    /// It was given up.
-    Failed,
-}
-
-impl DeliveryState {
-    /// The words in the API.
-    pub const WORDS: [&str; 3] = ["waiting", "delivered", "failed"];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS[self as usize]
-    }
-
-    /// Parses the result of [`as_str`](Self::as_str).
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Waiting, Self::Delivered, Self::Failed]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+words! {
+    /// What became of a message.
+    DeliveryState {
+        /// It waits for its first or its next attempt.
+        Waiting = "waiting",
+        /// The receiver has it.
+        Delivered = "delivered",
+        /// It was given up.
+        Failed = "failed",
     }
 }
 
@@ -701,11 +624,11 @@ mod tests {
     #[test]
     fn every_topic_and_state_is_read_as_it_is_written() {
         for topic in Topic::ALL {
-            assert_eq!(Topic::parse(topic.as_str()), Some(topic));
+            assert_eq!(Topic::parse(topic.as_str()), Ok(topic));
             let json = serde_json::to_string(&topic).unwrap();
             assert_eq!(json, format!("{:?}", topic.as_str()));
         }
-        for word in DeliveryState::WORDS {
+        for &word in DeliveryState::WORDS {
             let state = DeliveryState::parse(word).unwrap();
             assert_eq!(state.as_str(), word);
             assert_eq!(serde_json::to_string(&state).unwrap(), format!("{word:?}"));

@@ -35,3 +35,4 @@ pub mod sites;
 pub mod template_growth;
 pub mod text;
 pub mod tracking;
+pub mod words;

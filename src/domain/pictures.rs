@@ -9,28 +9,16 @@ use super::{
     ids::{EmployeeId, PictureId, PunchId, SiteId},
     record::{About, Changes, Damaged, Index, Keys, Kind, OnErase, Record},
     sealed::{Binding, Sealed, SealedPart},
+    words::words,
 };
 
-/// The purpose of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PictureKind {
-    /// To show who punched.
-    Punch,
-    /// To show a person who was not recognized.
-    Unknown,
-}
-
-impl PictureKind {
-    /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Punch, Self::Unknown];
-
-    /// Returns the name in stores.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Punch => "punch",
-            Self::Unknown => "unknown",
-        }
+words! {
+    /// The purpose of a picture.
+    PictureKind {
+        /// To show who punched.
+        Punch = "punch",
+        /// To show a person who was not recognized.
+        Unknown = "unknown",
     }
 }
 

@@ -10,97 +10,48 @@ use super::{
     ids::{DeviceId, EmployeeId, PictureId, RefusedPunchId, SiteId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::{Code, IdempotencyKey},
+    words::words,
 };
 
-/// What a person punched with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PunchedWith {
-    /// The face.
-    Face,
-    /// A staff number and PIN.
-    Pin,
-    /// A badge.
-    Badge,
-}
-
-impl PunchedWith {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Face, Self::Pin, Self::Badge];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Face => "face",
-            Self::Pin => "pin",
-            Self::Badge => "badge",
-        }
+words! {
+    /// What a person punched with.
+    PunchedWith {
+        /// The face.
+        Face = "face",
+        /// A staff number and PIN.
+        Pin = "pin",
+        /// A badge.
+        Badge = "badge",
     }
 }
 
-/// Why the service refused a punch, or why the kiosk could not send it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalReason {
-    /// No one who may punch was recognized.
-    Nobody,
-    /// No face was found.
-    NoFace,
-    /// No frame was good enough.
-    PoorQuality,
-    /// Not a live person.
-    Attack,
-    /// No employee had the staff number with this PIN.
-    WrongPin,
-    /// The PIN was locked.
-    PinLocked,
-    /// No employee had the badge.
-    UnknownBadge,
-    /// The site wanted a PIN or badge as well.
-    PinNeeded,
-    /// The site wanted the face as well.
-    FaceNeeded,
-    /// The kiosk could not open the PIN or badge that it had sealed.
-    Unreadable,
-    /// The service failed at it.
-    Failed,
-    /// The service refused the request.
-    Refused,
-}
-
-impl RefusalReason {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Nobody,
-        Self::NoFace,
-        Self::PoorQuality,
-        Self::Attack,
-        Self::WrongPin,
-        Self::PinLocked,
-        Self::UnknownBadge,
-        Self::PinNeeded,
-        Self::FaceNeeded,
-        Self::Unreadable,
-        Self::Failed,
-        Self::Refused,
-    ];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Nobody => "nobody",
-            Self::NoFace => "no_face",
-            Self::PoorQuality => "poor_quality",
-            Self::Attack => "attack",
-            Self::WrongPin => "wrong_pin",
-            Self::PinLocked => "pin_locked",
-            Self::UnknownBadge => "unknown_badge",
-            Self::PinNeeded => "pin_needed",
-            Self::FaceNeeded => "face_needed",
-            Self::Unreadable => "unreadable",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-        }
+words! {
+    /// Why the service refused a punch, or why the kiosk could not send it.
+    RefusalReason {
+        /// No one who may punch was recognized.
+        Nobody = "nobody",
+        /// No face was found.
+        NoFace = "no_face",
+        /// No frame was good enough.
+        PoorQuality = "poor_quality",
+        /// Not a live person.
+        Attack = "attack",
+        /// No employee had the staff number with this PIN.
+        WrongPin = "wrong_pin",
+        /// The PIN was locked.
+        PinLocked = "pin_locked",
+        /// No employee had the badge.
+        UnknownBadge = "unknown_badge",
+        /// The site wanted a PIN or badge as well.
+        PinNeeded = "pin_needed",
+        /// The site wanted the face as well.
+        FaceNeeded = "face_needed",
+        /// The kiosk could not open the PIN or badge that it had sealed.
+        Unreadable = "unreadable",
+        /// The service failed at it.
+        Failed = "failed",
+        /// The service refused the request.
+        Refused = "refused",
     }
 }
 

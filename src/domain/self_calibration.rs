@@ -18,7 +18,10 @@
 //! is lower than the pack's. docs/MODELS.md has the measurements of both, and of forms that were
 //! worse.
 
-use super::biometrics::{Calibration, ErrorRate, OperatingPoint, Resultant, Views};
+use super::{
+    biometrics::{Calibration, ErrorRate, OperatingPoint, Resultant, Views},
+    words::words,
+};
 
 /// Minimum number of people for a measurement. With fewer, the pack's prior offset is used.
 pub const LEAST_PEOPLE: usize = 20;
@@ -38,22 +41,13 @@ const NEIGHBORS: usize = 5;
 /// With the whole difference, more people of mixed galleries are not recognized.
 const NEIGHBORS_SHARE: f32 = 0.25;
 
-/// Where the offset of a gallery comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OffsetSource {
-    /// The pack's prior: too few people are enrolled, or nothing was measured yet.
-    Prior,
-    /// A measurement on the enrolled people.
-    Measured,
-}
-
-impl OffsetSource {
-    /// Returns the word in the API and in logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Prior => "prior",
-            Self::Measured => "measured",
-        }
+words! {
+    /// Where the offset of a gallery comes from.
+    OffsetSource {
+        /// The pack's prior: too few people are enrolled, or nothing was measured yet.
+        Prior = "prior",
+        /// A measurement on the enrolled people.
+        Measured = "measured",
     }
 }
 

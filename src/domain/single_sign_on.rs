@@ -34,7 +34,7 @@ impl GroupRole {
             None => (role, None),
         };
         let (group, role) = (group.trim(), role.trim());
-        let role = *Role::ALL.iter().find(|one| one.as_str() == role)?;
+        let role = Role::parse(role).ok()?;
         let fits = match role {
             Role::Admin => site.is_none(),
             Role::Manager | Role::Viewer => true,

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::domain::{grants::Role, text::TextError};
+use crate::domain::{grants::Role, text::TextError, words::NotAWord};
 
 macro_rules! field_errors {
     ($(
@@ -209,6 +209,13 @@ fn accepted(known: &[String]) -> String {
     match known {
         [] => "nothing is accepted here".to_owned(),
         known => format!("accepted are {}", known.join(", ")),
+    }
+}
+
+impl From<NotAWord> for FieldError {
+    fn from(NotAWord { words }: NotAWord) -> Self {
+        let values = words.to_vec();
+        Self::NotOneOf { values }
     }
 }
 

@@ -3,48 +3,31 @@
 
 use jiff::{Timestamp, civil::Date};
 
-use crate::domain::employees::Employee;
+use crate::domain::{employees::Employee, words::words};
 
-/// What a notice is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoticeKind {
-    /// An employee has not punched out an hour after their shift ended.
-    MissingOut,
-    /// A correction waits for a decision.
-    Correction,
-    /// A timesheet was submitted, and waits for an approval.
-    Timesheet,
-    /// A PIN was missed too often, and waits to be unlocked.
-    PinLocked,
-    /// The service disabled a webhook, because its receiver does not accept messages.
-    WebhookDisabled,
-    /// The mail server accepts no letters.
-    MailFailing,
-    /// An employee asked to be erased.
-    ErasureRequest,
-    /// A saved punch was refused when a kiosk delivered it.
-    RefusedPunch,
-    /// A kiosk has sent nothing for some time.
-    DeviceSilent,
-    /// The token of a device ends soon, or has ended. Kiosks renew theirs long before.
-    DeviceTokenEnds,
-}
-
-impl NoticeKind {
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MissingOut => "missing_out",
-            Self::Correction => "correction",
-            Self::Timesheet => "timesheet",
-            Self::PinLocked => "pin_locked",
-            Self::WebhookDisabled => "webhook_disabled",
-            Self::MailFailing => "mail_failing",
-            Self::ErasureRequest => "erasure_request",
-            Self::RefusedPunch => "refused_punch",
-            Self::DeviceSilent => "device_silent",
-            Self::DeviceTokenEnds => "device_token_ends",
-        }
+words! {
+    /// What a notice is about.
+    NoticeKind {
+        /// An employee has not punched out an hour after their shift ended.
+        MissingOut = "missing_out",
+        /// A correction waits for a decision.
+        Correction = "correction",
+        /// A timesheet was submitted, and waits for an approval.
+        Timesheet = "timesheet",
+        /// A PIN was missed too often, and waits to be unlocked.
+        PinLocked = "pin_locked",
+        /// The service disabled a webhook, because its receiver does not accept messages.
+        WebhookDisabled = "webhook_disabled",
+        /// The mail server accepts no letters.
+        MailFailing = "mail_failing",
+        /// An employee asked to be erased.
+        ErasureRequest = "erasure_request",
+        /// A saved punch was refused when a kiosk delivered it.
+        RefusedPunch = "refused_punch",
+        /// A kiosk has sent nothing for some time.
+        DeviceSilent = "device_silent",
+        /// The token of a device ends soon, or has ended. Kiosks renew theirs long before.
+        DeviceTokenEnds = "device_token_ends",
     }
 }
 

@@ -197,7 +197,7 @@ impl SecurityPolicy {
     }
 
     fn parse(text: &str) -> Self {
-        let known = |word: &str| Role::ALL.iter().copied().find(|role| role.as_str() == word);
+        let known = |word: &str| Role::parse(word).ok();
         Self {
             second_factor_required: text.split(',').filter_map(known).collect(),
         }

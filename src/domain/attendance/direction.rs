@@ -1,9 +1,6 @@
 //! The kind of a punch that was made without one.
 
-use std::fmt;
-
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::{
     corrections::{Correction, TimedPunch, effective},
@@ -12,39 +9,21 @@ use super::{
     time::{HOUR, local_date, whole_second},
     timeline::{Terms, Timeline},
 };
+use crate::domain::words::words;
 
-/// Why a punch has its kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KindReason {
-    /// The employee was away.
-    Away,
-    /// The last in is too long ago.
-    TooLongAgo,
-    /// The punch is for another shift, and the out of the last one was forgotten.
-    NextShift,
-    /// The employee was on a break.
-    OnBreak,
-    /// The employee was at work.
-    Present,
-}
-
-impl KindReason {
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Away => "away",
-            Self::TooLongAgo => "too_long_ago",
-            Self::NextShift => "next_shift",
-            Self::OnBreak => "on_break",
-            Self::Present => "present",
-        }
-    }
-}
-
-impl fmt::Display for KindReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// Why a punch has its kind.
+    KindReason {
+        /// The employee was away.
+        Away = "away",
+        /// The last in is too long ago.
+        TooLongAgo = "too_long_ago",
+        /// The punch is for another shift, and the out of the last one was forgotten.
+        NextShift = "next_shift",
+        /// The employee was on a break.
+        OnBreak = "on_break",
+        /// The employee was at work.
+        Present = "present",
     }
 }
 

@@ -1,45 +1,43 @@
 //! Codes that say why a figure may be wrong, or what was not kept.
 
-use std::fmt;
+use crate::domain::words::words;
 
-use serde::{Deserialize, Serialize};
-
-/// A code of a workday.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExceptionCode {
-    /// A span has no out.
-    MissingOut,
-    /// An in while at work; the first counts.
-    DoubleIn,
-    /// An out without a span.
-    StrayOut,
-    /// A break punch that begins or ends nothing.
-    StrayBreak,
-    /// An out during a break.
-    MissingBreakEnd,
-    /// Work outside the dates of employment; it counts.
-    OutsideEmployment,
-    /// A planned employee worked on a day without a shift.
-    Unplanned,
-    /// More than a quarter of an hour of work in time of leave.
-    WorkOnLeave,
-    /// The first presence was later than the grace.
-    Late,
-    /// The last presence ended earlier than the grace.
-    Early,
-    /// Nobody was there.
-    Absence,
-    /// The employee worked on the day, but never when work was due.
-    OffPlan,
-    /// The planned break was longer than what was taken, and work longer than due.
-    BreakNotTaken,
-    /// The breaks were shorter than the rules ask for.
-    ShortBreak,
-    /// More work than a day may have.
-    LongDay,
-    /// Less rest than there must be between workdays.
-    ShortRest,
+words! {
+    /// A code of a workday.
+    ExceptionCode {
+        /// A span has no out.
+        MissingOut = "missing_out",
+        /// An in while at work; the first counts.
+        DoubleIn = "double_in",
+        /// An out without a span.
+        StrayOut = "stray_out",
+        /// A break punch that begins or ends nothing.
+        StrayBreak = "stray_break",
+        /// An out during a break.
+        MissingBreakEnd = "missing_break_end",
+        /// Work outside the dates of employment; it counts.
+        OutsideEmployment = "outside_employment",
+        /// A planned employee worked on a day without a shift.
+        Unplanned = "unplanned",
+        /// More than a quarter of an hour of work in time of leave.
+        WorkOnLeave = "work_on_leave",
+        /// The first presence was later than the grace.
+        Late = "late",
+        /// The last presence ended earlier than the grace.
+        Early = "early",
+        /// Nobody was there.
+        Absence = "absence",
+        /// The employee worked on the day, but never when work was due.
+        OffPlan = "off_plan",
+        /// The planned break was longer than what was taken, and work longer than due.
+        BreakNotTaken = "break_not_taken",
+        /// The breaks were shorter than the rules ask for.
+        ShortBreak = "short_break",
+        /// More work than a day may have.
+        LongDay = "long_day",
+        /// Less rest than there must be between workdays.
+        ShortRest = "short_rest",
+    }
 }
 
 impl ExceptionCode {
@@ -63,33 +61,5 @@ impl ExceptionCode {
             | Self::LongDay
             | Self::ShortRest => false,
         }
-    }
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MissingOut => "missing_out",
-            Self::DoubleIn => "double_in",
-            Self::StrayOut => "stray_out",
-            Self::StrayBreak => "stray_break",
-            Self::MissingBreakEnd => "missing_break_end",
-            Self::OutsideEmployment => "outside_employment",
-            Self::Unplanned => "unplanned",
-            Self::WorkOnLeave => "work_on_leave",
-            Self::Late => "late",
-            Self::Early => "early",
-            Self::Absence => "absence",
-            Self::OffPlan => "off_plan",
-            Self::BreakNotTaken => "break_not_taken",
-            Self::ShortBreak => "short_break",
-            Self::LongDay => "long_day",
-            Self::ShortRest => "short_rest",
-        }
-    }
-}
-
-impl fmt::Display for ExceptionCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

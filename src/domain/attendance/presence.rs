@@ -1,7 +1,5 @@
 //! Who is there: the state of an employee on a workday, for the board.
 
-use std::fmt;
-
 use jiff::Timestamp;
 
 use super::{
@@ -10,56 +8,26 @@ use super::{
     steps::Step,
     time::{Length, Seconds, WallTime, whole_second},
 };
+use crate::domain::words::words;
 
-/// The state of an employee on a workday. An employee without a plan is only `present`, `on_break`,
-/// `left` or `not_due`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PresenceState {
-    /// At work.
-    Present,
-    /// On a break.
-    OnBreak,
-    /// There on the day, and not anymore.
-    Left,
-    /// Not there yet, although a shift has begun and the grace is over.
-    Late,
-    /// Never there, and the shift is over.
-    Missing,
-    /// Not there, because of leave.
-    OnLeave,
-    /// Not there, and not expected yet or at all.
-    NotDue,
-}
-
-impl PresenceState {
-    /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Present,
-        Self::OnBreak,
-        Self::Left,
-        Self::Late,
-        Self::Missing,
-        Self::OnLeave,
-        Self::NotDue,
-    ];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Present => "present",
-            Self::OnBreak => "on_break",
-            Self::Left => "left",
-            Self::Late => "late",
-            Self::Missing => "missing",
-            Self::OnLeave => "on_leave",
-            Self::NotDue => "not_due",
-        }
-    }
-}
-
-impl fmt::Display for PresenceState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// The state of an employee on a workday. An employee without a plan is only `present`, `on_break`,
+    /// `left` or `not_due`.
+    PresenceState {
+        /// At work.
+        Present = "present",
+        /// On a break.
+        OnBreak = "on_break",
+        /// There on the day, and not anymore.
+        Left = "left",
+        /// Not there yet, although a shift has begun and the grace is over.
+        Late = "late",
+        /// Never there, and the shift is over.
+        Missing = "missing",
+        /// Not there, because of leave.
+        OnLeave = "on_leave",
+        /// Not there, and not expected yet or at all.
+        NotDue = "not_due",
     }
 }
 

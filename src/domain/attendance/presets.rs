@@ -7,43 +7,25 @@ use super::{
     },
     time::{EndTime, Length, StartTime},
 };
+use crate::domain::words::words;
 
-/// Rules that set-up offers. They are a starting point, not legal advice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Preset {
-    /// For no country in particular.
-    Default,
-    /// Germany: the hours law, with breaks that are watched and not deducted.
-    Germany,
-    /// The working time directive of the European Union.
-    Eu,
-    /// The United States: overtime by the week.
-    Usa,
-    /// California: overtime by the day too.
-    California,
+words! {
+    /// Rules that set-up offers. They are a starting point, not legal advice.
+    Preset {
+        /// For no country in particular.
+        Default = "default",
+        /// Germany: the hours law, with breaks that are watched and not deducted.
+        Germany = "germany",
+        /// The working time directive of the European Union.
+        Eu = "eu",
+        /// The United States: overtime by the week.
+        Usa = "usa",
+        /// California: overtime by the day too.
+        California = "california",
+    }
 }
 
 impl Preset {
-    /// All presets.
-    pub const ALL: [Self; 5] = [
-        Self::Default,
-        Self::Germany,
-        Self::Eu,
-        Self::Usa,
-        Self::California,
-    ];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Germany => "germany",
-            Self::Eu => "eu",
-            Self::Usa => "usa",
-            Self::California => "california",
-        }
-    }
-
     /// Returns the rules.
     pub fn rules(self) -> Rules {
         match self {

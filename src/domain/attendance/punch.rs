@@ -14,26 +14,17 @@ use super::super::{
     ids::{AccountId, CameraId, DeviceId, EmployeeId, PunchId, SiteId},
     record::{About, Index, KeyPart, Keys, Kind, OnErase, Record, uuids_in},
     text::{IdempotencyKey, Reason},
+    words::words,
 };
 use super::{corrections::TimedPunch, direction::KindReason, kind::PunchKind};
 
-/// The clock from which the time of a punch comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClockSource {
-    /// The server's clock when the sample arrived, which is the rule.
-    Server,
-    /// The device's clock, for a punch captured offline, if its time is plausible.
-    Device,
-}
-
-impl ClockSource {
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Device => "device",
-        }
+words! {
+    /// The clock from which the time of a punch comes.
+    ClockSource {
+        /// The server's clock when the sample arrived, which is the rule.
+        Server = "server",
+        /// The device's clock, for a punch captured offline, if its time is plausible.
+        Device = "device",
     }
 }
 

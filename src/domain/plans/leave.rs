@@ -9,6 +9,7 @@ use crate::domain::{
     ids::{EmployeeId, LeaveId, LeaveKindId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::Reason,
+    words::words,
 };
 
 /// Leave of an employee.
@@ -40,43 +41,23 @@ pub struct Leave {
     pub decided_at: Option<Timestamp>,
 }
 
-/// What became of leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LeaveState {
-    /// It waits for a decision.
-    Requested,
-    /// It counts.
-    Approved,
-    /// It was refused.
-    Rejected,
-    /// It was taken back before a decision.
-    Withdrawn,
-    /// It was taken back after it was approved.
-    Cancelled,
+words! {
+    /// What became of leave.
+    LeaveState {
+        /// It waits for a decision.
+        Requested = "requested",
+        /// It counts.
+        Approved = "approved",
+        /// It was refused.
+        Rejected = "rejected",
+        /// It was taken back before a decision.
+        Withdrawn = "withdrawn",
+        /// It was taken back after it was approved.
+        Cancelled = "cancelled",
+    }
 }
 
 impl LeaveState {
-    /// All states.
-    pub const ALL: [Self; 5] = [
-        Self::Requested,
-        Self::Approved,
-        Self::Rejected,
-        Self::Withdrawn,
-        Self::Cancelled,
-    ];
-
-    /// Returns the word in the API and in keys.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Withdrawn => "withdrawn",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// Checks whether the state can become another one.
     pub fn can_become(self, next: Self) -> bool {
         match next {

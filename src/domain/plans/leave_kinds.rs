@@ -7,6 +7,7 @@ use crate::domain::{
     ids::{LeaveKindId, SiteId},
     record::{Changes, Kind},
     text::SiteName,
+    words::words,
 };
 
 /// A kind of leave.
@@ -24,28 +25,15 @@ pub struct LeaveKind {
     pub limited: bool,
 }
 
-/// How entitlements to leave are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LeaveUnit {
-    /// In days: the part of what was planned on a day.
-    #[default]
-    Days,
-    /// In hours.
-    Hours,
-}
-
-impl LeaveUnit {
-    /// The words in the API.
-    pub const WORDS: [&str; 2] = ["days", "hours"];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        let [days, hours] = Self::WORDS;
-        match self {
-            Self::Days => days,
-            Self::Hours => hours,
-        }
+words! {
+    /// How entitlements to leave are counted.
+    #[derive(Default)]
+    LeaveUnit {
+        /// In days: the part of what was planned on a day.
+        #[default]
+        Days = "days",
+        /// In hours.
+        Hours = "hours",
     }
 }
 

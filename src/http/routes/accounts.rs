@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     domain::{
         accounts::Account,
+        grants::Role,
         ids::AccountId,
         mail::SecurityChange,
         text::{Name, normal},
@@ -22,9 +23,7 @@ use crate::{
         page::{List, PageQuery},
         problem::Problem,
         session::Cookies,
-        views::accounts::{
-            AccountLookup, EditableAccount, ManagedAccountView, SessionView, read_role,
-        },
+        views::accounts::{AccountLookup, EditableAccount, ManagedAccountView, SessionView},
     },
     ports::AccountFilter,
     service::{
@@ -48,7 +47,7 @@ pub struct AccountQuery {
 
 impl AccountQuery {
     fn filter(self) -> Result<AccountFilter, Problem> {
-        let role = self.role.map(|text| read_role(&text)).transpose();
+        let role = self.role.map(|text| Role::parse(&text)).transpose();
         let text = self.q.map(|text| normal(&text));
         Ok(AccountFilter {
             text: text.filter(|text| !text.is_empty()),

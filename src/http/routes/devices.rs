@@ -474,11 +474,7 @@ pub async fn report_device_status(
     let mut fields = Fields::default();
     let version = fields.required("version", Version::parse(&status.version));
     let now = fields.required("now", read_time(status.now));
-    let camera = CameraUse::ALL
-        .into_iter()
-        .find(|camera| camera.as_str() == status.camera);
-    let values = CameraUse::ALL.map(CameraUse::as_str).into();
-    let camera = fields.required("camera", camera.ok_or(FieldError::NotOneOf { values }));
+    let camera = fields.required("camera", CameraUse::parse(&status.camera));
     let (Some(version), Some(now), Some(camera)) = (version, now, camera) else {
         return Err(fields.problem());
     };

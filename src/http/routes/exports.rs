@@ -196,8 +196,7 @@ pub async fn get_export(
     Query(selection): Query<SelectionQuery>,
     Query(form): Query<FormQuery>,
 ) -> Result<(HeaderMap, Body), Problem> {
-    let what = What::ALL.into_iter().find(|one| one.as_str() == what);
-    let what = what.ok_or_else(Problem::no_such_address)?;
+    let what = What::parse(&what).map_err(|_| Problem::no_such_address())?;
     let mut fields = Fields::default();
     let (approved_only, format) = form.read(what, &mut fields);
     let Some(selection) = selection.read(approved_only, &mut fields) else {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
+    domain::words::NotAWord,
     http::{
         auth::{Administering, Allowed},
         extract::{Path, Query},
@@ -98,10 +99,6 @@ impl From<ImportError> for Problem {
     }
 }
 
-fn kinds() -> Vec<&'static str> {
-    ImportKind::ALL.map(ImportKind::as_str).to_vec()
-}
-
 /// Imports a list: CSV, at most 1 MiB.
 ///
 /// All rows are checked first; if one is wrong, nothing is written. With `dry_run` nothing is written
@@ -131,11 +128,8 @@ pub async fn import_list(
     headers: HeaderMap,
     list: Result<Bytes, BytesRejection>,
 ) -> Result<axum::Json<ImportReportView>, Problem> {
-    let kind = ImportKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == what);
-    let kind = kind.ok_or_else(|| {
-        let detail = format!("there is no such list: choose {}", kinds().join(", "));
+    let kind = ImportKind::parse(&what).map_err(|NotAWord { words }| {
+        let detail = format!("there is no such list: choose {}", words.join(", "));
         Problem::new(Code::NotFound, detail)
     })?;
     let list = read_list(&headers, list)?;

@@ -26,7 +26,7 @@ use crate::{
         problem::{Code, Problem},
         views::{
             employees::names_of,
-            plans::{AddedLeaveView, LeaveView, NewLeaveView, PlanQuery, read_state},
+            plans::{AddedLeaveView, LeaveView, NewLeaveView, PlanQuery},
             punches::NameLookup,
         },
     },
@@ -107,7 +107,7 @@ impl Desk {
         (state, page): (StateQuery, PageQuery),
     ) -> Result<axum::Json<List<LeaveView>>, Problem> {
         let wanted = page.page()?;
-        let state = state.state.map(|text| read_state(&text)).transpose();
+        let state = state.state.map(|text| LeaveState::parse(&text)).transpose();
         let state = state.map_err(|error| Problem::field("state", error))?;
         let filter = LeaveFilter { state, within };
         let (after, limit) = (wanted.page.after, wanted.page.limit);

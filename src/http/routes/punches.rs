@@ -34,7 +34,6 @@ use crate::{
             punch_requests::{credential_detail, read_credential, read_headers},
             punches::{NameLookup, PunchView},
             read_id, read_time,
-            timesheets::read_kind,
         },
     },
     ports::PunchFilter,
@@ -320,7 +319,7 @@ struct Read {
 impl Sent {
     /// Parses it. Errors are added to `fields`.
     fn read(self, fields: &mut Fields) -> Read {
-        let kind = fields.optional("kind", self.kind, |text| read_kind(&text));
+        let kind = fields.optional("kind", self.kind, |text| PunchKind::parse(&text));
         let mut time = |name, text| {
             let time = fields.optional(name, text, read_time);
             time.map(whole_milliseconds)
@@ -615,7 +614,7 @@ pub async fn create_manual_punch(
 ) -> Result<(StatusCode, axum::Json<ManualPunchAnswer>), Problem> {
     let mut fields = Fields::default();
     let employee = fields.required("employee", read_id(new.employee));
-    let kind = fields.optional("kind", new.kind, |text| read_kind(&text));
+    let kind = fields.optional("kind", new.kind, |text| PunchKind::parse(&text));
     let reason = fields.required("reason", Reason::parse(&new.reason));
     let (Some(employee), Some(reason)) = (employee, reason) else {
         return Err(fields.problem());

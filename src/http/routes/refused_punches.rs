@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     clock::whole_milliseconds,
     domain::{
-        attendance::{Capture, Origin},
+        attendance::{Capture, Origin, PunchKind},
         ids::{EmployeeId, RefusedPunchId},
         refused_punches::{PunchedWith, RefusalReason, RefusedPunch},
         text::{Code as EmployeeCode, Reason},
@@ -31,7 +31,7 @@ use crate::{
             punch_requests::read_headers,
             punches::NameLookup,
             read_id, read_time, time,
-            timesheets::{ByView, CorrectionView, read_kind},
+            timesheets::{ByView, CorrectionView},
         },
     },
     service::{
@@ -117,17 +117,9 @@ impl FromRequest<HttpState> for HandOver {
         let mut fields = Fields::default();
         let key = fields.required("Idempotency-Key", key.ok_or(FieldError::Required));
         let how = upload.text("how").unwrap_or_default();
-        let with = PunchedWith::ALL
-            .into_iter()
-            .find(|with| with.as_str() == how);
-        let values = PunchedWith::ALL.map(PunchedWith::as_str).into();
-        let with = fields.required("how", with.ok_or(FieldError::NotOneOf { values }));
+        let with = fields.required("how", PunchedWith::parse(how));
         let why = upload.text("reason").unwrap_or_default();
-        let reason = RefusalReason::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == why);
-        let values = RefusalReason::ALL.map(RefusalReason::as_str).into();
-        let reason = fields.required("reason", reason.ok_or(FieldError::NotOneOf { values }));
+        let reason = fields.required("reason", RefusalReason::parse(why));
         let mut moment = |name: &'static str| {
             let text = upload.text(name).ok_or(FieldError::Required);
             let read = text.and_then(|text| read_time(text.to_owned()));
@@ -371,7 +363,7 @@ pub async fn add_refused_punch(
 ) -> Result<(StatusCode, axum::Json<CorrectionView>), Problem> {
     let mut fields = Fields::default();
     let employee = fields.required("employee", read_id(new.employee));
-    let kind = fields.required("kind", read_kind(&new.kind));
+    let kind = fields.required("kind", PunchKind::parse(&new.kind));
     let reason = fields.required("reason", Reason::parse(&new.reason));
     let (Some(employee), Some(kind), Some(reason)) = (employee, kind, reason) else {
         return Err(fields.problem());

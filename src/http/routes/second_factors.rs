@@ -412,17 +412,12 @@ impl From<&SecurityPolicy> for SecurityPolicyView {
 
 impl SecurityPolicyView {
     fn read(&self) -> Result<SecurityPolicy, Problem> {
-        let values = || Role::ALL.iter().map(|role| role.as_str()).collect();
         let (mut fields, mut roles) = (Fields::default(), Vec::new());
         for (place, word) in self.second_factor_required.iter().enumerate() {
-            let role = Role::ALL.iter().find(|role| role.as_str() == word);
-            match role {
-                Some(role) if roles.contains(role) => {}
-                Some(role) => roles.push(*role),
-                None => fields.add(
-                    &format!("second_factor_required[{place}]"),
-                    FieldError::NotOneOf { values: values() },
-                ),
+            match Role::parse(word) {
+                Ok(role) if roles.contains(&role) => {}
+                Ok(role) => roles.push(role),
+                Err(error) => fields.add(&format!("second_factor_required[{place}]"), error),
             }
         }
         fields.check()?;

@@ -200,12 +200,10 @@ pub async fn list_deliveries(
     Query(query): Query<DeliveryQuery>,
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<List<DeliveryView>>, Problem> {
-    let state = query.state.map(|word| {
-        let values = DeliveryState::WORDS.to_vec();
-        DeliveryState::parse(&word)
-            .ok_or_else(|| Problem::field("state", FieldError::NotOneOf { values }))
-    });
-    let (state, wanted) = (state.transpose()?, page.page()?);
+    let state = query.state.map(|word| DeliveryState::parse(&word));
+    let state = state.transpose();
+    let state = state.map_err(|error| Problem::field("state", error))?;
+    let wanted = page.page()?;
     let found = webhooks.deliveries(id, state, &wanted.page).await?;
     let (found, next) = wanted.cut(found, |last| (last.at, last.id))?;
     let items = found.iter().map(Into::into).collect();

@@ -144,7 +144,7 @@ impl From<Grant> for EditableGrant {
 
 impl EditableGrant {
     fn read(self, field: &str, fields: &mut Fields) -> Option<Grant> {
-        let role = fields.required(&format!("{field}.role"), read_role(&self.role))?;
+        let role = fields.required(&format!("{field}.role"), Role::parse(&self.role))?;
         let field = format!("{field}.site");
         let site = fields.required(&field, self.site.map(read_id).transpose())?;
         let scope = match (role, site) {
@@ -158,17 +158,6 @@ impl EditableGrant {
             grant.map_err(|_| FieldError::RoleWithoutSite { role }),
         )
     }
-}
-
-/// Parses a role.
-///
-/// # Errors
-/// When there is no such role.
-pub fn read_role(text: &str) -> Result<Role, FieldError> {
-    let found = Role::ALL.iter().find(|role| role.as_str() == text);
-    found.copied().ok_or_else(|| FieldError::NotOneOf {
-        values: Role::ALL.iter().map(|role| role.as_str()).collect(),
-    })
 }
 
 /// Parses what an account may do.

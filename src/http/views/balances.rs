@@ -45,7 +45,7 @@ impl NewBalanceEntryView {
     pub fn read(self) -> Result<NewBalanceEntry, Problem> {
         let mut fields = Fields::default();
         let date = fields.required("date", read_date(&self.date));
-        let kind = fields.required("kind", read_kind(&self.kind));
+        let kind = fields.required("kind", BalanceKind::parse(&self.kind));
         if let Some((least, most)) = kind.map(BalanceKind::bounds)
             && !(least..=most).contains(&self.seconds)
         {
@@ -64,14 +64,6 @@ impl NewBalanceEntryView {
             reason,
         })
     }
-}
-
-fn read_kind(text: &str) -> Result<BalanceKind, FieldError> {
-    let mut kinds = BalanceKind::ALL.into_iter();
-    let found = kinds.find(|kind| kind.as_str() == text);
-    found.ok_or_else(|| FieldError::NotOneOf {
-        values: BalanceKind::ALL.map(BalanceKind::as_str).to_vec(),
-    })
 }
 
 /// A value that was entered beside what the days of an employee make.

@@ -196,7 +196,7 @@ impl EditableCamera {
         let name = fields.required("name", Name::parse(&self.name));
         let stream = fields.required("stream", StreamName::parse(&self.stream));
         let site = fields.required("site", read_id(self.site));
-        let direction = fields.required("direction", read_direction(&self.direction));
+        let direction = fields.required("direction", Direction::parse(&self.direction));
         let hours = fields.optional("hours", self.hours, HoursView::read);
         let every = LookEvery::new(self.every_ms);
         let every = fields.required("every_ms", every.ok_or(out_of_range(LookEvery::RANGE)));
@@ -221,12 +221,6 @@ impl EditableCamera {
             viewers,
         })
     }
-}
-
-fn read_direction(text: &str) -> Result<Direction, FieldError> {
-    Direction::parse(text).ok_or_else(|| FieldError::NotOneOf {
-        values: Direction::ALL.map(Direction::as_str).to_vec(),
-    })
 }
 
 fn out_of_range(range: std::ops::RangeInclusive<u32>) -> FieldError {

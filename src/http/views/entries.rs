@@ -459,14 +459,7 @@ impl EditableLeaveKind {
     pub fn read(self) -> Result<LeaveKind, Problem> {
         let mut fields = Fields::default();
         let name = fields.required("name", SiteName::parse(&self.name));
-        let unit = match self.unit.as_str() {
-            "days" => Ok(LeaveUnit::Days),
-            "hours" => Ok(LeaveUnit::Hours),
-            _ => Err(FieldError::NotOneOf {
-                values: LeaveUnit::WORDS.to_vec(),
-            }),
-        };
-        let unit = fields.required("unit", unit);
+        let unit = fields.required("unit", LeaveUnit::parse(&self.unit));
         let (Some(name), Some(unit)) = (name, unit) else {
             return Err(fields.problem());
         };

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         attendance::{DateRange, LeavePart, Period, Rules},
         ids::{AccountId, EmployeeId, LeaveKindId, ShiftKindId},
-        plans::{Assigned, Assignment, Leave, LeaveState, SiteRules},
+        plans::{Assigned, Assignment, Leave, SiteRules},
         text::Reason,
     },
     http::{
@@ -436,17 +436,6 @@ impl NewLeaveView {
             reason,
         })
     }
-}
-
-/// Parses the state of leave.
-///
-/// # Errors
-/// When the text is not a state.
-pub fn read_state(text: &str) -> Result<LeaveState, FieldError> {
-    let found = LeaveState::ALL.into_iter().find(|one| one.as_str() == text);
-    found.ok_or_else(|| FieldError::NotOneOf {
-        values: LeaveState::ALL.map(LeaveState::as_str).to_vec(),
-    })
 }
 
 /// Leave of an employee.

@@ -88,7 +88,7 @@ impl CorrectionRequest {
     pub fn read(self) -> Result<NewCorrection, Problem> {
         let mut fields = Fields::default();
         let reason = fields.required("reason", Reason::parse(&self.reason));
-        let kind = fields.optional("kind", self.kind, |text| read_kind(&text));
+        let kind = fields.optional("kind", self.kind, |text| PunchKind::parse(&text));
         let at = fields
             .optional("at", self.at, read_time)
             .map(whole_milliseconds);
@@ -140,16 +140,6 @@ fn fields_check(fields: Fields, check: impl FnOnce(&mut Fields)) -> Result<(), P
     let mut fields = Fields::default();
     check(&mut fields);
     fields.check()
-}
-
-/// Reads the kind of a punch.
-///
-/// # Errors
-/// When the text is none of the kinds.
-pub fn read_kind(text: &str) -> Result<PunchKind, FieldError> {
-    PunchKind::parse(text).ok_or_else(|| FieldError::NotOneOf {
-        values: PunchKind::ALL.map(PunchKind::as_str).to_vec(),
-    })
 }
 
 /// A correction of punches.

@@ -82,12 +82,9 @@ impl EditableWebhook {
         let mut topics = Vec::new();
         for (place, word) in self.topics.iter().enumerate() {
             match Topic::parse(word) {
-                Some(topic) if topics.contains(&topic) => {}
-                Some(topic) => topics.push(topic),
-                None => {
-                    let values = Topic::WORDS.to_vec();
-                    fields.add(&format!("topics[{place}]"), FieldError::NotOneOf { values });
-                }
+                Ok(topic) if topics.contains(&topic) => {}
+                Ok(topic) => topics.push(topic),
+                Err(error) => fields.add(&format!("topics[{place}]"), error),
             }
         }
         if self.topics.is_empty() {

@@ -30,6 +30,7 @@ use crate::{
         employees::Employee,
         grants::Reach,
         ids::{EmployeeId, PunchId, SiteId},
+        words::words,
     },
     ports::{EmployeeFilter, Page, StoreError},
     repositories::Repositories,
@@ -41,40 +42,19 @@ const DAYS_AT_ONCE: i32 = 3100;
 /// The least and the most employees that are read at a time.
 const PAGE: (i32, i32) = (8, 100);
 
-/// What is exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    /// Punches, with what corrections made of them.
-    Punches,
-    /// Workdays.
-    Days,
-    /// Timesheets with their sums.
-    Timesheets,
-    /// Balances at the start and at the end of the dates.
-    Balances,
-    /// Days of leave, and days on which nobody came.
-    Absences,
-}
-
-impl What {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Punches,
-        Self::Days,
-        Self::Timesheets,
-        Self::Balances,
-        Self::Absences,
-    ];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Punches => "punches",
-            Self::Days => "days",
-            Self::Timesheets => "timesheets",
-            Self::Balances => "balances",
-            Self::Absences => "absences",
-        }
+words! {
+    /// What is exported.
+    What {
+        /// Punches, with what corrections made of them.
+        Punches = "punches",
+        /// Workdays.
+        Days = "days",
+        /// Timesheets with their sums.
+        Timesheets = "timesheets",
+        /// Balances at the start and at the end of the dates.
+        Balances = "balances",
+        /// Days of leave, and days on which nobody came.
+        Absences = "absences",
     }
 }
 

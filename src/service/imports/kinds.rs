@@ -1,51 +1,29 @@
 //! What lists are about, and their columns.
 
 use super::super::jobs::list::{self, Columns};
+use crate::domain::words::words;
 
-/// What a list is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImportKind {
-    /// Employees.
-    Employees,
-    /// Kinds of shifts.
-    Shifts,
-    /// Cycles and single days of employees.
-    Assignments,
-    /// Public holidays.
-    Holidays,
-    /// Approved leave.
-    Leave,
-    /// Opening values of balances.
-    OpeningBalances,
-    /// Punches of the past.
-    Punches,
+words! {
+    /// What a list is about.
+    ImportKind {
+        /// Employees.
+        Employees = "employees",
+        /// Kinds of shifts.
+        Shifts = "shifts",
+        /// Cycles and single days of employees.
+        Assignments = "assignments",
+        /// Public holidays.
+        Holidays = "holidays",
+        /// Approved leave.
+        Leave = "leave",
+        /// Opening values of balances.
+        OpeningBalances = "opening-balances",
+        /// Punches of the past.
+        Punches = "punches",
+    }
 }
 
 impl ImportKind {
-    /// All kinds.
-    pub const ALL: [Self; 7] = [
-        Self::Employees,
-        Self::Shifts,
-        Self::Assignments,
-        Self::Holidays,
-        Self::Leave,
-        Self::OpeningBalances,
-        Self::Punches,
-    ];
-
-    /// Returns the word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Employees => "employees",
-            Self::Shifts => "shifts",
-            Self::Assignments => "assignments",
-            Self::Holidays => "holidays",
-            Self::Leave => "leave",
-            Self::OpeningBalances => "opening-balances",
-            Self::Punches => "punches",
-        }
-    }
-
     /// Returns the columns of a list.
     pub fn columns(self) -> &'static Columns {
         static SHIFTS: Columns = Columns::new(
