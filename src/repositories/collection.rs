@@ -91,9 +91,6 @@ impl<R: Record> Collection<R> {
     }
 
     /// Returns the record with an ID.
-    ///
-    /// # Errors
-    /// When the store fails, as for every method.
     pub async fn get(&self, id: &R::Id) -> Result<Option<Versioned<R>>, StoreError> {
         let found = self
             .engine

@@ -13,9 +13,6 @@ const TRIES: usize = 32;
 
 /// Returns the kinds whose declaration has changed since the store was last written: other indexes,
 /// other keys, or another version.
-///
-/// # Errors
-/// When the store fails.
 pub async fn outdated(stores: &Repositories) -> Result<Vec<&'static Registered>, StoreError> {
     let facts: Vec<_> = stores.kinds.iter().map(fact).collect();
     let names: Vec<_> = facts.iter().map(|fact| fact.name.clone()).collect();

@@ -255,9 +255,6 @@ impl Accounts {
 /// Deletes what belongs to an account that is removed: sessions, known browsers, second factors, API
 /// tokens, what letters it wants, and links for a new password. Can be repeated. Returns the number of
 /// archived records of each kind.
-///
-/// # Errors
-/// When the store fails.
 pub async fn forget(
     stores: &Repositories,
     audit: &Audit,

@@ -258,9 +258,6 @@ fn revoked(now: Timestamp) -> impl Fn(ApiToken) -> ApiToken {
 }
 
 /// Revokes all tokens of an account.
-///
-/// # Errors
-/// When the store fails.
 pub async fn revoke_all(
     stores: &Repositories,
     audit: &Audit,

@@ -103,9 +103,6 @@ impl Trail {
     }
 
     /// Returns a page, newest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn list(
         &self,
         reach: &Reach,

@@ -204,9 +204,6 @@ impl Balances {
     /// Days count from the opening value on that holds at the start of the range; without one, from
     /// the first workday on that has a punch. Only days that are over count. A locked day counts as
     /// it was approved, with its adjustment; if that is held, only with what was settled of it.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn running(
         &self,
         employee: &Employee,

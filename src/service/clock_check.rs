@@ -21,9 +21,6 @@ pub struct ClockCheck {
 
 impl ClockCheck {
     /// Compares the clocks.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn run(stores: &Repositories, clock: &dyn Clock) -> Result<Self, StoreError> {
         let before = clock.now();
         let store = stores.engine.time().await?;

@@ -71,9 +71,6 @@ impl Person {
 }
 
 /// Returns employees with their enrollments, in the same order.
-///
-/// # Errors
-/// When the store fails.
 pub async fn with_enrollments(
     stores: &Repositories,
     employees: Vec<Employee>,
@@ -92,9 +89,6 @@ pub async fn with_enrollments(
 }
 
 /// Returns a person, deleted or not.
-///
-/// # Errors
-/// When the store fails.
 pub async fn find_person(
     stores: &Repositories,
     id: EmployeeId,
@@ -148,9 +142,6 @@ impl From<ReferenceError> for EmployeeError {
 }
 
 /// Returns the employees with these IDs, in the same order. IDs without an employee are left out.
-///
-/// # Errors
-/// When the store fails.
 pub(super) async fn in_order(
     stores: &Repositories,
     ids: &[EmployeeId],

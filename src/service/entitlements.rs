@@ -275,9 +275,6 @@ impl Entitlements {
 
     /// Checks whether an employee wants more leave than is left, with all that waits for a decision.
     /// Leave of a limited kind needs an entitlement.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn exceeds(
         &self,
         person: &Employee,

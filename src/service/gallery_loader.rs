@@ -105,9 +105,6 @@ impl GalleryLoader {
     }
 
     /// Puts all people who may be identified into the gallery.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn fill(&self) -> Result<Filled, StoreError> {
         let mut loaded = self.loaded.lock().await;
         // Read first, so that a change in between counts as a later one.
@@ -131,9 +128,6 @@ impl GalleryLoader {
 
     /// Loads the changes since the newest one that was seen, and returns the number of people who
     /// were updated. After an error the next call tries the same changes again.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn catch_up(&self) -> Result<usize, StoreError> {
         let mut loaded = self.loaded.lock().await;
         let newest = loaded.newest.unwrap_or(Timestamp::MIN);
@@ -146,9 +140,6 @@ impl GalleryLoader {
     /// Compares the revisions of all enrollments and enrolled employees with the loaded ones, and
     /// loads those that differ. Returns the number of these people. This finds changes that the
     /// feed and [`catch_up`](Self::catch_up) missed.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn reconcile(&self) -> Result<usize, StoreError> {
         let mut loaded = self.loaded.lock().await;
         let employees: HashMap<_, _> = self

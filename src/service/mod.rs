@@ -1,4 +1,7 @@
 //! Use cases: each a struct with its ports, each with one error enum.
+//!
+//! A method fails if the store does, with its [`StoreError`](crate::ports::StoreError). The
+//! documentation of a method names only the other errors.
 
 pub mod account_changes;
 pub mod account_sessions;

@@ -74,9 +74,6 @@ pub struct Notices {
 
 impl Notices {
     /// Returns the notices that a caller sees, longest waiting first.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn list(&self, sees: Sees<'_>) -> Result<Vec<Notice>, StoreError> {
         let reach = sees.records;
         let (overdue, waiting, locked, asking, refused, devices) = tokio::try_join!(

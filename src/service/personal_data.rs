@@ -76,9 +76,6 @@ fn pages(
 
 /// Returns all records about an employee, deleted or not. Removes from them what identifies other
 /// people and is not needed.
-///
-/// # Errors
-/// When the store cannot be read.
 pub async fn records_of(stores: &Repositories, id: EmployeeId) -> Result<Vec<Found>, StoreError> {
     parts_of(stores, id, Parts::Whole).await
 }
@@ -106,9 +103,6 @@ async fn parts_of(
 }
 
 /// Counts the records about an employee, without reading any file.
-///
-/// # Errors
-/// When the store cannot be read.
 pub async fn count_of(stores: &Repositories, id: EmployeeId) -> Result<Counts, StoreError> {
     let mut counts = Counts::new();
     let mut pages = std::pin::pin!(pages(stores, id, Parts::Body));
@@ -133,9 +127,6 @@ pub fn origin_in(json: &Value) -> Option<Origin> {
 
 /// Returns the names of devices and cameras. The names of accounts are not the employee's data:
 /// a copy has their IDs only, as in the audit trail.
-///
-/// # Errors
-/// When the store cannot be read.
 async fn origin_names(
     stores: &Repositories,
     origins: BTreeSet<Origin>,
@@ -169,9 +160,6 @@ pub struct CopyNames {
 
 impl CopyNames {
     /// Returns the names of these devices and cameras, and of all sites.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn of(stores: &Repositories, origins: BTreeSet<Origin>) -> Result<Self, StoreError> {
         let origins = origin_names(stores, origins).await?;
         let sites = stores.sites.all().await?.into_iter();
@@ -244,9 +232,6 @@ pub struct PersonalData {
 impl PersonalData {
     /// Returns all records about an employee by the names of their kinds, without the numbers of
     /// templates, photos and pictures, which only a command on the server copies.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn export(
         &self,
         actor: Actor,

@@ -273,9 +273,6 @@ impl Plans {
     }
 
     /// Returns what the calculation of an employee's workdays takes as given.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn of(
         &self,
         employee: &Employee,
@@ -288,9 +285,6 @@ impl Plans {
     }
 
     /// Returns the same without holidays and leave: enough to say to which shift a punch belongs.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn shifts_of(
         &self,
         employee: &Employee,
@@ -304,9 +298,6 @@ impl Plans {
 
     /// Returns what holds for the covered ones of some employees, in their order. Reads each kind of
     /// record once, however many there are; leave and single days only around the dates.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn of_many(
         &self,
         reach: &Reach,
@@ -398,9 +389,6 @@ impl Plans {
     }
 
     /// Returns all shifts and cycles.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn rota(&self) -> Result<Rota, StoreError> {
         let (shifts, cycles, sites) = tokio::try_join!(
             self.stores.shift_kinds.all(),
@@ -540,9 +528,6 @@ impl Plans {
     }
 
     /// Returns the periods of timesheets at some sites.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn periods(
         &self,
         sites: impl IntoIterator<Item = SiteId>,
@@ -562,9 +547,6 @@ impl Plans {
     }
 
     /// Checks whether the rules of a site want another person to decide, today.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn needs_four_eyes(&self, site: SiteId) -> Result<bool, StoreError> {
         let today = self.sites.of(site).await?.workday(self.clock.now());
         let rules = self.site_rules(site, today).await?;
@@ -572,9 +554,6 @@ impl Plans {
     }
 
     /// Returns the rules of a site that hold on a day; `None` for the defaults.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn site_rules(
         &self,
         site: SiteId,

@@ -54,9 +54,6 @@ fn pages(
 }
 
 /// Returns whether the store contains any encrypted data.
-///
-/// # Errors
-/// When the store fails.
 pub async fn any(stores: &Repositories) -> Result<bool, StoreError> {
     let mut pages = std::pin::pin!(pages(stores, Parts::Body));
     while let Some((_, mut page)) = pages.try_next().await? {
@@ -75,9 +72,6 @@ pub async fn any(stores: &Repositories) -> Result<bool, StoreError> {
 }
 
 /// Tries to decrypt everything. Without a vault nothing can be decrypted.
-///
-/// # Errors
-/// When the store fails.
 pub async fn census(stores: &Repositories, vault: Option<&Vault>) -> Result<Census, StoreError> {
     let (mut people, mut unopened) = (BTreeSet::new(), BTreeSet::new());
     let mut census = Census::default();
@@ -111,9 +105,6 @@ pub async fn census(stores: &Repositories, vault: Option<&Vault>) -> Result<Cens
 
 /// Permanently deletes every template, photo, picture, consent and secret of one-time codes without
 /// decrypting any, and returns the number of people who had some. Only while no instance runs, because galleries do not notice.
-///
-/// # Errors
-/// When the store fails.
 pub async fn delete_all(
     stores: &Repositories,
     audit: &Audit,
@@ -166,9 +157,6 @@ pub type Counts = BTreeMap<&'static str, u64>;
 /// Permanently deletes the templates, photos, consent and pictures of an employee, removes them from
 /// the look-alikes of others, and returns the numbers. Deletes the consent first, so that no face is enrolled under it any more, and so that a
 /// picture that is being made is discarded.
-///
-/// # Errors
-/// When the store fails.
 pub async fn forget(
     stores: &Repositories,
     clock: &dyn Clock,

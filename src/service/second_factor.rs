@@ -236,9 +236,6 @@ pub struct SecondFactorService {
 
 impl SecondFactorService {
     /// Returns the second factors of an account.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn state(&self, account: &Account) -> Result<State, StoreError> {
         let factors = self.stores.second_factors.of(account.id).await?;
         Ok(State {
@@ -250,9 +247,6 @@ impl SecondFactorService {
     }
 
     /// Returns what these accounts sign in with besides their passwords, by account.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn of_many(
         &self,
         ids: &[AccountId],
@@ -589,9 +583,6 @@ impl SecondFactorService {
 
     /// Begins the second step for an account whose password was right; `None` if the account needs
     /// none. `party` is the service at this address, if browsers accept passkeys there.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn challenge(
         &self,
         account: &Account,
@@ -777,9 +768,6 @@ impl SecondFactorService {
     }
 
     /// Returns which roles need a second factor.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn policy(&self) -> Result<SecurityPolicy, StoreError> {
         let now = self.clock.now();
         if let Some((read, policy)) = &self.remembered().policy
@@ -794,9 +782,6 @@ impl SecondFactorService {
     }
 
     /// Changes which roles need a second factor. The other instances follow within [`TRUSTED`].
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn set_policy(&self, actor: Actor, new: &SecurityPolicy) -> Result<(), StoreError> {
         let roles = match new.second_factor_required.is_empty() {
             true => "second factor required for no role".to_owned(),
@@ -812,9 +797,6 @@ impl SecondFactorService {
 
     /// Checks whether an account must set up a second factor before it can do anything else. Reads
     /// the store at most every [`TRUSTED`], and for accounts without a second factor that need one.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn must_set_up(&self, account: &Account) -> Result<bool, StoreError> {
         if !self.policy().await?.requires(account) {
             return Ok(false);

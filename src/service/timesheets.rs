@@ -611,9 +611,6 @@ impl Timesheets {
 
     /// Returns what waits for a decision about covered employees: corrections that were requested,
     /// and timesheets that were submitted.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn waiting(&self, reach: &Reach) -> Result<Waiting, StoreError> {
         let stored = &self.stores.timesheets;
         let (undecided, submitted) = tokio::try_join!(stored.undecided(), stored.submitted())?;

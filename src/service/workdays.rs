@@ -233,18 +233,12 @@ impl Workdays {
     }
 
     /// Checks whether the site of an employee wants another person to decide.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn needs_four_eyes(&self, employee: &Employee) -> Result<bool, StoreError> {
         self.plans.needs_four_eyes(employee.site).await
     }
 
     /// Checks whether the site of an employee wants overtime of a period that ends on a day to be
     /// approved.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn asks_for_overtime(
         &self,
         employee: &Employee,
@@ -276,9 +270,6 @@ impl Workdays {
 
     /// Returns what is on record of an employee from some days before a moment on: enough to say
     /// whether the employee is there.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn on_record_before(
         &self,
         employee: &Employee,
@@ -295,9 +286,6 @@ impl Workdays {
     }
 
     /// Checks whether a punch was voided and does not count.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn is_voided(&self, punch: &Punch) -> Result<bool, StoreError> {
         // Its timesheet has its workday by the rules of the employee's site, which can be another
         // date.
@@ -316,9 +304,6 @@ impl Workdays {
     }
 
     /// Returns what is on record of employees around a range of dates, in their order.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn on_record_of_all(
         &self,
         employees: &[Employee],
@@ -374,9 +359,6 @@ impl Workdays {
 
     /// Returns the punches of employees from one moment until before another, in their order.
     /// Punches at all sites count, so for many employees one scan reads those of everyone.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn punches_of(
         &self,
         employees: &[Employee],
@@ -397,9 +379,6 @@ impl Workdays {
     }
 
     /// Returns the stored timesheets of employees that have some of the dates, in their order.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn timesheets_of(
         &self,
         employees: &[Employee],
@@ -419,9 +398,6 @@ impl Workdays {
     }
 
     /// Returns the present workday at an employee's site.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn today(&self, employee: &Employee) -> Result<Date, StoreError> {
         let site = self.sites.of(employee.site).await?;
         Ok(site.workday(self.clock.now()))
@@ -429,9 +405,6 @@ impl Workdays {
 
     /// Returns the timesheet of each of some employees that has a workday: the stored one, or an
     /// open one for the period at the employee's site. Without a workday, the present ones.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn timesheets(
         &self,
         people: &[Employee],
@@ -461,9 +434,6 @@ impl Workdays {
     }
 
     /// Returns the timesheet of an employee that has a workday.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn timesheet_of(
         &self,
         employee: &Employee,
@@ -475,9 +445,6 @@ impl Workdays {
     }
 
     /// Returns a timesheet by its ID; `None` if no period of the employee begins on its date.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn timesheet(
         &self,
         employee: &Employee,
@@ -509,9 +476,6 @@ impl Workdays {
     }
 
     /// Returns the workdays of what is on record of an employee.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn days_of(
         &self,
         employee: &Employee,
@@ -550,9 +514,6 @@ impl Workdays {
     /// Returns a line for each covered employee who is active and employed on the date, or punched,
     /// at one site or at all, by name. The date is by default the present workday of each employee's
     /// site.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn board(
         &self,
         reach: &Reach,
@@ -583,9 +544,6 @@ impl Workdays {
 
     /// Returns the covered employees who have not punched out some time after their last shift of
     /// the present workday or of the one before, by name.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn overdue(&self, reach: &Reach) -> Result<Vec<Overdue>, StoreError> {
         let now = self.clock.now();
         let found = self.near(reach, None, None).await?.into_iter();

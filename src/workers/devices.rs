@@ -41,9 +41,6 @@ pub struct SilenceWatch(BTreeSet<DeviceId>);
 
 impl SilenceWatch {
     /// Looks at all devices.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn look(&mut self, devices: &Devices, feed: &Feed) -> Result<(), StoreError> {
         let notices = devices.notices(&Reach::Everything).await?;
         let silent = notices.into_iter();

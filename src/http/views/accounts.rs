@@ -220,9 +220,6 @@ impl From<&Account> for EditableAccount {
 
 impl EditableAccount {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<AccountSettings, Problem> {
         let mut fields = Fields::default();
         let name = fields.required("name", Name::parse(&self.name));

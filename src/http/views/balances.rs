@@ -39,9 +39,6 @@ pub struct NewBalanceEntryView {
 
 impl NewBalanceEntryView {
     /// Parses the entry.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<NewBalanceEntry, Problem> {
         let mut fields = Fields::default();
         let date = fields.required("date", read_date(&self.date));

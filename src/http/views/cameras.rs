@@ -188,9 +188,6 @@ impl EditableCamera {
     }
 
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<CameraSettings, Problem> {
         let mut fields = Fields::default();
         let name = fields.required("name", Name::parse(&self.name));

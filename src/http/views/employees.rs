@@ -99,9 +99,6 @@ impl From<&Employee> for EditableEmployee {
 
 impl EditableEmployee {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<EmployeeSettings, Problem> {
         let mut fields = Fields::default();
         let read = |text: String| read_date(&text);
@@ -131,9 +128,6 @@ impl EditableEmployee {
 }
 
 /// Returns the names of employees, deleted ones too.
-///
-/// # Errors
-/// When the store fails.
 pub async fn names_of(
     employees: &Employees,
     ids: impl Iterator<Item = EmployeeId>,

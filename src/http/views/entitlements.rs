@@ -49,9 +49,6 @@ impl From<&LeaveGrant> for EditableEntitlement {
 
 impl EditableEntitlement {
     /// Parses the amount and the dates.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<LeaveGrant, Problem> {
         let mut fields = Fields::default();
         let grant = self.read_with(&mut fields);
@@ -111,9 +108,6 @@ pub struct NewEntitlementView {
 
 impl NewEntitlementView {
     /// Parses the employee, the kind and the rest.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<(EmployeeId, LeaveKindId, LeaveGrant), Problem> {
         let mut fields = Fields::default();
         let employee = fields.required("employee", read_id(self.employee));

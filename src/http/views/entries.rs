@@ -134,9 +134,6 @@ impl From<&ShiftKind> for EditableShift {
 
 impl EditableShift {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<ShiftKind, Problem> {
         let mut fields = Fields::default();
         let of_day = |_| FieldError::NotATimeOfDay;
@@ -244,9 +241,6 @@ impl From<&Cycle> for EditableCycle {
 
 impl EditableCycle {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<Cycle, Problem> {
         let mut fields = Fields::default();
         let site = fields.required("site", read_id(self.site));
@@ -357,9 +351,6 @@ impl From<&HolidayCalendar> for EditableHolidays {
 
 impl EditableHolidays {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<HolidayCalendar, Problem> {
         let mut fields = Fields::default();
         let name = fields.required("name", SiteName::parse(&self.name));
@@ -453,9 +444,6 @@ impl From<&LeaveKind> for EditableLeaveKind {
 
 impl EditableLeaveKind {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<LeaveKind, Problem> {
         let mut fields = Fields::default();
         let name = fields.required("name", SiteName::parse(&self.name));

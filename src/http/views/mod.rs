@@ -1,4 +1,5 @@
-//! Views: the API representations of records that several routes return.
+//! Views: the API representations of records that several routes return. What reads one returns all
+//! fields that are not valid.
 
 pub mod accounts;
 pub mod balances;

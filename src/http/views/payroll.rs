@@ -106,9 +106,6 @@ impl From<&PayrollLayout> for EditablePayrollLayout {
 
 impl EditablePayrollLayout {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<PayrollLayout, Problem> {
         let (mut fields, layout) = (Fields::default(), self.layout);
         let name = fields.required("name", SiteName::parse(&self.name));

@@ -48,9 +48,6 @@ pub struct EditableRules {
 
 impl EditableRules {
     /// Reads the rules.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<RulesSettings, Problem> {
         let mut fields = Fields::default();
         let anchor = self.two_weeks_from;
@@ -166,9 +163,6 @@ const MOST_EMPLOYEES: usize = 200;
 
 impl NewAssignment {
     /// Parses the assignment.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<(Vec<EmployeeId>, Assigned), Problem> {
         let mut fields = Fields::default();
         let (least, most) = (1, MOST_EMPLOYEES);
@@ -377,9 +371,6 @@ fn whole() -> String {
 
 impl NewLeaveView {
     /// Parses the leave.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<NewLeave, Problem> {
         let mut fields = Fields::default();
         let employee = fields.required("employee", read_id(self.employee));

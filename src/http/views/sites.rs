@@ -91,9 +91,6 @@ impl From<&Site> for EditableSite {
 
 impl EditableSite {
     /// Parses the settings.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<SiteSettings, Problem> {
         let mut fields = Fields::default();
         let name = fields.required("name", SiteName::parse(&self.name));

@@ -82,9 +82,6 @@ pub struct CorrectionRequest {
 
 impl CorrectionRequest {
     /// Reads the correction.
-    ///
-    /// # Errors
-    /// All fields that are not valid.
     pub fn read(self) -> Result<NewCorrection, Problem> {
         let mut fields = Fields::default();
         let reason = fields.required("reason", Reason::parse(&self.reason));

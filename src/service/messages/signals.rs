@@ -41,9 +41,6 @@ impl Signals {
     }
 
     /// Returns all signals.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn all(&self) -> Result<Vec<Note>, StoreError> {
         let sites = self.sites.all().await?;
         let mut present = BTreeMap::<SiteId, BTreeMap<PresenceState, usize>>::new();
