@@ -282,7 +282,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         Collector::new(
             stores.clone(),
             sites.clone(),
-            notices.clone(),
+            workdays.clone(),
             devices.clone(),
             clock.clone(),
         ),

@@ -862,9 +862,7 @@ pub async fn reset(
     account: AccountId,
     now: Timestamp,
 ) -> Result<(), SecondFactorError> {
-    let found = stores.accounts.find(account).await?;
-    found.ok_or(SecondFactorError::NoAccount)?;
-    if !stores.second_factors.of(account).await?.required() {
+    if !factors_of(stores, account).await?.required() {
         return Err(SecondFactorError::NotFound);
     }
     audit
@@ -888,9 +886,7 @@ pub async fn unlink(
     account: AccountId,
     now: Timestamp,
 ) -> Result<(), SecondFactorError> {
-    let found = stores.accounts.find(account).await?;
-    found.ok_or(SecondFactorError::NoAccount)?;
-    if stores.second_factors.of(account).await?.identity.is_none() {
+    if factors_of(stores, account).await?.identity.is_none() {
         return Err(SecondFactorError::NotLinked);
     }
     audit.record(actor, "account.unlink", account, None).await?;
@@ -902,6 +898,16 @@ pub async fn unlink(
     };
     stores.second_factors.change(account, none).await?;
     end_access(stores, audit, actor, account, now).await
+}
+
+/// Returns the second factors of an account, which must exist.
+async fn factors_of(
+    stores: &Repositories,
+    account: AccountId,
+) -> Result<SecondFactors, SecondFactorError> {
+    let found = stores.accounts.find(account).await?;
+    found.ok_or(SecondFactorError::NoAccount)?;
+    Ok(stores.second_factors.of(account).await?)
 }
 
 /// Ends the sessions and API tokens of an account, which a wrong person may have.

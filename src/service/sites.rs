@@ -396,32 +396,16 @@ impl Sites {
             ..EmployeeFilter::default()
         };
         let (stores, reach) = (&self.stores, &Reach::Everything);
-        let mut users = Vec::new();
-        if !stores
-            .employees
-            .list(reach, &people, &one())
-            .await?
-            .is_empty()
-        {
-            users.push("people");
-        }
-        if !stores
-            .devices
-            .list(reach, Some(id), &one())
-            .await?
-            .is_empty()
-        {
-            users.push("devices");
-        }
-        if !stores
-            .cameras
-            .list(reach, Some(id), &one())
-            .await?
-            .is_empty()
-        {
-            users.push("cameras");
-        }
-        Ok(users)
+        let people = stores.employees.list(reach, &people, &one()).await?;
+        let devices = stores.devices.list(reach, Some(id), &one()).await?;
+        let cameras = stores.cameras.list(reach, Some(id), &one()).await?;
+        let users = [
+            ("people", people.is_empty()),
+            ("devices", devices.is_empty()),
+            ("cameras", cameras.is_empty()),
+        ];
+        let present = users.into_iter().filter(|(_, none)| !none);
+        Ok(present.map(|(name, _)| name).collect())
     }
 
     /// Replaces a site with what `change` returns, and announces the change.

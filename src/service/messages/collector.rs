@@ -22,9 +22,8 @@ use crate::{
     repositories::Repositories,
     service::{
         devices::Devices,
-        notice::NoticeKind,
-        notices::{Notices, Sees},
         sites::{SiteMap, Sites},
+        workdays::Workdays,
     },
 };
 
@@ -91,7 +90,7 @@ struct Silence {
 pub struct Collector {
     stores: Repositories,
     sites: Arc<Sites>,
-    notices: Arc<Notices>,
+    workdays: Arc<Workdays>,
     devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
 }
@@ -296,15 +295,10 @@ impl Collector {
     }
 
     async fn collect_exceptions(&self, look: &mut Look<'_>) -> Result<(), StoreError> {
-        for notice in self.notices.list(Sees::RECORDS).await? {
-            let recent = look.now.duration_since(notice.since) < EXCEPTIONS_REPORTED;
-            if let (NoticeKind::MissingOut, Some(day), Some(employee), true) =
-                (notice.kind, notice.day, notice.employee, recent)
-            {
-                let event = events::of_missing_out(employee, day, notice.since);
-                look.events.push(event);
-            }
-        }
+        let overdue = self.workdays.overdue(&Reach::Everything).await?.into_iter();
+        let recent = overdue.filter(|one| look.now.duration_since(one.ended) < EXCEPTIONS_REPORTED);
+        let events = recent.map(|one| events::of_missing_out(one.employee, one.day, one.ended));
+        look.events.extend(events);
         Ok(())
     }
 
