@@ -1,10 +1,6 @@
 //! Single sign-on with a real OpenID Connect provider (npm oidc-provider).
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdout, Command, Stdio},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use reqwest::{StatusCode, Url, redirect::Policy};
 use rollcall::{
@@ -21,7 +17,8 @@ use rollcall::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Client, Options, PASSWORD, TestApp, project},
+    app::{Client, Options, PASSWORD, TestApp},
+    node::NodeServer,
     ports::free_port,
     skip::skip,
 };
@@ -29,56 +26,20 @@ use crate::{
 /// The secret in `tests/servers/node/oidc.mjs`.
 const SECRET: &str = "a secret of the test that is long enough";
 
-/// A running provider. It ends when this is dropped, and also when the test is killed.
-struct Provider {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+/// A running provider.
+struct Provider(NodeServer);
 
 impl Provider {
     /// Starts one; the error is the reason for skipping the test.
     fn start(port: u16, algorithm: &str) -> Result<Self, String> {
-        let folder = project("tests/servers/node");
-        if !folder.join("node_modules/oidc-provider").exists() {
-            return Err("oidc-provider is missing: run `npm ci` in tests/servers/node".to_owned());
-        }
-        let child = Command::new("node")
-            .arg(folder.join("oidc.mjs"))
-            .args([&port.to_string(), algorithm])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut child = child.map_err(|error| format!("node cannot be started: {error}"))?;
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut provider = Self { child, output };
-        assert_eq!(provider.line("http"), issuer(port));
-        Ok(provider)
-    }
-
-    /// Reads output up to the line with this beginning.
-    fn line(&mut self, beginning: &str) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "it ended");
-            if line.starts_with(beginning) {
-                return line.trim().to_owned();
-            }
-        }
+        NodeServer::with("oidc.mjs", port, &[algorithm]).map(Self)
     }
 
     /// Signs in this person from now on.
-    fn person(&mut self, person: &Value) {
-        let input = self.child.stdin.as_mut().unwrap();
-        writeln!(input, "{person}").unwrap();
-        self.line("ok");
+    async fn person(&mut self, person: &Value) {
+        let before = self.0.lines().len();
+        self.0.send(person);
+        self.0.until(|lines| lines.len() > before).await;
     }
 }
 
@@ -226,17 +187,21 @@ async fn people_sign_in_and_their_grants_follow_their_groups() {
 
     // Without a group that has a role, nobody gets an account.
     let browser = Browser::new(&app);
-    provider.person(&person("ann@example.com", &["staff"]));
+    provider
+        .person(&person("ann@example.com", &["staff"]))
+        .await;
     assert_eq!(browser.sign_in().await, "/sign-in?error=oidc_no_access");
     // Another site of a rule does not exist.
-    provider.person(&person("ben@example.com", &["yard"]));
+    provider.person(&person("ben@example.com", &["yard"])).await;
     assert_eq!(
         Browser::new(&app).sign_in().await,
         "/sign-in?error=oidc_no_access"
     );
 
     let browser = Browser::new(&app);
-    provider.person(&person("ann@example.com", &["staff", "hr", "harbor"]));
+    provider
+        .person(&person("ann@example.com", &["staff", "hr", "harbor"]))
+        .await;
     assert_eq!(browser.sign_in().await, "/");
     let account = browser.account().await;
     assert_eq!(
@@ -252,7 +217,7 @@ async fn people_sign_in_and_their_grants_follow_their_groups() {
     // A second browser, with another email address: the ID at the provider counts.
     let mut moved = person("ann@example.com", &["harbor"]);
     moved["email"] = json!("ann.smith@example.com");
-    provider.person(&moved);
+    provider.person(&moved).await;
     let second = Browser::new(&app);
     assert_eq!(second.sign_in().await, "/");
     let same = second.account().await;
@@ -267,7 +232,7 @@ async fn people_sign_in_and_their_grants_follow_their_groups() {
         .await
         .problem(403, "forbidden");
 
-    provider.person(&person("ann@example.com", &[]));
+    provider.person(&person("ann@example.com", &[])).await;
     let third = Browser::new(&app);
     assert_eq!(third.sign_in().await, "/sign-in?error=oidc_no_access");
     browser
@@ -303,23 +268,23 @@ async fn an_existing_account_is_found_by_a_verified_address_only() {
     add_account(&app, "cleo@example.com", Access::admin()).await;
     let mut cleo = person("Cleo@example.com", &[]);
     cleo["email_verified"] = json!(false);
-    provider.person(&cleo);
+    provider.person(&cleo).await;
     let browser = Browser::new(&app);
     assert_eq!(
         browser.sign_in().await,
         "/sign-in?error=oidc_email_not_verified"
     );
     cleo["email_verified"] = Value::Null;
-    provider.person(&cleo);
+    provider.person(&cleo).await;
     assert_eq!(
         Browser::new(&app).sign_in().await,
         "/sign-in?error=oidc_email_not_verified"
     );
     cleo["email_verified"] = json!(true);
-    provider.person(&cleo);
+    provider.person(&cleo).await;
     assert_eq!(Browser::new(&app).sign_in().await, "/");
     // From now on the ID counts, without an address.
-    provider.person(&json!({ "sub": cleo["sub"] }));
+    provider.person(&json!({ "sub": cleo["sub"] })).await;
     let browser = Browser::new(&app);
     assert_eq!(browser.sign_in().await, "/");
     assert_eq!(roles(&browser.account().await), ["admin"]);
@@ -329,7 +294,7 @@ async fn an_existing_account_is_found_by_a_verified_address_only() {
     // Another person who gets the address does not get the account.
     let mut other = person("cleo@example.com", &[]);
     other["sub"] = json!("another person");
-    provider.person(&other);
+    provider.person(&other).await;
     assert_eq!(
         Browser::new(&app).sign_in().await,
         "/sign-in?error=oidc_other_person"
@@ -349,13 +314,13 @@ async fn an_existing_account_is_found_by_a_verified_address_only() {
     let new = Browser::new(&app);
     assert_eq!(new.sign_in().await, "/");
     assert_eq!(new.account().await["email"], "cleo@example.com");
-    provider.person(&cleo);
+    provider.person(&cleo).await;
     assert_eq!(
         Browser::new(&app).sign_in().await,
         "/sign-in?error=oidc_other_person"
     );
     // Without OIDC_ROLES nobody gets a new account.
-    provider.person(&person("dan@example.com", &["it"]));
+    provider.person(&person("dan@example.com", &["it"])).await;
     assert_eq!(
         Browser::new(&app).sign_in().await,
         "/sign-in?error=oidc_no_access"
@@ -370,7 +335,7 @@ async fn a_confirmation_needs_a_new_proof_at_the_provider() {
         Err(why) => return skip("single sign-on", &why),
     };
     let app = service(port, Some("it=admin")).await;
-    provider.person(&person("ann@example.com", &["it"]));
+    provider.person(&person("ann@example.com", &["it"])).await;
     let browser = Browser::new(&app);
     let register = async || {
         let device = json!({ "name": "Door" });
@@ -400,7 +365,7 @@ async fn the_last_admin_stays_one() {
     };
     let app = service(port, Some("it=admin,hr=viewer")).await;
     add_account(&app, "cleo@example.com", Access::admin()).await;
-    provider.person(&person("cleo@example.com", &["hr"]));
+    provider.person(&person("cleo@example.com", &["hr"])).await;
     let browser = Browser::new(&app);
     assert_eq!(browser.sign_in().await, "/");
     assert_eq!(roles(&browser.account().await), ["admin", "viewer"]);
@@ -418,7 +383,7 @@ async fn a_callback_counts_once_and_only_in_its_own_browser() {
         Err(why) => return skip("single sign-on", &why),
     };
     let app = service(port, Some("it=admin")).await;
-    provider.person(&person("ann@example.com", &["it"]));
+    provider.person(&person("ann@example.com", &["it"])).await;
     let expired = "/sign-in?error=oidc_expired";
     // Of a stranger who began the sign-in: nobody is signed in to the stranger's account.
     let stranger = Browser::new(&app);
@@ -511,7 +476,7 @@ async fn a_provider_that_is_down_prevents_only_its_own_sign_ins() {
         Ok(provider) => provider,
         Err(why) => return skip("single sign-on", &why),
     };
-    provider.person(&person("ann@example.com", &["it"]));
+    provider.person(&person("ann@example.com", &["it"])).await;
     assert_eq!(browser.sign_in().await, "/");
     // It goes down between the two steps.
     let browser = Browser::new(&app);

@@ -2,7 +2,7 @@
 //! started again at the same port.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -58,6 +58,11 @@ impl NodeServer {
             }
         });
         Ok(Self { child, port, lines })
+    }
+
+    /// Sends it a line.
+    pub fn send(&mut self, line: &Value) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// Returns what it has printed.

@@ -18,7 +18,7 @@ export class IdentityProvider {
     const script = path.join(ROOT, 'tests/servers/node/oidc.mjs');
     provider.#process = spawn(process.execPath, [script, '0'], { stdio: ['pipe', 'pipe', 'inherit'] });
     for await (const line of createInterface(provider.#process.stdout)) {
-      provider.issuer = line.trim();
+      provider.issuer = JSON.parse(line).issuer;
       break;
     }
     return provider;

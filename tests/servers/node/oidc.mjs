@@ -1,11 +1,13 @@
 // An OpenID Connect provider (npm oidc-provider) that signs in whom the test names, without asking. The first line of
-// its output is its address. It ends when its standard input closes. Each line of its input is JSON: the person who is
-// signed in from now on: { sub, email, email_verified, name, groups }.
+// its output is JSON with its port and its address. It ends when its standard input closes. Each line of its input is
+// JSON: the person who is signed in from now on: { sub, email, email_verified, name, groups }.
 
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
-import Provider from 'oidc-provider';
+// The provider would print what one that is not for tests should do differently.
+console.info = console.warn = () => {};
+const { default: Provider } = await import('oidc-provider');
 
 const [port, algorithm = 'RS256'] = process.argv.slice(2);
 const server = createServer();
@@ -72,4 +74,4 @@ input.on('line', (line) => {
   console.log('ok');
 });
 input.on('close', () => process.exit(0));
-console.log(issuer);
+console.log(JSON.stringify({ port: server.address().port, issuer }));
