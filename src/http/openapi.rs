@@ -15,7 +15,9 @@ use utoipa::{
         ContentBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
         path::{Operation, ParameterIn, PathItem},
         schema::ArrayItems,
-        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+        },
     },
 };
 
@@ -123,19 +125,23 @@ pub(super) fn finish(mut document: OpenApi) -> OpenApi {
         ];
         for operation in changing.into_iter().flatten() {
             add_problem(operation, Code::CrossSite, "");
+            add_common_problems(operation);
         }
-        let all = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.patch,
-            &mut item.delete,
-        ];
-        for operation in all.into_iter().flatten() {
+        if let Some(operation) = &mut item.get {
             add_common_problems(operation);
         }
     }
     document
+}
+
+/// Sets the security of an operation: a session if it declares none. `security(())` declares that
+/// everyone may call it.
+fn set_security(operation: &mut Operation) {
+    let nothing = [SecurityRequirement::default()];
+    operation.security = match operation.security.take() {
+        None => Some(vec![SecurityRequirement::new("session", [""; 0])]),
+        Some(declared) => Some(declared).filter(|declared| declared[..] != nothing),
+    };
 }
 
 /// Replaces each schema that extends others by one object, because the others may be closed to more
@@ -183,8 +189,9 @@ fn merge_extensions(schema: &mut RefOr<Schema>, all: &BTreeMap<String, RefOr<Sch
     }
 }
 
-/// Adds the problems that the layers around the routes return.
+/// Adds the security, and the problems that the layers around the routes return.
 fn add_common_problems(operation: &mut Operation) {
+    set_security(operation);
     let service = operation
         .tags
         .as_ref()

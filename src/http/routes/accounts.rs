@@ -73,7 +73,6 @@ async fn view(
     get, path = "/api/accounts", tag = "accounts",
     params(AccountQuery, PageQuery),
     responses((status = 200, description = "A page of accounts", body = List<ManagedAccountView>)),
-    security(("session" = [])),
 )]
 pub async fn list_accounts(
     InPerson(allowed): InPerson<Administering>,
@@ -96,7 +95,6 @@ pub async fn list_accounts(
     get, path = "/api/accounts/{id}", tag = "accounts",
     params(("id" = String, Path, description = "The account")),
     responses((status = 200, description = "The account", body = ManagedAccountView)),
-    security(("session" = [])),
 )]
 pub async fn get_account(
     _: InPerson<Administering>,
@@ -120,7 +118,6 @@ type AccountPatch = MergePatch<EditableAccount>;
         (status = 200, description = "Changed", body = ManagedAccountView),
         (status = 409, description = "`last_admin` if no admin who can sign in would remain, `conflict` if the employee has another account, or if other requests keep changing accounts at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn update_account(
     InPerson(allowed): InPerson<Administering>,
@@ -144,7 +141,6 @@ pub async fn update_account(
         (status = 204, description = "Removed"),
         (status = 409, description = "`last_admin`, or `conflict` if other requests keep changing accounts at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_account(
     InPerson(allowed): InPerson<Administering>,
@@ -170,7 +166,6 @@ pub struct OwnAccountPatch {
     patch, path = "/api/account", tag = "accounts",
     request_body = OwnAccountPatch,
     responses((status = 200, description = "Changed", body = SessionView)),
-    security(("session" = [])),
 )]
 pub async fn update_own_account(
     SignedIn(account): SignedIn,
@@ -207,7 +202,6 @@ pub struct NewPassword {
         (status = 204, description = "Set; sets the cookie `rollcall_session` again"),
         (status = 422, description = "`invalid`: the present password is wrong, or the new one is not accepted"),
     ),
-    security(("session" = [])),
 )]
 pub async fn put_own_password(
     SignedIn(account): SignedIn,

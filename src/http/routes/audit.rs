@@ -81,7 +81,6 @@ impl From<NamedEntry> for AuditView {
     get, path = "/api/audit", tag = "service",
     params(PageQuery),
     responses((status = 200, description = "A page of the audit trail", body = List<AuditView>)),
-    security(("session" = [])),
 )]
 pub async fn list_audit(
     allowed: Allowed<Administering>,

@@ -41,7 +41,6 @@ impl From<BalanceError> for Problem {
     get, path = "/api/employees/{id}/balance-entries", tag = "attendance",
     params(("id" = String, Path, description = "The employee"), PageQuery),
     responses((status = 200, description = "A page of balance entries", body = List<BalanceEntryView>)),
-    security(("session" = [])),
 )]
 pub async fn list_balance_entries(
     allowed: Allowed<Reading>,
@@ -67,7 +66,6 @@ pub async fn list_balance_entries(
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
         (status = 409, description = "`timesheet_locked`: the date lies in a locked period"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_balance_entry(
     allowed: Allowed<Correcting>,
@@ -91,7 +89,6 @@ pub async fn create_balance_entry(
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
         (status = 409, description = "`timesheet_locked`: its date lies in a locked period"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_balance_entry(
     allowed: Allowed<Correcting>,

@@ -61,7 +61,6 @@ pub struct CalendarAddressView {
         (status = 201, description = "Made", body = CalendarAddressView),
         (status = 403, description = "`forbidden`: only a person may make one, not a program"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_calendar(
     InPerson(allowed): InPerson<Requesting>,
@@ -98,7 +97,6 @@ pub struct OpenCalendarView {
         (status = 200, description = "The address", body = OpenCalendarView),
         (status = 404, description = "`not_found`: there is no such employee or no address"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_calendar_address(
     allowed: Allowed<Reading>,
@@ -121,7 +119,6 @@ pub async fn get_calendar_address(
         (status = 204, description = "Revoked"),
         (status = 404, description = "`not_found`: there is no such employee or no address"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_calendar(
     allowed: Allowed<Requesting>,
@@ -142,6 +139,7 @@ pub async fn delete_calendar(
         (status = 200, description = "The calendar", body = String, content_type = "text/calendar"),
         (status = 404, description = "`not_found`: there is no such address, it was revoked, or its maker could not make it anymore"),
     ),
+    security(()),
 )]
 pub async fn get_calendar(
     State(calendars): State<Arc<Calendars>>,
@@ -217,7 +215,6 @@ impl From<HolidayPreview> for HolidayPreviewView {
         (status = 404, description = "`not_found`: there is no such calendar"),
         (status = 422, description = "`invalid`: `line` says which line of the file is wrong"),
     ),
-    security(("session" = [])),
 )]
 pub async fn preview_holidays(
     allowed: Allowed<Correcting>,

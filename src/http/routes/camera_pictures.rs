@@ -38,7 +38,6 @@ use crate::{
         (status = 502, description = "`camera_unreachable` or `camera_refused`: `detail` has the reason"),
         (status = 503, description = "`too_many_viewers`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_picture(
     allowed: Allowed<Surveying>,
@@ -80,7 +79,6 @@ fn part(picture: &Sample) -> Bytes {
         (status = 502, description = "`camera_unreachable` or `camera_refused`: `detail` has the reason"),
         (status = 503, description = "`too_many_viewers`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn follow_camera(
     _: Allowed<Surveying>,
@@ -191,7 +189,6 @@ impl FacesView {
     get, path = "/api/cameras/{id}/faces", tag = "cameras",
     params(("id" = String, Path, description = "The camera")),
     responses((status = 200, description = "The faces", body = FacesView)),
-    security(("session" = [])),
 )]
 pub async fn get_faces(
     allowed: Allowed<Surveying>,

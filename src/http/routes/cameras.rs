@@ -104,7 +104,6 @@ impl CameraView {
     get, path = "/api/cameras", tag = "cameras",
     params(SiteQuery, PageQuery),
     responses((status = 200, description = "A page of cameras", body = List<CameraView>)),
-    security(("session" = [])),
 )]
 pub async fn list_cameras(
     allowed: Allowed<Surveying>,
@@ -135,7 +134,6 @@ pub async fn list_cameras(
          headers(("Location" = String, description = "The address of the camera"))),
         (status = 409, description = "`stream_taken`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_camera(
     allowed: Allowed<Administering>,
@@ -160,7 +158,6 @@ pub async fn create_camera(
     get, path = "/api/cameras/{id}", tag = "cameras",
     params(("id" = String, Path, description = "The camera")),
     responses((status = 200, description = "The camera", body = CameraView)),
-    security(("session" = [])),
 )]
 pub async fn get_camera(
     allowed: Allowed<Surveying>,
@@ -187,7 +184,6 @@ type CameraPatch = MergePatch<EditableCamera>;
         (status = 200, description = "Changed", body = CameraView),
         (status = 409, description = "`stream_taken`, or `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn update_camera(
     allowed: Allowed<Administering>,
@@ -212,7 +208,6 @@ pub async fn update_camera(
     delete, path = "/api/cameras/{id}", tag = "cameras",
     params(("id" = String, Path, description = "The camera")),
     responses((status = 204, description = "Removed")),
-    security(("session" = [])),
 )]
 pub async fn delete_camera(
     allowed: Allowed<Administering>,
@@ -255,7 +250,6 @@ impl From<&Configured> for StreamView {
         (status = 200, description = "The streams", body = List<StreamView>),
         (status = 502, description = "`camera_unreachable` or `camera_refused`: `detail` has the reason"),
     ),
-    security(("session" = [])),
 )]
 pub async fn list_streams(
     _: Allowed<Administering>,

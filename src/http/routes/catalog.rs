@@ -45,7 +45,6 @@ macro_rules! routes_of {
             get, path = $path, tag = "plans",
             params(SiteQuery, PageQuery),
             responses((status = 200, description = concat!("A page of ", $many), body = List<$view>)),
-            security(("session" = [])),
         )]
         pub async fn $list(
             allowed: Allowed<$reader>,
@@ -65,7 +64,6 @@ macro_rules! routes_of {
                  headers(("Location" = String, description = "The address to change or remove it"))),
                 (status = 409, description = "`name_taken`"),
             ),
-            security(("session" = [])),
         )]
         pub async fn $create(
             allowed: Allowed<$writer>,
@@ -92,7 +90,6 @@ macro_rules! routes_of {
                     $update_conflict, "or `conflict` if other requests keep changing it at the same time",
                 )),
             ),
-            security(("session" = [])),
         )]
         pub async fn $update(
             allowed: Allowed<$writer>,
@@ -115,7 +112,6 @@ macro_rules! routes_of {
                     $delete_conflict, "`conflict` if other requests keep changing it at the same time",
                 )),
             ),
-            security(("session" = [])),
         )]
         pub async fn $delete(
             allowed: Allowed<$writer>,
@@ -203,7 +199,6 @@ routes_of! {
 #[utoipa::path(
     get, path = "/api/payroll-layout-examples", tag = "plans",
     responses((status = 200, description = "The examples", body = List<PayrollExampleView>)),
-    security(("session" = [])),
 )]
 pub async fn list_payroll_examples(_: Allowed<Surveying>) -> axum::Json<List<PayrollExampleView>> {
     let items = examples().iter().map(Into::into).collect();

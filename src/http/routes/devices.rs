@@ -202,7 +202,6 @@ pub struct RegisteredView {
     get, path = "/api/devices", tag = "devices",
     params(SiteQuery, PageQuery),
     responses((status = 200, description = "A page of devices", body = List<DeviceView>)),
-    security(("session" = [])),
 )]
 pub async fn list_devices(
     allowed: Allowed<Surveying>,
@@ -245,7 +244,6 @@ pub struct NewDevice {
     post, path = "/api/devices", tag = "devices",
     request_body = NewDevice,
     responses((status = 201, description = "Registered", body = RegisteredView)),
-    security(("session" = [])),
 )]
 pub async fn create_device(
     allowed: Allowed<Administering>,
@@ -284,7 +282,6 @@ type DevicePatch = MergePatch<EditableDevice>;
         (status = 200, description = "Changed", body = DeviceView),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn update_device(
     allowed: Allowed<Administering>,
@@ -307,7 +304,6 @@ pub async fn update_device(
         (status = 204, description = "Revoked"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_device(
     allowed: Allowed<Administering>,
@@ -371,7 +367,6 @@ pub async fn get_own_device(
         (status = 200, description = "Paired", body = DeviceView),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn pair_device(
     allowed: Allowed<Administering>,

@@ -78,7 +78,6 @@ impl EmployeeQuery {
     get, path = "/api/employees", tag = "employees",
     params(EmployeeQuery, PageQuery),
     responses((status = 200, description = "A page of employees", body = List<EmployeeView>)),
-    security(("session" = [])),
 )]
 pub async fn list_employees(
     allowed: Allowed<Reading>,
@@ -109,7 +108,6 @@ pub async fn list_employees(
          headers(("Location" = String, description = "The address of the employee"))),
         (status = 409, description = "`code_taken`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_employee(
     allowed: Allowed<Correcting>,
@@ -129,7 +127,6 @@ pub async fn create_employee(
     get, path = "/api/employees/{id}", tag = "employees",
     params(("id" = String, Path, description = "The employee")),
     responses((status = 200, description = "The employee", body = EmployeeView)),
-    security(("session" = [])),
 )]
 pub async fn get_employee(
     allowed: Allowed<Reading>,
@@ -164,7 +161,6 @@ pub struct EmployeePatch {
         (status = 200, description = "Changed", body = EmployeeView),
         (status = 409, description = "`code_taken`, `duplicate_person`, or `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn update_employee(
     allowed: Allowed<Correcting>,
@@ -190,7 +186,6 @@ pub async fn update_employee(
     delete, path = "/api/employees/{id}", tag = "employees",
     params(("id" = String, Path, description = "The employee")),
     responses((status = 204, description = "Deleted")),
-    security(("session" = [])),
 )]
 pub async fn delete_employee(
     allowed: Allowed<Administering>,

@@ -242,7 +242,6 @@ fn read_given(upload: &Upload, now: Timestamp) -> Result<ConsentGiven, Problem> 
 #[utoipa::path(
     get, path = "/api/consent", tag = "enrollment",
     responses((status = 200, description = "The text and its version", body = ConsentTextView)),
-    security(("session" = [])),
 )]
 pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
     axum::Json(ConsentTextView::current())
@@ -262,7 +261,6 @@ pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
         (status = 422, description = "`consent_required`, `no_usable_photo` with `photos`, or `invalid`"),
         (status = 429, description = "`too_many_enrollments`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_enrollment(
     allowed: Allowed<Enrolling>,
@@ -323,7 +321,6 @@ impl From<QueueError> for Problem {
         (status = 422, description = "`consent_required`, or `invalid`"),
         (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_enrollments(
     allowed: Allowed<Enrolling>,

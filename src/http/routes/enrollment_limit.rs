@@ -50,7 +50,6 @@ impl EnrollmentLimitView {
 #[utoipa::path(
     get, path = "/api/enrollment-limit/lift", tag = "enrollment",
     responses((status = 200, description = "The limit", body = EnrollmentLimitView)),
-    security(("session" = [])),
 )]
 pub async fn get_lift(
     _: Allowed<Enrolling>,
@@ -65,7 +64,6 @@ pub async fn get_lift(
 #[utoipa::path(
     post, path = "/api/enrollment-limit/lift", tag = "enrollment",
     responses((status = 200, description = "Lifted", body = EnrollmentLimitView)),
-    security(("session" = [])),
 )]
 pub async fn create_lift(
     InPerson(admin): InPerson<Administering>,
@@ -81,7 +79,6 @@ pub async fn create_lift(
 #[utoipa::path(
     delete, path = "/api/enrollment-limit/lift", tag = "enrollment",
     responses((status = 204, description = "The limit counts again")),
-    security(("session" = [])),
 )]
 pub async fn delete_lift(
     InPerson(admin): InPerson<Administering>,

@@ -63,7 +63,6 @@ impl From<EntitlementError> for Problem {
     get, path = "/api/entitlements", tag = "plans",
     params(PlanQuery, PageQuery),
     responses((status = 200, description = "A page of entitlements", body = List<EntitlementView>)),
-    security(("session" = [])),
 )]
 pub async fn list_entitlements(
     allowed: Allowed<Reading>,
@@ -88,7 +87,6 @@ pub async fn list_entitlements(
          headers(("Location" = String, description = "The address to change or delete it"))),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own leave"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_entitlement(
     allowed: Allowed<Correcting>,
@@ -116,7 +114,6 @@ type EntitlementPatch = MergePatch<EditableEntitlement>;
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own leave"),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn update_entitlement(
     allowed: Allowed<Correcting>,
@@ -138,7 +135,6 @@ pub async fn update_entitlement(
         (status = 204, description = "Deleted"),
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own leave"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_entitlement(
     allowed: Allowed<Correcting>,
@@ -164,7 +160,6 @@ pub struct LeaveBalanceQuery {
     get, path = "/api/employees/{id}/leave-balance", tag = "plans",
     params(("id" = String, Path, description = "The employee"), LeaveBalanceQuery),
     responses((status = 200, description = "The leave of each kind", body = LeaveBalancesView)),
-    security(("session" = [])),
 )]
 pub async fn get_leave_balance(
     allowed: Allowed<Reading>,

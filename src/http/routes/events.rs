@@ -221,7 +221,6 @@ fn reset() -> Event {
         (status = 200, description = "A stream that does not end", content_type = "text/event-stream", body = String),
         (status = 422, description = "`invalid`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn follow_events(
     mut session: LiveSession,

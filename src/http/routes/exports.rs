@@ -187,7 +187,6 @@ impl FormQuery {
             (Vec<utoipa::openapi::Object> = "application/json"),
         )),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_export(
     allowed: Allowed<Reading>,
@@ -245,7 +244,6 @@ pub struct PayrollQuery {
         (String = "text/csv"),
         (Vec<utoipa::openapi::Object> = "application/json"),
     ))),
-    security(("session" = [])),
 )]
 pub async fn get_payroll(
     allowed: Allowed<Reading>,

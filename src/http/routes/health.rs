@@ -49,6 +49,7 @@ pub struct ReadinessView {
 #[utoipa::path(
     get, path = "/healthz", tag = "service",
     responses((status = 200, description = "It responds", body = String)),
+    security(()),
 )]
 pub async fn get_health() -> &'static str {
     "ok\n"
@@ -61,6 +62,7 @@ pub async fn get_health() -> &'static str {
         (status = 200, description = "Ready", body = ReadinessView),
         (status = 503, description = "Not ready", body = ReadinessView),
     ),
+    security(()),
 )]
 pub async fn get_readiness(
     State(state): State<HttpState>,

@@ -118,7 +118,6 @@ impl From<ImportError> for Problem {
         (status = 422, description = "`import_refused`: rows are wrong, as `report` says; `invalid`: the list cannot be read"),
         (status = 503, description = "`import_stopped`: the store failed in the middle; `report` says how many rows were written"),
     ),
-    security(("session" = [])),
 )]
 pub async fn import_list(
     allowed: Allowed<Administering>,

@@ -286,7 +286,6 @@ async fn sent(state: &HttpState, made: Made) -> Result<SentView, Problem> {
         (status = 403, description = "`forbidden`: managers may invite only employees; `confirmation_required`"),
         (status = 409, description = "`conflict`: the email address or the employee has an account"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_invitation(
     InPerson(allowed): InPerson<Inviting>,
@@ -306,7 +305,6 @@ pub async fn create_invitation(
     get, path = "/api/invitations", tag = "accounts",
     params(PageQuery),
     responses((status = 200, description = "A page of invitations", body = List<InvitationView>)),
-    security(("session" = [])),
 )]
 pub async fn list_invitations(
     InPerson(allowed): InPerson<Inviting>,
@@ -330,7 +328,6 @@ pub async fn list_invitations(
         (status = 200, description = "Made again", body = SentView),
         (status = 403, description = "`confirmation_required`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn resend_invitation(
     InPerson(allowed): InPerson<Inviting>,
@@ -351,7 +348,6 @@ pub async fn resend_invitation(
         (status = 204, description = "Revoked"),
         (status = 409, description = "`conflict`: it is being used at this moment"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_invitation(
     InPerson(allowed): InPerson<Inviting>,
@@ -371,7 +367,6 @@ pub async fn delete_invitation(
         (status = 403, description = "`confirmation_required`"),
         (status = 409, description = "`conflict`: the account is disabled"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_password_reset(
     InPerson(allowed): InPerson<Administering>,
@@ -424,6 +419,7 @@ pub struct OfferView {
         (status = 410, description = "`invitation_ended`: the link is unknown, used, revoked or expired"),
         (status = 429, description = "`too_many_requests`: this address sent too many tokens that are not valid"),
     ),
+    security(()),
 )]
 pub async fn look_at_invitation(
     joining: MayJoin,
@@ -472,6 +468,7 @@ pub struct Acceptance {
         (status = 410, description = "`invitation_ended`"),
         (status = 429, description = "`too_many_requests`"),
     ),
+    security(()),
 )]
 pub async fn accept_invitation(
     joining: MayJoin,
@@ -573,6 +570,7 @@ pub struct SelfEnrollmentView {
         (status = 422, description = "`consent_required`, `no_usable_photo` with `photos`, or `invalid`"),
         (status = 429, description = "`too_many_requests`"),
     ),
+    security(()),
 )]
 pub async fn enroll_by_invitation(
     joining: MayJoin,

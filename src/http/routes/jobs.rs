@@ -50,7 +50,6 @@ impl From<ListError> for Problem {
     get, path = "/api/jobs", tag = "jobs",
     params(PageQuery),
     responses((status = 200, description = "A page of jobs", body = List<JobView>)),
-    security(("session" = [])),
 )]
 pub async fn list_jobs(
     allowed: Allowed<Administering>,
@@ -69,7 +68,6 @@ pub async fn list_jobs(
     get, path = "/api/jobs/{id}", tag = "jobs",
     params(("id" = String, Path, description = "The job")),
     responses((status = 200, description = "The job", body = JobView)),
-    security(("session" = [])),
 )]
 pub async fn get_job(
     _: Allowed<Administering>,
@@ -88,7 +86,6 @@ pub async fn get_job(
         (status = 200, description = "Cancelled", body = JobView),
         (status = 409, description = "`conflict`: it has ended already"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_job(
     allowed: Allowed<Administering>,
@@ -145,7 +142,6 @@ pub struct NewJob {
         (status = 409, description = "`conflict`: a job of this kind has not ended yet"),
         (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_job(
     allowed: Allowed<Administering>,
@@ -174,7 +170,6 @@ pub async fn create_job(
         (status = 422, description = "`invalid`: the list cannot be read"),
         (status = 429, description = "`too_many_jobs`: 20 have not ended yet"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_import(
     allowed: Allowed<Administering>,

@@ -154,7 +154,6 @@ pub struct StateQuery {
     get, path = "/api/leave", tag = "plans",
     params(PlanQuery, StateQuery, PageQuery),
     responses((status = 200, description = "A page of leave", body = List<LeaveView>)),
-    security(("session" = [])),
 )]
 pub async fn list_leave(
     allowed: Allowed<Reading>,
@@ -188,7 +187,6 @@ pub struct OwnLeaveQuery {
         (status = 200, description = "A page of leave", body = List<LeaveView>),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn list_own_leave(
     own: Own,
@@ -210,7 +208,6 @@ pub async fn list_own_leave(
         (status = 403, description = "`four_eyes` or `own_hours`: another person must approve it"),
         (status = 409, description = "`leave_exceeded`: the kind of leave is limited, and it is more than what is left"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_leave(
     allowed: Allowed<Requesting>,
@@ -244,7 +241,6 @@ pub async fn create_leave(
         (status = 403, description = "`four_eyes` or `own_hours`: another person must approve it"),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn approve_leave(
     allowed: Allowed<Correcting>,
@@ -262,7 +258,6 @@ pub async fn approve_leave(
         (status = 200, description = "Rejected", body = LeaveView),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn reject_leave(
     allowed: Allowed<Correcting>,
@@ -280,7 +275,6 @@ pub async fn reject_leave(
         (status = 200, description = "Withdrawn", body = LeaveView),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn withdraw_leave(
     allowed: Allowed<Requesting>,
@@ -298,7 +292,6 @@ pub async fn withdraw_leave(
         (status = 200, description = "Cancelled", body = LeaveView),
         (status = 409, description = "`already_decided`, or `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn cancel_leave(
     allowed: Allowed<Correcting>,

@@ -54,7 +54,6 @@ impl MailView {
 #[utoipa::path(
     get, path = "/api/account/mail", tag = "session",
     responses((status = 200, description = "The letters", body = MailView)),
-    security(("session" = [])),
 )]
 pub async fn get_mail(
     SignedIn(account): SignedIn,
@@ -78,7 +77,6 @@ pub struct NewMailPreferences {
     put, path = "/api/account/mail", tag = "session",
     request_body = NewMailPreferences,
     responses((status = 200, description = "Set", body = MailView)),
-    security(("session" = [])),
 )]
 pub async fn put_mail(
     SignedIn(account): SignedIn,

@@ -50,7 +50,6 @@ pub struct MeView {
         (status = 200, description = "The employee", body = MeView),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_me(
     own: Own,
@@ -76,7 +75,6 @@ pub async fn get_me(
         (status = 200, description = "The days", body = DaysView),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_own_days(
     own: Own,
@@ -108,7 +106,6 @@ pub struct OwnPunchesQuery {
         (status = 200, description = "A page of punches", body = List<PunchView>),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn list_own_punches(
     own: Own,
@@ -139,7 +136,6 @@ pub async fn list_own_punches(
         (status = 200, description = "The enrolled face", body = TemplatesView),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_own_faces(
     own: Own,
@@ -169,7 +165,6 @@ pub struct OwnConsentView {
         (status = 200, description = "The consent", body = OwnConsentView),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_own_consent(
     own: Own,
@@ -191,7 +186,6 @@ pub async fn get_own_consent(
         (status = 204, description = "Withdrawn"),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn withdraw_consent(
     own: Own,
@@ -221,7 +215,6 @@ pub struct OwnPin {
         (status = 403, description = "`confirmation_required`"),
         (status = 422, description = "`invalid`: the PIN has another number of digits, or is easy to guess"),
     ),
-    security(("session" = [])),
 )]
 pub async fn put_own_pin(
     own: Own,
@@ -242,7 +235,6 @@ pub async fn put_own_pin(
         (status = 204, description = "Revoked"),
         (status = 404, description = "`not_found`: the account belongs to no employee, or there is no badge"),
     ),
-    security(("session" = [])),
 )]
 pub async fn report_lost_badge(
     own: Own,
@@ -277,7 +269,6 @@ pub struct OwnExportView {
         (status = 200, description = "All records", body = OwnExportView),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_own_export(
     own: Own,
@@ -311,7 +302,6 @@ pub struct ErasureRequestView {
         (status = 200, description = "Recorded, now or before", body = ErasureRequestView),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn request_erasure(
     own: Own,
@@ -331,7 +321,6 @@ pub async fn request_erasure(
         (status = 204, description = "Withdrawn"),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn withdraw_erasure_request(
     own: Own,

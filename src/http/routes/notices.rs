@@ -79,7 +79,6 @@ impl From<Notice> for NoticeView {
 #[utoipa::path(
     get, path = "/api/notices", tag = "attendance",
     responses((status = 200, description = "All notices", body = List<NoticeView>)),
-    security(("session" = [])),
 )]
 pub async fn list_notices(
     allowed: Allowed<Reading>,

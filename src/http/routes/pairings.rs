@@ -52,6 +52,7 @@ pub struct ProgressView {
 #[utoipa::path(
     post, path = "/api/pairings", tag = "devices",
     responses((status = 201, description = "Begun", body = PairingView)),
+    security(()),
 )]
 pub async fn create_pairing(
     State(state): State<HttpState>,
@@ -120,7 +121,6 @@ pub struct AskerView {
     post, path = "/api/pairings/look", tag = "devices",
     request_body = KioskCode,
     responses((status = 200, description = "The kiosk", body = AskerView)),
-    security(("session" = [])),
 )]
 pub async fn look_at_pairing(
     _: Allowed<Administering>,

@@ -43,7 +43,6 @@ pub struct OptionsView {
         (status = 200, description = "Begun", body = OptionsView),
         (status = 409, description = "`passkeys_unavailable`: browsers offer no passkeys at this address; `conflict`: the account has the most passkeys, or no password"),
     ),
-    security(("session" = [])),
 )]
 pub async fn begin_passkey(
     SettingUp(account): SettingUp,
@@ -88,7 +87,6 @@ pub struct AddedPasskeyView {
         (status = 403, description = "`wrong_second_factor`: it is not valid, or does not answer what was begun"),
         (status = 404, description = "`not_found`: none was begun in the last five minutes"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_passkey(
     SettingUp(account): SettingUp,
@@ -130,7 +128,6 @@ pub struct PasskeyName {
     params(("id" = String, Path, description = "The passkey")),
     request_body = PasskeyName,
     responses((status = 200, description = "Renamed", body = PasskeyView)),
-    security(("session" = [])),
 )]
 pub async fn update_passkey(
     SettingUp(account): SettingUp,
@@ -151,7 +148,6 @@ pub async fn update_passkey(
         (status = 204, description = "Removed"),
         (status = 403, description = "`second_factor_required`: it is the last second factor, and the account needs one"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_passkey(
     SettingUp(account): SettingUp,
@@ -189,6 +185,7 @@ pub struct PasskeyChallengeView {
         (status = 200, description = "Begun", body = PasskeyChallengeView),
         (status = 409, description = "`passkeys_unavailable`: browsers offer no passkeys at this address"),
     ),
+    security(()),
 )]
 pub async fn begin_passkey_sign_in(
     MayGuess(limit): MayGuess,
@@ -224,6 +221,7 @@ pub struct PasskeySignIn {
         (status = 200, description = "Signed in; sets the cookie `rollcall_session`", body = SessionView),
         (status = 403, description = "`wrong_second_factor`: no account has the passkey, or its response is not valid; `sign_in_expired`: begin again"),
     ),
+    security(()),
 )]
 pub async fn create_passkey_session(
     State(factors): State<Arc<SecondFactorService>>,

@@ -103,7 +103,6 @@ async fn jpeg(
         (status = 200, description = "The face and some of its surroundings, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg"),
         (status = 404, description = "`not_found`: there is no picture"),
     ),
-    security(("session" = [])),
 )]
 pub async fn get_punch_picture(
     allowed: Allowed<Looking>,
@@ -124,7 +123,6 @@ pub async fn get_punch_picture(
     get, path = "/api/unknown-faces", tag = "punches",
     params(PageQuery),
     responses((status = 200, description = "A page of unknown faces", body = List<UnknownFaceView>)),
-    security(("session" = [])),
 )]
 pub async fn list_unknown_faces(
     allowed: Allowed<Looking>,
@@ -161,7 +159,6 @@ pub async fn list_unknown_faces(
     get, path = "/api/unknown-faces/{id}/picture", tag = "punches",
     params(("id" = String, Path, description = "The unknown face")),
     responses((status = 200, description = "The face and some of its surroundings, at most 320 pixels a side", body = Vec<u8>, content_type = "image/jpeg")),
-    security(("session" = [])),
 )]
 pub async fn get_unknown_face_picture(
     allowed: Allowed<Looking>,
@@ -179,7 +176,6 @@ pub async fn get_unknown_face_picture(
     delete, path = "/api/unknown-faces/{id}", tag = "punches",
     params(("id" = String, Path, description = "The unknown face")),
     responses((status = 204, description = "Deleted")),
-    security(("session" = [])),
 )]
 pub async fn delete_unknown_face(
     allowed: Allowed<Looking>,

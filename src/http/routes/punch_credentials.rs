@@ -54,7 +54,6 @@ impl From<CredentialError> for Problem {
     get, path = "/api/employees/{id}/credentials", tag = "credentials",
     params(("id" = String, Path, description = "The employee")),
     responses((status = 200, description = "PIN and badge, without their secrets", body = CredentialsView)),
-    security(("session" = [])),
 )]
 pub async fn get_credentials(
     allowed: Allowed<Reading>,
@@ -93,7 +92,6 @@ pub struct NewPinView {
         (status = 200, description = "Set", body = NewPinView),
         (status = 422, description = "`invalid`: the PIN has another number of digits, or is easy to guess"),
     ),
-    security(("session" = [])),
 )]
 pub async fn put_pin(
     allowed: Allowed<Correcting>,
@@ -115,7 +113,6 @@ pub async fn put_pin(
         (status = 204, description = "Removed"),
         (status = 404, description = "`not_found`: there is no such employee, or no PIN"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_pin(
     allowed: Allowed<Correcting>,
@@ -135,7 +132,6 @@ pub async fn delete_pin(
         (status = 204, description = "It can be used again"),
         (status = 404, description = "`not_found`: there is no such employee, or no PIN"),
     ),
-    security(("session" = [])),
 )]
 pub async fn unlock_pin(
     allowed: Allowed<Correcting>,
@@ -179,7 +175,6 @@ fn not_drawn() -> Problem {
     post, path = "/api/employees/{id}/badge", tag = "credentials",
     params(("id" = String, Path, description = "The employee")),
     responses((status = 201, description = "Issued", body = IssuedBadgeView)),
-    security(("session" = [])),
 )]
 pub async fn create_badge(
     allowed: Allowed<Correcting>,
@@ -200,7 +195,6 @@ pub async fn create_badge(
         (status = 204, description = "Revoked"),
         (status = 404, description = "`not_found`: there is no such employee, or no badge"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_badge(
     allowed: Allowed<Correcting>,
@@ -232,7 +226,6 @@ const SHEET_MOST: usize = 200;
         (status = 200, description = "The page; it cannot be read again", body = String, content_type = "text/html"),
         (status = 422, description = "`invalid`: an employee does not exist, and no badge was issued"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_badge_sheet(
     allowed: Allowed<Correcting>,

@@ -604,7 +604,6 @@ pub struct ManualPunchAnswer {
         (status = 200, description = "No new punch, because the last one is so recent", body = ManualPunchAnswer),
         (status = 404, description = "`not_found`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_manual_punch(
     allowed: Allowed<Correcting>,
@@ -678,7 +677,6 @@ impl PunchesQuery {
     get, path = "/api/punches", tag = "punches",
     params(PunchesQuery, PageQuery),
     responses((status = 200, description = "A page of punches", body = List<PunchView>)),
-    security(("session" = [])),
 )]
 pub async fn list_punches(
     allowed: Allowed<Reading>,
@@ -699,7 +697,6 @@ pub async fn list_punches(
     get, path = "/api/punches/{id}", tag = "punches",
     params(("id" = String, Path, description = "The punch")),
     responses((status = 200, description = "The punch", body = PunchView)),
-    security(("session" = [])),
 )]
 pub async fn get_punch(
     allowed: Allowed<Reading>,

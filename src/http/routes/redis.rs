@@ -161,7 +161,6 @@ impl From<&CacheFigures> for CacheView {
 #[utoipa::path(
     get, path = "/api/redis", tag = "service",
     responses((status = 200, description = "The state of Redis", body = View)),
-    security(("session" = [])),
 )]
 pub async fn get_redis(_: Allowed<Administering>, State(redis): State<Redis>) -> axum::Json<View> {
     axum::Json(redis.look().await.into())

@@ -296,7 +296,6 @@ pub struct RefusedPunchesQuery {
     get, path = "/api/refused-punches", tag = "punches",
     params(RefusedPunchesQuery, PageQuery),
     responses((status = 200, description = "A page of refused punches", body = List<RefusedPunchView>)),
-    security(("session" = [])),
 )]
 pub async fn list_refused_punches(
     allowed: Allowed<Reading>,
@@ -353,7 +352,6 @@ pub struct AddRefusedPunch {
         (status = 201, description = "Approved, or requested", body = CorrectionView),
         (status = 409, description = "`already_decided`; `timesheet_locked`: the period is locked, and `adjust` is not true; `too_many_corrections`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn add_refused_punch(
     allowed: Allowed<Correcting>,
@@ -391,7 +389,6 @@ pub async fn add_refused_punch(
         (status = 204, description = "Dismissed"),
         (status = 409, description = "`already_decided`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn dismiss_refused_punch(
     allowed: Allowed<Correcting>,

@@ -79,7 +79,6 @@ impl From<Preset> for PresetView {
 #[utoipa::path(
     get, path = "/api/rule-presets", tag = "plans",
     responses((status = 200, description = "All presets", body = List<PresetView>)),
-    security(("session" = [])),
 )]
 pub async fn list_presets(_: Allowed<Surveying>) -> axum::Json<List<PresetView>> {
     let items = Preset::ALL.map(PresetView::from).into();
@@ -91,7 +90,6 @@ pub async fn list_presets(_: Allowed<Surveying>) -> axum::Json<List<PresetView>>
     get, path = "/api/sites/{id}/rules", tag = "plans",
     params(("id" = String, Path, description = "The site")),
     responses((status = 200, description = "All rules of the site", body = List<SiteRulesView>)),
-    security(("session" = [])),
 )]
 pub async fn list_rules(
     allowed: Allowed<Surveying>,
@@ -116,7 +114,6 @@ pub async fn list_rules(
         (status = 201, description = "Added", body = SiteRulesView),
         (status = 409, description = "`conflict` if other requests keep changing them at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn put_rules(
     allowed: Allowed<Correcting>,
@@ -142,7 +139,6 @@ pub async fn put_rules(
         ("date" = String, Path, description = "The first workday", format = Date),
     ),
     responses((status = 204, description = "Removed")),
-    security(("session" = [])),
 )]
 pub async fn delete_rules(
     allowed: Allowed<Correcting>,

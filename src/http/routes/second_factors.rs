@@ -61,7 +61,6 @@ impl From<SecondFactorError> for Problem {
 #[utoipa::path(
     get, path = "/api/account/second-factor", tag = "session",
     responses((status = 200, description = "The second factors", body = SecondFactorsView)),
-    security(("session" = [])),
 )]
 pub async fn get_second_factors(
     SettingUp(account): SettingUp,
@@ -91,7 +90,6 @@ pub struct TotpSecretView {
 #[utoipa::path(
     post, path = "/api/account/totp", tag = "session",
     responses((status = 201, description = "Made, not yet in use", body = TotpSecretView)),
-    security(("session" = [])),
 )]
 pub async fn create_totp(
     SettingUp(account): SettingUp,
@@ -137,7 +135,6 @@ pub struct RecoveryCodesView {
         (status = 403, description = "`wrong_second_factor`: the code is wrong"),
         (status = 404, description = "`not_found`: no secret was made in the last five minutes"),
     ),
-    security(("session" = [])),
 )]
 pub async fn confirm_totp(
     SettingUp(account): SettingUp,
@@ -161,7 +158,6 @@ pub async fn confirm_totp(
         (status = 403, description = "`second_factor_required`: it is the last one, and the account needs one"),
         (status = 404, description = "`not_found`: there is none"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_totp(
     SettingUp(account): SettingUp,
@@ -183,7 +179,6 @@ pub async fn delete_totp(
         (status = 201, description = "Replaced", body = RecoveryCodesView),
         (status = 404, description = "`not_found`: the account has no other second factor"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_recovery_codes(
     SettingUp(account): SettingUp,
@@ -259,6 +254,7 @@ impl SecondStep {
         (status = 200, description = "Signed in; sets the cookie `rollcall_session`", body = SessionView),
         (status = 403, description = "`wrong_second_factor`, or `sign_in_expired`: begin again with the password"),
     ),
+    security(()),
 )]
 pub async fn create_second_step(
     MayGuess(limit): MayGuess,
@@ -288,7 +284,6 @@ pub async fn create_second_step(
         (status = 403, description = "`wrong_second_factor`, or `sign_in_expired`: begin again"),
         (status = 422, description = "`invalid`: the password is wrong"),
     ),
-    security(("session" = [])),
 )]
 pub async fn confirm_session(
     SettingUp(account): SettingUp,
@@ -348,7 +343,6 @@ pub async fn confirm_session(
         (status = 204, description = "Removed"),
         (status = 404, description = "`not_found`: there is no such account, or it has no second factor"),
     ),
-    security(("session" = [])),
 )]
 pub async fn reset_second_factors(
     InPerson(allowed): InPerson<Administering>,
@@ -375,7 +369,6 @@ pub async fn reset_second_factors(
         (status = 204, description = "Ended"),
         (status = 404, description = "`not_found`: there is no such account, or it is not linked"),
     ),
-    security(("session" = [])),
 )]
 pub async fn unlink_identity(
     InPerson(allowed): InPerson<Administering>,
@@ -431,7 +424,6 @@ impl SecurityPolicyView {
 #[utoipa::path(
     get, path = "/api/security-policy", tag = "session",
     responses((status = 200, description = "The policy", body = SecurityPolicyView)),
-    security(("session" = [])),
 )]
 pub async fn get_security_policy(
     _: InPerson<Administering>,
@@ -447,7 +439,6 @@ pub async fn get_security_policy(
     put, path = "/api/security-policy", tag = "session",
     request_body = SecurityPolicyView,
     responses((status = 200, description = "Changed", body = SecurityPolicyView)),
-    security(("session" = [])),
 )]
 pub async fn put_security_policy(
     InPerson(allowed): InPerson<Administering>,

@@ -102,6 +102,7 @@ pub struct Credentials {
         (status = 401, description = "`bad_credentials`"),
         (status = 429, description = "`too_many_requests`: this address tried too often, or too many wrong passwords were tried for the account from browsers that never signed in to it"),
     ),
+    security(()),
 )]
 pub async fn create_session(
     MayGuess(limit): MayGuess,
@@ -134,7 +135,6 @@ pub async fn create_session(
 #[utoipa::path(
     get, path = "/api/session", tag = "session",
     responses((status = 200, description = "The account", body = SessionView)),
-    security(("session" = [])),
 )]
 pub async fn get_session(
     SettingUp(account): SettingUp,
@@ -174,7 +174,6 @@ pub struct BrowserView {
 #[utoipa::path(
     get, path = "/api/sessions", tag = "session",
     responses((status = 200, description = "The sessions, newest first", body = List<BrowserView>)),
-    security(("session" = [])),
 )]
 pub async fn list_sessions(
     SignedIn(account): SignedIn,
@@ -205,7 +204,6 @@ pub async fn list_sessions(
     delete, path = "/api/sessions/{id}", tag = "session",
     params(("id" = String, Path, description = "The session")),
     responses((status = 204, description = "Ended")),
-    security(("session" = [])),
 )]
 pub async fn end_session(
     SignedIn(account): SignedIn,
@@ -224,7 +222,6 @@ pub async fn end_session(
 #[utoipa::path(
     delete, path = "/api/sessions", tag = "session",
     responses((status = 204, description = "Ended; sets the cookie `rollcall_session` again")),
-    security(("session" = [])),
 )]
 pub async fn end_other_sessions(
     SignedIn(account): SignedIn,
@@ -241,6 +238,7 @@ pub async fn end_other_sessions(
 #[utoipa::path(
     delete, path = "/api/session", tag = "session",
     responses((status = 204, description = "Signed out")),
+    security(()),
 )]
 pub async fn delete_session(
     State(accounts): State<Arc<Accounts>>,

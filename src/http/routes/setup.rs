@@ -31,6 +31,7 @@ pub struct SetupView {
 #[utoipa::path(
     get, path = "/api/setup", tag = "session",
     responses((status = 200, description = "Whether set-up is needed", body = SetupView)),
+    security(()),
 )]
 pub async fn get_setup(
     State(accounts): State<Arc<Accounts>>,
@@ -80,6 +81,7 @@ impl SetupRequest {
         (status = 403, description = "`bad_setup_token`"),
         (status = 409, description = "`already_set_up`"),
     ),
+    security(()),
 )]
 pub async fn create_setup(
     MayGuess(limit): MayGuess,

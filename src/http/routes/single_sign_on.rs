@@ -58,6 +58,7 @@ pub struct MethodsView {
 #[utoipa::path(
     get, path = "/api/session/methods", tag = "session",
     responses((status = 200, description = "The methods", body = MethodsView)),
+    security(()),
 )]
 pub async fn get_methods(
     State(state): State<HttpState>,
@@ -124,6 +125,7 @@ pub struct SignOnQuery {
         (status = 303, description = "To the identity provider, or to `/sign-in?error=CODE`"),
         (status = 404, description = "`not_found`: no identity provider is configured"),
     ),
+    security(()),
 )]
 pub async fn begin_sign_on(
     _: MayGuess,
@@ -168,6 +170,7 @@ pub struct Returned {
         (status = 303, description = "Signed in; sets the cookie `rollcall_session`. Without success, to `/sign-in?error=CODE`"),
         (status = 404, description = "`not_found`: no identity provider is configured"),
     ),
+    security(()),
 )]
 pub async fn finish_sign_on(
     State(state): State<HttpState>,

@@ -44,7 +44,6 @@ impl From<SiteError> for Problem {
     get, path = "/api/sites", tag = "sites",
     params(PageQuery),
     responses((status = 200, description = "A page of sites", body = List<SiteView>)),
-    security(("session" = [])),
 )]
 pub async fn list_sites(
     allowed: Allowed<Surveying>,
@@ -68,7 +67,6 @@ pub async fn list_sites(
          headers(("Location" = String, description = "The address of the site"))),
         (status = 409, description = "`name_taken`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_site(
     allowed: Allowed<Administering>,
@@ -86,7 +84,6 @@ pub async fn create_site(
     get, path = "/api/sites/{id}", tag = "sites",
     params(("id" = String, Path, description = "The site")),
     responses((status = 200, description = "The site", body = SiteView)),
-    security(("session" = [])),
 )]
 pub async fn get_site(
     allowed: Allowed<Surveying>,
@@ -110,7 +107,6 @@ type SitePatch = MergePatch<EditableSite>;
         (status = 200, description = "Changed", body = SiteView),
         (status = 409, description = "`name_taken`, or `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn update_site(
     allowed: Allowed<Administering>,
@@ -139,7 +135,6 @@ pub async fn update_site(
         (status = 204, description = "Removed"),
         (status = 409, description = "`site_in_use`: something belongs to it, or it is the default site; `conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn delete_site(
     allowed: Allowed<Administering>,

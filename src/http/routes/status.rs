@@ -76,7 +76,6 @@ impl From<SelfCalibration> for ThresholdsView {
 #[utoipa::path(
     get, path = "/api/status", tag = "service",
     responses((status = 200, description = "The status", body = StatusView)),
-    security(("session" = [])),
 )]
 pub async fn get_status(
     allowed: Allowed<Surveying>,

@@ -20,7 +20,6 @@ use crate::{
     get, path = "/api/employees/{id}/templates", tag = "enrollment",
     params(("id" = String, Path, description = "The employee")),
     responses((status = 200, description = "The enrolled face", body = TemplatesView)),
-    security(("session" = [])),
 )]
 pub async fn get_templates(
     allowed: Allowed<Reading>,
@@ -36,7 +35,6 @@ pub async fn get_templates(
     delete, path = "/api/employees/{id}/templates/grown", tag = "enrollment",
     params(("id" = String, Path, description = "The employee")),
     responses((status = 204, description = "Deleted")),
-    security(("session" = [])),
 )]
 pub async fn delete_grown_templates(
     allowed: Allowed<Enrolling>,
@@ -55,7 +53,6 @@ pub async fn delete_grown_templates(
     delete, path = "/api/employees/{id}/templates", tag = "enrollment",
     params(("id" = String, Path, description = "The employee")),
     responses((status = 204, description = "Deleted")),
-    security(("session" = [])),
 )]
 pub async fn delete_templates(
     allowed: Allowed<Enrolling>,

@@ -82,7 +82,6 @@ impl From<TimesheetError> for Problem {
         (status = 201, description = "Approved, or requested", body = CorrectionView),
         (status = 409, description = "`timesheet_locked`: the period is locked, and `adjust` is not true; `too_many_corrections`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_correction(
     allowed: Allowed<Requesting>,
@@ -112,7 +111,6 @@ pub struct CorrectionsQuery {
     get, path = "/api/corrections", tag = "attendance",
     params(CorrectionsQuery, PageQuery),
     responses((status = 200, description = "A page of corrections", body = List<ListedCorrectionView>)),
-    security(("session" = [])),
 )]
 pub async fn list_corrections(
     allowed: Allowed<Reading>,
@@ -141,7 +139,6 @@ pub struct OwnCorrectionsQuery {
         (status = 200, description = "A page of corrections", body = List<ListedCorrectionView>),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
-    security(("session" = [])),
 )]
 pub async fn list_own_corrections(
     own: Own,
@@ -208,7 +205,6 @@ pub struct ApprovalQuery {
         (status = 403, description = "`own_hours` or `four_eyes`: another person must decide"),
         (status = 409, description = "`correction_decided`; `timesheet_locked`: the period is locked, and `adjust` is not true"),
     ),
-    security(("session" = [])),
 )]
 pub async fn approve_correction(
     allowed: Allowed<Correcting>,
@@ -231,7 +227,6 @@ pub async fn approve_correction(
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
         (status = 409, description = "`correction_decided`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn reject_correction(
     allowed: Allowed<Correcting>,
@@ -253,7 +248,6 @@ pub async fn reject_correction(
         (status = 403, description = "`forbidden`: another person made it"),
         (status = 409, description = "`correction_decided`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn withdraw_correction(
     allowed: Allowed<Requesting>,
@@ -286,7 +280,6 @@ pub struct TimesheetsQuery {
     get, path = "/api/timesheets", tag = "attendance",
     params(TimesheetsQuery, PageQuery),
     responses((status = 200, description = "A page of timesheets", body = List<NamedTimesheetView>)),
-    security(("session" = [])),
 )]
 pub async fn list_timesheets(
     allowed: Allowed<Reading>,
@@ -321,7 +314,6 @@ pub async fn list_timesheets(
     get, path = "/api/timesheets/{id}", tag = "attendance",
     params(("id" = String, Path, description = "The timesheet")),
     responses((status = 200, description = "The timesheet", body = TimesheetDetailView)),
-    security(("session" = [])),
 )]
 pub async fn get_timesheet(
     allowed: Allowed<Reading>,
@@ -344,7 +336,6 @@ pub async fn get_timesheet(
         (status = 200, description = "Submitted", body = TimesheetView),
         (status = 409, description = "`timesheet_state`: it is not open"),
     ),
-    security(("session" = [])),
 )]
 pub async fn submit_timesheet(
     allowed: Allowed<Requesting>,
@@ -378,7 +369,6 @@ pub struct NewApproval {
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
         (status = 409, description = "`days_blocked`: `days` have exceptions; `figures_changed`: the digest is another one; `period_not_over`; `timesheet_state`: it is approved already"),
     ),
-    security(("session" = [])),
 )]
 pub async fn approve_timesheet(
     allowed: Allowed<Correcting>,
@@ -403,7 +393,6 @@ pub async fn approve_timesheet(
         (status = 403, description = "`own_hours`: another manager must decide about the caller's own hours"),
         (status = 409, description = "`timesheet_state`: it is not approved; `figures_changed`: approve it again; `conflict`: another request changed it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn lock_timesheet(
     allowed: Allowed<Correcting>,
@@ -423,7 +412,6 @@ pub async fn lock_timesheet(
         (status = 200, description = "Open again", body = TimesheetView),
         (status = 409, description = "`timesheet_state`: it is not approved"),
     ),
-    security(("session" = [])),
 )]
 pub async fn unlock_timesheet(
     allowed: Allowed<Administering>,

@@ -218,7 +218,6 @@ pub struct TokensQuery {
     get, path = "/api/tokens", tag = "tokens",
     params(TokensQuery, PageQuery),
     responses((status = 200, description = "A page of tokens, by account and oldest first", body = List<TokenView>)),
-    security(("session" = [])),
 )]
 pub async fn list_tokens(
     SignedIn(account): SignedIn,
@@ -258,7 +257,6 @@ pub async fn list_tokens(
         (status = 201, description = "Made", body = MadeTokenView),
         (status = 409, description = "`too_many_tokens`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_token(
     SignedIn(account): SignedIn,
@@ -283,7 +281,6 @@ pub async fn create_token(
     delete, path = "/api/tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The token")),
     responses((status = 204, description = "Revoked")),
-    security(("session" = [])),
 )]
 pub async fn delete_token(
     SignedIn(account): SignedIn,

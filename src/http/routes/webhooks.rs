@@ -49,7 +49,6 @@ impl From<WebhookError> for Problem {
 #[utoipa::path(
     get, path = "/api/webhooks", tag = "webhooks",
     responses((status = 200, description = "All webhooks", body = List<WebhookView>)),
-    security(("session" = [])),
 )]
 pub async fn list_webhooks(
     _: InPerson<Administering>,
@@ -67,7 +66,6 @@ pub async fn list_webhooks(
         (status = 201, description = "Added", body = SecretView),
         (status = 409, description = "`too_many_webhooks`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn create_webhook(
     InPerson(allowed): InPerson<Administering>,
@@ -86,7 +84,6 @@ pub async fn create_webhook(
     get, path = "/api/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),
     responses((status = 200, description = "The webhook", body = WebhookView)),
-    security(("session" = [])),
 )]
 pub async fn get_webhook(
     _: InPerson<Administering>,
@@ -108,7 +105,6 @@ type WebhookPatch = MergePatch<EditableWebhook>;
         (status = 200, description = "Changed", body = WebhookView),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn update_webhook(
     InPerson(allowed): InPerson<Administering>,
@@ -128,7 +124,6 @@ pub async fn update_webhook(
     delete, path = "/api/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),
     responses((status = 204, description = "Removed")),
-    security(("session" = [])),
 )]
 pub async fn delete_webhook(
     InPerson(allowed): InPerson<Administering>,
@@ -150,7 +145,6 @@ pub async fn delete_webhook(
         (status = 200, description = "Rotated", body = SecretView),
         (status = 409, description = "`conflict` if other requests keep changing it at the same time"),
     ),
-    security(("session" = [])),
 )]
 pub async fn rotate_webhook(
     InPerson(allowed): InPerson<Administering>,
@@ -168,7 +162,6 @@ pub async fn rotate_webhook(
     post, path = "/api/webhooks/{id}/test", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook")),
     responses((status = 200, description = "Sent, with or without success", body = DeliveryView)),
-    security(("session" = [])),
 )]
 pub async fn test_webhook(
     _: InPerson<Administering>,
@@ -191,7 +184,6 @@ pub struct DeliveryQuery {
     get, path = "/api/webhooks/{id}/deliveries", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook"), DeliveryQuery, PageQuery),
     responses((status = 200, description = "A page of deliveries", body = List<DeliveryView>)),
-    security(("session" = [])),
 )]
 pub async fn list_deliveries(
     _: InPerson<Administering>,
@@ -217,7 +209,6 @@ pub async fn list_deliveries(
     params(("id" = String, Path, description = "The webhook")),
     request_body = ReplayRequest,
     responses((status = 200, description = "They wait to be sent", body = ReplayedView)),
-    security(("session" = [])),
 )]
 pub async fn replay_failed(
     InPerson(allowed): InPerson<Administering>,
@@ -239,7 +230,6 @@ pub async fn replay_failed(
         (status = 200, description = "It waits to be sent", body = DeliveryView),
         (status = 409, description = "`delivery_waiting`"),
     ),
-    security(("session" = [])),
 )]
 pub async fn replay_delivery(
     InPerson(allowed): InPerson<Administering>,

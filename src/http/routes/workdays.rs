@@ -48,7 +48,6 @@ pub struct BoardQuery {
     get, path = "/api/days", tag = "attendance",
     params(BoardQuery),
     responses((status = 200, description = "The board", body = BoardView)),
-    security(("session" = [])),
 )]
 pub async fn get_board(
     allowed: Allowed<Reading>,
@@ -69,7 +68,6 @@ pub async fn get_board(
     get, path = "/api/employees/{id}/days", tag = "attendance",
     params(("id" = String, Path, description = "The employee"), DaysQuery),
     responses((status = 200, description = "The days", body = DaysView)),
-    security(("session" = [])),
 )]
 pub async fn get_days(
     allowed: Allowed<Reading>,
