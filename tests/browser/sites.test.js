@@ -29,7 +29,7 @@ test('a second site can be added, and a person and a device moved to it', async 
   assert.ok(await page.getByRole('dialog', { name: 'Add a device' }).getByLabel('Site', { exact: true }).isHidden());
   await page.keyboard.press('Escape');
 
-  await page.getByRole('link', { name: 'Sites and time zones' }).click();
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Sites', exact: true }).click();
   await page.getByText('UTC · workday from 04:00').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Remove Main site' }).count(), 0);
   await page.getByRole('button', { name: 'Add a site' }).click();

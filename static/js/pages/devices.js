@@ -35,7 +35,7 @@ export function Page() {
   return html`
     <${PageHead}
       title="Devices"
-      lead=${html`<p>Kiosks where people punch, and cameras that send pictures through the <a href="/api/docs">API</a>.</p><p><a href="/sites">Sites and time zones</a></p>`}
+      lead=${html`<p>Kiosks where people punch, and cameras that send pictures through the <a href="/api/docs">API</a>.</p>`}
       actions=${known.data?.mayChange && html`<button class="button primary" type="button" onClick=${() => setAdding(true)}><${Icon} name="plus" />Add a device</button>`}
     />
     <${Show} of=${known}>${(/** @type {Awaited<ReturnType<typeof read>>} */ data) => html`<${Devices} ...${data} adding=${adding} endAdding=${() => setAdding(false)} reload=${known.reload} />`}<//>

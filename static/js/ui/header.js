@@ -17,6 +17,7 @@ const ROOMS = [
   ['/messages', 'Messages'],
   ['/cameras', 'Cameras'],
   ['/devices', 'Devices'],
+  ['/sites', 'Sites'],
   ['/accounts', 'Accounts'],
 ];
 
