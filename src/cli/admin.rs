@@ -243,7 +243,7 @@ async fn find_employee(records: &Records, code: &Code) -> Result<Employee, Failu
     let employee = records.stores.employees.find_by_code(code).await?;
     employee.ok_or_else(|| {
         refused(format!(
-            "no employee has the code {code}: the page People shows the codes"
+            "no employee has the staff number {code}: the page People shows them"
         ))
     })
 }

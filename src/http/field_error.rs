@@ -100,7 +100,7 @@ field_errors! {
     /// The text does not have the digits of a PIN.
     NotAPin { digits: u8 } = "not_a_pin" ("must have {digits} digits");
     /// The PIN is among the first that a stranger would try.
-    GuessablePin = "guessable_pin" ("is easy to guess: choose one that is not in sequence, repeated, or in the code of the employee");
+    GuessablePin = "guessable_pin" ("is easy to guess: choose one that is not in sequence, repeated, or in the staff number");
     /// The password is not that of the account.
     WrongPassword = "wrong_password" ("is not the password of this account");
     /// No kiosk shows the code.

@@ -108,7 +108,7 @@ pub enum EmployeeError {
     #[error("no such employee")]
     NotFound,
     /// Another employee has the code.
-    #[error("another employee has this code")]
+    #[error("another employee has this staff number")]
     CodeTaken,
     /// The site does not exist, was removed, or is one where the caller may not add employees.
     #[error("there is no such site: choose another one")]

@@ -63,7 +63,7 @@ function showEmpty() {
   byId('empty').replaceChildren(
     icon('face'),
     el('h3', { text: searched ? 'Nobody found' : 'No people yet' }),
-    el('p', { text: searched ? 'Try another name or code, or choose All.' : 'Add the people whose presence you record, then enroll their faces.' }),
+    el('p', { text: searched ? 'Try another name or staff number, or choose All.' : 'Add the people whose presence you record, then enroll their faces.' }),
   );
 }
 
@@ -248,7 +248,7 @@ byId('delete').addEventListener('click', async () => {
   const { id, name } = /** @type {Person} */ (shown);
   const sure = await ask({
     title: `Delete ${name}?`,
-    text: 'The face and the photos are deleted permanently, and the person disappears from all lists. Punches stay, with the name. To remove the name and code too, run rollcall people erase.',
+    text: 'The face and the photos are deleted permanently, and the person disappears from all lists. Punches stay, with the name. To remove the name and staff number too, run rollcall people erase.',
     action: 'Delete this person',
   });
   if (!sure) return;

@@ -72,7 +72,7 @@ test('accounts are found, changed, disabled and removed', async () => {
   await sheet.locator('.field', { hasText: 'Employee' }).locator('.field-error').first().waitFor();
   await assertAccessible(page);
   await picture(page, 'accounts-sheet-refused');
-  await sheet.getByLabel('Search employees by name or code').fill('grace');
+  await sheet.getByLabel('Search employees by name or staff number').fill('grace');
   await sheet.getByRole('button', { name: 'Link Grace Hopper P01' }).click();
   await sheet.getByRole('button', { name: 'Save' }).click();
   await until('it is saved', async () => (await accountOf('vera@example.org')).grants.length === 2);

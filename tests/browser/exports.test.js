@@ -54,7 +54,7 @@ test('days are previewed and downloaded as CSV, and the choices are in the addre
   await page.getByLabel('Last date').fill('2026-03-02');
   await page.getByRole('combobox', { name: /^Person/u }).fill('Nobody Here');
   await page.keyboard.press('Tab');
-  await page.getByText('Nobody has this name or code').waitFor();
+  await page.getByText('Nobody has this name or staff number').waitFor();
   await page.getByRole('combobox', { name: /^Person/u }).fill('');
   await page.keyboard.press('Tab');
   await page.getByRole('radio', { name: /^Semicolon/u }).check();

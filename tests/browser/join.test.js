@@ -232,7 +232,7 @@ test('a manager invites only employees, to their own hours', async () => {
   await page.getByRole('button', { name: 'Invite' }).click();
   const dialog = page.getByRole('dialog', { name: 'Invite' });
   assert.equal(await dialog.getByLabel('Role 1', { exact: true }).count(), 0);
-  await dialog.getByLabel('Search employees by name or code').fill('nora');
+  await dialog.getByLabel('Search employees by name or staff number').fill('nora');
   await dialog.getByRole('button', { name: 'Link Nora New N1' }).click();
   await dialog.getByLabel('Email address').fill('nora@example.org');
   await dialog.getByLabel('also enrolls their own face').check();

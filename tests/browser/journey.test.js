@@ -70,7 +70,7 @@ test('an enrolled person walks up to the kiosk, and the desk shows the punch', a
   await office.getByRole('link', { name: 'Add a person' }).click();
   const adding = office.getByRole('dialog', { name: 'Add a person' });
   await adding.getByLabel('Name').fill(PERSON);
-  await adding.getByLabel('Code').fill('P44');
+  await adding.getByLabel('Staff number').fill('P44');
   await adding.getByRole('button', { name: 'Add, then enroll' }).click();
 
   // Enrollment from files, only with consent.

@@ -64,15 +64,15 @@ test('a person can be added, found, changed, and deleted after a confirmation', 
   await adding.getByRole('button', { name: 'Add, then enroll' }).click();
   await adding.getByText('Type a name').waitFor();
   await adding.getByLabel('Name').fill('Eileen Collins');
-  await adding.getByLabel('Code').fill('p01');
+  await adding.getByLabel('Staff number').fill('p01');
   await adding.getByRole('button', { name: 'Add, then enroll' }).click();
   await adding.locator('.field-error, .form-error').first().waitFor();
-  await adding.getByLabel('Code').fill('P02');
+  await adding.getByLabel('Staff number').fill('P02');
   await adding.getByRole('button', { name: 'Add, then enroll' }).click();
 
   const sheet = page.getByRole('dialog', { name: 'Eileen Collins' });
   assert.ok(await sheet.getByLabel('Site', { exact: true }).isHidden(), 'with one site there is none to choose');
-  await sheet.getByLabel('Code').fill('P03');
+  await sheet.getByLabel('Staff number').fill('P03');
   await sheet.getByRole('button', { name: 'Save' }).click();
   await page.getByText('Saved', { exact: true }).waitFor();
   await page.keyboard.press('Escape');
@@ -258,7 +258,7 @@ test('photos of many people are enrolled at once, and refused photos have reason
   });
   await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
   await dialog.getByText('2 people enrolled with 2 photos, 1 photo was refused').waitFor();
-  await dialog.getByText(/Q3\.jpg: there is no employee with this code/u).waitFor();
+  await dialog.getByText(/Q3\.jpg: nobody has this staff number/u).waitFor();
   const [first] = await page.evaluate(() => window.said);
   assert.match(first, /^Preparing 1 of 3 photos\. Closing this dialog does not stop it/u);
   await picture(page, 'many-enrolled');

@@ -56,7 +56,7 @@ async fn accounts_are_limited_to_sites_and_linked_to_employees() {
         ),
         (
             &["--role", "employee", "--employee", "E8"],
-            "no employee has the code E8",
+            "no employee has the staff number E8",
         ),
         (
             &["--role", "employee", "--employee", "E7"],

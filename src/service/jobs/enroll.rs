@@ -206,7 +206,7 @@ pub async fn new_enrollment(
             }
         }
         let Some(person) = found else {
-            let reason = "there is no employee with this code: name the file CODE.jpg, or put it in a folder with the code as its name";
+            let reason = "nobody has this staff number: name the file NUMBER.jpg, or put it in a folder with the number as its name";
             payload.refused.push(RefusedPhoto {
                 file: name,
                 reason: reason.to_owned(),

@@ -24,7 +24,7 @@ export function EmployeeChoice({ chosen, choose, hint }) {
     `;
   return html`
     <${Group} label="Employee" name="employee" hint=${hint}>
-      <div class="search"><${Icon} name="search" /><input class="input" type="search" autocomplete="off" placeholder="Name or code" aria-label="Search employees by name or code" aria-controls=${id} value=${words} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ { currentTarget }) => setWords(currentTarget.value)} /></div>
+      <div class="search"><${Icon} name="search" /><input class="input" type="search" autocomplete="off" placeholder="Name or staff number" aria-label="Search employees by name or staff number" aria-controls=${id} value=${words} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ { currentTarget }) => setWords(currentTarget.value)} /></div>
       <ul class="chip-list" id=${id} aria-label="Employees who were found">
         ${(found.data ?? []).map((one) => html`<li key=${one.id}><button class="chip" type="button" aria-label=${`Link ${one.name} ${one.code}`} onClick=${() => choose(one)}><${Icon} name="plus" /><span>${one.name}</span> <span class="soft">${one.code}</span></button></li>`)}
       </ul>

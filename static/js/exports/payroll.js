@@ -30,7 +30,7 @@ import { toast } from '../ui/toast.js';
 
 /** What a column contains. @type {Record<string, string>} */
 const COLUMNS = {
-  employee_code: 'Code of the person',
+  employee_code: 'Staff number',
   employee_name: 'Name of the person',
   first_name: 'First name',
   last_name: 'Last name',

@@ -24,7 +24,7 @@ export function Toolbar({ shown, before, after, labels, sites }) {
           ${sites.map(({ id, name }) => html`<option value=${id} selected=${id === site}>${name}</option>`)}
         </select>`
       }
-      <input class="input" type="search" placeholder="Name or code" aria-label="Search by name or code" value=${parameter('q')} onInput=${(/** @type {Change} */ event) => setParameters({ q: event.currentTarget.value, page: '' }, { stay: true })} />
+      <input class="input" type="search" placeholder="Name or staff number" aria-label="Search by name or staff number" value=${parameter('q')} onInput=${(/** @type {Change} */ event) => setParameters({ q: event.currentTarget.value, page: '' }, { stay: true })} />
     </div>
   `;
 }

@@ -46,7 +46,7 @@ export function WebhookDialog({ webhook, sites, done, close }) {
             ${reach === 'some' && html`<${Group} label="Which sites" name="sites">${sites.map(({ id, name }) => html`<${Check} key=${id} name=${`site ${id}`} label=${name} checked=${webhook?.sites?.includes(id) ?? false} />`)}<//>`}
           `
         }
-        <${Check} name="with_names" label="With the names of employees" hint="Without them, messages have the ID and the code only: the receiver learns less about people." checked=${webhook?.with_names ?? false} />
+        <${Check} name="with_names" label="With the names of employees" hint="Without them, messages have the ID and the staff number only: the receiver learns less about people." checked=${webhook?.with_names ?? false} />
       <//>
     <//>
   `;

@@ -80,7 +80,7 @@ function Dates({ choices: { period, from, to } }) {
   `;
 }
 
-/** A person, found by the name or code, once people are known; nobody means everybody. @param {{people: Employee[], loading: boolean, chosen: string}} props */
+/** A person, found by the name or staff number, once people are known; nobody means everybody. @param {{people: Employee[], loading: boolean, chosen: string}} props */
 function Person({ people, loading, chosen }) {
   const text = (/** @type {Employee | undefined} */ one) => (one ? `${one.name} (${one.code})` : '');
   const known = people.find(({ id }) => id === chosen);
@@ -95,7 +95,7 @@ function Person({ people, loading, chosen }) {
       <label for="export-person">Person <span class="optional">(optional)</span></label>
       <input class="input" id="export-person" list="export-people" autocomplete="off" disabled=${loading} placeholder="Everybody" value=${unknown || text(known)} aria-invalid=${unknown ? 'true' : undefined} aria-describedby=${unknown ? 'export-person-error' : undefined} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ { currentTarget }) => pick(currentTarget.value)} />
       <datalist id="export-people">${people.map((one) => html`<option key=${one.id} value=${text(one)} />`)}</datalist>
-      ${unknown && html`<p class="field-error" id="export-person-error" role="alert">Nobody has this name or code: the file would have everybody.</p>`}
+      ${unknown && html`<p class="field-error" id="export-person-error" role="alert">Nobody has this name or staff number: the file would have everybody.</p>`}
     </div>
   `;
 }

@@ -75,7 +75,7 @@ export function Assignments({ sites, can }) {
           ${sites.map(({ id, name }) => html`<option key=${id} value=${id} selected=${id === site}>${name}</option>`)}
         </select>`
       }
-      <input class="input" type="search" placeholder="Name or code" aria-label="Search by name or code" value=${parameter('q')} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => setParameters({ q: event.currentTarget.value, page: '' }, { stay: true })} />
+      <input class="input" type="search" placeholder="Name or staff number" aria-label="Search by name or staff number" value=${parameter('q')} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => setParameters({ q: event.currentTarget.value, page: '' }, { stay: true })} />
     </div>
     <${Show} of=${plan}>
       ${(/** @type {Plan} */ data) => html`

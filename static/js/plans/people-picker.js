@@ -1,4 +1,4 @@
-// Chooses people: by name or code, or all of a site.
+// Chooses people: by name or staff number, or all of a site.
 
 import { explain, get, getAll } from '../api.js';
 import { Icon } from '../kit/basics.js';
@@ -36,7 +36,7 @@ export function PeoplePicker({ sites, chosen, choose }) {
   return html`
     <${Group} label=${`People (${chosen.length})`} name="employees">
       <div class="toolbar tight">
-        <div class="search"><${Icon} name="search" /><input class="input" type="search" autocomplete="off" placeholder="Name or code" aria-label="Search people by name or code" aria-controls=${id} value=${words} onInput=${typed} /></div>
+        <div class="search"><${Icon} name="search" /><input class="input" type="search" autocomplete="off" placeholder="Name or staff number" aria-label="Search people by name or staff number" aria-controls=${id} value=${words} onInput=${typed} /></div>
         ${
           sites.length > 1 &&
           html`<select class="input narrow" aria-label="People of the site" value=${site} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => setSite(event.currentTarget.value)}>
