@@ -170,7 +170,7 @@ impl AddressLimit {
 }
 
 /// Formats a wait for people, rounded up.
-fn format_wait(seconds: u64) -> String {
+pub(super) fn format_wait(seconds: u64) -> String {
     match seconds {
         0..=1 => "a second".to_owned(),
         2..=90 => format!("{seconds} seconds"),

@@ -41,9 +41,7 @@ pub enum AccountError {
     #[error("the password is wrong")]
     WrongPassword,
     /// Too many wrong passwords were tried.
-    #[error(
-        "too many wrong passwords were tried: wait, or ask an admin for a link to set a new one"
-    )]
+    #[error("too many wrong passwords were tried for this account")]
     TooManyGuesses {
         /// The time until the next try is allowed.
         wait: Duration,

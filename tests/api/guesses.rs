@@ -1,7 +1,7 @@
 //! How many guesses at a secret a running service compares in an hour, and what docs/SECURITY.md
 //! says about it.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use jiff::SignedDuration;
 use rollcall::{config::Settings, http, ports::Quota, service::accounts::GUESSES};
@@ -73,13 +73,21 @@ async fn passwords() {
         sign_in(&stranger, "admin0@example.com", PASSWORD).await,
         200
     );
+    let refusals = RefCell::new(String::new());
     let one = in_an_hour(&app, async |_| {
-        sign_in(&app.anybody(), "admin0@example.com", "a wrong guess").await
+        let browser = app.anybody();
+        let answer = browser.sign_in("admin0@example.com", "a wrong guess").await;
+        refusals.borrow_mut().push_str(&answer.text);
+        answer.status.as_u16()
     });
     documented(
         "the password of one account, from any number of new browsers",
         &one.await.to_string(),
     );
+    // It says how long, and who can help before that.
+    let refusals = refusals.into_inner();
+    let minutes = "tried for this account: try again in 59 minutes, or ask an admin for a link";
+    assert!(refusals.contains(minutes), "{refusals}");
     app.clock.advance(SignedDuration::from_hours(1));
     let many = in_an_hour(&app, async |number| {
         let email = format!("x{number}@example.com");

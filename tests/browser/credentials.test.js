@@ -67,6 +67,7 @@ test('a manager sets, unlocks and removes a PIN', async () => {
   assert.equal(await punch('pin', { code: 'P7', pin: made }), 'pin_locked');
   await page.reload();
   await part.getByText(/^locked since /u).waitFor();
+  await part.getByText('It stays locked until a manager unlocks it, or until a new one is set').waitFor();
   await picture(page, 'pin-locked');
   await part.getByRole('button', { name: 'Unlock the PIN' }).click();
   await page.getByText('The PIN of Grace Hopper can be used again').waitFor();

@@ -96,7 +96,7 @@ test('the pad closes and forgets, and says when a PIN is locked', async () => {
   }
   await typePin(kiosk, '1912', '111222');
   await kiosk.locator('#answer-name', { hasText: 'This PIN is locked' }).waitFor();
-  await kiosk.locator('#answer-text', { hasText: 'See your manager' }).waitFor();
+  await kiosk.locator('#answer-text', { hasText: 'until your manager unlocks it, or until you set a new one' }).waitFor();
   await picture(kiosk, 'kiosk-pin-locked');
   await kiosk.locator('#answer').waitFor({ state: 'hidden' });
   await open();

@@ -25,6 +25,7 @@ use crate::{
         auth::{Allowed, Correcting, PunchingDevice, Reading},
         extract::{Json, Path, Query},
         field_error::FieldError,
+        limits::format_wait,
         page::{List, PageQuery},
         problem::{Code, Fields, Problem},
         room::Room,
@@ -56,7 +57,10 @@ impl From<PunchError> for Problem {
             PunchError::TooManyPins { reset } => {
                 // Rounded up, so that a device that waits that long is not too early.
                 let wait = reset.as_secs() + 1;
-                let detail = format!("{error}: try again in {wait} seconds, or use another device");
+                let detail = format!(
+                    "{error}: try again in {}, or use another device",
+                    format_wait(wait)
+                );
                 Self::new(Code::TooManyRequests, detail).retry_after(wait)
             }
             PunchError::Hashing(error) => Self::internal(error.to_string()),

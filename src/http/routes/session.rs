@@ -16,7 +16,7 @@ use crate::{
         auth::{Confirmed, OwnSession, SettingUp, SignedIn, session_ended},
         extract::{Json, Path},
         field_error::FieldError,
-        limits::{MayGuess, problem_with_headers, with_headers},
+        limits::{MayGuess, format_wait, problem_with_headers, with_headers},
         page::List,
         problem::{Code, Problem},
         relying_party::PublicOrigin,
@@ -45,7 +45,12 @@ impl From<AccountError> for Problem {
             ),
             AccountError::WrongPassword => Self::field("password", FieldError::WrongPassword),
             AccountError::TooManyGuesses { wait } => {
-                Self::new(Code::TooManyRequests, text).retry_after(wait.as_secs() + 1)
+                let wait = wait.as_secs() + 1;
+                let detail = format!(
+                    "{text}: try again in {}, or ask an admin for a link to set a new one",
+                    format_wait(wait)
+                );
+                Self::new(Code::TooManyRequests, detail).retry_after(wait)
             }
             AccountError::SessionEnded => session_ended(),
             AccountError::BadSetupToken => Self::new(Code::BadSetupToken, text),

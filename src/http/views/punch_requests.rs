@@ -18,7 +18,9 @@ use crate::{
 pub fn credential_detail(outcome: &Outcome) -> Option<&'static str> {
     Some(match outcome {
         Outcome::WrongPin => "the number or the PIN is wrong: type both again",
-        Outcome::PinLocked => "the PIN was wrong too often: ask your manager to unlock it",
+        Outcome::PinLocked => {
+            "the PIN was wrong five times in a row: it stays locked until your manager unlocks it, or until you set a new one under My account"
+        }
         Outcome::UnknownBadge => {
             "this badge is not valid: use your PIN, or ask your manager for a new one"
         }

@@ -84,7 +84,7 @@ function Credentials({ me: { credentials }, reload }) {
   return html`
     <section class="card pad" aria-labelledby="my-pin">
       <div class="section-head"><h2 id="my-pin">PIN and badge</h2>${pin?.locked_at && html`<${Badge} tone="bad">PIN locked<//>`}</div>
-      <p class="soft">With them you punch at a kiosk without your face. ${pin ? (pin.locked_at ? 'Your PIN is locked after five wrong tries: set a new one.' : `You set your PIN on ${dateName(pin.set_at)}.`) : 'You have no PIN.'}</p>
+      <p class="soft">With them you punch at a kiosk without your face. ${pin ? (pin.locked_at ? 'Your PIN was wrong five times in a row. It stays locked until your manager unlocks it, or until you set a new one here.' : `You set your PIN on ${dateName(pin.set_at)}.`) : 'You have no PIN.'}</p>
       <${Form} key=${changes} send=${send} action=${pin ? 'Change the PIN' : 'Set the PIN'}>
         <${Field} name="pin" label="New PIN" type="password" inputmode="numeric" autocomplete="off" pattern="[0-9]*" maxlength="12" invalid="Type digits only" hint="Do not use a birthday or a sequence such as 1234." />
       <//>

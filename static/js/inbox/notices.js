@@ -16,7 +16,7 @@ import { RefusedPunchDialog } from './refused-punch.js';
 /** The words of the kinds. @type {Record<string, (notice: Notice) => Words>} */
 const WORDS = {
   missing_out: ({ employee, day }) => ({ what: `No punch out on ${shortDay(day ?? '')}`, href: monthAddress(employee ?? '', day ?? ''), action: 'Correct the day' }),
-  pin_locked: ({ employee }) => ({ what: 'The PIN is locked, because it was wrong five times in a row', href: `/people#${employee}`, action: 'Show the person' }),
+  pin_locked: ({ employee }) => ({ what: 'The PIN was wrong five times in a row. It stays locked until a manager unlocks it, or until the person sets a new one', href: `/people#${employee}`, action: 'Show the person' }),
   erasure_request: ({ employee }) => ({ what: 'Asks to be erased. An administrator deletes the person, or erases the name and staff number, too, with the command “rollcall people erase”', href: `/people#${employee}`, action: 'Show the person' }),
   device_silent: ({ id }) => ({ what: 'This kiosk sends nothing: check its power and network', icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
   device_token_ends: ({ id, ends }) => ({ what: `Its token ${ends && Date.parse(ends) < Date.now() ? 'has ended: pair it again' : `ends on ${dateTime(ends ?? '')}`}`, icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),

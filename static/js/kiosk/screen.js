@@ -43,7 +43,7 @@ export function cardFor(answer, asked) {
     case 'wrong_pin':
       return { tone: 'warn', icon: 'keypad', name: 'Not punched', text: sentence(answer.detail ?? 'the number or the PIN is wrong'), hold: 4000 };
     case 'pin_locked':
-      return { tone: 'warn', icon: 'keypad', name: 'This PIN is locked', text: 'It was wrong too often. See your manager, who can unlock it.', hold: 6000 };
+      return { tone: 'warn', icon: 'keypad', name: 'This PIN is locked', text: 'It was wrong five times in a row. It stays locked until your manager unlocks it, or until you set a new one under My account.', hold: 8000 };
     case 'unknown_badge':
       return { tone: 'warn', icon: 'badge', name: 'Badge not valid', text: 'Use your PIN or your face, or ask your manager for a new badge.', hold: 4000 };
     case 'attack':

@@ -56,7 +56,7 @@ function button(person, text, work, tone = '') {
  */
 function pinPart(person, pin) {
   const path = /** @type {const} */ (`/api/employees/${encodeURIComponent(person.id)}/pin`);
-  const state = pin ? (pin.locked_at ? `locked since ${dateTime(pin.locked_at)}, because it was wrong too often` : `set on ${dateName(pin.set_at)}`) : 'none';
+  const state = pin ? (pin.locked_at ? `locked since ${dateTime(pin.locked_at)}` : `set on ${dateName(pin.set_at)}`) : 'none';
   const unlock = async () => {
     await request('POST', /** @type {`/api/employees/${string}/pin/unlock`} */ (`${path}/unlock`));
     toast(`The PIN of ${person.name} can be used again`);
@@ -68,6 +68,7 @@ function pinPart(person, pin) {
   };
   return [
     el('dl', { class: 'facts' }, el('div', {}, el('dt', { text: 'PIN' }), el('dd', { text: state }))),
+    ...(pin?.locked_at ? [el('p', { class: 'soft small', text: 'It was wrong five times in a row. It stays locked until a manager unlocks it, or until a new one is set.' })] : []),
     el(
       'div',
       { class: 'actions' },
