@@ -497,7 +497,7 @@ mod tests {
         );
         fs::write(&file, "name,code,phone\nAda,7,1\n").unwrap();
         let refused = people(&file).unwrap_err().to_string();
-        let wanted = "the first row must be name,code and optionally site,employed_from,employed_until,photos";
+        let wanted = "line 1 has the unknown column \"phone\": the first row must be name,code and optionally site,employed_from,employed_until,photos";
         assert!(refused.contains(wanted), "{refused}");
     }
 

@@ -110,9 +110,10 @@ test('people can be imported from a list, and refused rows have reasons', async 
 
   await send.click();
   await dialog.getByText('Choose a CSV file').waitFor();
-  await file.setInputFiles(list('name|code\nJean Bartik|L02\n'));
+  await dialog.getByText(/^It only adds people/u).waitFor();
+  await file.setInputFiles(list('name;code;phone\nJean Bartik;L02;1\n'));
   await send.click();
-  await dialog.getByText(/The first row must be name,code/u).waitFor();
+  await dialog.getByText(/Line 1 has the unknown column "phone": the first row must be name,code and optionally site,/u).waitFor();
 
   await file.setInputFiles(list('name;code\n"Bob;L05\nEve;L06\n'));
   await send.click();

@@ -60,8 +60,17 @@ pub enum ListError {
     #[error("the list is not text: save it as CSV")]
     NotText,
     /// The first row is not the header.
-    #[error("the first row must be {0}, separated by commas, semicolons or tabs")]
-    Header(&'static Columns),
+    #[error(
+        "line {line} {flaw}: the first row must be {columns}, separated by commas, semicolons or tabs"
+    )]
+    Header {
+        /// The line of the first row, from 1.
+        line: u64,
+        /// What is wrong with it.
+        flaw: HeaderFlaw,
+        /// The columns that it may have.
+        columns: &'static Columns,
+    },
     /// A row spans several lines. The cause is almost always a quotation mark that is not closed,
     /// which would hide the rows after it.
     #[error("the row that begins on line {0} does not end there: close its quotation mark")]
@@ -69,6 +78,20 @@ pub enum ListError {
     /// The list has no rows.
     #[error("the list contains no rows: add them below the first one")]
     Empty,
+}
+
+/// What is wrong with the first row of a list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderFlaw {
+    /// Its purpose would be ignored.
+    #[error("has the unknown column {0:?}")]
+    Unknown(String),
+    /// It is not clear which of both counts.
+    #[error("has the column {0} twice")]
+    Repeated(&'static str),
+    /// It is required.
+    #[error("lacks the column {0}")]
+    Missing(&'static str),
 }
 
 /// A row of the list.
@@ -169,7 +192,7 @@ pub fn date(text: &str) -> Result<Date, &'static str> {
 }
 
 /// The separators: the comma, and what spreadsheets write where numbers contain the comma.
-const SEPARATORS: [char; 3] = [',', ';', '\t'];
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Decodes a list: UTF-8 or UTF-16 by its byte order mark, else UTF-8 if it is valid, else
 /// Windows-1252, which is what spreadsheets mean by "CSV" in Western Europe and the Americas.
@@ -192,20 +215,23 @@ pub fn decode(list: &[u8]) -> Result<String, ListError> {
 }
 
 impl Columns {
-    /// Returns the columns of a header, in its order. Returns `None` if a required column is missing,
-    /// or a column is unknown or occurs twice: its purpose would be ignored.
-    fn in_order(&self, header: &csv::StringRecord) -> Option<Vec<&'static str>> {
+    /// Returns the columns of a header, in its order.
+    fn in_order(&self, header: &csv::StringRecord) -> Result<Vec<&'static str>, HeaderFlaw> {
         let mut columns = Vec::new();
         for name in header {
             let mut known = self.required.iter().chain(self.optional);
-            let column = *known.find(|column| name.eq_ignore_ascii_case(column))?;
+            let column = known.find(|column| name.eq_ignore_ascii_case(column));
+            let column = *column.ok_or_else(|| HeaderFlaw::Unknown(name.to_owned()))?;
             if columns.contains(&column) {
-                return None;
+                return Err(HeaderFlaw::Repeated(column));
             }
             columns.push(column);
         }
-        let complete = self.required.iter().all(|column| columns.contains(column));
-        complete.then_some(columns)
+        let mut required = self.required.iter();
+        match required.find(|column| !columns.contains(*column)) {
+            Some(missing) => Err(HeaderFlaw::Missing(missing)),
+            None => Ok(columns),
+        }
     }
 }
 
@@ -219,18 +245,46 @@ fn fields(columns: &[&'static str], record: &csv::StringRecord) -> Result<Fields
     Ok(Fields(columns.iter().copied().zip(texts).collect()))
 }
 
-/// A reader of a list, and the columns of the list.
-type Reader<'a> = (csv::Reader<&'a [u8]>, Vec<&'static str>);
-
-/// Returns a reader of a list, if its first row is the header with this separator.
-fn reader<'a>(text: &'a str, columns: &Columns, separator: char) -> Option<Reader<'a>> {
+/// Returns a reader of a list, and its first row as it is with this separator.
+fn reader(text: &str, separator: u8) -> Result<(csv::Reader<&[u8]>, csv::StringRecord), ListError> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)
-        .delimiter(u8::try_from(separator).ok()?)
+        .delimiter(separator)
         .from_reader(text.as_bytes());
-    let columns = columns.in_order(reader.headers().ok()?)?;
-    Some((reader, columns))
+    let header = reader.headers().map_err(|_| ListError::NotText)?.clone();
+    Ok((reader, header))
+}
+
+/// Returns a reader of a list, and the columns of the list, whose first line has this number. Where
+/// no separator fits, the one that is in the first row says what is wrong.
+fn open<'a>(
+    text: &'a str,
+    line: u64,
+    columns: &'static Columns,
+) -> Result<(csv::Reader<&'a [u8]>, Vec<&'static str>), ListError> {
+    let empty = text.len() - text.trim_start_matches(['\r', '\n']).len();
+    let line = line + lines(text.get(..empty).unwrap_or_default());
+    let mut closest: Option<(usize, ListError)> = None;
+    for separator in SEPARATORS {
+        let (reader, header) = reader(text, separator)?;
+        let error = match columns.in_order(&header) {
+            Ok(columns) => return Ok((reader, columns)),
+            Err(HeaderFlaw::Unknown(name)) if name.contains(['\r', '\n']) => ListError::Open(line),
+            Err(flaw) => ListError::Header {
+                line,
+                flaw,
+                columns,
+            },
+        };
+        if closest
+            .as_ref()
+            .is_none_or(|(most, _)| header.len() > *most)
+        {
+            closest = Some((header.len(), error));
+        }
+    }
+    Err(closest.map_or(ListError::Empty, |(_, error)| error))
 }
 
 /// Returns the rows of a list.
@@ -248,11 +302,7 @@ pub fn rows(text: &str, columns: &'static Columns) -> Result<Vec<Row>, ListError
         true => (rest, 2),
         false => (text, 1),
     };
-    let found = SEPARATORS.into_iter();
-    let (mut reader, columns) = found
-        .filter_map(|separator| reader(text, columns, separator))
-        .next()
-        .ok_or(ListError::Header(columns))?;
+    let (mut reader, columns) = open(text, line, columns)?;
 
     let (mut rows, mut seen) = (Vec::new(), 0);
     let mut record = csv::StringRecord::new();
@@ -421,21 +471,34 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_a_list_is_refused_as_a_whole() {
-        for text in [
-            "",
-            "sep=;",
-            "Ada,7\n",
-            "name|code\nAda|7\n",
-            "name,code,photo\nA,1,x\n",
-            "name,name,code\n",
-            "\"name,code\nAda,1\n",
+        let missing = HeaderFlaw::Missing;
+        let unknown = |name: &str| HeaderFlaw::Unknown(name.to_owned());
+        for (text, line, flaw) in [
+            ("Ada,7\n", 1, unknown("Ada")),
+            ("name|code\nAda|7\n", 1, unknown("name|code")),
+            ("name,code,photo\nA,1,x\n", 1, unknown("photo")),
+            ("\r\nname;code;\r\n", 2, unknown("")),
+            ("name,name,code\n", 1, HeaderFlaw::Repeated("name")),
+            ("sep=;\r\nName;Site\r\nAda;Harbor\r\n", 2, missing("code")),
+            ("code\tsite\n7\t\n", 1, missing("name")),
+            ("", 1, missing("name")),
+            ("sep=;", 2, missing("name")),
         ] {
-            assert_eq!(
-                rows(text, &PEOPLE),
-                Err(ListError::Header(&PEOPLE)),
-                "{text}"
-            );
+            let columns = &PEOPLE;
+            let refused = ListError::Header {
+                line,
+                flaw,
+                columns,
+            };
+            assert_eq!(rows(text, columns), Err(refused), "{text}");
         }
+        assert_eq!(
+            rows("name,code,photo\n", &PEOPLE).unwrap_err().to_string(),
+            "line 1 has the unknown column \"photo\": the first row must be name,code and optionally \
+             site,employed_from,employed_until, separated by commas, semicolons or tabs",
+        );
+        let open = "\"name,code\nAda,1\n";
+        assert_eq!(rows(open, &PEOPLE), Err(ListError::Open(1)));
         for text in ["name,code\n", "name,code\r\n\r\n", "name;code\n;\n;\n"] {
             assert_eq!(rows(text, &PEOPLE), Err(ListError::Empty), "{text}");
         }
