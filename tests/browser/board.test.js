@@ -71,8 +71,16 @@ test('the board follows punches, filters, and shows other days', async () => {
   await page.getByRole('button', { name: 'The day before' }).click();
   await page.locator('[data-count="present"]', { hasText: /^0$/u }).waitFor();
   assert.equal(await rows.count(), 3);
+  await page.getByRole('columnheader', { name: 'Worked', exact: true }).waitFor();
   await page.goBack();
   await page.locator('[data-count="present"]', { hasText: /^2$/u }).waitFor();
+
+  // The board counts open time. The day of a person does not yet, and says so.
+  await page.getByRole('columnheader', { name: 'Worked so far' }).waitFor();
+  const month = new URL(await grace.getByRole('link').getAttribute('href'), server.origin);
+  await page.goto(`${month.pathname}${month.search}&day=${month.searchParams.get('month')}`);
+  await page.getByRole('dialog').getByText(/^Still at work since \d\d:\d\d\. This time counts at the punch out/u).waitFor();
+  await page.goto('/');
   assertClean(page);
 
   for (const colorScheme of ['light', 'dark']) {

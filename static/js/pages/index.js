@@ -72,7 +72,7 @@ function Lines({ board: { items, counts }, sites, administers }) {
       )}
     </div>
     <section class="card" aria-label="People">
-      ${rows.length > 0 ? html`<${Table} caption="People on this day" columns=${columns(sites.length > 1, siteOf)} rows=${rows} id=${(/** @type {Line} */ line) => line.employee} foot=${foot(rows, sites.length > 1)} />` : html`<${Empty}><p>${items.length > 0 ? 'Nobody fits these filters.' : 'There are no people here yet.'}</p><//>`}
+      ${rows.length > 0 ? html`<${Table} caption="People on this day" columns=${columns(sites.length > 1, siteOf, !parameter('date'))} rows=${rows} id=${(/** @type {Line} */ line) => line.employee} foot=${foot(rows, sites.length > 1)} />` : html`<${Empty}><p>${items.length > 0 ? 'Nobody fits these filters.' : 'There are no people here yet.'}</p><//>`}
     </section>
   `;
 }
@@ -80,9 +80,10 @@ function Lines({ board: { items, counts }, sites, administers }) {
 /**
  * @param {boolean} several whether there are several sites
  * @param {Map<string, string>} siteOf
+ * @param {boolean} today whether the time of people at work counts until now; the day of a person counts it at the punch out
  * @returns {import('../kit/table.js').Column<Line>[]}
  */
-function columns(several, siteOf) {
+function columns(several, siteOf, today) {
   const order = Object.keys(PRESENCE);
   return [
     { name: 'name', title: 'Name', cell: ({ employee, name, code, day }) => html`<a class="who-cell" href=${`/person?id=${employee}&month=${day}`}><${Avatar} name=${name} /><span><span class="row-title">${name}</span> <span class="row-note">${code}</span></span></a>`, sort: ({ name }) => name },
@@ -90,7 +91,7 @@ function columns(several, siteOf) {
     ...(several ? [{ name: 'site', title: 'Site', cell: (/** @type {Line} */ { site }) => siteOf.get(site), sort: (/** @type {Line} */ { site }) => siteOf.get(site) ?? '', wide: true }] : []),
     { name: 'in', title: 'First in', cell: ({ first_in: at, day }) => at && html`<${Clock} at=${at} day=${day} />`, sort: ({ first_in: at }) => at ?? '', number: true },
     { name: 'out', title: 'Last out', cell: ({ last_out: at, day }) => at && html`<${Clock} at=${at} day=${day} />`, sort: ({ last_out: at }) => at ?? '', number: true },
-    { name: 'worked', title: 'Worked', cell: ({ worked }) => hoursOrNothing(worked), sort: ({ worked }) => worked, number: true },
+    { name: 'worked', title: today ? 'Worked so far' : 'Worked', cell: ({ worked }) => hoursOrNothing(worked), sort: ({ worked }) => worked, number: true },
     { name: 'planned', title: 'Planned', cell: ({ planned }) => hoursOrNothing(planned), sort: ({ planned }) => planned, number: true, wide: true },
     { name: 'exceptions', title: 'Exceptions', cell: ({ exceptions }) => html`<${Exceptions} codes=${exceptions} />`, sort: ({ exceptions }) => -exceptions.length },
   ];

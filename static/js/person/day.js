@@ -45,11 +45,14 @@ function Figures({ day }) {
   const known = Object.entries(FIGURES).filter(([name]) => figures[name] || name === 'worked');
   const bands = Object.entries(day.bands).filter(([, length]) => length);
   const signed = new Set(['balance', 'rounded_by']);
+  const last = day.spans.at(-1);
+  const open = last && !last.out && !day.exceptions.includes('missing_out');
   return html`
     <section class="section" aria-labelledby="day-figures">
       <h3 id="day-figures">Hours</h3>
       ${day.exceptions.map((code) => html`<${Notice} key=${code} kind=${BLOCKING.has(code) ? 'bad' : 'warn'}>${EXCEPTIONS[code] ?? code}<//>`)}
       ${day.locked && html`<p class="soft small">This day is locked: its hours are those that were approved.</p>`}
+      ${open && html`<p class="soft small">Still at work since ${wallClock(last.in)}. This time counts at the punch out: until then, only the board has it, as worked so far.</p>`}
       <dl class="facts">
         ${known.map(([name, words]) => html`<div key=${name}><dt>${words}</dt><dd>${signed.has(name) ? signedHours(figures[name]) : hours(figures[name])}</dd></div>`)}
         ${bands.map(([name, length]) => html`<div key=${name}><dt>${sentence(name)} hours</dt><dd>${hours(length)}</dd></div>`)}
