@@ -37,6 +37,12 @@ pub struct PostAnswer {
 /// Sends messages to webhooks.
 #[async_trait]
 pub trait WebhookPosting: Send + Sync {
+    /// Checks an address that is written in a URL. A name is checked when it is resolved.
+    ///
+    /// # Errors
+    /// When the address is not allowed.
+    fn check(&self, url: &str) -> Result<(), PostError>;
+
     /// Sends a message, and returns the answer. Follows no redirect.
     ///
     /// # Errors

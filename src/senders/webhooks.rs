@@ -59,8 +59,8 @@ impl WebhookSender {
         Ok(Self { client, allowed })
     }
 
-    /// Checks an address that is written in the URL. Names are checked when they are resolved.
-    fn check(&self, url: &str) -> Result<Url, PostError> {
+    /// Reads a URL, and checks the address that is written in it.
+    fn read(&self, url: &str) -> Result<Url, PostError> {
         let refused = |why: &str| PostError::Refused(why.to_owned());
         let url = Url::parse(url).map_err(|_| refused("the URL is invalid"))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -81,8 +81,12 @@ impl WebhookSender {
 
 #[async_trait]
 impl WebhookPosting for WebhookSender {
+    fn check(&self, url: &str) -> Result<(), PostError> {
+        self.read(url).map(drop)
+    }
+
     async fn post(&self, request: WebhookRequest) -> Result<PostAnswer, PostError> {
-        let url = self.check(&request.url)?;
+        let url = self.read(&request.url)?;
         let mut sent = self.client.post(url).body(request.body);
         for (name, value) in request.headers {
             sent = sent.header(name, value);

@@ -9,7 +9,7 @@ use rollcall::{
     domain::{
         attendance::{Moment, Origin, Proof, PunchKind},
         ids::{DeviceId, EmployeeId, SiteId},
-        messages::{Channel, Topic, WebhookState},
+        messages::{Channel, Topic, WebhookState, WebhookUrl},
     },
     senders::Allowed,
     service::punch_ledger::{NewPunch, PunchPoint, Recorded},
@@ -1058,9 +1058,16 @@ async fn a_webhook_leads_only_where_it_may() {
     let app = TestApp::with(none).await;
     let admin = app.admin().await;
     let port = inside.address.port();
+    let resolved = format!("http://localhost:{port}/");
+    let sent = tested(&admin, &resolved).await;
+    assert_eq!(sent["state"], "failed");
+    let error = sent["error"].as_str().unwrap();
+    assert!(error.contains("WEBHOOK_ALLOW"), "{error}");
+    // An address that is written down is refused before anything waits for it.
+    let (id, _) = add(&admin, &resolved, &["punch.created"]).await;
+    let path = format!("/api/webhooks/{id}");
     for host in [
         "127.0.0.1",
-        "localhost",
         "[::1]",
         "[::ffff:127.0.0.1]",
         "2130706433",
@@ -1072,11 +1079,25 @@ async fn a_webhook_leads_only_where_it_may() {
         "[fd00::1]",
         "[fe80::1]",
     ] {
-        let sent = tested(&admin, &format!("http://{host}:{port}/")).await;
-        assert_eq!(sent["state"], "failed", "{host}");
-        let error = sent["error"].as_str().unwrap();
-        assert!(error.contains("WEBHOOK_ALLOW"), "{host}: {error}");
+        let url = format!("http://{host}:{port}/");
+        let new = json!({ "name": "Inside", "url": url, "topics": ["punch.created"] });
+        let added = admin.post("/api/webhooks", new).await;
+        let changed = admin.patch(&path, json!({ "url": url })).await;
+        for refused in [added, changed] {
+            refused.problem(422, "invalid");
+            assert_eq!(refused.fields(), ["url"], "{host}");
+            assert!(refused.text.contains("WEBHOOK_ALLOW"), "{}", refused.text);
+        }
     }
+    // One that is no longer allowed can be turned off, and not on again.
+    let stored = &app.stores.webhooks;
+    let old = stored.find(id.parse().unwrap()).await.unwrap().unwrap();
+    let mut inward = old.clone();
+    inward.settings.url = WebhookUrl::parse("http://10.0.0.1/").unwrap();
+    assert!(stored.exchange(&old, &inward).await.unwrap());
+    let turn = async |on: bool| admin.patch(&path, json!({ "active": on })).await;
+    turn(false).await.expect(200);
+    turn(true).await.problem(422, "invalid");
     assert_eq!(inside.received().len(), 0);
 
     // A name may be allowed, and a redirect is never followed.

@@ -24,9 +24,10 @@ class Receiver {
       receiver.got.push({ headers: request.headers, body });
       response.writeHead(receiver.status).end();
     });
-    receiver.server.listen(0, '127.0.0.1');
+    // Not the address of "localhost", which is not allowed.
+    receiver.server.listen(0, '127.0.0.2');
     await once(receiver.server, 'listening');
-    receiver.url = `http://127.0.0.1:${receiver.server.address().port}/rollcall`;
+    receiver.url = `http://127.0.0.2:${receiver.server.address().port}/rollcall`;
     return receiver;
   }
 
@@ -52,7 +53,7 @@ let browser;
 let receiver;
 before(async () => {
   receiver = await Receiver.start();
-  server = await Server.startWithAdmin({ WEBHOOK_ALLOW: '127.0.0.1' });
+  server = await Server.startWithAdmin({ WEBHOOK_ALLOW: '127.0.0.2' });
   browser = await Browser.start('hopper');
 });
 after(async () => {
@@ -85,6 +86,9 @@ test('a webhook is added, its secret verifies messages, and it is paused, disabl
   await form.getByLabel('A punch was recorded').check();
   await form.getByRole('button', { name: 'Add', exact: true }).click();
   await form.getByText(/^Must be a URL such as/u).waitFor();
+  await form.getByLabel('Address').fill('http://10.1.2.3/hook');
+  await form.getByRole('button', { name: 'Add', exact: true }).click();
+  await form.getByText(/^The address 10\.1\.2\.3 is not on the internet: .* add it to WEBHOOK_ALLOW$/u).waitFor();
   await form.getByLabel('Address').fill(receiver.url);
   await form.getByRole('button', { name: 'Add', exact: true }).click();
 
@@ -194,14 +198,14 @@ test('a webhook is added, its secret verifies messages, and it is paused, disabl
   assertClean(page, phone);
 });
 
-test('an address that Rollcall does not connect to is explained', async () => {
-  const webhook = await server.ask('POST', '/api/webhooks', { name: 'Inside', url: 'http://10.1.2.3/hook', topics: ['punch.created'] });
+test('a name that leads to an address to which Rollcall does not connect is explained', async () => {
+  const webhook = await server.ask('POST', '/api/webhooks', { name: 'Inside', url: 'http://localhost/hook', topics: ['punch.created'] });
   const page = await browser.page({ server, signedIn: true });
   await page.goto(`/messages?webhook=${webhook.id}`);
   await page.getByRole('button', { name: 'Send a test' }).click();
-  await page.getByText(/^The test failed\. The address 10\.1\.2\.3 is not on the internet/u).waitFor();
+  await page.getByText(/^The test failed\. The address \S+ is not on the internet/u).waitFor();
   await page.getByText('The receiver is not on the internet.').waitFor();
-  await page.getByText('WEBHOOK_ALLOW=10.1.2.3').waitFor();
+  await page.getByText('WEBHOOK_ALLOW=localhost').waitFor();
   await assertAccessible(page);
   await picture(page, 'webhook-private');
   await server.ask('DELETE', `/api/webhooks/${webhook.id}`);

@@ -37,6 +37,7 @@ impl From<WebhookError> for Problem {
             WebhookError::NoDelivery => Self::not_found("delivery"),
             WebhookError::Waiting => Self::new(Code::DeliveryWaiting, text),
             WebhookError::UnknownSite => Self::field("sites", FieldError::UnknownSite),
+            WebhookError::NotAllowed(rule) => Self::field("url", FieldError::MustBe { rule }),
             WebhookError::TooMany => Self::new(Code::TooManyWebhooks, text),
             WebhookError::Raced => StoreError::Conflict.into(),
             WebhookError::Vault(error) => Self::internal(error.to_string()),

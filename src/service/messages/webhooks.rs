@@ -43,6 +43,9 @@ pub enum WebhookError {
     /// A site does not exist or was removed.
     #[error("there is no such site: add it first")]
     UnknownSite,
+    /// The address cannot be reached from here.
+    #[error("{0}")]
+    NotAllowed(String),
     /// There are too many webhooks.
     #[error("there are {} webhooks, which is the most", Webhook::MOST)]
     TooMany,
@@ -94,6 +97,7 @@ impl Webhooks {
         on: bool,
     ) -> Result<(Webhook, Secret), WebhookError> {
         self.check_sites(&settings).await?;
+        self.check_address(&settings)?;
         if self.all().await?.len() >= Webhook::MOST {
             return Err(WebhookError::TooMany);
         }
@@ -145,7 +149,14 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Changes the settings of a webhook to what `edit` returns, and turns it on or off.
+    /// Refuses an address to which no message can ever be sent.
+    fn check_address(&self, settings: &WebhookSettings) -> Result<(), WebhookError> {
+        let checked = self.posting.check(settings.url.as_str());
+        checked.map_err(|error| WebhookError::NotAllowed(error.to_string()))
+    }
+
+    /// Changes the settings of a webhook to what `edit` returns, and turns it on or off. What is off
+    /// may keep an address that is no longer allowed.
     ///
     /// If the webhook changes at the same moment, `edit` is called again.
     pub async fn change<E: From<WebhookError>>(
@@ -154,8 +165,12 @@ impl Webhooks {
         id: WebhookId,
         edit: impl Fn(&Webhook) -> Result<(WebhookSettings, bool), E>,
     ) -> Result<Webhook, E> {
-        let (settings, on) = edit(&self.find(id).await?)?;
+        let old = self.find(id).await?;
+        let (settings, on) = edit(&old)?;
         self.check_sites(&settings).await?;
+        if on || settings.url != old.settings.url {
+            self.check_address(&settings)?;
+        }
         let detail = match on {
             true => "on",
             false => "off",
