@@ -98,6 +98,11 @@ impl SiteMap {
         self.0.get(&id).or_else(|| self.0.get(&SiteId::DEFAULT))
     }
 
+    /// Returns the time zone of a site, or of the default site if the site is missing in the store.
+    pub fn zone(&self, id: SiteId) -> Option<String> {
+        self.or_default(id).map(|site| site.zone.to_string())
+    }
+
     /// Returns the site with a name, without regard to case, unless removed.
     pub fn named(&self, name: &SiteName) -> Option<&Site> {
         let key = name.key();

@@ -9,7 +9,7 @@ import { byId, el, icon, notice } from './ui/dom.js';
 import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
 import { kindBadge } from './ui/kinds.js';
 import { loadSites, offerSites, siteNote } from './ui/sites.js';
-import { clockTime, dateTime } from './ui/time.js';
+import { dateTime, zonedClock } from './ui/time.js';
 import { toast } from './ui/toast.js';
 
 /**
@@ -181,8 +181,8 @@ function hoursWords(hours) {
 }
 
 /** @param {Punch} punch */
-function punchItem({ at, name, kind }) {
-  return el('li', {}, el('time', { datetime: at, title: dateTime(at), text: clockTime(at) }), el('span', { class: 'row-title', text: name ?? 'Deleted person' }), kindBadge(kind));
+function punchItem({ at, zone, name, kind }) {
+  return el('li', {}, el('time', { datetime: at, title: dateTime(at, zone), text: zonedClock(at, zone) }), el('span', { class: 'row-title', text: name ?? 'Deleted person' }), kindBadge(kind));
 }
 
 /* The list */

@@ -9,7 +9,7 @@ import { badgeUse, closePad, openPad, padIsOpen } from './kiosk/pad.js';
 import { forgetPairing, loadPairing, savePairing, takeTokenFromAddress, tokenIn } from './kiosk/pairing.js';
 import { Presence } from './kiosk/presence.js';
 import { MOST_BY_MOTION, MOST_SAVED, countSaved, listSaved, save, tooManyPins } from './kiosk/saved.js';
-import { becameOf, cardFor, endCard, looking, prompt, runClock, showCard, showLine } from './kiosk/screen.js';
+import { becameOf, cardFor, endCard, looking, prompt, runClock, showCard, showLine, showTimesIn } from './kiosk/screen.js';
 import { seal } from './kiosk/seal.js';
 import { View, alike } from './kiosk/view.js';
 import { CameraError, closeCamera, openCamera } from './ui/camera.js';
@@ -160,9 +160,10 @@ function unpair() {
 async function pair(token) {
   const device = await asDevice(token, 'GET', '/api/device');
   version ||= device.service_version;
-  const { name, site_name: site, face_and_pin: both, keeps_unknown_faces: keepsFaces, consent } = device;
-  pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, both, keepsFaces, consent, release: device.service_version };
+  const { name, site_name: site, zone, face_and_pin: both, keeps_unknown_faces: keepsFaces, consent } = device;
+  pairing = { token, name, site: device.site === DEFAULT_SITE ? null : site, zone, both, keepsFaces, consent, release: device.service_version };
   savePairing(pairing);
+  showTimesIn(zone);
   byId('my-face').hidden = !consent;
   keepPage(device.service_version);
 }
@@ -198,6 +199,7 @@ async function start() {
     // This page is most likely the kept one, of the last release that the kiosk met.
     version = kept?.release ?? 'unknown';
     savePairing(pairing);
+    showTimesIn(pairing.zone);
     wentOffline(error.wait);
   }
   await open();
@@ -547,7 +549,7 @@ async function keep(burst, byHand, { look, secret } = {}) {
   await showCard(
     full
       ? { tone: 'bad', icon: 'alert', name: 'Not saved', text: `${full} Tell your manager when you came or left.`, hold: 5000 }
-      : { tone: 'warn', icon: 'offline', name: `${secret ? 'Punch' : 'Picture'} saved at ${clockTime(burst.capturedAt)}`, text: online ? 'It will be checked later' : 'It will be checked when the service is back', hold: 3000 },
+      : { tone: 'warn', icon: 'offline', name: `${secret ? 'Punch' : 'Picture'} saved at ${clockTime(burst.capturedAt, pairing?.zone)}`, text: online ? 'It will be checked later' : 'It will be checked when the service is back', hold: 3000 },
   );
 }
 

@@ -3,13 +3,14 @@
 // seconds. A hidden page does nothing.
 
 import { explain, get, getAll } from './api.js';
+import { wallClock } from './kit/format.js';
 import { DOUBTS } from './kit/words.js';
 import { abilities, currentAccount } from './session.js';
 import { avatar, byId, el, icon, notice } from './ui/dom.js';
 import { sentence } from './ui/form.js';
 import { kindBadge } from './ui/kinds.js';
 import { knownSites, loadSites, siteNote } from './ui/sites.js';
-import { clockTime, dateName, dateTime, dayName } from './ui/time.js';
+import { clockTime, dateName, dateTime, dayName, zonedClock, zonesNote } from './ui/time.js';
 
 const REFRESH_MS = 3000;
 /** With the feed, the desk polls only for events that the feed may have missed. */
@@ -105,6 +106,7 @@ function render() {
   const counted = ofToday.filter((punch) => !whyNot(punch));
 
   byId('day').textContent = today();
+  byId('zones').textContent = zonesNote([...ofToday.map(({ zone }) => zone), ...knownSites().map(({ zone }) => zone)]);
   byId('count-in').textContent = String(present.length);
   byId('count-came').textContent = String(new Set(counted.map((punch) => punch.employee)).size);
   byId('count-punches').textContent = String(counted.length);
@@ -164,7 +166,7 @@ function punchRow(punch, why) {
     el(
       'summary',
       { class: 'row' },
-      el('time', { datetime: punch.at, text: clockTime(punch.at) }),
+      el('time', { datetime: punch.at, text: clockTime(punch.at, punch.zone) }),
       avatar(punch.name),
       el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where }), why && el('span', { class: 'row-note why', text: why })),
       why ? el('span', { class: 'badge', text: 'Does not count' }) : kindBadge(punch.kind),
@@ -182,7 +184,7 @@ function punchRow(punch, why) {
  * @param {Punch} punch
  */
 function showPicture(details, punch) {
-  const picture = el('img', { class: 'punch-picture', src: `/api/punches/${encodeURIComponent(punch.id)}/picture`, alt: `Picture of the punch at ${clockTime(punch.at)}`, width: 160, height: 160 });
+  const picture = el('img', { class: 'punch-picture', src: `/api/punches/${encodeURIComponent(punch.id)}/picture`, alt: `Picture of the punch at ${zonedClock(punch.at, punch.zone)}`, width: 160, height: 160 });
   picture.addEventListener('error', () => picture.remove());
   details.append(picture);
 }
@@ -237,7 +239,7 @@ function facts(punch) {
     ['Site', siteNote(punch), 'site: where the punch was made'],
     ['Workday', dateName(`${punch.workday}T12:00`), 'workday: the date at the site to which the punch belongs'],
     ['Clock', punch.clock === 'device' ? 'Device, saved offline' : 'Server', 'clock: which clock counts'],
-    ['Recorded', dateTime(punch.recorded_at), 'recorded_at: when the server wrote the punch'],
+    ['Recorded', dateTime(punch.recorded_at, punch.zone), 'recorded_at: when the server wrote the punch'],
   ].filter(([, value]) => value != null && value !== '');
   return el('dl', { class: 'facts' }, ...known.map(([name, value, title]) => el('div', { title }, el('dt', { text: name }), el('dd', { class: 'number', text: value }))));
 }
@@ -247,7 +249,7 @@ const number = (value) => (value == null ? null : value.toFixed(3));
 
 /** @param {Line} line */
 function presentRow({ employee, name, state, first_in: at }) {
-  const since = at ? `since ${clockTime(at)}` : '';
+  const since = at ? `since ${wallClock(at)}` : '';
   return el(
     'li',
     {},

@@ -39,7 +39,7 @@ function showEmpty() {
 /** @param {UnknownFace} face */
 function item(face) {
   const where = face.origin.name ?? (face.origin.kind === 'camera' ? 'A camera' : 'A device');
-  const when = dateTime(face.at);
+  const when = dateTime(face.at, face.zone);
   /** @type {`/api/unknown-faces/${string}`} */
   const address = `/api/unknown-faces/${encodeURIComponent(face.id)}`;
   const button = el('button', { class: 'button danger', type: 'button', text: 'Delete', 'aria-label': `Delete the face from ${when}` });

@@ -85,7 +85,7 @@ async fn pairing_codes_are_rate_limited() {
 async fn a_device_is_registered_used_and_revoked() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    let harbor = admin.add_site("Harbor", "UTC").await;
+    let harbor = admin.add_site("Harbor", "Europe/Berlin").await;
     let answer = admin
         .post(
             "/api/devices",
@@ -101,8 +101,8 @@ async fn a_device_is_registered_used_and_revoked() {
     let kiosk = app.anybody().bearer(token);
     let own = kiosk.get("/api/device").await.expect(200);
     assert_eq!(
-        (&own["id"], &own["name"]),
-        (&device["id"], &json!("Front door"))
+        (&own["id"], &own["name"], &own["zone"]),
+        (&device["id"], &json!("Front door"), &json!("Europe/Berlin"))
     );
     assert!(own.get("token").is_none());
     let list = admin.get("/api/devices").await;

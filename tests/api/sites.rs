@@ -199,9 +199,15 @@ async fn a_punch_shows_where_it_was_made() {
         (
             &punch["site"],
             &punch["site_name"],
+            &punch["zone"],
             &punch["origin"]["name"]
         ),
-        (&json!(tokyo), &json!("Tokyo"), &json!("Gate"))
+        (
+            &json!(tokyo),
+            &json!("Tokyo"),
+            &json!("Asia/Tokyo"),
+            &json!("Gate")
+        )
     );
     let site = format!("/api/sites/{tokyo}");
     let site = admin.get(&site).await.expect(200);

@@ -51,7 +51,13 @@ test('requests are approved and rejected in place, with live updates and reasons
   const rows = page.locator('[data-entry]');
   const row = rows.filter({ hasText: 'Add out at 16:30 on Mon, Mar 2' });
   await row.getByText('“Forgot to punch”').waitFor();
-  await row.getByText(/^Asked by Grace Hopper on /u).waitFor();
+  await row.getByText(/^Asked by Grace Hopper on [^:]+:\d\d$/u).waitFor();
+  // Where the clocks show another time, the zone is named.
+  const abroad = await browser.page({ server: manager, signedIn: true, timezoneId: 'America/New_York' });
+  await abroad.goto('/inbox');
+  const there = abroad.locator('[data-entry]', { hasText: 'Add out at 16:30 on Mon, Mar 2 GMT+1' });
+  await there.getByText(/^Asked by Grace Hopper on .*:\d\d GMT\+[12]$/u).waitFor();
+  await abroad.close();
   assert.match(await row.getByRole('link', { name: 'Grace Hopper' }).getAttribute('href'), new RegExp(`id=${grace.id}&month=2026-03-02$`, 'u'));
   assert.match(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: /^Inbox/u }).textContent(), /^Inbox 1 waiting$/u);
 

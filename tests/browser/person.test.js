@@ -249,6 +249,8 @@ test('times are those of the clock at the site, also when clocks change', async 
   const autumn = page.getByRole('dialog', { name: 'Saturday, October 25, 2025' });
   await add(autumn, 'In', { time: '22:00' });
   await autumn.getByText('Present from 22:00').waitFor();
+  await autumn.getByText('Times are in the time zone of the site (Europe/Berlin)').waitFor();
+  await autumn.locator('[data-correction]').getByText(/:\d\d GMT\+[12]$/u).waitFor();
   await add(autumn, 'Out', { date: '2025-10-26', time: '02:30', turn: 'The second time' });
   await autumn.getByText('Present from 22:00 to 02:30').waitFor();
   await autumn.locator('[data-punch]', { hasText: '02:30' }).getByText('Sun, Oct 26').waitFor();

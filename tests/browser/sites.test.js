@@ -3,8 +3,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Browser, assertClean, picture } from './support/browser.js';
+import { Browser, assertClean, picture, until } from './support/browser.js';
+import { openKiosk } from './support/kiosk.js';
 import { Server } from './support/server.js';
+
+/** What a clock in a zone shows at a time: "09:01". */
+const clockIn = (timeZone, at) => new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone }).format(new Date(at));
 
 let server;
 let browser;
@@ -122,5 +126,23 @@ test('punches are listed for the day of the site, not of the browser', async () 
   const expected = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' }).format(new Date(`${workday}T12:00`));
   assert.equal(await page.locator('#day').textContent(), expected);
   assert.notEqual(workday, new Date().toISOString().slice(0, 10));
+
+  // Their times are those of the site, and the page says so.
+  const { punch } = await server.punchByHand(await server.addEmployee('Ada Lovelace', 'P02'), 'in', 'Forgot the badge');
+  await page.locator(`[data-punch="${punch.id}"] time`, { hasText: clockIn(away, punch.at) }).waitFor();
+  await page.locator('#present li', { hasText: 'Ada Lovelace' }).getByText(`since ${clockIn(away, punch.at)}`).waitFor();
+  await page.getByText(`Times are in the time zone of the site (${away.replace('_', ' ')})`).waitFor();
+  await picture(page, 'punches-other-zone');
   assertClean(page);
+});
+
+test('a kiosk has the clock of its site, also without a connection', async () => {
+  const main = (await server.sites()).find((site) => site.is_default);
+  const { kiosk } = await openKiosk(server, browser, 'Lobby', { timezoneId: 'UTC' });
+  const shows = async () => (await kiosk.locator('#clock').textContent()) === clockIn(main.zone, new Date());
+  await until('the clock is that of the site', shows);
+  await kiosk.route('**/api/**', (route) => route.abort());
+  await kiosk.reload();
+  await kiosk.getByText('No connection').waitFor();
+  await until('the clock is still that of the site', shows);
 });

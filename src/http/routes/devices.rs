@@ -323,6 +323,9 @@ pub struct OwnDeviceView {
     /// The version of the service, which is that of the pages that it serves now.
     #[schema(example = "0.1.0")]
     service_version: &'static str,
+    /// The time zone of the site, in which the device shows times.
+    #[schema(example = "Europe/Berlin")]
+    zone: Option<String>,
     /// Whether a face alone is not enough to punch: the person also types a PIN, or shows a badge.
     face_and_pin: bool,
     /// Whether people of the site can enroll their face at the device, and withdraw.
@@ -348,6 +351,7 @@ pub async fn get_own_device(
     let site = sites.or_default(device.site);
     let kiosk_enrollment = site.is_some_and(|site| site.kiosk_enrollment);
     Ok(axum::Json(OwnDeviceView {
+        zone: sites.zone(device.site),
         face_and_pin: site.is_some_and(|site| site.face_and_pin),
         kiosk_enrollment,
         consent: kiosk_enrollment.then(ConsentTextView::current),

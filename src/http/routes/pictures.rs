@@ -52,6 +52,9 @@ pub struct UnknownFaceView {
     /// When it was seen.
     #[schema(format = "date-time", example = "2026-11-21T07:58:12.345Z")]
     at: String,
+    /// The time zone of the site where it was seen.
+    #[schema(example = "Europe/Berlin")]
+    zone: Option<String>,
     /// What took the picture.
     origin: OriginView,
 }
@@ -144,10 +147,12 @@ pub async fn list_unknown_faces(
         }
     }
     found.retain(|one| !hidden.contains(&one.origin));
+    let sites = names.sites().await?;
     let names = names.origins(found.iter().map(|one| one.origin)).await?;
     let items = found.iter().map(|face| UnknownFaceView {
         id: face.id.to_string(),
         at: time(face.at),
+        zone: sites.zone(face.site),
         origin: OriginView::new(face.origin, &names),
     });
     let items = items.collect();

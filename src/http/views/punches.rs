@@ -183,6 +183,9 @@ pub struct PunchView {
     /// The name of the site.
     #[schema(example = "Harbor")]
     site_name: String,
+    /// The time zone of the site, in which people read the time of the punch.
+    #[schema(example = "Europe/Berlin")]
+    zone: Option<String>,
     /// What recorded the punch.
     origin: OriginView,
     /// How the employee was established.
@@ -232,6 +235,11 @@ impl NameLookup {
         let cameras = cameras.map(|one| (Origin::Camera(one.id), one.name.into()));
         let accounts = accounts.map(|one| (Origin::Account(one.id), one.name.into()));
         Ok(devices.chain(cameras).chain(accounts).collect())
+    }
+
+    /// Returns the sites.
+    pub async fn sites(&self) -> Result<Arc<SiteMap>, StoreError> {
+        self.sites.all().await
     }
 
     /// Returns the names of the accounts among actors.
@@ -307,6 +315,7 @@ fn view(
         workday: punch.workday.to_string(),
         site: punch.site.to_string(),
         site_name: sites.name(punch.site).to_owned(),
+        zone: sites.zone(punch.site),
         origin: OriginView::new(punch.origin, origins),
         proof: (&punch.proof).into(),
     }

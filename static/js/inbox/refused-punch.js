@@ -8,6 +8,7 @@ import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
 import { KINDS } from '../kit/words.js';
 import { adjusting } from '../person/corrections.js';
+import { loadSites } from '../ui/sites.js';
 import { dateTime } from '../ui/time.js';
 import { toast } from '../ui/toast.js';
 
@@ -34,17 +35,21 @@ const WHY = {
 
 /** @param {{id: string, close: () => void, reload: () => Promise<void>}} props */
 export function RefusedPunchDialog({ id, close, reload }) {
-  const read = async () => (await getAll('/api/refused-punches')).find((one) => one.id === id);
+  const read = async () => {
+    const [waiting, sites] = await Promise.all([getAll('/api/refused-punches'), loadSites()]);
+    const punch = waiting.find((one) => one.id === id);
+    return punch && { punch, zone: sites.find((one) => one.id === punch.site)?.zone };
+  };
   const known = useLoad(read, [id]);
   return html`
     <${Dialog} title="A punch that was not accepted" onClose=${close}>
-      <${Show} of=${known}>${(/** @type {RefusedPunch | undefined} */ punch) => (punch ? html`<${Decision} punch=${punch} close=${close} reload=${reload} />` : html`<${Notice} kind="bad">Another account was faster: this is decided.<//>`)}<//>
+      <${Show} of=${known}>${(/** @type {Awaited<ReturnType<typeof read>>} */ found) => (found ? html`<${Decision} ...${found} close=${close} reload=${reload} />` : html`<${Notice} kind="bad">Another account was faster: this is decided.<//>`)}<//>
     <//>
   `;
 }
 
-/** @param {{punch: RefusedPunch, close: () => void, reload: () => Promise<void>}} props */
-function Decision({ punch, close, reload }) {
+/** @param {{punch: RefusedPunch, zone?: string, close: () => void, reload: () => Promise<void>}} props `zone` is that of the kiosk's site */
+function Decision({ punch, zone, close, reload }) {
   const { id, at, how, reason: why, site, device_name: device, employee, name, code, picture } = punch;
   /** @param {Record<string, string>} data */
   const add = async ({ code: typed, kind, reason }) => {
@@ -64,7 +69,7 @@ function Decision({ punch, close, reload }) {
     await finish('Dismissed');
   };
   return html`
-    <p>${dateTime(at)} at ${device}, by ${HOW[how] ?? how}. It was saved while the service was away, and not accepted afterwards: ${WHY[why] ?? why}.</p>
+    <p>${dateTime(at, zone)} at ${device}, by ${HOW[how] ?? how}. It was saved while the service was away, and not accepted afterwards: ${WHY[why] ?? why}.</p>
     ${picture && html`<img class="refused-picture" src=${`/api/unknown-faces/${encodeURIComponent(picture)}/picture`} alt="The person at the kiosk" width="160" height="160" />`}
     <${Form} send=${add} action="Add the punch" cancel=${close}>
       ${

@@ -4,9 +4,9 @@ const KEY = 'rollcall.kiosk';
 
 /**
  * What the kiosk knows of its site. `both`: it asks for the face and a PIN or badge; `keepsFaces`: the service keeps
- * pictures of unknown faces; `consent`: what people agree to who enroll themselves here, if they can; `release`: the version of the service when
+ * pictures of unknown faces; `consent`: what people agree to who enroll themselves here, if they can; `zone`: the time zone of the site; `release`: the version of the service when
  * the kiosk last met it.
- * @typedef {{token: string, release?: string, name?: string, site?: string | null, both?: boolean, keepsFaces?: boolean, consent?: {version: string, text: string} | null}} Pairing
+ * @typedef {{token: string, release?: string, name?: string, site?: string | null, zone?: string | null, both?: boolean, keepsFaces?: boolean, consent?: {version: string, text: string} | null}} Pairing
  */
 
 /**

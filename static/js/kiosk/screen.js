@@ -5,6 +5,12 @@ import { sentence } from '../ui/form.js';
 import { clockTime, dayName } from '../ui/time.js';
 import { sleep } from './eyes.js';
 
+/** The time zone of the kiosk's site; nothing until the kiosk knows it. @type {import('../ui/time.js').Zone} */
+let zone;
+
+/** Shows times in the time zone of a site, whatever that of the tablet is. @param {import('../ui/time.js').Zone} name */
+export const showTimesIn = (name) => (zone = name);
+
 /** @type {Record<string, {tone: 'in' | 'out', word: string, already: string}>} */
 const KINDS = {
   in: { tone: 'in', word: 'In', already: 'Already in at' },
@@ -27,7 +33,7 @@ export function cardFor(answer, asked) {
   const { outcome, punch } = answer;
   const name = answer.name ?? punch?.name;
   const kind = KINDS[punch?.kind ?? ''] ?? KINDS.in;
-  const at = punch ? clockTime(punch.at) : '';
+  const at = punch ? clockTime(punch.at, zone) : '';
   switch (outcome) {
     case 'punched':
       return { tone: kind.tone, icon: 'check', name, text: `${kind.word} ${at}`, hold: 3000 };
@@ -74,7 +80,7 @@ export function becameOf(answers) {
 /** @param {import('./delivery.js').Answer} answer */
 function whyNotNeeded({ punch }) {
   const { already } = KINDS[punch?.kind ?? ''] ?? KINDS.in;
-  const since = punch?.at ? `${punch.name ? `${punch.name} ` : ''}${already.toLowerCase()} ${clockTime(punch.at)}` : 'already there';
+  const since = punch?.at ? `${punch.name ? `${punch.name} ` : ''}${already.toLowerCase()} ${clockTime(punch.at, zone)}` : 'already there';
   return `not needed: ${since}`;
 }
 
@@ -132,8 +138,8 @@ export async function runClock() {
     const now = new Date();
     const clock = byId('clock');
     clock.dateTime = now.toISOString();
-    clock.textContent = clockTime(now);
-    byId('day').textContent = dayName(now);
+    clock.textContent = clockTime(now, zone);
+    byId('day').textContent = dayName(now, zone);
     await sleep(1000 - now.getMilliseconds());
   }
 }

@@ -2,6 +2,7 @@
 
 import { Problem, explain } from '../api.js';
 import { sentence } from '../ui/form.js';
+import { zoneMark } from '../ui/time.js';
 import { Notice } from './basics.js';
 import { dateRange, shortDay, wallClock, wallDate, wallTime } from './format.js';
 import { html, useState } from './html.js';
@@ -66,10 +67,17 @@ export function dayOf({ at, old, zone, made_at: madeAt }) {
 }
 
 /**
- * Returns what a correction changes: "Add out at 16:30 on Mon, Mar 2".
+ * Returns what a correction changes: "Add out at 16:30 on Mon, Mar 2", and in which time zone if its clocks differ from
+ * those of the reader.
  * @param {ApiSchema<'ListedCorrectionView'>} correction
  */
-export function correctionWords({ action, kind, at, old, zone }) {
+export function correctionWords(correction) {
+  const { at, old, made_at: madeAt, zone } = correction;
+  return `${changeWords(correction)}${zoneMark(at ?? old?.at ?? madeAt, zone ?? 'UTC')}`;
+}
+
+/** @param {ApiSchema<'ListedCorrectionView'>} correction */
+function changeWords({ action, kind, at, old, zone }) {
   const when = (/** @type {string | null | undefined} */ time) => (time ? wallTime(time, zone ?? 'UTC') : '');
   const [was, will] = [when(old?.at), when(at)];
   const name = (KINDS[kind ?? old?.kind ?? ''] ?? 'punch').toLocaleLowerCase();

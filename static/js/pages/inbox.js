@@ -66,7 +66,7 @@ function entriesOf({ corrections, leave, sheets }) {
       what: correctionWords(one),
       href: monthAddress(one.employee, dayOf(one)),
       why: one.reason,
-      note: asked(one.made_by_name, one.made_at),
+      note: asked(one.made_by_name, one.made_at, one.zone),
       approve: (adjust = false) => request('POST', `/api/corrections/${one.id}/approve`, { query: { adjust: adjust ? 'true' : '' } }),
       reject: () => request('POST', `/api/corrections/${one.id}/reject`),
     })),
@@ -96,8 +96,8 @@ function entriesOf({ corrections, leave, sheets }) {
   ];
 }
 
-/** @param {string | null | undefined} who @param {string} at */
-const asked = (who, at) => `Asked ${who ? `by ${who} ` : ''}on ${dateTime(at)}`;
+/** @param {string | null | undefined} who @param {string} at @param {import('../ui/time.js').Zone} [zone] */
+const asked = (who, at, zone) => `Asked ${who ? `by ${who} ` : ''}on ${dateTime(at, zone)}`;
 
 /** @param {{account: ApiSchema<'AccountView'>}} props */
 function Inbox({ account }) {

@@ -3,7 +3,7 @@
 import { get } from '../api.js';
 import { parameter, setParameters } from '../kit/address.js';
 import { Avatar, Badge, Empty, PageHead } from '../kit/basics.js';
-import { Clock } from '../kit/clock.js';
+import { Clock, ZonesNote } from '../kit/clock.js';
 import { Exceptions } from '../kit/exceptions.js';
 import { LiveState, useFeed } from '../kit/feed.js';
 import { FirstSteps } from '../kit/first-steps.js';
@@ -41,7 +41,7 @@ function Board({ administers }) {
   const feed = useFeed(NEWS, board.reload);
   const shown = date || board.data?.items[0]?.day || browserToday();
   return html`
-    <${PageHead} title=${date ? longDay(date) : 'Today'} lead=${html`<${Dates} lines=${date ? [] : (board.data?.items ?? [])} />`} actions=${html`<a class="button" href=${`/roll-call${site && `?site=${site}`}`}>Roll call</a><${LiveState} state=${feed} />`} />
+    <${PageHead} title=${date ? longDay(date) : 'Today'} lead=${html`<${Dates} lines=${date ? [] : (board.data?.items ?? [])} /><${ZonesNote} zones=${(sites.data ?? []).filter(({ id }) => !site || id === site).map(({ zone }) => zone)} />`} actions=${html`<a class="button" href=${`/roll-call${site && `?site=${site}`}`}>Roll call</a><${LiveState} state=${feed} />`} />
     <${Toolbar} shown=${shown} before=${addDays(shown, -1)} after=${addDays(shown, 1)} labels=${DAYS} sites=${sites.data ?? []} />
     <${Show} of=${board}>${(/** @type {ApiSchema<'BoardView'>} */ data) => html`<${Lines} board=${data} sites=${sites.data ?? []} administers=${administers} />`}<//>
   `;

@@ -2,6 +2,7 @@
 
 import { parameter, setParameters } from '../kit/address.js';
 import { Empty, Link, Notice, PageHead } from '../kit/basics.js';
+import { ZonesNote } from '../kit/clock.js';
 import { LiveState, useFeed } from '../kit/feed.js';
 import { addMonths, browserToday, monthName, monthOf } from '../kit/format.js';
 import { html } from '../kit/html.js';
@@ -74,6 +75,7 @@ function Shown({ employee, month, rights, reload }) {
   const opened = parameter('day');
   const day = month.days.days.find((one) => one.day === opened);
   return html`
+    <${ZonesNote} zones=${month.days.days.map(({ zone }) => zone)} />
     <${Timesheets} month=${month} rights=${rights} reload=${reload} />
     <${DaysTable} month=${month} />
     <div class="print-only signatures"><p>Date, signature of the employee</p><p>Date, signature of the manager</p></div>

@@ -3,6 +3,7 @@
 import { get } from '../api.js';
 import { parameter } from '../kit/address.js';
 import { Empty, PageHead } from '../kit/basics.js';
+import { ZonesNote } from '../kit/clock.js';
 import { LiveState, useFeed } from '../kit/feed.js';
 import { longDay, wallClock, wallDate, wallTime } from '../kit/format.js';
 import { html } from '../kit/html.js';
@@ -19,14 +20,14 @@ async function read() {
   const groups = sites.map((site) => ({ name: site.name, lines: here.filter((line) => line.site === site.id) }));
   // By the clock of the first site, as the times below.
   const shown = sites.find(({ id }) => here.some(({ site }) => site === id)) ?? sites[0];
-  return { at: wallTime(Date.now(), shown?.zone ?? 'UTC'), count: here.length, groups: groups.filter(({ lines }) => lines.length > 0) };
+  return { at: wallTime(Date.now(), shown?.zone ?? 'UTC'), zones: sites.filter(({ id }) => here.some(({ site }) => site === id)).map(({ zone }) => zone), count: here.length, groups: groups.filter(({ lines }) => lines.length > 0) };
 }
 
 export function Page() {
   const list = useLoad(read, [parameter('site')]);
   const feed = useFeed(['punch', 'employee', 'timesheet'], list.reload);
   return html`
-    <${PageHead} title="Roll call" lead=${list.data && html`<p>${list.data.count} here on ${longDay(wallDate(list.data.at))} at ${wallClock(list.data.at)}, by the site to which they belong</p>`} actions=${html`<button class="button primary" type="button" onClick=${() => window.print()}>Print</button><${LiveState} state=${feed} />`} />
+    <${PageHead} title="Roll call" lead=${list.data && html`<p>${list.data.count} here on ${longDay(wallDate(list.data.at))} at ${wallClock(list.data.at)}, by the site to which they belong</p><${ZonesNote} zones=${list.data.zones} />`} actions=${html`<button class="button primary" type="button" onClick=${() => window.print()}>Print</button><${LiveState} state=${feed} />`} />
     <${Show} of=${list}>
       ${(/** @type {Awaited<ReturnType<typeof read>>} */ { groups }) => (groups.length === 0 ? html`<section class="card"><${Empty}><p>Nobody is here.</p><//></section>` : groups.map((group) => html`<${Group} key=${group.name} ...${group} />`))}
     <//>

@@ -137,7 +137,7 @@ export function Corrections({ corrections, lines, day, rights, reload }) {
         const decides = rights.decides && (rights.atOnce || !mine);
         return html`
           <li key=${id} data-correction=${id} data-tone=${open || state === 'approved' ? undefined : 'soft'}>
-            <span class="row-main"><span class="row-title">${words}</span><span class="row-note">${reason}</span><span class="row-note">${mine ? 'By you, ' : ''}${dateTime(at)}</span></span>
+            <span class="row-main"><span class="row-title">${words}</span><span class="row-note">${reason}</span><span class="row-note">${mine ? 'By you, ' : ''}${dateTime(at, day.zone)}</span></span>
             <${Badge} tone=${tone}>${text}<//>
             ${
               open &&

@@ -2,7 +2,7 @@
 
 import { setParameters } from '../kit/address.js';
 import { Badge, Button, Link, Notice } from '../kit/basics.js';
-import { Clock } from '../kit/clock.js';
+import { Clock, ZonesNote } from '../kit/clock.js';
 import { Dialog } from '../kit/dialog.js';
 import { hours, longDay, signedHours, wallClock, wallTime } from '../kit/format.js';
 import { html, useEffect, useRef, useState } from '../kit/html.js';
@@ -33,6 +33,7 @@ export function DaySheet({ employee, day, month, rights, reload }) {
         ${before && html`<${Link} class="button" to=${{ day: before }}>‹ The day before<//>`}
         ${after && html`<${Link} class="button" to=${{ day: after }}>The day after ›<//>`}
       </nav>
+      <${ZonesNote} zones=${[day.zone]} />
       <${Figures} day=${day} />
       <${Record} key=${day.day} employee=${employee} day=${day} month=${month} rights=${rights} reload=${reload} />
     <//>

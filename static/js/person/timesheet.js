@@ -53,7 +53,7 @@ function Timesheet({ sheet, month: { today, sheets }, rights, reload }) {
   return html`
     <div class="timesheet" data-timesheet=${id}>
       <div class="section-head">
-        <p>${dateRange(from, to)} <${Badge} tone=${tone}>${words}<//>${approval && html` <span class="soft small">Approved on ${dateTime(approval.at)}</span>`}</p>
+        <p>${dateRange(from, to)} <${Badge} tone=${tone}>${words}<//>${approval && html` <span class="soft small">Approved on ${dateTime(approval.at, figures.days[0]?.zone)}</span>`}</p>
         <div class="actions">
           ${state === 'open' && rights.asks && html`<${Button} label=${label('Submit')} onClick=${act(send('submit'), 'Submitted')}>Submit<//>`}
           ${
