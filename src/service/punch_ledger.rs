@@ -1,6 +1,6 @@
 //! PunchLedger: writes, finds and lists punches, with any kind of proof.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::info;
@@ -368,29 +368,67 @@ impl PunchLedger {
         }
     }
 
-    /// Returns a page of the covered punches, newest first.
+    /// Returns a page of the covered punches, newest first. Those of a covered employee are listed
+    /// wherever they were made, if the filter names the employee: without it, that would read the
+    /// punches of every site.
     pub async fn list(
         &self,
         reach: &Reach,
         filter: &PunchFilter,
         page: &Page<(Timestamp, PunchId)>,
     ) -> Result<Vec<Punch>, StoreError> {
+        let person = filter.employee.as_slice();
+        let reach = match self.covered(reach, person).await?.is_empty() {
+            true => reach,
+            false => &Reach::Everything,
+        };
         self.stores.punches.list(reach, filter, page).await
     }
 
-    /// Returns the covered punches that were recorded at or after a moment, oldest first; `None`
-    /// if there are more than `most`, covered or not.
+    /// Returns those of some employees who are covered and not deleted.
+    async fn covered(
+        &self,
+        reach: &Reach,
+        employees: &[EmployeeId],
+    ) -> Result<BTreeSet<EmployeeId>, StoreError> {
+        let found = self.stores.employees.find_many(employees).await?;
+        let covered = |one: &&Employee| one.deleted_at.is_none() && reach.covers(*one);
+        Ok(found.iter().filter(covered).map(|one| one.id).collect())
+    }
+
+    /// Leaves those punches that are covered by their site or by their employee.
+    async fn admit(&self, reach: &Reach, punches: &mut Vec<Punch>) -> Result<(), StoreError> {
+        let others = punches.iter().filter(|punch| !reach.covers(*punch));
+        let people: BTreeSet<_> = others.map(|punch| punch.employee).collect();
+        let people: Vec<_> = people.into_iter().collect();
+        let people = self.covered(reach, &people).await?;
+        punches.retain(|punch| reach.covers(punch) || people.contains(&punch.employee));
+        Ok(())
+    }
+
+    /// Returns the punches that were recorded at or after a moment and are covered by their site or
+    /// by their employee, oldest first; `None` if there are more than `most`, covered or not.
     pub async fn recorded_since(
         &self,
         reach: &Reach,
         from: Timestamp,
         most: usize,
     ) -> Result<Option<Vec<Punch>>, StoreError> {
-        self.stores.punches.recorded_since(reach, from, most).await
+        let mut found = self
+            .stores
+            .punches
+            .recorded_since(&Reach::Everything, from, most)
+            .await?;
+        if let Some(punches) = &mut found {
+            self.admit(reach, punches).await?;
+        }
+        Ok(found)
     }
 
-    /// Returns a punch, if it is covered.
+    /// Returns a punch, if it is covered by its site or by its employee.
     pub async fn find(&self, reach: &Reach, id: PunchId) -> Result<Option<Punch>, StoreError> {
-        Ok(reach.admit(self.stores.punches.find(id).await?))
+        let mut found = Vec::from_iter(self.stores.punches.find(id).await?);
+        self.admit(reach, &mut found).await?;
+        Ok(found.pop())
     }
 }

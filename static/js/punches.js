@@ -20,6 +20,8 @@ const FULL_EVERY = 20;
 /** The shortest workday, on the night when clocks go forward. */
 const SHORTEST_DAY_MS = 23 * 3600_000;
 const PAGE = '200';
+/** How many people without a punch in the list are named. */
+const MOST_NAMED = 10;
 /** Replaces the name of a deleted person. */
 const DELETED = 'Deleted person';
 
@@ -34,6 +36,8 @@ const rows = new Map();
 let takenBack = new Set();
 /** The people who are at work, as the board of today shows them. @type {Line[]} */
 let present = [];
+/** Those who came today, as the board shows them. @type {Line[]} */
+let came = [];
 /** When today began at each site. @type {Map<string, Date>} */
 let days = new Map();
 let refreshes = 0;
@@ -88,6 +92,7 @@ async function fetchPunches(all) {
 /** Reads who is in, by the same rules as the board, and which punches do not count until a decision. */
 async function fetchPresence() {
   const [board, corrections] = await Promise.all([get('/api/days'), getAll('/api/corrections', { state: 'requested' })]);
+  came = board.items.filter(({ first_in: at }) => at);
   present = board.items.filter(({ state }) => state === 'present' || state === 'on_break');
   takenBack = new Set(corrections.filter(({ provisional }) => provisional).map(({ punch }) => punch));
 }
@@ -112,10 +117,25 @@ function render() {
   byId('count-punches').textContent = String(counted.length);
 
   placeRows(byId('punches'), ofToday);
+  renderElsewhere(new Set(ofToday.map(({ employee }) => employee)));
   byId('present').replaceChildren(...present.map(presentRow));
   byId('present-empty').hidden = present.length > 0;
   byId('punches').removeAttribute('aria-busy');
   byId('punches-empty').hidden = ofToday.length > 0;
+}
+
+/**
+ * Names those who came although no punch of theirs is listed. The list has the punches of the sites that the account
+ * may see; people of these sites also punch elsewhere, and corrections add punches.
+ * @param {Set<string>} listed the people with a punch in the list
+ */
+function renderElsewhere(listed) {
+  const missing = came.filter(({ employee }) => !listed.has(employee));
+  const links = missing.slice(0, MOST_NAMED).flatMap(({ employee, name, day }) => [', ', el('a', { href: `/person?id=${employee}&month=${day}&day=${day}`, text: name })]);
+  const more = missing.length - MOST_NAMED;
+  const place = byId('elsewhere');
+  place.hidden = missing.length === 0;
+  place.replaceChildren('Here today by a punch at another site or by a correction: ', ...links.slice(1), more > 0 ? `, and ${more} more on the board` : '');
 }
 
 /**

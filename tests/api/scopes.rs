@@ -128,6 +128,18 @@ async fn no_filter_shows_a_site_manager_more() {
         3
     );
 
+    // The punches of a person of the site are seen with the person, wherever they were made.
+    let ann = places.add(&app, Of::Employee, places.home, false).await;
+    let mut away = crate::records::punch(ann.parse().unwrap(), crate::records::device_id(), 99, 0);
+    away.site = elsewhere;
+    app.stores.punches.append(&away).await.unwrap();
+    let away = away.id.to_string();
+    let of_ann = listed(&manager, &format!("/api/punches?employee={ann}")).await;
+    assert_eq!(of_ann, BTreeSet::from([away.clone()]));
+    let alone = manager.get(&format!("/api/punches/{away}")).await;
+    assert_eq!(alone.expect(200)["site"], elsewhere.to_string());
+    assert!(!listed(&manager, "/api/punches").await.contains(&away));
+
     // A visitor's punch here is seen, the same person's punch elsewhere is not.
     let (own, stores) = (places.own, &app.stores);
     let (mut punches, mut devices) = (Vec::new(), Vec::new());
@@ -398,6 +410,14 @@ async fn events_of_other_sites_and_other_employees_are_not_sent() {
     let begin = format!("{}-{}", 0, came);
     let mut again = Following::after(&manager, Some(&begin)).await;
     assert_eq!(again.until(went).await, [event("punch", went)]);
+    // When the person belongs to the site, also of the punch elsewhere.
+    let path = format!("/api/employees/{obama}");
+    let moved = admin.patch(&path, json!({ "site": home })).await;
+    moved.expect(200);
+    let begin = format!("0-{}", uuid::Uuid::nil());
+    let mut again = Following::after(&manager, Some(&begin)).await;
+    let seen = without_people(&again.until(went).await);
+    assert_eq!(seen, [event("punch", came), event("punch", went)]);
 }
 
 #[tokio::test]

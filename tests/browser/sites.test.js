@@ -136,6 +136,23 @@ test('punches are listed for the day of the site, not of the browser', async () 
   assertClean(page);
 });
 
+test('a manager finds the punches of their people at other sites', async () => {
+  // Grace punched at the harbor, and belongs to the main site now.
+  const main = (await server.sites()).find((site) => site.is_default);
+  const { items } = await server.ask('GET', '/api/employees?q=P01');
+  await server.ask('PATCH', `/api/employees/${items[0].id}`, { site: main.id });
+  const manager = await server.addAccount({ email: 'mona@example.org', role: 'manager', site: main.name });
+  const page = await browser.page({ server: manager, signedIn: true });
+  await page.goto('/punches');
+  await page.locator('#punches').getByText('Ada Lovelace').waitFor();
+  const elsewhere = page.getByText(/^Here today by a punch at another site or by a correction: Grace Hopper$/u);
+  await elsewhere.waitFor();
+  await picture(page, 'punches-elsewhere');
+  await elsewhere.getByRole('link', { name: 'Grace Hopper' }).click();
+  await page.getByRole('dialog').locator('[data-punch]').getByText(/Harbor$/u).waitFor();
+  assertClean(page);
+});
+
 test('a kiosk has the clock of its site, also without a connection', async () => {
   const main = (await server.sites()).find((site) => site.is_default);
   const { kiosk } = await openKiosk(server, browser, 'Lobby', { timezoneId: 'UTC' });
