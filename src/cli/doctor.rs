@@ -264,7 +264,7 @@ fn address(settings: &Settings) -> (State, String) {
         ),
         None => (
             State::Off,
-            "PUBLIC_URL is not set: links have no address, and no letters can be sent".to_owned(),
+            "PUBLIC_URL is not set: links have no address, and no emails can be sent".to_owned(),
         ),
     }
 }
@@ -288,7 +288,7 @@ async fn redis(settings: &Settings) -> Outcome {
 /// Checks whether the mail server responds, if there is one.
 async fn mail(settings: &Settings) -> Outcome {
     let Some(mail) = boot::mail_sender(settings).map_err(|error| error.to_string())? else {
-        let off = "not configured: no letters are sent".to_owned();
+        let off = "not configured: no emails are sent".to_owned();
         return Ok((State::Off, off));
     };
     mail.check().await.map_err(|error| error.to_string())?;

@@ -294,7 +294,7 @@ person.json    every record:
   kept_answers      responses to devices that sent a punch. They are stored for a while, so that a
                     repeated request gets the same response and does not write a second punch
   deliveries        messages about this person to other systems (`webhook`), with what they say; and
-                    letters to them (`mail`), each in a file of its own. They are deleted seven days
+                    emails to them (`mail`), each in a file of its own. They are deleted seven days
                     after they arrived or were given up
   camera_reports    when a camera last saw the person; stored until its next report
   audit_entries     what was done with this person's data, when and by whom: an account (a person

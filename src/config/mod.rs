@@ -260,7 +260,7 @@ sections! {
         extra_ca: PathBuf = "EXTRA_CA", parse::path,
             accepts "the path of a PEM file", "Certificates of authorities that are trusted besides the public ones, for the TLS of mail server, broker of MQTT, webhooks and identity provider in your own network; read at start";
         public_url: String = "PUBLIC_URL", parse::origin,
-            accepts "https://host or http://host, with a port if it is not the usual one", "Address under which people open the service. Links in letters begin with it, and passkeys and single sign-on are bound to it; for these the address of the request counts without it. `SMTP_URL` needs it";
+            accepts "https://host or http://host, with a port if it is not the usual one", "Address under which people open the service. Links in emails begin with it, and passkeys and single sign-on are bound to it; for these the address of the request counts without it. `SMTP_URL` needs it";
         trusted_proxies: Vec<IpNet> = "TRUSTED_PROXIES", parse::networks, default "none",
             accepts "none, or addresses or networks such as 10.0.0.0/8, separated by commas", "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are trusted";
         cookie_secure: CookieSecure = "SESSION_COOKIE_SECURE", parse::cookie_secure, default "auto",
@@ -417,11 +417,11 @@ sections! {
     /// Messages to the outside.
     messages: Messages {
         smtp_url: SecretString = "SMTP_URL", parse::smtp_url, secret true,
-            accepts "smtps://user:password@host, smtp://user:password@host:587?tls=required, or smtp://host:port without a password, which may have one only on this machine", "Mail server for letters to people; without it, none are sent. Needs `MAIL_FROM` and `PUBLIC_URL`";
+            accepts "smtps://user:password@host, smtp://user:password@host:587?tls=required, or smtp://host:port without a password, which may have one only on this machine", "Mail server for emails to people; without it, none are sent. Needs `MAIL_FROM` and `PUBLIC_URL`";
         mail_from: String = "MAIL_FROM", parse::mailbox,
-            accepts "an address such as Rollcall <rollcall@example.org>", "Sender of letters";
+            accepts "an address such as Rollcall <rollcall@example.org>", "Sender of emails";
         mail_summary: Time = "MAIL_SUMMARY", parse::time_of_day, default "07:00",
-            accepts "a time of day such as 07:00", "When managers get the daily letter about what waits for them, in the time zone of their site";
+            accepts "a time of day such as 07:00", "When managers get the daily email about what waits for them, in the time zone of their site";
         mqtt_url: SecretString = "MQTT_URL", parse::mqtt_url, secret true,
             accepts "mqtts://user:password@host:port, or mqtt:// for no TLS; a password then goes over a network in clear, and only with ?tls=none", "Broker of MQTT for signals to Home Assistant: who is there, by site, and the states of cameras and kiosks";
         webhook_allow: Destinations = "WEBHOOK_ALLOW", parse::destinations, default "none",
@@ -511,7 +511,7 @@ impl Settings {
         if is_set(&reader.shown, "SMTP_URL") && self.server.public_url.is_none() {
             reader.problem(
                 "SMTP_URL",
-                "set PUBLIC_URL as well: the links in letters begin with it, because a sender can forge the address of a request"
+                "set PUBLIC_URL as well: the links in emails begin with it, because a sender can forge the address of a request"
                     .to_owned(),
             );
         }

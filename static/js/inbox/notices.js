@@ -20,7 +20,7 @@ const WORDS = {
   erasure_request: ({ employee }) => ({ what: 'Asks to be erased. An administrator deletes the person, or erases the name and staff number, too, with the command “rollcall people erase”', href: `/people#${employee}`, action: 'Show the person' }),
   device_silent: ({ id }) => ({ what: 'This kiosk sends nothing: check its power and network', icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
   device_token_ends: ({ id, ends }) => ({ what: `Its token ${ends && Date.parse(ends) < Date.now() ? 'has ended: pair it again' : `ends on ${dateTime(ends ?? '')}`}`, icon: 'tablet', href: `/devices?device=${id}`, action: 'Show the device' }),
-  mail_failing: ({ reason }) => ({ what: `Letters are not sent: ${reason ?? 'it accepts none'}`, icon: 'link', href: '/messages?part=letters', action: 'Show letters' }),
+  mail_failing: ({ reason }) => ({ what: `Emails are not sent: ${reason ?? 'it accepts none'}`, icon: 'link', href: '/messages?part=letters', action: 'Show emails' }),
   refused_punch: ({ employee }) => ({ what: 'A punch that a kiosk saved was not accepted', ...(!employee && { icon: 'tablet' }) }),
   webhook_disabled: ({ id }) => ({ what: 'Rollcall disabled this webhook, because its receiver accepts nothing', icon: 'link', href: `/messages?webhook=${id}`, action: 'Open the webhook' }),
 };

@@ -34,7 +34,7 @@ const ONE_HOUR: u32 = 3600;
 #[derive(Debug, thiserror::Error)]
 pub enum LetterError {
     /// There is no mail server.
-    #[error("no letters are sent: set SMTP_URL")]
+    #[error("no emails are sent: set SMTP_URL")]
     Off,
     /// The letter could not be sealed.
     #[error(transparent)]
