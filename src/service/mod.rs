@@ -70,4 +70,5 @@ pub mod tokens;
 pub mod typed_codes;
 pub mod unseal;
 pub mod webauthn;
+pub mod work_queue;
 pub mod workdays;

@@ -6,10 +6,6 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::sync::{
-    Mutex,
-    mpsc::{self, error::TrySendError},
-};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use zeroize::Zeroizing;
@@ -17,6 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     audit::Audit,
     employees::{Person, find_person},
+    work_queue::WorkQueue,
 };
 use crate::{
     clock::Clock,
@@ -89,8 +86,7 @@ pub struct Pictures {
     audit: Audit,
     clock: Arc<dyn Clock>,
     keeps: Keeps,
-    requests: mpsc::Sender<PictureRequest>,
-    waiting: Mutex<mpsc::Receiver<PictureRequest>>,
+    requests: WorkQueue<PictureRequest>,
 }
 
 impl Pictures {
@@ -104,7 +100,6 @@ impl Pictures {
         clock: Arc<dyn Clock>,
         keeps: Keeps,
     ) -> Self {
-        let (requests, waiting) = mpsc::channel(WAITING_MOST);
         Self {
             stores,
             vault,
@@ -113,8 +108,7 @@ impl Pictures {
             audit,
             clock,
             keeps,
-            requests,
-            waiting: Mutex::new(waiting),
+            requests: WorkQueue::new(WAITING_MOST),
         }
     }
 
@@ -157,27 +151,14 @@ impl Pictures {
 
     fn request(&self, request: PictureRequest) {
         let kind = request.of.kind().as_str();
-        if let Err(cause) = self.requests.try_send(request) {
-            let cause = match cause {
-                TrySendError::Full(_) => "too many wait to be made",
-                TrySendError::Closed(_) => "the service stops",
-            };
-            warn!(kind, cause, "could not store a picture");
+        if let Err(cause) = self.requests.add(request) {
+            warn!(kind, %cause, "could not store a picture");
         }
     }
 
     /// Makes the requested pictures until the token is canceled, and then those that still wait.
     pub async fn work(&self, stop: CancellationToken) {
-        let mut waiting = self.waiting.lock().await;
-        loop {
-            let request = tokio::select! {
-                () = stop.cancelled(), if !waiting.is_closed() => {
-                    waiting.close();
-                    continue;
-                }
-                request = waiting.recv() => request,
-            };
-            let Some(request) = request else { return };
+        while let Some(request) = self.requests.next(&stop).await {
             let kind = request.of.kind().as_str();
             if let Err(cause) = self.store(request).await {
                 warn!(kind, %cause, "could not store a picture");
