@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::{
     accounts::{AccountError, Accounts},
     audit::Audit,
+    reset_links::revoke_resets,
     sealed_faces::Counts,
 };
 use crate::{
@@ -275,11 +276,8 @@ pub async fn forget(
             .await?;
         count(ApiToken::KIND, stores.api_tokens.remove(token.id).await?);
     }
-    for link in stores.invitations.resets(id).await? {
-        audit
-            .record(actor, "invitation.revoke", link.id, None)
-            .await?;
-        count(Invitation::KIND, stores.invitations.delete(link.id).await?);
+    for removed in revoke_resets(stores, audit, actor, id, |_| true).await? {
+        count(Invitation::KIND, removed);
     }
     // The trail has the removal of the account under the ID of these.
     let removed = stores.second_factors.remove(id).await?;

@@ -256,7 +256,8 @@ impl Accounts {
     }
 
     /// Sets a new password for a person who knows the present one. All other sessions end, and this
-    /// one gets a new token. The API tokens of the account are revoked if the person wants that.
+    /// one gets a new token. Links for a new password end, too, and the API tokens of the account if
+    /// the person wants that.
     pub async fn change_password(
         &self,
         account: &Account,
@@ -286,6 +287,7 @@ impl Accounts {
         if revoke_tokens {
             self.revoke_tokens(Actor::Account(id), id).await?;
         }
+        self.revoke_resets(Actor::Account(id), id).await?;
         let known = self.know_browser(id, visitor.token).await?;
         let mut new = self.renew_session(changed, session).await?;
         new.browser = Some(known);

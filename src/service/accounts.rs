@@ -16,6 +16,7 @@ use super::{
     audit::Audit,
     guesses::{Guesser, Guesses},
     passwords::{self, HashCost, PasswordError},
+    reset_links::revoke_resets,
     tokens::{self, Token},
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
         accounts::{Account, Actor, Browser, Session, TokenHash},
         grants::Access,
         ids::{AccountId, EmployeeId},
+        invitations::Invitation,
         text::{Email, Name},
     },
     ports::{Page, Quota, RateLimits, StoreError},
@@ -377,8 +379,8 @@ impl Accounts {
         self.replace_password(actor, &account, hash).await
     }
 
-    /// Sets the hash of a new password, ends all sessions of the account, revokes its API tokens, and
-    /// makes it forget the browsers that it knows.
+    /// Sets the hash of a new password, ends all sessions of the account, revokes its API tokens and
+    /// other links for a new password, and makes it forget the browsers that it knows.
     pub(super) async fn replace_password(
         &self,
         actor: Actor,
@@ -397,7 +399,19 @@ impl Accounts {
         self.stores.sessions.delete_by_account(changed.id).await?;
         self.stores.known_browsers.remove(changed.id).await?;
         self.revoke_tokens(actor, changed.id).await?;
+        self.revoke_resets(actor, changed.id).await?;
         Ok(changed)
+    }
+
+    /// Revokes all links for a new password of an account, because it has one.
+    pub(super) async fn revoke_resets(
+        &self,
+        actor: Actor,
+        account: AccountId,
+    ) -> Result<(), StoreError> {
+        let all = |_: &Invitation| true;
+        revoke_resets(&self.stores, &self.audit, actor, account, all).await?;
+        Ok(())
     }
 
     pub(super) async fn revoke_tokens(

@@ -55,6 +55,7 @@ pub mod punch_ledger;
 pub mod recognition;
 pub mod redis;
 pub mod refused_punches;
+pub mod reset_links;
 pub mod sealed_cache;
 pub mod sealed_faces;
 pub mod second_factor;

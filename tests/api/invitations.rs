@@ -499,7 +499,10 @@ async fn a_link_sets_a_new_password_once_and_ends_the_sessions() {
         .await
         .problem(422, "invalid");
     let client = app.anybody();
+    let other = token(&reset().await);
     accept(&client, &link, NEW).await.expect(200);
+    // The new password ends the other link.
+    ended(&look(&app, &other).await);
     client.get("/api/session").await.expect(200);
     person
         .get("/api/session")
