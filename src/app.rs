@@ -30,6 +30,7 @@ use crate::service::{
     mistaken_punches::MistakenPunches,
     notices::Notices,
     pairing::Pairing,
+    password_resets::PasswordResets,
     personal_data::PersonalData,
     pictures::Pictures,
     plans::Plans,
@@ -57,6 +58,8 @@ pub struct App {
     pub second_factors: Arc<SecondFactorService>,
     /// Links with which people create an account, enroll their face or set a password.
     pub invitations: Arc<Invitations>,
+    /// Links for a new password by email.
+    pub password_resets: Arc<PasswordResets>,
     /// Signing in with an identity provider; `None` if none is configured.
     pub single_sign_on: Option<Arc<SingleSignOn>>,
     /// Employees and their enrolled faces.

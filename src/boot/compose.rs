@@ -45,6 +45,7 @@ use crate::{
         mistaken_punches::MistakenPunches,
         notices::Notices,
         pairing::Pairing,
+        password_resets::PasswordResets,
         personal_data::PersonalData,
         pictures::{Keeps, Pictures},
         plans::Plans,
@@ -311,8 +312,11 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         devices.clone(),
         clock.clone(),
     );
+    let invitations = service!(Invitations: stores, accounts, audit, clock);
+    let password_resets = service!(PasswordResets: stores, invitations, letters, limits, audit);
     let app = App {
-        invitations: service!(Invitations: stores, accounts, audit, clock),
+        invitations,
+        password_resets,
         api_tokens: service!(ApiTokens: stores, sites, audit, clock),
         second_factors,
         accounts,

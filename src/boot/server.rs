@@ -510,7 +510,8 @@ fn lines(settings: &Settings, core: &Core, address: SocketAddr) -> Vec<(&'static
 }
 
 /// Starts the tasks that must outlive requests and cameras: one makes the pictures of the last
-/// punches, the other holds the lease that reports which key this instance encrypts with.
+/// punches, one sends the links that the last requests asked for, and one holds the lease that
+/// reports which key this instance encrypts with.
 fn start_last(last: &Supervisor, core: &Core) {
     let Records { stores, clock, .. } = &core.records;
     let (leases, clock) = (stores.leases.clone(), clock.clone());
@@ -523,5 +524,10 @@ fn start_last(last: &Supervisor, core: &Core) {
     last.keep("pictures", move |stop| {
         let pictures = pictures.clone();
         async move { pictures.work(stop).await }
+    });
+    let resets = core.app.password_resets.clone();
+    last.keep("password resets", move |stop| {
+        let resets = resets.clone();
+        async move { resets.work(stop).await }
     });
 }

@@ -516,11 +516,7 @@ async fn invite(
         .invite(&Inviter::OPERATOR, purpose)
         .await?;
     let origin = settings.server.public_url.as_deref();
-    println!(
-        "{}/join#{}",
-        origin.unwrap_or_default(),
-        made.token.reveal()
-    );
+    println!("{}{}", origin.unwrap_or_default(), made.path());
     let todo = match origin {
         Some(_) => "pass it on",
         None => "put the address of the service before it (PUBLIC_URL does), and pass it on",

@@ -280,7 +280,7 @@ sections! {
         enroll_limit: u32 = "ENROLL_LIMIT", parse::any, default "5",
             accepts "a whole number of enrollments per hour, 0 for no limit", "Enrollments per hour for one account; 0 turns the limit off";
         sign_in_limit: u32 = "SIGN_IN_LIMIT", parse::any, default "10",
-            accepts "a whole number of attempts per minute, 0 for no limit", "Sign-in attempts per minute for one client address; 0 turns this limit off, and that of wrong passwords for one account";
+            accepts "a whole number of attempts per minute, 0 for no limit", "Sign-in attempts and requests for a link for a new password per minute for one client address; 0 turns this limit off, and that of wrong passwords for one account";
         pairing_limit: u32 = "PAIRING_LIMIT", parse::any, default "10",
             accepts "a whole number of codes per minute, 0 for no limit", "Kiosk pairing codes per minute for one client address; 0 turns the limit off";
         request_timeout: SignedDuration = "REQUEST_TIMEOUT", parse::longer_than_zero, default "30s",

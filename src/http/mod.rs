@@ -155,6 +155,7 @@ services! {
     api_tokens: service::api_tokens::ApiTokens,
     second_factors: service::second_factor::SecondFactorService,
     invitations: service::invitations::Invitations,
+    password_resets: service::password_resets::PasswordResets,
     employees: service::employees::Employees,
     sites: service::sites::Sites,
     rules: service::site_rules::RulesService,

@@ -91,6 +91,8 @@ codes! {
     NameTaken = "name_taken", CONFLICT, "The name is taken";
     /// Browsers offer no passkeys at the address of the service.
     PasskeysUnavailable = "passkeys_unavailable", CONFLICT, "No passkeys at this address";
+    /// There is no mail server.
+    MailUnavailable = "mail_unavailable", CONFLICT, "No emails are sent";
     /// The site cannot be removed.
     SiteInUse = "site_in_use", CONFLICT, "The site is in use";
     /// A cycle has the shift.

@@ -33,9 +33,9 @@ use super::{
         accounts, assignments, audit, balances, calendars, camera_pictures, cameras, catalog,
         devices, employees, enroll, enrollment_limit, entitlements, events, exports, health,
         identify, imports, invitations, jobs, kiosk_enrollment, leave, mail, me, notices, pairings,
-        passkeys, pictures, punch_credentials, punches, redis, refused_punches, rules,
-        second_factors, session, setup, single_sign_on, sites, status, templates, timesheets,
-        tokens, webhooks, workdays,
+        passkeys, password_resets, pictures, punch_credentials, punches, redis, refused_punches,
+        rules, second_factors, session, setup, single_sign_on, sites, status, templates,
+        timesheets, tokens, webhooks, workdays,
     },
 };
 use crate::{
@@ -150,6 +150,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
         .routes(routes!(second_factors::create_second_step))
+        .routes(routes!(password_resets::request_password_reset))
         .routes(routes!(passkeys::begin_passkey_sign_in))
         .routes(routes!(passkeys::create_passkey_session))
         .routes(routes!(passkeys::begin_passkey))

@@ -10,6 +10,7 @@ use super::{
     accounts::{AccountError, Accounts, NewAccount},
     audit::Audit,
     enrollment::{EnrollError, EnrollRequest, Enrollment, Enrollments},
+    reset_links::revoke_resets,
     tokens::{self, Token},
 };
 use crate::{
@@ -121,6 +122,13 @@ pub struct Made {
     pub token: Token,
 }
 
+impl Made {
+    /// Returns the path of the link. The token is in the fragment, which browsers do not send.
+    pub fn path(&self) -> String {
+        format!("/join#{}", self.token.reveal())
+    }
+}
+
 /// What a person did with an invitation.
 #[derive(Debug)]
 pub enum Accepted {
@@ -168,7 +176,7 @@ impl Invitations {
         if let Purpose::Account { email, access, .. } = &purpose {
             self.accounts.check_new(email, access).await?;
         }
-        self.make(inviter, purpose).await
+        self.make(inviter.actor, purpose).await
     }
 
     /// Makes a link with which the person of an account sets a new password.
@@ -182,15 +190,27 @@ impl Invitations {
             return Err(InvitationError::Disabled);
         }
         let email = found.email;
-        self.make(inviter, Purpose::Reset { account, email }).await
+        let purpose = Purpose::Reset { account, email };
+        self.make(inviter.actor, purpose).await
     }
 
-    async fn make(&self, inviter: &Inviter, purpose: Purpose) -> Result<Made, InvitationError> {
+    /// Makes the link that is sent to an account whose password was forgotten. The one before ends;
+    /// a link by an admin stays.
+    pub(super) async fn reset_by_email(&self, account: &Account) -> Result<Made, InvitationError> {
+        let (stores, actor, id) = (&self.stores, Actor::System, account.id);
+        let before = |link: &Invitation| link.made_by == actor;
+        revoke_resets(stores, &self.audit, actor, id, before).await?;
+        let email = account.email.clone();
+        let purpose = Purpose::Reset { account: id, email };
+        self.make(actor, purpose).await
+    }
+
+    async fn make(&self, made_by: Actor, purpose: Purpose) -> Result<Made, InvitationError> {
         let (token, now) = (Token::mint(&*self.clock), self.clock.now());
         let invitation = Invitation {
             id: InvitationId::new(self.clock.id()),
             token: token.hash(),
-            made_by: inviter.actor,
+            made_by,
             made_at: now,
             expires_at: now + purpose.validity(),
             claimed_until: None,
@@ -203,12 +223,7 @@ impl Invitations {
         });
         let detail = format!("{}{}", invitation.purpose, address.unwrap_or_default());
         self.audit
-            .record(
-                inviter.actor,
-                "invitation.create",
-                invitation.id,
-                Some(detail),
-            )
+            .record(made_by, "invitation.create", invitation.id, Some(detail))
             .await?;
         self.stores.invitations.insert(&invitation).await?;
         Ok(Made { invitation, token })

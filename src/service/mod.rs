@@ -44,6 +44,7 @@ pub mod mistaken_punches;
 pub mod notice;
 pub mod notices;
 pub mod pairing;
+pub mod password_resets;
 pub mod passwords;
 pub mod personal_data;
 pub mod pictures;

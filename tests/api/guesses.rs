@@ -7,7 +7,10 @@ use jiff::SignedDuration;
 use rollcall::{config::Settings, http, ports::Quota, service::accounts::GUESSES};
 use serde_json::json;
 
-use crate::app::{Client, PASSWORD, TestApp, project};
+use crate::{
+    app::{Client, PASSWORD, TestApp, project},
+    mail::{outbox, sender},
+};
 
 /// Starts a service with the limits of the defaults, except that of all requests of an address,
 /// which is measured apart.
@@ -25,6 +28,8 @@ async fn limited() -> TestApp {
             ..http::Settings::default()
         };
         options.guesses = Some(GUESSES);
+        // Letters only wait.
+        options.mail = Some(sender(1));
     })
     .await
 }
@@ -110,6 +115,38 @@ async fn invitations() {
     documented(
         "the link of an invitation or of a new password, from one address",
         &guesses.await.to_string(),
+    );
+}
+
+#[tokio::test]
+async fn emails_with_a_link() {
+    let app = limited().await;
+    app.admin().await;
+    // Signing in counted with the address.
+    app.clock.advance(SignedDuration::from_mins(1));
+    let asked = in_an_hour(&app, async |_| {
+        let body = json!({ "email": "admin0@example.com" });
+        let answer = app.anybody().post("/api/password-resets", body).await;
+        answer.status.as_u16()
+    });
+    documented(
+        "requests for an email with a link for a new password, from one address",
+        &asked.await.to_string(),
+    );
+    let letters = loop {
+        let mut letters = outbox(&app).await;
+        letters.retain(|letter| letter.topic == "reset");
+        if letters.len() >= 3 {
+            break letters;
+        }
+        tokio::task::yield_now().await;
+    };
+    let first = letters.iter().map(|letter| letter.at).min().unwrap();
+    let hour = |at: jiff::Timestamp| at.duration_since(first) < SignedDuration::from_hours(1);
+    let sent = letters.iter().filter(|letter| hour(letter.at)).count();
+    documented(
+        "emails with a link for a new password that arrive at one account",
+        &sent.to_string(),
     );
 }
 

@@ -7,6 +7,7 @@ use reqwest::Method;
 use rollcall::{
     clock::Clock,
     domain::{
+        accounts::Account,
         grants::{Access, Grant, Role, Scope},
         ids::SiteId,
         messages::{Channel, Delivery, DeliveryState},
@@ -28,7 +29,7 @@ use crate::{
 
 const FROM: &str = "Rollcall <rollcall@example.org>";
 
-fn sender(port: u16) -> Arc<dyn MailSending> {
+pub fn sender(port: u16) -> Arc<dyn MailSending> {
     let url = format!("smtp://rollcall:s3cret@127.0.0.1:{port}");
     Arc::new(MailSender::new(&url, FROM, &Trust::default()).unwrap())
 }
@@ -37,7 +38,7 @@ async fn start(port: u16) -> TestApp {
     TestApp::with(|options| options.mail = Some(sender(port))).await
 }
 
-async fn outbox(app: &TestApp) -> Vec<Delivery> {
+pub async fn outbox(app: &TestApp) -> Vec<Delivery> {
     let page = Page {
         after: None,
         limit: 100,
@@ -503,4 +504,156 @@ async fn a_person_who_has_not_punched_out_gets_a_letter_and_a_webhook_a_message(
     let lines = server.until(|lines| lines.iter().any(is_disabled)).await;
     let letter = lines.iter().find(|line| is_disabled(line)).unwrap();
     assert!(letter["text"].as_str().unwrap().contains("answered 410"));
+}
+
+async fn forgot(app: &TestApp, email: &str) {
+    let body = json!({ "email": email });
+    let answer = app.anybody().post("/api/password-resets", body).await;
+    assert_eq!(
+        (answer.status.as_u16(), &*answer.text),
+        (202, ""),
+        "{email}"
+    );
+}
+
+async fn look(app: &TestApp, token: &str) -> u16 {
+    let body = json!({ "token": token });
+    let answer = app.anybody().post("/api/invitations/look", body).await;
+    answer.status.as_u16()
+}
+
+/// Returns the tokens of the links for a new password that were sent to an address.
+fn tokens(letters: &[Value], email: &str) -> Vec<String> {
+    let to = letters
+        .iter()
+        .filter(|letter| letter["recipients"] == json!([email]))
+        .filter_map(|letter| letter["text"].as_str()?.split_once("/join#"));
+    to.map(|(_, rest)| rest.split_whitespace().next().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_person_who_forgot_the_password_gets_a_link_and_nobody_learns_of_an_account() {
+    let server = match NodeServer::start("smtp.mjs", 0) {
+        Ok(server) => server,
+        Err(why) => return skip("letters", &why),
+    };
+    let app = start(server.port).await;
+    app.send_messages();
+    let methods = app.anybody().get("/api/session/methods").await.expect(200);
+    assert_eq!(methods["password_reset"], true);
+    let admin = app.admin().await;
+    let ann = app.role(Role::Viewer).await;
+    app.role(Role::Viewer).await;
+    app.role(Role::Viewer).await;
+    let [ann_at, ben_at, cleo_at] = [1, 2, 3].map(|number| format!("viewer{number}@example.com"));
+    let change = async |email: &str, edit: fn(Account) -> Account| {
+        let email = Email::parse(email).unwrap();
+        let account = app.stores.accounts.find_by_email(&email).await.unwrap();
+        let changed = app.stores.accounts.change(account.unwrap().id, edit);
+        assert!(changed.await.unwrap().is_some());
+    };
+    change(&ben_at, |account| Account {
+        active: false,
+        ..account
+    })
+    .await;
+    // Of a person of the identity provider.
+    change(&cleo_at, |account| Account {
+        password_hash: String::new(),
+        ..account
+    })
+    .await;
+    let refused = app.anybody();
+    let refused = refused.post("/api/password-resets", json!({ "email": "ann" }));
+    assert_eq!(refused.await.fields(), ["email"]);
+
+    // One after the other, so that the last letter shows that the others are not written.
+    for email in [
+        "stranger@example.com",
+        &ben_at,
+        &cleo_at,
+        "Viewer1@Example.com",
+    ] {
+        forgot(&app, email).await;
+    }
+    let letters = server.until(|lines| !tokens(lines, &ann_at).is_empty());
+    let letters = letters.await;
+    assert_eq!(outbox(&app).await.len(), 1);
+    let text = letters[0]["text"].as_str().unwrap();
+    for words in ["on the sign-in page", "If you did not ask for it, ignore"] {
+        assert!(text.contains(words), "{text}");
+    }
+    let first = tokens(&letters, &ann_at).remove(0);
+    assert_eq!(look(&app, &first).await, 200);
+    let trail = admin.get("/api/audit").await.expect(200);
+    let asked = trail["items"].as_array().unwrap().iter();
+    let mut asked = asked.filter(|entry| entry["action"] == "account.forgot");
+    let asked = asked.next().unwrap();
+    assert_eq!(
+        (&asked["actor"]["kind"], &asked["detail"]),
+        (&json!("system"), &json!("from 127.0.0.1"))
+    );
+
+    // A new link ends the one before, not that of an admin. After three, there is none for an hour.
+    let me = ann.get("/api/session").await.expect(200);
+    let path = format!(
+        "/api/accounts/{}/password-reset",
+        me["account"]["id"].as_str().unwrap()
+    );
+    admin.post(&path, json!({})).await.expect(201);
+    for _ in 0..4 {
+        forgot(&app, &ann_at).await;
+    }
+    forgot(&app, "admin0@example.com").await;
+    let letters = server.until(|lines| lines.len() == 5).await;
+    assert_eq!(outbox(&app).await.len(), 5);
+    assert_eq!(tokens(&letters, "admin0@example.com").len(), 1);
+    let mut open = 0;
+    for token in &tokens(&letters, &ann_at) {
+        open += usize::from(look(&app, token).await == 200);
+    }
+    assert_eq!(open, 2, "the last one and that of the admin");
+    app.clock.advance(SignedDuration::from_mins(61));
+    forgot(&app, &ann_at).await;
+    let letters = server
+        .until(|lines| tokens(lines, &ann_at).len() == 5)
+        .await;
+    let last = tokens(&letters, &ann_at).pop().unwrap();
+
+    // The new password ends the sessions and the other links.
+    let new = json!({ "token": last, "password": "another long pass phrase" });
+    let set = app.anybody().post("/api/invitations/accept", new).await;
+    set.expect(200);
+    ann.get("/api/session")
+        .await
+        .problem(401, "unauthenticated");
+    for token in tokens(&letters, &ann_at) {
+        assert_eq!(look(&app, &token).await, 410);
+    }
+
+    // So does a password that the person changes because of a letter that they did not expect.
+    app.clock.advance(SignedDuration::from_mins(61));
+    forgot(&app, "admin0@example.com").await;
+    let mine = |lines: &[Value]| tokens(lines, "admin0@example.com").len() == 2;
+    let letters = server.until(mine).await;
+    let link = tokens(&letters, "admin0@example.com").pop().unwrap();
+    assert_eq!(look(&app, &link).await, 200);
+    let new = json!({ "present": PASSWORD, "password": "another long pass phrase" });
+    admin.put("/api/account/password", new).await.expect(204);
+    assert_eq!(look(&app, &link).await, 410);
+}
+
+#[tokio::test]
+async fn without_a_mail_server_a_person_who_forgot_the_password_learns_whom_to_ask() {
+    let app = TestApp::start().await;
+    let body = json!({ "email": "ann@example.com" });
+    let refused = app.anybody().post("/api/password-resets", body).await;
+    let problem = refused.problem(409, "mail_unavailable");
+    let detail = problem["detail"].as_str().unwrap();
+    for words in ["ask an admin", "rollcall admin reset-password --email"] {
+        assert!(detail.contains(words), "{detail}");
+    }
+    let methods = app.anybody().get("/api/session/methods").await.expect(200);
+    assert_eq!(methods["password_reset"], false);
 }

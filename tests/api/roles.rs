@@ -364,6 +364,8 @@ const OPEN: &[(&str, &str, Target, u16)] = &[
     ("POST", "/api/session", Empty, 422),
     ("POST", "/api/session/second-factor", Empty, 422),
     ("GET", "/api/session/methods", Plain, 200),
+    // There is no mail server.
+    ("POST", "/api/password-resets", Body(Nothing, |_| json!({ "email": "ada@example.com" })), 409),
     // There is no provider.
     ("GET", "/api/session/oidc", Plain, 404),
     ("GET", "/api/session/oidc/callback", Plain, 404),

@@ -182,7 +182,9 @@ async fn people_sign_in_and_their_grants_follow_their_groups() {
     let admin = app.admin().await;
     admin.add_site("Harbor", "Europe/Berlin").await;
     let methods = app.anybody().get("/api/session/methods").await.expect(200);
-    let expected = json!({ "password": true, "passkey": false, "oidc": { "name": "Example SSO" } });
+    let oidc = json!({ "name": "Example SSO" });
+    let expected =
+        json!({ "password": true, "passkey": false, "oidc": oidc, "password_reset": false });
     assert_eq!(methods, expected);
 
     // Without a group that has a role, nobody gets an account.

@@ -289,6 +289,8 @@ impl TestApp {
         let signals = Mutex::new(Some(signals));
         let (pictures, stop) = (app.pictures.clone(), stopping.clone());
         tokio::spawn(async move { pictures.work(stop).await });
+        let (resets, stop) = (app.password_resets.clone(), stopping.clone());
+        tokio::spawn(async move { resets.work(stop).await });
         let runner = Runner::new(&stores, clock.clone(), feed.clone());
         let handlers = handlers(&JobServices {
             stores: stores.clone(),

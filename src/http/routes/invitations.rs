@@ -237,12 +237,12 @@ async fn views(
 /// Sends the link of an invitation to its address, if there is one and a mail server. Otherwise the
 /// caller shows the link.
 async fn sent(state: &HttpState, made: Made) -> Result<SentView, Problem> {
-    let Made { invitation, token } = made;
+    let link = made.path();
+    let Made { invitation, .. } = made;
     let parts = (&*state.app.employees, &*state.app.sites);
     let one = std::slice::from_ref(&invitation);
     let view = views(one, parts, state.clock.now()).await?.pop();
     let view = view.ok_or_else(|| Problem::not_found("invitation"))?;
-    let link = format!("/join#{}", token.reveal());
     let (letters, until) = (&state.app.letters, invitation.expires_at);
     let email = invitation.purpose.email().zip(letters.page(&link));
     let written = match (&invitation.purpose, email) {

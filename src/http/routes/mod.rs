@@ -31,6 +31,7 @@ pub mod me;
 pub mod notices;
 pub mod pairings;
 pub mod passkeys;
+pub mod password_resets;
 pub mod pictures;
 pub mod punch_credentials;
 pub mod punches;

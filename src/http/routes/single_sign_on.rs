@@ -52,6 +52,9 @@ pub struct MethodsView {
     passkey: bool,
     /// With an identity provider: open `GET /api/session/oidc`. Null if none is configured.
     oidc: Option<ProviderView>,
+    /// Whether a person who forgot the password can get a link by email:
+    /// `POST /api/password-resets`.
+    password_reset: bool,
 }
 
 /// Returns how people can sign in.
@@ -71,6 +74,7 @@ pub async fn get_methods(
         oidc: provider.map(|provider| ProviderView {
             name: provider.name().to_owned(),
         }),
+        password_reset: state.app.letters.is_on(),
     })
 }
 

@@ -28,9 +28,9 @@ pub(super) fn words(occasion: &Occasion<'_>) -> Words {
         Occasion::Reset { link, until } => Words {
             subject: "Set a new password".to_owned(),
             lines: vec![
-                "A new password for your account was requested, probably for you.".to_owned(),
+                "A link for a new password of your account was requested, on the sign-in page or by an administrator.".to_owned(),
                 format!("The link can be used once, until {until}."),
-                "If it was not you, ignore the letter: your password stays as it is.".to_owned(),
+                "If you did not ask for it, ignore the letter: your password stays as it is.".to_owned(),
             ],
             link: Some(("Set a new password".to_owned(), (*link).to_owned())),
         },
