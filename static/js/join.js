@@ -30,7 +30,7 @@ function show(title, lead, parts = []) {
   byId('title').focus();
 }
 
-const ended = () => show('This link cannot be used', 'It was used before, has expired or was revoked. Ask the person who sent it for a new one.');
+const ended = () => show('This link cannot be used', 'It was used before, has expired or was revoked, or a newer one replaces it. Ask the person who sent it for a new one. For a new password, you can also ask on the sign-in page.');
 
 /** @param {unknown} error */
 const isEnded = (error) => error instanceof Problem && error.code === 'invitation_ended';

@@ -183,10 +183,12 @@ function explainError(code, provider = 'the identity provider') {
 }
 
 get('/api/session/methods').then(
-  ({ passkey, oidc }) => {
+  ({ passkey, oidc, password_reset: sends }) => {
     byId('passkey').hidden = !passkey || !hasPasskeys();
     byId('oidc').hidden = !oidc;
     byId('oidc').textContent = oidc ? `Sign in with ${oidc.name}` : '';
+    byId('forgot').hidden = !sends;
+    byId('ask-admin').hidden = sends;
     explainError(failed, oidc?.name);
   },
   () => explainError(failed), // the sign-in form shows the error

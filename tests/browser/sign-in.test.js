@@ -1,5 +1,5 @@
-// Signing in: the password, the second step with an app, a recovery code or a passkey, a passkey alone, and the errors of
-// an identity provider.
+// Signing in: the password, the second step with an app, a recovery code or a passkey, a passkey alone, a forgotten
+// password, and the errors of an identity provider.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
@@ -7,21 +7,25 @@ import { after, afterEach, before, test } from 'node:test';
 import { addAuthenticator } from './support/authenticator.js';
 import { Browser, assertAccessible, assertClean, picture } from './support/browser.js';
 import { IdentityProvider } from './support/identity.js';
+import { MailServer } from './support/mail.js';
 import { ADMIN, Server } from './support/server.js';
 import { totp } from './support/totp.js';
 
 const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
+let mail;
 let server;
 let browser;
 before(async () => {
-  server = await Server.startWithAdmin({ SIGN_IN_LIMIT: '0' });
+  mail = await MailServer.start();
+  server = await Server.startWithAdmin({ SIGN_IN_LIMIT: '0', SMTP_URL: mail.url });
   browser = await Browser.start('hopper');
 });
 afterEach(() => browser.closePages());
 after(async () => {
   await browser?.end();
   await server?.end();
+  mail?.end();
 });
 
 /** Adds an account with an app; returns its secret and its recovery codes. */
@@ -97,6 +101,57 @@ test('too many wrong codes lead back to the password', async () => {
   await assertAccessible(page);
   await picture(page, 'sign-in-expired');
   assertClean(page);
+});
+
+test('a forgotten password: a link by email, the new password, and the second step', async () => {
+  const { secret } = await addAccountWithApp('forgot@example.org');
+  const page = await browser.page({ server });
+  await page.goto('/sign-in');
+  const link = page.getByRole('link', { name: 'Forgot your password?' });
+  await link.waitFor();
+  await assertAccessible(page);
+  await picture(page, 'sign-in-with-mail');
+  await link.click();
+  await page.getByRole('heading', { name: 'Forgot your password?' }).waitFor();
+  await page.getByRole('button', { name: 'Send the link' }).click();
+  await page.getByText('Type your email address').waitFor();
+  await page.getByLabel('Email').fill('forgot@example.org');
+  await page.getByRole('button', { name: 'Send the link' }).click();
+  await page.getByText('If an account has this address, an email with a link is on its way. The link works for 24 hours.').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'forgot-sent');
+  const { text } = await mail.letter('forgot@example.org', 'Set a new password');
+  assert.match(text, /on the sign-in page/u);
+
+  const password = 'seven green lanterns drift';
+  await page.goto(/http\S+\/join#\S+/u.exec(text)[0]);
+  await page.getByRole('heading', { name: 'Choose a new password' }).waitFor();
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await page.getByText('Your new password is set').waitFor();
+  await typePassword(page, 'forgot@example.org', password);
+  await page.getByLabel('Six digits').fill(totp(secret));
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await page.getByRole('button', { name: 'Sign out', exact: true }).waitFor();
+  await mail.letter('forgot@example.org', 'The password of your account was changed');
+  assertClean(page);
+
+  // The page says the same to a stranger.
+  for (const colorScheme of ['light', 'dark']) {
+    const phone = await browser.page({ server, colorScheme, ...PHONE });
+    await phone.goto('/sign-in');
+    await phone.getByRole('link', { name: 'Forgot your password?' }).click();
+    await phone.getByLabel('Email').fill('stranger@example.org');
+    await assertAccessible(phone);
+    await picture(phone, `forgot-phone-${colorScheme}`);
+    await phone.getByRole('button', { name: 'Send the link' }).click();
+    await phone.getByText('If an account has this address').waitFor();
+    await assertAccessible(phone);
+    await picture(phone, `forgot-sent-phone-${colorScheme}`);
+    await phone.getByRole('link', { name: 'Back to the sign-in page' }).click();
+    await phone.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assertClean(phone);
+  }
 });
 
 test('a passkey is the second step, and signs in alone', async () => {

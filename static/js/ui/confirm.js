@@ -24,7 +24,7 @@ export function confirmed() {
 async function ask() {
   const [account, methods] = await Promise.all([
     currentAccount().catch(() => ({ email: '', has_password: true })), // the request shows the error
-    get('/api/session/methods').catch(() => /** @type {Methods} */ ({ password: true, passkey: false, oidc: null })),
+    get('/api/session/methods').catch(() => /** @type {Methods} */ ({ password: true, passkey: false, oidc: null, password_reset: false })),
   ]);
   const form = el('form', { class: 'dialog-body form' });
   const dialog = closable(el('dialog', { 'aria-labelledby': 'confirm-title' }, el('div', { class: 'dialog-head' }, el('h2', { id: 'confirm-title', text: 'Confirm that it is you' }), closeButton()), form));

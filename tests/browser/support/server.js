@@ -34,7 +34,7 @@ export class Server {
     server.data = await mkdtemp(path.join(tmpdir(), 'rollcall-browser-'));
     server.port = await freePort();
     server.origin = `${env.TLS_CERT ? 'https' : 'http'}://localhost:${server.port}`;
-    server.env = { ENROLL_LIMIT: '1000', RATE_LIMIT: '0', ENGINE_THREADS: '1', TIME_ZONE: 'UTC', REPLAY_WINDOW: 'off', ...env };
+    server.env = { ENROLL_LIMIT: '1000', RATE_LIMIT: '0', ENGINE_THREADS: '1', TIME_ZONE: 'UTC', REPLAY_WINDOW: 'off', ...(env.SMTP_URL && { MAIL_FROM: 'rollcall@example.org', PUBLIC_URL: server.origin }), ...env };
     await server.resume();
     return server;
   }
