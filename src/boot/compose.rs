@@ -186,7 +186,15 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
     let second_factors =
         service!(SecondFactorService: stores, vault, sign_ins, limits, audit, clock);
     let model = engine.model().clone();
-    let loader = service!(GalleryLoader: stores, vault, gallery, model, feed, clock);
+    let loader = GalleryLoader::new(
+        stores.clone(),
+        vault.clone(),
+        gallery.clone(),
+        model.clone(),
+        feed.clone(),
+        clock.clone(),
+    );
+    let loader = Arc::new(loader.with_engine(engine.clone()));
     let probes = service!(ProbeBuilder: engine, rules.least_liveness);
     let pictures = service!(Pictures: stores, vault, cropping, limits, audit, clock, rules.keeps);
     let mut recognition = Recognition::new(

@@ -156,7 +156,7 @@ pub(super) fn erase(settings: &Settings, arguments: &EraseArguments) -> Result<E
         let mut elsewhere = vec![
             "earlier backups, copies of the store and exports contain everything until they are deleted".to_owned(),
             "kept pictures of unknown faces may show the person: the page Unknown faces shows and deletes them".to_owned(),
-            "analyses of posted images are cached for an hour, encrypted and without a name".to_owned(),
+            "running instances delete cached analyses of posted images within seconds; without one, those in Redis end within an hour".to_owned(),
             "results of imports may contain the name for up to 14 days".to_owned(),
             "logs contain IDs, but no names".to_owned(),
         ];

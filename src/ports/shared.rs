@@ -25,6 +25,9 @@ pub trait Cache: Send + Sync {
     /// Deletes keys. Returns how many existed.
     async fn delete(&self, keys: &[String]) -> u64;
 
+    /// Deletes all keys that begin with `prefix`.
+    async fn clear(&self, prefix: &str);
+
     /// Returns the time until a value expires; `None` if there is none.
     async fn ttl(&self, key: &str) -> Option<Duration>;
 

@@ -147,6 +147,9 @@ pub trait FaceEngine: Send + Sync {
     async fn analyze_if_idle(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
         self.analyze(sample, work).await
     }
+
+    /// Forgets all earlier analyses, because a face was deleted and any of them may be of it.
+    async fn forget(&self) {}
 }
 
 /// The enrolled people, in memory, for searching.

@@ -6,7 +6,7 @@ use super::Versioned;
 use crate::{
     domain::{
         installation::{CachedValue, Lease, Setting, StoreFact},
-        record::Key,
+        record::{Index, Key},
     },
     ports::{Range, StoreError},
 };
@@ -205,6 +205,15 @@ impl StoredCache {
             deleted += u64::from(live && removed);
         }
         Ok(deleted)
+    }
+
+    /// Deletes the values of all keys that begin with `prefix`.
+    pub async fn clear(&self, prefix: &str) -> Result<(), StoreError> {
+        let end = Key::from_text(format!("{prefix}{}", char::MAX));
+        let range = Range::all()
+            .from(Key::from_text(prefix.to_owned()))
+            .before(end);
+        self.0.remove_range(Index::ID, range).await.map(drop)
     }
 
     /// Returns when a value expires; `None` if there is none.

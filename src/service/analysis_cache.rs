@@ -1,7 +1,14 @@
 //! A face engine with a cache: analyses are cached for an hour in this process and, encrypted, in the
 //! shared cache. Instances analyze the same bytes only once.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use moka::future::Cache as Moka;
@@ -19,7 +26,10 @@ use crate::{
 };
 
 /// How long an analysis is cached.
-const LIFETIME: Duration = Duration::from_hours(1);
+pub const LIFETIME: Duration = Duration::from_hours(1);
+
+/// How the keys of analyses begin.
+pub const PREFIX: &str = "embedding:";
 
 /// The maximum number of analyses in this process, at 1 to 2 KiB each.
 const CAPACITY: u64 = 4096;
@@ -36,6 +46,8 @@ pub struct CachedEngine {
     engine: Arc<dyn FaceEngine>,
     local: Moka<String, Arc<Analysis>>,
     shared: Option<SealedCache>,
+    /// How often [`FaceEngine::forget`] was called.
+    forgotten: AtomicU64,
 }
 
 impl CachedEngine {
@@ -49,6 +61,7 @@ impl CachedEngine {
             engine,
             local,
             shared,
+            forgotten: AtomicU64::new(0),
         }
     }
 
@@ -65,7 +78,7 @@ impl CachedEngine {
         };
         let sum = hex::encode(Sha256::digest(sample.bytes()));
         format!(
-            "embedding:{}:{sum}:{views}:{purpose}:{}:{}",
+            "{PREFIX}{}:{sum}:{views}:{purpose}:{}:{}",
             self.engine.model(),
             work.embed,
             self.engine.fingerprint()
@@ -149,9 +162,17 @@ impl FaceEngine for CachedEngine {
             return Ok(cached.as_ref().clone());
         }
         telemetry::cached("memory", false);
+        let forgotten = self.forgotten.load(Ordering::Acquire);
         // Other callers with the same request wait for this one. Errors are not cached.
         let analysis = self.analyze_shared(&key, sample, work);
-        match self.local.try_get_with_by_ref(&key, analysis).await {
+        let result = self.local.try_get_with_by_ref(&key, analysis).await;
+        if self.forgotten.load(Ordering::Acquire) != forgotten {
+            self.local.invalidate(&key).await;
+            if let Some(cache) = &self.shared {
+                cache.plain().delete(&[key]).await;
+            }
+        }
+        match result {
             Ok(analysis) => Ok(analysis.as_ref().clone()),
             Err(error) => Err(error.as_ref().clone()),
         }
@@ -160,6 +181,17 @@ impl FaceEngine for CachedEngine {
     /// Does not cache: background samples do not repeat.
     async fn analyze_if_idle(&self, sample: Sample, work: Work) -> Result<Analysis, EngineError> {
         self.engine.analyze_if_idle(sample, work).await
+    }
+
+    /// Also keeps analyses in progress from being cached.
+    async fn forget(&self) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
+        self.local.invalidate_all();
+        // Otherwise, they would stay in memory until the cache is used again.
+        self.local.run_pending_tasks().await;
+        if let Some(cache) = &self.shared {
+            cache.plain().clear(PREFIX).await;
+        }
     }
 }
 

@@ -13,7 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::error;
 
-use super::feed::{Feed, News};
+use super::{
+    analysis_cache,
+    feed::{Feed, News},
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -21,7 +24,7 @@ use crate::{
         faces::{FaceEnrollment, Template},
         ids::EmployeeId,
     },
-    ports::{Gallery, StoreError},
+    ports::{FaceEngine, Gallery, StoreError},
     repositories::{Repositories, Versioned},
     vault::{Vault, VaultError},
 };
@@ -81,6 +84,9 @@ pub struct GalleryLoader {
     /// People with templates of this model are left out.
     #[new(default)]
     newer: Option<ModelId>,
+    /// The engine with the cache of analyses.
+    #[new(default)]
+    engine: Option<Arc<dyn FaceEngine>>,
     #[new(default)]
     outdated: AtomicUsize,
     feed: Feed,
@@ -95,6 +101,14 @@ impl GalleryLoader {
     pub fn without_people_of(self, newer: ModelId) -> Self {
         Self {
             newer: Some(newer),
+            ..self
+        }
+    }
+
+    /// Makes an engine forget its analyses whenever a face was deleted.
+    pub fn with_engine(self, engine: Arc<dyn FaceEngine>) -> Self {
+        Self {
+            engine: Some(engine),
             ..self
         }
     }
@@ -210,6 +224,11 @@ impl GalleryLoader {
             .map(|one| one.id)
             .collect();
         let mut damaged = Vec::new();
+        // Also after a start, when the shared cache may still have what an earlier process put there.
+        let since = self.clock.now().checked_sub(analysis_cache::LIFETIME);
+        let since = since.unwrap_or(Timestamp::MIN);
+        let mut faces = page.iter();
+        let deleted = faces.any(|one| one.face.is_none() && one.changed_at >= since);
         for enrollment in page {
             let id = enrollment.employee;
             let enrolled = present.contains(&id) && !enrollment.templates().is_empty();
@@ -238,6 +257,9 @@ impl GalleryLoader {
             loaded.newest = loaded.newest.max(Some(changed_at));
         }
         self.note_outdated(loaded);
+        if let Some(engine) = self.engine.as_ref().filter(|_| deleted) {
+            engine.forget().await;
+        }
         Ok(damaged)
     }
 

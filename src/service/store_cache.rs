@@ -54,6 +54,10 @@ impl Cache for StoreCache {
         or(self.store.delete(keys, self.clock.now()).await, 0)
     }
 
+    async fn clear(&self, prefix: &str) {
+        or(self.store.clear(prefix).await, ());
+    }
+
     async fn ttl(&self, key: &str) -> Option<Duration> {
         let now = self.clock.now();
         let ends = or(self.store.end(key, now).await, None)?;

@@ -77,6 +77,14 @@ impl Cache for DegradingCache {
             .await
     }
 
+    async fn clear(&self, prefix: &str) {
+        if let Some(cache) = &self.fallback {
+            cache.clear(prefix).await;
+        }
+        // If this fails, the watcher of the server deletes what must not stay once it is back.
+        let _ = self.redis.clear(prefix).await;
+    }
+
     async fn ttl(&self, key: &str) -> Option<Duration> {
         self.first_available(self.redis.ttl(key), |cache| cache.ttl(key))
             .await

@@ -125,6 +125,13 @@ pub async fn a_cache_keeps_finds_and_deletes(cache: &dyn Cache) {
     assert_eq!(cache.get("a:1").await, None);
     assert_eq!(cache.get("b:1").await, Some(vec![0; 300]));
     assert_eq!(cache.delete(&["b:1".to_owned()]).await, 1);
+    for key in ["c:1", "c:2", "c", "d:c:1"] {
+        cache.set(key, b"1", LONG).await;
+    }
+    cache.clear("c:").await;
+    let kept = ["c", "d:c:1"].map(str::to_owned);
+    assert!(!cache.exists("c:1").await && !cache.exists("c:2").await);
+    assert_eq!(cache.delete(&kept).await, 2);
 
     let begin = Instant::now();
     cache.set("short", b"1", SHORT).await;

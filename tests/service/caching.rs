@@ -203,6 +203,9 @@ impl Cache for Interrupted {
     async fn delete(&self, keys: &[String]) -> u64 {
         self.cache.delete(keys).await
     }
+    async fn clear(&self, prefix: &str) {
+        self.cache.clear(prefix).await;
+    }
     async fn ttl(&self, key: &str) -> Option<Duration> {
         self.cache.ttl(key).await
     }
@@ -260,6 +263,7 @@ impl Cache for Gone {
     async fn delete(&self, _: &[String]) -> u64 {
         0
     }
+    async fn clear(&self, _: &str) {}
     async fn ttl(&self, _: &str) -> Option<Duration> {
         None
     }

@@ -39,6 +39,7 @@ use rollcall::{
     senders::{Allowed, WebhookSender},
     service::{
         accounts::{AccountRules, GUESSES, Visitor},
+        analysis_cache::CachedEngine,
         application_cache::AppCache,
         camera_pipeline::CameraPipeline,
         cameras::Overlays,
@@ -157,6 +158,8 @@ pub struct Setup {
     pub streams: Arc<dyn Streams>,
     pub session_idle: Option<SignedDuration>,
     pub hash_cost: HashCost,
+    /// Whether analyses are cached.
+    pub caches_analyses: bool,
 }
 
 impl Default for Setup {
@@ -170,6 +173,7 @@ impl Default for Setup {
             streams: Arc::new(NoStreams),
             session_idle: None,
             hash_cost: HashCost::LEAST,
+            caches_analyses: false,
         }
     }
 }
@@ -205,9 +209,12 @@ impl Site {
 
     /// Returns an application cache with a name, which instances share.
     pub fn cache(&self, name: &'static str, time_out: Duration) -> AppCache {
+        AppCache::new(name, self.sealed_cache(name), time_out)
+    }
+
+    fn sealed_cache(&self, name: &'static str) -> SealedCache {
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let sealed = SealedCache::new(name, self.memory.clone(), self.vault(), clock);
-        AppCache::new(name, sealed, time_out)
+        SealedCache::new(name, self.memory.clone(), self.vault(), clock)
     }
 }
 
@@ -226,6 +233,8 @@ pub struct Instance {
     pub overlays: Overlays,
     /// The scripted face engine, which can also be busy or fail.
     pub engine: Arc<ScriptedEngine>,
+    /// The engine of the services: the scripted one, perhaps behind a cache.
+    pub service_engine: Arc<dyn FaceEngine>,
 }
 
 impl Deref for Instance {
@@ -269,6 +278,13 @@ impl Instance {
         let stores = Repositories::new(site.store.clone());
         let gallery = Arc::new(MemoryGallery::new(DIMENSIONS));
         let engine = Arc::new(ScriptedEngine::of_model(setup.model.clone()));
+        let service_engine: Arc<dyn FaceEngine> = match setup.caches_analyses {
+            true => Arc::new(CachedEngine::new(
+                engine.clone(),
+                Some(site.sealed_cache("embeddings")),
+            )),
+            false => engine.clone(),
+        };
         let previous = setup.previous.clone().map(|model| {
             let engine: Arc<dyn FaceEngine> = Arc::new(ScriptedEngine::of_model(model));
             let gallery: Arc<dyn Gallery> = Arc::new(MemoryGallery::new(DIMENSIONS));
@@ -284,7 +300,7 @@ impl Instance {
             stores: stores.clone(),
             clock: site.clock.clone(),
             vault: site.vault(),
-            engine: engine.clone(),
+            engine: service_engine.clone(),
             camera_engine: engine.clone(),
             gallery: gallery.clone(),
             previous,
@@ -337,6 +353,7 @@ impl Instance {
             watching: composed.pipeline,
             overlays,
             engine,
+            service_engine,
         }
     }
 

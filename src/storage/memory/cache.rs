@@ -86,6 +86,13 @@ impl Cache for MemoryCache {
         found
     }
 
+    async fn clear(&self, prefix: &str) {
+        let keys: Vec<_> = self.0.iter().map(|(key, _)| key).collect();
+        for key in keys.iter().filter(|key| key.starts_with(prefix)) {
+            self.0.invalidate(key.as_str()).await;
+        }
+    }
+
     async fn ttl(&self, key: &str) -> Option<Duration> {
         let entry = self.0.get(key).await?;
         Some(entry.expires.saturating_duration_since(Instant::now()))

@@ -99,6 +99,12 @@ impl RedisCache {
         self.server.run(cmd("UNLINK").arg(keys)).await
     }
 
+    /// Deletes all keys that begin with a text.
+    pub async fn clear(&self, beginning: &str) -> Result<(), Unavailable> {
+        let pattern = self.prefix.pattern(beginning);
+        self.server.delete_matching(&pattern).await
+    }
+
     /// Adds to a number and returns the sum. A number that does not exist is 0 and gets the
     /// lifetime; others keep theirs.
     ///

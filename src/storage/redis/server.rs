@@ -285,15 +285,26 @@ impl Server {
         Ok(nodes.lines().filter_map(primary).map(Some).collect())
     }
 
+    /// Deletes all keys that match a pattern.
+    pub async fn delete_matching(&self, pattern: &str) -> Result<(), Unavailable> {
+        let mut link = self.link()?;
+        self.delete_on(&mut link, pattern).await
+    }
+
+    async fn delete_on(&self, link: &mut Link, pattern: &str) -> Result<(), Unavailable> {
+        for keys in self.scan_on(link, pattern).await?.chunks(BATCH) {
+            let mut unlink = redis::cmd("UNLINK");
+            unlink.arg(keys);
+            // In a cluster the driver sends each node its keys.
+            self.guarded(run_on::<u64>(link, None, unlink)).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes keys that may be stale.
     async fn delete_stale(&self, link: &mut Link) -> Result<(), Unavailable> {
         for pattern in &self.forget {
-            for keys in self.scan_on(link, pattern).await?.chunks(BATCH) {
-                let mut unlink = redis::cmd("UNLINK");
-                unlink.arg(keys);
-                // In a cluster the driver sends each node its keys.
-                self.guarded(run_on::<u64>(link, None, unlink)).await?;
-            }
+            self.delete_on(link, pattern).await?;
         }
         Ok(())
     }
