@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     accounts::Actor,
     grants::{Place, Placed},
-    ids::{DeviceId, EmployeeId, PictureId, RefusedPunchId, SiteId},
+    ids::{CorrectionId, DeviceId, EmployeeId, PictureId, RefusedPunchId, SiteId},
     record::{About, Changes, Index, Keys, Kind, OnErase, Record},
     text::{Code, IdempotencyKey},
     words::words,
@@ -64,6 +64,9 @@ pub struct Resolution {
     pub by: Actor,
     /// When.
     pub at: Timestamp,
+    /// Whether the correction is not made yet. Until then, the punch waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
 }
 
 /// A saved punch that the service refused.
@@ -109,6 +112,17 @@ impl RefusedPunch {
 
     /// How long a record is kept.
     pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+    /// Returns what became of it; `None` while it waits.
+    pub fn resolved(&self) -> Option<Resolution> {
+        self.resolution.filter(|resolution| !resolution.pending)
+    }
+
+    /// Returns the ID of the correction that adds it. It is always the same, so that no second one
+    /// is made after a failure.
+    pub fn correction(&self) -> CorrectionId {
+        CorrectionId::new(self.id.uuid())
+    }
 }
 
 impl Placed for RefusedPunch {
@@ -138,7 +152,7 @@ impl Record for RefusedPunch {
     fn keys(&self, keys: &mut Keys) {
         keys.add(Self::BY_KEY, (self.device.uuid(), self.key.as_str()));
         keys.add(Self::BY_RECEIPT, (self.received_at,));
-        if self.resolution.is_none() {
+        if self.resolved().is_none() {
             keys.add(Self::WAITING, (self.device.uuid(),));
         }
     }

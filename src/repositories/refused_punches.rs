@@ -59,7 +59,7 @@ impl RefusedPunches {
         let wanted = |refused: &RefusedPunch| {
             reach.covers(refused)
                 && site.is_none_or(|site| refused.site == site)
-                && (resolved || refused.resolution.is_none())
+                && (resolved || refused.resolved().is_none())
         };
         self.0
             .filter(RefusedPunch::BY_RECEIPT, range, page.limit, wanted)

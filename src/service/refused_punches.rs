@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 
 use super::{
@@ -28,6 +28,10 @@ use crate::{
     ports::{EngineError, FaceEngine, Page, Sample, StoreError, Work},
     repositories::{Repositories, Versioned},
 };
+
+/// How long a manager who adds a refused punch keeps others from it. If the correction is not made
+/// by then, it never will be.
+const CLAIMED: SignedDuration = SignedDuration::from_mins(1);
 
 /// Why a refused punch was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -205,22 +209,32 @@ impl RefusedPunches {
         adjust: bool,
     ) -> Result<FiledCorrection, ResolveError> {
         let waiting = self.find_waiting(by.reach, id).await?;
-        let resolved = self.resolve(by.actor, &waiting, Some(employee)).await?;
+        // Claimed before, so that two managers add one correction.
+        let claimed = self.resolve(by.actor, &waiting, Some(employee)).await?;
         let at = waiting.at;
         let correction = NewCorrection {
             change: Change::Add { kind, at },
             reason,
             adjust,
         };
-        // Claimed before, so that two managers add one correction.
-        match self.timesheets.correct(by, employee, correction).await {
+        let id = waiting.correction();
+        match self
+            .timesheets
+            .correct_as(id, by, employee, correction)
+            .await
+        {
             Ok(filed) => {
-                self.finish(by.actor, &resolved).await?;
+                self.finish(by.actor, claimed).await?;
                 Ok(filed)
             }
+            // It may have been made: see `abandoned`.
+            Err(error @ TimesheetError::Store(_)) => Err(error.into()),
             Err(error) => {
-                let records = &self.stores.refused_punches;
-                records.swap(&resolved, (*waiting).clone()).await?;
+                let released = RefusedPunch {
+                    resolution: None,
+                    ..(*waiting).clone()
+                };
+                self.stores.refused_punches.swap(&claimed, released).await?;
                 Err(error.into())
             }
         }
@@ -235,7 +249,7 @@ impl RefusedPunches {
     ) -> Result<(), ResolveError> {
         let waiting = self.find_waiting(reach, id).await?;
         let resolved = self.resolve(actor, &waiting, None).await?;
-        Ok(self.finish(actor, &resolved).await?)
+        Ok(self.finish(actor, resolved).await?)
     }
 
     async fn find_waiting(
@@ -246,10 +260,35 @@ impl RefusedPunches {
         let found = self.stores.refused_punches.read(id).await?;
         let found = found.filter(|refused| reach.covers(&**refused));
         let found = found.ok_or(ResolveError::NotFound)?;
-        match found.resolution {
-            None => Ok(found),
-            Some(_) => Err(ResolveError::Resolved),
+        let waits = match found.resolution {
+            None => true,
+            Some(claim) if claim.pending => self.abandoned(&found, claim).await?,
+            Some(_) => false,
+        };
+        match waits {
+            true => Ok(found),
+            false => Err(ResolveError::Resolved),
         }
+    }
+
+    /// Checks whether a claim has no effect, because the process ended or the store failed before
+    /// the correction was made. If it was made, finishes what is left.
+    async fn abandoned(
+        &self,
+        found: &Versioned<RefusedPunch>,
+        claim: Resolution,
+    ) -> Result<bool, StoreError> {
+        let Some(employee) = claim.added_to else {
+            return Ok(true);
+        };
+        let made = self
+            .timesheets
+            .is_made(found.correction(), employee, found.at);
+        if made.await? {
+            self.finish(claim.by, found.clone()).await?;
+            return Ok(false);
+        }
+        Ok(self.clock.now().duration_since(claim.at) >= CLAIMED)
     }
 
     async fn resolve(
@@ -269,6 +308,7 @@ impl RefusedPunches {
                 added_to,
                 by: actor,
                 at: self.clock.now(),
+                pending: added_to.is_some(),
             }),
             ..(**waiting).clone()
         };
@@ -276,8 +316,23 @@ impl RefusedPunches {
         swapped.ok_or(ResolveError::Resolved)
     }
 
-    /// Deletes the picture of a resolved punch, which has served its purpose.
-    async fn finish(&self, actor: Actor, resolved: &RefusedPunch) -> Result<(), StoreError> {
+    /// Marks a punch as resolved, and deletes its picture, which has served its purpose.
+    async fn finish(
+        &self,
+        actor: Actor,
+        resolved: Versioned<RefusedPunch>,
+    ) -> Result<(), StoreError> {
+        if let Some(claim) = resolved.resolution.filter(|claim| claim.pending) {
+            let done = RefusedPunch {
+                resolution: Some(Resolution {
+                    pending: false,
+                    ..claim
+                }),
+                ..(*resolved).clone()
+            };
+            // If another request changed it, that one finished it.
+            self.stores.refused_punches.swap(&resolved, done).await?;
+        }
         if let Some(picture) = resolved.picture {
             let everything = Reach::Everything;
             let deleted = self.pictures.delete_unknown(&everything, actor, picture);

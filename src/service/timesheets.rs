@@ -258,8 +258,21 @@ impl Timesheets {
         employee: EmployeeId,
         new: NewCorrection,
     ) -> Result<FiledCorrection, TimesheetError> {
+        let id = CorrectionId::new(self.clock.id());
+        self.correct_as(id, by, employee, new).await
+    }
+
+    /// Like [`correct`](Self::correct), under an ID that the caller chose. If the timesheet has it
+    /// already, returns that correction.
+    pub(super) async fn correct_as(
+        &self,
+        id: CorrectionId,
+        by: By<'_>,
+        employee: EmployeeId,
+        new: NewCorrection,
+    ) -> Result<FiledCorrection, TimesheetError> {
         let employee = self.workdays.employee(by.reach, employee).await?;
-        let (id, now) = (CorrectionId::new(self.clock.id()), self.clock.now());
+        let now = self.clock.now();
         let (lies, change) = match new.change {
             Change::Add { kind, at } => {
                 let id = PunchId::new(id.uuid());
@@ -317,12 +330,27 @@ impl Timesheets {
             if !sheet.period().contains(day) {
                 return Err(TimesheetError::Raced);
             }
+            if sheet.correction(id).is_some() {
+                return Ok(());
+            }
             let corrected = sheet.correct(correction.clone(), new.adjust);
             corrected.map_err(TimesheetError::from)
         });
-        filed.await?;
+        let correction = filed.await?.correction(id).cloned().unwrap_or(correction);
         self.feed.publish(News::Timesheet(employee.id)).await;
         Ok(FiledCorrection { path, correction })
+    }
+
+    /// Checks whether a correction with this ID was made of a punch of an employee at a time.
+    pub(super) async fn is_made(
+        &self,
+        id: CorrectionId,
+        employee: EmployeeId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let near = around(at.to_zoned(jiff::tz::TimeZone::UTC).date());
+        let sheets = self.stores.timesheets.of_employee(employee, near).await?;
+        Ok(sheets.iter().any(|sheet| sheet.correction(id).is_some()))
     }
 
     /// Voids a punch in which another person was recognized. It does not count from now on, and a

@@ -290,6 +290,7 @@ async fn changes_are_copied(target: &Repositories) {
         added_to: None,
         by: Actor::Operator,
         at: at(50),
+        pending: false,
     });
     overwrite(&source, &refused).await;
     let rules = all::<SiteRules>(&source).await.remove(0);

@@ -44,7 +44,7 @@ fn report(rows: u64, existing: u64, written: u64) -> ImportReport {
 }
 
 /// Returns an error for the second write of a kind.
-fn second(of: &'static Kind) -> impl Fn(&'static Kind, Call<'_>) -> Option<StoreError> {
+pub fn second(of: &'static Kind) -> impl Fn(&'static Kind, Call<'_>) -> Option<StoreError> {
     let writes = AtomicUsize::new(0);
     move |kind, call| {
         let write = matches!(call, Call::Put(_)) && kind == of;

@@ -21,6 +21,7 @@ mod model_change;
 mod pictures;
 mod punch_credentials;
 mod punch_ledger;
+mod refused_punches;
 #[path = "../support/scripted.rs"]
 #[allow(
     dead_code,

@@ -268,7 +268,7 @@ fn view(
         name,
         code: refused.code.as_ref().map(ToString::to_string),
         picture: refused.picture.map(|id| id.to_string()),
-        resolution: refused.resolution.map(|resolution| ResolutionView {
+        resolution: refused.resolved().map(|resolution| ResolutionView {
             kind: match resolution.added_to {
                 Some(_) => "added",
                 None => "dismissed",
