@@ -3,6 +3,7 @@
 use std::{collections::HashMap, ops::Deref, sync::Arc};
 
 use super::{
+    api_tokens,
     audit::Audit,
     gallery_loader::{GalleryLoader, ReferenceError},
     recognition::Recognition,
@@ -411,7 +412,7 @@ impl Employees {
             .record(actor, "employee.delete", id, None)
             .await?;
         self.forget_face(id).await?;
-        self.close_account(id).await?;
+        self.close_account(actor, id).await?;
         let at = self.clock.now();
         let deleted = |employee: &Employee| {
             let mut deleted = employee.clone();
@@ -422,7 +423,7 @@ impl Employees {
         self.exchange(reach, id, deleted).await?;
         // Again, because an enrollment or a new account may have been written in between. From now
         // on, enrollment and the creation of accounts find the deletion and undo what they wrote.
-        self.close_account(id).await?;
+        self.close_account(actor, id).await?;
         let credentials = &self.stores.punch_credentials;
         credentials.forget(id, self.clock.now()).await?;
         self.forget_face(id).await
@@ -462,8 +463,9 @@ impl Employees {
         Ok(employees)
     }
 
-    /// Removes access to a deleted employee's own records from the linked account.
-    async fn close_account(&self, id: EmployeeId) -> Result<(), StoreError> {
+    /// Removes access to a deleted employee's own records from the linked account. If nothing else is
+    /// granted to it, its sessions and API tokens end.
+    async fn close_account(&self, actor: Actor, id: EmployeeId) -> Result<(), StoreError> {
         let Some(account) = self.stores.accounts.find_by_employee(id).await? else {
             return Ok(());
         };
@@ -473,6 +475,8 @@ impl Employees {
             .change(account.id, Account::after_deletion);
         if changed.await?.is_some_and(|account| !account.active) {
             self.stores.sessions.delete_by_account(account.id).await?;
+            let now = self.clock.now();
+            api_tokens::revoke_all(&self.stores, &self.audit, actor, account.id, now).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{
-    account_changes::AccountSettings,
+    account_changes::{AccountSettings, forget},
     accounts::{AccountError, Accounts},
     application_cache::AppCache,
     audit::Audit,
@@ -190,6 +190,7 @@ impl SingleSignOn {
             return Err(SignOnError::Disabled);
         }
         if account.access.is_empty() {
+            self.end_access(account.id).await?;
             return Err(SignOnError::NoAccess);
         }
         Ok(SignedOn { account, proved_at })
@@ -212,7 +213,11 @@ impl SingleSignOn {
                 return Ok(account);
             }
             // The account was deleted. Its person may get another one.
-            self.unlink(factors.account).await?;
+            let audit = &self.audit;
+            audit
+                .record(Actor::System, "account.unlink", factors.account, None)
+                .await?;
+            forget(&self.stores, audit, Actor::System, factors.account).await?;
         }
         let email = person.email.as_deref().map(Email::parse);
         let Some(Ok(email)) = email.filter(|_| person.email_verified) else {
@@ -248,12 +253,10 @@ impl SingleSignOn {
         linked.map(drop).ok_or(SignOnError::OtherPerson)
     }
 
-    async fn unlink(&self, id: AccountId) -> Result<(), StoreError> {
-        let audit = &self.audit;
-        audit
-            .record(Actor::System, "account.unlink", id, None)
-            .await?;
-        self.stores.second_factors.remove(id).await.map(drop)
+    /// Ends the sessions and API tokens of an account to which nothing is granted any more.
+    async fn end_access(&self, id: AccountId) -> Result<(), StoreError> {
+        self.stores.sessions.delete_by_account(id).await?;
+        self.accounts.revoke_tokens(Actor::System, id).await
     }
 
     /// Creates an account without a password for a person of whom a group has a role.

@@ -237,11 +237,12 @@ async fn people_sign_in_and_their_grants_follow_their_groups() {
     provider.person(&person("ann@example.com", &[])).await;
     let third = Browser::new(&app);
     assert_eq!(third.sign_in().await, "/sign-in?error=oidc_no_access");
+    // Nothing is granted any more, so the earlier sessions end.
     browser
         .client
         .get("/api/employees")
         .await
-        .problem(403, "forbidden");
+        .problem(401, "unauthenticated");
     let audit = admin.get("/api/audit").await.expect(200);
     let actions = audit["items"].as_array().unwrap().iter();
     let own = actions.filter(|entry| entry["subject"] == account["id"]);

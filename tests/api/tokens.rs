@@ -390,10 +390,19 @@ async fn tokens_end_when_a_thief_could_have_made_them() {
     let accepted = app.anybody().post("/api/invitations/accept", body).await;
     accepted.expect(200);
     assert!(!works(&program).await);
+
+    // The account ends with its employee.
+    let grace = admin.add_employee("Grace Hopper", "E7").await;
+    let own = app.employee(&grace).await;
+    app.program(&own, reading("x")).await;
+    let deleted = admin.delete(&format!("/api/employees/{grace}")).await;
+    deleted.expect(204);
+    let left = admin.get("/api/tokens?everyone=true").await.expect(200);
+    assert_eq!(left["items"], json!([]));
     let trail = admin.get("/api/audit").await.expect(200);
     let trail = trail["items"].as_array().unwrap().iter();
     let revoked = trail.filter(|entry| entry["action"] == "api_token.revoke");
-    assert_eq!(revoked.count(), 3);
+    assert_eq!(revoked.count(), 4);
 }
 
 #[tokio::test]

@@ -1,7 +1,13 @@
 //! Single sign-on with a scripted identity provider: an admin always remains, and a confirmation needs
 //! a new proof.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -10,26 +16,29 @@ use rollcall::{
     clock::Clock,
     domain::{
         accounts::Account,
-        grants::{Access, Role},
+        grants::{Access, Permission, Role},
         single_sign_on::GroupRole,
         text::{Email, Name},
     },
     ports::{IdentityProvider, Page, PendingSignIn, ProvidedIdentity, ProviderError, StoreError},
     service::{
         accounts::NewAccount,
+        api_tokens::NewApiToken,
         audit::Audit,
         single_sign_on::{SignOnError, SignOnProvider, SignedOn, SingleSignOn},
     },
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::world::{ADMIN, Instance, instance};
+use crate::world::{ADMIN, Instance, instance, visitor};
 
 /// A provider for which every code is the email address of a person of the staff.
 #[derive(Default)]
 struct Scripted {
     /// When people proved who they are, as it says.
     proved_at: Mutex<Option<Timestamp>>,
+    /// Whether people left the staff.
+    left: AtomicBool,
 }
 
 #[async_trait]
@@ -59,7 +68,10 @@ impl IdentityProvider for Scripted {
             subject: email.clone(),
             email: Some(email),
             email_verified: true,
-            groups: vec!["staff".to_owned()],
+            groups: match self.left.load(Ordering::SeqCst) {
+                true => Vec::new(),
+                false => vec!["staff".to_owned()],
+            },
             proved_at: *self.proved_at.lock().unwrap(),
             ..ProvidedIdentity::default()
         })
@@ -167,4 +179,43 @@ async fn a_confirmation_needs_a_proof_after_it_began() {
         );
         assert_eq!((confirmed.is_ok(), refused), (confirms, !confirms));
     }
+}
+
+#[tokio::test]
+async fn an_account_of_a_person_without_a_group_keeps_no_session_and_no_token() {
+    let world = instance();
+    let provider = Arc::new(Scripted::default());
+    let service = single_sign_on(&world, &provider);
+    let make = async |account: &Account| {
+        let new = NewApiToken {
+            name: Name::parse("Payroll export").unwrap(),
+            permissions: BTreeSet::from([Permission::Read]),
+            sites: None,
+            days: 90,
+        };
+        world.api_tokens.make(account, new).await.unwrap();
+    };
+    let (tokens, sessions) = (&world.stores.api_tokens, &world.stores.sessions);
+    let ann = sign_on(&service, "ann@b.example", false).await.unwrap();
+    let ann = ann.account;
+    make(&ann).await;
+    let session = world.accounts.begin_session(ann.clone(), visitor(), None);
+    session.await.unwrap();
+    provider.left.store(true, Ordering::SeqCst);
+    let refused = sign_on(&service, "ann@b.example", false).await;
+    assert!(matches!(refused, Err(SignOnError::NoAccess)), "{refused:?}");
+    assert_eq!(tokens.list_by_account(ann.id).await, Ok(Vec::new()));
+    assert_eq!(sessions.list_by_account(ann.id).await, Ok(Vec::new()));
+    // The account stays, for the day on which the person comes back.
+    provider.left.store(false, Ordering::SeqCst);
+    let again = sign_on(&service, "ann@b.example", false).await.unwrap();
+    assert_eq!(again.account.id, ann.id);
+
+    // The process ended while the account was removed: the rest goes when the person comes back.
+    make(&again.account).await;
+    let stored = world.stores.accounts.read(ann.id).await.unwrap().unwrap();
+    assert_eq!(world.stores.accounts.remove(&stored).await, Ok(true));
+    let new = sign_on(&service, "ann@b.example", false).await.unwrap();
+    assert_ne!(new.account.id, ann.id);
+    assert_eq!(tokens.all_by_account(ann.id).await, Ok(Vec::new()));
 }
