@@ -78,6 +78,9 @@ impl FaceEnrollment {
     /// All records, by their last change.
     pub const BY_CHANGE: Index = Index::ordered("by_change");
 
+    /// The records with templates, by employee.
+    pub const ENROLLED: Index = Index::ordered("enrolled");
+
     /// Returns the record of an employee without a face.
     pub fn none(employee: EmployeeId, changed_at: Timestamp) -> Self {
         Self {
@@ -110,11 +113,15 @@ impl FaceEnrollment {
 }
 
 impl Record for FaceEnrollment {
-    const KIND: &'static Kind =
-        &Kind::archived("face_enrollments", "face enrollment", &[Self::BY_CHANGE])
-            .paged(100)
-            .changing(Changes::Grows(Self::BY_CHANGE))
-            .sealing();
+    const KIND: &'static Kind = &Kind::archived(
+        "face_enrollments",
+        "face enrollment",
+        &[Self::BY_CHANGE, Self::ENROLLED],
+    )
+    .paged(100)
+    .changing(Changes::Grows(Self::BY_CHANGE))
+    .sealing()
+    .keyed(2);
 
     type Id = EmployeeId;
 
@@ -124,6 +131,9 @@ impl Record for FaceEnrollment {
 
     fn keys(&self, keys: &mut Keys) {
         keys.add(Self::BY_CHANGE, (self.changed_at,));
+        if !self.templates().is_empty() {
+            keys.add(Self::ENROLLED, (self.employee.uuid(),));
+        }
     }
 
     fn about(&self) -> About {

@@ -216,6 +216,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(me::get_own_export))
         .routes(routes!(me::request_erasure, me::withdraw_erasure_request))
         .routes(routes!(punch_credentials::get_credentials))
+        .routes(routes!(punch_credentials::list_credentials))
         .routes(routes!(
             punch_credentials::put_pin,
             punch_credentials::delete_pin

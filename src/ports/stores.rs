@@ -48,6 +48,8 @@ pub struct EmployeeFilter {
     pub site: Option<SiteId>,
     /// Only active, or only inactive, employees.
     pub active: Option<bool>,
+    /// Only employees with an enrolled face, or only those without one.
+    pub enrolled: Option<bool>,
 }
 
 /// The accounts to list, sorted by email address.

@@ -402,14 +402,23 @@ impl<R: Record> Collection<R> {
 
     /// Returns the IDs and revisions of all records.
     pub async fn revisions(&self) -> Result<Vec<(R::Id, Revision)>, StoreError> {
+        self.heads(Index::ID, |_| Key::default()).await
+    }
+
+    /// Returns the IDs and revisions of the records in an index, in which `key` is the key of a record
+    /// with an ID.
+    pub async fn heads(
+        &self,
+        index: Index,
+        key: impl Fn(&R::Id) -> Key,
+    ) -> Result<Vec<(R::Id, Revision)>, StoreError> {
         let (mut found, mut range) = (Vec::new(), Range::all());
         loop {
             let page = self
                 .engine
-                .scan(R::KIND, Index::ID, &range, BATCH, Parts::Head)
+                .scan(R::KIND, index, &range, BATCH, Parts::Head)
                 .await?;
             let full = page.len() == BATCH;
-            let last = page.last().map(|last| (Key::default(), last.id.clone()));
             for stored in page {
                 let id = stored
                     .id
@@ -420,7 +429,7 @@ impl<R: Record> Collection<R> {
             if !full {
                 return Ok(found);
             }
-            range = range.after(last);
+            range = range.after(found.last().map(|(id, _)| (key(id), id.to_string())));
         }
     }
 }

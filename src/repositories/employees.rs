@@ -1,8 +1,11 @@
 //! Employees, deleted ones too.
 
+use std::{collections::HashSet, sync::Arc};
+
+use super::{Collection, FaceEnrollments};
 use crate::{
     domain::{employees::Employee, grants::Reach, ids::EmployeeId, record::Key, text::Code},
-    ports::{EmployeeFilter, Page, Range, StoreError},
+    ports::{EmployeeFilter, Page, Range, RecordEngine, StoreError},
 };
 
 /// Checks whether an employee matches a filter. `text` is the filter's text in lowercase.
@@ -14,13 +17,25 @@ fn matches_filter(filter: &EmployeeFilter, employee: &Employee, text: Option<&st
         && filter.active.is_none_or(|active| employee.active == active)
 }
 
-repository! {
-    /// The repository of employees. A code that an employee has who is not deleted is a
-    /// [`StoreError::Conflict`]; deleting an employee frees the code.
-    Employees(Employee): insert, exchange, find, find_many, revisions
+/// The repository of employees. A code that an employee has who is not deleted is a
+/// [`StoreError::Conflict`]; deleting an employee frees the code.
+#[derive(Clone)]
+pub struct Employees {
+    employees: Collection<Employee>,
+    faces: FaceEnrollments,
 }
 
 impl Employees {
+    /// Creates the repository on a store.
+    pub fn new(engine: Arc<dyn RecordEngine>) -> Self {
+        Self {
+            employees: Collection::new(engine.clone()),
+            faces: FaceEnrollments::new(engine),
+        }
+    }
+
+    forward!(employees: Employee => insert, exchange, find, find_many, revisions);
+
     /// Returns a covered employee, unless deleted.
     pub async fn find_covered(
         &self,
@@ -33,7 +48,7 @@ impl Employees {
 
     /// Returns the employee with a code, unless deleted.
     pub async fn find_by_code(&self, code: &Code) -> Result<Option<Employee>, StoreError> {
-        self.0.find_by(Employee::BY_CODE, (code.key(),)).await
+        self.employees.find_by(Employee::BY_CODE, (code.key(),)).await
     }
 
     /// Returns a page of the covered employees, sorted by lowercase name, then ID. Both are the
@@ -47,10 +62,17 @@ impl Employees {
         let after = page.after.as_ref();
         let range = Range::all().after(after.map(|(name, id)| (Key::new((name,)), id.to_string())));
         let text = filter.text.as_ref().map(|text| text.to_lowercase());
-        let wanted = |employee: &Employee| {
-            reach.covers(employee) && matches_filter(filter, employee, text.as_deref())
+        let enrolled = match filter.enrolled {
+            Some(_) => self.faces.enrolled().await?,
+            None => HashSet::new(),
         };
-        self.0
+        let wanted = |employee: &Employee| {
+            let face = filter.enrolled;
+            reach.covers(employee)
+                && matches_filter(filter, employee, text.as_deref())
+                && face.is_none_or(|face| enrolled.contains(&employee.id) == face)
+        };
+        self.employees
             .filter(Employee::BY_NAME, range, page.limit, wanted)
             .await
     }
@@ -58,6 +80,6 @@ impl Employees {
     /// Returns the employees who asked to be erased and are not deleted, longest waiting first.
     pub async fn asking_for_erasure(&self) -> Result<Vec<Employee>, StoreError> {
         let all = Range::all();
-        self.0.all(Employee::BY_ERASURE_REQUEST, all).await
+        self.employees.all(Employee::BY_ERASURE_REQUEST, all).await
     }
 }

@@ -1,5 +1,7 @@
 //! Enrolled faces and kept enrollment photos.
 
+use std::collections::HashSet;
+
 use futures::{Stream, TryStreamExt};
 use jiff::Timestamp;
 
@@ -74,6 +76,13 @@ impl FaceEnrollments {
         let range = Range::all().from(Key::new((at,)));
         let pages = self.0.pages(FaceEnrollment::BY_CHANGE, range, Parts::Body);
         pages.try_concat().await
+    }
+
+    /// Returns the employees who have templates, without reading these.
+    pub async fn enrolled(&self) -> Result<HashSet<EmployeeId>, StoreError> {
+        let key = |id: &EmployeeId| Key::new((id.uuid(),));
+        let heads = self.0.heads(FaceEnrollment::ENROLLED, key).await?;
+        Ok(heads.into_iter().map(|(id, _)| id).collect())
     }
 
     /// Streams all enrollments in pages.

@@ -1,7 +1,7 @@
 //! PINs and badges: sets, issues, revokes and checks them.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -145,6 +145,25 @@ impl PunchCredentials {
         let employee = self.employee(reach, id).await?;
         let found = self.stores.punch_credentials.find(id).await?;
         Ok(found.unwrap_or_else(|| PunchCredential::none(id, employee.created_at)))
+    }
+
+    /// Returns a page of the covered employees, sorted by name, with when they got a PIN and a badge.
+    pub async fn list(
+        &self,
+        reach: &Reach,
+        filter: &EmployeeFilter,
+        page: &Page<(String, EmployeeId)>,
+    ) -> Result<Vec<(Employee, PunchCredential)>, StoreError> {
+        let employees = self.stores.employees.list(reach, filter, page).await?;
+        let ids: Vec<_> = employees.iter().map(|one| one.id).collect();
+        let stored = self.stores.punch_credentials.find_many(&ids).await?;
+        let mut stored: HashMap<_, _> = stored.into_iter().map(|one| (one.employee, one)).collect();
+        let both = employees.into_iter().map(|employee| {
+            let none = || PunchCredential::none(employee.id, employee.created_at);
+            let credential = stored.remove(&employee.id).unwrap_or_else(none);
+            (employee, credential)
+        });
+        Ok(both.collect())
     }
 
     /// Returns the covered employees with a locked PIN, first locked first.

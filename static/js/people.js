@@ -39,7 +39,7 @@ async function load({ more = false } = {}) {
   loading = new AbortController();
   const { signal } = loading;
   try {
-    const query = { q: byId('search').value.trim(), active: byId('active').value, site: byId('at-site').value, cursor: more ? next : undefined };
+    const query = { q: byId('search').value.trim(), active: byId('active').value, enrolled: byId('face').value, site: byId('at-site').value, cursor: more ? next : undefined };
     const page = await get('/api/employees', { query, signal });
     if (!more) list.replaceChildren();
     list.append(...page.items.map(row));
@@ -56,7 +56,7 @@ async function load({ more = false } = {}) {
 
 function showEmpty() {
   const count = list.childElementCount;
-  const searched = byId('search').value.trim() !== '' || byId('active').value !== 'true' || byId('at-site').value !== '';
+  const searched = byId('search').value.trim() !== '' || byId('active').value !== 'true' || byId('face').value !== '' || byId('at-site').value !== '';
   byId('found').textContent = searched ? `${next ? 'more than ' : ''}${plural(count, 'person', 'people')} found` : '';
   byId('empty').hidden = count > 0;
   if (count > 0) return;
@@ -313,11 +313,11 @@ byId('search').addEventListener('input', () => {
   clearTimeout(typing);
   typing = setTimeout(() => load(), SEARCH_PAUSE_MS);
 });
-for (const filter of [byId('active'), byId('at-site')]) filter.addEventListener('change', () => load());
+for (const filter of [byId('active'), byId('face'), byId('at-site')]) filter.addEventListener('change', () => load());
 byId('more').addEventListener('click', () => busy(byId('more'), () => load({ more: true })));
 mountImport(() => load());
 mountPhotos(() => load());
-mountBadges(() => ({ q: byId('search').value.trim(), site: byId('at-site').value }));
+mountBadges(() => ({ q: byId('search').value.trim(), enrolled: byId('face').value, site: byId('at-site').value }));
 byId('add').addEventListener('click', openAdd);
 window.addEventListener('hashchange', followHash);
 

@@ -803,3 +803,45 @@ async fn a_queue_of_wrong_pins_neither_closes_the_kiosk_nor_makes_right_ones_dou
     let live = try_pin(&kiosk, "E8", "402817").await.expect(201);
     assert_eq!(live["outcome"], "punched");
 }
+
+#[tokio::test]
+async fn pins_and_badges_of_many_people_are_one_list() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let mut ids = Vec::new();
+    for (name, code) in [("Ada", "X1"), ("Bea", "X2"), ("Cleo", "Y1")] {
+        ids.push(admin.add_employee(name, code).await);
+    }
+    let badge = format!("/api/employees/{}/badge", ids[1]);
+    admin.post(&badge, json!({})).await.expect(201);
+    let pin = format!("/api/employees/{}/pin", ids[0]);
+    admin.put(&pin, json!({})).await.expect(200);
+    let first = admin.get("/api/credentials?limit=2").await.expect(200);
+    let next = format!(
+        "/api/credentials?limit=2&cursor={}",
+        first["next"].as_str().unwrap()
+    );
+    let rest = admin.get(&next).await.expect(200);
+    assert_eq!(rest["next"], Value::Null);
+    let items = [&first, &rest].map(|list| list["items"].as_array().unwrap().clone());
+    let items = items.concat();
+    assert_eq!(items.len(), 3);
+    for (id, one) in ids.iter().zip(&items) {
+        let path = format!("/api/employees/{id}/credentials");
+        let mut expected = admin.get(&path).await.expect(200);
+        expected["employee"] = json!(id);
+        assert_eq!(*one, expected);
+    }
+    assert!(items[0]["pin"]["set_at"].is_string() && items[1]["badge"]["issued_at"].is_string());
+    let found = admin.get("/api/credentials?q=y1").await.expect(200);
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    // Only of covered people.
+    let own = app.employee(&ids[2]).await;
+    let found = own.get("/api/credentials").await.expect(200);
+    assert_eq!(
+        found["items"],
+        json!([{ "employee": ids[2], "pin": null, "badge": null }])
+    );
+    let refused = admin.get("/api/credentials?site=%20").await;
+    assert_eq!(refused.fields(), ["site"]);
+}

@@ -186,6 +186,10 @@ async fn a_list_is_filtered_by_text_site_and_activity() {
     assert_eq!(list(&format!("site={hill}&q=y")).await, "Cleo");
     assert_eq!(list(&format!("site={main}")).await, "Ada");
     assert_eq!(list("active=false").await, "");
+    app.enrolled(&admin).await;
+    assert_eq!(list("enrolled=false").await, "Ada Bea Cleo");
+    assert_eq!(list("enrolled=true").await, "Barack Obama");
+    assert_eq!(list("enrolled=true&q=x").await, "");
     assert_eq!(list("q=.%2A").await, "", "not a pattern");
     assert_eq!(list("q=%25").await, "", "not a pattern");
 }

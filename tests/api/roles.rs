@@ -143,6 +143,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("DELETE", "/api/me/erasure-request", Plain, [404, 404, 404, 404, 204, 403, 401]),
     ("DELETE", "/api/me/consent", Plain, [404, 404, 404, 404, 204, 403, 401]),
     ("GET", "/api/employees/{id}/credentials", One(Employee), [200, 200, 404, 404, 404, 403, 401]),
+    ("GET", "/api/credentials", Plain, [200, 200, 200, 200, 200, 403, 401]),
     ("PUT", "/api/employees/{id}/pin", Change(Employee), [200, 200, 404, 403, 403, 403, 401]),
     ("DELETE", "/api/employees/{id}/pin", One(Credentials), [204, 204, 404, 403, 403, 403, 401]),
     ("POST", "/api/employees/{id}/pin/unlock", One(Credentials), [204, 204, 404, 403, 403, 403, 401]),

@@ -114,10 +114,17 @@ test('badges are issued, printed and revoked, for one person and for many', asyn
 
   await page.goto('/people');
   await page.locator('#people').getByText('Alan Turing').waitFor();
+  /** @type {string[]} */
+  const asked = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
   await page.getByRole('button', { name: 'Print badges' }).click();
   const many = page.getByRole('dialog', { name: 'Print badges' });
-  // Alan's was revoked; Ada got one earlier.
+  // Alan's was revoked; Ada got one earlier. One request says so for all.
   await many.getByLabel('Alan Turing').waitFor();
+  assert.deepEqual(
+    asked.filter((path) => path.endsWith('/credentials')),
+    ['/api/credentials'],
+  );
   assert.ok(await many.getByLabel('Alan Turing').isChecked());
   assert.equal(await many.getByLabel('Ada Lovelace').isChecked(), false);
   await many.locator('li', { hasText: 'Ada Lovelace' }).getByText(/^Has a badge since /u).waitFor();

@@ -53,6 +53,20 @@ test('each refused photo shows its reason beside it', async () => {
   await sheet.locator('.shot.bad', { hasText: 'notes.jpg' }).locator('.shot-unreadable').waitFor();
   await sheet.locator('.shot.good', { hasText: 'obama.jpg' }).waitFor();
   await picture(page, 'photos-judged');
+
+  // The list shows who has no face yet.
+  await server.addEmployee('Katherine Johnson', 'P45');
+  await page.keyboard.press('Escape');
+  const list = page.locator('#people');
+  const filter = page.getByLabel('Filter by face');
+  await filter.selectOption('Without face');
+  await list.getByText('Katherine Johnson').waitFor();
+  await list.getByText('Barack Obama').waitFor({ state: 'detached' });
+  await assertAccessible(page);
+  await picture(page, 'people-without-face');
+  await filter.selectOption('With face');
+  await list.getByText('Barack Obama').waitFor();
+  await list.getByText('Katherine Johnson').waitFor({ state: 'detached' });
   assertClean(page);
 });
 

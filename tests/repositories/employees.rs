@@ -17,7 +17,7 @@ use crate::{
     TRICKY,
     pages::all_pages,
     races::{RACERS, one_wins, race},
-    records::{at, code, employee, employee_id, first, name, site_id},
+    records::{at, code, employee, employee_id, face, first, name, site_id},
 };
 
 pub async fn employees_are_read_as_written(stores: &Repositories) {
@@ -237,6 +237,7 @@ pub async fn employees_are_filtered_by_plain_text_site_and_state(stores: &Reposi
         text: None,
         site,
         active,
+        enrolled: None,
     };
     let even = expected(&|number| number % 2 == 0);
     assert_eq!(list(filter(Some(north), None)).await, even);
@@ -249,9 +250,35 @@ pub async fn employees_are_filtered_by_plain_text_site_and_state(stores: &Reposi
         text: Some("code".into()),
         site: Some(north),
         active: Some(false),
+        enrolled: None,
     };
     let sixth = expected(&|number| number % 6 == 0);
-    assert_eq!(list(all_at_once).await, sixth);
+    assert_eq!(list(all_at_once.clone()).await, sixth);
+
+    // A third of them have a face; the first one lost it.
+    let enrolled = |number: usize| number % 3 == 0 && number > 0;
+    for (number, one) in all.iter().enumerate().filter(|(number, _)| number % 3 == 0) {
+        let enrolled = face(one.id, number as i64 + 2, 1);
+        let written = stores
+            .faces
+            .change(one.id, at(5), |_| Some(enrolled.clone()));
+        assert!(written.await.unwrap().is_some());
+    }
+    assert_eq!(stores.faces.forget(all[0].id, at(6)).await, Ok(2));
+    for wanted in [true, false] {
+        let filter = EmployeeFilter {
+            enrolled: Some(wanted),
+            ..EmployeeFilter::default()
+        };
+        let expected = expected(&|number| enrolled(number) == wanted);
+        assert_eq!(list(filter).await, expected);
+    }
+    let with_a_face = EmployeeFilter {
+        enrolled: Some(true),
+        ..all_at_once
+    };
+    let expected = expected(&|number| number % 6 == 0 && number > 0);
+    assert_eq!(list(with_a_face).await, expected);
 }
 
 pub async fn many_employees_are_found_at_once(stores: &Repositories) {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::{
-    domain::{grants::Permission, ids::EmployeeId, text::normal},
+    domain::{grants::Permission, ids::EmployeeId},
     http::{
         auth::{Administering, Allowed, Confirmed, Correcting, Reading},
         extract::{Json, Path, Query},
@@ -17,11 +17,10 @@ use crate::{
         problem::{Code, Problem},
         views::{
             Created, created,
-            employees::{EditableEmployee, EmployeeView},
-            read_id,
+            employees::{EditableEmployee, EmployeeQuery, EmployeeView},
         },
     },
-    ports::{EmployeeFilter, StoreError},
+    ports::StoreError,
     service::{
         employees::{EmployeeError, Employees, Person},
         sites::{SiteMap, Sites},
@@ -47,30 +46,6 @@ fn view(employees: &Employees, sites: &SiteMap, person: &Person) -> EmployeeView
     let mut view = EmployeeView::new(person, sites);
     view.enroll_again = employees.outdated(person);
     view
-}
-
-/// The employees to list.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct EmployeeQuery {
-    /// A part of the name or code.
-    q: Option<String>,
-    /// The ID of a site.
-    site: Option<String>,
-    /// `true` for active employees only, `false` for inactive ones only.
-    active: Option<bool>,
-}
-
-impl EmployeeQuery {
-    fn filter(self) -> Result<EmployeeFilter, Problem> {
-        let site = self.site.map(read_id).transpose();
-        let text = self.q.map(|text| normal(&text));
-        Ok(EmployeeFilter {
-            text: text.filter(|text| !text.is_empty()),
-            site: site.map_err(|error| Problem::field("site", error))?,
-            active: self.active,
-        })
-    }
 }
 
 /// Lists employees by name.

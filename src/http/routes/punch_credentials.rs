@@ -17,10 +17,15 @@ use crate::{
     http::{
         auth::{Allowed, Correcting, Reading},
         badges,
-        extract::{Json, Path},
+        extract::{Json, Path, Query},
         field_error::FieldError,
+        page::{List, PageQuery},
         problem::{Fields, Problem},
-        views::{credentials::CredentialsView, read_id},
+        views::{
+            credentials::{CredentialsView, ListedCredentialsView},
+            employees::EmployeeQuery,
+            read_id,
+        },
     },
     service::punch_credentials::{CredentialError, PunchCredentials},
 };
@@ -62,6 +67,27 @@ pub async fn get_credentials(
 ) -> Result<axum::Json<CredentialsView>, Problem> {
     let found = credentials.find(allowed.reach(), id).await?;
     Ok(axum::Json((&found).into()))
+}
+
+/// Lists when employees got a PIN and a badge, by name of the employee, like `GET /api/employees`.
+#[utoipa::path(
+    get, path = "/api/credentials", tag = "credentials",
+    params(EmployeeQuery, PageQuery),
+    responses((status = 200, description = "A page of PINs and badges, without their secrets", body = List<ListedCredentialsView>)),
+    security(("session" = [])),
+)]
+pub async fn list_credentials(
+    allowed: Allowed<Reading>,
+    State(credentials): State<Arc<PunchCredentials>>,
+    Query(query): Query<EmployeeQuery>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<List<ListedCredentialsView>>, Problem> {
+    let (filter, wanted) = (query.filter()?, page.page()?);
+    let found = credentials.list(allowed.reach(), &filter, &wanted.page);
+    let (found, next) = wanted.cut(found.await?, |(last, _)| (last.name.key(), last.id))?;
+    let items = found.iter().map(|(_, credential)| credential.into());
+    let items = items.collect();
+    Ok(axum::Json(List { items, next }))
 }
 
 /// A new PIN.

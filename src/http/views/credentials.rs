@@ -59,3 +59,24 @@ impl From<&PunchCredential> for CredentialsView {
         }
     }
 }
+
+/// What one of several employees can punch with besides the face.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "CredentialsOfEmployee")]
+pub struct ListedCredentialsView {
+    /// The ID of the employee.
+    #[schema(format = "uuid")]
+    employee: String,
+    /// The PIN and the badge.
+    #[serde(flatten)]
+    credentials: CredentialsView,
+}
+
+impl From<&PunchCredential> for ListedCredentialsView {
+    fn from(stored: &PunchCredential) -> Self {
+        Self {
+            employee: stored.employee.to_string(),
+            credentials: stored.into(),
+        }
+    }
+}

@@ -3,24 +3,53 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{read_date, read_id, sites::default_site, time};
 use crate::{
     domain::{
         employees::{Consent, Employee, EmployeeSettings},
         ids::EmployeeId,
-        text::{Code, Name},
+        text::{Code, Name, normal},
     },
     http::{
         field_error::FieldError,
         problem::{Fields, Problem},
     },
+    ports::EmployeeFilter,
     service::{
         employees::{Employees, Person},
         sites::SiteMap,
     },
 };
+
+/// The employees to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EmployeeQuery {
+    /// A part of the name or code.
+    q: Option<String>,
+    /// The ID of a site.
+    site: Option<String>,
+    /// `true` for active employees only, `false` for inactive ones only.
+    active: Option<bool>,
+    /// `true` for employees with an enrolled face only, `false` for those without one only.
+    enrolled: Option<bool>,
+}
+
+impl EmployeeQuery {
+    /// Reads the filter.
+    pub fn filter(self) -> Result<EmployeeFilter, Problem> {
+        let site = self.site.map(read_id).transpose();
+        let text = self.q.map(|text| normal(&text));
+        Ok(EmployeeFilter {
+            text: text.filter(|text| !text.is_empty()),
+            site: site.map_err(|error| Problem::field("site", error))?,
+            active: self.active,
+            enrolled: self.enrolled,
+        })
+    }
+}
 
 /// A consent to the enrollment of a face.
 #[derive(Serialize, ToSchema)]

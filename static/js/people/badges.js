@@ -1,17 +1,15 @@
 // Prints badges: chooses people, issues a badge to each of them, and shows the pages to print once.
 
-import { explain, get, getAll, readAnswer, send } from '../api.js';
+import { explain, getAll, readAnswer, send } from '../api.js';
 import { ask, closable, closeButton } from '../ui/dialog.js';
 import { byId, el, notice, plural } from '../ui/dom.js';
 import { busy, sentence } from '../ui/form.js';
 import { dateName } from '../ui/time.js';
 
-/** Most badges of a request. Of a longer list, the page does not ask who has one already. */
+/** Most badges of a request. */
 const MOST = 200;
-/** How many people are asked about at the same time. */
-const AT_ONCE = 6;
 
-/** @typedef {{id: string, name: string, code: string}} Person */
+/** @typedef {{id: string, name: string}} Person */
 
 const dialog = closable(byId('badges-dialog'));
 const choices = byId('badges-people');
@@ -35,18 +33,19 @@ export function mountBadges(filter) {
     count();
     dialog.showModal();
     try {
-      const people = await getAll('/api/employees', { ...filter(), active: 'true' });
-      const issued = people.length > MOST ? [] : await issuedTo(people);
-      boxes = people.map(({ id }, at) => el('input', { type: 'checkbox', value: id, checked: issued[at] === null }));
-      without = new Set(boxes.filter((_, at) => issued[at] === null));
+      const query = { ...filter(), active: 'true' };
+      const [people, credentials] = await Promise.all([getAll('/api/employees', query), getAll('/api/credentials', query)]);
+      const issued = new Map(credentials.map(({ employee, badge }) => [employee, badge?.issued_at]));
+      const fresh = people.filter(({ id }) => !issued.get(id)).length <= MOST;
+      boxes = people.map(({ id }) => el('input', { type: 'checkbox', value: id, checked: fresh && !issued.get(id) }));
+      without = new Set(boxes.filter(({ value }) => !issued.get(value)));
       choices.replaceChildren(
-        ...people.map(({ name, code }, at) => {
-          const date = issued[at];
+        ...people.map(({ id, name, code }, at) => {
+          const date = issued.get(id);
           return el('li', {}, el('label', { class: 'check' }, boxes[at], el('span', {}, `${name} · ${code}`, date && el('span', { class: 'consent-text', text: `Has a badge since ${dateName(date)}` }))));
         }),
       );
       byId('badges-none').hidden = people.length > 0;
-      byId('badges-many').hidden = people.length <= MOST;
       count();
     } catch (error) {
       choices.replaceChildren();
@@ -74,20 +73,6 @@ export function mountBadges(filter) {
     }
     count();
   });
-}
-
-/**
- * Returns when each person got the present badge; null without one.
- * @param {Person[]} people
- */
-async function issuedTo(people) {
-  /** @type {(string | null)[]} */
-  const issued = [];
-  for (let at = 0; at < people.length; at += AT_ONCE) {
-    const some = await Promise.all(people.slice(at, at + AT_ONCE).map(({ id }) => get(`/api/employees/${encodeURIComponent(id)}/credentials`)));
-    issued.push(...some.map(({ badge }) => badge?.issued_at ?? null));
-  }
-  return issued;
 }
 
 function count() {
