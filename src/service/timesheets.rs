@@ -550,6 +550,45 @@ impl Timesheets {
         Ok(found)
     }
 
+    /// Returns the corrections of recorded punches that count: what voids each of them, or else what
+    /// moved it last. Reads the timesheets of the employees, who are those of the punches.
+    pub async fn corrected(
+        &self,
+        punches: &[Punch],
+        employees: &[Employee],
+    ) -> Result<HashMap<PunchId, Correction>, StoreError> {
+        let days = punches.iter().map(|punch| punch.workday);
+        let (Some(first), Some(last)) = (days.clone().min(), days.max()) else {
+            return Ok(HashMap::new());
+        };
+        // A timesheet has the workday by the rules of the employee's site, which can be another one.
+        let dates = DateRange {
+            from: around(first).from,
+            to: around(last).to,
+        };
+        let sheets = self.workdays.timesheets_of(employees, dates).await?;
+        let mut counting: Vec<_> = sheets
+            .iter()
+            .flatten()
+            .flat_map(Timesheet::approved)
+            .collect();
+        counting.sort_unstable_by_key(|(order, _)| *order);
+        let mut corrected = HashMap::new();
+        for (_, change) in counting {
+            match change {
+                Correction::Add(_) => {}
+                Correction::Void { punch } => drop(corrected.insert(punch, change)),
+                Correction::Move { punch, .. } => {
+                    let voided = Correction::Void { punch };
+                    if corrected.get(&punch) != Some(&voided) {
+                        corrected.insert(punch, change);
+                    }
+                }
+            }
+        }
+        Ok(corrected)
+    }
+
     async fn workday(&self, employee: &Employee, at: Timestamp) -> Result<Date, StoreError> {
         let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
         let plan = self.workdays.plan(employee, around(date)).await?;

@@ -83,7 +83,7 @@ async function fetchPunches(all) {
   do {
     const page = await get('/api/punches', { query: { from, limit: PAGE, cursor } });
     const fresh = page.items.filter((punch) => !known.has(punch.id));
-    for (const punch of fresh) known.set(punch.id, { ...punch, name: punch.name ?? DELETED });
+    for (const punch of page.items) known.set(punch.id, { ...punch, name: punch.name ?? DELETED });
     cursor = fresh.length === page.items.length ? page.next : null;
   } while (cursor);
   punches = known;
@@ -101,9 +101,18 @@ async function fetchPresence() {
  * Says why a punch does not count; nothing if it counts.
  * @param {Punch} punch
  */
-function whyNot({ id, doubt }) {
+function whyNot({ id, doubt, corrected }) {
   if (takenBack.has(id)) return 'Taken back at the kiosk: does not count until a manager decides';
+  if (corrected?.action === 'void') return 'Removed by a correction: does not count';
   return doubt ? (DOUBTS[doubt] ?? 'Does not count') : '';
+}
+
+/**
+ * Says where a correction moved a punch that counts; nothing if none did.
+ * @param {Punch} punch
+ */
+function movedTo({ corrected }) {
+  return corrected?.action === 'move' ? `Moved by a correction: counts at ${dateTime(corrected.at)}` : '';
 }
 
 function render() {
@@ -156,14 +165,15 @@ function placeRows(list, shown) {
   for (const punch of shown) {
     let row = rows.get(punch.id);
     const why = whyNot(punch);
-    if (row && row.dataset.why !== why) {
-      // Drawn again, because it counts now, or no longer.
+    const note = why || movedTo(punch);
+    if (row && row.dataset.note !== note) {
+      // Drawn again, because it counts now, no longer, or at another time.
       if (row === next) next = next.nextElementSibling;
       row.remove();
       row = undefined;
     }
     if (!row) {
-      row = punchRow(punch, why);
+      row = punchRow(punch, why, note);
       row.classList.toggle('fresh', loaded);
       rows.set(punch.id, row);
     }
@@ -176,8 +186,9 @@ function placeRows(list, shown) {
 /**
  * @param {Punch} punch
  * @param {string} why why it does not count
+ * @param {string} note this, or where it was moved
  */
-function punchRow(punch, why) {
+function punchRow(punch, why, note) {
   const where = [punch.origin.name, siteNote(punch)].filter(Boolean).join(', ');
   const name = punch.employee_deleted && punch.name !== DELETED ? `${punch.name} (deleted)` : punch.name;
   const details = el(
@@ -188,14 +199,14 @@ function punchRow(punch, why) {
       { class: 'row' },
       el('time', { datetime: punch.at, text: clockTime(punch.at, punch.zone) }),
       avatar(punch.name),
-      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where }), why && el('span', { class: 'row-note why', text: why })),
+      el('span', { class: 'row-main' }, el('span', { class: 'row-title', text: name }), el('span', { class: 'row-note', text: where }), note && el('span', { class: 'row-note why', text: note })),
       why ? el('span', { class: 'badge', text: 'Does not count' }) : kindBadge(punch.kind),
       icon('chevron'),
     ),
     facts(punch),
   );
   if (pictures) details.addEventListener('toggle', () => showPicture(details, punch), { once: true });
-  return el('li', { dataset: { punch: punch.id, why } }, details);
+  return el('li', { dataset: { punch: punch.id, note } }, details);
 }
 
 /**

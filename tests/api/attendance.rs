@@ -7,8 +7,11 @@ use std::{
 };
 
 use futures::FutureExt;
-use jiff::{SignedDuration, civil::Date};
-use rollcall::domain::{grants::Role, ids::SiteId};
+use jiff::{SignedDuration, Timestamp, civil::Date};
+use rollcall::{
+    clock::Clock,
+    domain::{grants::Role, ids::SiteId},
+};
 use serde_json::{Map, Value, json};
 
 use crate::app::{Client, TestApp, project};
@@ -679,6 +682,31 @@ async fn a_punch_by_hand_shows_on_the_board() {
         (&board["counts"]["present"], &board["counts"]["not_due"]),
         (&json!(1), &json!(1))
     );
+
+    // A list shows what corrections that count did to it.
+    let punch = answer["punch"]["id"].as_str().unwrap();
+    let corrections = format!("/api/employees/{ann}/corrections");
+    let shown = async || {
+        let list = manager.get("/api/punches").await.expect(200);
+        let one = manager.get(&format!("/api/punches/{punch}")).await;
+        assert_eq!(list["items"][0], one.expect(200));
+        list["items"][0]["corrected"].clone()
+    };
+    let void = json!({ "action": "void", "punch": punch, "reason": "Not at work" });
+    let own = app.employee(&ann).await;
+    own.post(&corrections, void.clone()).await.expect(201);
+    assert_eq!(shown().await, Value::Null, "nobody has approved it");
+    let at = (app.clock.now() - SignedDuration::from_mins(5)).to_string();
+    let moved = json!({ "action": "move", "punch": punch, "at": at, "reason": "Came late" });
+    manager.post(&corrections, moved).await.expect(201);
+    let corrected = shown().await;
+    assert_eq!(corrected["action"], "move");
+    let time = |text: &str| text.parse::<Timestamp>().unwrap();
+    assert_eq!(time(corrected["at"].as_str().unwrap()), time(&at));
+    manager.post(&corrections, void).await.expect(201);
+    assert_eq!(shown().await, json!({ "action": "void" }));
+    let listed = own.get("/api/me/punches").await.expect(200);
+    assert_eq!(listed["items"][0]["corrected"], json!({ "action": "void" }));
 
     let paused = admin
         .patch(&format!("/api/employees/{ann}"), json!({ "active": false }))

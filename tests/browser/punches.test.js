@@ -69,6 +69,20 @@ test('a punch that was taken back is marked, and does not count', async () => {
   await server.ask('POST', `/api/corrections/${correction.id}/reject`, {});
   await row.getByText('In', { exact: true }).waitFor();
   await until('two people are in', async () => (await page.locator('#count-in').textContent()) === '2');
+
+  // A correction moves it, and another one removes a punch.
+  const correct = (id, change) => server.ask('POST', `/api/employees/${id}/corrections`, { reason: 'Forgot to punch', ...change });
+  const at = new Date(Date.parse(punch.at) - 60_000).toISOString();
+  await correct(punch.employee, { action: 'move', punch: punch.id, at });
+  await row.getByText(/^Moved by a correction: counts at /u).waitFor();
+  await row.getByText('In', { exact: true }).waitFor();
+  const [byHand] = (await server.punches()).filter(({ employee }) => employee === ada.id);
+  await correct(ada.id, { action: 'void', punch: byHand.id });
+  const removed = page.locator(`[data-punch="${byHand.id}"]`);
+  await removed.getByText('Removed by a correction: does not count').waitFor();
+  await removed.getByText('Does not count', { exact: true }).waitFor();
+  await assertAccessible(page);
+  await picture(page, 'punches-corrected');
   assertClean(page, phone, board);
 });
 

@@ -13,7 +13,9 @@ use super::{number, time, timesheets::CorrectionContext};
 use crate::{
     domain::{
         accounts::Actor,
-        attendance::{ClockError, Evidence, KindReason, Origin, Proof, Punch, TimedPunch},
+        attendance::{
+            ClockError, Correction, Evidence, KindReason, Origin, Proof, Punch, TimedPunch,
+        },
         employees::Employee,
         ids::{AccountId, EmployeeId, PunchId},
     },
@@ -25,7 +27,7 @@ use crate::{
         devices::Devices,
         employees::Employees,
         sites::{SiteMap, Sites},
-        timesheets::FiledCorrection,
+        timesheets::{FiledCorrection, Timesheets},
     },
 };
 
@@ -135,6 +137,33 @@ impl From<&Proof> for ProofView {
     }
 }
 
+/// What a correction did to a punch, which itself never changes.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "action", rename_all = "snake_case")]
+#[schema(title = "Corrected")]
+pub enum CorrectedView {
+    /// The punch does not count.
+    #[schema(title = "Voided")]
+    Void,
+    /// The punch counts at another time.
+    #[schema(title = "Moved")]
+    Move {
+        /// The time.
+        #[schema(format = "date-time")]
+        at: String,
+    },
+}
+
+impl CorrectedView {
+    fn new(correction: &Correction) -> Option<Self> {
+        match correction {
+            Correction::Add(_) => None,
+            Correction::Void { .. } => Some(Self::Void),
+            Correction::Move { at, .. } => Some(Self::Move { at: time(*at) }),
+        }
+    }
+}
+
 /// A clock event.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Punch")]
@@ -190,6 +219,10 @@ pub struct PunchView {
     origin: OriginView,
     /// How the employee was established.
     proof: ProofView,
+    /// The correction that voids or moves it and counts: an approved one, or one of a person who said
+    /// "Not me". Only in lists and when one punch is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corrected: Option<CorrectedView>,
 }
 
 /// Looks up the names of employees, sites, devices, cameras and accounts.
@@ -200,6 +233,7 @@ pub struct NameLookup {
     devices: Arc<Devices>,
     cameras: Arc<Cameras>,
     accounts: Arc<Accounts>,
+    timesheets: Arc<Timesheets>,
 }
 
 impl FromRef<HttpState> for NameLookup {
@@ -210,6 +244,7 @@ impl FromRef<HttpState> for NameLookup {
             devices: state.app.devices.clone(),
             cameras: state.app.cameras.clone(),
             accounts: state.app.accounts.clone(),
+            timesheets: state.app.timesheets.clone(),
         }
     }
 }
@@ -281,12 +316,35 @@ impl NameLookup {
 
     /// Returns punches with the names of their employees and origins.
     pub async fn views(&self, punches: &[Punch]) -> Result<Vec<PunchView>, StoreError> {
+        let employees = self.employees_of(punches).await?;
+        self.named(punches, employees).await
+    }
+
+    /// Returns punches with names, and with what corrections did to them.
+    pub async fn corrected_views(&self, punches: &[Punch]) -> Result<Vec<PunchView>, StoreError> {
+        let employees = self.employees_of(punches).await?;
+        let corrected = self.timesheets.corrected(punches, &employees).await?;
+        let mut views = self.named(punches, employees).await?;
+        for (punch, view) in punches.iter().zip(&mut views) {
+            view.corrected = corrected.get(&punch.id).and_then(CorrectedView::new);
+        }
+        Ok(views)
+    }
+
+    async fn employees_of(&self, punches: &[Punch]) -> Result<Vec<Employee>, StoreError> {
         let mut employees: Vec<_> = punches.iter().map(|punch| punch.employee).collect();
         employees.sort_unstable();
         employees.dedup();
+        self.employees.find_many(&employees).await
+    }
+
+    async fn named(
+        &self,
+        punches: &[Punch],
+        employees: Vec<Employee>,
+    ) -> Result<Vec<PunchView>, StoreError> {
         let origins = self.origins(punches.iter().map(|one| one.origin)).await?;
-        let employees = self.employees.find_many(&employees).await?.into_iter();
-        let employees = employees.map(|employee| (employee.id, employee)).collect();
+        let employees = employees.into_iter().map(|one| (one.id, one)).collect();
         let sites = self.sites.all().await?;
         let view = |punch| view(punch, &employees, &sites, &origins);
         Ok(punches.iter().map(view).collect())
@@ -318,5 +376,6 @@ fn view(
         zone: sites.zone(punch.site),
         origin: OriginView::new(punch.origin, origins),
         proof: (&punch.proof).into(),
+        corrected: None,
     }
 }
