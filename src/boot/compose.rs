@@ -368,7 +368,7 @@ pub fn compose(parts: Parts, rules: Rules) -> Composed {
         workdays,
         face_punches: face_punches.clone(),
         credential_punches,
-        personal_data: service!(PersonalData: stores, audit),
+        personal_data: service!(PersonalData: stores, vault, audit),
         mistaken_punches,
         refused_punches,
         punch_credentials: punch_credentials.clone(),

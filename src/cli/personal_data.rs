@@ -23,13 +23,13 @@ use crate::{
         employees::{CONSENT_TEXT, CONSENT_VERSION},
         ids::EmployeeId,
         record::Kind,
-        sealed::SealedPart,
+        sealed::{Binding, SealedPart},
         text::Code,
     },
     ports::Expect,
     repositories::Found,
     service::{
-        personal_data::{self, CopyNames, Erased, digest},
+        personal_data::{self, CopyNames, Erased, digest, extension, replace_sealed},
         sealed_faces::Counts,
         unseal::{Inside, unseal},
     },
@@ -256,6 +256,15 @@ person.json    every record:
                     erased
   accounts          the account with which the person signs in: the email address, and what it may
                     do. The password is not stored, and its hash is left out
+  second_factors    how the account signs in besides the password: when its app for codes was
+                    added (the secret of the app is left out), the number of recovery codes, the
+                    names of passkeys, and who the person is at the identity provider
+  sessions          browsers in which the account is signed in: since when, until when, the last use,
+                    the address and a short description of the browser
+  mail_preferences  letters that the person does not want
+  api_tokens        tokens for programs that the person made: the name, what they may do, and until
+                    when; of a token itself, only a hash is stored, which is left out
+  api_token_uses    when such a token was used last
   face_enrollments  the enrolled face: the consent, with its time, who recorded it, how it was
                     given (`given`; without it, the one who recorded it stated it) and, in `text`,
                     the version of its wording; and the templates, which are the numbers that
@@ -354,11 +363,8 @@ impl Export {
             let json = self.opened(&mut found, &open)?;
             opened.push((found, json));
         }
-        let origins = opened
-            .iter()
-            .filter_map(|(_, json)| personal_data::origin_in(json));
-        let origins = origins.collect();
-        let names = CopyNames::of(&records.stores, origins).await?;
+        let json = opened.iter().map(|(_, json)| json);
+        let names = CopyNames::of(&records.stores, json).await?;
         let mut punches = csv::Writer::from_writer(Vec::new());
         punches.write_record([
             "at",
@@ -402,6 +408,11 @@ impl Export {
         let mut json = serde_json::from_str(&write.body)?;
         let mut files = 0;
         for part in found.record.sealed_parts() {
+            // It would help only a thief of the copy.
+            if let Binding::OneTimeCodes(_) = part.binding {
+                replace_sealed(&mut json, part.sealed, "left_out", &true.into())?;
+                continue;
+            }
             self.decrypted_kinds.insert(kind.many());
             let (member, opened) = match open(&part) {
                 Inside::Unopened => {
@@ -419,45 +430,11 @@ impl Export {
                     let (one, extension) = (kind.one.replace(' ', "-"), extension(&bytes));
                     let name = format!("{one}-{id}{more}.{extension}");
                     self.file(&name, &bytes)?;
-                    ("file", name.into())
+                    ("file", Value::from(name))
                 }
             };
-            let nonce = &serde_json::to_value(&*part.sealed)?["nonce"];
-            replace_sealed(&mut json, nonce, member, &opened);
+            replace_sealed(&mut json, part.sealed, member, &opened)?;
         }
         Ok(json)
-    }
-}
-
-/// Replaces the value that was sealed with a nonce with another member.
-fn replace_sealed(json: &mut Value, nonce: &Value, member: &str, opened: &Value) {
-    match json {
-        Value::Object(fields) => {
-            let mut entries = fields.iter();
-            let sealed = entries.find(|(_, value)| value.get("nonce") == Some(nonce));
-            match sealed.map(|(name, _)| name.clone()) {
-                Some(name) => {
-                    fields.remove(&name);
-                    fields.insert(member.to_owned(), opened.clone());
-                }
-                None => fields
-                    .values_mut()
-                    .for_each(|value| replace_sealed(value, nonce, member, opened)),
-            }
-        }
-        Value::Array(values) => values
-            .iter_mut()
-            .for_each(|value| replace_sealed(value, nonce, member, opened)),
-        _ => {}
-    }
-}
-
-/// Returns the file extension of an image, by its first bytes.
-fn extension(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0xff, 0xd8, ..] => "jpg",
-        [0x89, b'P', ..] => "png",
-        [b'R', b'I', b'F', b'F', ..] => "webp",
-        _ => "bin",
     }
 }

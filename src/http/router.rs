@@ -211,6 +211,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(routes!(leave::list_own_leave))
         .routes(routes!(me::get_own_faces))
         .routes(routes!(me::get_own_consent, me::withdraw_consent))
+        .routes(routes!(me::get_own_file))
         .routes(routes!(me::put_own_pin))
         .routes(routes!(me::report_lost_badge))
         .routes(routes!(me::get_own_export))

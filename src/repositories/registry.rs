@@ -418,3 +418,13 @@ pub struct Found {
     /// Its revision.
     pub revision: u64,
 }
+
+impl Found {
+    /// Returns a record for which the revision does not matter.
+    pub fn new<R: Record>(record: R) -> Self {
+        Self {
+            record: Box::new(record),
+            revision: 0,
+        }
+    }
+}

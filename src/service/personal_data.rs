@@ -1,28 +1,40 @@
 //! What people can demand by law: a copy of everything that is stored about them, and its erasure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::{
     account_changes,
     audit::Audit,
     sealed_faces::{self, Counts},
+    unseal::{Inside, unseal},
 };
 use crate::{
     clock::Clock,
     domain::{
         accounts::{Account, Actor},
         attendance::Origin,
+        audit::AuditEntry,
         employees::Employee,
+        faces::Photo,
         ids::{AccountId, CameraId, EmployeeId},
+        mail::MailPreferences,
+        pictures::Picture,
         record::{OnErase, Record},
+        sealed::{Binding, Sealed},
+        second_factors::SecondFactors,
     },
     ports::{Expect, Parts, StoreError, Write},
     repositories::{Found, Registered, Repositories, contended},
+    vault::Vault,
 };
 
 /// Why an employee was not erased.
@@ -93,12 +105,55 @@ async fn parts_of(
             found.extend(page);
         }
     }
+    let accounts = found
+        .iter()
+        .filter_map(|one| one.record.downcast::<Account>());
+    let accounts: Vec<_> = accounts.map(|account| account.id).collect();
+    for account in accounts {
+        found.extend(of_account(stores, id, account).await?);
+    }
     for one in &mut found {
         let about = one.record.about();
         for other in about.employees().iter().filter(|other| **other != id) {
             one.record.anonymize(*other);
         }
     }
+    Ok(found)
+}
+
+/// Returns what belongs to the account of an employee: how it signs in, where it is signed in, its
+/// API tokens, what letters it wants, and its entries in the audit trail that do not name the
+/// employee. An erasure deletes it, except for the trail, together with the account.
+async fn of_account(
+    stores: &Repositories,
+    employee: EmployeeId,
+    account: AccountId,
+) -> Result<Vec<Found>, StoreError> {
+    let mut found = Vec::new();
+    let ids = [account.to_string()];
+    for registered in stores.kinds {
+        if [SecondFactors::KIND, MailPreferences::KIND].contains(&registered.kind) {
+            let of_account = registered.get(&*stores.engine, &ids, Parts::Body);
+            found.extend(of_account.await?);
+        }
+        if registered.kind == AuditEntry::KIND {
+            // The trail has no index, and names accounts by their IDs as it names employees.
+            let account = EmployeeId::new(account.uuid());
+            let about = registered.about(&*stores.engine, account, Parts::Body);
+            let mut about = std::pin::pin!(about);
+            while let Some(page) = about.try_next().await? {
+                let unnamed = |one: &Found| !one.record.about().includes(employee);
+                found.extend(page.into_iter().filter(unnamed));
+            }
+        }
+    }
+    let tokens = stores.api_tokens.all_by_account(account).await?;
+    let ids: Vec<_> = tokens.iter().map(|token| token.id).collect();
+    let uses = stores.api_tokens.uses(&ids).await?;
+    let sessions = stores.sessions.list_by_account(account).await?;
+    found.extend(tokens.into_iter().map(Found::new));
+    found.extend(uses.into_iter().map(Found::new));
+    found.extend(sessions.into_iter().map(Found::new));
     Ok(found)
 }
 
@@ -119,7 +174,7 @@ fn add(counts: &mut Counts, registered: &Registered, count: u64) {
 }
 
 /// Returns the device, camera or account from which the JSON of a record says that it came.
-pub fn origin_in(json: &Value) -> Option<Origin> {
+fn origin_in(json: &Value) -> Option<Origin> {
     let camera = |id| CameraId::deserialize(id).map(Origin::Camera);
     let origin = json.get("origin").map(Origin::deserialize);
     origin.or_else(|| json.get("camera").map(camera))?.ok()
@@ -159,8 +214,12 @@ pub struct CopyNames {
 }
 
 impl CopyNames {
-    /// Returns the names of these devices and cameras, and of all sites.
-    pub async fn of(stores: &Repositories, origins: BTreeSet<Origin>) -> Result<Self, StoreError> {
+    /// Returns what some records refer to.
+    pub async fn of<'a>(
+        stores: &Repositories,
+        records: impl Iterator<Item = &'a Value>,
+    ) -> Result<Self, StoreError> {
+        let origins = records.filter_map(origin_in).collect();
         let origins = origin_names(stores, origins).await?;
         let sites = stores.sites.all().await?.into_iter();
         let sites = sites.map(|site| (site.id.to_string(), site.name.into()));
@@ -182,8 +241,8 @@ impl CopyNames {
         name.map(String::as_str)
     }
 
-    /// Adds the names to a record, and removes hashes of secrets from it. They are of no use to the
-    /// person, but of some to a thief of the copy.
+    /// Adds the names to a record, and removes hashes of secrets from it. They are of no use
+    /// to the person, but of some to a thief of the copy.
     pub fn complete(&self, record: &mut Value) {
         let origin = origin_in(record).map(|_| self.origin(record).map(str::to_owned));
         let site = self.site(record).map(str::to_owned);
@@ -191,6 +250,22 @@ impl CopyNames {
             return;
         };
         fields.remove("password_hash");
+        // Of sessions, links and tokens; the token of a use is an ID.
+        for name in ["hash", "token"] {
+            let hash = |value: &Value| value.as_str().is_some_and(|text| text.len() == 64);
+            if fields.get(name).is_some_and(hash) {
+                fields.remove(name);
+            }
+        }
+        if let Some(codes) = fields.get_mut("recovery_codes") {
+            *codes = json!(codes.as_array().map_or(0, Vec::len));
+        }
+        let passkeys = fields.get_mut("passkeys").and_then(Value::as_array_mut);
+        for passkey in passkeys.into_iter().flatten() {
+            if let Some(fields) = passkey.as_object_mut() {
+                fields.remove("credential");
+            }
+        }
         for (part, hash) in [("pin", "pin_hash"), ("badge", "badge_hash")] {
             let part = fields.get_mut(part).and_then(Value::as_object_mut);
             part.and_then(|part| part.remove(hash));
@@ -204,21 +279,51 @@ impl CopyNames {
     }
 }
 
-/// Replaces sealed values by `"left_out": true`.
-fn leave_out_sealed(value: &mut Value) {
-    match value {
+/// Replaces the value that was sealed with a nonce with another member.
+///
+/// # Errors
+/// When the sealed value is damaged.
+pub fn replace_sealed(
+    json: &mut Value,
+    sealed: &Sealed,
+    member: &str,
+    opened: &Value,
+) -> Result<(), StoreError> {
+    let value = serde_json::to_value(sealed)
+        .map_err(|error| StoreError::Corrupt(format!("a sealed value: {error}")))?;
+    replace(json, &value["nonce"], member, opened);
+    Ok(())
+}
+
+fn replace(json: &mut Value, nonce: &Value, member: &str, opened: &Value) {
+    match json {
         Value::Object(fields) => {
-            let sealed =
-                |value: &Value| value.get("nonce").is_some() && value.get("key_id").is_some();
-            let before = fields.len();
-            fields.retain(|_, value| !sealed(value));
-            if fields.len() < before {
-                fields.insert("left_out".to_owned(), Value::Bool(true));
+            let mut entries = fields.iter();
+            let sealed = entries.find(|(_, value)| value.get("nonce") == Some(nonce));
+            match sealed.map(|(name, _)| name.clone()) {
+                Some(name) => {
+                    fields.remove(&name);
+                    fields.insert(member.to_owned(), opened.clone());
+                }
+                None => fields
+                    .values_mut()
+                    .for_each(|value| replace(value, nonce, member, opened)),
             }
-            fields.values_mut().for_each(leave_out_sealed);
         }
-        Value::Array(values) => values.iter_mut().for_each(leave_out_sealed),
+        Value::Array(values) => values
+            .iter_mut()
+            .for_each(|value| replace(value, nonce, member, opened)),
         _ => {}
+    }
+}
+
+/// Returns the file extension of an image, by its first bytes.
+pub fn extension(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0xff, 0xd8, ..] => "jpg",
+        [0x89, b'P', ..] => "png",
+        [b'R', b'I', b'F', b'F', ..] => "webp",
+        _ => "bin",
     }
 }
 
@@ -226,28 +331,45 @@ fn leave_out_sealed(value: &mut Value) {
 #[derive(derive_new::new)]
 pub struct PersonalData {
     stores: Repositories,
+    vault: Arc<Vault>,
     audit: Audit,
 }
 
 impl PersonalData {
-    /// Returns all records about an employee by the names of their kinds, without the numbers of
-    /// templates, photos and pictures, which only a command on the server copies.
+    /// Returns all records about an employee by the names of their kinds, with the numbers of
+    /// templates. Photos and pictures are represented by what `link` returns for their kind and ID.
+    /// Secrets and the content of letters are left out.
     pub async fn export(
         &self,
         actor: Actor,
         id: EmployeeId,
+        link: impl Fn(&str, &str) -> String,
     ) -> Result<BTreeMap<&'static str, Vec<Value>>, StoreError> {
         let mut records = Vec::new();
-        for found in parts_of(&self.stores, id, Parts::Body).await? {
+        for mut found in parts_of(&self.stores, id, Parts::Body).await? {
             let write = found.record.to_write(Expect::Absent)?;
             let mut record: Value = serde_json::from_str(&write.body)
                 .map_err(|error| StoreError::Corrupt(format!("a {}: {error}", write.kind.one)))?;
-            leave_out_sealed(&mut record);
+            let file = json!(link(write.kind.name, &found.record.id_text()));
+            for part in found.record.sealed_parts() {
+                let (member, opened) = match part.binding {
+                    Binding::Template(..) => match unseal(&part, Some(&*self.vault)) {
+                        Inside::Numbers(numbers) => ("numbers", json!(numbers)),
+                        Inside::File(_) | Inside::Unopened => ("opened", json!(false)),
+                    },
+                    Binding::Photo(_) | Binding::PunchPicture(..) => ("file", file.clone()),
+                    Binding::UnknownFace(_)
+                    | Binding::OneTimeCodes(_)
+                    | Binding::Cached(_)
+                    | Binding::Webhook(_)
+                    | Binding::Message(_) => ("left_out", json!(true)),
+                };
+                replace_sealed(&mut record, part.sealed, member, &opened)?;
+            }
             records.push((write.kind.name, record));
         }
-        let origins = records.iter().filter_map(|(_, record)| origin_in(record));
-        let origins = origins.collect();
-        let names = CopyNames::of(&self.stores, origins).await?;
+        let json = records.iter().map(|(_, record)| record);
+        let names = CopyNames::of(&self.stores, json).await?;
         let mut kinds: BTreeMap<_, Vec<Value>> = BTreeMap::new();
         for (kind, mut record) in records {
             names.complete(&mut record);
@@ -257,6 +379,43 @@ impl PersonalData {
             .record(actor, "employee.export", id, None)
             .await?;
         Ok(kinds)
+    }
+
+    /// Returns a kept photo of an employee, or a picture of one of their punches; `None` if there is
+    /// none, or no key opens it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn file(
+        &self,
+        actor: Actor,
+        employee: EmployeeId,
+        (kind, id): (&str, &str),
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let images = [Photo::KIND, Picture::KIND];
+        let image = |one: &&Registered| one.kind.name == kind && images.contains(&one.kind);
+        let Some(registered) = self.stores.kinds.iter().find(image) else {
+            return Ok(None);
+        };
+        let ids = [id.to_owned()];
+        let found = registered
+            .get(&*self.stores.engine, &ids, Parts::Whole)
+            .await?;
+        let found = found.into_iter().next();
+        let Some(mut found) = found.filter(|one| one.record.about().includes(employee)) else {
+            return Ok(None);
+        };
+        let detail = Some(format!("{} {id}", registered.kind.one));
+        self.audit
+            .record(actor, "employee.export", employee, detail)
+            .await?;
+        let mut parts = found.record.sealed_parts().into_iter();
+        Ok(
+            match parts.next().map(|part| unseal(&part, Some(&*self.vault))) {
+                Some(Inside::File(bytes)) => Some(bytes),
+                Some(Inside::Numbers(_) | Inside::Unopened) | None => None,
+            },
+        )
     }
 }
 

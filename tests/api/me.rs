@@ -1,13 +1,17 @@
 //! What people do about their own employee record.
 
 use jiff::SignedDuration;
+use reqwest::Method;
 use rollcall::domain::{
     grants::{Access, Grant, Role, Scope},
     ids::SiteId,
 };
 use serde_json::{Value, json};
 
-use crate::app::{Client, PASSWORD, TestApp, enroll_form, photo};
+use crate::{
+    app::{Client, PASSWORD, TestApp, enroll_form, photo},
+    scripted::DIMENSIONS,
+};
 
 /// The account of a manager of a site who is also an employee, without a grant of own records.
 async fn manager_of_elsewhere(app: &TestApp, admin: &Client, employee: &str) -> Client {
@@ -187,7 +191,7 @@ async fn a_person_sets_their_pin_after_a_confirmation_and_reports_a_lost_badge()
 
 #[tokio::test]
 async fn a_person_copies_their_data_without_secrets_and_asks_to_be_erased() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(|options| options.keep_photos = true).await;
     let (admin, kiosk) = (app.admin().await, app.kiosk().await);
     let id = app.enrolled(&admin).await;
     let grace = admin.add_employee("Grace Hopper", "E7").await;
@@ -211,23 +215,46 @@ async fn a_person_copies_their_data_without_secrets_and_asks_to_be_erased() {
         "audit_entries",
         "employees",
         "face_enrollments",
+        "photos",
         "punch_credentials",
         "punches",
+        "sessions",
     ];
     assert_eq!(kinds, expected);
     assert_eq!(records["punches"][0]["origin_name"], "Front door");
     assert_eq!(records["punches"][0]["site_name"], "Main site");
     let template = &records["face_enrollments"][0]["face"]["templates"][0];
-    assert_eq!(template["left_out"], true);
+    assert_eq!(template["numbers"].as_array().unwrap().len(), DIMENSIONS);
+    assert_eq!(template["model"], "scripted");
+    let sign_in = records["audit_entries"].as_array().unwrap().iter();
+    let mut sign_in = sign_in.filter(|one| one["action"] == "session.begin");
+    assert_eq!(
+        sign_in.next().unwrap()["subject"],
+        records["accounts"][0]["id"]
+    );
+    assert!(records["sessions"][0]["browser"]["address"].is_string());
+    // Each kept photo, for its person alone, after a confirmation.
+    let file = records["photos"][0]["file"].as_str().unwrap();
+    let of_grace = app.employee(&grace).await;
+    of_grace.get(file).await.problem(404, "not_found");
+    let answer = own.request(Method::GET, file).send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "image/jpeg");
+    let bytes = answer.bytes().await.unwrap().to_vec();
+    assert!([photo("obama"), photo("obama2")].contains(&bytes));
+    let other = file.replace("photos", "face_enrollments");
+    own.get(&other).await.problem(404, "not_found");
     assert!(records["punch_credentials"][0]["pin"]["set_at"].is_string());
     let text = copy.to_string();
     for secret in ["argon2", "hash", "ciphertext", "sealed", "Grace"] {
         assert!(!text.contains(secret), "{secret}");
     }
-    let trail = app.stores.audit.latest(5).await.unwrap();
+    let trail = app.stores.audit.latest(10).await.unwrap();
+    let copies = trail.iter().filter(|one| one.action == "employee.export");
+    let copies: Vec<_> = copies.map(|one| (&one.subject, &one.detail)).collect();
+    let photo = file.rsplit_once('/').unwrap().1;
     assert_eq!(
-        (trail[0].action.as_str(), &trail[0].subject),
-        ("employee.export", &id)
+        copies,
+        [(&id, &Some(format!("photo {photo}"))), (&id, &None)]
     );
 
     let asked = own
@@ -250,7 +277,6 @@ async fn a_person_copies_their_data_without_secrets_and_asks_to_be_erased() {
             &asked["requested_at"]
         )
     );
-    let of_grace = app.employee(&grace).await;
     assert_eq!(
         of_grace.get("/api/notices").await.expect(200)["items"],
         json!([])
@@ -262,6 +288,11 @@ async fn a_person_copies_their_data_without_secrets_and_asks_to_be_erased() {
         manager.get("/api/notices").await.expect(200)["items"],
         json!([])
     );
+
+    app.clock.advance(SignedDuration::from_mins(16));
+    for path in [file, "/api/me/export"] {
+        own.get(path).await.problem(403, "confirmation_required");
+    }
 }
 
 #[tokio::test]

@@ -136,6 +136,7 @@ const ELSEWHERE: &[(&str, &str, Target, Answers)] = &[
     ("GET", "/api/me/faces", Plain, [404, 404, 404, 404, 200, 403, 401]),
     ("GET", "/api/me/consent", Plain, [404, 404, 404, 404, 200, 403, 401]),
     ("GET", "/api/me/export", Plain, [404, 404, 404, 404, 200, 403, 401]),
+    ("GET", "/api/me/files/{kind}/{id}", One(Employee), [404, 404, 404, 404, 404, 403, 401]),
     ("PUT", "/api/me/pin", Empty, [404, 404, 404, 404, 422, 403, 401]),
     // There is none.
     ("DELETE", "/api/me/badge", Plain, [404, 404, 404, 404, 404, 403, 401]),
@@ -738,6 +739,7 @@ const CONFIRMED: &[(&str, &str)] = &[
     ("DELETE", "/api/employees/{id}/templates"),
     ("DELETE", "/api/employees/{id}/templates/grown"),
     ("GET", "/api/me/export"),
+    ("GET", "/api/me/files/{kind}/{id}"),
     ("PUT", "/api/me/pin"),
     ("POST", "/api/devices"),
     ("POST", "/api/devices/{id}/pair"),

@@ -137,6 +137,15 @@ async fn records_about_an_employee_are_found() {
         }
     }
     assert_eq!(count_of(&stores, ann()).await, Ok(expected.clone()));
+    // What belongs to her account is exported with it.
+    let of_account = [
+        "second_factors",
+        "mail_preferences",
+        "api_tokens",
+        "api_token_uses",
+        "sessions",
+    ];
+    expected.extend(of_account.map(|kind| (kind, 1)));
     let records = records_of(&stores, ann()).await.unwrap();
     let exported = records.iter().map(|found| (found.record.kind_of().name, 1));
     assert_eq!(exported.collect::<BTreeMap<_, _>>(), expected);

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +16,7 @@ use crate::{
     http::{
         HttpState,
         auth::{Confirmed, Own},
-        extract::{Json, Query},
+        extract::{Json, Path, Query},
         page::{List, PageQuery},
         problem::{Fields, Problem},
         views::{
@@ -27,8 +30,12 @@ use crate::{
     },
     ports::PunchFilter,
     service::{
-        balances::Balances, employees::Employees, personal_data::PersonalData,
-        punch_credentials::PunchCredentials, punch_ledger::PunchLedger, sites::Sites,
+        balances::Balances,
+        employees::Employees,
+        personal_data::{PersonalData, extension},
+        punch_credentials::PunchCredentials,
+        punch_ledger::PunchLedger,
+        sites::Sites,
         workdays::Workdays,
     },
 };
@@ -255,18 +262,19 @@ pub struct OwnExportView {
     /// When the copy was made.
     #[schema(format = "date-time")]
     at: String,
-    /// The records by kind, as `rollcall people export` explains them. Numbers of templates, photos
-    /// and pictures are left out (`left_out`): the operator exports them with that command.
+    /// The records by kind, as `rollcall people export` explains them. Templates have their numbers;
+    /// `file` of a photo or picture is its address. Secrets and the content of letters are left out
+    /// (`left_out`).
     #[schema(value_type = std::collections::BTreeMap<String, Vec<Object>>)]
     records: BTreeMap<&'static str, Vec<Value>>,
 }
 
-/// Returns everything that is stored about the caller, without the numbers of templates, photos and
-/// pictures. The audit trail records it.
+/// Returns everything that is stored about the caller. The audit trail records it.
 #[utoipa::path(
     get, path = "/api/me/export", tag = "me",
     responses(
         (status = 200, description = "All records", body = OwnExportView),
+        (status = 403, description = "`confirmation_required`"),
         (status = 404, description = "`not_found`: the account belongs to no employee"),
     ),
 )]
@@ -281,8 +289,48 @@ pub async fn get_own_export(
     Ok(axum::Json(OwnExportView {
         employee: person.id.to_string(),
         at: time(state.clock.now()),
-        records: data.export(own.actor(), person.id).await?,
+        records: data.export(own.actor(), person.id, file_address).await?,
     }))
+}
+
+fn file_address(kind: &str, id: &str) -> String {
+    format!("/api/me/files/{kind}/{id}")
+}
+
+/// Returns a kept photo of the caller's face, or a picture of one of their punches. The audit trail
+/// records it.
+#[utoipa::path(
+    get, path = "/api/me/files/{kind}/{id}", tag = "me",
+    params(
+        ("kind" = String, Path, description = "`photos` or `pictures`"),
+        ("id" = String, Path, description = "The photo or picture"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "image/*"),
+        (status = 403, description = "`confirmation_required`"),
+        (status = 404, description = "`not_found`"),
+    ),
+    security(("session" = [])),
+)]
+pub async fn get_own_file(
+    own: Own,
+    _: Confirmed,
+    State(data): State<Arc<PersonalData>>,
+    Path((kind, id)): Path<(String, String)>,
+) -> Result<(HeaderMap, Vec<u8>), Problem> {
+    let file = data.file(own.actor(), own.employee, (&kind, &id)).await?;
+    let file = file.ok_or_else(|| Problem::not_found("file"))?;
+    let media_type = match extension(&file) {
+        "jpg" => "image/jpeg",
+        "png" => "image/png",
+        "webp" => "image/webp",
+        _ => "application/octet-stream",
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers.into_iter().collect(), file.to_vec()))
 }
 
 /// When the caller asked to be erased.

@@ -1,6 +1,6 @@
 // What Rollcall has of the person: their face with the consent, PIN and badge, a copy of everything, and the wish to be erased.
 
-import { get, remove, request } from '../api.js';
+import { get, readAnswer, remove, request, send } from '../api.js';
 import { useActions } from '../kit/actions.js';
 import { Badge, Button } from '../kit/basics.js';
 import { Field, Form } from '../kit/form.js';
@@ -94,10 +94,31 @@ function Credentials({ me: { credentials }, reload }) {
   `;
 }
 
+/**
+ * Returns a file as a `data:` address.
+ * @param {string} path
+ * @returns {Promise<string>}
+ */
+async function dataUrl(path) {
+  const response = await send('GET', path);
+  if (!response.ok) await readAnswer(response);
+  const file = await response.blob();
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
 function Copy() {
   const { act, trouble } = useActions(async () => {});
   const save = act(async () => {
     const copy = await get('/api/me/export', { timeout: 120_000 });
+    // The addresses end with the session: the copy contains the pictures themselves.
+    /** @type {{file: string}[]} */
+    const files = [copy.records.photos, copy.records.pictures].flatMap((/** @type {any} */ records) => records ?? []);
+    for (const record of files) record.file = await dataUrl(record.file);
     const address = URL.createObjectURL(new Blob([JSON.stringify(copy, null, 2)], { type: 'application/json' }));
     Object.assign(document.createElement('a'), { href: address, download: `rollcall-${copy.at.slice(0, 10)}.json` }).click();
     setTimeout(() => URL.revokeObjectURL(address));
@@ -105,7 +126,7 @@ function Copy() {
   return html`
     <section class="card pad" aria-labelledby="my-copy">
       <h2 id="my-copy">A copy of my data</h2>
-      <p class="soft">Download everything that Rollcall stores about you. The file leaves out your face templates and photos; ask your admin for those.</p>
+      <p class="soft">Download everything that Rollcall stores about you, also your face templates and photos. They are not encrypted in the file: keep it safe.</p>
       ${trouble}
       <div class="actions"><${Button} onClick=${save}>Save a copy<//></div>
     </section>
