@@ -47,6 +47,7 @@ use crate::{
         audit::Audit,
         camera_pipeline::CameraPipeline,
         cameras::Overlays,
+        consent_texts,
         gallery_loader::{Filled, GalleryLoader},
         invitations::Invitations,
         leased_work::with_lease,
@@ -319,6 +320,9 @@ impl Core {
         app.accounts = records.accounts.clone();
         app.invitations = records.invitations.clone();
         let zone = default_site(&app, settings).await?.zone;
+        if !consent_texts::keep(&records.stores).await? {
+            return Err(BootError::ConsentText);
+        }
         let filled = loader.fill().await?;
         if let Some(loader) = &previous_loader {
             let people = loader.fill().await?.people;

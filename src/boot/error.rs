@@ -6,7 +6,7 @@ use super::{SharedError, TlsError};
 use crate::{
     cameras::UrlError,
     config::KeyFileError,
-    domain::biometrics::ModelId,
+    domain::{biometrics::ModelId, employees::CONSENT_VERSION},
     identity,
     ports::StoreError,
     service::accounts::AccountError,
@@ -64,6 +64,11 @@ pub enum BootError {
     /// The face engine cannot start.
     #[error("could not start the face engine: {0}")]
     Engine(#[from] EngineStartError),
+    /// The text of the consent was changed, and not its version.
+    #[error(
+        "the store has another text of the consent version {CONSENT_VERSION}, to which people may have agreed: give the new text a new version"
+    )]
+    ConsentText,
     /// The first account cannot be created.
     #[error("could not create the account of ADMIN_EMAIL: {0}")]
     Admin(#[from] AccountError),

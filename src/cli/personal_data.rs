@@ -266,8 +266,9 @@ person.json    every record:
                     when; of a token itself, only a hash is stored, which is left out
   api_token_uses    when such a token was used last
   face_enrollments  the enrolled face: the consent, with its time, who recorded it, how it was
-                    given (`given`; without it, the one who recorded it stated it) and, in `text`,
-                    the version of its wording; and the templates, which are the numbers that
+                    given (`given`; without it, the one who recorded it stated it), the version
+                    of its wording (`text`) and the wording itself (`wording`; null if it is not on
+                    record); and the templates, which are the numbers that
                     describe the face, with the recognition model (`model`) that computed them and
                     the measured quality of the photo. `look_alikes` are the IDs of people whose
                     faces also matched. `changed_at` is the time of the last change
@@ -316,8 +317,6 @@ Long IDs, such as 0199f3a0-7c1e-7d5a-9f0e-2b7f6f0c1a2b, only show which records 
 The current wording of the consent, version {CONSENT_VERSION}:
 
   {CONSENT_TEXT}
-
-The operator of the service has the wording of earlier versions.
 "
     )
 }

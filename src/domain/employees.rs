@@ -224,7 +224,8 @@ impl Consent {
 /// that docs/PRIVACY.md has the same text.
 pub const CONSENT_TEXT: &str = "I agree that photos of my face are turned into numbers that recognize me, to record when I come and go. Where this site does so, clear pictures of my punches improve the numbers. The numbers, and where this site keeps them the photos and a small picture of each punch, are stored encrypted on the employer's own system, are used for nothing else, are not passed on, and are deleted when I ask for it or leave. I can withdraw this consent at any time, without giving reasons and without disadvantage, and then punch in another way.";
 
-/// The version of the text. It must change whenever the text changes.
+/// The version of the text. It must change whenever the text changes: the store keeps the text of
+/// each version, and the service does not start with another text of a version that is kept.
 pub const CONSENT_VERSION: &str = "2026-11.5";
 
 /// The versions of the text that mention pictures of punches. For other consents, no pictures are

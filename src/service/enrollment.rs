@@ -362,7 +362,7 @@ impl Enrollments {
                 actor,
                 "templates.enroll",
                 employee.id,
-                Some(format!("{} photos", good.len())),
+                Some(format!("{} photos, consent {}", good.len(), consent.text)),
             )
             .await?;
         self.store(consent, employee.id, &others, (photos, good))

@@ -18,6 +18,7 @@ pub mod camera_pipeline;
 pub mod cameras;
 pub mod catalog;
 pub mod clock_check;
+pub mod consent_texts;
 pub mod credential_punches;
 pub mod devices;
 pub mod employees;

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::{
     account_changes,
     audit::Audit,
+    consent_texts,
     sealed_faces::{self, Counts},
     unseal::{Inside, unseal},
 };
@@ -180,6 +181,11 @@ fn origin_in(json: &Value) -> Option<Origin> {
     origin.or_else(|| json.get("camera").map(camera))?.ok()
 }
 
+/// Returns the version of the text of the consent in a record.
+fn consent_in(json: &Value) -> Option<&str> {
+    json.pointer("/face/consent/text")?.as_str()
+}
+
 /// Returns the names of devices and cameras. The names of accounts are not the employee's data:
 /// a copy has their IDs only, as in the audit trail.
 async fn origin_names(
@@ -206,11 +212,12 @@ async fn origin_names(
     Ok(names)
 }
 
-/// The names that a copy of a person's data has beside IDs.
+/// The names that a copy of a person's data has beside IDs, and the texts beside versions.
 #[derive(Debug, Default)]
 pub struct CopyNames {
     origins: HashMap<Origin, String>,
     sites: HashMap<String, String>,
+    consents: HashMap<String, String>,
 }
 
 impl CopyNames {
@@ -219,13 +226,23 @@ impl CopyNames {
         stores: &Repositories,
         records: impl Iterator<Item = &'a Value>,
     ) -> Result<Self, StoreError> {
-        let origins = records.filter_map(origin_in).collect();
+        let (mut origins, mut versions) = (BTreeSet::new(), BTreeSet::new());
+        for record in records {
+            origins.extend(origin_in(record));
+            versions.extend(consent_in(record).map(str::to_owned));
+        }
         let origins = origin_names(stores, origins).await?;
         let sites = stores.sites.all().await?.into_iter();
         let sites = sites.map(|site| (site.id.to_string(), site.name.into()));
+        let mut consents = HashMap::new();
+        for version in versions {
+            let text = consent_texts::find(stores, &version).await?;
+            consents.extend(text.map(|text| (version, text)));
+        }
         Ok(Self {
             origins,
             sites: sites.collect(),
+            consents,
         })
     }
 
@@ -241,11 +258,16 @@ impl CopyNames {
         name.map(String::as_str)
     }
 
-    /// Adds the names to a record, and removes hashes of secrets from it. They are of no use
+    /// Adds the names and texts to a record, and removes hashes of secrets from it. They are of no use
     /// to the person, but of some to a thief of the copy.
     pub fn complete(&self, record: &mut Value) {
         let origin = origin_in(record).map(|_| self.origin(record).map(str::to_owned));
         let site = self.site(record).map(str::to_owned);
+        let wording = consent_in(record).map(|version| json!(self.consents.get(version)));
+        let consent = record.pointer_mut("/face/consent");
+        if let Some((consent, wording)) = consent.and_then(Value::as_object_mut).zip(wording) {
+            consent.insert("wording".to_owned(), wording);
+        }
         let Some(fields) = record.as_object_mut() else {
             return;
         };
@@ -336,6 +358,11 @@ pub struct PersonalData {
 }
 
 impl PersonalData {
+    /// Returns the text of a version of the consent; `None` if it is not known.
+    pub async fn consent_text(&self, version: &str) -> Result<Option<String>, StoreError> {
+        consent_texts::find(&self.stores, version).await
+    }
+
     /// Returns all records about an employee by the names of their kinds, with the numbers of
     /// templates. Photos and pictures are represented by what `link` returns for their kind and ID.
     /// Secrets and the content of letters are left out.

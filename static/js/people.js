@@ -158,7 +158,7 @@ async function showFace(person) {
     ['Templates', plural(face.items.length, 'template') + (grown ? `, ${grown} from punches` : '')],
     ['Photos kept', face.photos ? plural(face.photos, 'photo') : 'none'],
     ['Last enrolled', newest && dateName(newest)],
-    ['Consent', face.consent && dateName(face.consent.at)],
+    ['Consent', face.consent && `${dateName(face.consent.at)}, version ${face.consent.text}`],
     ['Model', models],
   ].filter(([, value]) => value);
   place.replaceChildren(

@@ -2,9 +2,13 @@
 
 use jiff::SignedDuration;
 use reqwest::Method;
-use rollcall::domain::{
-    grants::{Access, Grant, Role, Scope},
-    ids::SiteId,
+use rollcall::{
+    clock::Clock,
+    domain::{
+        faces::FaceEnrollment,
+        grants::{Access, Grant, Role, Scope},
+        ids::SiteId,
+    },
 };
 use serde_json::{Value, json};
 
@@ -128,12 +132,12 @@ async fn a_consent_says_how_it_was_given_and_is_withdrawn_at_once() {
         (&consent["text"], &consent["version"]),
         (&present["text"], &present["version"])
     );
+    assert_eq!(consent["agreed_text"], present["text"]);
 
     own.delete("/api/me/consent").await.expect(204);
-    assert_eq!(
-        own.get("/api/me/consent").await.expect(200)["consent"],
-        Value::Null
-    );
+    let withdrawn = own.get("/api/me/consent").await.expect(200);
+    assert_eq!(withdrawn["consent"], Value::Null);
+    assert_eq!(withdrawn["agreed_text"], Value::Null);
     assert_eq!(
         own.get("/api/me/faces").await.expect(200)["items"],
         json!([])
@@ -337,4 +341,49 @@ async fn people_list_their_own_corrections_and_leave() {
     assert_eq!(list("leave?to=2026-01-11").await, [] as [Value; 0]);
     let refused = me.get("/api/me/corrections?state=open").await;
     assert_eq!(refused.fields(), ["state"]);
+}
+
+#[tokio::test]
+async fn a_consent_shows_its_text_after_the_text_has_changed() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let id = app.enrolled(&admin).await;
+    let (old, text) = ("2026-01.1", "I agree that photos of my face are kept.");
+    let earlier = |version: &'static str| {
+        move |mut stored: FaceEnrollment| {
+            stored.face.as_mut()?.consent.text = version.to_owned();
+            Some(stored)
+        }
+    };
+    let change = async |version| {
+        let (faces, now) = (&app.stores.faces, app.clock.now());
+        let changed = faces.change(id.parse().unwrap(), now, earlier(version));
+        assert!(changed.await.unwrap().is_some());
+    };
+    let name = format!("consent_text:{old}");
+    let kept = app.stores.settings.claim(&name, text).await;
+    assert_eq!(kept, Ok(true));
+    let own = app.employee(&id).await;
+    for (version, text) in [(old, json!(text)), ("2025-01.1", Value::Null)] {
+        change(version).await;
+        let consent = own.get("/api/me/consent").await.expect(200);
+        assert_eq!(consent["agreed_text"], text);
+        let copy = own.get("/api/me/export").await.expect(200);
+        let consent = &copy["records"]["face_enrollments"][0]["face"]["consent"];
+        assert_eq!(
+            (&consent["text"], &consent["wording"]),
+            (&json!(version), &text)
+        );
+        let found = admin.get(&format!("/api/consent?version={version}")).await;
+        match text.is_null() {
+            true => drop(found.problem(404, "not_found")),
+            false => assert_eq!(found.expect(200)["text"], text),
+        }
+    }
+    // The audit trail has the version of each enrollment.
+    let trail = app.stores.audit.latest(20).await.unwrap();
+    let entry = trail.iter().find(|one| one.action == "templates.enroll");
+    let present = admin.get("/api/consent").await.expect(200);
+    let version = present["version"].as_str().unwrap();
+    assert!(entry.unwrap().detail.as_ref().unwrap().ends_with(version));
 }

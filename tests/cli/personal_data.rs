@@ -2,7 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
+use rollcall::domain::employees::{CONSENT_TEXT, CONSENT_VERSION};
+
 use super::*;
+use crate::store::on_sqlite;
 
 pub const ADMIN: [(&str, &str); 4] = [
     ("ADMIN_EMAIL", "a@example.org"),
@@ -58,6 +61,25 @@ pub fn service_with_a_punch(data: &Path) -> (Service, String) {
     (service, id)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_text_of_a_consent_is_kept_and_another_one_needs_a_new_version() {
+    if runtime::missing() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    drop(Service::start(data.path(), &ADMIN));
+    let name = format!("consent_text:{CONSENT_VERSION}");
+    on_sqlite(data.path(), async |stores| {
+        let kept = stores.settings.get(&name).await;
+        assert_eq!(kept, Ok(Some(CONSENT_TEXT.to_owned())));
+        stores.settings.put(&name, "Another text").await.unwrap();
+    })
+    .await;
+    let (code, _, err) = run(rollcall(data.path(), &["serve"]).env("PORT", "0"));
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("give the new text a new version"), "{err}");
+}
+
 #[test]
 fn an_employee_is_exported_and_erased_with_a_receipt() {
     if runtime::missing() {
@@ -92,10 +114,8 @@ fn an_employee_is_exported_and_erased_with_a_receipt() {
     assert_eq!(person["employees"][0]["id"], *id);
     assert_eq!(person["employees"][0]["name"], "Barack Obama");
     let face = &person["face_enrollments"][0]["face"];
-    assert_eq!(
-        face["consent"]["text"],
-        rollcall::domain::employees::CONSENT_VERSION
-    );
+    assert_eq!(face["consent"]["text"], CONSENT_VERSION);
+    assert_eq!(face["consent"]["wording"], CONSENT_TEXT);
     let templates = face["templates"].as_array().unwrap();
     assert_eq!(templates.len(), 2);
     assert!(
@@ -127,7 +147,7 @@ fn an_employee_is_exported_and_erased_with_a_receipt() {
             "{section}: {guide}"
         );
     }
-    assert!(guide.contains(rollcall::domain::employees::CONSENT_TEXT));
+    assert!(guide.contains(CONSENT_TEXT));
     // The photos are the files that were enrolled.
     let mut kept: Vec<_> = person["photos"]
         .as_array()

@@ -8,14 +8,15 @@ use axum::{
     response::Response,
 };
 use jiff::{Timestamp, tz::TimeZone};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     domain::{employees::ConsentGiven, grants::Permission},
     http::{
         HttpState,
         auth::{Allowed, Enrolling, Reading},
+        extract::Query,
         field_error::FieldError,
         limits::with_headers,
         problem::{Code, Problem},
@@ -34,6 +35,7 @@ use crate::{
         employees::Employees,
         enrollment::{EnrollError, EnrollRequest, Enrollments, PHOTOS_MOST, TEMPLATES_MOST},
         jobs::{Jobs, PHOTO_BYTES_MOST, PhotoFile, QueueError, new_enrollment},
+        personal_data::PersonalData,
     },
 };
 
@@ -238,13 +240,35 @@ fn read_given(upload: &Upload, now: Timestamp) -> Result<ConsentGiven, Problem> 
     }
 }
 
-/// Returns the text that people consent to before their faces are enrolled.
+/// The text to return.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ConsentQuery {
+    /// The version of a text that people agreed to; without it, the present one.
+    version: Option<String>,
+}
+
+/// Returns the text that people consent to before their faces are enrolled, or one that they consented
+/// to earlier.
 #[utoipa::path(
     get, path = "/api/consent", tag = "enrollment",
-    responses((status = 200, description = "The text and its version", body = ConsentTextView)),
+    params(ConsentQuery),
+    responses(
+        (status = 200, description = "The text and its version", body = ConsentTextView),
+        (status = 404, description = "`not_found`: there is no text of this version on record"),
+    ),
 )]
-pub async fn get_consent(_: Allowed<Reading>) -> axum::Json<ConsentTextView> {
-    axum::Json(ConsentTextView::current())
+pub async fn get_consent(
+    _: Allowed<Reading>,
+    State(data): State<Arc<PersonalData>>,
+    Query(query): Query<ConsentQuery>,
+) -> Result<axum::Json<ConsentTextView>, Problem> {
+    let Some(version) = query.version else {
+        return Ok(axum::Json(ConsentTextView::current()));
+    };
+    let text = data.consent_text(&version).await?;
+    let text = text.ok_or_else(|| Problem::not_found("consent text"))?;
+    Ok(axum::Json(ConsentTextView { version, text }))
 }
 
 /// Enrolls photos of an employee who consented.

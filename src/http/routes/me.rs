@@ -158,6 +158,8 @@ pub async fn get_own_faces(
 pub struct OwnConsentView {
     /// The consent under which the face is enrolled; null without a face.
     consent: Option<ConsentView>,
+    /// The text that the caller agreed to; null without a consent, or if it is not on record.
+    agreed_text: Option<String>,
     /// The version of the present text.
     #[schema(example = "2026-11.5")]
     version: &'static str,
@@ -176,10 +178,16 @@ pub struct OwnConsentView {
 pub async fn get_own_consent(
     own: Own,
     State(employees): State<Arc<Employees>>,
+    State(data): State<Arc<PersonalData>>,
 ) -> Result<axum::Json<OwnConsentView>, Problem> {
     let person = employees.find(&own.reach, own.employee).await?;
+    let agreed_text = match person.consent() {
+        Some(consent) => data.consent_text(&consent.text).await?,
+        None => None,
+    };
     Ok(axum::Json(OwnConsentView {
         consent: person.consent().map(Into::into),
+        agreed_text,
         version: CONSENT_VERSION,
         text: CONSENT_TEXT,
     }))

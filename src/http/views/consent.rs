@@ -20,17 +20,17 @@ use crate::{
 pub struct ConsentTextView {
     /// The version of the text, stored with each consent.
     #[schema(example = "2026-11.5")]
-    version: &'static str,
+    pub version: String,
     /// The text, to be shown before a face is enrolled.
-    text: &'static str,
+    pub text: String,
 }
 
 impl ConsentTextView {
     /// Returns the current text.
     pub fn current() -> Self {
         Self {
-            version: CONSENT_VERSION,
-            text: CONSENT_TEXT,
+            version: CONSENT_VERSION.to_owned(),
+            text: CONSENT_TEXT.to_owned(),
         }
     }
 }

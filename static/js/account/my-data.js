@@ -39,8 +39,7 @@ export function MyData() {
 const GIVEN = { stated: 'stated by the person who enrolled you', invitation: 'given by you with a link', kiosk: 'given by you at a kiosk', sheet: 'signed on paper' };
 
 /** @param {{consent: OwnConsent, faces: Faces, reload: () => Promise<void>}} props */
-function Face({ consent: { consent, text, version }, faces, reload }) {
-  const agreed = !consent || consent.text === version;
+function Face({ consent: { consent, agreed_text: agreedText, text, version }, faces, reload }) {
   const { act, trouble } = useActions(reload);
   const withdraw = act(async () => {
     const question = { title: 'Withdraw your consent?', text: 'Your face, the photos and the pictures of your punches are deleted at once and for good. Kiosks no longer recognize you: punch with your PIN or badge, or ask your manager. Your hours stay.', action: 'Withdraw' };
@@ -56,7 +55,7 @@ function Face({ consent: { consent, text, version }, faces, reload }) {
         enrolled || consent
           ? html`
               <p class="soft">${consent ? `You agreed on ${dateName(consent.signed_on ?? consent.at)}${GIVEN[consent.given] ? ` (${GIVEN[consent.given]})` : ''}.` : 'Kiosks recognize you.'} Rollcall keeps ${plural(faces.items.length, 'template')}${faces.photos ? ` and ${plural(faces.photos, 'photo')}` : ''}.</p>
-              <details class="small"><summary>${agreed ? 'What you agreed to' : 'What people agree to now'}</summary>${!agreed && html`<p>You agreed to an earlier text, version ${consent?.text}: ask your manager for it. This is the present one, version ${version}.</p>`}<p>${text}</p></details>
+              <details class="small"><summary>${agreedText ? 'What you agreed to' : 'What people agree to now'}</summary>${!agreedText && html`<p>You agreed to an earlier text, version ${consent?.text}, which is not on record. This is the present one, version ${version}.</p>`}<p>${agreedText ?? text}</p></details>
               <div class="actions"><${Button} tone="danger" onClick=${withdraw}>Withdraw and delete my face<//></div>
             `
           : html`<p class="soft">Kiosks do not recognize you. Ask your manager for a link, with which you enroll your face on your own phone.</p>`
