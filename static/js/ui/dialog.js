@@ -55,11 +55,14 @@ export function ask({ title, text, action, cancel = 'Cancel' }) {
         ),
       ),
     );
-    dialog.addEventListener('close', () => {
+    const settle = () => {
       dialog.remove();
       resolve(dialog.returnValue === 'yes');
-    });
+    };
+    dialog.addEventListener('close', settle);
     document.body.append(closable(dialog));
+    // The event `close` can come after the next key press, which would be lost for the dialog below.
+    dialog.addEventListener('click', () => dialog.open || settle());
     dialog.showModal();
   });
 }
