@@ -42,6 +42,7 @@ export const badgeUse = () => use?.badge;
 /** @param {Use} wanted */
 export function openPad(wanted) {
   if (dialog.open) return;
+  forget();
   use = wanted;
   byId('pad-title').textContent = wanted.title;
   byId('pad-send').textContent = wanted.action ?? 'Punch';
@@ -148,7 +149,8 @@ for (const event of ['pointerdown', 'keydown']) dialog.addEventListener(event, t
 byId('pad-form').addEventListener('pointerdown', (event) => event.target instanceof HTMLButtonElement && event.preventDefault());
 byId('pad-cancel').addEventListener('click', () => dialog.close());
 
-dialog.addEventListener('close', () => {
+/** Forgets what was typed, and for what. */
+function forget() {
   clearInterval(ticking);
   byId('pad-form').reset();
   code.inputMode = OWN_KEYS;
@@ -157,7 +159,10 @@ dialog.addEventListener('close', () => {
   const before = use;
   use = null;
   before?.left?.();
-});
+}
+
+// On a slow tablet, the event can come after the pad is open for the next person.
+dialog.addEventListener('close', () => dialog.open || forget());
 
 byId('pad-form').addEventListener('submit', async (event) => {
   event.preventDefault();
