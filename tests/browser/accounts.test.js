@@ -177,7 +177,7 @@ test('accounts and the menu on a phone, light and dark', async () => {
     await assertAccessible(phone);
     await picture(phone, `menu-phone-${colorScheme}`);
     await phone.keyboard.press('Escape');
-    assert.ok(await pages.isHidden(), 'Escape closes the menu');
+    await pages.waitFor({ state: 'hidden' });
     await menu.click();
     await pages.getByRole('link', { name: 'Accounts' }).click();
     await phone.getByRole('button', { name: /^Manage Mona/u }).waitFor();

@@ -143,7 +143,7 @@ test('badges are issued, printed and revoked, for one person and for many', asyn
     await leave();
     await leaving.getByRole('button', { name: 'Stay' }).click();
     await leaving.waitFor({ state: 'detached' });
-    assert.ok(await paper.isVisible());
+    await paper.waitFor();
   }
   await paper.getByRole('button', { name: 'Print' }).click();
   const both = await page.evaluate(() => window.printed);

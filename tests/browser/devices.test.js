@@ -92,7 +92,7 @@ test('a device is added with a link that is shown once, and revoked', async () =
   await assertAccessible(page);
   await picture(page, 'device-link');
   await shown.getByRole('button', { name: 'Done' }).click();
-  await shown.waitFor({ state: 'detached' });
+  await page.getByLabel('Pairing link').waitFor({ state: 'detached' });
   assert.equal((await page.content()).includes(token), false);
   assert.equal((await asDevice(token, 'GET', '/api/device')).status, 200);
   await page.locator('#devices').getByText(/never seen|seen /u).waitFor();

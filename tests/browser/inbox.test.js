@@ -59,7 +59,7 @@ test('requests are approved and rejected in place, with live updates and reasons
   await there.getByText(/^Asked by Grace Hopper on .*:\d\d GMT\+[12]$/u).waitFor();
   await abroad.close();
   assert.match(await row.getByRole('link', { name: 'Grace Hopper' }).getAttribute('href'), new RegExp(`id=${grace.id}&month=2026-03-02$`, 'u'));
-  assert.match(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: /^Inbox/u }).textContent(), /^Inbox 1 waiting$/u);
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').filter({ hasText: /^Inbox 1 waiting$/u }).waitFor();
 
   await row.getByRole('button', { name: 'Approve Grace Hopper: Add out at 16:30 on Mon, Mar 2' }).click();
   await page.getByText('Approved: Grace Hopper, Add out at 16:30 on Mon, Mar 2.').waitFor();
@@ -240,7 +240,7 @@ test('notices lead to what ends them, and a PIN is unlocked in place', async () 
     await notice('device_silent').getByText('This kiosk sends nothing: check its power and network').waitFor();
     await notice('device_token_ends').getByText(/^Its token ends on /u).waitFor();
     assert.equal(await notice('device_token_ends').getByRole('link', { name: 'Show the device: Front door' }).getAttribute('href'), `/devices?device=${device.id}`);
-    assert.match(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: /^Inbox/u }).textContent(), /^Inbox 5 waiting$/u);
+    await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').filter({ hasText: /^Inbox 5 waiting$/u }).waitFor();
     await notice('erasure_request').getByText(/^Asks to be erased\./u).waitFor();
     assert.equal(await notice('erasure_request').getByRole('link', { name: 'Show the person: Grace Hopper' }).getAttribute('href'), `/people#${grace.id}`);
     await assertAccessible(page);
@@ -252,12 +252,12 @@ test('notices lead to what ends them, and a PIN is unlocked in place', async () 
 
     // Only notices, on a phone; the webhook is one step away.
     await page.getByRole('button', { name: /4\s+Notices/u }).click();
-    assert.match(page.url(), /kind=notices/u);
+    await page.waitForURL(/kind=notices/u);
     await page.setViewportSize(PHONE.viewport);
     await picture(page, 'inbox-notices-phone');
     await notice('webhook_disabled').getByRole('link', { name: 'Open the webhook: Payroll' }).click();
     await page.getByText(/^Rollcall disabled it on/u).waitFor();
-    assert.match(page.url(), new RegExp(`/messages\\?webhook=${webhook.id}$`, 'u'));
+    await page.waitForURL(`**/messages?webhook=${webhook.id}`);
     assertClean(page);
   } finally {
     gone.closeAllConnections();

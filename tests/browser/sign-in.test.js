@@ -224,7 +224,7 @@ test('the errors of an identity provider are explained once', async () => {
   ]) {
     await page.goto(`/sign-in?error=${encodeURIComponent(code)}&next=%2Fpeople`);
     await page.getByRole('alert').getByText(words).waitFor();
-    assert.equal(new URL(page.url()).search, '?next=%2Fpeople');
+    await page.waitForURL('**/sign-in?next=%2Fpeople');
   }
   await page.reload();
   await page.getByLabel('Email').waitFor();
