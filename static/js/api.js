@@ -36,11 +36,17 @@ export class Explained extends Error {}
 
 /** The server could not be reached, or did not answer in time. */
 export class Unreachable extends Explained {
-  constructor() {
-    super('the server cannot be reached: check the connection and try again');
+  constructor(words = 'the server cannot be reached: check the connection and try again') {
+    super(words);
     this.name = 'Unreachable';
   }
 }
+
+/** What a change that got no answer says: the server may have made it. */
+const UNANSWERED = 'the server did not answer in time, but may have done it: check that before you try again';
+
+/** Checks whether the same request can succeed later. @param {unknown} error */
+export const isTemporary = (error) => error instanceof Unreachable || (error instanceof Problem && (error.status >= 500 || error.status === 429));
 
 /**
  * @typedef {object} Options
@@ -103,7 +109,7 @@ async function confirmPerson({ status, body }) {
  * @param {string} path
  * @param {Options} [options]
  */
-export async function send(method, path, { json, body, query, headers = {}, signal, timeout = TIMEOUT_MS } = {}) {
+export async function send(method, path, { json, body, query, headers = {}, anonymous, signal, timeout = TIMEOUT_MS } = {}) {
   const url = new URL(path, location.origin);
   for (const [key, value] of Object.entries(query ?? {})) {
     if (value) url.searchParams.set(key, value);
@@ -119,7 +125,7 @@ export async function send(method, path, { json, body, query, headers = {}, sign
     return await fetch(url, { ...init, signal: signal ? anySignal([signal, limit]) : limit });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Unreachable();
+    throw new Unreachable(limit.aborted && method !== 'GET' && !anonymous ? UNANSWERED : undefined);
   }
 }
 

@@ -1,10 +1,10 @@
 // Where a link of an invitation leads: shows what it is for, creates the account, enrolls the person's own face, or sets
 // a new password. The token is in the fragment, which browsers do not send, and is removed from the address at once.
 
-import { Problem, explain, request } from './api.js';
-import { byId, notice } from './ui/dom.js';
+import { Problem, isTemporary, request } from './api.js';
+import { byId } from './ui/dom.js';
 import './ui/enroll.js';
-import { onSubmit, sentence } from './ui/form.js';
+import { failure, onSubmit } from './ui/form.js';
 
 /** @typedef {ApiSchema<'OfferView'>} Offer */
 
@@ -30,7 +30,13 @@ function show(title, lead, parts = []) {
   byId('title').focus();
 }
 
-const ended = () => show('This link cannot be used', 'It was used before, has expired or was revoked, or a newer one replaces it. Ask the person who sent it for a new one. For a new password, you can also ask on the sign-in page.');
+/** What to try if the link was used by a request of this page whose answer got lost. */
+let perhaps = '';
+
+const ended = () =>
+  perhaps
+    ? show('This link was used', `Probably by you, and only the answer got lost: ${perhaps}. If that fails, ask the person who sent the link for a new one.`, ['go-on'])
+    : show('This link cannot be used', 'It was used before, has expired or was revoked, or a newer one replaces it. Ask the person who sent it for a new one. For a new password, you can also ask on the sign-in page.');
 
 /** @param {unknown} error */
 const isEnded = (error) => error instanceof Problem && error.code === 'invitation_ended';
@@ -57,7 +63,11 @@ function showFace({ name, site, consent }, signedIn) {
   if (!consent) return ended();
   const own = { consent: consent.text, path: /** @type {const} */ ('/api/invitations/enroll'), fields: { token, consent: consent.version } };
   const element = Object.assign(document.createElement('rollcall-enroll'), { person: { id: '', name }, own });
-  element.addEventListener('refused', (event) => isEnded(/** @type {CustomEvent<unknown>} */ (event).detail) && ended());
+  element.addEventListener('refused', (event) => {
+    const { detail: error } = /** @type {CustomEvent<unknown>} */ (event);
+    if (isEnded(error)) return ended();
+    if (isTemporary(error)) perhaps = 'look into the camera of a kiosk';
+  });
   element.addEventListener('enrolled', () => {
     element.remove();
     const words = `Kiosks${site ? ` at ${site}` : ''} recognize you from now on. You can withdraw your consent at any time`;
@@ -78,6 +88,7 @@ onSubmit(byId('join-form'), async ({ name, password }) => {
     if ('ticket' in answer) return location.replace('/sign-in?password_set=true');
   } catch (error) {
     if (isEnded(error)) return ended();
+    if (isTemporary(error)) perhaps = 'sign in with your email address and the password that you typed';
     throw error;
   }
   if (offer?.purpose === 'account_and_face') showFace(offer, true);
@@ -95,7 +106,8 @@ async function begin() {
   } catch (error) {
     if (isEnded(error)) return ended();
     show('This did not work', '');
-    byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));
+    // The link is no longer in the address, so reloading the page would lose it.
+    byId('trouble').replaceChildren(failure(error, begin));
   }
 }
 await begin();

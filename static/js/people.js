@@ -10,7 +10,7 @@ import { abilities, currentAccount } from './session.js';
 import { ask, closable } from './ui/dialog.js';
 import { avatar, byId, el, icon, notice, plural } from './ui/dom.js';
 import './ui/enroll.js';
-import { busy, clearErrors, onSubmit, sentence } from './ui/form.js';
+import { busy, clearErrors, failure, onSubmit, sentence } from './ui/form.js';
 import { loadSites, offerSites, siteNote } from './ui/sites.js';
 import { dateName } from './ui/time.js';
 import { toast } from './ui/toast.js';
@@ -50,7 +50,11 @@ async function load({ more = false } = {}) {
     showEmpty();
   } catch (error) {
     if (signal.aborted) return;
-    byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));
+    // The people who were shown do not fit the filter, perhaps.
+    if (!more) list.replaceChildren();
+    list.removeAttribute('aria-busy');
+    byId('empty').hidden = true;
+    byId('trouble').replaceChildren(failure(error, () => load({ more })));
   }
 }
 
@@ -98,8 +102,11 @@ function refreshRow(person) {
 
 /** @param {string} id */
 async function open(id) {
+  const wanted = location.hash;
   try {
     const person = await get(`/api/employees/${encodeURIComponent(id)}`);
+    // Meanwhile another person was chosen.
+    if (location.hash !== wanted) return;
     show(person);
     mountEnroll(person);
     clearErrors(byId('edit-form'));
@@ -108,7 +115,7 @@ async function open(id) {
     if (can.edit) showCredentials(person);
     await showFace(person);
   } catch (error) {
-    history.replaceState(null, '', location.pathname);
+    if (location.hash === wanted) history.replaceState(null, '', location.pathname);
     toast(sentence(explain(error)));
   }
 }
@@ -321,19 +328,24 @@ mountBadges(() => ({ q: byId('search').value.trim(), enrolled: byId('face').valu
 byId('add').addEventListener('click', openAdd);
 window.addEventListener('hashchange', followHash);
 
-list.replaceChildren(...Array.from({ length: 5 }, () => el('li', { class: 'skeleton' })));
-const sites = loadSites();
-const listed = sites.then(offerFilter).then(() => load(), () => {});
-try {
-  can = abilities(await currentAccount());
+async function begin() {
+  byId('trouble').replaceChildren();
+  list.replaceChildren(...Array.from({ length: 5 }, () => el('li', { class: 'skeleton' })));
+  try {
+    can = abilities(await currentAccount());
+    offerFilter(await loadSites());
+  } catch (error) {
+    list.replaceChildren();
+    list.removeAttribute('aria-busy');
+    byId('trouble').replaceChildren(failure(error, begin));
+    return;
+  }
   byId('add').hidden = !can.edit;
   byId('import').hidden = !can.administer;
   byId('enroll-many').hidden = !can.enroll;
   if (can.enroll) showLimit(can.administer);
   byId('print-badges').hidden = !can.edit;
-  await sites;
   followHash();
-} catch (error) {
-  byId('trouble').replaceChildren(notice('bad', sentence(explain(error))));
+  await load();
 }
-await listed;
+await begin();

@@ -1,6 +1,6 @@
 // The signed-in account and what it can do.
 
-import { get, remove } from './api.js';
+import { get, isTemporary, remove } from './api.js';
 
 /** @typedef {ApiSchema<'AccountView'>} Account */
 
@@ -17,6 +17,21 @@ export function currentAccount() {
     asked.catch(() => (asked = undefined));
   }
   return asked;
+}
+
+/** How soon to ask again who is signed in. */
+const AGAIN_MS = 10_000;
+
+/** Returns the signed-in account as soon as the service answers, for what has no button to try again. */
+export async function persistentAccount() {
+  for (;;) {
+    try {
+      return await currentAccount();
+    } catch (error) {
+      if (!isTemporary(error)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
 }
 
 /**

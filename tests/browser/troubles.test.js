@@ -1,8 +1,9 @@
 // What pages show while the service or one of its dependencies is unavailable.
 
+import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Browser, assertClean, picture } from './support/browser.js';
+import { Browser, assertAccessible, assertClean, picture } from './support/browser.js';
 import { ADMIN, Server } from './support/server.js';
 
 let server;
@@ -42,5 +43,107 @@ test('an admin sees that the service runs without Redis, and nothing fails', asy
   await page.getByText(/Redis: running without Redis caching/u).waitFor();
   await page.getByText('Three steps to the first punch').waitFor();
   await picture(page, 'troubles');
+  assertClean(page);
+});
+
+/** Answers requests as while the store is gone, until the returned function is called. */
+async function withoutStore(page, address, method = 'GET') {
+  const body = { type: 'about:blank', title: 'The store does not answer', status: 503, code: 'store_unavailable', detail: 'the store does not respond: try again in a moment' };
+  await page.route(address, (route) => (route.request().method() === method ? route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify(body) }) : route.fallback()));
+  return () => page.unroute(address);
+}
+
+test('pages say that the store is gone, show no empty list, and go on when it is back', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  const words = page.getByRole('main').getByText('The store does not respond: try again in a moment');
+  const again = page.getByRole('button', { name: 'Try again' });
+  await server.addEmployee('Grace Hopper', 'P01');
+  for (const [path, address, shown] of [
+    ['/accounts', '**/api/accounts*', 'ada@example.org'],
+    ['/people', '**/api/employees*', 'Grace Hopper'],
+    ['/devices', '**/api/devices*', 'No devices yet'],
+  ]) {
+    const back = await withoutStore(page, address);
+    await page.goto(path);
+    await words.waitFor();
+    assert.equal(await page.locator('.skeleton:visible, .empty:visible').count(), 0);
+    await assertAccessible(page);
+    await picture(page, `troubles-store-${path.slice(1)}`);
+    await back();
+    await again.click();
+    await page.getByRole('main').getByText(shown).first().waitFor();
+    await words.waitFor({ state: 'detached' });
+  }
+
+  // Without a press on the button, too.
+  await page.clock.install();
+  const back = await withoutStore(page, '**/api/tokens*');
+  await page.goto('/account?part=tokens');
+  await words.waitFor();
+  await back();
+  await page.clock.runFor(10_000);
+  await page.getByText('You have no token').waitFor();
+  assertClean(page);
+});
+
+test('what failed is said where it was tried', async () => {
+  const page = await browser.page({ server, signedIn: true });
+  const words = page.getByText(/the store does not respond: try again in a moment/iu);
+  // A webhook that was not removed is still shown.
+  const webhook = await server.ask('POST', '/api/webhooks', { name: 'W'.repeat(120), url: 'https://example.org/hook', topics: ['punch.created'] });
+  const back = await withoutStore(page, '**/api/webhooks/*', 'DELETE');
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.goto(`/messages?webhook=${webhook.id}`);
+  await page.getByRole('button', { name: 'Remove' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await words.waitFor();
+  await page.getByRole('heading', { name: webhook.name }).waitFor();
+  await picture(page, 'troubles-webhook');
+  await back();
+  await page.getByRole('button', { name: 'Remove' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await page.getByText('There is no webhook yet.').waitFor();
+
+  // Nobody agrees to a text that is not there.
+  const consent = await withoutStore(page, '**/api/consent');
+  await page.goto('/people');
+  await page.getByRole('button', { name: 'Enroll photos' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Enroll photos of many people' });
+  await dialog.getByText('The text to which people agree is missing').waitFor();
+  await consent();
+  await dialog.getByLabel('All of them agree').check();
+  await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
+  await dialog.getByText('Read to what people agree, then press Enroll again').waitFor();
+  await dialog.getByText(/photos of/u).first().waitFor();
+
+  // Another account has decided already.
+  const notice = { kind: 'refused_punch', employee: null, name: 'Gate', since: '2026-11-29T08:00:00Z', id: '00000000-0000-7000-8000-0000000000ff' };
+  await page.route('**/api/notices', (route) => route.fulfill({ json: { items: Array(150).fill(notice), next: null } }));
+  await page.goto('/inbox');
+  await page.getByRole('button', { name: /^Decide/u }).first().click();
+  await page.getByText('Another account was faster: this is decided.').waitFor();
+
+  // The link of an invitation is no longer in the address, so the page itself tries again.
+  const { link } = await server.ask('POST', '/api/invitations', { email: 'x@example.org', name: 'Xenia', grants: [{ role: 'viewer' }] });
+  const looked = await withoutStore(page, '**/api/invitations/look', 'POST');
+  await page.goto(link);
+  await words.waitFor();
+  await looked();
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('heading', { name: 'Welcome, Xenia' }).waitFor();
+  // The answer gets lost after the account was made.
+  await page.route('**/api/invitations/accept', async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await page.getByLabel('Password').fill('seven green lanterns drift');
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await page.getByText('The server cannot be reached').waitFor();
+  await page.unroute('**/api/invitations/accept');
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await page.getByRole('heading', { name: 'This link was used' }).waitFor();
+  await page.getByText('sign in with your email address and the password that you typed').waitFor();
+  await assertAccessible(page);
+  await picture(page, 'troubles-join');
   assertClean(page);
 });

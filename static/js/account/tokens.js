@@ -33,6 +33,7 @@ const LASTS = [['30', '30 days'], ['90', '90 days'], ['365', 'A year']];
 /** @param {import('../pages/account.js').PartProps} props */
 export function Tokens({ account }) {
   const tokens = useLoad(async () => (await get('/api/tokens')).items, []);
+  const sites = useLoad(loadSites, []);
   const [adding, setAdding] = useState(false);
   const { act, trouble } = useActions(tokens.reload);
   const revoke = (/** @type {Token} */ token) => act(() => revokeToken(token), `${token.name} was revoked`);
@@ -50,7 +51,7 @@ export function Tokens({ account }) {
         </section>
       `}
     <//>
-    ${adding && html`<${TokenDialog} permissions=${account.permissions} made=${tokens.reload} close=${() => setAdding(false)} />`}
+    ${adding && html`<${TokenDialog} permissions=${account.permissions} sites=${sites} made=${tokens.reload} close=${() => setAdding(false)} />`}
   `;
 }
 
@@ -80,10 +81,9 @@ export const TokenRows = ({ tokens, revoke, whose = false }) => html`
 /** What a token may do, where, and until when. @param {Token} token */
 const noteOf = ({ permissions, site_names: sites, expires_at: until, used_at: used }) => [permissions.join(', '), sites ? sites.join(', ') : null, `until ${dateName(until)}`, used ? `last used ${dateName(used)}` : 'never used'].filter(Boolean).join(' · ');
 
-/** @param {{permissions: string[], made: () => Promise<void>, close: () => void}} props */
-function TokenDialog({ permissions, made, close }) {
+/** @param {{permissions: string[], sites: import('../kit/load.js').Loaded<ApiSchema<'SiteView'>[]>, made: () => Promise<void>, close: () => void}} props */
+function TokenDialog({ permissions, sites, made, close }) {
   const [token, setToken] = useState('');
-  const sites = useLoad(loadSites, []);
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const send = async (/** @type {Record<string, string>} */ data) => {
     const chosen = (sites.data ?? []).map(({ id }) => id).filter((id) => data[`site ${id}`] === 'on');
@@ -104,11 +104,13 @@ function TokenDialog({ permissions, made, close }) {
     `;
   return html`
     <${Dialog} title="Make a token" onClose=${close} sheet>
-      <${Form} send=${send} action="Make the token" cancel=${close}>
-        <${Field} name="name" label="Name" maxlength="120" placeholder="Payroll export" invalid="Type a name" hint="What it is for." autofocus />
-        <${Group} label="The program may" name="permissions">${permissions.map((one) => html`<${Check} key=${one} name=${one} label=${PERMISSIONS[one] ?? one} checked=${one === 'read'} />`)}<//>
-        ${(sites.data ?? []).length > 1 && html`<${Group} label="Only these sites" name="sites" hint="None chosen: everything that you may see.">${(sites.data ?? []).map(({ id, name }) => html`<${Check} key=${id} name=${`site ${id}`} label=${name} />`)}<//>`}
-        <${Field} name="days" label="Lasts" options=${LASTS} value="90" />
+      <${Show} of=${sites}>
+        ${(/** @type {ApiSchema<'SiteView'>[]} */ all) => html`<${Form} send=${send} action="Make the token" cancel=${close}>
+          <${Field} name="name" label="Name" maxlength="120" placeholder="Payroll export" invalid="Type a name" hint="What it is for." autofocus />
+          <${Group} label="The program may" name="permissions">${permissions.map((one) => html`<${Check} key=${one} name=${one} label=${PERMISSIONS[one] ?? one} checked=${one === 'read'} />`)}<//>
+          ${all.length > 1 && html`<${Group} label="Only these sites" name="sites" hint="None chosen: everything that you may see.">${all.map(({ id, name }) => html`<${Check} key=${id} name=${`site ${id}`} label=${name} />`)}<//>`}
+          <${Field} name="days" label="Lasts" options=${LASTS} value="90" />
+        <//>`}
       <//>
     <//>
   `;

@@ -3,11 +3,11 @@
 import { get, remove, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
 import { parameter, setParameters } from '../kit/address.js';
-import { Badge, Button, Empty, Icon, Notice } from '../kit/basics.js';
+import { Badge, Button, Icon } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
 import { html, useState } from '../kit/html.js';
-import { useLoad } from '../kit/load.js';
-import { More, usePages } from '../kit/pages.js';
+import { Trouble, useLoad } from '../kit/load.js';
+import { Pages, usePages } from '../kit/pages.js';
 import { ask } from '../ui/dialog.js';
 import { dateTime } from '../ui/time.js';
 import { InviteDialog } from './invite.js';
@@ -44,12 +44,10 @@ export function Invitations({ can, sites }) {
       <button class="button primary" type="button" onClick=${() => setInviting(true)}><${Icon} name="plus" />Invite</button>
     </div>
     ${trouble}
-    ${person.error && html`<${Notice} kind="bad">${person.error}<//>`}
-    <section class="card" aria-label="Invitations">
-      ${!list.items && !list.error && html`<div class="skeleton" aria-busy="true"><span class="visually-hidden">Loading</span></div>`}
-      ${list.items?.length === 0 && html`<${Empty}><p>No invitation is open.</p><//>`}
-      <ul class="rows">
-        ${(list.items ?? []).map(
+    <${Trouble} of=${person} />
+    <${Pages} of=${list} label="Invitations" empty="No invitation is open.">
+      ${(/** @type {Invitation[]} */ all) => html`<ul class="rows">
+        ${all.map(
           (one) => html`<li key=${one.id} data-invitation=${one.id}>
             <div class="row">
               <div class="row-main"><span class="row-title">${whoOf(one)}</span><span class="row-note wrap">${noteOf(one)}</span></div>
@@ -61,9 +59,8 @@ export function Invitations({ can, sites }) {
             </div>
           </li>`,
         )}
-      </ul>
-    </section>
-    <${More} of=${list} />
+      </ul>`}
+    <//>
     ${(inviting || person.data) && html`<${InviteDialog} key=${person.data?.id} sites=${sites} admin=${can.administer} of=${person.data} invited=${list.reload} close=${close} />`}
     ${
       sent &&

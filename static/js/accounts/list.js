@@ -1,9 +1,9 @@
 // The list of accounts, with filters that are part of the address.
 
 import { parameter, setParameters } from '../kit/address.js';
-import { Badge, Empty, Icon } from '../kit/basics.js';
+import { Badge, Icon } from '../kit/basics.js';
 import { html, useState } from '../kit/html.js';
-import { More, usePages } from '../kit/pages.js';
+import { Pages, usePages } from '../kit/pages.js';
 import { Table } from '../kit/table.js';
 import { AccountSheet } from './account.js';
 import { InviteDialog } from './invite.js';
@@ -36,12 +36,9 @@ export function AccountList({ account, sites }) {
       </select>
       <button class="button primary" type="button" onClick=${() => setInviting(true)}><${Icon} name="plus" />Invite</button>
     </div>
-    <section class="card">
-      ${!list.items && !list.error && html`<div class="skeleton" aria-busy="true"><span class="visually-hidden">Loading</span></div>`}
-      ${list.items?.length === 0 && html`<${Empty}><p>${filtered ? 'No account fits. Change the search or the filters.' : 'There is no account.'}</p><//>`}
-      ${list.items && list.items.length > 0 && html`<${Table} caption="Accounts" columns=${columns(account.id, setOpen)} rows=${list.items} id=${(/** @type {Managed} */ one) => one.id} tone=${(/** @type {Managed} */ one) => (one.active ? undefined : 'soft')} />`}
-    </section>
-    <${More} of=${list} />
+    <${Pages} of=${list} empty=${filtered ? 'No account fits. Change the search or the filters.' : 'There is no account.'}>
+      ${(/** @type {Managed[]} */ all) => html`<${Table} caption="Accounts" columns=${columns(account.id, setOpen)} rows=${all} id=${(/** @type {Managed} */ one) => one.id} tone=${(/** @type {Managed} */ one) => (one.active ? undefined : 'soft')} whole />`}
+    <//>
     ${present && html`<${AccountSheet} key=${present.id} managed=${present} own=${present.id === account.id} sites=${sites} reload=${list.reload} close=${() => setOpen(undefined)} />`}
     ${inviting && html`<${InviteDialog} sites=${sites} admin=${true} invited=${() => {}} close=${() => setInviting(false)} />`}
   `;

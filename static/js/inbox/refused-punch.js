@@ -38,7 +38,7 @@ export function RefusedPunchDialog({ id, close, reload }) {
   const read = async () => {
     const [waiting, sites] = await Promise.all([getAll('/api/refused-punches'), loadSites()]);
     const punch = waiting.find((one) => one.id === id);
-    return punch && { punch, zone: sites.find((one) => one.id === punch.site)?.zone };
+    return punch ? { punch, zone: sites.find((one) => one.id === punch.site)?.zone } : null;
   };
   const known = useLoad(read, [id]);
   return html`

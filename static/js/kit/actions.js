@@ -23,5 +23,5 @@ export function useActions(reload) {
     }
     await reload();
   };
-  return { act, trouble: trouble && html`<${Notice} kind="bad">${trouble}<//>` };
+  return { act, trouble: trouble && html`<${Notice} kind="bad" reveal>${trouble}<//>` };
 }

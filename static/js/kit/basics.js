@@ -2,7 +2,7 @@
 
 import { initials } from '../ui/dom.js';
 import { addressWith, setParameters } from './address.js';
-import { html, useEffect } from './html.js';
+import { html, useEffect, useRef } from './html.js';
 
 /** @typedef {import('./html.js').Children} Children */
 
@@ -24,13 +24,17 @@ export const Icon = ({ name }) => html`<svg class="icon" aria-hidden="true"><use
 export const Avatar = ({ name }) => html`<span class="avatar" aria-hidden="true">${initials(name)}</span>`;
 
 /**
- * A notice; `kind` is `info`, `good`, `warn` or `bad`.
- * @param {{kind: string, children?: Children}} props
+ * A notice; `kind` is `info`, `good`, `warn` or `bad`. With `reveal` it scrolls into view, for an answer to a button that
+ * can be far away from it.
+ * @param {{kind: string, reveal?: boolean, children?: Children}} props
  */
-export function Notice({ kind, children }) {
+export function Notice({ kind, reveal = false, children }) {
   const name = kind === 'good' ? 'check' : kind === 'warn' || kind === 'bad' ? 'alert' : 'info';
-  return html`<div class=${`notice ${kind}`} role=${kind === 'bad' ? 'alert' : 'status'}><${Icon} name=${name} /><div>${children}</div></div>`;
+  return html`<div ref=${reveal ? intoView : undefined} class=${`notice ${kind}`} role=${kind === 'bad' ? 'alert' : 'status'}><${Icon} name=${name} /><div>${children}</div></div>`;
 }
+
+/** @param {HTMLElement | null} element */
+const intoView = (element) => element?.scrollIntoView({ block: 'nearest' });
 
 /**
  * What a card shows when there is nothing to list.
@@ -49,6 +53,8 @@ export const Badge = ({ tone = '', title, children }) => html`<span class=${`bad
  * @param {{onClick: () => unknown, tone?: string, label?: string, disabled?: boolean, children?: Children}} props
  */
 export function Button({ onClick, tone = '', label, disabled, children }) {
+  const wanted = useRef(disabled);
+  wanted.current = disabled;
   const press = async (/** @type {Event} */ event) => {
     const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
     button.setAttribute('aria-busy', 'true');
@@ -56,7 +62,7 @@ export function Button({ onClick, tone = '', label, disabled, children }) {
     try {
       await onClick();
     } finally {
-      button.disabled = false;
+      button.disabled = Boolean(wanted.current);
       button.removeAttribute('aria-busy');
     }
   };

@@ -9,6 +9,8 @@ const ALWAYS = ['reset', 'open'];
 const PASSED_ON = new Set(['reset', 'timesheet', 'plan']);
 /** Several changes at once lead to one call. */
 const GATHER_MS = 150;
+/** How soon to follow again after the service has refused the feed: the browser does so only after a lost connection. */
+const AGAIN_MS = 5_000;
 /** How often to look without an event, in case one was lost. */
 const LOOK_MS = 60_000;
 
@@ -28,6 +30,8 @@ export function useFeed(names, onNews) {
     let feed;
     /** @type {number | undefined} */
     let waiting;
+    /** @type {number | undefined} */
+    let again;
     const tell = () => {
       waiting ??= window.setTimeout(() => {
         waiting = undefined;
@@ -37,6 +41,7 @@ export function useFeed(names, onNews) {
     const follow = () => {
       feed?.close();
       feed = undefined;
+      window.clearTimeout(again);
       if (document.hidden) return setState('paused');
       feed = new EventSource('/api/events');
       for (const name of [...ALWAYS, ...key.split(',')]) {
@@ -47,6 +52,7 @@ export function useFeed(names, onNews) {
       feed.addEventListener('error', () => {
         setState('lost');
         tell();
+        if (feed?.readyState === EventSource.CLOSED) again = window.setTimeout(follow, AGAIN_MS);
       });
     };
     follow();
@@ -57,6 +63,7 @@ export function useFeed(names, onNews) {
       document.removeEventListener('visibilitychange', follow);
       window.clearInterval(looking);
       window.clearTimeout(waiting);
+      window.clearTimeout(again);
     };
   }, [key]);
   return state;

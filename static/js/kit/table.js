@@ -20,16 +20,16 @@ const PAGE = 100;
 /**
  * A table. The first column names the row.
  * @template Row
- * @param {{caption: string, columns: Column<Row>[], rows: Row[], id: (row: Row) => string, tone?: (row: Row) => string | undefined, foot?: (unknown | null)[]}} props `foot` has a cell for each column
+ * @param {{caption: string, columns: Column<Row>[], rows: Row[], id: (row: Row) => string, tone?: (row: Row) => string | undefined, foot?: (unknown | null)[], whole?: boolean}} props `foot` has a cell for each column; `whole` shows all rows, for a list that is read page by page
  */
-export function Table({ caption, columns, rows, id, tone, foot }) {
+export function Table({ caption, columns, rows, id, tone, foot, whole = false }) {
   const wanted = parameter('sort');
   const falling = wanted.startsWith('-');
   const by = columns.find(({ name, sort }) => sort && name === wanted.replace('-', ''));
   const sorted = by?.sort ? [...rows].sort((a, b) => compare(by.sort?.(a), by.sort?.(b)) * (falling ? -1 : 1)) : rows;
-  const pages = Math.max(1, Math.ceil(rows.length / PAGE));
+  const pages = whole ? 1 : Math.max(1, Math.ceil(rows.length / PAGE));
   const page = Math.min(pages, Math.max(1, Number.parseInt(parameter('page', '1'), 10) || 1));
-  const shown = sorted.slice((page - 1) * PAGE, page * PAGE);
+  const shown = whole ? sorted : sorted.slice((page - 1) * PAGE, page * PAGE);
   return html`
     <div class="table-frame" role="region" aria-label=${caption} tabindex="0">
       <table class="table">

@@ -23,6 +23,8 @@ import { DELIVERIES, STATES, hostOf, isPrivate, topicWords } from './words.js';
 const LOOK_MS = 5_000;
 /** How many deliveries are shown at first, and how many more each time. */
 const SOME = 50;
+/** The most that one request reads. */
+const MOST = 200;
 
 /** @param {{webhook: Webhook, sites: ApiSchema<'SiteView'>[], reload: () => Promise<void>, show: (secret: ApiSchema<'SecretView'>) => void}} props */
 export function OneWebhook({ webhook, sites, reload, show }) {
@@ -35,7 +37,14 @@ export function OneWebhook({ webhook, sites, reload, show }) {
   const again = () => Promise.all([reload(), deliveries.reload()]).then(() => {});
   const { act, trouble } = useActions(again);
   useEffect(() => {
-    const looking = setInterval(() => document.hidden || again(), LOOK_MS);
+    let busy = false;
+    const look = async () => {
+      if (busy || document.hidden) return;
+      busy = true;
+      await again();
+      busy = false;
+    };
+    const looking = setInterval(look, LOOK_MS);
     return () => clearInterval(looking);
   }, [only]);
 
@@ -49,11 +58,11 @@ export function OneWebhook({ webhook, sites, reload, show }) {
     const text = 'For 24 hours, messages are signed with the new and the current secret, so that you can change it in the receiver without losing one. After that, only the new one is valid.';
     if (await ask({ title: `A new secret for ${name}?`, text, action: 'Generate a new secret' })) show(await request('POST', `/api/webhooks/${id}/rotate`));
   });
-  const drop = async () => {
-    if (!(await ask({ title: `Remove ${name}?`, text: 'Messages that wait are not sent, and the list of its deliveries is deleted.', action: 'Remove' }))) return;
-    await act(() => remove(`/api/webhooks/${id}`), `${name} was removed`)();
+  const drop = act(async () => {
+    if (!(await ask({ title: `Remove ${name}?`, text: 'Messages that wait are not sent, and the list of its deliveries is deleted.', action: 'Remove' }))) return false;
+    await remove(`/api/webhooks/${id}`);
     setParameters({ webhook: '', state: '' });
-  };
+  }, `${name} was removed`);
   const [words = state, tone] = STATES[state] ?? [];
   const refused = [tested, deliveries.data?.items[0]].some((one) => one?.state !== 'delivered' && isPrivate(one?.error));
   return html`
@@ -119,7 +128,7 @@ async function read(webhook, state, wanted) {
   /** @type {string | null | undefined} */
   let cursor;
   do {
-    const page = await get(`/api/webhooks/${webhook}/deliveries`, { query: { state, limit: String(SOME), cursor } });
+    const page = await get(`/api/webhooks/${webhook}/deliveries`, { query: { state, limit: String(Math.min(wanted, MOST)), cursor } });
     items.push(...page.items);
     cursor = page.next;
   } while (cursor && items.length < wanted);

@@ -1,6 +1,6 @@
 // Prints badges: chooses people, issues a badge to each of them, and shows the pages to print once.
 
-import { explain, getAll, readAnswer, send } from '../api.js';
+import { explain, getAll, goToSignIn, readAnswer, send } from '../api.js';
 import { ask, closable, closeButton } from '../ui/dialog.js';
 import { byId, el, notice, plural } from '../ui/dom.js';
 import { busy, sentence } from '../ui/form.js';
@@ -103,6 +103,7 @@ export async function issueBadge({ id, name }, replaces) {
  */
 async function issue(employees) {
   const response = await send('POST', '/api/badges/sheet', { json: { employees } });
+  if (response.status === 401) goToSignIn();
   if (!response.ok) await readAnswer(response);
   const page = new DOMParser().parseFromString(await response.text(), 'text/html');
   return [...page.body.children].map((sheet) => document.importNode(sheet, true));

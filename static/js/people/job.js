@@ -1,6 +1,6 @@
 // Background jobs in dialogs: their progress until they end, and what was refused.
 
-import { Problem, explain, get } from '../api.js';
+import { explain, get, isTemporary } from '../api.js';
 import { el, plural } from '../ui/dom.js';
 import { sentence } from '../ui/form.js';
 
@@ -39,7 +39,7 @@ export async function awaited(job, show) {
       away = '';
     } catch (error) {
       // A server that is briefly unavailable or restarts keeps the job; one that refuses has lost it.
-      if (error instanceof Problem && error.status < 500 && error.status !== 429) throw error;
+      if (!isTemporary(error)) throw error;
       away = explain(error);
     }
   }

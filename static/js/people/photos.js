@@ -1,6 +1,6 @@
 // Enrolls photos of many people: sends them in parts, each of which is a job, and shows what was refused.
 
-import { Problem, get, request } from '../api.js';
+import { Problem, explain, get, isTemporary, request } from '../api.js';
 import { smaller } from '../ui/camera.js';
 import { closable } from '../ui/dialog.js';
 import { byId, notice, plural } from '../ui/dom.js';
@@ -30,6 +30,7 @@ const place = byId('photos-state');
 const send = byId('photos-send');
 const files = byId('photos-files');
 const folder = byId('photos-folder');
+const consentText = byId('photos-consent-text');
 
 let sending = false;
 
@@ -40,12 +41,19 @@ let sending = false;
 export function mountPhotos(enrolled) {
   byId('enroll-many').addEventListener('click', async () => {
     dialog.showModal();
-    if (sending || byId('photos-consent-text').textContent !== '') return;
-    const { text } = await get('/api/consent');
-    byId('photos-consent-text').textContent = text;
+    try {
+      await showConsent();
+    } catch (error) {
+      say('bad', `the text to which people agree is missing: ${explain(error)}`);
+    }
   });
 
   onSubmit(form, async () => {
+    // Nobody agrees to a text that is not there.
+    if (consentText.textContent === '') {
+      await showConsent();
+      return say('warn', 'read to what people agree, then press Enroll again');
+    }
     const photos = chosen();
     if (photos.length === 0) return say('bad', 'choose a folder, or photos');
     sending = true;
@@ -68,6 +76,11 @@ export function mountPhotos(enrolled) {
   addEventListener('beforeunload', (event) => {
     if (sending) event.preventDefault();
   });
+}
+
+/** Shows the text to which people agree, unless it is there. */
+async function showConsent() {
+  if (consentText.textContent === '') consentText.textContent = (await get('/api/consent')).text;
 }
 
 /**
@@ -169,9 +182,11 @@ async function queued(part, show) {
     try {
       return await request('POST', '/api/enrollments', { body, timeout: 120_000 });
     } catch (error) {
-      if (!(error instanceof Problem && error.status === 429)) throw error;
-      show('Waiting for earlier photos to be enrolled. Stay on this page');
-      await new Promise((resolve) => setTimeout(resolve, (error.retryAfter ?? 0) * 1000 || PAUSE_MS));
+      // People whose photos have arrived after all are enrolled already, and counted as such.
+      if (!isTemporary(error)) throw error;
+      const full = error instanceof Problem && error.status === 429;
+      show(full ? 'Waiting for earlier photos to be enrolled. Stay on this page' : `${sentence(explain(error))}. Rollcall tries again by itself: stay on this page`);
+      await new Promise((resolve) => setTimeout(resolve, (error instanceof Problem && (error.retryAfter ?? 0) * 1000) || PAUSE_MS));
     }
   }
 }

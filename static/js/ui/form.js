@@ -79,6 +79,16 @@ export function showProblem(form, error) {
   focusFirst(form);
 }
 
+/**
+ * Says what failed, with a button that tries again.
+ * @param {unknown} error
+ * @param {() => Promise<void>} again
+ */
+export function failure(error, again) {
+  const button = el('button', { class: 'button', type: 'button', text: 'Try again', onclick: () => busy(button, again) });
+  return notice('bad', sentence(explain(error)), el('div', { class: 'actions' }, button));
+}
+
 /** @param {HTMLFormElement} form */
 function checkFields(form) {
   let valid = true;

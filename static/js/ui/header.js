@@ -1,7 +1,7 @@
 // `<rollcall-header>`: logo, navigation, and the signed-in account.
 
 import { explain, get } from '../api.js';
-import { abilities, currentAccount, describeGrants, signOut } from '../session.js';
+import { abilities, describeGrants, persistentAccount, signOut } from '../session.js';
 import { watchWaiting } from '../waiting.js';
 import { el, icon, notice } from './dom.js';
 import { sentence } from './form.js';
@@ -48,7 +48,7 @@ class RollcallHeader extends HTMLElement {
       el('a', { class: 'skip', href: '#main', text: 'Skip to content' }),
       el('div', { class: 'header' }, brand(), this.#menu(nav), nav, el('div', { class: 'who' }, who, leave)),
     );
-    currentAccount().then(
+    persistentAccount().then(
       (account) => {
         who.textContent = account.name;
         who.title = `My account: ${account.email}, ${describeGrants(account)}`;
