@@ -103,9 +103,14 @@ test('an admin invites, and the person creates their account once', async () => 
 });
 
 test('links are replaced and revoked', async () => {
+  // More than a page of the list shows at first.
+  await Promise.all(Array.from({ length: 100 }, (_, number) => invite({ email: `p${number}@example.org`, name: `Person ${number}`, grants: [{ role: 'viewer' }] })));
   const { link } = await invite({ email: 'rita@example.org', name: 'Rita', grants: [{ role: 'viewer' }] });
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/accounts?part=invitations');
+  await page.getByRole('button', { name: 'Show more' }).click();
+  await page.getByRole('button', { name: 'Show more' }).waitFor({ state: 'detached' });
+  const all = await page.locator('[data-invitation]').count();
   const row = page.locator('[data-invitation]', { hasText: 'Rita' });
   await row.getByRole('button', { name: 'Create a new link for Rita' }).click();
   const dialog = page.getByRole('dialog', { name: 'New link' });
@@ -117,6 +122,7 @@ test('links are replaced and revoked', async () => {
   await row.getByRole('button', { name: 'Revoke the invitation of Rita' }).click();
   await page.getByRole('dialog', { name: 'Revoke this invitation?' }).getByRole('button', { name: 'Revoke' }).click();
   await row.waitFor({ state: 'detached' });
+  assert.equal(await page.locator('[data-invitation]').count(), all - 1);
   await assertEnded(fresh);
   await assertEnded('/join#no-such-token');
   const none = await open('/join');

@@ -122,6 +122,11 @@ test('what failed is said where it was tried', async () => {
   await page.goto('/inbox');
   await page.getByRole('button', { name: /^Decide/u }).first().click();
   await page.getByText('Another account was faster: this is decided.').waitFor();
+  await page.keyboard.press('Escape');
+  // A long list is drawn in parts.
+  assert.equal(await page.locator('[data-notice]').count(), 100);
+  await page.getByRole('button', { name: 'Show 50 more of 50' }).click();
+  await page.locator('[data-notice]').nth(149).waitFor();
 
   // The link of an invitation is no longer in the address, so the page itself tries again.
   const { link } = await server.ask('POST', '/api/invitations', { email: 'x@example.org', name: 'Xenia', grants: [{ role: 'viewer' }] });

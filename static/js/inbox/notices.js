@@ -6,6 +6,7 @@ import { Avatar, Button, Icon } from '../kit/basics.js';
 import { monthAddress } from '../kit/decisions.js';
 import { shortDay } from '../kit/format.js';
 import { html, useState } from '../kit/html.js';
+import { Some } from '../kit/pages.js';
 import { sentence } from '../ui/form.js';
 import { dateTime } from '../ui/time.js';
 import { RefusedPunchDialog } from './refused-punch.js';
@@ -32,7 +33,7 @@ const noticeId = ({ kind, id, employee, day }) => [kind, id ?? employee, day].fi
 export const Notices = ({ notices, edits, reload }) => html`
   <section class="card" aria-labelledby="list-notices">
     <h2 class="card-title" id="list-notices">Notices <span class="soft">${notices.length}</span></h2>
-    <ul class="rows">${notices.map((notice) => html`<${Row} key=${noticeId(notice)} notice=${notice} edits=${edits} reload=${reload} />`)}</ul>
+    <${Some} of=${notices}>${(/** @type {Notice[]} */ some) => html`<ul class="rows">${some.map((notice) => html`<${Row} key=${noticeId(notice)} notice=${notice} edits=${edits} reload=${reload} />`)}</ul>`}<//>
   </section>
 `;
 

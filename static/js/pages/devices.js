@@ -19,6 +19,8 @@ import { toast } from '../ui/toast.js';
 
 /** How often the list is read again: kiosks report every minute. */
 const LOOK_MS = 30_000;
+/** From this many devices on, there is a search. */
+const MANY = 20;
 
 async function read() {
   const [account, sites, devices] = await Promise.all([currentAccount(), loadSites(), getAll('/api/devices')]);
@@ -46,6 +48,8 @@ export function Page() {
 function Devices({ mayChange, sites, devices, adding, endAdding, reload }) {
   const [registered, setRegistered] = useState(/** @type {ApiSchema<'RegisteredView'> | undefined} */ (undefined));
   const { act, trouble } = useActions(reload);
+  const words = parameter('q').trim().toLocaleLowerCase();
+  const found = words ? devices.filter((device) => `${device.name} ${device.site_name} ${troubles(device).join(' ')}`.toLocaleLowerCase().includes(words)) : devices;
   // A notice leads to one of them.
   const shown = devices.find(({ id }) => id === parameter('device'));
   const show = (/** @type {string} */ id) => setParameters({ device: id }, { stay: true });
@@ -74,7 +78,9 @@ function Devices({ mayChange, sites, devices, adding, endAdding, reload }) {
     }, `${name} was revoked`);
   return html`
     ${trouble}
+    ${(devices.length >= MANY || words) && html`<div class="toolbar"><input class="input" type="search" placeholder="Name, site or trouble" aria-label="Search devices by name, site or trouble" value=${parameter('q')} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ { currentTarget }) => setParameters({ q: currentTarget.value }, { stay: true })} /><p class="soft" role="status">${words ? `${found.length} of ${plural(devices.length, 'device')}` : plural(devices.length, 'device')}</p></div>`}
     <section class="card" aria-label="Devices">
+      ${devices.length > 0 && found.length === 0 && html`<${Empty}><p>No device fits. Change the search.</p><//>`}
       ${
         devices.length === 0 &&
         html`<${Empty}>
@@ -84,7 +90,7 @@ function Devices({ mayChange, sites, devices, adding, endAdding, reload }) {
         <//>`
       }
       <ul class="rows" id="devices">
-        ${devices.map(
+        ${found.map(
           (device) => html`<li key=${device.id} data-device=${device.id} data-shown=${device === shown ? '' : undefined}>
             <div class="row">
               <span class="avatar"><${Icon} name="tablet" /></span>

@@ -10,6 +10,7 @@ import { LiveState, useFeed } from '../kit/feed.js';
 import { browserToday, periodName, shortDay } from '../kit/format.js';
 import { html, useEffect, useRef, useState } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
+import { Some } from '../kit/pages.js';
 import { abilities, currentAccount } from '../session.js';
 import { ask } from '../ui/dialog.js';
 import { plural } from '../ui/dom.js';
@@ -199,8 +200,8 @@ function Lists({ entries, notices, decides, reload }) {
         some.length > 0 &&
         html`<section class="card" key=${kind} aria-labelledby=${`list-${kind}`}>
           <h2 class="card-title" id=${`list-${kind}`}>${title} <span class="soft">${some.length}</span></h2>
-          <ul class="rows">
-            ${some.map(
+          <${Some} of=${some}>${(/** @type {Entry[]} */ drawn) => html`<ul class="rows">
+            ${drawn.map(
               (entry) => html`<${Row}
                 key=${entry.id}
                 entry=${entry}
@@ -212,7 +213,7 @@ function Lists({ entries, notices, decides, reload }) {
                 review=${() => entry.sheet && setReview([entry.sheet])}
               />`,
             )}
-          </ul>
+          </ul>`}<//>
         </section>`
       );
     })}
