@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Browser, assertAccessible, assertClean, picture } from './support/browser.js';
+import { Browser, assertAccessible, assertClean, picture, until } from './support/browser.js';
 import { ADMIN, Server } from './support/server.js';
 
 let server;
@@ -103,6 +103,22 @@ test('what failed is said where it was tried', async () => {
   await page.getByRole('button', { name: 'Remove' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
   await page.getByText('There is no webhook yet.').waitFor();
+
+  // The words are in view, although the button is a screen below them, and what was typed is kept.
+  const making = await withoutStore(page, '**/api/tokens', 'POST');
+  await page.goto('/account?part=tokens');
+  await page.getByRole('button', { name: 'Make a token' }).click();
+  await page.getByRole('textbox', { name: 'Name' }).fill('Payroll');
+  await page.getByRole('button', { name: 'Make the token' }).click();
+  await words.waitFor();
+  const seen = (node) => {
+    const { left, top } = node.getBoundingClientRect();
+    return node.contains(document.elementFromPoint(left + 2, top + 2));
+  };
+  await until('the words are in view', () => words.evaluate(seen));
+  assert.equal(await page.getByRole('textbox', { name: 'Name' }).inputValue(), 'Payroll');
+  await picture(page, 'troubles-token');
+  await making();
 
   // Nobody agrees to a text that is not there.
   const consent = await withoutStore(page, '**/api/consent');

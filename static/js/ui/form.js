@@ -74,7 +74,10 @@ export function showProblem(form, error) {
   const unplaced = errors.filter(({ field, code, detail }) => !fieldError(form, field, WORDS_OF_CODE[code ?? ''] ?? detail));
   if (errors.length === 0 || unplaced.length > 0) {
     const words = errors.length === 0 ? explain(error) : unplaced.map(({ detail }) => detail).join('; ');
-    form.prepend(el('div', { class: 'form-error' }, notice('bad', sentence(words))));
+    const shown = el('div', { class: 'form-error' }, notice('bad', sentence(words)));
+    form.prepend(shown);
+    // The button can be a screen below it.
+    shown.scrollIntoView({ block: 'center' });
   }
   focusFirst(form);
 }
