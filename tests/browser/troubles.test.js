@@ -83,6 +83,14 @@ test('pages say that the store is gone, show no empty list, and go on when it is
   await back();
   await page.clock.runFor(10_000);
   await page.getByText('You have no token').waitFor();
+
+  // A feed that the service refused is followed again: the browser does not.
+  const feed = await withoutStore(page, '**/api/events');
+  await page.goto('/inbox');
+  await page.getByText('Reconnecting…').waitFor();
+  await feed();
+  await page.clock.runFor(5_000);
+  await page.getByText('Live', { exact: true }).waitFor();
   assertClean(page);
 });
 

@@ -2,8 +2,8 @@
 
 import { explain, get, put, remove, request } from '../api.js';
 import { ask, closable, closeButton } from '../ui/dialog.js';
-import { byId, el, notice } from '../ui/dom.js';
-import { busy, onSubmit, sentence } from '../ui/form.js';
+import { byId, el } from '../ui/dom.js';
+import { busy, failure, onSubmit, sentence } from '../ui/form.js';
 import { knownSites } from '../ui/sites.js';
 import { dateName, dateTime } from '../ui/time.js';
 import { toast } from '../ui/toast.js';
@@ -26,7 +26,7 @@ export async function showCredentials(person) {
     if (shown !== person.id) return;
     place.replaceChildren(...pinPart(person, pin), ...badgePart(person, badge));
   } catch (error) {
-    if (shown === person.id) place.replaceChildren(notice('bad', sentence(explain(error))));
+    if (shown === person.id) place.replaceChildren(failure(error, () => showCredentials(person)));
   }
 }
 
