@@ -58,7 +58,7 @@ export function usePages(path, query) {
   }, [reload]);
   useAgain(known, reload);
   const { items, next, error, lasting } = known;
-  return { items, next, error, lasting, reload, more: () => read(items ?? [], next) };
+  return { items, next, error, lasting, reload, more: () => (known.key === key ? read(items ?? [], next) : reload()) };
 }
 
 /** How many of a long list are drawn at first, and how many more each time. */
@@ -83,8 +83,9 @@ export function Some({ of, children }) {
  */
 export function Pages({ of, label, empty, children }) {
   const { items, error, next, more } = of;
+  const trouble = html`<${Trouble} of=${of} />`;
   return html`
-    <${Trouble} of=${of} />
+    ${!next && trouble}
     ${
       (items || !error) &&
       html`<section class="card" aria-label=${label}>
@@ -93,6 +94,6 @@ export function Pages({ of, label, empty, children }) {
         ${items && items.length > 0 && children(items)}
       </section>`
     }
-    ${next && html`<p class="more"><${Button} onClick=${more}>Show more<//></p>`}
+    ${next && html`${trouble}<p class="more"><${Button} onClick=${more}>Show more<//></p>`}
   `;
 }
