@@ -6,6 +6,7 @@ import { Notice, PageHead } from '../kit/basics.js';
 import { Choice, Field, Form, useDraft } from '../kit/form.js';
 import { html } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
+import { ZoneField, ownZone } from '../kit/zone.js';
 import { PRESETS, ruleWords } from '../plans/rules.js';
 import { abilities, currentAccount } from '../session.js';
 import { loadSites } from '../ui/sites.js';
@@ -56,7 +57,7 @@ export function Page() {
 /** @param {{site: ApiSchema<'SiteView'>, presets: ApiSchema<'PresetView'>[]}} props */
 function Questions({ site, presets }) {
   const { draft, change, bind } = useDraft({
-    zone: parameter('zone') || new Intl.DateTimeFormat().resolvedOptions().timeZone || site.zone,
+    zone: parameter('zone') || ownZone() || site.zone,
     starts: STARTS.some(([starts]) => starts === site.workday_starts) ? site.workday_starts : OTHER,
     workday_starts: site.workday_starts,
     preset: 'default',
@@ -72,11 +73,9 @@ function Questions({ site, presets }) {
   };
   /** @type {[string, string, string?][]} */
   const times = [...STARTS, [OTHER, 'At another time']];
-  const zones = Intl.supportedValuesOf?.('timeZone') ?? [];
   return html`
     <${Form} send=${send} action="Save and begin" cancelText="Skip" cancel=${() => location.assign(HOME)}>
-      <${Field} label="Which time zone are you in?" list="zones" maxlength="64" autocapitalize="off" spellcheck="false" invalid="Choose a time zone such as Europe/Berlin" ...${bind('zone')} />
-      <datalist id="zones">${[...new Set(['UTC', ...zones])].map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>
+      <${ZoneField} label="Which time zone are you in?" ...${bind('zone')} />
       <${Choice} name="starts" label="When does a workday begin?" hint="For people without a shift. A shift belongs to the day on which it begins in any case." value=${draft.starts} options=${times} choose=${(/** @type {string} */ chosen) => change({ starts: chosen })} />
       ${draft.starts === OTHER && html`<${Field} label="Start of the workday" type="time" invalid="Type a time such as 04:00" ...${bind('workday_starts')} />`}
       <${Choice} name="preset" label="Which rules do you want to begin with?" hint="A starting point, not legal advice." value=${draft.preset} options=${presets.map(({ name }) => [name, PRESETS[name] ?? name])} choose=${(/** @type {string} */ preset) => change({ preset })} />
