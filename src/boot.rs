@@ -319,7 +319,7 @@ impl Core {
         // The instance that issued the setup link.
         app.accounts = records.accounts.clone();
         app.invitations = records.invitations.clone();
-        let zone = default_site(&app, settings).await?.zone;
+        let zone = default_site(&app, settings).await?.settings.zone;
         if !consent_texts::keep(&records.stores).await? {
             return Err(BootError::ConsentText);
         }

@@ -1,6 +1,6 @@
 //! Sites: places where people work, each with a time zone and a start of the workday.
 
-use std::fmt;
+use std::{fmt, ops::Deref};
 
 use jiff::{
     Timestamp,
@@ -17,11 +17,9 @@ use super::{
     text::SiteName,
 };
 
-/// A place where people work.
+/// The settings of a site, which an admin edits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Site {
-    /// The ID.
-    pub id: SiteId,
+pub struct SiteSettings {
     /// The name, unique among sites that are not removed, without regard to case.
     pub name: SiteName,
     /// The time zone of its workdays and of the hours of its cameras.
@@ -45,6 +43,32 @@ pub struct Site {
     /// Whether signals for home automation have the name of the person who punched last.
     #[serde(default)]
     pub mqtt_names: bool,
+}
+
+impl SiteSettings {
+    /// Returns the settings of a site where nothing else is chosen.
+    pub fn new(name: SiteName, zone: Zone, workday_starts: Time) -> Self {
+        Self {
+            name,
+            zone,
+            workday_starts,
+            grow_templates: false,
+            pin_digits: PinDigits::default(),
+            face_and_pin: false,
+            kiosk_enrollment: false,
+            mqtt_names: false,
+        }
+    }
+}
+
+/// A place where people work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Site {
+    /// The ID.
+    pub id: SiteId,
+    /// The settings, which are stored beside the other fields.
+    #[serde(flatten)]
+    pub settings: SiteSettings,
     /// When the record was created.
     pub created_at: Timestamp,
     /// When an admin last changed the settings; `None` for the default site before the first
@@ -55,19 +79,20 @@ pub struct Site {
     pub removed_at: Option<Timestamp>,
 }
 
+impl Deref for Site {
+    type Target = SiteSettings;
+
+    fn deref(&self) -> &SiteSettings {
+        &self.settings
+    }
+}
+
 impl Site {
     /// Returns a new default site.
     pub fn default_site(zone: Zone, workday_starts: Time, now: Timestamp) -> Self {
         Self {
             id: SiteId::DEFAULT,
-            name: SiteName::main(),
-            zone,
-            workday_starts,
-            grow_templates: false,
-            pin_digits: PinDigits::default(),
-            face_and_pin: false,
-            kiosk_enrollment: false,
-            mqtt_names: false,
+            settings: SiteSettings::new(SiteName::main(), zone, workday_starts),
             created_at: now,
             changed_at: None,
             removed_at: None,
@@ -230,10 +255,8 @@ mod tests {
         // The night in which clocks go forward has 23 hours; the day still begins at 4.
         assert_eq!(day("2026-03-29T01:59:59Z"), civil::date(2026, 3, 28));
         assert_eq!(day("2026-03-29T02:00:00Z"), civil::date(2026, 3, 29));
-        let midnight = Site {
-            workday_starts: Time::midnight(),
-            ..berlin
-        };
+        let mut midnight = berlin;
+        midnight.settings.workday_starts = Time::midnight();
         let day = |text: &str| midnight.workday(text.parse().unwrap());
         assert_eq!(day("2026-01-14T22:59:59Z"), civil::date(2026, 1, 14));
         assert_eq!(day("2026-01-14T23:00:00Z"), civil::date(2026, 1, 15));
@@ -241,10 +264,8 @@ mod tests {
 
     #[test]
     fn a_workday_that_has_begun_does_not_end_when_clocks_go_back() {
-        let berlin = Site {
-            workday_starts: civil::time(2, 30, 0, 0),
-            ..site("Europe/Berlin")
-        };
+        let mut berlin = site("Europe/Berlin");
+        berlin.settings.workday_starts = civil::time(2, 30, 0, 0);
         let day = |text: &str| berlin.workday(text.parse().unwrap());
         assert_eq!(day("2026-10-25T00:29:59Z"), civil::date(2026, 10, 24));
         assert_eq!(day("2026-10-25T00:30:00Z"), civil::date(2026, 10, 25));
@@ -294,7 +315,8 @@ mod tests {
             zone in prop::sample::select(vec!["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"]),
         ) {
             let at = Timestamp::from_second(seconds).unwrap();
-            let site = Site { workday_starts: civil::time(hour, 0, 0, 0), ..site(zone) };
+            let mut site = site(zone);
+            site.settings.workday_starts = civil::time(hour, 0, 0, 0);
             let utc = at.to_zoned(TimeZone::UTC).date();
             let days = (site.workday(at) - utc).get_days();
             prop_assert!((-2..=1).contains(&days), "{days}");

@@ -48,7 +48,9 @@ impl Employees {
 
     /// Returns the employee with a code, unless deleted.
     pub async fn find_by_code(&self, code: &Code) -> Result<Option<Employee>, StoreError> {
-        self.employees.find_by(Employee::BY_CODE, (code.key(),)).await
+        self.employees
+            .find_by(Employee::BY_CODE, (code.key(),))
+            .await
     }
 
     /// Returns a page of the covered employees, sorted by lowercase name, then ID. Both are the

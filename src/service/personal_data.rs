@@ -233,7 +233,7 @@ impl CopyNames {
         }
         let origins = origin_names(stores, origins).await?;
         let sites = stores.sites.all().await?.into_iter();
-        let sites = sites.map(|site| (site.id.to_string(), site.name.into()));
+        let sites = sites.map(|site| (site.id.to_string(), site.settings.name.into()));
         let mut consents = HashMap::new();
         for version in versions {
             let text = consent_texts::find(stores, &version).await?;

@@ -22,8 +22,7 @@ use crate::{
         accounts::Actor,
         grants::Reach,
         ids::SiteId,
-        punch_credentials::PinDigits,
-        sites::{Site, Zone},
+        sites::{Site, SiteSettings, Zone},
         text::SiteName,
     },
     ports::{EmployeeFilter, Page, StoreError},
@@ -51,27 +50,6 @@ pub enum SiteError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// The settings of a site that an admin edits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SiteSettings {
-    /// The name, unique without regard to case.
-    pub name: SiteName,
-    /// The time zone.
-    pub zone: Zone,
-    /// When a workday begins.
-    pub workday_starts: Time,
-    /// Whether clear punches improve templates.
-    pub grow_templates: bool,
-    /// The digits of PINs.
-    pub pin_digits: PinDigits,
-    /// Whether a face alone is not enough to punch.
-    pub face_and_pin: bool,
-    /// Whether people enroll at kiosks.
-    pub kiosk_enrollment: bool,
-    /// Whether signals for home automation have names.
-    pub mqtt_names: bool,
 }
 
 /// The settings of the default site when it is created.
@@ -257,18 +235,11 @@ impl Sites {
     }
 
     /// Adds a site.
-    pub async fn add(&self, actor: Actor, new: SiteSettings) -> Result<Site, SiteError> {
+    pub async fn add(&self, actor: Actor, settings: SiteSettings) -> Result<Site, SiteError> {
         let now = self.clock.now();
         let site = Site {
             id: SiteId::new(self.clock.id()),
-            name: new.name,
-            zone: new.zone,
-            workday_starts: new.workday_starts,
-            grow_templates: new.grow_templates,
-            pin_digits: new.pin_digits,
-            face_and_pin: new.face_and_pin,
-            kiosk_enrollment: new.kiosk_enrollment,
-            mqtt_names: new.mqtt_names,
+            settings,
             created_at: now,
             changed_at: Some(now),
             removed_at: None,
@@ -284,8 +255,7 @@ impl Sites {
     }
 
     async fn record(&self, actor: Actor, action: &str, site: &Site) -> Result<(), StoreError> {
-        let Site {
-            id,
+        let SiteSettings {
             name,
             zone,
             workday_starts,
@@ -294,8 +264,7 @@ impl Sites {
             kiosk_enrollment,
             mqtt_names,
             pin_digits,
-            ..
-        } = site;
+        } = &site.settings;
         let starts = workday_starts.strftime("%H:%M");
         let grow = match grow_templates {
             true => ", templates improve with punches",
@@ -319,7 +288,9 @@ impl Sites {
         };
         let detail =
             format!("{name}, {zone}, workday from {starts}{grow}{names}{digits}{both}{enroll}");
-        self.audit.record(actor, action, id, Some(detail)).await
+        self.audit
+            .record(actor, action, site.id, Some(detail))
+            .await
     }
 
     /// Returns a covered site that is not removed.
@@ -351,16 +322,8 @@ impl Sites {
         edit: impl Fn(&Site) -> Result<SiteSettings, E>,
     ) -> Result<Site, E> {
         let edited = |site: &Site| -> Result<Site, E> {
-            let new = edit(site)?;
             Ok(Site {
-                name: new.name,
-                zone: new.zone,
-                workday_starts: new.workday_starts,
-                grow_templates: new.grow_templates,
-                pin_digits: new.pin_digits,
-                face_and_pin: new.face_and_pin,
-                kiosk_enrollment: new.kiosk_enrollment,
-                mqtt_names: new.mqtt_names,
+                settings: edit(site)?,
                 ..site.clone()
             })
         };

@@ -159,7 +159,7 @@ async fn a_default_site_that_nobody_changed_gives_way() {
     let old = source.sites.find(SiteId::DEFAULT).await.unwrap().unwrap();
     assert_ne!(old, seeded);
     let mut new = old.clone();
-    (new.name, new.changed_at) = (site_name("Head office"), Some(at(50)));
+    (new.settings.name, new.changed_at) = (site_name("Head office"), Some(at(50)));
     assert_eq!(source.sites.exchange(&old, &new).await, Ok(true));
     let refused = refused(&target, &source).await;
     assert_eq!(refused, differs(sites::Site::KIND, SiteId::DEFAULT));

@@ -47,11 +47,11 @@ pub async fn a_site_name_belongs_to_one_until_it_is_removed(stores: &Repositorie
     let airport = site("Airport");
     sites.insert(&airport).await.unwrap();
     let mut renamed = airport.clone();
-    renamed.name = site_name("hafen Köln");
+    renamed.settings.name = site_name("hafen Köln");
     let refused = sites.exchange(&airport, &renamed).await;
     assert_eq!(refused, Err(StoreError::Conflict));
     let mut louder = harbor.clone();
-    louder.name = site_name("HAFEN KÖLN");
+    louder.settings.name = site_name("HAFEN KÖLN");
     assert_eq!(sites.exchange(&harbor, &louder).await, Ok(true), "its own");
     let stale = sites.exchange(&harbor, &harbor).await;
     assert_eq!(stale, Ok(false), "decided on an old record");

@@ -7,7 +7,7 @@ use rollcall::{
         employees::{Employee, EmployeeSettings},
         grants::{Reach, Scope},
         ids::SiteId,
-        sites::{Site, Zone},
+        sites::{Site, SiteSettings, Zone},
         text::{Name, SiteName},
     },
     ports::Gallery,
@@ -42,7 +42,10 @@ async fn concurrent_changes_are_all_kept() {
     let main = Site::default_site(Zone::UTC, jiff::civil::Time::midnight(), world.clock.now());
     let harbor = Site {
         id: HARBOR,
-        name: SiteName::parse("Harbor").unwrap(),
+        settings: SiteSettings {
+            name: SiteName::parse("Harbor").unwrap(),
+            ..main.settings
+        },
         ..main
     };
     world.stores.sites.insert(&harbor).await.unwrap();

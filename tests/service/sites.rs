@@ -11,7 +11,7 @@ use rollcall::{
         devices::Device,
         grants::Reach,
         ids::SiteId,
-        sites::{Site, Zone},
+        sites::{Site, SiteSettings, Zone},
         text::SiteName,
     },
     ports::StoreError,
@@ -21,7 +21,7 @@ use rollcall::{
         employees::EmployeeError,
         face_punches::{Outcome, PunchRequest},
         feed::Feed,
-        sites::{Seed, SiteError, SiteSettings, Sites},
+        sites::{Seed, SiteError, Sites},
     },
     storage::memory::MemoryBus,
 };
@@ -29,16 +29,11 @@ use rollcall::{
 use crate::world::{ADMIN, Instance, instance, samples};
 
 fn settings(name: &str, zone: &str) -> SiteSettings {
-    SiteSettings {
-        name: SiteName::parse(name).unwrap(),
-        zone: Zone::parse(zone).unwrap(),
-        workday_starts: civil::time(4, 0, 0, 0),
-        grow_templates: false,
-        pin_digits: Default::default(),
-        face_and_pin: false,
-        kiosk_enrollment: false,
-        mqtt_names: false,
-    }
+    SiteSettings::new(
+        SiteName::parse(name).unwrap(),
+        Zone::parse(zone).unwrap(),
+        civil::time(4, 0, 0, 0),
+    )
 }
 
 async fn add(world: &Instance, name: &str, zone: &str) -> Site {

@@ -5,13 +5,13 @@ use jiff::SignedDuration;
 use rollcall::{
     domain::{
         attendance::Origin, biometrics::Look, employees::CONSENT_VERSION, grants::Reach,
-        ids::SiteId,
+        ids::SiteId, sites::SiteSettings,
     },
     ports::Gallery,
     service::{
         employees::Person,
         face_punches::{Outcome, PunchRequest},
-        sites::{SiteError, SiteSettings},
+        sites::SiteError,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -21,14 +21,8 @@ use crate::world::{ADMIN, Instance, instance, samples};
 async fn allow(world: &Instance, grow_templates: bool) {
     let changed = world.sites.change(ADMIN, SiteId::DEFAULT, |site| {
         Ok::<_, SiteError>(SiteSettings {
-            name: site.name.clone(),
-            zone: site.zone.clone(),
-            workday_starts: site.workday_starts,
             grow_templates,
-            pin_digits: Default::default(),
-            face_and_pin: false,
-            kiosk_enrollment: false,
-            mqtt_names: false,
+            ..site.settings.clone()
         })
     });
     changed.await.unwrap();

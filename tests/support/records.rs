@@ -38,7 +38,7 @@ use rollcall::{
         sealed::Sealed,
         second_factors::{Authenticator, Credential, Passkey, SecondFactors},
         single_sign_on::ExternalIdentity,
-        sites::{Site, Zone},
+        sites::{Site, SiteSettings, Zone},
         text::{Code, Email, IdempotencyKey, Name, Reason, SiteName, StreamName},
     },
     ports::Page,
@@ -260,14 +260,11 @@ pub fn device(text: &str, seed: u8) -> Device {
 pub fn site(text: &str) -> Site {
     Site {
         id: site_id(),
-        name: site_name(text),
-        zone: Zone::parse("Europe/Berlin").unwrap(),
-        workday_starts: jiff::civil::time(4, 30, 0, 0),
-        grow_templates: false,
-        pin_digits: Default::default(),
-        face_and_pin: false,
-        kiosk_enrollment: false,
-        mqtt_names: false,
+        settings: SiteSettings::new(
+            site_name(text),
+            Zone::parse("Europe/Berlin").unwrap(),
+            jiff::civil::time(4, 30, 0, 0),
+        ),
         created_at: at(0),
         changed_at: Some(at(0)),
         removed_at: None,

@@ -9,14 +9,13 @@ use crate::{
     domain::{
         ids::SiteId,
         punch_credentials::PinDigits,
-        sites::{Site, UnknownZone, Zone},
+        sites::{Site, SiteSettings, UnknownZone, Zone},
         text::SiteName,
     },
     http::{
         field_error::FieldError,
         problem::{Fields, Problem},
     },
-    service::sites::SiteSettings,
 };
 
 impl From<UnknownZone> for FieldError {
