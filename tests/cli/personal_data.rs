@@ -61,20 +61,20 @@ pub fn service_with_a_punch(data: &Path) -> (Service, String) {
     (service, id)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_text_of_a_consent_is_kept_and_another_one_needs_a_new_version() {
+#[test]
+fn the_text_of_a_consent_is_kept_and_another_one_needs_a_new_version() {
     if runtime::missing() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
     drop(Service::start(data.path(), &ADMIN));
     let name = format!("consent_text:{CONSENT_VERSION}");
-    on_sqlite(data.path(), async |stores| {
+    let changed = on_sqlite(data.path(), async |stores| {
         let kept = stores.settings.get(&name).await;
         assert_eq!(kept, Ok(Some(CONSENT_TEXT.to_owned())));
         stores.settings.put(&name, "Another text").await.unwrap();
-    })
-    .await;
+    });
+    tokio::runtime::Runtime::new().unwrap().block_on(changed);
     let (code, _, err) = run(rollcall(data.path(), &["serve"]).env("PORT", "0"));
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("give the new text a new version"), "{err}");
