@@ -104,6 +104,7 @@ async fn a_site_manager_sees_what_belongs_to_the_site_and_nothing_else() {
 #[tokio::test]
 async fn no_filter_shows_a_site_manager_more() {
     let app = TestApp::start().await;
+    let admin = app.admin().await;
     let places = Places::in_app(&app).await;
     let manager = manager_of(&app, places.home).await;
     for of in [Of::Employee, Of::Punch, Of::Device, Of::Camera] {
@@ -156,10 +157,18 @@ async fn no_filter_shows_a_site_manager_more() {
         let of_device = format!("/api/punches?device={device}");
         assert_eq!(listed(&manager, &of_device).await.len(), seen);
     }
-    let seen = manager
-        .get(&format!("/api/punches/{}", punches[0].id))
-        .await;
-    assert_eq!(seen.expect(200)["name"], "Own");
+    // What corrections did to it is on the timesheet, which is for the managers of the other site.
+    let void = json!({ "action": "void", "punch": punches[0].id, "reason": "Not at work" });
+    let corrections = format!("/api/employees/{own}/corrections");
+    admin.post(&corrections, void).await.expect(201);
+    let path = format!("/api/punches/{}", punches[0].id);
+    let seen = manager.get(&path).await.expect(200);
+    assert_eq!(
+        (&seen["name"], &seen["corrected"]),
+        (&json!("Own"), &json!(null))
+    );
+    let seen = admin.get(&path).await.expect(200);
+    assert_eq!(seen["corrected"], json!({ "action": "void" }));
     let visitor = manager.get(&format!("/api/employees/{own}")).await;
     visitor.problem(404, "not_found");
 }

@@ -132,7 +132,7 @@ pub async fn list_own_punches(
     let wanted = page.page()?;
     let found = ledger.list(&own.reach, &filter, &wanted.page).await?;
     let (found, next) = wanted.cut(found, |last| (last.at, last.id))?;
-    let items = names.corrected_views(&found).await?;
+    let items = names.corrected_views(&found, &own.reach).await?;
     Ok(axum::Json(List { items, next }))
 }
 

@@ -692,7 +692,7 @@ pub async fn list_punches(
     let (filter, wanted) = (query.filter()?, page.page()?);
     let found = ledger.list(allowed.reach(), &filter, &wanted.page).await?;
     let (found, next) = wanted.cut(found, |last| (last.at, last.id))?;
-    let items = names.corrected_views(&found).await?;
+    let items = names.corrected_views(&found, allowed.reach()).await?;
     Ok(axum::Json(List { items, next }))
 }
 
@@ -709,7 +709,8 @@ pub async fn get_punch(
     Path(id): Path<PunchId>,
 ) -> Result<axum::Json<PunchView>, Problem> {
     let punch = ledger.find(allowed.reach(), id).await?;
-    let view = names.corrected_views(punch.as_slice()).await?.pop();
+    let view = names.corrected_views(punch.as_slice(), allowed.reach());
+    let view = view.await?.pop();
     view.map(axum::Json)
         .ok_or_else(|| Problem::not_found("punch"))
 }

@@ -17,6 +17,7 @@ use crate::{
             ClockError, Correction, Evidence, KindReason, Origin, Proof, Punch, TimedPunch,
         },
         employees::Employee,
+        grants::Reach,
         ids::{AccountId, EmployeeId, PunchId},
     },
     http::HttpState,
@@ -320,10 +321,17 @@ impl NameLookup {
         self.named(punches, employees).await
     }
 
-    /// Returns punches with names, and with what corrections did to them.
-    pub async fn corrected_views(&self, punches: &[Punch]) -> Result<Vec<PunchView>, StoreError> {
+    /// Returns punches with names, and with what corrections did to those of covered employees.
+    pub async fn corrected_views(
+        &self,
+        punches: &[Punch],
+        reach: &Reach,
+    ) -> Result<Vec<PunchView>, StoreError> {
         let employees = self.employees_of(punches).await?;
-        let corrected = self.timesheets.corrected(punches, &employees).await?;
+        // The timesheet of a visitor is for the managers of their own site.
+        let covered = employees.iter().filter(|one| reach.covers(*one));
+        let covered: Vec<_> = covered.cloned().collect();
+        let corrected = self.timesheets.corrected(punches, &covered).await?;
         let mut views = self.named(punches, employees).await?;
         for (punch, view) in punches.iter().zip(&mut views) {
             view.corrected = corrected.get(&punch.id).and_then(CorrectedView::new);
