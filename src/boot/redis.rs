@@ -10,7 +10,7 @@ use crate::{
     config::{CacheFallback, Redis, SessionEngine},
     ports::{Bus, Cache, RateLimits},
     repositories::StoredCache,
-    service::{self, analysis_cache, feed::Feed, store_cache::StoreCache},
+    service::{self, feed::Feed, store_cache::StoreCache},
     storage::{
         degrading::{DegradingBus, DegradingCache, DegradingLimits},
         memory::{MemoryBus, MemoryCache, MemoryLimits},
@@ -131,9 +131,7 @@ impl Shared {
                 Some(path) => Some(std::fs::read(path).map_err(SharedError::Authority)?),
                 None => None,
             },
-            forget: ["session:", analysis_cache::PREFIX]
-                .map(|beginning| prefix.pattern(beginning))
-                .to_vec(),
+            forget: vec![prefix.pattern("session:")],
             probe: prefix.key(&format!("probe:{instance}")),
             made: Vec::new(),
         };

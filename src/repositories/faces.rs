@@ -45,9 +45,13 @@ impl FaceEnrollments {
     }
 
     /// Updates `changed_at`, so that every instance loads the employee again, because something
-    /// else that decides whether they are recognized has changed. Does nothing without a record.
+    /// else that decides whether they are recognized has changed. Does nothing without a face.
     pub async fn touch(&self, id: EmployeeId, now: Timestamp) -> Result<(), StoreError> {
-        if self.find(id).await?.is_none() {
+        if self
+            .find(id)
+            .await?
+            .is_none_or(|found| found.face.is_none())
+        {
             return Ok(());
         }
         self.change(id, now, Some).await.map(drop)
@@ -58,6 +62,8 @@ impl FaceEnrollments {
     pub async fn forget(&self, id: EmployeeId, now: Timestamp) -> Result<u64, StoreError> {
         let mut templates = 0;
         let empty = |mut enrollment: FaceEnrollment| {
+            // A deletion is noticed once.
+            enrollment.face.as_ref()?;
             templates = enrollment.templates().len() as u64;
             enrollment.face = None;
             Some(enrollment)

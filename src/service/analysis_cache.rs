@@ -29,7 +29,7 @@ use crate::{
 pub const LIFETIME: Duration = Duration::from_hours(1);
 
 /// How the keys of analyses begin.
-pub const PREFIX: &str = "embedding:";
+const PREFIX: &str = "embedding:";
 
 /// The maximum number of analyses in this process, at 1 to 2 KiB each.
 const CAPACITY: u64 = 4096;
@@ -86,12 +86,13 @@ impl CachedEngine {
     }
 
     /// Returns the analysis from the shared cache, or else from the engine. Only one instance asks its
-    /// engine.
+    /// engine. `forgotten` is the count at the begin, which must still hold for the cache to get it.
     async fn analyze_shared(
         &self,
         key: &str,
         sample: Sample,
         work: Work,
+        forgotten: u64,
     ) -> Result<Arc<Analysis>, EngineError> {
         let Some(cache) = &self.shared else {
             return self.engine.analyze(sample, work).await.map(Arc::new);
@@ -118,7 +119,9 @@ impl CachedEngine {
                 () = tokio::time::sleep(WORKING / 3) => shared.set(&working, b"1", WORKING).await,
             }
         };
-        if let Ok(analysis) = &result {
+        if let Ok(analysis) = &result
+            && self.forgotten.load(Ordering::Acquire) == forgotten
+        {
             let cached = CachedAnalysis::from_analysis(analysis);
             cache.set(key, &cached, LIFETIME).await;
         }
@@ -164,7 +167,7 @@ impl FaceEngine for CachedEngine {
         telemetry::cached("memory", false);
         let forgotten = self.forgotten.load(Ordering::Acquire);
         // Other callers with the same request wait for this one. Errors are not cached.
-        let analysis = self.analyze_shared(&key, sample, work);
+        let analysis = self.analyze_shared(&key, sample, work, forgotten);
         let result = self.local.try_get_with_by_ref(&key, analysis).await;
         if self.forgotten.load(Ordering::Acquire) != forgotten {
             self.local.invalidate(&key).await;

@@ -81,8 +81,9 @@ impl Cache for DegradingCache {
         if let Some(cache) = &self.fallback {
             cache.clear(prefix).await;
         }
-        // If this fails, the watcher of the server deletes what must not stay once it is back.
-        let _ = self.redis.clear(prefix).await;
+        if self.redis.clear(prefix).await.is_err() {
+            self.redis.clear_when_back(prefix);
+        }
     }
 
     async fn ttl(&self, key: &str) -> Option<Duration> {

@@ -292,7 +292,7 @@ async fn a_cache_without_a_fallback_is_empty_while_redis_is_unavailable() {
 }
 
 /// Cached sessions that could not be invalidated while Redis was unavailable are deleted when it is
-/// back.
+/// back, and whatever else was to be deleted.
 #[tokio::test]
 async fn cached_sessions_are_deleted_before_a_redis_that_is_back_is_used() {
     let arguments = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -312,16 +312,19 @@ async fn cached_sessions_are_deleted_before_a_redis_that_is_back_is_used() {
     let there: Vec<String> = redis.ask(&["KEYS", "test:session:*"]);
     assert_eq!(there.len(), many.len());
     cache.set("embedding:1", b"kept", LONG).await;
+    cache.set("deleted:1", b"not kept", LONG).await;
     redis.kill();
     until_up(&server, false).await;
+    cache.clear("deleted:").await;
     redis.restart();
     until_up(&server, true).await;
     let left: Vec<String> = redis.ask(&["KEYS", "test:session:*"]);
     assert!(left.is_empty(), "{} are left", left.len());
     assert!(
-        cache.exists("embedding:1").await,
-        "only sessions are deleted"
+        !cache.exists("deleted:1").await,
+        "it was to be deleted meanwhile"
     );
+    assert!(cache.exists("embedding:1").await, "nothing else is deleted");
 }
 
 pub async fn a_limit_counts_in_a_window(limits: &dyn RateLimits) {

@@ -58,7 +58,8 @@ pub async fn a_face_is_kept_until_it_is_deleted(stores: &Repositories) {
 pub async fn each_change_of_a_face_is_later_than_the_one_before(stores: &Repositories) {
     let ann = employee_id();
     let changed = async |moment| {
-        let changed = stores.faces.change(ann, at(moment), Some).await;
+        let enrolled = |_| Some(face(ann, 0, 0));
+        let changed = stores.faces.change(ann, at(moment), enrolled).await;
         changed.unwrap().unwrap().changed_at
     };
     assert_eq!(changed(100).await, at(100));
@@ -109,7 +110,8 @@ pub async fn faces_changed_since_a_moment_are_listed_oldest_first(stores: &Repos
     let (ann, bob, cid) = (employee_id(), employee_id(), employee_id());
     let faces = &stores.faces;
     for (employee, moment) in [(ann, 10), (bob, 20), (ann, 30)] {
-        faces.change(employee, at(moment), Some).await.unwrap();
+        let enrolled = |_| Some(face(employee, 0, 0));
+        faces.change(employee, at(moment), enrolled).await.unwrap();
     }
     let since = async |moment| {
         let changed = faces.changed_since(at(moment)).await.unwrap();
@@ -127,6 +129,10 @@ pub async fn faces_changed_since_a_moment_are_listed_oldest_first(stores: &Repos
     assert_eq!(since(0).await, [(ann, at(30)), (bob, at(40))]);
     faces.forget(ann, at(60)).await.unwrap();
     assert_eq!(since(41).await, [(ann, at(60))]);
+    // It is noticed once that there is no face anymore.
+    faces.forget(ann, at(70)).await.unwrap();
+    faces.touch(ann, at(80)).await.unwrap();
+    assert_eq!(since(61).await, []);
 
     // More than fit on a page, some at the same moment.
     let many: Vec<_> = (0..250)

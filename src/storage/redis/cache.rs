@@ -105,6 +105,11 @@ impl RedisCache {
         self.server.delete_matching(&pattern).await
     }
 
+    /// Deletes all keys that begin with a text before Redis is used again after it was away.
+    pub fn clear_when_back(&self, beginning: &str) {
+        self.server.delete_when_back(self.prefix.pattern(beginning));
+    }
+
     /// Adds to a number and returns the sum. A number that does not exist is 0 and gets the
     /// lifetime; others keep theirs.
     ///

@@ -6,10 +6,10 @@
 //! the watcher succeeds again.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -78,6 +78,8 @@ pub struct Server {
     size: usize,
     probe: String,
     forget: Vec<String>,
+    /// Patterns of keys that could not be deleted.
+    undeleted: Mutex<BTreeSet<String>>,
     durations: Mutex<VecDeque<Duration>>,
 }
 
@@ -139,6 +141,7 @@ impl Server {
             size: size.max(1),
             probe,
             forget,
+            undeleted: Mutex::default(),
             durations: Mutex::default(),
         })
     }
@@ -301,11 +304,26 @@ impl Server {
         Ok(())
     }
 
+    /// Deletes the keys that match a pattern when the server is back, because it was not possible
+    /// now.
+    pub fn delete_when_back(&self, pattern: String) {
+        tracing::warn!(pattern, "could not delete keys in Redis");
+        self.undeleted().insert(pattern);
+    }
+
+    fn undeleted(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        let undeleted = self.undeleted.lock();
+        undeleted.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Deletes keys that may be stale.
     async fn delete_stale(&self, link: &mut Link) -> Result<(), Unavailable> {
-        for pattern in &self.forget {
+        let undeleted = self.undeleted().clone();
+        for pattern in self.forget.iter().chain(&undeleted) {
             self.delete_on(link, pattern).await?;
         }
+        self.undeleted()
+            .retain(|pattern| !undeleted.contains(pattern));
         Ok(())
     }
 
