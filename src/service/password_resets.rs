@@ -23,10 +23,16 @@ use crate::{
 /// The maximum number of requests that wait.
 const WAITING_MOST: usize = 64;
 
-/// How many links an account gets, so that nobody can flood its mailbox.
-const PER_ACCOUNT: Quota = Quota {
+/// How many links an account gets in an hour, so that nobody can flood its mailbox.
+const PER_HOUR: Quota = Quota {
     most: 3,
     window: Duration::from_hours(1),
+};
+
+/// How many links an account gets in a day.
+const PER_DAY: Quota = Quota {
+    most: 6,
+    window: Duration::from_hours(24),
 };
 
 /// Why a link was not sent.
@@ -116,8 +122,13 @@ impl PasswordResets {
         let Some(account) = usable else {
             return Ok(());
         };
-        let key = format!("forgot:{}", account.id);
-        if !self.limits.check(&key, PER_ACCOUNT).await.allowed {
+        let (hour, day) = (
+            format!("forgot:{}", account.id),
+            format!("forgot:day:{}", account.id),
+        );
+        let allowed = self.limits.check(&hour, PER_HOUR).await.allowed
+            && self.limits.check(&day, PER_DAY).await.allowed;
+        if !allowed {
             info!(account = %account.id, address = %request.from, "an account got no further link for a new password");
             return Ok(());
         }

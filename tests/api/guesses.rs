@@ -4,7 +4,16 @@
 use std::{cell::RefCell, time::Duration};
 
 use jiff::SignedDuration;
-use rollcall::{config::Settings, http, ports::Quota, service::accounts::GUESSES};
+use rollcall::{
+    config::Settings,
+    domain::{
+        audit::AuditEntry,
+        grants::{Reach, Role},
+    },
+    http,
+    ports::{Page, Quota},
+    service::accounts::GUESSES,
+};
 use serde_json::json;
 
 use crate::{
@@ -148,6 +157,38 @@ async fn emails_with_a_link() {
         "emails with a link for a new password that arrive at one account",
         &sent.to_string(),
     );
+
+    // A day brings twice as many, not one more. The last request is for another account.
+    app.role(Role::Viewer).await;
+    let ask = async |email: &str| {
+        let body = json!({ "email": email });
+        let answer = app.anybody().post("/api/password-resets", body).await;
+        assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
+    };
+    for _ in 0..4 {
+        app.clock.advance(SignedDuration::from_hours(1));
+        for _ in 0..4 {
+            ask("admin0@example.com").await;
+        }
+    }
+    ask("viewer1@example.com").await;
+    let mut asked: Vec<AuditEntry> = Vec::new();
+    let two = |asked: &[AuditEntry]| asked.iter().any(|one| one.subject != asked[0].subject);
+    while !two(&asked) {
+        tokio::task::yield_now().await;
+        let page = Page {
+            after: None,
+            limit: 200,
+        };
+        asked = app
+            .stores
+            .audit
+            .list(&Reach::Everything, &page)
+            .await
+            .unwrap();
+        asked.retain(|one| one.action == "account.forgot");
+    }
+    assert_eq!(asked.len(), 6 + 1);
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ pub struct ForgottenPassword {
         (status = 429, description = "`too_many_requests`: this address tried too often"),
         (status = 503, description = "`not_ready`: too many requests wait"),
     ),
+    security(()),
 )]
 pub async fn request_password_reset(
     MayGuess(limit): MayGuess,
