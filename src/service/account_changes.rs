@@ -113,7 +113,7 @@ impl Accounts {
             let new = edit(&old)?.applied(&old);
             if new == *old || self.replace(actor, &old, &new).await? {
                 // Also if nothing changed: an earlier attempt may have failed before this.
-                self.settle(&old, &new).await?;
+                self.settle(actor, &old, &new).await?;
                 return Ok(new);
             }
             self.pause(attempt).await;
@@ -231,8 +231,8 @@ impl Accounts {
     }
 
     /// Does what must follow a change: closes the account if its new employee was deleted at the
-    /// same moment, and ends the sessions of a disabled account.
-    async fn settle(&self, old: &Account, new: &Account) -> Result<(), AccountError> {
+    /// same moment, and ends the sessions of a disabled account and its links for a new password.
+    async fn settle(&self, actor: Actor, old: &Account, new: &Account) -> Result<(), AccountError> {
         if new.access.employee() != old.access.employee()
             && let Err(error) = self.check_employee(new.access.employee()).await
         {
@@ -241,6 +241,7 @@ impl Accounts {
         }
         if !new.active {
             self.stores.sessions.delete_by_account(new.id).await?;
+            self.revoke_resets(actor, new.id).await?;
         }
         Ok(())
     }

@@ -283,13 +283,14 @@ impl Accounts {
         };
         let changed = self.stores.accounts.change_if(id, changed).await?;
         let changed = changed.ok_or(AccountError::SessionEnded)?;
+        // First what somebody else may have.
+        let mut new = self.renew_session(changed, session).await?;
         self.stores.known_browsers.remove(id).await?;
         if revoke_tokens {
             self.revoke_tokens(Actor::Account(id), id).await?;
         }
         self.revoke_resets(Actor::Account(id), id).await?;
         let known = self.know_browser(id, visitor.token).await?;
-        let mut new = self.renew_session(changed, session).await?;
         new.browser = Some(known);
         Ok(new)
     }
