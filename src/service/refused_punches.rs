@@ -59,6 +59,9 @@ pub enum ResolveError {
     /// It was added or dismissed before.
     #[error("another person has decided about this punch: read the list again")]
     Resolved,
+    /// A request that has just begun adds it, or has failed at that.
+    #[error("another request is adding this punch: try again in a minute")]
+    BeingAdded,
     /// The correction could not be made.
     #[error(transparent)]
     Timesheet(#[from] TimesheetError),
@@ -227,7 +230,7 @@ impl RefusedPunches {
                 self.finish(by.actor, claimed).await?;
                 Ok(filed)
             }
-            // It may have been made: see `abandoned`.
+            // It may have been made: see `check_abandoned`.
             Err(error @ TimesheetError::Store(_)) => Err(error.into()),
             Err(error) => {
                 let released = RefusedPunch {
@@ -260,35 +263,35 @@ impl RefusedPunches {
         let found = self.stores.refused_punches.read(id).await?;
         let found = found.filter(|refused| reach.covers(&**refused));
         let found = found.ok_or(ResolveError::NotFound)?;
-        let waits = match found.resolution {
-            None => true,
-            Some(claim) if claim.pending => self.abandoned(&found, claim).await?,
-            Some(_) => false,
-        };
-        match waits {
-            true => Ok(found),
-            false => Err(ResolveError::Resolved),
+        match found.resolution {
+            None => {}
+            Some(claim) if claim.pending => self.check_abandoned(&found, claim).await?,
+            Some(_) => return Err(ResolveError::Resolved),
         }
+        Ok(found)
     }
 
-    /// Checks whether a claim has no effect, because the process ended or the store failed before
+    /// Checks that a claim has no effect, because the process ended or the store failed before
     /// the correction was made. If it was made, finishes what is left.
-    async fn abandoned(
+    async fn check_abandoned(
         &self,
         found: &Versioned<RefusedPunch>,
         claim: Resolution,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), ResolveError> {
         let Some(employee) = claim.added_to else {
-            return Ok(true);
+            return Ok(());
         };
         let made = self
             .timesheets
             .is_made(found.correction(), employee, found.at);
         if made.await? {
             self.finish(claim.by, found.clone()).await?;
-            return Ok(false);
+            return Err(ResolveError::Resolved);
         }
-        Ok(self.clock.now().duration_since(claim.at) >= CLAIMED)
+        match self.clock.now().duration_since(claim.at) >= CLAIMED {
+            true => Ok(()),
+            false => Err(ResolveError::BeingAdded),
+        }
     }
 
     async fn resolve(

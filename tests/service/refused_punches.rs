@@ -94,7 +94,7 @@ async fn a_punch_whose_correction_was_not_made_can_be_added_again() {
     assert_eq!(counts(&world, ann).await, (1, 0));
     // For another manager, the first one may still be at it.
     let early = add(&world, id, bob).await;
-    assert!(matches!(early, Err(ResolveError::Resolved)), "{early:?}");
+    assert!(matches!(early, Err(ResolveError::BeingAdded)), "{early:?}");
     world.clock.advance(SignedDuration::from_mins(1));
     add(&world, id, bob).await.unwrap();
     assert_eq!(

@@ -61,7 +61,9 @@ impl From<ResolveError> for Problem {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::NotFound => Self::not_found("refused punch"),
-            ResolveError::Resolved => Self::new(Code::AlreadyDecided, error.to_string()),
+            ResolveError::Resolved | ResolveError::BeingAdded => {
+                Self::new(Code::AlreadyDecided, error.to_string())
+            }
             ResolveError::Timesheet(error) => error.into(),
             ResolveError::Store(error) => error.into(),
         }
