@@ -30,16 +30,22 @@ function show(title, lead, parts = []) {
   byId('title').focus();
 }
 
-/** What to try if the link was used by a request of this page whose answer got lost. */
-let perhaps = '';
+/**
+ * What to try if the link was used by a request of this page whose answer got lost, and whether the person has an account.
+ * @type {{words: string, account: boolean} | undefined}
+ */
+let perhaps;
 
 const ended = () =>
   perhaps
-    ? show('This link was used', `Probably by you, and only the answer got lost: ${perhaps}. If that fails, ask the person who sent the link for a new one.`, ['go-on'])
-    : show('This link cannot be used', 'It was used before, has expired or was revoked, or a newer one replaces it. Ask the person who sent it for a new one. For a new password, you can also ask on the sign-in page.');
+    ? show('This link was used', `Probably by you, and only the answer got lost: ${perhaps.words}. If that fails, ask the person who sent the link for a new one.`, perhaps.account ? ['go-on'] : [])
+    : show('This link cannot be used', 'It was used before, has expired or was revoked, or a newer one replaces it. Ask the person who sent it for a new one.');
 
 /** @param {unknown} error */
 const isEnded = (error) => error instanceof Problem && error.code === 'invitation_ended';
+
+/** Checks whether the service may have done what was asked for. @param {unknown} error */
+const isLost = (error) => isTemporary(error) && !(error instanceof Problem && error.status === 429);
 
 /** @param {Offer} known */
 function showAccount({ name, site, purpose }) {
@@ -66,7 +72,7 @@ function showFace({ name, site, consent }, signedIn) {
   element.addEventListener('refused', (event) => {
     const { detail: error } = /** @type {CustomEvent<unknown>} */ (event);
     if (isEnded(error)) return ended();
-    if (isTemporary(error)) perhaps = 'look into the camera of a kiosk';
+    if (isLost(error)) perhaps = { words: 'look into the camera of a kiosk', account: signedIn };
   });
   element.addEventListener('enrolled', () => {
     element.remove();
@@ -88,9 +94,10 @@ onSubmit(byId('join-form'), async ({ name, password }) => {
     if ('ticket' in answer) return location.replace('/sign-in?password_set=true');
   } catch (error) {
     if (isEnded(error)) return ended();
-    if (isTemporary(error)) perhaps = 'sign in with your email address and the password that you typed';
+    if (isLost(error)) perhaps = { words: 'sign in with your email address and the password that you typed', account: true };
     throw error;
   }
+  perhaps = undefined;
   if (offer?.purpose === 'account_and_face') showFace(offer, true);
   else location.replace('/');
 });

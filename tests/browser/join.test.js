@@ -52,6 +52,24 @@ async function assertEnded(link) {
   assertClean(page);
 }
 
+/** Enrolls with a link whose first answer gets lost: a person without an account is not sent to the sign-in page. */
+async function assertLost({ link }) {
+  const page = await open(link);
+  await page.getByLabel('I agree').check();
+  await page.locator('input[type="file"]').setInputFiles([{ name: 'one.jpg', mimeType: 'image/jpeg', buffer: await changed('obama', 'null') }]);
+  await page.route('**/api/invitations/enroll', async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  const send = page.getByRole('button', { name: 'Send 1 photo' });
+  await send.click();
+  await page.getByRole('alert').getByText('cannot be reached').waitFor();
+  await send.click();
+  await page.getByRole('heading', { name: 'This link was used' }).waitFor();
+  await page.getByText('look into the camera of a kiosk').waitFor();
+  assert.ok(await page.getByRole('link', { name: 'Go to Rollcall' }).isHidden());
+}
+
 test('an admin invites, and the person creates their account once', async () => {
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/accounts?part=invitations');
@@ -167,6 +185,7 @@ test('a person enrolls their own face on their phone, light and dark', async () 
     await picture(phone, `join-done-${colorScheme}`);
     assert.equal((await server.ask('GET', `/api/employees/${person.id}`)).enrolled, true);
     await assertEnded(link);
+    if (colorScheme === 'light') await assertLost(await invite({ employee: person.id, enroll: true }));
     assertClean(phone);
     await server.ask('DELETE', `/api/employees/${person.id}`);
   }
