@@ -105,7 +105,7 @@ test('several are approved at once, and those that are refused say why', async (
 
   const page = await browser.page({ server: manager, signedIn: true, timezoneId: 'Europe/Berlin' });
   await page.goto('/inbox?kind=corrections');
-  await page.getByLabel('Select all').check();
+  await page.getByLabel('Select all 4', { exact: true }).check();
   await page.getByLabel(/^Select Grace Hopper: Move/u).uncheck();
   await page.getByRole('button', { name: 'Approve the selected (3)' }).click();
   await page.getByText(/^2 approved\. One was refused:/u).waitFor();
@@ -126,6 +126,17 @@ test('several are approved at once, and those that are refused say why', async (
   assert.equal((await ofAlan()).length, 0);
   const { figures } = await server.ask('GET', `/api/timesheets/${sheet}`);
   assert.equal(figures.adjustments[0].worked, -3600);
+
+  // Of a long list only a part is drawn, and the choice of all says that it is of all.
+  await page.route('**/api/corrections?*', async (route) => {
+    const answer = await route.fetch();
+    const { items } = await answer.json();
+    await route.fulfill({ response: answer, json: { items: Array.from({ length: 150 }, (_, number) => ({ ...items[0], id: `${number}` })), next: null } });
+  });
+  await page.reload();
+  await page.getByLabel('Select all 150, shown or not', { exact: true }).check();
+  await page.getByRole('button', { name: 'Approve the selected (150)' }).waitFor();
+  await page.getByRole('button', { name: 'Show 50 more of 50' }).click();
   assertClean(page);
 });
 

@@ -62,7 +62,7 @@ export function usePages(path, query) {
 }
 
 /** How many of a long list are drawn at first, and how many more each time. */
-const DRAWN = 100;
+export const DRAWN = 100;
 
 /**
  * Draws the first items of a long list that is known as a whole, and more on demand.

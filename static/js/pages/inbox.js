@@ -10,7 +10,7 @@ import { LiveState, useFeed } from '../kit/feed.js';
 import { browserToday, periodName, shortDay } from '../kit/format.js';
 import { html, useEffect, useRef, useState } from '../kit/html.js';
 import { Show, useLoad } from '../kit/load.js';
-import { Some } from '../kit/pages.js';
+import { DRAWN, Some } from '../kit/pages.js';
 import { abilities, currentAccount } from '../session.js';
 import { ask } from '../ui/dialog.js';
 import { plural } from '../ui/dom.js';
@@ -129,6 +129,7 @@ function Lists({ entries, notices, decides, reload }) {
   const noticed = !only || only === 'notices' ? notices : [];
   const selected = shown.filter(({ id, lasts }) => chosen.has(id) && !lasts);
   const choosable = shown.filter(({ lasts }) => !lasts);
+  const isLong = Object.keys(KINDS).some((kind) => shown.filter((entry) => entry.kind === kind).length > DRAWN);
 
   // When the row with the focus is gone, the focus goes to the next one.
   useEffect(() => {
@@ -187,7 +188,7 @@ function Lists({ entries, notices, decides, reload }) {
       decides &&
       choosable.length > 1 &&
       html`<div class="toolbar choosing">
-        <label class="check"><input type="checkbox" checked=${selected.length === choosable.length} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ { currentTarget }) => choose(choosable, currentTarget.checked)} /> <span>Select all</span></label>
+        <label class="check"><input type="checkbox" checked=${selected.length === choosable.length} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ { currentTarget }) => choose(choosable, currentTarget.checked)} /> <span>Select all ${choosable.length}${isLong && ', shown or not'}</span></label>
         <${Button} tone="primary" disabled=${selected.length === 0} onClick=${approveSelected}>Approve the selected (${selected.length})<//>
       </div>`
     }
