@@ -261,7 +261,7 @@ person.json    every record:
                     names of passkeys, and who the person is at the identity provider
   sessions          browsers in which the account is signed in: since when, until when, the last use,
                     the address and a short description of the browser
-  mail_preferences  letters that the person does not want
+  mail_preferences  emails that the person does not want
   api_tokens        tokens for programs that the person made: the name, what they may do, and until
                     when; of a token itself, only a hash is stored, which is left out
   api_token_uses    when such a token was used last

@@ -1,4 +1,4 @@
-//! Which letters an account gets by e-mail.
+//! Which emails an account gets.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ impl From<LetterError> for Problem {
     }
 }
 
-/// Which letters the account gets.
+/// Which emails the account gets.
 #[derive(Serialize, ToSchema)]
 #[schema(title = "MailPreferences")]
 pub struct MailView {
-    /// Whether the service sends letters at all.
+    /// Whether the service sends emails at all.
     available: bool,
     /// The kinds that can be turned off.
     #[schema(example = json!(["missing_out", "waiting", "summary"]))]
@@ -49,11 +49,11 @@ impl MailView {
     }
 }
 
-/// Returns which letters the account that is signed in gets by e-mail. Invitations and links for a
-/// new password are always sent.
+/// Returns which emails the account that is signed in gets. Invitations, links for a new password and
+/// warnings about changes of how the account signs in are always sent.
 #[utoipa::path(
     get, path = "/api/account/mail", tag = "session",
-    responses((status = 200, description = "The letters", body = MailView)),
+    responses((status = 200, description = "The emails", body = MailView)),
 )]
 pub async fn get_mail(
     SignedIn(account): SignedIn,
@@ -63,7 +63,7 @@ pub async fn get_mail(
     Ok(axum::Json(MailView::new(letters.is_on(), &off)))
 }
 
-/// The letters that an account does not want.
+/// The emails that an account does not want.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMailPreferences {
@@ -72,7 +72,7 @@ pub struct NewMailPreferences {
     off: Vec<String>,
 }
 
-/// Sets which letters the account that is signed in gets by e-mail.
+/// Sets which emails the account that is signed in gets.
 #[utoipa::path(
     put, path = "/api/account/mail", tag = "session",
     request_body = NewMailPreferences,

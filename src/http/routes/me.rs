@@ -271,7 +271,7 @@ pub struct OwnExportView {
     #[schema(format = "date-time")]
     at: String,
     /// The records by kind, as `rollcall people export` explains them. Templates have their numbers;
-    /// `file` of a photo or picture is its address. Secrets and the content of letters are left out
+    /// `file` of a photo or picture is its address. Secrets and the content of emails are left out
     /// (`left_out`).
     #[schema(value_type = std::collections::BTreeMap<String, Vec<Object>>)]
     records: BTreeMap<&'static str, Vec<Value>>,

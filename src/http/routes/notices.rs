@@ -30,7 +30,7 @@ pub struct NoticeView {
     /// of a device ends within 30 days, or has ended; `erasure_request`: an employee asked to be
     /// erased; `refused_punch`: a saved punch was refused when a kiosk delivered it; for admins,
     /// `webhook_disabled`: the service disabled it; `mail_failing`: the mail server has accepted no
-    /// letter for an hour.
+    /// email for an hour.
     #[schema(example = "missing_out")]
     kind: &'static str,
     /// The ID of the employee; null for a device, a webhook or the mail server, and for a refused punch
@@ -52,7 +52,7 @@ pub struct NoticeView {
     ends: Option<String>,
     /// The ID of the correction, the timesheet, the refused punch, the device or the webhook.
     id: Option<String>,
-    /// Why the service disabled the webhook, or letters are not sent.
+    /// Why the service disabled the webhook, or emails are not sent.
     #[schema(example = "the mail server answered 535")]
     reason: Option<String>,
 }
@@ -75,7 +75,7 @@ impl From<Notice> for NoticeView {
 /// Lists what waits for a person, longest waiting first: missing outs, requested corrections,
 /// submitted timesheets, locked PINs, refused punches, and people who asked to be erased; for accounts
 /// that may survey, silent kiosks and tokens that end soon; for admins, disabled webhooks and a mail
-/// server that accepts no letters. A notice ends when its cause does.
+/// server that accepts no emails. A notice ends when its cause does.
 #[utoipa::path(
     get, path = "/api/notices", tag = "attendance",
     responses((status = 200, description = "All notices", body = List<NoticeView>)),

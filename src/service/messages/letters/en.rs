@@ -20,7 +20,7 @@ pub(super) fn words(occasion: &Occasion<'_>) -> Words {
                 lines: vec![
                     format!("You are invited to {what}, which records attendance."),
                     format!("The link can be used once, until {until}."),
-                    "If you did not expect this, ignore the letter.".to_owned(),
+                    "If you did not expect this, ignore this email.".to_owned(),
                 ],
                 link: Some((action.to_owned(), (*link).to_owned())),
             }
@@ -30,7 +30,7 @@ pub(super) fn words(occasion: &Occasion<'_>) -> Words {
             lines: vec![
                 "A link for a new password of your account was requested, on the sign-in page or by an administrator.".to_owned(),
                 format!("The link can be used once, until {until}."),
-                "If you did not ask for it, ignore the letter: your password stays as it is.".to_owned(),
+                "If you did not ask for it, ignore this email: your password stays as it is.".to_owned(),
             ],
             link: Some(("Set a new password".to_owned(), (*link).to_owned())),
         },
@@ -130,9 +130,9 @@ pub(super) fn words(occasion: &Occasion<'_>) -> Words {
 pub(super) fn footer(optional: bool) -> &'static str {
     match optional {
         true => {
-            "You get this letter because you have an account at Rollcall. You can turn letters of this kind off in the settings of your account."
+            "You get this email because you have an account at Rollcall. You can turn emails of this kind off in the settings of your account."
         }
-        false => "You get this letter because this address was used at Rollcall.",
+        false => "You get this email because this address was used at Rollcall.",
     }
 }
 
