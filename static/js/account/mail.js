@@ -40,7 +40,7 @@ export function Mail({ account }) {
             ${!available && html`<${Notice} kind="info">Rollcall cannot send email yet, because no mail server is set up. Your choices take effect once one is.<//>`}
             <${Form} send=${send} action="Save">
               ${shown.map((kind) => html`<${Check} key=${kind} name=${kind} label=${KINDS[kind]?.[0] ?? kind} hint=${KINDS[kind]?.[1]} checked=${!off.includes(kind)} />`)}
-              <p class="hint">Invitations and links for a new password are always sent.</p>
+              <p class="hint">Invitations, links for a new password and warnings about changes of how you sign in are always sent.</p>
             <//>
           `;
         }}
