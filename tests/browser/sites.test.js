@@ -51,6 +51,10 @@ test('a second site can be added, and a person and a device moved to it', async 
   await adding.getByRole('button', { name: 'Add', exact: true }).click();
   await page.getByText('Pacific/Kiritimati · workday from 05:30').waitFor();
   await picture(page, 'sites');
+  await page.getByRole('button', { name: 'Remove Harbor' }).click();
+  await page.getByRole('dialog', { name: 'Remove Harbor?' }).waitFor();
+  await page.keyboard.press('Escape');
+  await until('the focus returns to the button', () => page.evaluate(() => document.activeElement?.getAttribute('aria-label') === 'Remove Harbor'));
 
   // The person.
   await page.goto(`/people#${person.id}`);

@@ -57,6 +57,7 @@ export function Button({ onClick, tone = '', label, disabled, children }) {
   wanted.current = disabled;
   const press = async (/** @type {Event} */ event) => {
     const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
+    const focused = document.activeElement === button;
     button.setAttribute('aria-busy', 'true');
     button.disabled = true;
     try {
@@ -64,6 +65,8 @@ export function Button({ onClick, tone = '', label, disabled, children }) {
     } finally {
       button.disabled = Boolean(wanted.current);
       button.removeAttribute('aria-busy');
+      // A disabled button loses the focus, and a dialog cannot return it to one.
+      if (focused && document.activeElement === document.body) button.focus({ preventScroll: true });
     }
   };
   return html`<button class=${`button ${tone}`} type="button" aria-label=${label} disabled=${disabled} onClick=${press}>${children}</button>`;
