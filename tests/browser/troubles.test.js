@@ -114,9 +114,17 @@ test('what failed is said where it was tried', async () => {
 
   // The words are in view, although the button is a screen below them, and what was typed is kept.
   const making = await withoutStore(page, '**/api/tokens', 'POST');
+  const sites = await withoutStore(page, '**/api/sites*');
   await page.goto('/account?part=tokens');
   await page.getByRole('button', { name: 'Make a token' }).click();
+  // Without the sites, nobody makes a token for all of them.
+  await until('the name has the focus', () => page.getByRole('textbox', { name: 'Name' }).evaluate((node) => node === document.activeElement));
   await page.getByRole('textbox', { name: 'Name' }).fill('Payroll');
+  await page.getByRole('button', { name: 'Make the token' }).click();
+  await page.getByText('The sites are not loaded yet: try again in a moment').waitFor();
+  await sites();
+  await page.getByRole('dialog').getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Try again' }).waitFor({ state: 'detached' });
   await page.getByRole('button', { name: 'Make the token' }).click();
   await words.waitFor();
   const seen = (node) => {

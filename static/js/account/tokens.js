@@ -1,6 +1,6 @@
 // Tokens with which programs use the API in the name of the account.
 
-import { get, post, remove } from '../api.js';
+import { Explained, get, post, remove } from '../api.js';
 import { useActions } from '../kit/actions.js';
 import { Badge, Button, Empty, Icon } from '../kit/basics.js';
 import { Dialog } from '../kit/dialog.js';
@@ -86,7 +86,9 @@ function TokenDialog({ permissions, sites, made, close }) {
   const [token, setToken] = useState('');
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const send = async (/** @type {Record<string, string>} */ data) => {
-    const chosen = (sites.data ?? []).map(({ id }) => id).filter((id) => data[`site ${id}`] === 'on');
+    // Without them, the token would be for all.
+    if (!sites.data) throw new Explained('the sites are not loaded yet: try again in a moment');
+    const chosen = sites.data.map(({ id }) => id).filter((id) => data[`site ${id}`] === 'on');
     const answer = await post('/api/tokens', { name: (data.name ?? '').trim(), permissions: permissions.filter((one) => data[one] === 'on'), sites: chosen.length > 0 ? chosen : null, days: Number(data.days) });
     setToken(answer.token);
     await made();
@@ -104,13 +106,13 @@ function TokenDialog({ permissions, sites, made, close }) {
     `;
   return html`
     <${Dialog} title="Make a token" onClose=${close} sheet>
-      <${Show} of=${sites}>
-        ${(/** @type {ApiSchema<'SiteView'>[]} */ all) => html`<${Form} send=${send} action="Make the token" cancel=${close}>
-          <${Field} name="name" label="Name" maxlength="120" placeholder="Payroll export" invalid="Type a name" hint="What it is for." autofocus />
-          <${Group} label="The program may" name="permissions">${permissions.map((one) => html`<${Check} key=${one} name=${one} label=${PERMISSIONS[one] ?? one} checked=${one === 'read'} />`)}<//>
-          ${all.length > 1 && html`<${Group} label="Only these sites" name="sites" hint="None chosen: everything that you may see.">${all.map(({ id, name }) => html`<${Check} key=${id} name=${`site ${id}`} label=${name} />`)}<//>`}
-          <${Field} name="days" label="Lasts" options=${LASTS} value="90" />
-        <//>`}
+      <${Form} send=${send} action="Make the token" cancel=${close}>
+        <${Field} name="name" label="Name" maxlength="120" placeholder="Payroll export" invalid="Type a name" hint="What it is for." autofocus />
+        <${Group} label="The program may" name="permissions">${permissions.map((one) => html`<${Check} key=${one} name=${one} label=${PERMISSIONS[one] ?? one} checked=${one === 'read'} />`)}<//>
+        <${Show} of=${sites}>
+          ${(/** @type {ApiSchema<'SiteView'>[]} */ all) => all.length > 1 && html`<${Group} label="Only these sites" name="sites" hint="None chosen: everything that you may see.">${all.map(({ id, name }) => html`<${Check} key=${id} name=${`site ${id}`} label=${name} />`)}<//>`}
+        <//>
+        <${Field} name="days" label="Lasts" options=${LASTS} value="90" />
       <//>
     <//>
   `;
