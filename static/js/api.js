@@ -42,8 +42,8 @@ export class Unreachable extends Explained {
   }
 }
 
-/** What a change that got no answer says: the server may have made it. */
-const UNANSWERED = 'the server did not answer in time, but may have done it: check that before you try again';
+/** What follows when a change got no answer. */
+const MAY_BE_MADE = 'The change may have been made: check before you try again';
 
 /** Checks whether the same request can succeed later. @param {unknown} error */
 export const isTemporary = (error) => error instanceof Unreachable || (error instanceof Problem && (error.status >= 500 || error.status === 429));
@@ -78,7 +78,7 @@ export async function request(method, path, options = {}) {
     await new Promise(() => {}); // the page is being left
   }
   try {
-    const answer = await readAnswer(response);
+    const answer = await readAnswer(response, isChange(method, options));
     signedIn ||= !options.anonymous;
     return /** @type {ApiAnswer<Method, Target>} */ (answer);
   } catch (error) {
@@ -89,7 +89,7 @@ export async function request(method, path, options = {}) {
     }
     if (error.code !== 'confirmation_required') throw error;
     await confirmPerson(error);
-    return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(await send(method, path, options)));
+    return /** @type {ApiAnswer<Method, Target>} */ (await readAnswer(await send(method, path, options), isChange(method, options)));
   }
 }
 
@@ -125,24 +125,28 @@ export async function send(method, path, { json, body, query, headers = {}, anon
     return await fetch(url, { ...init, signal: signal ? anySignal([signal, limit]) : limit });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Unreachable(limit.aborted && method !== 'GET' && !anonymous ? UNANSWERED : undefined);
+    throw new Unreachable(isChange(method, { anonymous }) ? `the server ${limit.aborted ? 'did not answer in time' : 'cannot be reached'}. ${MAY_BE_MADE}` : undefined);
   }
 }
+
+/** Checks whether a request changes what an account has. @param {string} method @param {Options} options */
+const isChange = (method, { anonymous }) => method !== 'GET' && !anonymous;
 
 /**
  * Returns the body of a response.
  * @param {Response} response
+ * @param {boolean} [change] whether the request was one to change something
  * @returns {Promise<unknown>}
  * @throws {Problem} if the server refused the request
  */
-export async function readAnswer(response) {
+export async function readAnswer(response, change = false) {
   const type = response.headers.get('Content-Type') ?? '';
   let body = null;
   if (response.status !== 204 && type.includes('json')) {
     try {
       body = await response.json();
     } catch {
-      throw new Unreachable();
+      throw new Unreachable(change ? `the answer of the server broke off. ${MAY_BE_MADE}` : undefined);
     }
   }
   if (response.ok) return body;

@@ -135,6 +135,10 @@ test('what failed is said where it was tried', async () => {
   assert.equal(await page.getByRole('textbox', { name: 'Name' }).inputValue(), 'Payroll');
   await picture(page, 'troubles-token');
   await making();
+  await page.route('**/api/tokens', (route) => route.abort());
+  await page.getByRole('button', { name: 'Make the token' }).click();
+  await page.getByText('The server cannot be reached. The change may have been made: check before you try again').waitFor();
+  await page.unroute('**/api/tokens');
 
   // Nobody agrees to a text that is not there.
   const consent = await withoutStore(page, '**/api/consent');
