@@ -126,6 +126,15 @@ test('links are replaced and revoked', async () => {
   const { link } = await invite({ email: 'rita@example.org', name: 'Rita', grants: [{ role: 'viewer' }] });
   const page = await browser.page({ server, signedIn: true });
   await page.goto('/accounts?part=invitations');
+  await page.getByRole('button', { name: 'Show more' }).waitFor();
+  // What failed is said beside the button for more, and above the list if that is what could not be read.
+  await page.route('**/api/invitations?*', (route) => route.abort());
+  const place = (above) => page.locator(above ? '[role="alert"] ~ .card [data-invitation]' : '.card ~ [role="alert"]').first().waitFor();
+  await Promise.all([place(false), page.getByRole('button', { name: 'Show more' }).click()]);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await place(true);
+  await page.unroute('**/api/invitations?*');
+  await page.reload();
   await page.getByRole('button', { name: 'Show more' }).click();
   await page.getByRole('button', { name: 'Show more' }).waitFor({ state: 'detached' });
   const all = await page.locator('[data-invitation]').count();

@@ -8,12 +8,12 @@ import { Trouble, troubleOf, useAgain } from './load.js';
 /** How long to wait for more typing before the list is read again. */
 const PAUSE_MS = 200;
 
-/** @typedef {{key?: string, items?: any[], next?: string | null, error?: string, lasting?: boolean}} Known */
+/** @typedef {{key?: string, items?: any[], next?: string | null, error?: string, lasting?: boolean, below?: boolean}} Known */
 
 /**
- * What is known of a list.
+ * What is known of a list. `below` tells that the error is one of the next page.
  * @template Item
- * @typedef {{items: Item[] | undefined, error?: string, lasting?: boolean, next?: string | null, reload: () => Promise<void>, more: () => Promise<void>}} Listed
+ * @typedef {{items: Item[] | undefined, error?: string, lasting?: boolean, below?: boolean, next?: string | null, reload: () => Promise<void>, more: () => Promise<void>}} Listed
  */
 
 /**
@@ -44,7 +44,7 @@ export function usePages(path, query) {
         if (mine === turn.current) setKnown({ key, items, next });
       } catch (error) {
         const trouble = troubleOf(error);
-        if (mine === turn.current) setKnown((last) => ({ ...(last.key === key && last), key, ...trouble }));
+        if (mine === turn.current) setKnown((last) => ({ ...(last.key === key && last), key, ...trouble, below: before.length > 0 }));
       }
     },
     [path, key],
@@ -57,8 +57,8 @@ export function usePages(path, query) {
     return () => clearTimeout(waiting);
   }, [reload]);
   useAgain(known, reload);
-  const { items, next, error, lasting } = known;
-  return { items, next, error, lasting, reload, more: () => (known.key === key ? read(items ?? [], next) : reload()) };
+  const { items, next, error, lasting, below } = known;
+  return { items, next, error, lasting, below, reload, more: () => (known.key === key ? read(items ?? [], next) : reload()) };
 }
 
 /** How many of a long list are drawn at first, and how many more each time. */
@@ -82,10 +82,10 @@ export function Some({ of, children }) {
  * @param {{of: Listed<Item>, label?: string, empty: string, children: (items: Item[]) => unknown}} props
  */
 export function Pages({ of, label, empty, children }) {
-  const { items, error, next, more } = of;
+  const { items, error, below, next, more } = of;
   const trouble = html`<${Trouble} of=${of} />`;
   return html`
-    ${!next && trouble}
+    ${!below && trouble}
     ${
       (items || !error) &&
       html`<section class="card" aria-label=${label}>
@@ -94,6 +94,7 @@ export function Pages({ of, label, empty, children }) {
         ${items && items.length > 0 && children(items)}
       </section>`
     }
-    ${next && html`${trouble}<p class="more"><${Button} onClick=${more}>Show more<//></p>`}
+    ${below && trouble}
+    ${next && html`<p class="more"><${Button} onClick=${more}>Show more<//></p>`}
   `;
 }
