@@ -79,7 +79,7 @@ test('the board follows punches, filters, and shows other days', async () => {
   await page.getByRole('columnheader', { name: 'Worked so far' }).waitFor();
   const month = new URL(await grace.getByRole('link').getAttribute('href'), server.origin);
   await page.goto(`${month.pathname}${month.search}&day=${month.searchParams.get('month')}`);
-  await page.getByRole('dialog').getByText(/^Still at work since \d\d:\d\d\. This time counts at the punch out/u).waitFor();
+  await page.getByRole('dialog').getByText(/^Still at work since \d\d:\d\d\. These hours are added at the punch out\. Until then, the board shows them as Worked so far\.$/u).waitFor();
   await page.goto('/');
   assertClean(page);
 

@@ -34,14 +34,14 @@ export function DaySheet({ employee, day, month, rights, reload }) {
         ${after && html`<${Link} class="button" to=${{ day: after }}>The day after ›<//>`}
       </nav>
       <${ZonesNote} zones=${[day.zone]} />
-      <${Figures} day=${day} />
+      <${Figures} day=${day} board=${rights.board} />
       <${Record} key=${day.day} employee=${employee} day=${day} month=${month} rights=${rights} reload=${reload} />
     <//>
   `;
 }
 
-/** @param {{day: Day}} props */
-function Figures({ day }) {
+/** @param {{day: Day, board: boolean}} props */
+function Figures({ day, board }) {
   const figures = /** @type {Record<string, number>} */ (/** @type {unknown} */ (day));
   const known = Object.entries(FIGURES).filter(([name]) => figures[name] || name === 'worked');
   const bands = Object.entries(day.bands).filter(([, length]) => length);
@@ -53,7 +53,7 @@ function Figures({ day }) {
       <h3 id="day-figures">Hours</h3>
       ${day.exceptions.map((code) => html`<${Notice} key=${code} kind=${BLOCKING.has(code) ? 'bad' : 'warn'}>${EXCEPTIONS[code] ?? code}<//>`)}
       ${day.locked && html`<p class="soft small">This day is locked: its hours are those that were approved.</p>`}
-      ${open && html`<p class="soft small">Still at work since ${wallClock(last.in)}. This time counts at the punch out: until then, only the board has it, as worked so far.</p>`}
+      ${open && html`<p class="soft small">Still at work since ${wallClock(last.in)}. These hours are added at the punch out.${board && html` Until then, the board shows them as <strong>Worked so far</strong>.`}</p>`}
       <dl class="facts">
         ${known.map(([name, words]) => html`<div key=${name}><dt>${words}</dt><dd>${signed.has(name) ? signedHours(figures[name]) : hours(figures[name])}</dd></div>`)}
         ${bands.map(([name, length]) => html`<div key=${name}><dt>${sentence(name)} hours</dt><dd>${hours(length)}</dd></div>`)}

@@ -21,6 +21,7 @@ import { abilities } from '../session.js';
  * @property {boolean} decides may decide about them
  * @property {boolean} atOnce whether what the account enters counts at once
  * @property {boolean} administers
+ * @property {boolean} board whether the account has the board
  */
 
 /**
@@ -41,12 +42,12 @@ const MARGIN = 8;
 
 /** @param {Account} account @param {Person} person @param {boolean} fourEyes */
 function rightsOver(account, person, fourEyes) {
-  const { request, administer } = abilities(account);
+  const { survey, request, administer } = abilities(account);
   const own = account.employee === person.id;
   const covers = account.grants.some(({ role, site }) => role === 'admin' || (role === 'manager' && (!site || site === person.site)));
   const decides = covers && (administer || !own);
   /** @type {Rights} */
-  return { account: account.id, own, asks: covers || (own && request), decides, atOnce: decides && !fourEyes, administers: administer };
+  return { account: account.id, own, asks: covers || (own && request), decides, atOnce: decides && !fourEyes, administers: administer, board: survey };
 }
 
 /**
