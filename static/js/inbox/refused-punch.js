@@ -69,7 +69,7 @@ function Decision({ punch, zone, close, reload }) {
     await finish('Dismissed');
   };
   return html`
-    <p>${dateTime(at, zone)} at ${device}, by ${HOW[how] ?? how}. It was saved while the service was away, and not accepted afterwards: ${WHY[why] ?? why}.</p>
+    <p>${dateTime(at, zone)} at ${device}, by ${HOW[how] ?? how}. It was saved while the service was unavailable, and not accepted afterwards: ${WHY[why] ?? why}.</p>
     ${picture && html`<img class="refused-picture" src=${`/api/unknown-faces/${encodeURIComponent(picture)}/picture`} alt="The person at the kiosk" width="160" height="160" />`}
     <${Form} send=${add} action="Add the punch" cancel=${close}>
       ${
