@@ -305,7 +305,7 @@ fn people(from: &Path) -> Result<Vec<NewPerson>, Failure> {
         let ListedPerson { name, code, .. } = &person.listed;
         if let Some(other) = codes.insert(code.key(), name) {
             return Err(Failure::Refused(format!(
-                "{other} and {name} have the same code {code}"
+                "{other} and {name} have the same staff number {code}"
             )));
         }
     }
@@ -510,7 +510,7 @@ mod tests {
             people(&file)
                 .unwrap_err()
                 .to_string()
-                .contains("same code E7")
+                .contains("same staff number E7")
         );
     }
 }

@@ -37,7 +37,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
-    /// ID or code of the employee; for a deleted employee, the ID
+    /// ID or staff number of the employee; for a deleted employee, the ID
     who: String,
     /// Folder to create [default: export-ID]
     #[arg(long)]
@@ -46,7 +46,7 @@ pub(super) struct ExportArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct EraseArguments {
-    /// ID or code of the employee; for a deleted employee, the ID
+    /// ID or staff number of the employee; for a deleted employee, the ID
     who: String,
     /// Also delete punches and other attendance records, if no law requires you to keep them
     #[arg(long)]
@@ -201,7 +201,7 @@ fn program() -> String {
 
 fn not_found(who: &str) -> Failure {
     Failure::Refused(format!(
-        "no employee has the ID or code {who:?}; a deleted employee can be found only by ID"
+        "no employee has the ID or staff number {who:?}; a deleted employee can be found only by ID"
     ))
 }
 

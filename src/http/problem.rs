@@ -86,7 +86,7 @@ codes! {
     /// No admin would remain.
     LastAdmin = "last_admin", CONFLICT, "The last admin";
     /// Another employee has the code.
-    CodeTaken = "code_taken", CONFLICT, "The code is taken";
+    CodeTaken = "code_taken", CONFLICT, "The staff number is taken";
     /// Another site has the name.
     NameTaken = "name_taken", CONFLICT, "The name is taken";
     /// Browsers offer no passkeys at the address of the service.

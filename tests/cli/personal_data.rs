@@ -188,7 +188,7 @@ fn an_employee_is_exported_and_erased_with_a_receipt() {
     assert!(code == 2 && err.contains("--yes"), "{err}");
     let (code, _, err) = people(&["erase", "45", "--yes"]);
     assert!(
-        code == 1 && err.contains("no employee has the ID or code"),
+        code == 1 && err.contains("no employee has the ID or staff number"),
         "{err}"
     );
     let (code, out, err) = people(&["erase", "44", "--yes"]);
