@@ -111,8 +111,8 @@ function whyNot({ id, doubt, corrected }) {
  * Says where a correction moved a punch that counts; nothing if none did.
  * @param {Punch} punch
  */
-function movedTo({ corrected }) {
-  return corrected?.action === 'move' ? `Moved by a correction: counts at ${dateTime(corrected.at)}` : '';
+function movedTo({ corrected, zone }) {
+  return corrected?.action === 'move' ? `Moved by a correction: counts at ${dateTime(corrected.at, zone)}` : '';
 }
 
 function render() {

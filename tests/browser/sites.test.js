@@ -132,11 +132,15 @@ test('punches are listed for the day of the site, not of the browser', async () 
   assert.notEqual(workday, new Date().toISOString().slice(0, 10));
 
   // Their times are those of the site, and the page says so.
-  const { punch } = await server.punchByHand(await server.addEmployee('Ada Lovelace', 'P02'), 'in', 'Forgot the badge');
+  const ada = await server.addEmployee('Ada Lovelace', 'P02');
+  const { punch } = await server.punchByHand(ada, 'in', 'Forgot the badge');
   await page.locator(`[data-punch="${punch.id}"] time`, { hasText: clockIn(away, punch.at) }).waitFor();
   await page.locator('#present li', { hasText: 'Ada Lovelace' }).getByText(`since ${clockIn(away, punch.at)}`).waitFor();
   await page.getByText(`Times are in the time zone of the site (${away.replace('_', ' ')})`).waitFor();
   await picture(page, 'punches-other-zone');
+  const at = new Date(Date.parse(punch.at) - 60_000).toISOString();
+  await server.correct(ada, { action: 'move', punch: punch.id, at });
+  await page.locator(`[data-punch="${punch.id}"]`).getByText(new RegExp(`^Moved by a correction: counts at .* ${clockIn(away, at)} `, 'u')).waitFor();
   assertClean(page);
 });
 
