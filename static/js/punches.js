@@ -135,7 +135,8 @@ function render() {
 
 /**
  * Names those who came although no punch of theirs is listed. The list has the punches of the sites that the account
- * may see; people of these sites also punch elsewhere, and corrections add punches.
+ * may see; people of these sites also punch elsewhere, corrections add punches, and a shift that begins early has
+ * punches from before the start of the workday.
  * @param {Set<string>} listed the people with a punch in the list
  */
 function renderElsewhere(listed) {
@@ -144,7 +145,7 @@ function renderElsewhere(listed) {
   const more = missing.length - MOST_NAMED;
   const place = byId('elsewhere');
   place.hidden = missing.length === 0;
-  place.replaceChildren('Here today by a punch at another site or by a correction: ', ...links.slice(1), more > 0 ? `, and ${more} more on the board` : '');
+  place.replaceChildren('Here today without a punch in this list: ', ...links.slice(1), more > 0 ? `, and ${more} more on the board` : '');
 }
 
 /**

@@ -153,7 +153,7 @@ test('a manager finds the punches of their people at other sites', async () => {
   const page = await browser.page({ server: manager, signedIn: true });
   await page.goto('/punches');
   await page.locator('#punches').getByText('Ada Lovelace').waitFor();
-  const elsewhere = page.getByText(/^Here today by a punch at another site or by a correction: Grace Hopper$/u);
+  const elsewhere = page.getByText(/^Here today without a punch in this list: Grace Hopper$/u);
   await elsewhere.waitFor();
   await picture(page, 'punches-elsewhere');
   await elsewhere.getByRole('link', { name: 'Grace Hopper' }).click();
