@@ -127,7 +127,7 @@ function render() {
 
   placeRows(byId('punches'), ofToday);
   renderElsewhere(new Set(ofToday.map(({ employee }) => employee)));
-  byId('present').replaceChildren(...present.map(presentRow));
+  redraw(byId('present'), present.map(presentRow));
   byId('present-empty').hidden = present.length > 0;
   byId('punches').removeAttribute('aria-busy');
   byId('punches-empty').hidden = ofToday.length > 0;
@@ -145,7 +145,21 @@ function renderElsewhere(listed) {
   const more = missing.length - MOST_NAMED;
   const place = byId('elsewhere');
   place.hidden = missing.length === 0;
-  place.replaceChildren('Here today without a punch in this list: ', ...links.slice(1), more > 0 ? `, and ${more} more on the board` : '');
+  redraw(place, ['Here today without a punch in this list: ', ...links.slice(1), more > 0 ? `, and ${more} more on the board` : '']);
+}
+
+/**
+ * Replaces what a place shows if it differs, and keeps the focus on the same link.
+ * @param {HTMLElement} place
+ * @param {(Node | string)[]} parts
+ */
+function redraw(place, parts) {
+  const next = /** @type {HTMLElement} */ (place.cloneNode());
+  next.append(...parts);
+  if (next.isEqualNode(place)) return;
+  const focused = place.contains(document.activeElement) && document.activeElement?.getAttribute('href');
+  place.replaceChildren(...next.childNodes);
+  if (focused) /** @type {HTMLElement | null} */ (place.querySelector(`[href="${CSS.escape(focused)}"]`))?.focus();
 }
 
 /**

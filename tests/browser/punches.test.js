@@ -64,11 +64,14 @@ test('a punch that was taken back is marked, and does not count', async () => {
   const heights = await Promise.all([page, board].map((each) => each.locator('.header').evaluate((node) => node.clientHeight)));
   assert.equal(heights[0], heights[1]);
 
-  // A manager gives the punch back: it counts again.
+  // A manager gives the punch back: it counts again. Who is read about keeps the focus.
+  await page.locator('#present').getByRole('link', { name: 'Ada Lovelace' }).focus();
   const [correction] = await server.list('/api/corrections');
   await server.ask('POST', `/api/corrections/${correction.id}/reject`, {});
   await row.getByText('In', { exact: true }).waitFor();
   await until('two people are in', async () => (await page.locator('#count-in').textContent()) === '2');
+  await until('Grace Hopper is listed', async () => (await page.locator('#present li').count()) === 2);
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), `/people#${ada.id}`);
 
   // A correction moves it, and another one removes a punch.
   const correct = (id, change) => server.ask('POST', `/api/employees/${id}/corrections`, { reason: 'Forgot to punch', ...change });
