@@ -24,6 +24,8 @@ const addDialog = closable(byId('add-dialog'));
 
 /** @type {ReturnType<typeof abilities>} */
 let can = { survey: false, edit: false, request: false, look: false, enroll: false, invite: false, administer: false };
+/** Whether it is known what the account can do. */
+let begun = false;
 /** @type {string | null | undefined} */
 let next = null;
 /** @type {AbortController | undefined} */
@@ -35,6 +37,7 @@ let shown = null;
 
 /** @param {{more?: boolean}} [options] */
 async function load({ more = false } = {}) {
+  if (!begun) return begin();
   loading?.abort();
   loading = new AbortController();
   const { signal } = loading;
@@ -332,9 +335,14 @@ async function begin() {
   byId('trouble').replaceChildren();
   list.replaceChildren(...Array.from({ length: 5 }, () => el('li', { class: 'skeleton' })));
   try {
-    can = abilities(await currentAccount());
-    offerFilter(await loadSites());
+    const account = await currentAccount();
+    const sites = await loadSites();
+    if (begun) return; // meanwhile, by another try
+    begun = true;
+    can = abilities(account);
+    offerFilter(sites);
   } catch (error) {
+    if (begun) return;
     list.replaceChildren();
     list.removeAttribute('aria-busy');
     byId('trouble').replaceChildren(failure(error, begin));

@@ -75,6 +75,24 @@ test('pages say that the store is gone, show no empty list, and go on when it is
     await words.waitFor({ state: 'detached' });
   }
 
+  // A search begins the page that could not begin, with what the account can do.
+  const sites = await withoutStore(page, '**/api/sites*');
+  await page.goto('/people');
+  await words.waitFor();
+  await sites();
+  await page.getByLabel('Search people').fill('Grace');
+  await page.getByRole('button', { name: 'Add a person' }).waitFor();
+  const found = page.locator('#found', { hasText: '1 person found' });
+  await found.waitFor({ state: 'attached' });
+  // What was found before is not what the failed search finds.
+  const people = await withoutStore(page, '**/api/employees*');
+  await page.getByLabel('Search people').fill('Grace H');
+  await words.waitFor();
+  await found.waitFor({ state: 'detached' });
+  await people();
+  await again.click();
+  await page.getByRole('main').getByText('Grace Hopper').waitFor();
+
   // Without a press on the button, too.
   await page.clock.install();
   const back = await withoutStore(page, '**/api/tokens*');
