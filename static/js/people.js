@@ -54,10 +54,16 @@ async function load({ more = false } = {}) {
   } catch (error) {
     if (signal.aborted) return;
     // The people who were shown do not fit the filter, perhaps.
-    if (!more) list.replaceChildren();
+    if (!more) {
+      list.replaceChildren();
+      next = null;
+      byId('more').hidden = true;
+      byId('found').textContent = '';
+    }
     list.removeAttribute('aria-busy');
     byId('empty').hidden = true;
     byId('trouble').replaceChildren(failure(error, () => load({ more })));
+    byId('trouble').scrollIntoView({ block: 'nearest' });
   }
 }
 
