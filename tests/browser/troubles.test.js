@@ -163,11 +163,11 @@ test('what failed is said where it was tried', async () => {
   await page.goto('/people');
   await page.getByRole('button', { name: 'Enroll photos' }).click();
   const dialog = page.getByRole('dialog', { name: 'Enroll photos of many people' });
-  await dialog.getByText('The text to which people agree is missing').waitFor();
+  await dialog.getByText('The consent text could not be loaded').waitFor();
   await consent();
   await dialog.getByLabel('All of them agree').check();
   await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
-  await dialog.getByText('Read to what people agree, then press Enroll again').waitFor();
+  await dialog.getByText('Read the consent text, then choose Enroll again').waitFor();
   await dialog.getByText(/photos of/u).first().waitFor();
 
   // Another account has decided already.

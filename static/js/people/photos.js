@@ -44,7 +44,7 @@ export function mountPhotos(enrolled) {
     try {
       await showConsent();
     } catch (error) {
-      say('bad', `the text to which people agree is missing: ${explain(error)}`);
+      say('bad', `the consent text could not be loaded: ${explain(error)}`);
     }
   });
 
@@ -52,7 +52,7 @@ export function mountPhotos(enrolled) {
     // Nobody agrees to a text that is not there.
     if (consentText.textContent === '') {
       await showConsent();
-      return say('warn', 'read to what people agree, then press Enroll again');
+      return say('warn', 'read the consent text, then choose Enroll again');
     }
     const photos = chosen();
     if (photos.length === 0) return say('bad', 'choose a folder, or photos');
