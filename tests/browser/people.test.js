@@ -285,6 +285,19 @@ test('photos of many people are enrolled at once, and refused photos have reason
   await dialog.getByText('0 people enrolled with 0 photos, 2 people were enrolled already').waitFor();
   await page.setViewportSize(PHONE.viewport);
   await picture(page, 'many-enrolled-phone');
+
+  // Photos at which the service fails each time do not keep the page busy forever.
+  let tries = 0;
+  await page.route('**/api/enrollments', (route) => {
+    tries += 1;
+    return route.fulfill({ status: 500, contentType: 'application/problem+json', headers: { 'retry-after': '0.01' }, body: JSON.stringify({ title: 'Internal error', status: 500, code: 'internal', detail: 'the service failed' }) });
+  });
+  await dialog.getByLabel('Folder').setInputFiles(folder);
+  await dialog.getByLabel('All of them agree').check();
+  await dialog.getByRole('button', { name: 'Enroll', exact: true }).click();
+  await dialog.getByText('3 photos were refused').waitFor();
+  await dialog.getByText('Q1.jpg: could not be sent: the service failed').waitFor();
+  assert.equal(tries, 5);
   assertClean(page);
   await rm(folder, { recursive: true });
 });

@@ -1,6 +1,6 @@
 // Enrolls photos of many people: sends them in parts, each of which is a job, and shows what was refused.
 
-import { Problem, explain, get, isTemporary, request } from '../api.js';
+import { Problem, Unreachable, explain, get, isTemporary, request } from '../api.js';
 import { smaller } from '../ui/camera.js';
 import { closable } from '../ui/dialog.js';
 import { byId, notice, plural } from '../ui/dom.js';
@@ -20,6 +20,8 @@ const MOST_BYTES = 10_000_000;
 const LARGE_FILE = 700_000;
 /** The pause before photos are sent again while many jobs wait, milliseconds. */
 const PAUSE_MS = 2000;
+/** How often photos are sent at which the service itself fails. */
+const MOST_TRIES = 5;
 
 /** What people should know until all photos are sent. */
 const KEEP_OPEN = 'Closing this dialog does not stop it, but leaving or reloading the page does';
@@ -107,17 +109,24 @@ async function enrollAll(photos) {
   const bar = progress('Photos');
   place.replaceChildren(bar.node);
   place.scrollIntoView({ block: 'nearest' });
+  /** @type {Result} */
+  const sum = { enrolled: 0, existing: 0, photos: 0, refused: 0, refusals: [] };
   const jobs = [];
   let sent = 0;
   const prepared = (/** @type {number} */ count) => bar.show(sent, photos.length * 2, `Preparing ${count} of ${plural(photos.length, 'photo')}`, KEEP_OPEN);
   for await (const part of parts(photos, prepared)) {
     const show = (/** @type {string} */ waits) => bar.show(sent, photos.length * 2, `${sent} of ${plural(photos.length, 'photo')} sent`, waits || KEEP_OPEN);
     show('');
-    jobs.push(await queued(part, show));
+    try {
+      jobs.push(await queued(part, show));
+    } catch (error) {
+      // These are not enrolled, but others can be.
+      if (!isTemporary(error)) throw error;
+      sum.refused += part.length;
+      sum.refusals.push(...part.map(({ name }) => ({ file: name, reason: `could not be sent: ${explain(error)}` })));
+    }
     sent += part.length;
   }
-  /** @type {Result} */
-  const sum = { enrolled: 0, existing: 0, photos: 0, refused: 0, refusals: [] };
   for (const queuedJob of jobs) {
     const show = (/** @type {Job} */ job, /** @type {string} */ waits) => {
       const looked = sum.photos + sum.refused;
@@ -169,23 +178,25 @@ async function* parts(photos, prepared) {
 const sizeOf = (photos) => photos.reduce((sum, { blob }) => sum + blob.size, 0);
 
 /**
- * Sends photos, and waits while too many jobs have not ended.
+ * Sends photos, and waits while too many jobs have not ended or the service is unavailable.
  * @param {{name: string, blob: Blob}[]} part
  * @param {(waits: string) => void} show
  * @returns {Promise<Job>}
+ * @throws {Problem} if the service refuses them, or fails at them each time
  */
 async function queued(part, show) {
   const body = new FormData();
   body.append('consent', 'true');
   for (const { name, blob } of part) body.append('photo', blob, name);
-  for (;;) {
+  for (let failed = 0; ; ) {
     try {
       return await request('POST', '/api/enrollments', { body, timeout: 120_000 });
     } catch (error) {
       // People whose photos have arrived after all are enrolled already, and counted as such.
       if (!isTemporary(error)) throw error;
+      if (error instanceof Problem && error.status === 500 && ++failed === MOST_TRIES) throw error;
       const full = error instanceof Problem && error.status === 429;
-      show(full ? 'Waiting for earlier photos to be enrolled. Stay on this page' : `${sentence(explain(error))}. Rollcall tries again by itself: stay on this page`);
+      show(full ? 'Waiting for earlier photos to be enrolled. Stay on this page' : `${error instanceof Unreachable ? 'The service does not respond' : sentence(explain(error))}. Rollcall tries again: stay on this page`);
       await new Promise((resolve) => setTimeout(resolve, (error instanceof Problem && (error.retryAfter ?? 0) * 1000) || PAUSE_MS));
     }
   }
