@@ -133,7 +133,7 @@ export async function send(method, path, { json, body, query, headers = {}, anon
 const isChange = (method, { anonymous }) => method !== 'GET' && !anonymous;
 
 /**
- * Returns the body of a response.
+ * Returns the body of a response: JSON, or a file.
  * @param {Response} response
  * @param {boolean} [change] whether the request was one to change something
  * @returns {Promise<unknown>}
@@ -142,12 +142,11 @@ const isChange = (method, { anonymous }) => method !== 'GET' && !anonymous;
 export async function readAnswer(response, change = false) {
   const type = response.headers.get('Content-Type') ?? '';
   let body = null;
-  if (response.status !== 204 && type.includes('json')) {
-    try {
-      body = await response.json();
-    } catch {
-      throw new Unreachable(change ? `the answer of the server broke off. ${MAY_BE_MADE}` : undefined);
-    }
+  try {
+    if (response.status !== 204 && type.includes('json')) body = await response.json();
+    else if (response.ok && /^(?:image\/|application\/octet-stream)/u.test(type)) body = await response.blob();
+  } catch {
+    throw new Unreachable(change ? `the answer of the server broke off. ${MAY_BE_MADE}` : undefined);
   }
   if (response.ok) return body;
   throw new Problem(response.status, body ?? {}, retryAfter(response));

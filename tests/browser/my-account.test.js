@@ -15,7 +15,7 @@ const PASSWORD = 'seven green lanterns drift';
 let server;
 let browser;
 before(async () => {
-  server = await Server.startWithAdmin({ SIGN_IN_LIMIT: '0' });
+  server = await Server.startWithAdmin({ SIGN_IN_LIMIT: '0', KEEP_PHOTOS: 'on' });
   browser = await Browser.start('hopper');
 });
 afterEach(() => browser.closePages());
@@ -318,8 +318,24 @@ test('what Rollcall has of a person', async () => {
 
   const saved = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Save a copy' }).click();
-  const { employee } = JSON.parse(await readFile(await (await saved).path(), 'utf8'));
+  const { employee, records } = JSON.parse(await readFile(await (await saved).path(), 'utf8'));
   assert.equal(employee, person.id);
+  assert.match(records.photos[0].file, /^data:image\/[a-z]+;base64,/u);
+
+  // A photo that cannot be read is missing in the copy, which is made all the same, after the proof that the service wants.
+  let asked = false;
+  await page.route('**/api/me/files/**', (route) => {
+    const [status, code, detail] = asked ? [404, 'not_found', 'there is no such file'] : [403, 'confirmation_required', 'confirm that it is you'];
+    asked = true;
+    return route.fulfill({ status, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Refused', status, code, detail }) });
+  });
+  const without = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Save a copy' }).click();
+  await page.getByLabel('Your password').fill(ADMIN.password);
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  const incomplete = JSON.parse(await readFile(await (await without).path(), 'utf8'));
+  assert.equal(incomplete.records.photos[0].file, null);
+  await page.getByText('The copy was saved without 1 picture').waitFor();
 
   await page.getByRole('button', { name: 'Ask to be erased' }).click();
   await page.getByRole('dialog', { name: 'Ask to be erased?' }).getByRole('button', { name: 'Ask to be erased' }).click();

@@ -1,6 +1,6 @@
 // What Rollcall has of the person: their face with the consent, PIN and badge, a copy of everything, and the wish to be erased.
 
-import { get, readAnswer, remove, request, send } from '../api.js';
+import { Problem, get, remove, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
 import { Badge, Button } from '../kit/basics.js';
 import { Field, Form } from '../kit/form.js';
@@ -94,14 +94,19 @@ function Credentials({ me: { credentials }, reload }) {
 }
 
 /**
- * Returns a file as a `data:` address.
+ * Returns a picture as a `data:` address; null if it is deleted or unreadable.
  * @param {string} path
- * @returns {Promise<string>}
+ * @returns {Promise<string | null>}
  */
 async function dataUrl(path) {
-  const response = await send('GET', path);
-  if (!response.ok) await readAnswer(response);
-  const file = await response.blob();
+  /** @type {Blob} */
+  let file;
+  try {
+    file = await get(/** @type {any} */ (path));
+  } catch (error) {
+    if (error instanceof Problem && error.status === 404) return null;
+    throw error;
+  }
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(String(reader.result));
@@ -115,13 +120,15 @@ function Copy() {
   const save = act(async () => {
     const copy = await get('/api/me/export', { timeout: 120_000 });
     // The addresses end with the session: the copy contains the pictures themselves.
-    /** @type {{file: string}[]} */
+    /** @type {{file: string | null}[]} */
     const files = [copy.records.photos, copy.records.pictures].flatMap((/** @type {any} */ records) => records ?? []);
-    for (const record of files) record.file = await dataUrl(record.file);
+    for (const record of files) record.file = await dataUrl(/** @type {string} */ (record.file));
     const address = URL.createObjectURL(new Blob([JSON.stringify(copy, null, 2)], { type: 'application/json' }));
     Object.assign(document.createElement('a'), { href: address, download: `rollcall-${copy.at.slice(0, 10)}.json` }).click();
     setTimeout(() => URL.revokeObjectURL(address));
-  }, 'The copy was saved');
+    const missing = files.filter(({ file }) => file === null).length;
+    toast(missing > 0 ? `The copy was saved without ${plural(missing, 'picture')} that ${missing === 1 ? 'is' : 'are'} deleted or unreadable` : 'The copy was saved');
+  });
   return html`
     <section class="card pad" aria-labelledby="my-copy">
       <h2 id="my-copy">A copy of my data</h2>
