@@ -15,6 +15,8 @@ const makeFormats = (timeZone) => ({
 const known = new Map();
 /** Whether the clocks of a zone are those here. @type {Map<string, boolean>} */
 const same = new Map();
+/** The zones that this browser does not know. @type {Set<Zone>} */
+const unknown = new Set();
 
 /** Returns the formats of a zone. A zone that the browser does not know has those of the browser's. @param {Zone} zone */
 function formatsOf(zone) {
@@ -24,6 +26,7 @@ function formatsOf(zone) {
     formats = makeFormats(zone ?? undefined);
   } catch {
     formats = makeFormats();
+    unknown.add(zone);
   }
   known.set(zone, formats);
   return formats;
@@ -44,7 +47,7 @@ export const zonedClock = (at, zone) => `${clockTime(at, zone)}${zoneMark(at, zo
 /** "Nov 21, 2026, 09:01", or "Nov 21, 2026, 09:01 GMT+1" in a zone whose clocks differ. @param {string | number | Date} at @param {Zone} [zone] */
 export const dateTime = (at, zone) => `${dateName(at, zone)}, ${zonedClock(at, zone)}`;
 
-/** Returns " GMT+1" for a zone whose clocks differ from those here, else nothing. @param {string | number | Date} at @param {Zone} zone */
+/** Returns " GMT+1" for a zone whose clocks differ from those here or are not known, else nothing. @param {string | number | Date} at @param {Zone} zone */
 export function zoneMark(at, zone) {
   if (isHere(zone)) return '';
   const parts = formatsOf(zone).name.formatToParts(new Date(at));
@@ -57,7 +60,7 @@ function isHere(zone) {
   let here = same.get(zone);
   if (here === undefined) {
     const months = Array.from({ length: 12 }, (_, month) => Date.UTC(new Date().getUTCFullYear(), month, 1));
-    here = months.every((at) => clockTime(at) === clockTime(at, zone) && dateName(at) === dateName(at, zone));
+    here = months.every((at) => clockTime(at) === clockTime(at, zone) && dateName(at) === dateName(at, zone)) && !unknown.has(zone);
     same.set(zone, here);
   }
   return here;
@@ -70,7 +73,10 @@ function isHere(zone) {
 export function zonesNote(zones) {
   const names = [...new Set(zones)].filter((zone) => zone != null);
   if (names.every(isHere)) return '';
-  const words = names.sort().join(', ').replaceAll('_', ' ');
+  const list = (/** @type {string[]} */ some) => some.sort().join(', ').replaceAll('_', ' ');
+  const strange = names.filter((zone) => unknown.has(zone));
+  if (strange.length > 0) return `This browser does not know the time zone of a site (${list(strange)}), and can show times in its own: update it`;
+  const words = list(names);
   return names.length === 1 ? `Times are in the time zone of the site (${words})` : `Times are in the time zones of the sites (${words})`;
 }
 
