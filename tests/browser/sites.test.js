@@ -141,6 +141,25 @@ test('punches are listed for the day of the site, not of the browser', async () 
   const at = new Date(Date.parse(punch.at) - 60_000).toISOString();
   await server.correct(ada, { action: 'move', punch: punch.id, at });
   await page.locator(`[data-punch="${punch.id}"]`).getByText(new RegExp(`^Moved by a correction: counts at .* ${clockIn(away, at)} `, 'u')).waitFor();
+
+  // A notice of a punch has its time there, too, as the dialog that it opens.
+  const answer = (path, items) => page.route(path, (route) => route.fulfill({ json: { items, next: null } }));
+  const refused = '00000000-0000-7000-8000-0000000000ff';
+  await answer('**/api/notices', [
+    { kind: 'refused_punch', employee: null, name: 'Gate', since: at, id: refused },
+    { kind: 'missing_out', employee: ada.id, name: ada.name, since: at, day: workday },
+  ]);
+  await page.goto('/inbox');
+  const since = (kind) => page.locator(`[data-notice="${kind}"]`).getByText(new RegExp(`^Since .* ${clockIn(away, at)} `, 'u'));
+  await since('missing_out').waitFor();
+  await since('refused_punch').waitFor();
+  // With other zones, that of the kiosk's site counts, and of a missing out only the day is known.
+  await answer('**/api/sites*', [{ ...main, zone: away }, { ...main, id: refused, zone: 'UTC' }]);
+  await answer('**/api/refused-punches*', [{ id: refused, site: main.id }]);
+  await page.reload();
+  await since('refused_punch').waitFor();
+  await page.getByRole('button', { name: new RegExp(`^Decide on the punch: Gate, .* ${clockIn(away, at)} `, 'u') }).waitFor();
+  assert.equal(await since('missing_out').count(), 0);
   assertClean(page);
 });
 

@@ -1,13 +1,15 @@
 // Notices: what needs attention without a decision. Each ends when its cause does.
 
-import { request } from '../api.js';
+import { getAll, request } from '../api.js';
 import { useActions } from '../kit/actions.js';
 import { Avatar, Button, Icon } from '../kit/basics.js';
 import { monthAddress } from '../kit/decisions.js';
 import { shortDay } from '../kit/format.js';
-import { html, useState } from '../kit/html.js';
+import { html, useRef, useState } from '../kit/html.js';
+import { useLoad } from '../kit/load.js';
 import { Some } from '../kit/pages.js';
 import { sentence } from '../ui/form.js';
+import { loadSites } from '../ui/sites.js';
 import { dateTime } from '../ui/time.js';
 import { RefusedPunchDialog } from './refused-punch.js';
 
@@ -29,17 +31,48 @@ const WORDS = {
 /** What tells a notice from others. @param {Notice} notice */
 const noticeId = ({ kind, id, employee, day }) => [kind, id ?? employee, day].filter(Boolean).join(':');
 
-/** @param {{notices: Notice[], edits: boolean, reload: () => Promise<void>}} props */
-export const Notices = ({ notices, edits, reload }) => html`
-  <section class="card" aria-labelledby="list-notices">
-    <h2 class="card-title" id="list-notices">Notices <span class="soft">${notices.length}</span></h2>
-    <${Some} of=${notices}>${(/** @type {Notice[]} */ some) => html`<ul class="rows">${some.map((notice) => html`<${Row} key=${noticeId(notice)} notice=${notice} edits=${edits} reload=${reload} />`)}</ul>`}<//>
-  </section>
-`;
+/** The kinds whose time belongs to a site. */
+const AT_SITE = ['missing_out', 'refused_punch'];
 
-/** @param {{notice: Notice, edits: boolean, reload: () => Promise<void>}} props */
-function Row({ notice, edits, reload }) {
-  const { kind, id, name, since, employee } = notice;
+/**
+ * Returns what finds the time zone in which a notice is read; nothing if that is not known.
+ * @param {Notice[]} notices
+ */
+async function readZones(notices) {
+  const sites = await loadSites();
+  const zones = new Set(sites.map(({ zone }) => zone));
+  /** @type {Map<string, string | undefined>} */
+  const ofPunches = new Map();
+  if (zones.size > 1 && notices.some(({ kind }) => kind === 'refused_punch')) {
+    for (const { id, site } of await getAll('/api/refused-punches')) ofPunches.set(id, sites.find((one) => one.id === site)?.zone);
+  }
+  return (/** @type {Notice} */ { id }) => (zones.size === 1 ? [...zones][0] : ofPunches.get(id ?? ''));
+}
+
+/** @param {{notices: Notice[], edits: boolean, reload: () => Promise<void>}} props */
+export function Notices({ notices, edits, reload }) {
+  const { data } = useLoad(() => readZones(notices), [notices.map(noticeId).join()]);
+  const known = useRef(data);
+  // While it is read again, the last answer counts.
+  known.current = data ?? known.current;
+  /** When it began; nothing while the zone of the site is not known. @param {Notice} notice */
+  const sinceOf = (notice) => {
+    const { kind, since } = notice;
+    if (!AT_SITE.includes(kind)) return dateTime(since);
+    const zone = known.current?.(notice);
+    return zone ? dateTime(since, zone) : '';
+  };
+  return html`
+    <section class="card" aria-labelledby="list-notices">
+      <h2 class="card-title" id="list-notices">Notices <span class="soft">${notices.length}</span></h2>
+      <${Some} of=${notices}>${(/** @type {Notice[]} */ some) => html`<ul class="rows">${some.map((notice) => html`<${Row} key=${noticeId(notice)} notice=${notice} since=${sinceOf(notice)} edits=${edits} reload=${reload} />`)}</ul>`}<//>
+    </section>
+  `;
+}
+
+/** @param {{notice: Notice, since: string, edits: boolean, reload: () => Promise<void>}} props */
+function Row({ notice, since, edits, reload }) {
+  const { kind, id, name, employee } = notice;
   const { act, trouble } = useActions(reload);
   const [deciding, setDeciding] = useState(false);
   const { what, icon, href, action } = WORDS[kind]?.(notice) ?? { what: sentence(kind.replaceAll('_', ' ')) };
@@ -50,11 +83,11 @@ function Row({ notice, edits, reload }) {
         <div class="row-main">
           <span class="row-title">${name}</span>
           <span class="row-what">${what}</span>
-          <span class="row-note">Since ${dateTime(since)}</span>
+          ${since && html`<span class="row-note">Since ${since}</span>`}
         </div>
         <div class="row-side">
           ${kind === 'pin_locked' && edits && html`<${Button} tone="primary" label=${`Unlock the PIN of ${name}`} onClick=${act(() => request('POST', `/api/employees/${employee}/pin/unlock`), `The PIN of ${name} is unlocked`)}>Unlock the PIN<//>`}
-          ${kind === 'refused_punch' && edits && html`<button class="button primary" type="button" aria-label=${`Decide on the punch: ${name}, ${dateTime(since)}`} onClick=${() => setDeciding(true)}>Decide</button>`}
+          ${kind === 'refused_punch' && edits && html`<button class="button primary" type="button" aria-label=${[`Decide on the punch: ${name}`, since].filter(Boolean).join(', ')} onClick=${() => setDeciding(true)}>Decide</button>`}
           ${href && html`<a class="button" href=${href} aria-label=${`${action}: ${name}`}>${action}</a>`}
         </div>
       </div>
