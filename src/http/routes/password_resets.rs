@@ -41,7 +41,8 @@ pub struct ForgottenPassword {
 
 /// Sends a link for a new password, valid for 24 hours, to the account with this email address. Needs
 /// no session. The answer is the same if there is no such account, if it is disabled or has no
-/// password, and if it got three links within the hour. A new link ends the one before.
+/// password, and if it got three links in the last hour or six in the last day. A new link ends the
+/// one before.
 #[utoipa::path(
     post, path = "/api/password-resets", tag = "session",
     request_body = ForgottenPassword,
