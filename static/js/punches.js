@@ -11,6 +11,7 @@ import { sentence } from './ui/form.js';
 import { kindBadge } from './ui/kinds.js';
 import { knownSites, loadSites, siteNote } from './ui/sites.js';
 import { clockTime, dateName, dateTime, dayName, zonedClock, zonesNote } from './ui/time.js';
+import { countAfter } from './waiting.js';
 
 const REFRESH_MS = 3000;
 /** With the feed, the desk polls only for events that the feed may have missed. */
@@ -343,8 +344,9 @@ let wake = () => {};
 /** Follows the live feed; the browser reconnects automatically. */
 function follow() {
   feed = new EventSource('/api/events');
-  // A renamed or deleted person, or a changed site, changes punches that are already shown.
-  for (const name of ['employee', 'site']) feed.addEventListener(name, () => (refreshes = 0));
+  // A renamed or deleted person, a changed site or a correction changes punches that are already shown.
+  for (const name of ['employee', 'site', 'timesheet']) feed.addEventListener(name, () => (refreshes = 0));
+  countAfter(feed);
   // Says so before the next request: from now on the page can be out of date.
   feed.addEventListener('error', () => say('lost', 'Reconnecting…'));
   for (const name of ['punch', 'timesheet', 'employee', 'site', 'device', 'reset', 'open', 'error']) feed.addEventListener(name, () => wake());

@@ -3,7 +3,9 @@
 import { get, getAll } from './api.js';
 
 /** An event of the window: timesheets, leave or plans have changed. */
-export const NEWS = 'rollcall:news';
+const NEWS = 'rollcall:news';
+/** Events of the live feed after which other things may wait. */
+const PASSED_ON = ['reset', 'timesheet', 'plan'];
 /** An event of the window: it was counted how much waits. The detail is the number. */
 export const COUNTED = 'rollcall:counted';
 
@@ -81,6 +83,14 @@ export function watchWaiting(account, show) {
   setInterval(count, MINUTE_MS / 4, MINUTE_MS);
   addEventListener(NEWS, () => setTimeout(count, SOON_MS, SOON_MS));
   document.addEventListener('visibilitychange', () => count(MINUTE_MS));
+}
+
+/**
+ * Counts again after events of a page's live feed, so that the header needs no feed of its own.
+ * @param {EventSource} feed
+ */
+export function countAfter(feed) {
+  for (const name of PASSED_ON) feed.addEventListener(name, () => dispatchEvent(new Event(NEWS)));
 }
 
 /** @param {string} account */

@@ -1,12 +1,10 @@
 // The live feed: calls back when something changed, and says whether the feed is there.
 
-import { NEWS } from '../waiting.js';
+import { countAfter } from '../waiting.js';
 import { html, useEffect, useRef, useState } from './html.js';
 
 /** The browser reports that an event happened; what came in between was missed. */
 const ALWAYS = ['reset', 'open'];
-/** What else on the page may listen to, such as the count in the header: it needs no feed of its own. */
-const PASSED_ON = new Set(['reset', 'timesheet', 'plan']);
 /** Several changes at once lead to one call. */
 const GATHER_MS = 150;
 /** How soon to follow again after the service has refused the feed: the browser does so only after a lost connection. */
@@ -44,10 +42,8 @@ export function useFeed(names, onNews) {
       window.clearTimeout(again);
       if (document.hidden) return setState('paused');
       feed = new EventSource('/api/events');
-      for (const name of [...ALWAYS, ...key.split(',')]) {
-        feed.addEventListener(name, tell);
-        if (PASSED_ON.has(name)) feed.addEventListener(name, () => dispatchEvent(new Event(NEWS)));
-      }
+      for (const name of [...ALWAYS, ...key.split(',')]) feed.addEventListener(name, tell);
+      countAfter(feed);
       feed.addEventListener('open', () => setState('live'));
       feed.addEventListener('error', () => {
         setState('lost');
