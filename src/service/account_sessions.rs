@@ -283,7 +283,7 @@ impl Accounts {
         };
         let changed = self.stores.accounts.change_if(id, changed).await?;
         let changed = changed.ok_or(AccountError::SessionEnded)?;
-        // First what somebody else may have.
+        // First what a thief may have.
         let mut new = self.renew_session(changed, session).await?;
         self.stores.known_browsers.remove(id).await?;
         if revoke_tokens {

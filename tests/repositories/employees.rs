@@ -256,7 +256,7 @@ pub async fn employees_are_filtered_by_plain_text_site_and_state(stores: &Reposi
     assert_eq!(list(all_at_once.clone()).await, sixth);
 
     // A third of them have a face; the first one lost it.
-    let enrolled = |number: usize| number % 3 == 0 && number > 0;
+    let enrolled = |number: usize| number.is_multiple_of(3) && number > 0;
     for (number, one) in all.iter().enumerate().filter(|(number, _)| number % 3 == 0) {
         let enrolled = face(one.id, number as i64 + 2, 1);
         let written = stores
