@@ -37,7 +37,7 @@ const rows = new Map();
 let takenBack = new Set();
 /** The people who are at work, as the board of today shows them. @type {Line[]} */
 let present = [];
-/** Those who came today, as the board shows them. @type {Line[]} */
+/** The lines of the board for the people who came today. @type {Line[]} */
 let came = [];
 /** When today began at each site. @type {Map<string, Date>} */
 let days = new Map();
@@ -135,9 +135,9 @@ function render() {
 }
 
 /**
- * Names those who came although no punch of theirs is listed. The list has the punches of the sites that the account
- * may see; people of these sites also punch elsewhere, corrections add punches, and a shift that begins early has
- * punches from before the start of the workday.
+ * Names the people who came today but have no punch in the list. The list has only punches made today at the sites that
+ * the account may see. A person may have punched at another site or before the start of the workday, or a correction
+ * may have added the punch.
  * @param {Set<string>} listed the people with a punch in the list
  */
 function renderElsewhere(listed) {
